@@ -1,0 +1,118 @@
+"""Errors and warnings: what is wrong, where, and what to do.
+
+Every error carries a stable code; ``codes.csv`` beside this file says what each code means, what causes it and how
+it is mended.
+"""
+
+from __future__ import annotations
+
+import csv
+from functools import cache
+from importlib import resources
+from typing import NamedTuple
+
+__all__ = [
+    "BandError",
+    "Code",
+    "CubeError",
+    "FileError",
+    "GridError",
+    "HstCubeError",
+    "HstCubeWarning",
+    "LabelError",
+    "PSFError",
+    "RecipeError",
+    "SkyError",
+    "WriteError",
+    "codes",
+]
+
+
+class HstCubeError(ValueError):
+    """What every error of this package is.
+
+    Parameters
+    ----------
+    code : str
+        Stable identifier, a row of ``codes.csv``.
+    reason : str
+        What is wrong, and what was found instead.
+    fix : str
+        What to do; a line that can be pasted where there is one.
+    file, band : str
+        Where, as far as it is known.
+    """
+
+    exit_code = 3
+
+    def __init__(self, code: str, reason: str, fix: str = "", file: str = "", band: str = "") -> None:
+        super().__init__(code, reason, fix, file, band)  # all of them in args, so that the error can be pickled
+        self.code = code
+        self.reason = reason
+        self.fix = fix
+        self.file = file
+        self.band = band
+
+    def __str__(self) -> str:
+        where = ", ".join(part for part in (self.file, self.band and f"band {self.band}") if part)
+        line = f"{self.code} {where}: {self.reason}" if where else f"{self.code} {self.reason}"
+        return f"{line}\n  fix: {self.fix}" if self.fix else line
+
+
+class FileError(HstCubeError):
+    """A file is missing, damaged, or not what it should be."""
+
+
+class BandError(HstCubeError):
+    """A band is missing, unknown, or there twice."""
+
+
+class GridError(HstCubeError):
+    """Pixel grids are invalid, or differ where they must not."""
+
+
+class CubeError(HstCubeError):
+    """A Dataset is not a cube, or a step does not fit its state."""
+
+
+class LabelError(HstCubeError):
+    """A segmentation map does not hold what is asked of it."""
+
+
+class SkyError(HstCubeError):
+    """A sky level is missing, unreadable or impossible."""
+
+
+class PSFError(HstCubeError):
+    """A resolution cannot be reached from what is known."""
+
+
+class RecipeError(HstCubeError):
+    """A recipe, a field file or an option is not understood."""
+
+
+class WriteError(HstCubeError):
+    """An output cannot be written; what was there before is untouched."""
+
+    exit_code = 4
+
+
+class HstCubeWarning(UserWarning):
+    """Something was assumed or corrected; the cube's ``warnings`` keep the same line."""
+
+
+class Code(NamedTuple):
+    """One row of the catalogue: ``kind`` is E (error) or W (warning)."""
+
+    code: str
+    kind: str
+    meaning: str
+    cause: str
+    fix: str
+
+
+@cache
+def codes() -> dict[str, Code]:
+    """Return the catalogue of codes, in its order."""
+    text = resources.files(__package__).joinpath("codes.csv").read_text(encoding="utf-8")
+    return {row["code"]: Code(**row) for row in csv.DictReader(text.splitlines())}
