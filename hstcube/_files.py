@@ -1,0 +1,152 @@
+"""Writing files so that each is whole or absent, whatever happens in between."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import secrets
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hstcube.errors import WriteError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+__all__ = ["require_free_names", "sweep", "write_files", "written_whole"]
+
+_PART = re.compile(r"\..+\.part-(\d+)-[0-9a-f]+")
+_SPARE = 1.1  # room asked for, over what is written
+
+
+def write_files(files: Mapping[Path, bytes], *, overwrite: bool = False) -> list[Path]:
+    """Write a set of files: every one is on disk and verified before the first gets its name.
+
+    Parameters
+    ----------
+    files : mapping of path to bytes
+        All below one folder, which is made.
+    overwrite : bool
+        Replace files that exist.
+
+    Raises
+    ------
+    WriteError
+        If a file exists, is a link, or the disk refuses; files of before are untouched then.
+    """
+    require_free_names(files, overwrite=overwrite)
+    parts: dict[Path, Path] = {}
+    with _our_errors(next(iter(files), Path())):
+        for folder in {path.parent for path in files}:
+            folder.mkdir(parents=True, exist_ok=True)
+            _require_room(folder, sum(len(data) for path, data in files.items() if path.parent == folder))
+        try:
+            for path, data in files.items():
+                parts[path] = part = _part_of(path)
+                _write_verified(part, data)
+            for path, part in parts.items():
+                part.replace(path)
+        finally:
+            for part in parts.values():
+                part.unlink(missing_ok=True)
+        for folder in {path.parent for path in files}:
+            _sync_folder(folder)
+    return list(files)
+
+
+def written_whole(path: Path, write: Callable[[Path], None], *, overwrite: bool = False) -> Path:
+    """Let `write` make a file under another name, then give it its own.
+
+    Raises
+    ------
+    WriteError
+        If the file exists, is a link, or cannot be written; what was there is untouched then.
+    """
+    require_free_names([path], overwrite=overwrite)
+    part = _part_of(path)
+    with _our_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(part)
+            with part.open("rb") as file:
+                os.fsync(file.fileno())
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+    return path
+
+
+def require_free_names(paths: Mapping[Path, bytes] | list[Path], *, overwrite: bool) -> None:
+    """Raise WriteError if a path is a link or, unless `overwrite`, exists."""
+    for path in paths:
+        if path.is_symlink():
+            raise WriteError("HC-O05", "is a symbolic link; writing would replace the link", "remove the link, or choose another folder",
+                             file=str(path))  # fmt: skip
+        if path.exists() and not overwrite:
+            raise WriteError("HC-O04", "exists already", "choose another folder, or --overwrite (overwrite=True)", file=str(path))
+
+
+def sweep(folder: Path) -> list[Path]:
+    """Remove what killed runs left behind: parts whose process is gone. Return what was removed."""
+    gone = []
+    for path in folder.glob(".*.part-*") if folder.is_dir() else ():
+        match = _PART.fullmatch(path.name)
+        if match and not _alive(int(match[1])):
+            path.unlink(missing_ok=True)
+            gone.append(path)
+    return gone
+
+
+def _part_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part-{os.getpid()}-{secrets.token_hex(4)}")
+
+
+def _write_verified(part: Path, data: bytes) -> None:
+    with part.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    if part.read_bytes() != data:
+        raise OSError(errno.EIO, "what was read back differs from what was written", str(part))
+
+
+def _require_room(folder: Path, size: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < _SPARE * size:
+        raise WriteError("HC-O02", f"the disk has {free / 1e6:.1f} MB left, {size / 1e6:.1f} MB are needed",
+                         "make room, or choose another folder with -o", file=str(folder))  # fmt: skip
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@contextlib.contextmanager
+def _our_errors(path: Path) -> Iterator[None]:
+    """Turn what the operating system says into a WriteError that names the file and the fix."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        code, fix = ("HC-O02", "make room") if full else ("HC-O01", "check the folder and its permissions")
+        name = str(error.filename or path)
+        raise WriteError(code, f"cannot be written: {error.strerror or error}", f"{fix}, or choose another folder with -o",
+                         file=name) from error  # fmt: skip

@@ -1,0 +1,143 @@
+"""FITS as bytes: cards, header-data units, checksums (FITS standard 4.0, sections 3, 4 and appendix J).
+
+astropy spends 3 ms on a file of this kind, most of it on the header's bookkeeping; a run writes 27 files a target.
+What is written here is read back by astropy in the tests, checksums included.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    Cards = Iterable[tuple[str, Any, str]]
+
+__all__ = ["hdu", "history_cards", "history_lines"]
+
+BLOCK = 2880
+_CARD = 80
+_BITPIX = {"f4": -32, "f8": -64, "u1": 8, "i4": 32}
+_TEXT_WIDTH = 70  # of a HISTORY card, after its two marks
+_PUNCTUATION = {*range(0x3A, 0x41), *range(0x5B, 0x61)}  # characters an encoded checksum must not hold
+
+
+def hdu(data: NDArray[Any] | None, cards: Cards, *, extname: str = "") -> bytes:
+    """Return one header-data unit, with CHECKSUM and DATASUM.
+
+    Parameters
+    ----------
+    data : array, (y, x), or None
+        float32, float64, uint8 or int32; None for an empty primary header.
+    cards : iterable of (keyword, value, comment)
+        Without those that describe the data. A value None leaves the card out.
+    extname : str
+        The unit is an IMAGE extension of that name; a primary one without.
+    """
+    body = b"" if data is None else data.astype(data.dtype.newbyteorder(">"), copy=False).tobytes()
+    body += b"\0" * (-len(body) % BLOCK)
+    start: list[tuple[str, Any, str]] = [
+        ("XTENSION", "IMAGE", "image extension") if extname else ("SIMPLE", True, "conforms to the FITS standard"),
+        ("BITPIX", 8 if data is None else _BITPIX[data.dtype.str[1:]], "array data type"),
+        ("NAXIS", 0 if data is None else data.ndim, "number of axes"),
+        *((f"NAXIS{i}", n, "") for i, n in enumerate(() if data is None else data.shape[::-1], start=1)),
+        *((("PCOUNT", 0, ""), ("GCOUNT", 1, ""), ("EXTNAME", extname, "")) if extname else ()),
+        *((("EXTEND", True, "extensions may follow"),) if data is None else ()),
+    ]
+    datasum = _ones_sum(body)
+    text = "".join(card(*entry) for entry in (*start, *cards) if entry[1] is not None)
+    text += card("DATASUM", str(datasum), "data unit checksum") + card("CHECKSUM", "0" * 16, "HDU checksum") + "END".ljust(_CARD)
+    header = text.ljust(len(text) + -len(text) % BLOCK).encode("ascii")
+    total = _fold(_ones_sum(header) + datasum)
+    return header.replace(b"CHECKSUM= '0000000000000000'", f"CHECKSUM= '{_encoded(total)}'".encode(), 1) + body
+
+
+@lru_cache(maxsize=4096)
+def card(key: str, value: Any, comment: str = "") -> str:
+    """Return one card of 80 characters; numbers keep every digit."""
+    if key in ("HISTORY", "COMMENT"):
+        return f"{key:<8}{value}"[:_CARD].ljust(_CARD)
+    if isinstance(value, bool | np.bool_):
+        field = f"{'T' if value else 'F':>20}"
+    elif isinstance(value, str):
+        quoted = _ascii(value).replace("'", "''")
+        field = f"'{quoted:<8}'".ljust(20)
+    elif isinstance(value, int | np.integer):
+        field = f"{int(value):>20}"
+    else:
+        field = f"{repr(float(value)).upper():>20}"
+    if len(field) > _CARD - 10:
+        msg = f"the value of {key} is too long for a FITS card: {value!r}"
+        raise ValueError(msg)
+    return (f"{key:<8}= {field}" + (f" / {comment}" if comment else ""))[:_CARD].ljust(_CARD)
+
+
+def history_cards(history: str, warnings: str) -> list[tuple[str, str, str]]:
+    """Return a cube's history and warnings as HISTORY cards: '* ' and '! ' begin a line, '  ' goes on with it."""
+    cards = []
+    for mark, text in (("* ", history), ("! ", warnings)):
+        for line in text.splitlines():
+            for i, piece in enumerate(_pieces(_ascii(line))):
+                cards.append(("HISTORY", (mark if i == 0 else "  ") + piece, ""))
+    return cards
+
+
+def history_lines(cards: Iterable[str]) -> tuple[str, str]:
+    """Return (history, warnings) as `history_cards` wrote them."""
+    lines: list[str] = []
+    for text in map(str, cards):
+        if text[:2] in ("* ", "! "):
+            lines.append(text)
+        elif lines:
+            lines[-1] += text[2:]
+    return tuple("\n".join(line[2:] for line in lines if line[0] == mark) for mark in "*!")  # type: ignore[return-value]
+
+
+def _pieces(line: str) -> list[str]:
+    """Cut a line into parts that fit a card; none ends in a space, which FITS would drop."""
+    pieces = []
+    while len(line) > _TEXT_WIDTH:
+        cut = _TEXT_WIDTH
+        while cut > 1 and line[cut - 1] == " ":
+            cut -= 1
+        pieces.append(line[:cut])
+        line = line[cut:]
+    return [*pieces, line]
+
+
+def _ascii(text: str) -> str:
+    """Return text that FITS can hold: printable ASCII."""
+    plain = text.encode("ascii", "backslashreplace").decode()
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in plain)
+
+
+def _ones_sum(data: bytes) -> int:
+    """Return the 32-bit ones' complement sum of bytes."""
+    return _fold(int(np.frombuffer(data, ">u4").sum(dtype=np.uint64)))
+
+
+def _fold(total: int) -> int:
+    while total >> 32:
+        total = (total & 0xFFFFFFFF) + (total >> 32)
+    return total
+
+
+def _encoded(total: int) -> str:
+    """Return the complement of a sum as 16 letters and digits (appendix J of the standard)."""
+    letters = [0] * 16
+    for i, byte in enumerate((~total & 0xFFFFFFFF).to_bytes(4, "big")):
+        quotient, remainder = divmod(byte, 4)
+        four = [quotient + remainder + 48, *[quotient + 48] * 3]
+        while _PUNCTUATION.intersection(four):
+            for a, b in ((0, 1), (2, 3)):
+                if four[a] in _PUNCTUATION or four[b] in _PUNCTUATION:
+                    four[a] += 1
+                    four[b] -= 1
+        letters[i::4] = four
+    return bytes(letters[-1:] + letters[:-1]).decode()

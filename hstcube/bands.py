@@ -1,0 +1,72 @@
+"""The filters of HST: their names, their instruments and their pivot wavelengths."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import re
+from functools import cache
+from importlib import resources
+from typing import NamedTuple
+
+from hstcube.errors import BandError
+
+__all__ = ["Band", "band", "band_name"]
+
+
+class Band(NamedTuple):
+    """A filter as one camera has it; ``pivot`` is its pivot wavelength, Angstrom."""
+
+    name: str
+    instrument: str
+    detector: str
+    pivot: float
+    reference: str
+
+
+def band(name: str, *, instrument: str = "", detector: str = "") -> Band:
+    """Return the filter of that name, of that camera where several have one.
+
+    Parameters
+    ----------
+    name : str
+        ``"f160w"``, ``"F160W"`` or the digits alone, ``"160"``.
+    instrument, detector : str, optional
+        What a header says; ignored when that camera has no such filter.
+
+    Raises
+    ------
+    BandError
+        If no camera has it.
+    """
+    name = band_name(name)
+    cameras = _table().get(name, ())
+    if not cameras:
+        close = difflib.get_close_matches(name, _table(), n=3)
+        raise BandError("HC-B06", f"no HST camera in the table has a filter {name!r}",
+                        f"did you mean {', '.join(close)}?" if close else "give its pivot wavelength, pivot=", band=name)  # fmt: skip
+    said = (instrument.strip().upper(), detector.strip().upper())
+    return next((b for b in cameras if (b.instrument, b.detector) == said), cameras[0])
+
+
+def band_name(text: str) -> str:
+    """Return the lower-case name of a filter: ``"F160W"`` and ``"160"`` are ``"f160w"``."""
+    name = text.strip().lower()
+    if re.fullmatch(r"\d{3,4}", name):
+        return next((known for known in _table() if digits(known) == name), name)
+    return name
+
+
+def digits(name: str) -> str:
+    """Return the digits of a filter's name, by which the original pipeline calls it."""
+    return "".join(filter(str.isdigit, name))
+
+
+@cache
+def _table() -> dict[str, tuple[Band, ...]]:
+    text = resources.files(__package__).joinpath("bands.csv").read_text(encoding="utf-8")
+    table: dict[str, tuple[Band, ...]] = {}
+    for row in csv.DictReader(text.splitlines()):
+        entry = Band(row["name"], row["instrument"], row["detector"], float(row["pivot"]), row["reference"])
+        table[entry.name] = (*table.get(entry.name, ()), entry)
+    return table

@@ -1,0 +1,331 @@
+"""The cube: one field, many bands, one pixel grid, as an xarray Dataset.
+
+    Dimensions   band, y, x
+    Coordinates  band (object, ordered by pivot wavelength), y and x (0-based pixel centres), wcs (the grid's FITS cards),
+                 psf_fwhm [arcsec], matched_to, sky and sky_error [units of sci], zeropoint [AB mag], pivot [Angstrom]
+    Variables    sci (float32), wht (float32, inverse variance of sci, 0 = no data), mask (bool, True = use)
+    Attributes   field, title, Conventions, hstcube_schema, history, warnings
+
+Where there is no data ``wht`` is 0 and ``sci`` is NaN, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from hstcube import __version__
+from hstcube.bands import band as find_band
+from hstcube.errors import BandError, CubeError, GridError, HstCubeWarning
+from hstcube.grids import Grid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import ArrayLike
+
+__all__ = ["build", "record", "require_same_grid", "stack_bands", "validate", "variance", "warn"]
+
+SCHEMA = 1
+PLANES = ("sci", "wht", "mask")
+KNOWN_UNITS = ("electron s-1", "uJy", "nJy", "Jy", "electron", "MJy sr-1")
+
+_DTYPES = {"sci": np.float32, "wht": np.float32, "mask": np.bool_}
+_STATE: dict[str, tuple[Any, dict[str, str]]] = {  # default and attributes of what each band remembers
+    "psf_fwhm": (np.nan, {"units": "arcsec", "long_name": "FWHM of the PSF"}),
+    "matched_to": ("", {"long_name": "what sci was matched to"}),
+    "sky": (np.nan, {"long_name": "sky level already subtracted, units of sci"}),
+    "sky_error": (np.nan, {"long_name": "standard error of the sky level, units of sci"}),
+    "zeropoint": (np.nan, {"units": "mag(AB)", "long_name": "AB magnitude of one unit of sci"}),
+    "pivot": (np.nan, {"units": "Angstrom", "long_name": "pivot wavelength"}),
+}
+_TOO_MANY_BAD_WEIGHTS = 1e-3  # share of pixels whose weight cannot be one
+
+
+def build(
+    sci: ArrayLike,
+    wht: ArrayLike,
+    *,
+    bands: Sequence[str],
+    grid: Grid,
+    units: str,
+    mask: ArrayLike | None = None,
+    field: str = "",
+    title: str = "",
+    **band_coords: Sequence[Any],
+) -> xr.Dataset:
+    """Make a cube from arrays.
+
+    Parameters
+    ----------
+    sci : array, (band, y, x)
+        Science images [units per pixel]; NaN or infinite where there is no data.
+    wht : array, (band, y, x)
+        Inverse variance [units**-2]; 0 where there is no data.
+    bands : sequence of str
+        Filter names; the cube is ordered by their pivot wavelengths.
+    grid : Grid
+        Where the pixels lie on the sky.
+    units : str
+        Unit of `sci`, as astropy.units reads it.
+    mask : array of bool, (band, y, x), optional
+        Pixels to use; all that have data when not given.
+    field, title : str, optional
+        Names for people.
+    **band_coords : sequence, one value a band
+        ``psf_fwhm`` [arcsec], ``zeropoint`` [AB mag], ``pivot`` [Angstrom], ``sky``, ``sky_error`` [units], ``matched_to``.
+
+    Returns
+    -------
+    Dataset
+        A cube that passes `validate`. Pixels without a finite `sci` and a positive, finite `wht` have no data.
+
+    Raises
+    ------
+    CubeError
+        If shapes do not fit, or more than 0.1 % of a band's weights are negative or not finite, or a band has no data.
+    BandError
+        If a band is there twice, or unknown and without a pivot wavelength.
+    """
+    names = [str(name) for name in bands]
+    if twice := [name for name, n in Counter(names).items() if n > 1]:
+        raise BandError("HC-B02", f"the band {twice[0]} is there twice", "keep one of the two", band=twice[0])
+    if not names:
+        raise CubeError("HC-C01", "a cube needs at least one band", "give bands, sci and wht with the same length")
+    shape = (len(names), *grid.shape)
+    for what, array in (("sci", sci), ("wht", wht)):
+        if np.shape(array) != shape:  # type: ignore[arg-type]
+            raise CubeError("HC-C02", f"{what} has shape {np.shape(array)}, but bands and grid say {shape}",  # type: ignore[arg-type]
+                            "give (band, y, x)")  # fmt: skip
+    pivots = band_coords.pop("pivot", None)
+    band_coords["pivot"] = [find_band(name).pivot for name in names] if pivots is None else list(pivots)
+    sci, wht, notes = _without_bad_pixels(sci, wht, names)
+    coords = {"band": ("band", np.array(names, dtype=object)), **_band_state(band_coords, len(names)), **grid.coords()}
+    dims = ("band", "y", "x")
+    variables = {
+        "sci": (dims, sci, {"units": units}),
+        "wht": (dims, wht, {"units": "", "long_name": "inverse variance of sci"}),
+        "mask": (dims, wht > 0 if mask is None else np.asarray(mask, dtype=bool) & (wht > 0)),
+    }
+    attrs = {"field": field, "title": title, "Conventions": "CF-1.11", "hstcube_schema": SCHEMA, "history": "", "warnings": ""}  # fmt: skip
+    cube = xr.Dataset(variables, coords, attrs)
+    cube.wht.attrs["units"] = _inverse_variance(units)
+    order = np.argsort(cube.pivot.values, kind="stable")
+    if (np.diff(order) < 0).any():
+        cube = cube.isel(band=order)
+    for code, note in notes:
+        cube = warn(cube, code, note)
+    return validate(cube)
+
+
+def _inverse_variance(units: str) -> str:
+    """Return the unit of the weights, e.g. 'electron-2 s2' for 'electron s-1'."""
+    known = {"electron s-1": "electron-2 s2", "uJy": "uJy-2", "nJy": "nJy-2"}
+    if units not in known:
+        from astropy.units import Unit
+
+        return (Unit(units) ** -2).to_string()  # type: ignore[no-any-return]
+    return known[units]
+
+
+def _band_state(given: dict[str, Sequence[Any]], number: int) -> dict[str, Any]:
+    coords = {}
+    for name, (default, attrs) in _STATE.items():
+        values = given.pop(name, None)
+        dtype = object if isinstance(default, str) else np.float64
+        column = np.full(number, default, dtype) if values is None else np.array(list(values), dtype)
+        coords[name] = ("band", column, attrs)
+    if given:
+        raise CubeError("HC-C01", f"bands have no coordinate {sorted(given)[0]!r}", f"choose from {', '.join(_STATE)}")
+    return coords
+
+
+def _without_bad_pixels(sci: Any, wht: Any, names: list[str]) -> tuple[Any, Any, list[tuple[str, str]]]:
+    """Give pixels that cannot be used neither value nor weight; count what was wrong with them."""
+    lazy = not isinstance(sci, np.ndarray) or not isinstance(wht, np.ndarray)
+    good = (wht > 0) & np.isfinite(wht) & np.isfinite(sci)
+    notes = [] if lazy else _judge(sci, wht, good, names)
+    if not lazy and good.all():
+        return sci.astype(np.float32), wht.astype(np.float32), notes
+    where = xr.where if lazy else np.where
+    if lazy:
+        import dask.array
+
+        where = dask.array.where
+    return where(good, sci, np.nan).astype(np.float32), where(good, wht, 0).astype(np.float32), notes
+
+
+def _judge(sci: Any, wht: Any, good: Any, names: list[str]) -> list[tuple[str, str]]:
+    if good.all():
+        return []
+    notes = []
+    for i, name in enumerate(names):
+        bad = int(np.sum(~(wht[i] >= 0) | np.isinf(wht[i])))
+        if bad > _TOO_MANY_BAD_WEIGHTS * wht[i].size:
+            raise CubeError("HC-D10", f"{bad} of {wht[i].size} weights are negative, NaN or infinite",
+                            "give inverse variances, or say what the file holds with wht_kind=", band=name)  # fmt: skip
+        if bad:
+            notes.append(("HC-D10", f"{name}: {bad} negative, NaN or infinite weights; these pixels have no data"))
+        if not good[i].any():
+            raise CubeError("HC-D08", "no pixel of the band has data", "leave the band out with bands=", band=name)
+        if lost := int(np.sum(~np.isfinite(sci[i]) & (wht[i] > 0))):
+            notes.append(("HC-D07", f"{name}: {lost} pixels are NaN or infinite; they have no data"))
+    return notes
+
+
+def validate(cube: xr.Dataset, *, data: bool = True) -> xr.Dataset:
+    """Return the cube if it keeps the rules of the model.
+
+    Parameters
+    ----------
+    cube : Dataset
+    data : bool
+        Look at the pixels too (never at chunked ones, which are not computed here).
+
+    Raises
+    ------
+    CubeError
+        If variables, dims, dtypes, units, bands or pixels break a rule; the message names it.
+    """
+    for name in PLANES:
+        if name not in getattr(cube, "data_vars", ()):
+            raise CubeError("HC-C01", f"there is no variable {name!r}, so this is not a cube", "see hstcube.build")
+        plane = cube[name]
+        if plane.dims != ("band", "y", "x"):
+            raise CubeError("HC-C02", f"{name} has dims {plane.dims}", f"transpose {name} to ('band', 'y', 'x')")
+        if plane.dtype != _DTYPES[name]:
+            raise CubeError("HC-C03", f"{name} is {plane.dtype}", f"convert it to {np.dtype(_DTYPES[name])}")
+    missing = [name for name in (*_STATE, "band", "wcs") if name not in cube.coords]
+    if missing:
+        raise CubeError("HC-C07", f"the coordinate {missing[0]!r} is missing: this is not a whole cube "
+                        "(arithmetic on cubes does not keep their state)", "assign it again, e.g. from the parent cube")  # fmt: skip
+    _validate_names(cube)
+    if data and not any(cube[name].chunks for name in PLANES):
+        _validate_pixels(cube)
+    return cube
+
+
+def _validate_names(cube: xr.Dataset) -> None:
+    names = cube.band.values.tolist()
+    if len(set(names)) != len(names):
+        raise BandError("HC-B02", f"a band is there twice: {names}", "keep one of the two")
+    units = cube.sci.attrs.get("units")
+    if units in KNOWN_UNITS:
+        return
+    from astropy.units import Unit
+
+    try:
+        Unit(units)
+    except (ValueError, TypeError) as error:
+        raise CubeError("HC-C04", f"sci has units {units!r}, which astropy does not read",
+                        "write e.g. cube.sci.attrs['units'] = 'electron s-1'") from error  # fmt: skip
+
+
+def _validate_pixels(cube: xr.Dataset) -> None:
+    sci, wht, mask = (cube[name].values for name in PLANES)
+    has_data = wht > 0
+    if not np.array_equal(np.isfinite(sci), has_data):
+        raise CubeError("HC-C05", "sci must be finite where wht > 0 and NaN where wht = 0",
+                        "use cube.sci.where(cube.wht > 0), or hstcube.build")  # fmt: skip
+    if not (np.isfinite(wht).all() and (wht >= 0).all()):
+        raise CubeError("HC-D10", "wht must be finite and not negative", "give inverse variances; 0 = no data")
+    if (mask & ~has_data).any():
+        raise CubeError("HC-C06", "mask is True on pixels without data", "use hstcube.mask(cube, keep)")
+
+
+def stack_bands(cubes: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Join cubes of one grid along `band`.
+
+    Parameters
+    ----------
+    cubes : sequence of Dataset
+        On the same grid, in the same units, each band in one of them only.
+
+    Raises
+    ------
+    GridError
+        If the grids differ.
+    BandError
+        If a band is in two of them.
+    CubeError
+        If units differ.
+    """
+    first = cubes[0]
+    for other in cubes:
+        validate(other, data=False)
+        require_same_grid(first, other)
+        if other.sci.attrs["units"] != first.sci.attrs["units"]:
+            raise CubeError("HC-D21", f"units differ: {first.sci.attrs['units']} and {other.sci.attrs['units']}",
+                            "convert them to one unit first")  # fmt: skip
+    joined = xr.concat(cubes, "band", data_vars="minimal", coords="minimal", compat="equals", join="exact",
+                       combine_attrs="override")  # fmt: skip
+    joined = joined.assign_attrs(
+        history=_union(cube.attrs["history"] for cube in cubes),
+        warnings=_union(cube.attrs["warnings"] for cube in cubes),
+    )
+    _validate_names(joined)
+    return validate(record(joined.isel(band=np.argsort(joined.pivot.values, kind="stable")), "stack_bands"))
+
+
+def _union(texts: Any) -> str:
+    return "\n".join(dict.fromkeys(line for text in texts for line in text.splitlines()))
+
+
+def variance(cube: xr.Dataset) -> xr.DataArray:
+    """Return the variance of single pixels, (band, y, x) [units of sci squared]; NaN where there is no data."""
+    wht = cube.wht.astype(np.float64)
+    scale = cube.coords["noise_scale"] if "noise_scale" in cube.coords else 1.0
+    units = cube.sci.attrs["units"]
+    return (scale**2 / wht.where(wht > 0)).astype(np.float32).assign_attrs(units=f"({units})2").rename("variance")
+
+
+def require_same_grid(cube: xr.Dataset | xr.DataArray, other: Any) -> None:
+    """Raise GridError unless `other` lies on the pixels of the cube.
+
+    A DataArray with the cube's labels is welcome, and so is a numpy array of the right shape.
+    """
+    if not isinstance(other, xr.DataArray | xr.Dataset):
+        if np.shape(other)[-2:] != (cube.sizes["y"], cube.sizes["x"]):
+            raise GridError("HC-D01", f"the array has shape {np.shape(other)}, the cube's images "
+                            f"{(cube.sizes['y'], cube.sizes['x'])}", "regrid it to the cube first")  # fmt: skip
+        return
+    for dim in ("y", "x"):
+        if other.sizes.get(dim) != cube.sizes[dim] or not np.array_equal(other[dim].values, cube[dim].values):
+            raise GridError("HC-D02", f"the labels of {dim} differ from the cube's",
+                            "select the same pixels of both, or use regrid_labels or regrid_mask")  # fmt: skip
+    if "wcs" in other.coords and "wcs" in cube.coords and int(other.coords["wcs"]) != int(cube.coords["wcs"]):
+        Grid.of(cube).require(Grid.of(other), what="the cube and the other array")
+
+
+def record(cube: xr.Dataset, step: str) -> xr.Dataset:
+    """Return the cube with one more line in its history: a step, its arguments, the version."""
+    return cube.assign_attrs(history=_line(cube.attrs.get("history", ""), f"{step} (hstcube {__version__})"))
+
+
+def warn(cube: xr.Dataset, code: str, text: str) -> xr.Dataset:
+    """Return the cube with one more line in its warnings, and issue it as `HstCubeWarning`."""
+    line = f"{code} {text}"
+    if line in cube.attrs.get("warnings", "").splitlines():
+        return cube
+    warnings.warn(f"{cube.attrs['field']}: {line}" if cube.attrs.get("field") else line, HstCubeWarning, stacklevel=3)
+    return cube.assign_attrs(warnings=_line(cube.attrs.get("warnings", ""), line))
+
+
+def _line(text: str, line: str) -> str:
+    return f"{text}\n{line}" if text else line
+
+
+def exactly(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Run a step with exact alignment: a band that is missing on one side is an error, never dropped."""
+    from functools import wraps
+
+    @wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        with xr.set_options(arithmetic_join="exact"):
+            return function(*args, **kwargs)
+
+    return wrapped

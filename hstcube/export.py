@@ -1,0 +1,225 @@
+"""Cubes out: per-band FITS that other programs read, and netCDF that keeps the whole Dataset."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from hstcube import __version__
+from hstcube._files import write_files, written_whole
+from hstcube._fits import hdu, history_cards
+from hstcube.bands import band as find_band
+from hstcube.cube import validate
+from hstcube.errors import FileError, WriteError
+from hstcube.grids import Grid
+from hstcube.surveys import checked_name
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from numpy.typing import NDArray
+
+__all__ = ["open_cube", "save_cube", "to_fits"]
+
+Noise = Literal["wht", "variance"]
+Layout = Literal["files", "mef"]
+
+
+def to_fits(
+    cube: xr.Dataset,
+    folder: str | Path,
+    *,
+    noise: Noise = "wht",
+    layout: Layout = "files",
+    apply_mask: bool = False,
+    overwrite: bool = False,
+) -> list[Path]:
+    """Write a cube as FITS, band by band.
+
+    Parameters
+    ----------
+    cube : Dataset
+        Its attribute ``field`` begins the file names.
+    folder : path
+        Made when it does not exist.
+    noise : {"wht", "variance"}
+        Write inverse variances (``_wht.fits``, 0 = no data) or variances of the weights (``_var.fits``, NaN = no data).
+    layout : {"files", "mef"}
+        ``{field}_{band}_sci.fits``, ``_wht.fits`` and ``_mask.fits`` (uint8, 1 = use), or one ``{field}_{band}.fits``
+        with the extensions SCI, WHT (or VAR) and MASK.
+    apply_mask : bool
+        Leave out the pixels that the mask leaves out: NaN in sci, no data in wht.
+    overwrite : bool
+        Replace files that exist. Without it nothing is written when one does.
+
+    Returns
+    -------
+    list of Path
+        What was written. All files are on disk and verified before the first gets its name. `open_field` reads them
+        back to an equal cube.
+
+    Raises
+    ------
+    WriteError
+        If a file exists or cannot be written.
+    """
+    validate(cube)
+    name = checked_name(str(cube.attrs["field"]))
+    folder = Path(folder)
+    kinds = ("sci", "wht" if noise == "wht" else "var", "mask")
+    planes = {band: _planes(cube, i, noise, apply_mask) for i, band in enumerate(cube.band.values.tolist())}
+    common = [*Grid.of(cube).header_cards(), *_common_cards(cube, planes)]
+    files: dict[Path, bytes] = {}
+    for i, (band, images) in enumerate(planes.items()):
+        cards = {kind: [*_band_cards(cube, i, kind), *common] for kind in kinds}
+        if layout == "files":
+            files |= {folder / f"{name}_{band}_{kind}.fits": hdu(image, cards[kind])
+                      for kind, image in zip(kinds, images, strict=True)}  # fmt: skip
+        else:
+            units = [hdu(image, cards[kind], extname=kind.upper()) for kind, image in zip(kinds, images, strict=True)]
+            files[folder / f"{name}_{band}.fits"] = b"".join([hdu(None, [("OBJECT", name, "field")]), *units])
+    return write_files(files, overwrite=overwrite)
+
+
+def save_cube(cube: xr.Dataset, path: str | Path, *, overwrite: bool = False) -> Path:
+    """Write a cube as one netCDF file, compressed without loss.
+
+    Parameters
+    ----------
+    cube : Dataset
+    path : path
+        Ends in ``.nc``.
+    overwrite : bool
+        Replace a file that exists.
+
+    Raises
+    ------
+    WriteError
+        If the file exists or cannot be written.
+    """
+    validate(cube)
+    path = Path(path)
+    encoding = {name: {"zlib": True, "complevel": 1, "shuffle": True} for name in cube.data_vars}
+
+    def write(part: Path) -> None:
+        try:
+            cube.to_netcdf(part, engine="netcdf4", encoding=encoding)
+            whole = open_cube(part).identical(cube.compute())
+        except (RuntimeError, FileError) as error:  # what the HDF5 library says of a full disk
+            raise WriteError("HC-O02", f"cannot be written: {error}", "make room, or choose another folder", str(path)) from error
+        if not whole:
+            raise WriteError("HC-O21", "what was read back differs from the cube", "report it; write FITS instead", str(path))
+
+    return written_whole(path, write, overwrite=overwrite)
+
+
+def open_cube(path: str | Path, *, chunks: Any = None) -> xr.Dataset:
+    """Open a cube that `save_cube` wrote.
+
+    Parameters
+    ----------
+    path : path
+    chunks : mapping, optional
+        Open lazily with dask.
+
+    Raises
+    ------
+    FileError
+        If the file is missing, damaged or foreign.
+    CubeError
+        If it holds no cube.
+    """
+    import xarray as xr
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileError("HC-F01", "there is no such file", "check the path", file=str(path))
+    try:
+        if chunks is None:
+            with xr.open_dataset(path, engine="netcdf4") as opened:
+                cube = opened.load()
+        else:
+            cube = xr.open_dataset(path, engine="netcdf4", chunks=chunks)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise FileError("HC-F04", f"is not a netCDF file that can be read ({error})", "write it again with save_cube", file=str(path)) from error
+    for variable in cube.variables.values():
+        variable.encoding = {}
+        variable.attrs = {key: value.item() if isinstance(value, np.generic) else value for key, value in variable.attrs.items()}
+    cube.attrs = {key: value.item() if isinstance(value, np.generic) else value for key, value in cube.attrs.items()}
+    cube.encoding = {}
+    return validate(cube.assign(mask=cube.mask.astype(bool)) if "mask" in cube else cube)
+
+
+def _planes(cube: xr.Dataset, i: int, noise: Noise, apply_mask: bool) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.uint8]]:
+    """Return the three images of one band as they go to disk."""
+    sci, wht, mask = (np.asarray(cube[name].values[i]) for name in ("sci", "wht", "mask"))
+    if apply_mask:
+        sci, wht = np.where(mask, sci, np.float32(np.nan)), np.where(mask, wht, np.float32(0))
+    empty = wht == 0
+    error = wht
+    if noise == "variance":
+        with np.errstate(divide="ignore"):
+            error = np.where(empty, np.float32(np.nan), (1.0 / wht.astype(np.float64)).astype(np.float32))
+    if cube.attrs.get("recipe") == "original":  # which wrote zeros where others write NaN
+        sci, error = np.where(empty, np.float32(0), sci), np.where(empty, np.float32(0), error)
+    return sci, error, mask.astype(np.uint8)
+
+
+def _common_cards(cube: xr.Dataset, planes: dict[str, Any]) -> list[tuple[str, Any, str]]:
+    digest = hashlib.sha256("".join([cube.attrs["history"], cube.attrs["warnings"], *planes]).encode())
+    for images in planes.values():
+        for image in images:
+            digest.update(image.tobytes())
+    return [
+        ("HSTCUBE", int(cube.attrs["hstcube_schema"]), "schema version of hstcube products"),
+        ("CUBEID", digest.hexdigest()[:16], "the same in all files of one cube"),
+        ("NBANDS", len(planes), "number of bands of the cube"),
+        ("RECIPE", cube.attrs.get("recipe"), "hstcube recipe"),
+        ("TITLE", cube.attrs.get("title") or None, ""),
+        ("ORIGIN", f"hstcube {__version__}", "software"),
+        *history_cards(cube.attrs["history"], cube.attrs["warnings"]),
+    ]
+
+
+def _band_cards(cube: xr.Dataset, i: int, kind: str) -> list[tuple[str, Any, str]]:
+    name = str(cube.band.values[i])
+    pivot = float(cube.pivot.values[i])
+    owner = _camera(name, pivot)
+    units = cube.sci.attrs["units"]
+    unit = {"sci": units, "wht": cube.wht.attrs["units"], "var": f"({units})2", "mask": None}[kind]
+
+    def number(coordinate: str) -> float | None:
+        value = float(cube[coordinate].values[i])
+        return None if math.isnan(value) else value
+
+    return [
+        ("FILETYPE", kind.upper(), {"sci": "science image", "wht": "inverse variance, 0 = no data", "var": "variance",
+                                    "mask": "1 = pixel to use"}[kind]),
+        ("OBJECT", str(cube.attrs["field"]), "field"),
+        ("TELESCOP", "HST", "telescope"),
+        ("INSTRUME", owner.instrument if owner else None, "instrument that has the filter"),
+        ("DETECTOR", owner.detector if owner else None, "detector"),
+        ("FILTER", name.upper(), "filter"),
+        ("BUNIT", unit, "unit of a pixel"),
+        ("PHOTPLAM", number("pivot"), "[Angstrom] pivot wavelength"),
+        ("ABZP", number("zeropoint"), "AB magnitude of one unit of sci"),
+        ("PSFFWHM", number("psf_fwhm"), "[arcsec] FWHM of the PSF"),
+        ("MATCHED", str(cube.matched_to.values[i]) or None, "what the PSF was matched to"),
+        ("SKY", number("sky"), "sky level subtracted, units of sci"),
+        ("SKYERR", number("sky_error"), "its standard error"),
+    ]  # fmt: skip
+
+
+def _camera(name: str, pivot: float) -> Any:
+    """Return the camera whose filter of that name has that pivot wavelength; the first one when none has."""
+    from hstcube.errors import BandError
+
+    try:
+        cameras = [find_band(name, instrument=i, detector=d) for i, d in (("ACS", "WFC"), ("WFC3", "UVIS"), ("WFC3", "IR"))]
+    except BandError:
+        return None
+    return min(cameras, key=lambda camera: abs(camera.pivot - pivot))
+

@@ -1,0 +1,316 @@
+"""The pixel grid of an image: its shape and the FITS cards that place it on the sky."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hstcube.errors import GridError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import xarray as xr
+    from astropy.io import fits
+    from astropy.wcs import WCS
+    from numpy.typing import NDArray
+
+    Card = tuple[str, float | str]
+    PixelMapping = Callable[[Any, Any], tuple[NDArray[np.float64], NDArray[np.float64]]]
+
+__all__ = ["Grid", "pixel_mapping"]
+
+TOLERANCE = 1e-4  # pixels: two grids closer than this are one
+
+_TEXT = ("CTYPE1", "CTYPE2", "CUNIT1", "CUNIT2", "RADESYS")
+_NUMBERS = (
+    *("CRPIX1", "CRPIX2", "CRVAL1", "CRVAL2", "CDELT1", "CDELT2"),
+    *("CD1_1", "CD1_2", "CD2_1", "CD2_2", "PC1_1", "PC1_2", "PC2_1", "PC2_2"),
+    *("LONPOLE", "LATPOLE", "EQUINOX"),
+)
+_CARDS = ("WCSAXES", *_TEXT, *_NUMBERS)
+_DISTORTION = re.compile(r"(A|B|AP|BP)_ORDER|[AB]_\d_\d|PV\d+_\d+|PS\d+_\d+|CPDIS\d|DP\d|D2IM.*|WAT\d_\d+")
+_LONGITUDE, _LATITUDE = ("RA--", "GLON", "ELON"), ("DEC-", "GLAT", "ELAT")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A rectangle of pixels on the sky: an immutable, hashable value.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Number of rows and columns, (ny, nx).
+    cards : tuple of (str, value)
+        The FITS cards of the celestial WCS, verbatim (Greisen & Calabretta 2002, A&A 395, 1061).
+    """
+
+    shape: tuple[int, int]
+    cards: tuple[Card, ...]
+
+    @classmethod
+    def from_header(cls, header: Mapping[str, Any], *, shape: tuple[int, int] | None = None) -> Grid:
+        """Read the grid of an image from its header.
+
+        Parameters
+        ----------
+        header : FITS header or any mapping of cards
+        shape : (ny, nx), optional
+            Taken from NAXIS2 and NAXIS1 when not given.
+
+        Raises
+        ------
+        GridError
+            If the header has no celestial WCS, an impossible one, or one with distortions.
+        """
+        _refuse_distortion(header)
+        if shape is None:
+            shape = (int(header["NAXIS2"]), int(header["NAXIS1"]))
+        grid = cls(shape, tuple((key, _plain(key, header[key])) for key in _CARDS if key in header))
+        _check(dict(grid.cards))
+        return grid
+
+    @classmethod
+    def of(cls, cube: xr.Dataset | xr.DataArray) -> Grid:
+        """Return the grid that a cube, or a slice of one, lies on.
+
+        Parameters
+        ----------
+        cube : Dataset or DataArray
+            With coordinates ``y``, ``x`` (pixel labels) and ``wcs``.
+
+        Raises
+        ------
+        GridError
+            If it has no WCS, or labels that are not evenly spaced.
+        """
+        for name in ("wcs", "y", "x"):
+            if name not in cube.coords:
+                raise GridError("HC-W01", f"there is no coordinate {name!r}, so the pixels have no place on the sky",
+                                "build the cube with hstcube.open_field, open_bands or build")  # fmt: skip
+        cards = tuple((key, _plain(key, value)) for key, value in cube.coords["wcs"].attrs.items())
+        y, x = (np.asarray(cube.coords[dim].values, dtype=float) for dim in ("y", "x"))
+        return Grid((0, 0), cards).stepped((y[0], x[0]), _steps(y, x), (y.size, x.size))
+
+    def stepped(self, start: tuple[float, float], step: tuple[float, float], shape: tuple[int, int]) -> Grid:
+        """Return the grid whose pixel (i, j) is centred on pixel start + step * (i, j) of this one."""
+        if tuple(start) == (0.0, 0.0) and tuple(step) == (1.0, 1.0):
+            return Grid(shape, self.cards)
+        cards = dict(self.cards)
+        if not _has_cd(cards):  # the standard's defaults, which a step must scale too
+            cards = {"PC1_1": 1.0, "PC2_2": 1.0} | cards
+        for axis, p0, s in ((1, start[1], step[1]), (2, start[0], step[0])):
+            cards[f"CRPIX{axis}"] = (float(cards[f"CRPIX{axis}"]) - 1 - p0) / s + 1
+            for key in (f"{kind}{i}_{axis}" for kind in ("CD", "PC") for i in (1, 2)):
+                if key in cards:
+                    cards[key] = float(cards[key]) * s
+        return Grid(shape, tuple(cards.items()))
+
+    def coarsen(self, factor: int) -> Grid:
+        """Return the grid whose pixels are blocks of factor x factor pixels of this one; a remainder is left out."""
+        middle = (factor - 1) / 2
+        return self.stepped((middle, middle), (factor, factor), (self.shape[0] // factor, self.shape[1] // factor))
+
+    @cached_property
+    def matrix(self) -> NDArray[np.float64]:
+        """The linear part, (2, 2): degrees on the sky per pixel; columns are x and y."""
+        return _matrix(dict(self.cards))
+
+    @cached_property
+    def steps(self) -> tuple[float, float]:
+        """Size of a pixel along y and along x, arcsec."""
+        x, y = np.hypot(*self.matrix) * 3600
+        return float(y), float(x)
+
+    @property
+    def scale(self) -> float:
+        """Pixel scale, arcsec: the square root of the pixel's area."""
+        return float(np.sqrt(abs(np.linalg.det(self.matrix))) * 3600)
+
+    @cached_property
+    def fingerprint(self) -> int:
+        """The cards as one 64-bit number, the same in every process and after every round trip."""
+        text = "\n".join(
+            f"{key}={value.strip() if isinstance(value, str) else repr(float(value))}" for key, value in self.cards
+        )
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big", signed=True)
+
+    @cached_property
+    def wcs(self) -> WCS:
+        """The astropy WCS of this grid."""
+        from astropy.wcs import WCS
+
+        wcs = WCS(self.header())
+        wcs.array_shape = self.shape
+        return wcs
+
+    def header(self) -> fits.Header:
+        """Return the cards as a FITS header."""
+        from astropy.io import fits
+
+        return fits.Header(list(self.cards))
+
+    def header_cards(self) -> list[tuple[str, float | str, str]]:
+        """Return the cards as (keyword, value, comment)."""
+        return [(key, value, "") for key, value in self.cards]
+
+    def coords(self) -> dict[str, Any]:
+        """Return the coordinates ``y``, ``x`` and ``wcs`` of a cube on this grid."""
+        return {
+            "y": ("y", np.arange(self.shape[0], dtype=float)),
+            "x": ("x", np.arange(self.shape[1], dtype=float)),
+            "wcs": ((), np.int64(self.fingerprint), dict(self.cards)),
+        }
+
+    def require(self, other: Grid, *, what: str = "the two images") -> None:
+        """Raise GridError unless `other` has the same shape and lies within 1e-4 pixels of this grid."""
+        if self.shape != other.shape:
+            raise GridError("HC-D01", f"{what} have different shapes, {self.shape} and {other.shape}",
+                            "cut them to the same pixels, or regrid one of them")  # fmt: skip
+        shift = self.shift(other)
+        if not shift <= TOLERANCE:
+            raise GridError("HC-D02", f"{what} lie on different pixel grids, up to {shift:.4g} pixels apart",
+                            "check the WCS of both files, or regrid one of them")  # fmt: skip
+
+    def shift(self, other: Grid) -> float:
+        """Return the largest distance between equal corners of two grids, pixels."""
+        if self.cards == other.cards:
+            return 0.0
+        y, x = np.array([[0.0, 0.0], [self.shape[0] - 1, self.shape[0] - 1]]), np.array([[0.0, self.shape[1] - 1]] * 2)
+        there_y, there_x = pixel_mapping(self, other)(y, x)
+        return float(np.max(np.hypot(there_y - y, there_x - x)))
+
+
+def pixel_mapping(source: Grid, target: Grid) -> PixelMapping:
+    """Return the function that takes pixel coordinates (y, x) on `source` to (y, x) on `target`, both 0-based.
+
+    Two grids with one projection and one reference point are tied by an exact affine map; any other pair goes through
+    the sky with astropy. Equal-frame positions are compared as numbers; ICRS and FK5 are transformed.
+    """
+    if _projection(source) != _projection(target):
+        return _through_the_sky(source, target)
+    a, b = dict(source.cards), dict(target.cards)
+    step = np.linalg.solve(target.matrix, source.matrix)
+    x0, y0 = (
+        float(b.get(f"CRPIX{i}", 0.0)) - 1 - step[i - 1] @ [float(a.get(f"CRPIX{j}", 0.0)) - 1 for j in (1, 2)]
+        for i in (1, 2)
+    )
+    return lambda y, x: (step[1, 0] * x + step[1, 1] * y + y0, step[0, 0] * x + step[0, 1] * y + x0)
+
+
+def _through_the_sky(source: Grid, target: Grid) -> PixelMapping:
+    from astropy.wcs.utils import pixel_to_pixel
+
+    def mapping(y: Any, x: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        there_x, there_y = pixel_to_pixel(source.wcs, target.wcs, x, y)
+        return there_y, there_x
+
+    return mapping
+
+
+def _projection(grid: Grid) -> tuple[object, ...]:
+    """All that fixes the map from the tangent plane to the sky, with the standard's defaults."""
+    cards = dict(grid.cards)
+    types = (str(cards["CTYPE1"]).strip(), str(cards["CTYPE2"]).strip())
+    latitude = cards["CRVAL2"] if types[0].startswith(_LONGITUDE) else cards["CRVAL1"]
+    zenithal = types[0][5:8] in ("TAN", "SIN", "STG", "ARC", "ZEA")
+    pole = 0.0 if float(latitude) >= (90.0 if zenithal else 0.0) else 180.0
+    return (*types, cards["CRVAL1"], cards["CRVAL2"], cards.get("LONPOLE", pole),
+            None if zenithal else cards.get("LATPOLE"), _frame(cards))  # fmt: skip
+
+
+def _frame(cards: Mapping[str, float | str]) -> str:
+    """RADESYS, or what the standard assumes without it."""
+    if "RADESYS" in cards:
+        return str(cards["RADESYS"]).strip().upper()
+    if "EQUINOX" not in cards:
+        return "ICRS"
+    return "FK5" if float(cards["EQUINOX"]) >= 1984.0 else "FK4"  # noqa: PLR2004  the standard's year
+
+
+def _plain(key: str, value: Any) -> float | str:
+    """Return the value of a card as a plain Python number or string."""
+    value = value.item() if isinstance(value, np.generic) else value
+    if key in _TEXT:
+        return str(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise GridError("HC-W06", f"the WCS card {key} is {value!r}, not a finite number", "repair the header")
+    return value
+
+
+def _check(cards: dict[str, float | str]) -> None:
+    types = [str(cards.get(f"CTYPE{i}", "")).strip().upper() for i in (1, 2)]
+    if not any(types):
+        raise GridError("HC-W02", "the header has no CTYPE1, CTYPE2: it does not say what its axes are",
+                        "give the image a celestial WCS, e.g. CTYPE1 = 'RA---TAN'")  # fmt: skip
+    if sorted(t.startswith(_LATITUDE) - t.startswith(_LONGITUDE) for t in types) != [-1, 1]:
+        raise GridError("HC-W12", f"CTYPE1, CTYPE2 = {types} are not a longitude and a latitude of one system",
+                        "give the image a celestial WCS, e.g. 'RA---TAN', 'DEC--TAN'")  # fmt: skip
+    if missing := [key for key in ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2") if key not in cards]:
+        raise GridError("HC-W01", f"the WCS lacks {', '.join(missing)}", "repair the header")
+    units = {str(cards.get(f"CUNIT{i}", "deg")).strip().lower() or "deg" for i in (1, 2)}
+    if not units <= {"deg", "degree", "degrees"}:
+        raise GridError("HC-W06", f"the WCS is in {sorted(units)}, not in degrees", "write CRVAL and CD in degrees")
+    if not all(math.isfinite(value) for value in _matrix(cards).flat) or abs(np.linalg.det(_matrix(cards))) < 1e-30:  # noqa: PLR2004  deg^2, below any pixel
+        raise GridError("HC-W03", f"the CD (or PC, CDELT) matrix is singular: {_matrix(cards).tolist()}",
+                        "repair the header: no pixel scale can be read from it")  # fmt: skip
+    _refuse_contradiction(cards)
+
+
+def _refuse_contradiction(cards: dict[str, float | str]) -> None:
+    """CD with PC, or CD with a CDELT of another size: which one is right cannot be known."""
+    has_cd = _has_cd(cards)
+    if has_cd and any(key.startswith("PC") for key in cards):
+        raise GridError("HC-W05", "the header holds both CD and PC cards", "remove the one that is not meant")
+    sizes = np.hypot(*_matrix(cards))
+    for size, key in zip(sizes, ("CDELT1", "CDELT2"), strict=True):
+        delta = abs(float(cards.get(key, 1.0)))
+        if has_cd and delta != 1.0 and abs(delta / size - 1) > 1e-6:  # noqa: PLR2004
+            raise GridError("HC-W05", f"{key} = {delta} contradicts the CD matrix, whose pixel is {size:.6g} deg",
+                            f"remove {key}, or repair the CD cards")  # fmt: skip
+
+
+def _refuse_distortion(header: Mapping[str, Any]) -> None:
+    types = [str(header.get(f"CTYPE{i}", "")).strip().upper() for i in (1, 2)]
+    found = [t for t in types if len(t) > 8] + [t for t in types if t.endswith(("TPV", "TNX", "ZPX", "ZPN", "DSS"))]  # noqa: PLR2004  'RA---TAN' has 8
+    found += [key for key in header if _DISTORTION.fullmatch(str(key)) and header[key] not in (0, 0.0, 1, 1.0)]
+    if found:
+        raise GridError("HC-W07", f"the WCS is distorted ({', '.join(found[:3])})",
+                        "drizzle the image onto an undistorted grid first")  # fmt: skip
+
+
+def _has_cd(cards: Mapping[str, float | str]) -> bool:
+    return any(key.startswith(("CD1_", "CD2_")) for key in cards)
+
+
+def _matrix(cards: Mapping[str, float | str]) -> NDArray[np.float64]:
+    def element(kind: str, i: int, j: int, default: float) -> float:
+        return float(cards.get(f"{kind}{i}_{j}", default))
+
+    if _has_cd(cards):
+        return np.array([[element("CD", i, j, 0.0) for j in (1, 2)] for i in (1, 2)])
+    return np.array(
+        [[float(cards.get(f"CDELT{i}", 1.0)) * element("PC", i, j, float(i == j)) for j in (1, 2)] for i in (1, 2)]
+    )
+
+
+def _steps(y: NDArray[np.float64], x: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the spacing of the labels; an axis with one label has the size of the other's."""
+    found = []
+    for name, labels in (("y", y), ("x", x)):
+        spacing = np.diff(labels)
+        if spacing.size and (spacing[0] == 0 or np.ptp(spacing) > 1e-9 * abs(spacing[0])):  # noqa: PLR2004
+            raise GridError("HC-W22", f"the labels of {name} are not evenly spaced",
+                            "choose pixels with a slice, not with a list")  # fmt: skip
+        found.append(float(spacing[0]) if spacing.size else None)
+    sy, sx = found
+    if sy is None and sx is None:
+        raise GridError("HC-W22", "a single pixel does not tell the size of the pixels", "keep at least two pixels")
+    return (abs(sx or 1.0) if sy is None else sy), (abs(sy or 1.0) if sx is None else sx)
+

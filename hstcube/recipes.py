@@ -1,0 +1,180 @@
+"""From an opened field to a homogeneous cube, in one call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from hstcube._blocks import over_bands
+from hstcube._convolution import convolver
+from hstcube.bands import band_name
+from hstcube.cube import exactly, record, validate, warn
+from hstcube.errors import LabelError, RecipeError, SkyError
+from hstcube.grids import Grid
+from hstcube.masks import grow as grow_mask
+from hstcube.masks import mask as apply_mask
+from hstcube.masks import object_mask
+from hstcube.psf import gaussian_kernels, psf_match
+from hstcube.resample import coverage, regrid_labels, regrid_mask
+from hstcube.sky import measure_sky, subtract_sky
+from hstcube.surveys import check_keys, read_toml
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["blank_sky", "homogenize", "read_recipe"]
+
+Recipe = Literal["default", "original"]
+
+_KEYS = {"sky": (str, int, float), "ids": list, "grow": int, "to": str, "recipe": str}
+
+
+def homogenize(
+    cube: xr.Dataset,
+    *,
+    sky: Any = "measure",
+    labels: xr.DataArray | None = None,
+    ids: Sequence[int] = (),
+    grow: int = 1,
+    to: str = "f160w",
+    recipe: Recipe = "default",
+) -> xr.Dataset:
+    """Subtract the sky, bring all bands to one resolution, and choose the object's pixels.
+
+    Parameters
+    ----------
+    cube : Dataset
+        As `open_field` gives it.
+    sky : "measure", level or None
+        Measure it on the pixels that `labels` calls sky; or a level for `subtract_sky`; or leave it as it is.
+    labels : DataArray of int, (y, x), optional
+        Segmentation map on its own grid. Without it the mask is all that has data.
+    ids : sequence of int
+        Labels of the object, several for a merger; the one at the centre of the map when empty.
+    grow : int
+        How often the object is dilated with a 3x3 square on the map's grid.
+    to : str
+        The band, or the width ("0.6arcsec"), to match.
+    recipe : {"default", "original"}
+        ``"default"`` matches whole images, then masks. ``"original"`` does exactly what HST_data_processing (2022) did:
+        mask, then convolve, without regard to edges and missing data, and empty sci and wht outside the mask.
+
+    Returns
+    -------
+    Dataset
+        The homogeneous cube.
+
+    Raises
+    ------
+    SkyError
+        If the sky is to be measured and nothing tells the blank pixels.
+    LabelError, PSFError, GridError
+        As the steps raise them.
+    """
+    validate(cube, data=False)
+    if recipe not in ("default", "original"):
+        raise RecipeError("HC-B19", f"there is no recipe {recipe!r}", "choose 'default' or 'original'")
+    grid = Grid.of(cube)
+    if isinstance(sky, str) and sky == "measure":
+        sky = measure_sky(cube, background=blank_sky(labels, grid, recipe), method="original" if recipe == "original" else "clipped")
+    if sky is not None:
+        cube = subtract_sky(cube, sky)
+    if recipe == "original":
+        return _as_the_original(cube, _object_on(grid, labels, ids, grow, "nearest"), to)
+    cube = psf_match(cube, to=to)
+    if labels is None:
+        return cube
+    keep = _object_on(grid, labels, ids, grow, "uncovered")
+    cube = _with_notes(apply_mask(cube, keep), keep, labels, grid)
+    return cube.assign_attrs(recipe="default")
+
+
+def blank_sky(labels: xr.DataArray | None, grid: Grid, recipe: Recipe = "default") -> xr.DataArray:
+    """Return the pixels that a segmentation map calls sky, (y, x) bool, on the cube's grid.
+
+    The original looked beyond the map at its nearest pixel; by default nothing is known there.
+
+    Raises
+    ------
+    SkyError
+        If there is no map.
+    """
+    if labels is None:
+        raise SkyError("HC-K01", "no sky level, and no segmentation map that tells the blank pixels",
+                       "give one of them: --sky FILE, or --labels FILE; in Python sky= or labels=")  # fmt: skip
+    if recipe == "original":
+        return regrid_mask(labels == 0, grid, outside="nearest")
+    return regrid_labels(labels, grid) == 0
+
+
+def read_recipe(path: str | Path) -> dict[str, Any]:
+    """Read a recipe file: TOML with keyword arguments of `homogenize` (sky, ids, grow, to, recipe), nothing else.
+
+    Raises
+    ------
+    RecipeError
+        If it holds an unknown key, or a value of the wrong kind.
+    """
+    path = Path(path)
+    settings = read_toml(path)
+    check_keys(settings, _KEYS, path, "")
+    if settings.get("recipe", "default") not in ("default", "original"):
+        raise RecipeError("HC-B19", f"recipe = {settings['recipe']!r}", "choose 'default' or 'original'", file=str(path))
+    if isinstance(settings.get("sky"), str) and settings["sky"] != "measure":
+        raise RecipeError("HC-B17", f"sky is {settings['sky']!r}, neither \"measure\" nor a number", 'write sky = "measure"', file=str(path))
+    return settings
+
+
+def _object_on(grid: Grid, labels: xr.DataArray | None, ids: Sequence[int], grow: int, outside: Any) -> xr.DataArray:
+    """Return the object's pixels on the cube's grid."""
+    if labels is None:
+        raise LabelError("HC-S16", "this recipe needs a segmentation map", "give labels=, or --labels FILE")
+    keep = regrid_mask(grow_mask(object_mask(labels, *ids), pixels=grow), grid, outside=outside)
+    if not keep.any():
+        raise LabelError("HC-S09", "no pixel of the cube belongs to the object", "check that map and images show one field")
+    return keep
+
+
+def _with_notes(cube: xr.Dataset, keep: xr.DataArray, labels: xr.DataArray, grid: Grid) -> xr.Dataset:
+    """Say what a user should know of the map: what it leaves unknown, and whether the object goes on beyond the frame."""
+    if (share := coverage(Grid.of(labels), grid)) < 1:
+        cube = warn(cube, "HC-S14", f"the segmentation map covers {share:.1%} of the frame; outside it nothing is masked in")
+    if interpolated := labels.attrs.get("interpolated", 0):
+        cube = warn(cube, "HC-S04", f"{interpolated / labels.size:.1%} of the map's pixels are not integers (it was "
+                    "interpolated once); they belong to no object")  # fmt: skip
+    values = keep.values
+    sides = {"top": values[-1], "bottom": values[0], "left": values[:, 0], "right": values[:, -1]}
+    if cut := [side for side, pixels in sides.items() if pixels.any()]:
+        cube = warn(cube, "HC-S08", f"the object reaches the {' and '.join(cut)} of the frame: part of it may be missing")
+    return cube
+
+
+@exactly
+def _as_the_original(cube: xr.Dataset, keep: xr.DataArray, to: str) -> xr.Dataset:
+    """Mask, convolve, mask: M (K conv M sci), M (K^2 conv 1/wht), zeros beyond the frame (HST_data_processing, 2022)."""
+    to = band_name(to)
+    kernels = gaussian_kernels(cube, to=to, sampled=True)
+    inside = keep.values
+
+    def one_band(sci: Any, wht: Any, kernel: Any) -> tuple[Any, Any]:
+        has_data = wht > 0
+        noise = np.divide(1.0, wht, where=has_data, out=np.zeros(wht.shape), dtype=np.float64)
+        signal = convolver(kernel, sci.shape)(np.where(inside & has_data, sci, 0))
+        spread = convolver(kernel**2, sci.shape)(noise)
+        use = inside & has_data
+        return (np.where(use, signal, np.nan).astype(sci.dtype),
+                np.divide(1.0, spread, where=use, out=np.zeros(wht.shape)).astype(wht.dtype))  # fmt: skip
+
+    whole = {"y": -1, "x": -1}
+    sci, wht = over_bands(one_band, cube.sci.chunk(whole) if cube.chunks else cube.sci,
+                          cube.wht.chunk(whole) if cube.chunks else cube.wht, parameters=(kernels,), outputs=2)  # fmt: skip
+    result = cube.assign(
+        sci=sci.assign_attrs(cube.sci.attrs), wht=wht.assign_attrs(cube.wht.attrs), mask=wht > 0
+    ).assign_coords(
+        psf_fwhm=cube.psf_fwhm.copy(data=np.full(cube.sizes["band"], float(cube.psf_fwhm.sel(band=to)))),
+        matched_to=cube.matched_to.copy(data=np.full(cube.sizes["band"], to, object)),
+    )
+    return record(result.assign_attrs(recipe="original"), f"original recipe(to={to!r})")

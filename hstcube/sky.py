@@ -1,0 +1,192 @@
+"""Sky levels: measured on blank pixels, and subtracted once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from hstcube.bands import band as find_band
+from hstcube.cube import exactly, record, require_same_grid, validate
+from hstcube.errors import SkyError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+__all__ = ["measure_sky", "subtract_sky"]
+
+GROW = 0.3  # arcsec: how far the clipped method keeps from sources
+CLIP = 3.0  # robust standard deviations
+BLOCK = 0.6  # arcsec: blocks of sky that are independent of one another
+FEWEST = 100  # blank pixels: fewer do not give a level
+
+_MAD_TO_SIGMA = 1.482602218505602
+_ERODED = {"detector": "IR", "times": 5, "size": 5}  # what the original did to the background of WFC3/IR bands
+
+
+def measure_sky(
+    cube: xr.Dataset, *, background: Any, method: Literal["clipped", "original"] = "clipped"
+) -> xr.DataArray:
+    """Measure the level of the blank sky in every band.
+
+    Parameters
+    ----------
+    cube : Dataset
+    background : DataArray or array of bool, (y, x)
+        True = blank, on the cube's grid: a segmentation map that is 0. The method itself keeps away from sources.
+    method : {"clipped", "original"}
+        ``"clipped"``: median of the blank pixels with data, farther than 0.3 arcsec from all others, within 3 robust
+        standard deviations. ``"original"``: median of all blank pixels; in WFC3/IR bands after five erosions with a
+        5x5 square (Models_HST_MUSE, 2022), beyond the frame counting as blank.
+
+    Returns
+    -------
+    DataArray, (band,) [units of sci]
+        With a coordinate ``sky_error``, the standard error: the scatter of 0.6 arcsec blocks of sky among each other
+        (delete-a-block jackknife; Kunsch 1989, Ann. Statist. 17, 1217), which holds for correlated noise too.
+
+    Raises
+    ------
+    SkyError
+        If fewer than 100 blank pixels are left in a band.
+    GridError
+        If `background` lies on other pixels.
+    """
+    validate(cube, data=False)
+    require_same_grid(cube, background)
+    samples = sky_pixels(cube, background=background, method=method)
+    scale = float(np.sqrt(np.prod(_steps(cube))))
+    block = max(int(round(BLOCK / scale)), 1)
+    levels, errors = [], []
+    for name, sci, used in zip(cube.band.values, cube.sci.values, samples, strict=True):
+        if used.sum() < FEWEST:
+            raise SkyError("HC-K11", f"only {int(used.sum())} blank pixels are left to measure the sky on",
+                           "give the level: --sky FILES, or sky= in Python", band=str(name))  # fmt: skip
+        levels.append(float(np.median(sci[used])))
+        errors.append(_block_error(sci, used, block))
+    error = ("band", errors, {"units": cube.sci.attrs["units"], "long_name": "standard error of the sky level"})
+    return xr.DataArray(levels, {"band": cube.band.values, "sky_error": error}, ("band",), "sky",
+                        {"units": cube.sci.attrs["units"], "method": method})  # fmt: skip
+
+
+def sky_pixels(cube: xr.Dataset, *, background: Any, method: str) -> NDArray[np.bool_]:
+    """Return the pixels that `measure_sky` uses, (band, y, x)."""
+    blank = np.asarray(background, dtype=bool)
+    if method == "original":
+        return np.stack([_eroded_as_the_original(blank, str(name)) for name in cube.band.values])
+    if method != "clipped":
+        raise SkyError("HC-K12", f"there is no method {method!r}", "choose method='clipped' or 'original'")
+    far = _away_from_sources(blank, _steps(cube))
+    return np.stack([_clipped(sci, far & (wht > 0)) for sci, wht in zip(cube.sci.values, cube.wht.values, strict=True)])
+
+
+@exactly
+def subtract_sky(cube: xr.Dataset, level: Any, *, again: bool = False) -> xr.Dataset:
+    """Subtract the sky.
+
+    Parameters
+    ----------
+    cube : Dataset
+    level : DataArray (band,) or (band, y, x), mapping of band to float, or float
+        Level to subtract [units of sci]; a coordinate ``sky_error`` is kept.
+    again : bool
+        Subtract although a level was subtracted before; the two add up.
+
+    Returns
+    -------
+    Dataset
+        The same cube; ``sky`` and ``sky_error`` say what was subtracted.
+
+    Raises
+    ------
+    SkyError
+        If a band has no level, a level is not finite, or a sky was subtracted before.
+    """
+    validate(cube, data=False)
+    level = _levels(cube, level)
+    done = ~np.isnan(cube.sky.values)
+    if done.any() and not again:
+        raise SkyError("HC-K10", "a sky level was subtracted already", "pass again=True to subtract one more",
+                       band=str(cube.band.values[done][0]))  # fmt: skip
+    sci = (cube.sci.astype(np.float64) - level).astype(np.float32).transpose(*cube.sci.dims)
+    flat = level.mean(("y", "x")) if level.ndim > 1 else level
+    error = level.coords["sky_error"].values if "sky_error" in level.coords else np.full(flat.size, np.nan)
+    before = np.where(done, cube.sky.values, 0.0)
+    state = {"sky": cube.sky.copy(data=before + flat.values), "sky_error": cube.sky_error.copy(data=error)}
+    cube = cube.assign(sci=sci.drop_vars("sky_error", errors="ignore").assign_attrs(cube.sci.attrs))
+    return record(cube.assign_coords(state), "subtract_sky")
+
+
+def _levels(cube: xr.Dataset, level: Any) -> xr.DataArray:
+    """Return the level of each band of the cube, in its order."""
+    names = cube.band.values.tolist()
+    if not isinstance(level, xr.DataArray):
+        given: Mapping[str, float] = level if hasattr(level, "keys") else dict.fromkeys(names, level)
+        level = xr.DataArray([given.get(name, np.nan) for name in names], {"band": names}, ("band",))
+        missing = [name for name in names if name not in given]
+    else:
+        missing = [name for name in names if name not in np.atleast_1d(level.coords["band"].values).tolist()]
+    if missing:
+        raise SkyError("HC-K08", "there is no sky level for it", "give one for each band, or leave the band out",
+                       band=missing[0])  # fmt: skip
+    if level.ndim > 1:
+        require_same_grid(cube, level)
+    level = level.sel(band=cube.band.values).astype(np.float64)
+    level = level.assign_coords(band=cube.band.values)
+    bad = ~np.isfinite(level.values.reshape(len(names), -1)).all(axis=1)
+    if bad.any():
+        raise SkyError("HC-K03", "its sky level is not a finite number", "measure it again", band=names[int(np.argmax(bad))])
+    return level.drop_vars(set(level.coords) - {"band", "sky_error", "y", "x"})
+
+
+def _steps(cube: xr.Dataset) -> tuple[float, float]:
+    from hstcube.grids import Grid
+
+    return Grid.of(cube).steps
+
+
+def _away_from_sources(blank: NDArray[np.bool_], steps: tuple[float, float]) -> NDArray[np.bool_]:
+    from scipy import ndimage
+
+    if blank.all():
+        return blank
+    return np.asarray(ndimage.distance_transform_edt(blank, sampling=steps) > GROW)
+
+
+def _clipped(sci: NDArray[Any], used: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Leave out, until nothing changes, what lies more than 3 robust standard deviations from the median."""
+    while used.any():
+        values = sci[used]
+        middle = np.median(values)
+        width = CLIP * _MAD_TO_SIGMA * np.median(np.abs(values - middle))
+        kept = used & (np.abs(sci - middle) <= width)
+        if kept.sum() == used.sum():
+            break
+        used = kept
+    return used
+
+
+def _eroded_as_the_original(blank: NDArray[np.bool_], name: str) -> NDArray[np.bool_]:
+    if find_band(name).detector != _ERODED["detector"]:
+        return blank
+    from scipy import ndimage
+
+    size = int(_ERODED["size"])
+    return np.asarray(ndimage.binary_erosion(blank, np.ones((size, size)), int(_ERODED["times"]), border_value=1))
+
+
+def _block_error(sci: NDArray[Any], used: NDArray[np.bool_], size: int) -> float:
+    """Return the standard error of the mean level, from blocks of size x size pixels."""
+    rows, columns = np.nonzero(used)
+    block = (rows // size) * (used.shape[1] // size + 1) + columns // size
+    values = sci[used].astype(np.float64)
+    counts = np.bincount(block)
+    sums = np.bincount(block, weights=values - values.mean())[counts > 0]
+    n = sums.size
+    if n < 2:  # noqa: PLR2004
+        return float("nan")
+    efficiency = np.pi / 2  # variance of the median over that of the mean, for Gaussian noise
+    return float(np.sqrt(efficiency * n / (n - 1) * np.sum(sums**2)) / values.size)
