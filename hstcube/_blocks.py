@@ -15,21 +15,21 @@ __all__ = ["over_bands"]
 
 def over_bands(
     function: Callable[..., tuple[Any, ...]],
-    *planes: xr.DataArray,
-    parameters: tuple[xr.DataArray, ...] = (),
+    *planes: xr.Variable,
+    parameters: tuple[xr.Variable, ...] = (),
     halo: tuple[int, int] = (0, 0),
     outputs: int = 1,
-) -> tuple[xr.DataArray, ...]:
+) -> tuple[Any, ...]:
     """Apply a function of 2-d images to every band.
 
     Parameters
     ----------
     function : callable
         Takes one (y, x) array for each plane, then one array for each parameter; returns `outputs` (y, x) arrays.
-    *planes : DataArray, (band, y, x)
+    *planes : Variable, (band, y, x)
         Of one dtype, which the outputs have too.
-    parameters : DataArray, (band, ...)
-        What differs from band to band.
+    parameters : Variable, (band, ...)
+        What differs from band to band, in the order of the planes (variables have no labels to align).
     halo : (int, int)
         How far along y and x the function looks. Images in several chunks are handed over in blocks with that margin,
         filled with zeros beyond the frame.
@@ -38,12 +38,12 @@ def over_bands(
 
     Returns
     -------
-    tuple of DataArray, (band, y, x)
-        Lazy where the planes are.
+    tuple of array, (band, y, x)
+        dask arrays where the planes are.
     """
     if any(len(chunks) > 1 for plane in planes if plane.chunks for chunks in plane.chunks[1:]):
         return _in_blocks(function, planes, parameters, halo, outputs)
-    core = [["y", "x"]] * len(planes) + [[str(d) for d in p.dims if d != "band"] for p in parameters]
+    core = [["y", "x"]] * len(planes) + [[str(dim) for dim in p.dims if dim != "band"] for p in parameters]
     result = xr.apply_ufunc(
         function,
         *planes,
@@ -51,37 +51,33 @@ def over_bands(
         input_core_dims=core,
         output_core_dims=[["y", "x"]] * outputs,
         vectorize=True,
-        join="exact",
         dask="parallelized",
         output_dtypes=[planes[0].dtype] * outputs,
-        keep_attrs=False,
     )
-    return result if outputs > 1 else (result,)
+    return tuple(variable.data for variable in (result if outputs > 1 else (result,)))
 
 
 def _in_blocks(
     function: Callable[..., tuple[Any, ...]],
-    planes: tuple[xr.DataArray, ...],
-    parameters: tuple[xr.DataArray, ...],
+    planes: tuple[xr.Variable, ...],
+    parameters: tuple[xr.Variable, ...],
     halo: tuple[int, int],
     outputs: int,
-) -> tuple[xr.DataArray, ...]:
+) -> tuple[Any, ...]:
     import dask.array as da
 
-    first, *others = xr.align(*planes, join="exact", copy=False)
-    values = [np.asarray(p.reindex(band=first.band, copy=False).values) for p in parameters]
-    dtype = first.dtype
+    dtype = planes[0].dtype
+    margin = {0: 0, 1: halo[0], 2: halo[1]}
     bands = []
-    for i in range(first.sizes["band"]):
+    for i in range(planes[0].sizes["band"]):
 
-        def one(block: Any, arguments: tuple[Any, ...] = tuple(v[i] for v in values)) -> Any:
+        def one(block: Any, arguments: tuple[Any, ...] = tuple(p.values[i] for p in parameters)) -> Any:
             results = function(*block, *arguments)
             return np.stack(results if outputs > 1 else [results]).astype(dtype, copy=False)
 
-        stacked = da.stack([plane.isel(band=i).data for plane in (first, *others)])
-        margin = {0: 0, 1: halo[0], 2: halo[1]}
-        spread = da.overlap.overlap(stacked.rechunk({0: -1}), margin, boundary=dict.fromkeys(margin, 0))
-        chunks = ((outputs,), *spread.chunks[1:])
-        bands.append(da.overlap.trim_internal(spread.map_blocks(one, dtype=dtype, chunks=chunks), margin, boundary=0))
-    stack = da.stack(bands, axis=1)
-    return tuple(first.copy(data=stack[i]).drop_attrs(deep=False) for i in range(outputs))
+        stacked = da.stack([plane.data[i] for plane in planes]).rechunk({0: -1})
+        spread = da.overlap.overlap(stacked, margin, boundary=dict.fromkeys(margin, 0))
+        result = spread.map_blocks(one, dtype=dtype, chunks=((outputs,), *spread.chunks[1:]))
+        bands.append(da.overlap.trim_internal(result, margin, boundary=0))
+    whole = da.stack(bands, axis=1)
+    return tuple(whole[i] for i in range(outputs))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import xarray as xr
 
-from hstcube.cube import exactly, record, require_same_grid, validate
+from hstcube.cube import in_band_order, require_same_grid, updated, validate
 from hstcube.errors import LabelError
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ _MEANING = {0: "sky", -1: "not covered by the map", -2: "an interpolated edge, n
 _LISTED = 12
 
 
-@exactly
 def mask(cube: xr.Dataset, keep: Any) -> xr.Dataset:
     """Choose the pixels to use; the images themselves stay as they are.
 
@@ -43,10 +42,11 @@ def mask(cube: xr.Dataset, keep: Any) -> xr.Dataset:
     validate(cube, data=False)
     require_same_grid(cube, keep)
     if not isinstance(keep, xr.DataArray):
-        keep = xr.DataArray(keep, dims=("band", "y", "x")[-np.ndim(keep) :])
-    keep = keep.drop_vars(set(keep.coords) - {"band"}).astype(bool)
-    chosen = ((cube.wht > 0) & keep).drop_attrs(deep=False)  # this order keeps (band, y, x)
-    return record(cube.assign(mask=chosen), "mask")
+        keep = xr.Variable(("band", "y", "x")[-np.ndim(keep) :], keep)
+    else:
+        keep = in_band_order(cube, keep) if "band" in keep.dims else keep.variable
+    chosen = (cube.wht.variable > 0) & keep.astype(bool)  # this order keeps (band, y, x)
+    return updated(cube, "mask", mask=chosen.data)
 
 
 def object_mask(labels: xr.DataArray, *ids: int) -> xr.DataArray:

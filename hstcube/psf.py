@@ -12,7 +12,7 @@ import xarray as xr
 from hstcube._blocks import over_bands
 from hstcube._convolution import convolver, coverage_of_full_frame
 from hstcube.bands import band_name
-from hstcube.cube import exactly, record, validate
+from hstcube.cube import in_band_order, updated, validate
 from hstcube.errors import PSFError
 from hstcube.grids import Grid
 
@@ -31,7 +31,6 @@ _AS_NARROW = 1e-9  # arcsec: widths closer than this are equal
 _STALE = ("psf", "noise_scale", "noise_acf")  # what describes the unmatched images only
 
 
-@exactly
 def psf_match(
     cube: xr.Dataset, *, to: str = "f160w", kernels: xr.DataArray | None = None, min_coverage: float = 0.25
 ) -> xr.Dataset:
@@ -66,24 +65,20 @@ def psf_match(
     """
     validate(cube, data=False)
     to = to if _width(to) else band_name(to)
-    if kernels is None:
-        kernels = gaussian_kernels(cube, to=to)
-    else:
-        kernels = _checked(kernels, cube)
-    kernels = _identity_where(cube.matched_to == to, kernels)
-    halo = (kernels.sizes["ky"] // 2, kernels.sizes["kx"] // 2)
+    chosen = gaussian_kernels(cube, to=to).variable if kernels is None else _checked(kernels, cube)
+    chosen = _identity_where(cube.matched_to.values == to, chosen)
     sci, wht = over_bands(
         lambda sci, wht, kernel: match_plane(sci, wht, kernel, min_coverage),
-        cube.sci, cube.wht, parameters=(kernels.astype(np.float64),), halo=halo, outputs=2,
+        cube.sci.variable, cube.wht.variable, parameters=(chosen,), outputs=2,
+        halo=(chosen.sizes["ky"] // 2, chosen.sizes["kx"] // 2),
     )  # fmt: skip
-    matched = cube.drop_vars([name for name in _STALE if name in cube.coords]).assign(
-        sci=sci.assign_attrs(cube.sci.attrs),
-        wht=wht.assign_attrs(cube.wht.attrs),
-        mask=(cube.mask & (wht > 0)).assign_attrs(cube.mask.attrs),
-    )
-    state = {"psf_fwhm": cube.psf_fwhm.copy(data=np.full(cube.sizes["band"], _target_width(cube, to))),
-             "matched_to": cube.matched_to.copy(data=np.full(cube.sizes["band"], to, object))}  # fmt: skip
-    return record(matched.assign_coords(state), f"psf_match(to={to!r}, min_coverage={min_coverage})")
+    number = cube.sizes["band"]
+    return updated(
+        cube.drop_vars([name for name in _STALE if name in cube.coords]),
+        f"psf_match(to={to!r}, min_coverage={min_coverage})",
+        sci=sci, wht=wht, mask=cube.mask.data & (wht > 0),
+        psf_fwhm=np.full(number, _target_width(cube, to)), matched_to=np.full(number, to, object),
+    )  # fmt: skip
 
 
 def gaussian_kernels(cube: xr.Dataset, *, to: str, sampled: bool = False) -> xr.DataArray:
@@ -208,28 +203,25 @@ def _is_identity(kernel: Image64) -> bool:
     return bool(middle == 1.0 and np.count_nonzero(kernel) == 1)
 
 
-def _identity_where(done: xr.DataArray, kernels: xr.DataArray) -> xr.DataArray:
+def _identity_where(done: NDArray[np.bool_], kernels: xr.Variable) -> xr.Variable:
     """Replace the kernels of finished bands: a band that is at the target already passes through."""
-    delta = np.zeros(tuple(kernels.sizes[dim] for dim in ("ky", "kx")))
-    delta[delta.shape[0] // 2, delta.shape[1] // 2] = 1
-    return xr.where(done.drop_vars(set(done.coords) - {"band"}), xr.DataArray(delta, dims=("ky", "kx")), kernels).transpose("band", "ky", "kx")  # fmt: skip
+    values = kernels.values.astype(np.float64)
+    values[done] = 0
+    values[done, values.shape[1] // 2, values.shape[2] // 2] = 1
+    return kernels.copy(data=values)
 
 
-def _checked(kernels: xr.DataArray, cube: xr.Dataset) -> xr.DataArray:
-    missing = sorted(set(cube.band.values.tolist()) - set(np.atleast_1d(kernels.band.values).tolist()))
-    if missing:
-        raise PSFError("HC-P03", "there is no kernel for it", "give one kernel for each band", band=missing[0])
-    kernels = kernels.sel(band=cube.band.values).transpose("band", "ky", "kx")
-    kernels = kernels.drop_vars(set(kernels.coords) - {"band"})
-    if kernels.sizes["ky"] % 2 == 0 or kernels.sizes["kx"] % 2 == 0:
-        raise PSFError("HC-P04", f"the kernels have shape {kernels.shape[1:]}; their centre is not a pixel",
+def _checked(kernels: xr.DataArray, cube: xr.Dataset) -> xr.Variable:
+    stack = in_band_order(cube, kernels.rename("kernels")).transpose("band", "ky", "kx")
+    if stack.sizes["ky"] % 2 == 0 or stack.sizes["kx"] % 2 == 0:
+        raise PSFError("HC-P04", f"the kernels have shape {stack.shape[1:]}; their centre is not a pixel",
                        "give kernels of odd sizes, centred on the middle pixel")  # fmt: skip
-    sums = kernels.astype(np.float64).sum(("ky", "kx")).values
-    if not np.all(np.abs(sums - 1) < _SUM_TOLERANCE):
-        worst = int(np.argmax(np.where(np.isnan(sums), np.inf, np.abs(sums - 1))))
-        raise PSFError("HC-P05", f"the kernel sums to {sums[worst]:.6g}, so it does not keep the flux",
+    errors = np.abs(stack.values.astype(np.float64).sum((1, 2)) - 1)
+    if not np.all(errors < _SUM_TOLERANCE):
+        worst = int(np.argmax(np.nan_to_num(errors, nan=np.inf)))
+        raise PSFError("HC-P05", f"the kernel's sum is {errors[worst]:.3g} away from 1, so it does not keep the flux",
                        "divide it by its sum", band=str(cube.band.values[worst]))  # fmt: skip
-    return kernels
+    return stack
 
 
 def _target_width(cube: xr.Dataset, to: str) -> float:

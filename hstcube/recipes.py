@@ -11,7 +11,7 @@ import xarray as xr
 from hstcube._blocks import over_bands
 from hstcube._convolution import convolver
 from hstcube.bands import band_name
-from hstcube.cube import exactly, record, validate, warn
+from hstcube.cube import updated, validate, warn
 from hstcube.errors import LabelError, RecipeError, SkyError
 from hstcube.grids import Grid
 from hstcube.masks import grow as grow_mask
@@ -84,12 +84,11 @@ def homogenize(
         cube = subtract_sky(cube, sky)
     if recipe == "original":
         return _as_the_original(cube, _object_on(grid, labels, ids, grow, "nearest"), to)
-    cube = psf_match(cube, to=to)
+    cube = psf_match(cube, to=to).assign_attrs(recipe="default")
     if labels is None:
         return cube
     keep = _object_on(grid, labels, ids, grow, "uncovered")
-    cube = _with_notes(apply_mask(cube, keep), keep, labels, grid)
-    return cube.assign_attrs(recipe="default")
+    return _with_notes(apply_mask(cube, keep), keep, labels, grid)
 
 
 def blank_sky(labels: xr.DataArray | None, grid: Grid, recipe: Recipe = "default") -> xr.DataArray:
@@ -152,7 +151,6 @@ def _with_notes(cube: xr.Dataset, keep: xr.DataArray, labels: xr.DataArray, grid
     return cube
 
 
-@exactly
 def _as_the_original(cube: xr.Dataset, keep: xr.DataArray, to: str) -> xr.Dataset:
     """Mask, convolve, mask: M (K conv M sci), M (K^2 conv 1/wht), zeros beyond the frame (HST_data_processing, 2022)."""
     to = band_name(to)
@@ -168,13 +166,16 @@ def _as_the_original(cube: xr.Dataset, keep: xr.DataArray, to: str) -> xr.Datase
         return (np.where(use, signal, np.nan).astype(sci.dtype),
                 np.divide(1.0, spread, where=use, out=np.zeros(wht.shape)).astype(wht.dtype))  # fmt: skip
 
-    whole = {"y": -1, "x": -1}
-    sci, wht = over_bands(one_band, cube.sci.chunk(whole) if cube.chunks else cube.sci,
-                          cube.wht.chunk(whole) if cube.chunks else cube.wht, parameters=(kernels,), outputs=2)  # fmt: skip
-    result = cube.assign(
-        sci=sci.assign_attrs(cube.sci.attrs), wht=wht.assign_attrs(cube.wht.attrs), mask=wht > 0
-    ).assign_coords(
-        psf_fwhm=cube.psf_fwhm.copy(data=np.full(cube.sizes["band"], float(cube.psf_fwhm.sel(band=to)))),
-        matched_to=cube.matched_to.copy(data=np.full(cube.sizes["band"], to, object)),
-    )
-    return record(result.assign_attrs(recipe="original"), f"original recipe(to={to!r})")
+    sci, wht = over_bands(one_band, *_in_one_chunk(cube), parameters=(kernels.variable,), outputs=2)
+    number = cube.sizes["band"]
+    width = float(cube.psf_fwhm.values[cube.band.values.tolist().index(to)])
+    return updated(
+        cube.assign_attrs(recipe="original"), f"original(to={to!r})", sci=sci, wht=wht, mask=wht > 0,
+        psf_fwhm=np.full(number, width), matched_to=np.full(number, to, object),
+    )  # fmt: skip
+
+
+def _in_one_chunk(cube: xr.Dataset) -> tuple[xr.Variable, xr.Variable]:
+    """Return sci and wht with whole images in a chunk: this recipe knows nothing of edges."""
+    planes = (cube.sci.variable, cube.wht.variable)
+    return tuple(plane.chunk({"y": -1, "x": -1}) if plane.chunks else plane for plane in planes)  # type: ignore[return-value]

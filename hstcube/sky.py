@@ -8,8 +8,8 @@ import numpy as np
 import xarray as xr
 
 from hstcube.bands import band as find_band
-from hstcube.cube import exactly, record, require_same_grid, validate
-from hstcube.errors import SkyError
+from hstcube.cube import in_band_order, require_same_grid, updated, validate
+from hstcube.errors import BandError, SkyError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +24,7 @@ BLOCK = 0.6  # arcsec: blocks of sky that are independent of one another
 FEWEST = 100  # blank pixels: fewer do not give a level
 
 _MAD_TO_SIGMA = 1.482602218505602
-_ERODED = {"detector": "IR", "times": 5, "size": 5}  # what the original did to the background of WFC3/IR bands
+_EROSIONS, _EROSION = 5, np.ones((5, 5))  # what the original did to the background of WFC3/IR bands
 
 
 def measure_sky(
@@ -83,7 +83,6 @@ def sky_pixels(cube: xr.Dataset, *, background: Any, method: str) -> NDArray[np.
     return np.stack([_clipped(sci, far & (wht > 0)) for sci, wht in zip(cube.sci.values, cube.wht.values, strict=True)])
 
 
-@exactly
 def subtract_sky(cube: xr.Dataset, level: Any, *, again: bool = False) -> xr.Dataset:
     """Subtract the sky.
 
@@ -106,40 +105,36 @@ def subtract_sky(cube: xr.Dataset, level: Any, *, again: bool = False) -> xr.Dat
         If a band has no level, a level is not finite, or a sky was subtracted before.
     """
     validate(cube, data=False)
-    level = _levels(cube, level)
+    values, error = _levels(cube, level)
     done = ~np.isnan(cube.sky.values)
     if done.any() and not again:
         raise SkyError("HC-K10", "a sky level was subtracted already", "pass again=True to subtract one more",
                        band=str(cube.band.values[done][0]))  # fmt: skip
-    sci = (cube.sci.astype(np.float64) - level).astype(np.float32).transpose(*cube.sci.dims)
-    flat = level.mean(("y", "x")) if level.ndim > 1 else level
-    error = level.coords["sky_error"].values if "sky_error" in level.coords else np.full(flat.size, np.nan)
-    before = np.where(done, cube.sky.values, 0.0)
-    state = {"sky": cube.sky.copy(data=before + flat.values), "sky_error": cube.sky_error.copy(data=error)}
-    cube = cube.assign(sci=sci.drop_vars("sky_error", errors="ignore").assign_attrs(cube.sci.attrs))
-    return record(cube.assign_coords(state), "subtract_sky")
+    sci = (cube.sci.variable.astype(np.float64) - values).astype(np.float32)  # the order keeps (band, y, x)
+    mean = values.mean(set(values.dims) - {"band"}).values
+    error = np.where(done, np.hypot(error, np.nan_to_num(cube.sky_error.values)), error)
+    return updated(cube, "subtract_sky", sci=sci.data, sky=np.where(done, cube.sky.values, 0) + mean, sky_error=error)
 
 
-def _levels(cube: xr.Dataset, level: Any) -> xr.DataArray:
-    """Return the level of each band of the cube, in its order."""
+def _levels(cube: xr.Dataset, level: Any) -> tuple[xr.Variable, NDArray[np.float64]]:
+    """Return the level of each band of the cube, in its order, and the levels' standard errors."""
     names = cube.band.values.tolist()
     if not isinstance(level, xr.DataArray):
         given: Mapping[str, float] = level if hasattr(level, "keys") else dict.fromkeys(names, level)
-        level = xr.DataArray([given.get(name, np.nan) for name in names], {"band": names}, ("band",))
-        missing = [name for name in names if name not in given]
-    else:
-        missing = [name for name in names if name not in np.atleast_1d(level.coords["band"].values).tolist()]
-    if missing:
+        level = xr.DataArray(np.array(list(given.values()), float), {"band": np.array(list(given), object)}, ("band",))
+    try:
+        values = in_band_order(cube, level).astype(np.float64)
+    except BandError as error:
         raise SkyError("HC-K08", "there is no sky level for it", "give one for each band, or leave the band out",
-                       band=missing[0])  # fmt: skip
-    if level.ndim > 1:
+                       band=error.band) from error  # fmt: skip
+    if values.ndim > 1:
         require_same_grid(cube, level)
-    level = level.sel(band=cube.band.values).astype(np.float64)
-    level = level.assign_coords(band=cube.band.values)
-    bad = ~np.isfinite(level.values.reshape(len(names), -1)).all(axis=1)
+    bad = ~np.isfinite(values.values.reshape(len(names), -1)).all(axis=1)
     if bad.any():
         raise SkyError("HC-K03", "its sky level is not a finite number", "measure it again", band=names[int(np.argmax(bad))])
-    return level.drop_vars(set(level.coords) - {"band", "sky_error", "y", "x"})
+    known = "sky_error" in level.coords and level.coords["sky_error"].dims == ("band",)
+    error = in_band_order(cube, level.coords["sky_error"]).values if known else np.full(len(names), np.nan)
+    return values, np.asarray(error, dtype=float)
 
 
 def _steps(cube: xr.Dataset) -> tuple[float, float]:
@@ -158,24 +153,23 @@ def _away_from_sources(blank: NDArray[np.bool_], steps: tuple[float, float]) -> 
 
 def _clipped(sci: NDArray[Any], used: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Leave out, until nothing changes, what lies more than 3 robust standard deviations from the median."""
-    while used.any():
-        values = sci[used]
+    values = sci[used]
+    while values.size:
         middle = np.median(values)
         width = CLIP * _MAD_TO_SIGMA * np.median(np.abs(values - middle))
-        kept = used & (np.abs(sci - middle) <= width)
-        if kept.sum() == used.sum():
+        kept = values[np.abs(values - middle) <= width]
+        if kept.size == values.size:
             break
-        used = kept
-    return used
+        values = kept
+    return used & (sci >= values.min(initial=np.inf)) & (sci <= values.max(initial=-np.inf))
 
 
 def _eroded_as_the_original(blank: NDArray[np.bool_], name: str) -> NDArray[np.bool_]:
-    if find_band(name).detector != _ERODED["detector"]:
+    if find_band(name).detector != "IR":
         return blank
     from scipy import ndimage
 
-    size = int(_ERODED["size"])
-    return np.asarray(ndimage.binary_erosion(blank, np.ones((size, size)), int(_ERODED["times"]), border_value=1))
+    return np.asarray(ndimage.binary_erosion(blank, _EROSION, _EROSIONS, border_value=1))
 
 
 def _block_error(sci: NDArray[Any], used: NDArray[np.bool_], size: int) -> float:
