@@ -1,0 +1,5 @@
+"""``python -m hstcube``."""
+
+from hstcube.cli import main
+
+main()

@@ -1,0 +1,268 @@
+"""The command line: ls, sky, run."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from hstcube import __version__
+from hstcube.errors import HstCubeError, RecipeError, WriteError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from hstcube.runs import Outcome
+
+__all__ = ["app", "main"]
+
+INTERNAL, USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
+
+app = typer.Typer(
+    name="hstcube", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="HST images of a field, in many bands, as one homogeneous cube: same pixels, same resolution, sky subtracted.",
+)  # fmt: skip
+
+Folder = Annotated[Path, typer.Argument(help="Folder of stamps ({field}_{scale}_{filter}_{sci,wht}.fits, in it or in its new_stamps).")]
+Fields = Annotated[list[str] | None, typer.Option("--field", "-f", help="A field; may be repeated. All when not given.")]
+Scale = Annotated[str, typer.Option(help="Label of the pixel scale in the file names.")]
+Images = Annotated[str | None, typer.Option(help="Where images are: a folder, or a pattern with {field}, {scale}, {band}, {kind}.")]
+Labels = Annotated[str | None, typer.Option(help="Where segmentation maps are: a file, a folder, or a pattern with {field}.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
+
+_state = {"debug": False}
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"hstcube {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,  # noqa: ARG001
+) -> None:
+    _state["debug"] = debug
+
+
+@app.command("ls")
+def list_(folder: Folder, scale: Annotated[str | None, typer.Option(help="Only this pixel scale.")] = None,
+          images: Images = None, labels: Labels = None) -> None:  # fmt: skip
+    """List the fields of a folder: bands, pixel scale, segmentation map, sky levels."""
+    from hstcube.surveys import list_fields
+
+    found = list_fields(folder, scale=scale, images=images, labels=labels)
+    rows = []
+    for files in found:
+        whole = [name for name, band in files.bands.items() if len(band.sci) == len(band.wht) == 1]
+        odd = [name for name in files.bands if name not in whole]
+        levels = sum(isinstance(band.sky, Path) and band.sky.exists() for band in files.bands.values())
+        mapped = "yes" if files.labels and files.labels.exists() else "no"
+        rows.append((files.field, files.scale, " ".join(whole), ", ".join(f"{name}: check files" for name in odd), mapped, f"{levels}/{len(files.bands)}"))
+    if not rows:
+        raise RecipeError("HC-F01", f"no images in {folder}", "give the folder that holds the stamps, or --images PATTERN")
+    _table(("field", "scale", "bands", "incomplete", "map", "sky"), rows, title=f"{len(rows)} in {folder}")
+
+
+@app.command()
+def sky(
+    folder: Folder,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for sky_{field}_{band}.txt and the pictures.")],
+    field: Fields = None,
+    scale: Scale = "60mas",
+    images: Images = None,
+    labels: Labels = None,
+    method: Annotated[str, typer.Option(help="clipped, or original (the median of 2022).")] = "clipped",
+    overwrite: Overwrite = False,
+) -> None:
+    """Measure the sky of every field and band; write levels that `run --sky` reads, and pictures of the histograms."""
+    import warnings
+
+    from hstcube.errors import HstCubeWarning
+    from hstcube.runs import Outcome, exit_code, measure_levels, plan
+
+    _require_outside(out, folder)
+    outcomes, rows = [], []
+    for target in plan(folder, field or [], [], scale=scale, images=images, labels=labels):
+        outcome = Outcome(target)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", HstCubeWarning)
+                outcome.files, levels = measure_levels(target.files, out, method=method, overwrite=overwrite)
+            rows += [(target.name, band, f"{level:.4e}", f"{error:.1e}") for band, level, error
+                     in zip(levels.band.values, levels.values, levels.sky_error.values, strict=True)]  # fmt: skip
+        except HstCubeError as error:
+            outcome.error = error
+            rows.append((target.name, "failed", str(error), ""))
+        outcomes.append(outcome)
+    _table(("field", "band", "level", "error"), rows, title=f"sky levels, per pixel, in {out}")
+    raise typer.Exit(exit_code(outcomes))
+
+
+@app.command()
+def run(
+    source: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of stamps, or a field file (.toml).")],
+    field: Fields = None,
+    ids: Annotated[list[str] | None, typer.Option(help="Labels of a target: 943=22950,22951, or a further one: m3=3:24353,24350.")] = None,
+    recipe: Annotated[str, typer.Option(help="default, original (what the pipeline of 2022 did), or a recipe file (.toml).")] = "default",
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the products.")] = Path("hstcube_out"),
+    no_mask: Annotated[bool, typer.Option("--no-mask", help="Use all pixels that have data.")] = False,
+    apply_mask: Annotated[bool, typer.Option("--apply-mask", help="Leave pixels outside the mask out of the FITS images.")] = False,
+    no_netcdf: Annotated[bool, typer.Option("--no-netcdf", help="Write FITS only.")] = False,
+    noise: Annotated[str | None, typer.Option(help="wht (inverse variance) or variance; variance for the original recipe.")] = None,
+    layout: Annotated[str, typer.Option(help="files (three a band), or mef (one a band).")] = "files",
+    bands: Annotated[list[str] | None, typer.Option("--band", "-b", help="Only this band; may be repeated.")] = None,
+    scale: Scale = "60mas",
+    images: Images = None,
+    labels: Labels = None,
+    sky: Annotated[str | None, typer.Option(help="Where levels are: a folder or a pattern; or measure; or none.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Make the homogeneous cube of every field: FITS by band, netCDF, and a record of the run."""
+    from hstcube.recipes import read_recipe
+    from hstcube.runs import Options, exit_code, plan
+    from hstcube.runs import run as run_targets
+
+    _require_choice("--noise", noise, (None, "wht", "variance"))
+    _require_choice("--layout", layout, ("files", "mef"))
+    if recipe.endswith(".toml"):
+        settings = read_recipe(recipe)
+    else:
+        _require_choice("--recipe", recipe, ("default", "original"), "or the name of a .toml file")
+        settings = {"recipe": recipe}
+    _require_outside(out, source)
+    place = None if sky in ("measure", "none") else sky
+    targets = plan(source, field or [], ids or [], scale=scale, images=images, labels=labels, sky=place)
+    options = Options(settings, tuple(bands or ()), not no_mask, sky if place is None else None, noise, layout, apply_mask,
+                      not no_netcdf, overwrite)  # fmt: skip
+    with _Progress(len(targets)) as tell:
+        outcomes = run_targets(targets, out, options, tell=tell)
+    rows = [_row(outcome) for outcome in outcomes]
+    done = sum(outcome.error is None for outcome in outcomes)
+    _table(("target", "result", "bands", "pixels", "sky", "warnings"), rows, title=f"{done} of {len(rows)} targets in {out}")
+    _list_failures(outcomes)
+    raise typer.Exit(exit_code(outcomes))
+
+
+def main() -> NoReturn:
+    """Run the command line; errors become one message and an exit code."""
+    import click
+
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        result = app(standalone_mode=False)
+    except HstCubeError as error:
+        _fail(error, error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        print("interrupted; files that are there are whole", file=sys.stderr)  # noqa: T201
+        sys.exit(INTERRUPTED)
+    except Exception as error:  # noqa: BLE001  the last line of defence: no traceback without --debug
+        _fail(error, INTERNAL)
+    sys.exit(result if isinstance(result, int) else 0)
+
+
+def _fail(error: Exception, code: int) -> NoReturn:
+    if _state["debug"]:
+        raise error
+    said = str(error) if isinstance(error, HstCubeError) else f"internal: {type(error).__name__}: {error} (--debug shows where; please report it)"
+    print(_plain(f"error: {said}"), file=sys.stderr)  # noqa: T201
+    sys.exit(code)
+
+
+def _terminate(*_: object) -> NoReturn:
+    sys.exit(TERMINATED)
+
+
+def _require_choice(option: str, value: Any, choices: tuple[Any, ...], more: str = "") -> None:
+    if value not in choices:
+        listed = ", ".join(str(choice) for choice in choices if choice)
+        msg = f"{value!r} is not one of {listed}{', ' * bool(more)}{more}"
+        raise typer.BadParameter(msg, param_hint=option)
+
+
+def _require_outside(out: Path, source: Path) -> None:
+    folder = source.resolve().parent if source.suffix == ".toml" else source.resolve()
+    if source.suffix != ".toml" and (out.resolve() == folder or folder in out.resolve().parents):
+        raise WriteError("HC-O06", f"the output folder {out} lies inside {source}", "choose another one with -o", file=str(out))
+
+
+def _row(outcome: Outcome) -> tuple[str, ...]:
+    if outcome.error:
+        return (outcome.target.name, "failed", "", "", "", outcome.error.code)
+    counts = ", ".join(sorted({note.split()[0] for note in outcome.notes}))
+    return (outcome.target.name, "ok", str(len(outcome.bands)), str(outcome.pixels), outcome.sky, counts)
+
+
+def _list_failures(outcomes: list[Outcome]) -> None:
+    """Say why targets failed, and once each what was assumed."""
+    notes: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        if outcome.error:
+            print(_plain(f"{outcome.target.name}: {outcome.error}"), file=sys.stderr)  # noqa: T201
+        for note in outcome.notes:
+            notes.setdefault(note, []).append(outcome.target.name)
+    for note, names in notes.items():
+        print(_plain(f"warning: {note} [{', '.join(names)}]"), file=sys.stderr)  # noqa: T201
+
+
+def _plain(text: str) -> str:
+    """Return text without control characters: headers and file names may hold escape codes."""
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+
+
+def _console(file: Any) -> Console:
+    from rich.console import Console
+
+    return Console(file=file, width=None if file.isatty() else 160, highlight=False, soft_wrap=False)
+
+
+def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]], *, title: str) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    keep = [i for i in range(len(columns)) if any(row[i] for row in rows)]
+    table = Table(*(columns[i] for i in keep), title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for row in rows:
+        table.add_row(*(Text(_plain(row[i])) for i in keep))
+    _console(sys.stdout).print(table)
+
+
+class _Progress:
+    """A bar on a terminal, a line for each target otherwise; to stderr."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.done = 0
+        self.bar: Any = None
+
+    def __enter__(self) -> Any:
+        if sys.stderr.isatty():
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self.bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+                                console=_console(sys.stderr), transient=True)  # fmt: skip
+            self.task = self.bar.add_task("targets", total=self.total)
+            self.bar.start()
+        return self.tell
+
+    def tell(self, outcome: Outcome) -> None:
+        self.done += 1
+        if self.bar is not None:
+            self.bar.update(self.task, advance=1, description=f"{outcome.target.name}")
+        else:
+            said = f"failed, {outcome.error.code}" if outcome.error else "ok"
+            print(f"[{self.done}/{self.total}] {_plain(outcome.target.name)}: {said}", file=sys.stderr, flush=True)  # noqa: T201
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.stop()
