@@ -57,6 +57,12 @@ def band_name(text: str) -> str:
     return name
 
 
+def pivot(name: str) -> float:
+    """Return the pivot wavelength of a filter [Angstrom]; infinite when it is not in the table, so that it sorts last."""
+    cameras = _table().get(band_name(name), ())
+    return cameras[0].pivot if cameras else float("inf")
+
+
 def digits(name: str) -> str:
     """Return the digits of a filter's name, by which the original pipeline calls it."""
     return "".join(filter(str.isdigit, name))

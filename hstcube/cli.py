@@ -34,6 +34,8 @@ Images = Annotated[str | None, typer.Option(help="Where images are: a folder, or
 Labels = Annotated[str | None, typer.Option(help="Where segmentation maps are: a file, a folder, or a pattern with {field}.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 
+_TOLD, _LISTED = 2, 8  # warnings of one kind, and targets of one warning, that the summary shows
+
 _state = {"debug": False}
 
 
@@ -203,15 +205,19 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
 
 
 def _list_failures(outcomes: list[Outcome]) -> None:
-    """Say why targets failed, and once each what was assumed."""
-    notes: dict[str, list[str]] = {}
+    """Say why targets failed, and what was assumed: of each kind the first few, the rest is in the record."""
+    notes: dict[str, dict[str, list[str]]] = {}
     for outcome in outcomes:
         if outcome.error:
             print(_plain(f"{outcome.target.name}: {outcome.error}"), file=sys.stderr)  # noqa: T201
         for note in outcome.notes:
-            notes.setdefault(note, []).append(outcome.target.name)
-    for note, names in notes.items():
-        print(_plain(f"warning: {note} [{', '.join(names)}]"), file=sys.stderr)  # noqa: T201
+            notes.setdefault(note.split()[0], {}).setdefault(note, []).append(outcome.target.name)
+    for code, texts in notes.items():
+        for note, names in list(texts.items())[:_TOLD]:
+            listed = ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
+            print(_plain(f"warning: {note} [{listed}]"), file=sys.stderr)  # noqa: T201
+        if len(texts) > _TOLD:
+            print(f"warning: {code} in {len(texts) - _TOLD} more forms, see run.json", file=sys.stderr)  # noqa: T201
 
 
 def _plain(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -32,6 +33,7 @@ _UNITS = {"ELECTRONS/S": "electron s-1", "ELECTRON/S": "electron s-1", "E-/S": "
           "ELECTRON S-1": "electron s-1", "UJY": "uJy", "NJY": "nJy", "JY": "Jy", "MJY/SR": "MJy sr-1"}  # fmt: skip
 _WEIGHTS = ("ivar", "rms", "variance")
 _JY_OF_AB_ZERO = 3631.0
+_PIXEL = re.compile(r"per pixel of ([0-9.]+) arcsec")  # what `hstcube sky` writes into its files
 _LARGEST_ID = 2**24  # float32 holds integers exactly up to here
 
 
@@ -250,27 +252,33 @@ def open_labels(path: str | Path, *, hdu: str | int | None = None) -> xr.DataArr
     return xr.DataArray(labels, grid.coords(), ("y", "x"), "labels", attrs)
 
 
-def read_levels(files: FieldFiles, bands: Iterable[str]) -> dict[str, tuple[float, float]]:
+def read_levels(files: FieldFiles, bands: Iterable[str], *, scale: float | None = None) -> dict[str, tuple[float, float]]:
     """Read the sky levels of a field: band to (level, standard error), NaN for an error that the file does not give.
 
-    Bands without a file are left out.
+    Parameters
+    ----------
+    files : FieldFiles
+    bands : iterable of str
+        Those without a level are left out.
+    scale : float, optional
+        Pixel scale of the images, arcsec: a level that says that it belongs to another one is refused.
 
     Raises
     ------
     SkyError
-        If a file does not hold one finite number.
+        If a file does not hold one finite number, or belongs to another pixel scale.
     """
     levels = {}
     for name in bands:
         place = files.bands[name].sky
         if isinstance(place, Path):
-            levels[name] = _read_level(place, name)
+            levels[name] = _read_level(place, name, scale)
         elif place is not None:
             levels[name] = (float(place), math.nan)
     return levels
 
 
-def _read_level(path: Path, band: str) -> tuple[float, float]:
+def _read_level(path: Path, band: str, scale: float | None) -> tuple[float, float]:
     with _located(path, band):
         text = path.read_text(encoding="utf-8", errors="replace")
         comments = [line for line in text.splitlines() if line.lstrip().startswith("#")]
@@ -285,6 +293,10 @@ def _read_level(path: Path, band: str) -> tuple[float, float]:
             raise SkyError("HC-K06", f"holds {numbers[0]!r}, not a number", fix) from error
         if not math.isfinite(level):
             raise SkyError("HC-K03", f"the sky level is {level}", "measure the sky again: hstcube sky FOLDER")
+        said = _PIXEL.search("\n".join(comments))
+        if said and scale and abs(float(said[1]) / scale - 1) > 0.01:  # noqa: PLR2004
+            raise SkyError("HC-K07", f"is the level of a pixel of {said[1]} arcsec, the images have {scale:.4g}",
+                           f"measure it at this scale; or multiply it by {(scale / float(said[1])) ** 2:.4g}")  # fmt: skip
     told = [line.split(":")[1] for line in comments if line.startswith("# standard error:")]
     return level, float(told[0].split()[0]) if told else math.nan
 

@@ -250,7 +250,7 @@ def _level(cube: xr.Dataset, labels: xr.DataArray | None, files: FieldFiles, opt
     constant = options.recipe.get("sky")
     if isinstance(constant, int | float):
         return "from the recipe", dict.fromkeys(bands, float(constant))
-    known = {} if options.sky == "measure" or constant == "measure" else read_levels(files, bands)
+    known = {} if options.sky == "measure" or constant == "measure" else read_levels(files, bands, scale=Grid.of(cube).scale)
     if missing := [band for band in bands if band not in known]:
         recipe = options.recipe.get("recipe", "default")
         background = blank_sky(labels, Grid.of(cube), recipe)

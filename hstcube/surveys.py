@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hstcube.bands import band_name, digits
+from hstcube.bands import band_name, digits, pivot
 from hstcube.errors import FileError, RecipeError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ __all__ = ["BandFiles", "FieldFiles", "find_field", "list_fields", "read_field_f
 IMAGES = "{field}_{scale}_{band}_{kind}.fits"
 LABELS = "segment_maps/udf_mosaic_{field}_HST_SEGMAP.fits"
 SKY = ("NEW_SKY/sky_{field}_{digits}.txt", "NEW_SKY/sky_{field}_{band}.txt")
+SKY_SCALE = "60mas"  # a level belongs to a pixel scale; the original measured it at this one
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 _PARTS = {"field": r"(?P<field>.+?)", "scale": r"(?P<scale>[0-9.]+mas)", "band": r"(?P<band>[fF]?\d{3,4}[a-zA-Z]{0,2})",
@@ -300,7 +301,7 @@ def _field_files(
 ) -> FieldFiles:
     found = {
         band: BandFiles(tuple(kinds.get("sci", ())), tuple(kinds.get("wht", ())), sky=_sky_file(folder, name, scale, band, sky))
-        for band, kinds in bands.items()
+        for band, kinds in sorted(bands.items(), key=lambda item: pivot(item[0]))
     }
     files = FieldFiles(name, scale, found)
     if labels is not None:
@@ -312,7 +313,7 @@ def _field_files(
 
 def _sky_file(folder: Path, name: str, scale: str, band: str, sky: str | None) -> Path | None:
     if sky is None:
-        patterns = [folder / pattern for pattern in SKY]
+        patterns = [folder / pattern for pattern in SKY if scale == SKY_SCALE]
     elif Path(sky).is_dir():
         patterns = [Path(sky) / Path(pattern).name for pattern in SKY]
     else:
