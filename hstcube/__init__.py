@@ -6,7 +6,9 @@ Every step takes a Dataset and returns a new one. Names are loaded when they are
 and ``hstcube --help`` cost nothing.
 
 Layers, from the bottom; imports run downwards only:
-errors | grids bands | cube | _convolution _blocks | resample masks sky psf plot | surveys reading export | recipes runs | cli
+
+    errors < grids bands < cube < _convolution _blocks < resample masks sky psf plot
+           < surveys _files _fits images products reading export < recipes runs < cli
 """
 
 from __future__ import annotations
@@ -44,9 +46,24 @@ _MODULE_OF = {
     "variance": "cube",
 }
 
-_MODULES = ("bands", "cube", "errors", "export", "grids", "masks", "plot", "psf", "reading", "recipes", "resample", "runs", "sky", "surveys")
+_MODULES = (
+    "bands",
+    "cube",
+    "errors",
+    "export",
+    "grids",
+    "masks",
+    "plot",
+    "psf",
+    "reading",
+    "recipes",
+    "resample",
+    "runs",
+    "sky",
+    "surveys",
+)
 
-__all__ = ["__version__", *_MODULE_OF]
+__all__ = ["__version__", *_MODULE_OF]  # noqa: PLE0604  the keys are strings
 
 if TYPE_CHECKING:
     from hstcube.bands import band as band

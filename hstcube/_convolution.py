@@ -43,8 +43,11 @@ def convolver(kernel: Image64, shape: tuple[int, int]) -> Callable[[Image], Imag
     from scipy import fft
 
     if kernel.ndim != 2 or kernel.shape[0] % 2 == 0 or kernel.shape[1] % 2 == 0:  # noqa: PLR2004
-        raise PSFError("HC-P04", f"the kernel has shape {kernel.shape}; its centre is not a pixel",
-                       "give kernels of odd sizes, centred on the middle pixel")  # fmt: skip
+        raise PSFError(
+            "HC-P04",
+            f"the kernel has shape {kernel.shape}; its centre is not a pixel",
+            "give kernels of odd sizes, centred on the middle pixel",
+        )
     radius = (kernel.shape[0] // 2, kernel.shape[1] // 2)
     size = [_transform_size(n, r) for n, r in zip(shape, radius, strict=True)]
     centred = np.zeros(size)
@@ -90,7 +93,8 @@ def _tiles(shape: tuple[int, int], size: list[int], radius: tuple[int, int]) -> 
 def coverage_of_full_frame(kernel: Image64, shape: tuple[int, int]) -> Image64:
     """Return what `kernel` convolved with a frame of ones gives, exactly: 1 inside, less within a radius of an edge.
 
-    The sum of the kernel's part that falls inside the frame, read off its summed-area table (Crow 1984, SIGGRAPH 18, 207).
+    The sum of the kernel's part that falls inside the frame, read off its summed-area table (Crow 1984, SIGGRAPH 18,
+    207).
     """
     table = np.zeros((kernel.shape[0] + 1, kernel.shape[1] + 1))
     table[1:, 1:] = kernel.cumsum(0).cumsum(1)

@@ -84,10 +84,16 @@ def require_free_names(paths: Mapping[Path, bytes] | list[Path], *, overwrite: b
     """Raise WriteError if a path is a link or, unless `overwrite`, exists."""
     for path in paths:
         if path.is_symlink():
-            raise WriteError("HC-O05", "is a symbolic link; writing would replace the link", "remove the link, or choose another folder",
-                             file=str(path))  # fmt: skip
+            raise WriteError(
+                "HC-O05",
+                "is a symbolic link; writing would replace the link",
+                "remove the link, or choose another folder",
+                file=str(path),
+            )
         if path.exists() and not overwrite:
-            raise WriteError("HC-O04", "exists already", "choose another folder, or --overwrite (overwrite=True)", file=str(path))
+            raise WriteError(
+                "HC-O04", "exists already", "choose another folder, or --overwrite (overwrite=True)", file=str(path)
+            )
 
 
 def sweep(folder: Path) -> list[Path]:
@@ -117,8 +123,12 @@ def _write_verified(part: Path, data: bytes) -> None:
 def _require_room(folder: Path, size: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < _SPARE * size:
-        raise WriteError("HC-O02", f"the disk has {free / 1e6:.1f} MB left, {size / 1e6:.1f} MB are needed",
-                         "make room, or choose another folder with -o", file=str(folder))  # fmt: skip
+        raise WriteError(
+            "HC-O02",
+            f"the disk has {free / 1e6:.1f} MB left, {size / 1e6:.1f} MB are needed",
+            "make room, or choose another folder with -o",
+            file=str(folder),
+        )
 
 
 def _sync_folder(folder: Path) -> None:
@@ -148,5 +158,6 @@ def _our_errors(path: Path) -> Iterator[None]:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         code, fix = ("HC-O02", "make room") if full else ("HC-O01", "check the folder and its permissions")
         name = str(error.filename or path)
-        raise WriteError(code, f"cannot be written: {error.strerror or error}", f"{fix}, or choose another folder with -o",
-                         file=name) from error  # fmt: skip
+        raise WriteError(
+            code, f"cannot be written: {error.strerror or error}", f"{fix}, or choose another folder with -o", file=name
+        ) from error

@@ -52,7 +52,11 @@ def hdu(data: NDArray[Any] | None, cards: Cards, *, extname: str = "") -> bytes:
     ]
     datasum = _ones_sum(body)
     text = "".join(card(*entry) for entry in (*start, *cards) if entry[1] is not None)
-    text += card("DATASUM", str(datasum), "data unit checksum") + card("CHECKSUM", "0" * 16, "HDU checksum") + "END".ljust(_CARD)
+    text += (
+        card("DATASUM", str(datasum), "data unit checksum")
+        + card("CHECKSUM", "0" * 16, "HDU checksum")
+        + "END".ljust(_CARD)
+    )
     header = text.ljust(len(text) + -len(text) % BLOCK).encode("ascii")
     total = _fold(_ones_sum(header) + datasum)
     return header.replace(b"CHECKSUM= '0000000000000000'", f"CHECKSUM= '{_encoded(total)}'".encode(), 1) + body

@@ -43,8 +43,12 @@ def band(name: str, *, instrument: str = "", detector: str = "") -> Band:
     cameras = _table().get(name, ())
     if not cameras:
         close = difflib.get_close_matches(name, _table(), n=3)
-        raise BandError("HC-B06", f"no HST camera in the table has a filter {name!r}",
-                        f"did you mean {', '.join(close)}?" if close else "give its pivot wavelength, pivot=", band=name)  # fmt: skip
+        raise BandError(
+            "HC-B06",
+            f"no HST camera in the table has a filter {name!r}",
+            f"did you mean {', '.join(close)}?" if close else "give its pivot wavelength, pivot=",
+            band=name,
+        )
     said = (instrument.strip().upper(), detector.strip().upper())
     return next((b for b in cameras if (b.instrument, b.detector) == said), cameras[0])
 
@@ -58,7 +62,7 @@ def band_name(text: str) -> str:
 
 
 def pivot(name: str) -> float:
-    """Return the pivot wavelength of a filter [Angstrom]; infinite when it is not in the table, so that it sorts last."""
+    """Return the pivot wavelength of a filter [Angstrom]; infinite, so that it sorts last, when it is in no table."""
     cameras = _table().get(band_name(name), ())
     return cameras[0].pivot if cameras else float("inf")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -13,6 +13,8 @@ from hstcube import __version__
 from hstcube.errors import HstCubeError, RecipeError, WriteError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from hstcube.runs import Outcome
@@ -22,16 +24,28 @@ __all__ = ["app", "main"]
 INTERNAL, USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 
 app = typer.Typer(
-    name="hstcube", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+    name="hstcube",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="HST images of a field, in many bands, as one homogeneous cube: same pixels, same resolution, sky subtracted.",
-)  # fmt: skip
+)
 
-Folder = Annotated[Path, typer.Argument(help="Folder of stamps ({field}_{scale}_{filter}_{sci,wht}.fits, in it or in its new_stamps).")]
-Fields = Annotated[list[str] | None, typer.Option("--field", "-f", help="A field; may be repeated. All when not given.")]
+Folder = Annotated[
+    Path, typer.Argument(help="Folder of stamps ({field}_{scale}_{filter}_{sci,wht}.fits, in it or in its new_stamps).")
+]
+Fields = Annotated[
+    list[str] | None, typer.Option("--field", "-f", help="A field; may be repeated. All when not given.")
+]
 Scale = Annotated[str, typer.Option(help="Label of the pixel scale in the file names.")]
-Images = Annotated[str | None, typer.Option(help="Where images are: a folder, or a pattern with {field}, {scale}, {band}, {kind}.")]
-Labels = Annotated[str | None, typer.Option(help="Where segmentation maps are: a file, a folder, or a pattern with {field}.")]
+Images = Annotated[
+    str | None, typer.Option(help="Where images are: a folder, or a pattern with {field}, {scale}, {band}, {kind}.")
+]
+Labels = Annotated[
+    str | None, typer.Option(help="Where segmentation maps are: a file, a folder, or a pattern with {field}.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 
 _TOLD, _LISTED = 2, 8  # warnings of one kind, and targets of one warning, that the summary shows
@@ -48,14 +62,20 @@ def _version(asked: bool) -> None:
 @app.callback()
 def _common(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,  # noqa: ARG001
+    version: Annotated[  # noqa: ARG001  its callback answers
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     _state["debug"] = debug
 
 
 @app.command("ls")
-def list_(folder: Folder, scale: Annotated[str | None, typer.Option(help="Only this pixel scale.")] = None,
-          images: Images = None, labels: Labels = None) -> None:  # fmt: skip
+def list_(
+    folder: Folder,
+    scale: Annotated[str | None, typer.Option(help="Only this pixel scale.")] = None,
+    images: Images = None,
+    labels: Labels = None,
+) -> None:
     """List the fields of a folder: bands, pixel scale, segmentation map, sky levels."""
     from hstcube.surveys import list_fields
 
@@ -66,9 +86,20 @@ def list_(folder: Folder, scale: Annotated[str | None, typer.Option(help="Only t
         odd = [name for name in files.bands if name not in whole]
         levels = sum(isinstance(band.sky, Path) and band.sky.exists() for band in files.bands.values())
         mapped = "yes" if files.labels and files.labels.exists() else "no"
-        rows.append((files.field, files.scale, " ".join(whole), ", ".join(f"{name}: check files" for name in odd), mapped, f"{levels}/{len(files.bands)}"))
+        rows.append(
+            (
+                files.field,
+                files.scale,
+                " ".join(whole),
+                ", ".join(f"{name}: check files" for name in odd),
+                mapped,
+                f"{levels}/{len(files.bands)}",
+            )
+        )
     if not rows:
-        raise RecipeError("HC-F01", f"no images in {folder}", "give the folder that holds the stamps, or --images PATTERN")
+        raise RecipeError(
+            "HC-F01", f"no images in {folder}", "give the folder that holds the stamps, or --images PATTERN"
+        )
     _table(("field", "scale", "bands", "incomplete", "map", "sky"), rows, title=f"{len(rows)} in {folder}")
 
 
@@ -80,7 +111,9 @@ def sky(
     scale: Scale = "60mas",
     images: Images = None,
     labels: Labels = None,
-    method: Annotated[str, typer.Option(help="clipped, or original (the median of 2022).")] = "clipped",
+    method: Annotated[
+        Literal["clipped", "original"], typer.Option(help="clipped, or original (the median of 2022).")
+    ] = "clipped",
     overwrite: Overwrite = False,
 ) -> None:
     """Measure the sky of every field and band; write levels that `run --sky` reads, and pictures of the histograms."""
@@ -97,8 +130,10 @@ def sky(
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", HstCubeWarning)
                 outcome.files, levels = measure_levels(target.files, out, method=method, overwrite=overwrite)
-            rows += [(target.name, band, f"{level:.4e}", f"{error:.1e}") for band, level, error
-                     in zip(levels.band.values, levels.values, levels.sky_error.values, strict=True)]  # fmt: skip
+            rows += [
+                (target.name, band, f"{level:.4e}", f"{error:.1e}")
+                for band, level, error in zip(levels.band.values, levels.values, levels.sky_error.values, strict=True)
+            ]
         except HstCubeError as error:
             outcome.error = error
             rows.append((target.name, "failed", str(error), ""))
@@ -111,19 +146,32 @@ def sky(
 def run(
     source: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of stamps, or a field file (.toml).")],
     field: Fields = None,
-    ids: Annotated[list[str] | None, typer.Option(help="Labels of a target: 943=22950,22951, or a further one: m3=3:24353,24350.")] = None,
-    recipe: Annotated[str, typer.Option(help="default, original (what the pipeline of 2022 did), or a recipe file (.toml).")] = "default",
+    ids: Annotated[
+        list[str] | None, typer.Option(help="Labels of a target: 943=22950,22951, or a further one: m3=3:24353,24350.")
+    ] = None,
+    recipe: Annotated[
+        str, typer.Option(help="default, original (what the pipeline of 2022 did), or a recipe file (.toml).")
+    ] = "default",
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the products.")] = Path("hstcube_out"),
     no_mask: Annotated[bool, typer.Option("--no-mask", help="Use all pixels that have data.")] = False,
-    apply_mask: Annotated[bool, typer.Option("--apply-mask", help="Leave pixels outside the mask out of the FITS images.")] = False,
+    apply_mask: Annotated[
+        bool, typer.Option("--apply-mask", help="Leave pixels outside the mask out of the FITS images.")
+    ] = False,
     no_netcdf: Annotated[bool, typer.Option("--no-netcdf", help="Write FITS only.")] = False,
-    noise: Annotated[str | None, typer.Option(help="wht (inverse variance) or variance; variance for the original recipe.")] = None,
-    layout: Annotated[str, typer.Option(help="files (three a band), or mef (one a band).")] = "files",
+    noise: Annotated[
+        Literal["wht", "variance"] | None,
+        typer.Option(help="wht (inverse variance) or variance; variance for the original recipe."),
+    ] = None,
+    layout: Annotated[
+        Literal["files", "mef"], typer.Option(help="files (three a band), or mef (one a band).")
+    ] = "files",
     bands: Annotated[list[str] | None, typer.Option("--band", "-b", help="Only this band; may be repeated.")] = None,
     scale: Scale = "60mas",
     images: Images = None,
     labels: Labels = None,
-    sky: Annotated[str | None, typer.Option(help="Where levels are: a folder or a pattern; or measure; or none.")] = None,
+    sky: Annotated[
+        str | None, typer.Option(help="Where levels are: a folder or a pattern; or measure; or none.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Make the homogeneous cube of every field: FITS by band, netCDF, and a record of the run."""
@@ -131,23 +179,33 @@ def run(
     from hstcube.runs import Options, exit_code, plan
     from hstcube.runs import run as run_targets
 
-    _require_choice("--noise", noise, (None, "wht", "variance"))
-    _require_choice("--layout", layout, ("files", "mef"))
-    if recipe.endswith(".toml"):
-        settings = read_recipe(recipe)
-    else:
-        _require_choice("--recipe", recipe, ("default", "original"), "or the name of a .toml file")
-        settings = {"recipe": recipe}
+    if recipe not in ("default", "original") and not recipe.endswith(".toml"):
+        msg = f"{recipe!r} is not one of default, original, or the name of a .toml file"
+        raise typer.BadParameter(msg, param_hint="--recipe")
+    settings = read_recipe(recipe) if recipe.endswith(".toml") else {"recipe": recipe}
     _require_outside(out, source)
     place = None if sky in ("measure", "none") else sky
     targets = plan(source, field or [], ids or [], scale=scale, images=images, labels=labels, sky=place)
-    options = Options(settings, tuple(bands or ()), not no_mask, sky if place is None else None, noise, layout, apply_mask,
-                      not no_netcdf, overwrite)  # fmt: skip
+    options = Options(
+        settings,
+        tuple(bands or ()),
+        not no_mask,
+        sky if place is None else None,
+        noise,
+        layout,
+        apply_mask,
+        not no_netcdf,
+        overwrite,
+    )
     with _Progress(len(targets)) as tell:
         outcomes = run_targets(targets, out, options, tell=tell)
     rows = [_row(outcome) for outcome in outcomes]
     done = sum(outcome.error is None for outcome in outcomes)
-    _table(("target", "result", "bands", "pixels", "sky", "warnings"), rows, title=f"{done} of {len(rows)} targets in {out}")
+    _table(
+        ("target", "result", "bands", "pixels", "sky", "warnings"),
+        rows,
+        title=f"{done} of {len(rows)} targets in {out}",
+    )
     _list_failures(outcomes)
     raise typer.Exit(exit_code(outcomes))
 
@@ -167,7 +225,7 @@ def main() -> NoReturn:
     except (KeyboardInterrupt, click.Abort):
         print("interrupted; files that are there are whole", file=sys.stderr)  # noqa: T201
         sys.exit(INTERRUPTED)
-    except Exception as error:  # noqa: BLE001  the last line of defence: no traceback without --debug
+    except Exception as error:
         _fail(error, INTERNAL)
     sys.exit(result if isinstance(result, int) else 0)
 
@@ -175,7 +233,11 @@ def main() -> NoReturn:
 def _fail(error: Exception, code: int) -> NoReturn:
     if _state["debug"]:
         raise error
-    said = str(error) if isinstance(error, HstCubeError) else f"internal: {type(error).__name__}: {error} (--debug shows where; please report it)"
+    said = (
+        str(error)
+        if isinstance(error, HstCubeError)
+        else f"internal: {type(error).__name__}: {error} (--debug shows where; please report it)"
+    )
     print(_plain(f"error: {said}"), file=sys.stderr)  # noqa: T201
     sys.exit(code)
 
@@ -184,17 +246,12 @@ def _terminate(*_: object) -> NoReturn:
     sys.exit(TERMINATED)
 
 
-def _require_choice(option: str, value: Any, choices: tuple[Any, ...], more: str = "") -> None:
-    if value not in choices:
-        listed = ", ".join(str(choice) for choice in choices if choice)
-        msg = f"{value!r} is not one of {listed}{', ' * bool(more)}{more}"
-        raise typer.BadParameter(msg, param_hint=option)
-
-
 def _require_outside(out: Path, source: Path) -> None:
     folder = source.resolve().parent if source.suffix == ".toml" else source.resolve()
     if source.suffix != ".toml" and (out.resolve() == folder or folder in out.resolve().parents):
-        raise WriteError("HC-O06", f"the output folder {out} lies inside {source}", "choose another one with -o", file=str(out))
+        raise WriteError(
+            "HC-O06", f"the output folder {out} lies inside {source}", "choose another one with -o", file=str(out)
+        )
 
 
 def _row(outcome: Outcome) -> tuple[str, ...]:
@@ -231,7 +288,7 @@ def _console(file: Any) -> Console:
     return Console(file=file, width=None if file.isatty() else 160, highlight=False, soft_wrap=False)
 
 
-def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]], *, title: str) -> None:
+def _table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, title: str) -> None:
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -255,8 +312,14 @@ class _Progress:
         if sys.stderr.isatty():
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-            self.bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-                                console=_console(sys.stderr), transient=True)  # fmt: skip
+            self.bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                console=_console(sys.stderr),
+                transient=True,
+            )
             self.task = self.bar.add_task("targets", total=self.total)
             self.bar.start()
         return self.tell

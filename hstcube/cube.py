@@ -1,7 +1,7 @@
 """The cube: one field, many bands, one pixel grid, as an xarray Dataset.
 
     Dimensions   band, y, x
-    Coordinates  band (object, ordered by pivot wavelength), y and x (0-based pixel centres), wcs (the grid's FITS cards),
+    Coordinates  band (object, ordered by pivot wavelength), y and x (0-based pixel centres), wcs (the FITS cards),
                  psf_fwhm [arcsec], matched_to, sky and sky_error [units of sci], zeropoint [AB mag], pivot [Angstrom]
     Variables    sci (float32), wht (float32, inverse variance of sci, 0 = no data), mask (bool, True = use)
     Attributes   field, title, Conventions, hstcube_schema, history, warnings
@@ -26,9 +26,18 @@ from hstcube.grids import Grid
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import ArrayLike
 
-__all__ = ["build", "in_band_order", "record", "require_same_grid", "stack_bands", "updated", "validate", "variance", "warn"]
+__all__ = [
+    "build",
+    "in_band_order",
+    "record",
+    "require_same_grid",
+    "stack_bands",
+    "updated",
+    "validate",
+    "variance",
+    "warn",
+]
 
 SCHEMA = 1
 PLANES = ("sci", "wht", "mask")
@@ -47,16 +56,16 @@ _TOO_MANY_BAD_WEIGHTS = 1e-3  # share of pixels whose weight cannot be one
 
 
 def build(
-    sci: ArrayLike,
-    wht: ArrayLike,
+    sci: Any,
+    wht: Any,
     *,
     bands: Sequence[str],
     grid: Grid,
     units: str,
-    mask: ArrayLike | None = None,
+    mask: Any = None,
     field: str = "",
     title: str = "",
-    **band_coords: Sequence[Any],
+    **band_coords: Any,
 ) -> xr.Dataset:
     """Make a cube from arrays.
 
@@ -77,7 +86,8 @@ def build(
     field, title : str, optional
         Names for people.
     **band_coords : sequence, one value a band
-        ``psf_fwhm`` [arcsec], ``zeropoint`` [AB mag], ``pivot`` [Angstrom], ``sky``, ``sky_error`` [units], ``matched_to``.
+        ``psf_fwhm`` [arcsec], ``zeropoint`` [AB mag], ``pivot`` [Angstrom], ``sky`` and ``sky_error`` [units],
+        ``matched_to``.
 
     Returns
     -------
@@ -98,9 +108,10 @@ def build(
         raise CubeError("HC-C01", "a cube needs at least one band", "give bands, sci and wht with the same length")
     shape = (len(names), *grid.shape)
     for what, array in (("sci", sci), ("wht", wht)):
-        if np.shape(array) != shape:  # type: ignore[arg-type]
-            raise CubeError("HC-C02", f"{what} has shape {np.shape(array)}, but bands and grid say {shape}",  # type: ignore[arg-type]
-                            "give (band, y, x)")  # fmt: skip
+        if np.shape(array) != shape:
+            raise CubeError(
+                "HC-C02", f"{what} has shape {np.shape(array)}, but bands and grid say {shape}", "give (band, y, x)"
+            )
     pivots = band_coords.pop("pivot", None)
     band_coords["pivot"] = [find_band(name).pivot for name in names] if pivots is None else list(pivots)
     sci, wht, notes = _without_bad_pixels(sci, wht, names)
@@ -111,7 +122,14 @@ def build(
         "wht": (dims, wht, {"units": "", "long_name": "inverse variance of sci"}),
         "mask": (dims, wht > 0 if mask is None else np.asarray(mask, dtype=bool) & (wht > 0)),
     }
-    attrs = {"field": field, "title": title, "Conventions": "CF-1.11", "hstcube_schema": SCHEMA, "history": "", "warnings": ""}  # fmt: skip
+    attrs = {
+        "field": field,
+        "title": title,
+        "Conventions": "CF-1.11",
+        "hstcube_schema": SCHEMA,
+        "history": "",
+        "warnings": "",
+    }
     cube = xr.Dataset(variables, coords, attrs)
     cube.wht.attrs["units"] = _inverse_variance(units)
     order = np.argsort(cube.pivot.values, kind="stable")
@@ -140,7 +158,7 @@ def _band_state(given: dict[str, Sequence[Any]], number: int) -> dict[str, Any]:
         column = np.full(number, default, dtype) if values is None else np.array(list(values), dtype)
         coords[name] = ("band", column, attrs)
     if given:
-        raise CubeError("HC-C01", f"bands have no coordinate {sorted(given)[0]!r}", f"choose from {', '.join(_STATE)}")
+        raise CubeError("HC-C01", f"bands have no coordinate {min(given)!r}", f"choose from {', '.join(_STATE)}")
     return coords
 
 
@@ -166,8 +184,12 @@ def _judge(sci: Any, wht: Any, good: Any, names: list[str]) -> list[tuple[str, s
     for i, name in enumerate(names):
         bad = int(np.sum(~(wht[i] >= 0) | np.isinf(wht[i])))
         if bad > _TOO_MANY_BAD_WEIGHTS * wht[i].size:
-            raise CubeError("HC-D10", f"{bad} of {wht[i].size} weights are negative, NaN or infinite",
-                            "give inverse variances, or say what the file holds with wht_kind=", band=name)  # fmt: skip
+            raise CubeError(
+                "HC-D10",
+                f"{bad} of {wht[i].size} weights are negative, NaN or infinite",
+                "give inverse variances, or say what the file holds with wht_kind=",
+                band=name,
+            )
         if bad:
             notes.append(("HC-D10", f"{name}: {bad} negative, NaN or infinite weights; these pixels have no data"))
         if not good[i].any():
@@ -201,8 +223,12 @@ def validate(cube: xr.Dataset, *, data: bool = True) -> xr.Dataset:
             raise CubeError("HC-C03", f"{name} is {plane.dtype}", f"convert it to {np.dtype(_DTYPES[name])}")
     missing = [name for name in (*_STATE, "band", "wcs") if name not in cube.coords]
     if missing:
-        raise CubeError("HC-C07", f"the coordinate {missing[0]!r} is missing: this is not a whole cube "
-                        "(arithmetic on cubes does not keep their state)", "assign it again, e.g. from the parent cube")  # fmt: skip
+        raise CubeError(
+            "HC-C07",
+            f"the coordinate {missing[0]!r} is missing: this is not a whole cube "
+            "(arithmetic on cubes does not keep their state)",
+            "assign it again, e.g. from the parent cube",
+        )
     _validate_names(cube)
     if data and not any(cube[name].chunks for name in PLANES):
         _validate_pixels(cube)
@@ -221,16 +247,22 @@ def _validate_names(cube: xr.Dataset) -> None:
     try:
         Unit(units)
     except (ValueError, TypeError) as error:
-        raise CubeError("HC-C04", f"sci has units {units!r}, which astropy does not read",
-                        "write e.g. cube.sci.attrs['units'] = 'electron s-1'") from error  # fmt: skip
+        raise CubeError(
+            "HC-C04",
+            f"sci has units {units!r}, which astropy does not read",
+            "write e.g. cube.sci.attrs['units'] = 'electron s-1'",
+        ) from error
 
 
 def _validate_pixels(cube: xr.Dataset) -> None:
     sci, wht, mask = (cube[name].values for name in PLANES)
     has_data = wht > 0
     if not np.array_equal(np.isfinite(sci), has_data):
-        raise CubeError("HC-C05", "sci must be finite where wht > 0 and NaN where wht = 0",
-                        "use cube.sci.where(cube.wht > 0), or hstcube.build")  # fmt: skip
+        raise CubeError(
+            "HC-C05",
+            "sci must be finite where wht > 0 and NaN where wht = 0",
+            "use cube.sci.where(cube.wht > 0), or hstcube.build",
+        )
     if not (np.isfinite(wht).all() and (wht >= 0).all()):
         raise CubeError("HC-D10", "wht must be finite and not negative", "give inverse variances; 0 = no data")
     if (mask & ~has_data).any():
@@ -259,10 +291,14 @@ def stack_bands(cubes: Sequence[xr.Dataset]) -> xr.Dataset:
         validate(other, data=False)
         require_same_grid(first, other)
         if other.sci.attrs["units"] != first.sci.attrs["units"]:
-            raise CubeError("HC-D21", f"units differ: {first.sci.attrs['units']} and {other.sci.attrs['units']}",
-                            "convert them to one unit first")  # fmt: skip
-    joined = xr.concat(cubes, "band", data_vars="minimal", coords="minimal", compat="equals", join="exact",
-                       combine_attrs="override")  # fmt: skip
+            raise CubeError(
+                "HC-D21",
+                f"units differ: {first.sci.attrs['units']} and {other.sci.attrs['units']}",
+                "convert them to one unit first",
+            )
+    joined = xr.concat(
+        cubes, "band", data_vars="minimal", coords="minimal", compat="equals", join="exact", combine_attrs="override"
+    )
     joined = joined.assign_attrs(
         history=_union(cube.attrs["history"] for cube in cubes),
         warnings=_union(cube.attrs["warnings"] for cube in cubes),
@@ -278,9 +314,12 @@ def _union(texts: Any) -> str:
 def variance(cube: xr.Dataset) -> xr.DataArray:
     """Return the variance of single pixels, (band, y, x) [units of sci squared]; NaN where there is no data."""
     wht = cube.wht.astype(np.float64)
-    scale = cube.coords["noise_scale"] if "noise_scale" in cube.coords else 1.0
+    scale = cube.coords.get("noise_scale", 1.0)
     units = cube.sci.attrs["units"]
-    return (scale**2 / wht.where(wht > 0)).astype(np.float32).assign_attrs(units=f"({units})2").rename("variance")
+    result: xr.DataArray = (
+        (scale**2 / wht.where(wht > 0)).astype(np.float32).assign_attrs(units=f"({units})2").rename("variance")
+    )
+    return result
 
 
 def require_same_grid(cube: xr.Dataset | xr.DataArray, other: Any) -> None:
@@ -290,13 +329,19 @@ def require_same_grid(cube: xr.Dataset | xr.DataArray, other: Any) -> None:
     """
     if not isinstance(other, xr.DataArray | xr.Dataset):
         if np.shape(other)[-2:] != (cube.sizes["y"], cube.sizes["x"]):
-            raise GridError("HC-D01", f"the array has shape {np.shape(other)}, the cube's images "
-                            f"{(cube.sizes['y'], cube.sizes['x'])}", "regrid it to the cube first")  # fmt: skip
+            raise GridError(
+                "HC-D01",
+                f"the array has shape {np.shape(other)}, the cube's images {(cube.sizes['y'], cube.sizes['x'])}",
+                "regrid it to the cube first",
+            )
         return
     for dim in ("y", "x"):
         if other.sizes.get(dim) != cube.sizes[dim] or not np.array_equal(other[dim].values, cube[dim].values):
-            raise GridError("HC-D02", f"the labels of {dim} differ from the cube's",
-                            "select the same pixels of both, or use regrid_labels or regrid_mask")  # fmt: skip
+            raise GridError(
+                "HC-D02",
+                f"the labels of {dim} differ from the cube's",
+                "select the same pixels of both, or use regrid_labels or regrid_mask",
+            )
     if "wcs" in other.coords and "wcs" in cube.coords and int(other.coords["wcs"]) != int(cube.coords["wcs"]):
         Grid.of(cube).require(Grid.of(other), what="the cube and the other array")
 
@@ -323,8 +368,12 @@ def in_band_order(cube: xr.Dataset, array: xr.DataArray) -> xr.Variable:
     """
     wanted, there = cube.band.values.tolist(), np.atleast_1d(array.coords["band"].values).tolist()
     if missing := [name for name in wanted if name not in there]:
-        raise BandError("HC-B01", f"the {array.name or 'array'} has no such band, only {', '.join(map(str, there))}",
-                        "give one value for each band", band=missing[0])  # fmt: skip
+        raise BandError(
+            "HC-B01",
+            f"the {array.name or 'array'} has no such band, only {', '.join(map(str, there))}",
+            "give one value for each band",
+            band=missing[0],
+        )
     variable = array.variable if "band" in array.dims else array.expand_dims("band").variable
     return variable if wanted == there else variable.isel(band=[there.index(name) for name in wanted])
 

@@ -76,8 +76,10 @@ def to_fits(
     for i, (band, images) in enumerate(planes.items()):
         cards = {kind: [*_band_cards(cube, i, kind), *common] for kind in kinds}
         if layout == "files":
-            files |= {folder / f"{name}_{band}_{kind}.fits": hdu(image, cards[kind])
-                      for kind, image in zip(kinds, images, strict=True)}  # fmt: skip
+            files |= {
+                folder / f"{name}_{band}_{kind}.fits": hdu(image, cards[kind])
+                for kind, image in zip(kinds, images, strict=True)
+            }
         else:
             units = [hdu(image, cards[kind], extname=kind.upper()) for kind, image in zip(kinds, images, strict=True)]
             files[folder / f"{name}_{band}.fits"] = b"".join([hdu(None, [("OBJECT", name, "field")]), *units])
@@ -109,9 +111,13 @@ def save_cube(cube: xr.Dataset, path: str | Path, *, overwrite: bool = False) ->
             cube.to_netcdf(part, engine="netcdf4", encoding=encoding)
             whole = open_cube(part).identical(cube.compute())
         except (RuntimeError, FileError) as error:  # what the HDF5 library says of a full disk
-            raise WriteError("HC-O02", f"cannot be written: {error}", "make room, or choose another folder", str(path)) from error
+            raise WriteError(
+                "HC-O02", f"cannot be written: {error}", "make room, or choose another folder", str(path)
+            ) from error
         if not whole:
-            raise WriteError("HC-O21", "what was read back differs from the cube", "report it; write FITS instead", str(path))
+            raise WriteError(
+                "HC-O21", "what was read back differs from the cube", "report it; write FITS instead", str(path)
+            )
 
     return written_whole(path, write, overwrite=overwrite)
 
@@ -144,16 +150,25 @@ def open_cube(path: str | Path, *, chunks: Any = None) -> xr.Dataset:
         else:
             cube = xr.open_dataset(path, engine="netcdf4", chunks=chunks)
     except (OSError, RuntimeError, ValueError) as error:
-        raise FileError("HC-F04", f"is not a netCDF file that can be read ({error})", "write it again with save_cube", file=str(path)) from error
+        raise FileError(
+            "HC-F04",
+            f"is not a netCDF file that can be read ({error})",
+            "write it again with save_cube",
+            file=str(path),
+        ) from error
     for variable in cube.variables.values():
         variable.encoding = {}
-        variable.attrs = {key: value.item() if isinstance(value, np.generic) else value for key, value in variable.attrs.items()}
+        variable.attrs = {
+            key: value.item() if isinstance(value, np.generic) else value for key, value in variable.attrs.items()
+        }
     cube.attrs = {key: value.item() if isinstance(value, np.generic) else value for key, value in cube.attrs.items()}
     cube.encoding = {}
     return validate(cube.assign(mask=cube.mask.astype(bool)) if "mask" in cube else cube)
 
 
-def _planes(cube: xr.Dataset, i: int, noise: Noise, apply_mask: bool) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.uint8]]:
+def _planes(
+    cube: xr.Dataset, i: int, noise: Noise, apply_mask: bool
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.uint8]]:
     """Return the three images of one band as they go to disk."""
     sci, wht, mask = (np.asarray(cube[name].values[i]) for name in ("sci", "wht", "mask"))
     if apply_mask:
@@ -196,8 +211,16 @@ def _band_cards(cube: xr.Dataset, i: int, kind: str) -> list[tuple[str, Any, str
         return None if math.isnan(value) else value
 
     return [
-        ("FILETYPE", kind.upper(), {"sci": "science image", "wht": "inverse variance, 0 = no data", "var": "variance",
-                                    "mask": "1 = pixel to use"}[kind]),
+        (
+            "FILETYPE",
+            kind.upper(),
+            {
+                "sci": "science image",
+                "wht": "inverse variance, 0 = no data",
+                "var": "variance",
+                "mask": "1 = pixel to use",
+            }[kind],
+        ),
         ("OBJECT", str(cube.attrs["field"]), "field"),
         ("TELESCOP", "HST", "telescope"),
         ("INSTRUME", owner.instrument if owner else None, "instrument that has the filter"),
@@ -210,7 +233,7 @@ def _band_cards(cube: xr.Dataset, i: int, kind: str) -> list[tuple[str, Any, str
         ("MATCHED", str(cube.matched_to.values[i]) or None, "what the PSF was matched to"),
         ("SKY", number("sky"), "sky level subtracted, units of sci"),
         ("SKYERR", number("sky_error"), "its standard error"),
-    ]  # fmt: skip
+    ]
 
 
 def _camera(name: str, pivot: float) -> Any:
@@ -218,8 +241,9 @@ def _camera(name: str, pivot: float) -> Any:
     from hstcube.errors import BandError
 
     try:
-        cameras = [find_band(name, instrument=i, detector=d) for i, d in (("ACS", "WFC"), ("WFC3", "UVIS"), ("WFC3", "IR"))]
+        cameras = [
+            find_band(name, instrument=i, detector=d) for i, d in (("ACS", "WFC"), ("WFC3", "UVIS"), ("WFC3", "IR"))
+        ]
     except BandError:
         return None
     return min(cameras, key=lambda camera: abs(camera.pivot - pivot))
-

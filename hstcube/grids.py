@@ -92,8 +92,11 @@ class Grid:
         """
         for name in ("wcs", "y", "x"):
             if name not in cube.coords:
-                raise GridError("HC-W01", f"there is no coordinate {name!r}, so the pixels have no place on the sky",
-                                "build the cube with hstcube.open_field, open_bands or build")  # fmt: skip
+                raise GridError(
+                    "HC-W01",
+                    f"there is no coordinate {name!r}, so the pixels have no place on the sky",
+                    "build the cube with hstcube.open_field, open_bands or build",
+                )
         cards = tuple((key, _plain(key, value)) for key, value in cube.coords["wcs"].attrs.items())
         y, x = (np.asarray(cube.coords[dim].values, dtype=float) for dim in ("y", "x"))
         return Grid((0, 0), cards).stepped((y[0], x[0]), _steps(y, x), (y.size, x.size))
@@ -102,9 +105,9 @@ class Grid:
         """Return the grid whose pixel (i, j) is centred on pixel start + step * (i, j) of this one."""
         if tuple(start) == (0.0, 0.0) and tuple(step) == (1.0, 1.0):
             return Grid(shape, self.cards)
-        cards = dict(self.cards)
+        cards: dict[str, float | str] = dict(self.cards)
         if not _has_cd(cards):  # the standard's defaults, which a step must scale too
-            cards = {"PC1_1": 1.0, "PC2_2": 1.0} | cards
+            cards = {"PC1_1": 1.0, "PC2_2": 1.0, **cards}
         for axis, p0, s in ((1, start[1], step[1]), (2, start[0], step[0])):
             cards[f"CRPIX{axis}"] = (float(cards[f"CRPIX{axis}"]) - 1 - p0) / s + 1
             for key in (f"{kind}{i}_{axis}" for kind in ("CD", "PC") for i in (1, 2)):
@@ -171,12 +174,18 @@ class Grid:
     def require(self, other: Grid, *, what: str = "the two images") -> None:
         """Raise GridError unless `other` has the same shape and lies within 1e-4 pixels of this grid."""
         if self.shape != other.shape:
-            raise GridError("HC-D01", f"{what} have different shapes, {self.shape} and {other.shape}",
-                            "cut them to the same pixels, or regrid one of them")  # fmt: skip
+            raise GridError(
+                "HC-D01",
+                f"{what} have different shapes, {self.shape} and {other.shape}",
+                "cut them to the same pixels, or regrid one of them",
+            )
         shift = self.shift(other)
         if not shift <= TOLERANCE:
-            raise GridError("HC-D02", f"{what} lie on different pixel grids, up to {shift:.4g} pixels apart",
-                            "check the WCS of both files, or regrid one of them")  # fmt: skip
+            raise GridError(
+                "HC-D02",
+                f"{what} lie on different pixel grids, up to {shift:.4g} pixels apart",
+                "check the WCS of both files, or regrid one of them",
+            )
 
     def shift(self, other: Grid) -> float:
         """Return the largest distance between equal corners of two grids, pixels."""
@@ -221,8 +230,14 @@ def _projection(grid: Grid) -> tuple[object, ...]:
     latitude = cards["CRVAL2"] if types[0].startswith(_LONGITUDE) else cards["CRVAL1"]
     zenithal = types[0][5:8] in ("TAN", "SIN", "STG", "ARC", "ZEA")
     pole = 0.0 if float(latitude) >= (90.0 if zenithal else 0.0) else 180.0
-    return (*types, cards["CRVAL1"], cards["CRVAL2"], cards.get("LONPOLE", pole),
-            None if zenithal else cards.get("LATPOLE"), _frame(cards))  # fmt: skip
+    return (
+        *types,
+        cards["CRVAL1"],
+        cards["CRVAL2"],
+        cards.get("LONPOLE", pole),
+        None if zenithal else cards.get("LATPOLE"),
+        _frame(cards),
+    )
 
 
 def _frame(cards: Mapping[str, float | str]) -> str:
@@ -247,19 +262,28 @@ def _plain(key: str, value: Any) -> float | str:
 def _check(cards: dict[str, float | str]) -> None:
     types = [str(cards.get(f"CTYPE{i}", "")).strip().upper() for i in (1, 2)]
     if not any(types):
-        raise GridError("HC-W02", "the header has no CTYPE1, CTYPE2: it does not say what its axes are",
-                        "give the image a celestial WCS, e.g. CTYPE1 = 'RA---TAN'")  # fmt: skip
+        raise GridError(
+            "HC-W02",
+            "the header has no CTYPE1, CTYPE2: it does not say what its axes are",
+            "give the image a celestial WCS, e.g. CTYPE1 = 'RA---TAN'",
+        )
     if sorted(t.startswith(_LATITUDE) - t.startswith(_LONGITUDE) for t in types) != [-1, 1]:
-        raise GridError("HC-W12", f"CTYPE1, CTYPE2 = {types} are not a longitude and a latitude of one system",
-                        "give the image a celestial WCS, e.g. 'RA---TAN', 'DEC--TAN'")  # fmt: skip
+        raise GridError(
+            "HC-W12",
+            f"CTYPE1, CTYPE2 = {types} are not a longitude and a latitude of one system",
+            "give the image a celestial WCS, e.g. 'RA---TAN', 'DEC--TAN'",
+        )
     if missing := [key for key in ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2") if key not in cards]:
         raise GridError("HC-W01", f"the WCS lacks {', '.join(missing)}", "repair the header")
     units = {str(cards.get(f"CUNIT{i}", "deg")).strip().lower() or "deg" for i in (1, 2)}
     if not units <= {"deg", "degree", "degrees"}:
         raise GridError("HC-W06", f"the WCS is in {sorted(units)}, not in degrees", "write CRVAL and CD in degrees")
     if not all(math.isfinite(value) for value in _matrix(cards).flat) or abs(np.linalg.det(_matrix(cards))) < 1e-30:  # noqa: PLR2004  deg^2, below any pixel
-        raise GridError("HC-W03", f"the CD (or PC, CDELT) matrix is singular: {_matrix(cards).tolist()}",
-                        "repair the header: no pixel scale can be read from it")  # fmt: skip
+        raise GridError(
+            "HC-W03",
+            f"the CD (or PC, CDELT) matrix is singular: {_matrix(cards).tolist()}",
+            "repair the header: no pixel scale can be read from it",
+        )
     _refuse_contradiction(cards)
 
 
@@ -272,8 +296,11 @@ def _refuse_contradiction(cards: dict[str, float | str]) -> None:
     for size, key in zip(sizes, ("CDELT1", "CDELT2"), strict=True):
         delta = abs(float(cards.get(key, 1.0)))
         if has_cd and delta != 1.0 and abs(delta / size - 1) > 1e-6:  # noqa: PLR2004
-            raise GridError("HC-W05", f"{key} = {delta} contradicts the CD matrix, whose pixel is {size:.6g} deg",
-                            f"remove {key}, or repair the CD cards")  # fmt: skip
+            raise GridError(
+                "HC-W05",
+                f"{key} = {delta} contradicts the CD matrix, whose pixel is {size:.6g} deg",
+                f"remove {key}, or repair the CD cards",
+            )
 
 
 def _refuse_distortion(header: Mapping[str, Any]) -> None:
@@ -281,8 +308,11 @@ def _refuse_distortion(header: Mapping[str, Any]) -> None:
     found = [t for t in types if len(t) > 8] + [t for t in types if t.endswith(("TPV", "TNX", "ZPX", "ZPN", "DSS"))]  # noqa: PLR2004  'RA---TAN' has 8
     found += [key for key in header if _DISTORTION.fullmatch(str(key)) and header[key] not in (0, 0.0, 1, 1.0)]
     if found:
-        raise GridError("HC-W07", f"the WCS is distorted ({', '.join(found[:3])})",
-                        "drizzle the image onto an undistorted grid first")  # fmt: skip
+        raise GridError(
+            "HC-W07",
+            f"the WCS is distorted ({', '.join(found[:3])})",
+            "drizzle the image onto an undistorted grid first",
+        )
 
 
 def _has_cd(cards: Mapping[str, float | str]) -> bool:
@@ -305,12 +335,12 @@ def _steps(y: NDArray[np.float64], x: NDArray[np.float64]) -> tuple[float, float
     found = []
     for name, labels in (("y", y), ("x", x)):
         spacing = np.diff(labels)
-        if spacing.size and (spacing[0] == 0 or np.ptp(spacing) > 1e-9 * abs(spacing[0])):  # noqa: PLR2004
-            raise GridError("HC-W22", f"the labels of {name} are not evenly spaced",
-                            "choose pixels with a slice, not with a list")  # fmt: skip
+        if spacing.size and (spacing[0] == 0 or np.ptp(spacing) > 1e-9 * abs(spacing[0])):
+            raise GridError(
+                "HC-W22", f"the labels of {name} are not evenly spaced", "choose pixels with a slice, not with a list"
+            )
         found.append(float(spacing[0]) if spacing.size else None)
     sy, sx = found
     if sy is None and sx is None:
         raise GridError("HC-W22", "a single pixel does not tell the size of the pixels", "keep at least two pixels")
     return (abs(sx or 1.0) if sy is None else sy), (abs(sy or 1.0) if sx is None else sx)
-

@@ -73,7 +73,9 @@ def object_mask(labels: xr.DataArray, *ids: int) -> xr.DataArray:
     chosen = ids or (_central(values),)
     for label in chosen:
         if label <= 0 or not (values == label).any():
-            raise LabelError("HC-S12", f"the map has no object {label}; it has {_sizes(values)}", _nearest_id(values, label))
+            raise LabelError(
+                "HC-S12", f"the map has no object {label}; it has {_sizes(values)}", _nearest_id(values, label)
+            )
     return labels.copy(data=np.isin(values, chosen)).drop_attrs(deep=False).rename("mask")
 
 
@@ -107,8 +109,11 @@ def grown(values: NDArray[np.bool_], pixels: int, shape: str = "square") -> NDAr
 def _central(values: NDArray[Any]) -> int:
     label = int(values[values.shape[0] // 2, values.shape[1] // 2])
     if label <= 0:
-        raise LabelError("HC-S01", f"the centre of the map is {label} ({_MEANING.get(label, 'no object')}); "
-                         f"the map has {_sizes(values)}", f"name the object: ids=[{_largest(values)}] or --ids FIELD={_largest(values)}")  # fmt: skip
+        raise LabelError(
+            "HC-S01",
+            f"the centre of the map is {label} ({_MEANING.get(label, 'no object')}); the map has {_sizes(values)}",
+            f"name the object: ids=[{_largest(values)}] or --ids FIELD={_largest(values)}",
+        )
     return label
 
 

@@ -37,7 +37,14 @@ def bands(cube: xr.Dataset, *, outline: bool = True) -> Figure:
     for i, axis in enumerate(axes):
         one = cube.isel(band=i)
         noise = 1 / np.sqrt(np.median(one.wht.values[one.wht.values > 0]))
-        axis.imshow(np.arcsinh(one.sci.values / noise / 2), origin="lower", cmap="gray_r", vmin=-1, vmax=5, interpolation="nearest")
+        axis.imshow(
+            np.arcsinh(one.sci.values / noise / 2),
+            origin="lower",
+            cmap="gray_r",
+            vmin=-1,
+            vmax=5,
+            interpolation="nearest",
+        )
         if outline and one.mask.values.any() and not one.mask.values.all():
             axis.contour(one.mask.values.astype(float), [0.5], colors=_RED, linewidths=0.8)
         axis.set_title(str(cube.band.values[i]), fontsize=9)

@@ -69,16 +69,22 @@ def psf_match(
     chosen = _identity_where(cube.matched_to.values == to, chosen)
     sci, wht = over_bands(
         lambda sci, wht, kernel: match_plane(sci, wht, kernel, min_coverage),
-        cube.sci.variable, cube.wht.variable, parameters=(chosen,), outputs=2,
+        cube.sci.variable,
+        cube.wht.variable,
+        parameters=(chosen,),
+        outputs=2,
         halo=(chosen.sizes["ky"] // 2, chosen.sizes["kx"] // 2),
-    )  # fmt: skip
+    )
     number = cube.sizes["band"]
     return updated(
         cube.drop_vars([name for name in _STALE if name in cube.coords]),
         f"psf_match(to={to!r}, min_coverage={min_coverage})",
-        sci=sci, wht=wht, mask=cube.mask.data & (wht > 0),
-        psf_fwhm=np.full(number, _target_width(cube, to)), matched_to=np.full(number, to, object),
-    )  # fmt: skip
+        sci=sci,
+        wht=wht,
+        mask=cube.mask.data & (wht > 0),
+        psf_fwhm=np.full(number, _target_width(cube, to)),
+        matched_to=np.full(number, to, object),
+    )
 
 
 def gaussian_kernels(cube: xr.Dataset, *, to: str, sampled: bool = False) -> xr.DataArray:
@@ -107,13 +113,22 @@ def gaussian_kernels(cube: xr.Dataset, *, to: str, sampled: bool = False) -> xr.
     fwhm = np.where(cube.matched_to.values == to, target, cube.psf_fwhm.values)
     if (unknown := np.isnan(fwhm)).any() or np.isnan(target):
         name = str(cube.band.values[unknown][0]) if unknown.any() else to
-        raise PSFError("HC-P01", "the width of its PSF is not known (the survey is in no table)",
-                       f"give it: psf_fwhm={{'{name}': 0.18}} (FWHM in arcsec), or psf_fwhm in a field file", band=name)  # fmt: skip
+        raise PSFError(
+            "HC-P01",
+            "the width of its PSF is not known (the survey is in no table)",
+            f"give it: psf_fwhm={{'{name}': 0.18}} (FWHM in arcsec), or psf_fwhm in a field file",
+            band=name,
+        )
     if (broader := fwhm > target + _AS_NARROW).any():
         name, width = str(cube.band.values[broader][0]), fwhm[broader][0]
         widest = str(cube.band.values[np.argmax(fwhm)])
-        raise PSFError("HC-B06", f"cannot match {name} (FWHM {width:.3f} arcsec) to the sharper {to} ({target:.3f} arcsec): "
-                       "that is a deconvolution", f"choose to={widest!r}, or leave the band out", band=name)  # fmt: skip
+        raise PSFError(
+            "HC-B06",
+            f"cannot match {name} (FWHM {width:.3f} arcsec) to the sharper {to} ({target:.3f} arcsec): "
+            "that is a deconvolution",
+            f"choose to={widest!r}, or leave the band out",
+            band=name,
+        )
     extra = np.sqrt(np.clip(target**2 - fwhm**2, 0, None)) / FWHM_OF_SIGMA
     extra[target - fwhm <= _AS_NARROW] = 0.0
     steps = Grid.of(cube).steps
@@ -135,13 +150,13 @@ def gaussian_kernel(sigma: tuple[float, float], radius: tuple[int, int], *, samp
     kernel = np.outer(y, x)
     kernel /= kernel.sum()
     kernel.flags.writeable = False
-    return kernel
+    return np.asarray(kernel, dtype=np.float64)
 
 
 def _profile(sigma: float, radius: int, sampled: bool) -> Image64:
     n = np.arange(-radius, radius + 1.0)
     if sigma == 0 or radius == 0:
-        return (n == 0).astype(float)
+        return np.asarray(n == 0, dtype=np.float64)
     if sampled or sigma > 1.5:  # noqa: PLR2004  a sampled Gaussian that broad has the right moment to 1e-15
         return np.asarray(np.exp(-0.5 * (n / sigma) ** 2))
     low, high = 0.0, 2.0
@@ -194,8 +209,10 @@ def match_plane(sci: Any, wht: Any, kernel: Image64, min_coverage: float = 0.25)
         # Cauchy-Schwarz: K^2 conv var >= min(var) (K conv v)^2 / size. Below it is the rounding of a transform.
         floor = noise.min(where=valid, initial=np.inf) * seen**2 / kernel.size
         weights = seen**2 / np.maximum(spread, floor)
-    return (np.where(keep, matched, np.nan).astype(sci.dtype, copy=False),
-            np.where(keep, weights, 0).astype(wht.dtype, copy=False))  # fmt: skip
+    return (
+        np.where(keep, matched, np.nan).astype(sci.dtype, copy=False),
+        np.where(keep, weights, 0).astype(wht.dtype, copy=False),
+    )
 
 
 def _is_identity(kernel: Image64) -> bool:
@@ -214,13 +231,20 @@ def _identity_where(done: NDArray[np.bool_], kernels: xr.Variable) -> xr.Variabl
 def _checked(kernels: xr.DataArray, cube: xr.Dataset) -> xr.Variable:
     stack = in_band_order(cube, kernels.rename("kernels")).transpose("band", "ky", "kx")
     if stack.sizes["ky"] % 2 == 0 or stack.sizes["kx"] % 2 == 0:
-        raise PSFError("HC-P04", f"the kernels have shape {stack.shape[1:]}; their centre is not a pixel",
-                       "give kernels of odd sizes, centred on the middle pixel")  # fmt: skip
+        raise PSFError(
+            "HC-P04",
+            f"the kernels have shape {stack.shape[1:]}; their centre is not a pixel",
+            "give kernels of odd sizes, centred on the middle pixel",
+        )
     errors = np.abs(stack.values.astype(np.float64).sum((1, 2)) - 1)
     if not np.all(errors < _SUM_TOLERANCE):
         worst = int(np.argmax(np.nan_to_num(errors, nan=np.inf)))
-        raise PSFError("HC-P05", f"the kernel's sum is {errors[worst]:.3g} away from 1, so it does not keep the flux",
-                       "divide it by its sum", band=str(cube.band.values[worst]))  # fmt: skip
+        raise PSFError(
+            "HC-P05",
+            f"the kernel's sum is {errors[worst]:.3g} away from 1, so it does not keep the flux",
+            "divide it by its sum",
+            band=str(cube.band.values[worst]),
+        )
     return stack
 
 
@@ -232,7 +256,9 @@ def _target_width(cube: xr.Dataset, to: str) -> float:
     if (already := cube.matched_to.values == to).any():
         return float(cube.psf_fwhm.values[already][0])
     known = ", ".join(cube.band.values)
-    raise PSFError("HC-B05", f"the target {to!r} is not in the cube", f"choose to= from {known}, or a width such as '0.3arcsec'")  # fmt: skip
+    raise PSFError(
+        "HC-B05", f"the target {to!r} is not in the cube", f"choose to= from {known}, or a width such as '0.3arcsec'"
+    )
 
 
 def _width(to: str) -> float | None:

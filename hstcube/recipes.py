@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import xarray as xr
 
 from hstcube._blocks import over_bands
 from hstcube._convolution import convolver
@@ -24,6 +23,8 @@ from hstcube.surveys import check_keys, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import xarray as xr
 
 __all__ = ["blank_sky", "homogenize", "read_recipe"]
 
@@ -79,7 +80,9 @@ def homogenize(
         raise RecipeError("HC-B19", f"there is no recipe {recipe!r}", "choose 'default' or 'original'")
     grid = Grid.of(cube)
     if isinstance(sky, str) and sky == "measure":
-        sky = measure_sky(cube, background=blank_sky(labels, grid, recipe), method="original" if recipe == "original" else "clipped")
+        sky = measure_sky(
+            cube, background=blank_sky(labels, grid, recipe), method="original" if recipe == "original" else "clipped"
+        )
     if sky is not None:
         cube = subtract_sky(cube, sky)
     if recipe == "original":
@@ -102,8 +105,11 @@ def blank_sky(labels: xr.DataArray | None, grid: Grid, recipe: Recipe = "default
         If there is no map.
     """
     if labels is None:
-        raise SkyError("HC-K01", "no sky level, and no segmentation map that tells the blank pixels",
-                       "give one of them: --sky FILE, or --labels FILE; in Python sky= or labels=")  # fmt: skip
+        raise SkyError(
+            "HC-K01",
+            "no sky level, and no segmentation map that tells the blank pixels",
+            "give one of them: --sky FILE, or --labels FILE; in Python sky= or labels=",
+        )
     if recipe == "original":
         return regrid_mask(labels == 0, grid, outside="nearest")
     return regrid_labels(labels, grid) == 0
@@ -121,9 +127,16 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     settings = read_toml(path)
     check_keys(settings, _KEYS, path, "")
     if settings.get("recipe", "default") not in ("default", "original"):
-        raise RecipeError("HC-B19", f"recipe = {settings['recipe']!r}", "choose 'default' or 'original'", file=str(path))
+        raise RecipeError(
+            "HC-B19", f"recipe = {settings['recipe']!r}", "choose 'default' or 'original'", file=str(path)
+        )
     if isinstance(settings.get("sky"), str) and settings["sky"] != "measure":
-        raise RecipeError("HC-B17", f"sky is {settings['sky']!r}, neither \"measure\" nor a number", 'write sky = "measure"', file=str(path))
+        raise RecipeError(
+            "HC-B17",
+            f'sky is {settings["sky"]!r}, neither "measure" nor a number',
+            'write sky = "measure"',
+            file=str(path),
+        )
     return settings
 
 
@@ -133,26 +146,36 @@ def _object_on(grid: Grid, labels: xr.DataArray | None, ids: Sequence[int], grow
         raise LabelError("HC-S16", "this recipe needs a segmentation map", "give labels=, or --labels FILE")
     keep = regrid_mask(grow_mask(object_mask(labels, *ids), pixels=grow), grid, outside=outside)
     if not keep.any():
-        raise LabelError("HC-S09", "no pixel of the cube belongs to the object", "check that map and images show one field")
+        raise LabelError(
+            "HC-S09", "no pixel of the cube belongs to the object", "check that map and images show one field"
+        )
     return keep
 
 
 def _with_notes(cube: xr.Dataset, keep: xr.DataArray, labels: xr.DataArray, grid: Grid) -> xr.Dataset:
-    """Say what a user should know of the map: what it leaves unknown, and whether the object goes on beyond the frame."""
+    """Say what a user should know of the map: what it leaves unknown, and where the object meets the frame."""
     if (share := coverage(Grid.of(labels), grid)) < 1:
-        cube = warn(cube, "HC-S14", f"the segmentation map covers {share:.1%} of the frame; outside it nothing is masked in")
+        cube = warn(
+            cube, "HC-S14", f"the segmentation map covers {share:.1%} of the frame; outside it nothing is masked in"
+        )
     if interpolated := labels.attrs.get("interpolated", 0):
-        cube = warn(cube, "HC-S04", f"{interpolated / labels.size:.1%} of the map's pixels are not integers (it was "
-                    "interpolated once); they belong to no object")  # fmt: skip
+        cube = warn(
+            cube,
+            "HC-S04",
+            f"{interpolated / labels.size:.1%} of the map's pixels are not integers (it was "
+            "interpolated once); they belong to no object",
+        )
     values = keep.values
     sides = {"top": values[-1], "bottom": values[0], "left": values[:, 0], "right": values[:, -1]}
     if cut := [side for side, pixels in sides.items() if pixels.any()]:
-        cube = warn(cube, "HC-S08", f"the object reaches the {' and '.join(cut)} of the frame: part of it may be missing")
+        cube = warn(
+            cube, "HC-S08", f"the object reaches the {' and '.join(cut)} of the frame: part of it may be missing"
+        )
     return cube
 
 
 def _as_the_original(cube: xr.Dataset, keep: xr.DataArray, to: str) -> xr.Dataset:
-    """Mask, convolve, mask: M (K conv M sci), M (K^2 conv 1/wht), zeros beyond the frame (HST_data_processing, 2022)."""
+    """Mask, convolve, mask: M (K conv M sci), M (K^2 conv 1/wht), zeros beyond (Basto Pineda & Epinat 2022)."""
     to = band_name(to)
     kernels = gaussian_kernels(cube, to=to, sampled=True)
     inside = keep.values
@@ -163,19 +186,26 @@ def _as_the_original(cube: xr.Dataset, keep: xr.DataArray, to: str) -> xr.Datase
         signal = convolver(kernel, sci.shape)(np.where(inside & has_data, sci, 0))
         spread = convolver(kernel**2, sci.shape)(noise)
         use = inside & has_data
-        return (np.where(use, signal, np.nan).astype(sci.dtype),
-                np.divide(1.0, spread, where=use, out=np.zeros(wht.shape)).astype(wht.dtype))  # fmt: skip
+        return (
+            np.where(use, signal, np.nan).astype(sci.dtype),
+            np.divide(1.0, spread, where=use, out=np.zeros(wht.shape)).astype(wht.dtype),
+        )
 
     sci, wht = over_bands(one_band, *_in_one_chunk(cube), parameters=(kernels.variable,), outputs=2)
     number = cube.sizes["band"]
     width = float(cube.psf_fwhm.values[cube.band.values.tolist().index(to)])
     return updated(
-        cube.assign_attrs(recipe="original"), f"original(to={to!r})", sci=sci, wht=wht, mask=wht > 0,
-        psf_fwhm=np.full(number, width), matched_to=np.full(number, to, object),
-    )  # fmt: skip
+        cube.assign_attrs(recipe="original"),
+        f"original(to={to!r})",
+        sci=sci,
+        wht=wht,
+        mask=wht > 0,
+        psf_fwhm=np.full(number, width),
+        matched_to=np.full(number, to, object),
+    )
 
 
 def _in_one_chunk(cube: xr.Dataset) -> tuple[xr.Variable, xr.Variable]:
     """Return sci and wht with whole images in a chunk: this recipe knows nothing of edges."""
     planes = (cube.sci.variable, cube.wht.variable)
-    return tuple(plane.chunk({"y": -1, "x": -1}) if plane.chunks else plane for plane in planes)  # type: ignore[return-value]
+    return tuple(plane.chunk({"y": -1, "x": -1}) if plane.chunks else plane for plane in planes)

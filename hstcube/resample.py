@@ -44,7 +44,9 @@ def regrid_labels(labels: xr.DataArray, grid: Grid) -> xr.DataArray:
     return xr.DataArray(found, grid.coords(), ("y", "x"), name="labels", attrs=labels.attrs)
 
 
-def regrid_mask(mask: xr.DataArray, grid: Grid, *, outside: Literal["uncovered", "nearest"] = "uncovered") -> xr.DataArray:
+def regrid_mask(
+    mask: xr.DataArray, grid: Grid, *, outside: Literal["uncovered", "nearest"] = "uncovered"
+) -> xr.DataArray:
     """Look a mask up on another grid, by the nearest pixel.
 
     Parameters
@@ -97,5 +99,7 @@ def _nearest(values: NDArray[Any], source: Grid, grid: Grid, *, outside: Any) ->
         touched = touched or bool(inside.any())
         out[top : top + len(rows)] = block if outside is None else np.where(inside, block, outside)
     if not touched:
-        raise GridError("HC-W15", "the map and the images do not overlap on the sky", "check that the map belongs to this field")
+        raise GridError(
+            "HC-W15", "the map and the images do not overlap on the sky", "check that the map belongs to this field"
+        )
     return out

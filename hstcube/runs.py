@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
 import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +18,11 @@ from hstcube import __version__
 from hstcube._files import require_free_names, sweep, write_files
 from hstcube.bands import band_name
 from hstcube.errors import HstCubeError, HstCubeWarning, LabelError, RecipeError, WriteError
-from hstcube.export import save_cube, to_fits
+from hstcube.export import Layout, Noise, save_cube, to_fits
 from hstcube.grids import Grid
 from hstcube.reading import open_files, open_labels, read_levels
 from hstcube.recipes import blank_sky, homogenize
-from hstcube.sky import measure_sky
+from hstcube.sky import Method, measure_sky
 from hstcube.surveys import FieldFiles, checked_name, find_field, list_fields, read_field_file
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ _TARGET = re.compile(r"(?P<name>[^=]+)=(?:(?P<field>[^:]+):)?(?P<ids>\d+(?:,\d+)
 
 @dataclass(frozen=True)
 class Target:
-    """An object to make a cube of: a name, the files of its field, and the ids of its labels (none: the central one)."""
+    """An object to make a cube of: a name, the files of its field, and its labels' ids (none: the central one)."""
 
     name: str
     files: FieldFiles
@@ -48,12 +49,12 @@ class Target:
 class Options:
     """How a run is done; `recipe` holds keyword arguments of `homogenize`."""
 
-    recipe: dict[str, Any] = field(default_factory=dict)
+    recipe: dict[str, Any] = dataclasses.field(default_factory=dict)
     bands: tuple[str, ...] = ()
     masked: bool = True
     sky: str | None = None
-    noise: str | None = None
-    layout: str = "files"
+    noise: Noise | None = None
+    layout: Layout = "files"
     apply_mask: bool = False
     netcdf: bool = True
     overwrite: bool = False
@@ -65,15 +66,17 @@ class Outcome:
 
     target: Target
     error: HstCubeError | None = None
-    files: list[Path] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    files: list[Path] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
     bands: tuple[str, ...] = ()
     pixels: int = 0
     sky: str = ""
-    record: dict[str, Any] = field(default_factory=dict)
+    record: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def plan(source: str | Path, fields: Sequence[str], ids: Sequence[str], *, scale: str, **places: str | None) -> list[Target]:
+def plan(
+    source: str | Path, fields: Sequence[str], ids: Sequence[str], *, scale: str, **places: str | None
+) -> list[Target]:
     """Return the targets of a run.
 
     Parameters
@@ -107,7 +110,9 @@ def plan(source: str | Path, fields: Sequence[str], ids: Sequence[str], *, scale
     for text in ids:
         name, of, labels = _parse_ids(text)
         if of is None and name not in targets and fields:
-            raise RecipeError("HC-B21", f"--ids {text} names the field {name}, which is not in this run", f"add -f {name}")
+            raise RecipeError(
+                "HC-B21", f"--ids {text} names the field {name}, which is not in this run", f"add -f {name}"
+            )
         if of is not None and (name in targets or name.lower() in map(str.lower, targets)):
             raise RecipeError("HC-O07", f"two targets are called {name}", "give the new target another name")
         targets[name] = Target(name, _files_of(found, of or name, source, scale, places), labels)
@@ -116,7 +121,9 @@ def plan(source: str | Path, fields: Sequence[str], ids: Sequence[str], *, scale
     return list(targets.values())
 
 
-def run(targets: Sequence[Target], out: str | Path, options: Options, *, tell: Callable[[Outcome], None] = lambda _: None) -> list[Outcome]:
+def run(
+    targets: Sequence[Target], out: str | Path, options: Options, *, tell: Callable[[Outcome], None] = lambda _: None
+) -> list[Outcome]:
     """Make and write the cube of every target; a bad one does not stop the others.
 
     Parameters
@@ -157,7 +164,9 @@ def run(targets: Sequence[Target], out: str | Path, options: Options, *, tell: C
     return outcomes
 
 
-def measure_levels(files: FieldFiles, out: str | Path, *, method: str = "clipped", overwrite: bool = False) -> tuple[list[Path], xr.DataArray]:
+def measure_levels(
+    files: FieldFiles, out: str | Path, *, method: Method = "clipped", overwrite: bool = False
+) -> tuple[list[Path], xr.DataArray]:
     """Measure the sky of a field; write a text file a band and a picture of the histograms.
 
     Parameters
@@ -187,12 +196,16 @@ def measure_levels(files: FieldFiles, out: str | Path, *, method: str = "clipped
     require_free_names([*names.values(), picture], overwrite=overwrite)
     cube, labels = open_files(files), _labels_of(files)
     background = blank_sky(labels, Grid.of(cube), "original" if method == "original" else "default")
-    levels = measure_sky(cube, background=background, method=method)  # type: ignore[arg-type]
+    levels = measure_sky(cube, background=background, method=method)
     scale = Grid.of(cube).scale
     texts = {
-        names[band]: f"# sky of field {files.field}, {band}: {cube.sci.attrs['units']} per pixel of {scale:.4g} arcsec, "
+        names[
+            band
+        ]: f"# sky of field {files.field}, {band}: {cube.sci.attrs['units']} per pixel of {scale:.4g} arcsec, "
         f"{method}, hstcube {__version__}\n# standard error: {error!r}\n{level!r}\n".encode()
-        for band, level, error in zip(levels.band.values.tolist(), levels.values.tolist(), levels.sky_error.values.tolist(), strict=True)
+        for band, level, error in zip(
+            levels.band.values.tolist(), levels.values.tolist(), levels.sky_error.values.tolist(), strict=True
+        )
     }
     figure = sky_histograms(cube, background=background, levels=levels, method=method)
     return write_files({**texts, picture: figure_bytes(figure)}, overwrite=overwrite), levels
@@ -209,12 +222,15 @@ def exit_code(outcomes: Iterable[Outcome]) -> int:
 
 def _one_target(outcome: Outcome, out: Path, options: Options, opened: dict[str, Any]) -> None:
     target = outcome.target
-    noise = options.noise or ("variance" if options.recipe.get("recipe") == "original" else "wht")
+    noise: Noise = options.noise or ("variance" if options.recipe.get("recipe") == "original" else "wht")
     bands = [band_name(name) for name in options.bands] or list(target.files.bands)
     _require_free(target.name, bands, out, options)
     if options.masked and target.files.labels is None:
-        raise LabelError("HC-S16", f"field {target.files.field} has no segmentation map",
-                         "give one with --labels FILE, or take all pixels with --no-mask")  # fmt: skip
+        raise LabelError(
+            "HC-S16",
+            f"field {target.files.field} has no segmentation map",
+            "give one with --labels FILE, or take all pixels with --no-mask",
+        )
     if target.files.field not in opened:
         opened.clear()  # one field at a time in memory
         opened[target.files.field] = (open_files(target.files, bands=options.bands or None), _labels_of(target.files))
@@ -225,8 +241,14 @@ def _one_target(outcome: Outcome, out: Path, options: Options, opened: dict[str,
     settings["ids"] = target.ids or tuple(settings.get("ids", ()))
     cube = homogenize(cube, labels=labels if options.masked else None, **settings)
     cube = cube.assign_attrs(field=target.name)
-    outcome.files = to_fits(cube, out, noise=noise, layout=options.layout, apply_mask=options.apply_mask,  # type: ignore[arg-type]
-                            overwrite=options.overwrite)  # fmt: skip
+    outcome.files = to_fits(
+        cube,
+        out,
+        noise=noise,
+        layout=options.layout,
+        apply_mask=options.apply_mask,
+        overwrite=options.overwrite,
+    )
     if options.netcdf:
         outcome.files.append(save_cube(cube, out / f"{target.name}.nc", overwrite=options.overwrite))
     outcome.bands = tuple(cube.band.values.tolist())
@@ -250,13 +272,19 @@ def _level(cube: xr.Dataset, labels: xr.DataArray | None, files: FieldFiles, opt
     constant = options.recipe.get("sky")
     if isinstance(constant, int | float):
         return "from the recipe", dict.fromkeys(bands, float(constant))
-    known = {} if options.sky == "measure" or constant == "measure" else read_levels(files, bands, scale=Grid.of(cube).scale)
+    known = (
+        {}
+        if options.sky == "measure" or constant == "measure"
+        else read_levels(files, bands, scale=Grid.of(cube).scale)
+    )
     if missing := [band for band in bands if band not in known]:
         recipe = options.recipe.get("recipe", "default")
         background = blank_sky(labels, Grid.of(cube), recipe)
         part = cube.isel(band=[bands.index(band) for band in missing])
         measured = measure_sky(part, background=background, method="original" if recipe == "original" else "clipped")
-        known |= dict(zip(missing, zip(measured.values.tolist(), measured.sky_error.values.tolist(), strict=True), strict=True))
+        known |= dict(
+            zip(missing, zip(measured.values.tolist(), measured.sky_error.values.tolist(), strict=True), strict=True)
+        )
     level, error = np.array([known[band] for band in bands]).T
     array = xr.DataArray(level, {"band": cube.band.values, "sky_error": ("band", error)}, ("band",), "sky")
     if not missing:
@@ -268,7 +296,9 @@ def _labels_of(files: FieldFiles) -> xr.DataArray | None:
     return None if files.labels is None else open_labels(files.labels, hdu=files.hdu)
 
 
-def _files_of(found: dict[str, FieldFiles], name: str, source: str | Path, scale: str, places: dict[str, str | None]) -> FieldFiles:
+def _files_of(
+    found: dict[str, FieldFiles], name: str, source: str | Path, scale: str, places: dict[str, str | None]
+) -> FieldFiles:
     if name in found:
         return found[name]
     return find_field(source, name, scale=scale, **places)  # raises, saying what there is
@@ -277,7 +307,9 @@ def _files_of(found: dict[str, FieldFiles], name: str, source: str | Path, scale
 def _parse_ids(text: str) -> tuple[str, str | None, tuple[int, ...]]:
     match = _TARGET.fullmatch(text.replace(" ", ""))
     if not match:
-        raise RecipeError("HC-B20", f"--ids {text!r} is not understood", "write --ids 943=22950,22951 or --ids m3=3:24353,24350")
+        raise RecipeError(
+            "HC-B20", f"--ids {text!r} is not understood", "write --ids 943=22950,22951 or --ids m3=3:24353,24350"
+        )
     return checked_name(match["name"]), match["field"], tuple(int(part) for part in match["ids"].split(","))
 
 
@@ -291,7 +323,9 @@ def _require_writable(out: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise WriteError("HC-O01", f"cannot be written: {error.strerror}", "choose another folder with -o", file=str(out)) from error
+        raise WriteError(
+            "HC-O01", f"cannot be written: {error.strerror}", "choose another folder with -o", file=str(out)
+        ) from error
 
 
 # -- the record
@@ -311,10 +345,16 @@ def _record_of(outcome: Outcome, cube: xr.Dataset, options: Options) -> dict[str
         "inputs": {str(path): _sha256(path) for path in inputs},
         "outputs": [path.name for path in outcome.files],
         "warnings": outcome.notes,
-        "options": {"bands": list(options.bands), "masked": options.masked, "noise": options.noise, "layout": options.layout,
-                    "apply_mask": options.apply_mask, **options.recipe},
+        "options": {
+            "bands": list(options.bands),
+            "masked": options.masked,
+            "noise": options.noise,
+            "layout": options.layout,
+            "apply_mask": options.apply_mask,
+            **options.recipe,
+        },
         "versions": _versions(),
-    }  # fmt: skip
+    }
 
 
 def _write_record(out: Path, outcomes: list[Outcome], options: Options) -> None:
@@ -349,4 +389,8 @@ def _versions() -> dict[str, str]:
     import scipy
 
     modules = {"numpy": np, "xarray": xr, "astropy": astropy, "scipy": scipy}
-    return {"hstcube": __version__, "python": platform.python_version(), **{name: module.__version__ for name, module in modules.items()}}
+    return {
+        "hstcube": __version__,
+        "python": platform.python_version(),
+        **{name: module.__version__ for name, module in modules.items()},
+    }

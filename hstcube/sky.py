@@ -23,13 +23,13 @@ CLIP = 3.0  # robust standard deviations
 BLOCK = 0.6  # arcsec: blocks of sky that are independent of one another
 FEWEST = 100  # blank pixels: fewer do not give a level
 
+Method = Literal["clipped", "original"]
+
 _MAD_TO_SIGMA = 1.482602218505602
 _EROSIONS, _EROSION = 5, np.ones((5, 5))  # what the original did to the background of WFC3/IR bands
 
 
-def measure_sky(
-    cube: xr.Dataset, *, background: Any, method: Literal["clipped", "original"] = "clipped"
-) -> xr.DataArray:
+def measure_sky(cube: xr.Dataset, *, background: Any, method: Method = "clipped") -> xr.DataArray:
     """Measure the level of the blank sky in every band.
 
     Parameters
@@ -59,17 +59,26 @@ def measure_sky(
     require_same_grid(cube, background)
     samples = sky_pixels(cube, background=background, method=method)
     scale = float(np.sqrt(np.prod(_steps(cube))))
-    block = max(int(round(BLOCK / scale)), 1)
+    block = max(round(BLOCK / scale), 1)
     levels, errors = [], []
     for name, sci, used in zip(cube.band.values, cube.sci.values, samples, strict=True):
         if used.sum() < FEWEST:
-            raise SkyError("HC-K11", f"only {int(used.sum())} blank pixels are left to measure the sky on",
-                           "give the level: --sky FILES, or sky= in Python", band=str(name))  # fmt: skip
+            raise SkyError(
+                "HC-K11",
+                f"only {int(used.sum())} blank pixels are left to measure the sky on",
+                "give the level: --sky FILES, or sky= in Python",
+                band=str(name),
+            )
         levels.append(float(np.median(sci[used])))
         errors.append(_block_error(sci, used, block))
     error = ("band", errors, {"units": cube.sci.attrs["units"], "long_name": "standard error of the sky level"})
-    return xr.DataArray(levels, {"band": cube.band.values, "sky_error": error}, ("band",), "sky",
-                        {"units": cube.sci.attrs["units"], "method": method})  # fmt: skip
+    return xr.DataArray(
+        levels,
+        {"band": cube.band.values, "sky_error": error},
+        ("band",),
+        "sky",
+        {"units": cube.sci.attrs["units"], "method": method},
+    )
 
 
 def sky_pixels(cube: xr.Dataset, *, background: Any, method: str) -> NDArray[np.bool_]:
@@ -108,8 +117,12 @@ def subtract_sky(cube: xr.Dataset, level: Any, *, again: bool = False) -> xr.Dat
     values, error = _levels(cube, level)
     done = ~np.isnan(cube.sky.values)
     if done.any() and not again:
-        raise SkyError("HC-K10", "a sky level was subtracted already", "pass again=True to subtract one more",
-                       band=str(cube.band.values[done][0]))  # fmt: skip
+        raise SkyError(
+            "HC-K10",
+            "a sky level was subtracted already",
+            "pass again=True to subtract one more",
+            band=str(cube.band.values[done][0]),
+        )
     sci = (cube.sci.variable.astype(np.float64) - values).astype(np.float32)  # the order keeps (band, y, x)
     mean = values.mean(set(values.dims) - {"band"}).values
     error = np.where(done, np.hypot(error, np.nan_to_num(cube.sky_error.values)), error)
@@ -124,17 +137,20 @@ def _levels(cube: xr.Dataset, level: Any) -> tuple[xr.Variable, NDArray[np.float
         level = xr.DataArray(np.array(list(given.values()), float), {"band": np.array(list(given), object)}, ("band",))
     try:
         values = in_band_order(cube, level).astype(np.float64)
-    except BandError as error:
-        raise SkyError("HC-K08", "there is no sky level for it", "give one for each band, or leave the band out",
-                       band=error.band) from error  # fmt: skip
+    except BandError as lacking:
+        raise SkyError(
+            "HC-K08", "there is no sky level for it", "give one for each band, or leave the band out", band=lacking.band
+        ) from lacking
     if values.ndim > 1:
         require_same_grid(cube, level)
     bad = ~np.isfinite(values.values.reshape(len(names), -1)).all(axis=1)
     if bad.any():
-        raise SkyError("HC-K03", "its sky level is not a finite number", "measure it again", band=names[int(np.argmax(bad))])
+        raise SkyError(
+            "HC-K03", "its sky level is not a finite number", "measure it again", band=names[int(np.argmax(bad))]
+        )
     known = "sky_error" in level.coords and level.coords["sky_error"].dims == ("band",)
     error = in_band_order(cube, level.coords["sky_error"]).values if known else np.full(len(names), np.nan)
-    return values, np.asarray(error, dtype=float)
+    return values, np.asarray(error, dtype=np.float64)
 
 
 def _steps(cube: xr.Dataset) -> tuple[float, float]:
@@ -161,7 +177,8 @@ def _clipped(sci: NDArray[Any], used: NDArray[np.bool_]) -> NDArray[np.bool_]:
         if kept.size == values.size:
             break
         values = kept
-    return used & (sci >= values.min(initial=np.inf)) & (sci <= values.max(initial=-np.inf))
+    inside = (sci >= values.min(initial=np.inf)) & (sci <= values.max(initial=-np.inf))
+    return np.asarray(used & inside)
 
 
 def _eroded_as_the_original(blank: NDArray[np.bool_], name: str) -> NDArray[np.bool_]:

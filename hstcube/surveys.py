@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import re
 import tomllib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -25,8 +26,13 @@ SKY = ("NEW_SKY/sky_{field}_{digits}.txt", "NEW_SKY/sky_{field}_{band}.txt")
 SKY_SCALE = "60mas"  # a level belongs to a pixel scale; the original measured it at this one
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
-_PARTS = {"field": r"(?P<field>.+?)", "scale": r"(?P<scale>[0-9.]+mas)", "band": r"(?P<band>[fF]?\d{3,4}[a-zA-Z]{0,2})",
-          "digits": r"(?P<band>\d{3,4})", "kind": r"(?P<kind>sci|wht)"}  # fmt: skip
+_PARTS = {
+    "field": r"(?P<field>.+?)",
+    "scale": r"(?P<scale>[0-9.]+mas)",
+    "band": r"(?P<band>[fF]?\d{3,4}[a-zA-Z]{0,2})",
+    "digits": r"(?P<band>\d{3,4})",
+    "kind": r"(?P<kind>sci|wht)",
+}
 _PACKED = r"(?:\.gz|\.fz)?"
 
 
@@ -48,7 +54,7 @@ class FieldFiles:
 
     field: str
     scale: str
-    bands: dict[str, BandFiles] = field(default_factory=dict)
+    bands: dict[str, BandFiles] = dataclasses.field(default_factory=dict)
     labels: Path | None = None
     hdu: str | None = None
     ids: tuple[int, ...] = ()
@@ -63,20 +69,32 @@ class FieldFiles:
         """
         files = getattr(self.bands.get(band, BandFiles()), kind)
         if len(files) > 1:
-            raise FileError("HC-B02", f"two files for one band: {', '.join(map(str, files))}",
-                            "move one of them away, or name the right one in a field file", band=band)  # fmt: skip
+            raise FileError(
+                "HC-B02",
+                f"two files for one band: {', '.join(map(str, files))}",
+                "move one of them away, or name the right one in a field file",
+                band=band,
+            )
         if not files:
             other = self.bands.get(band, BandFiles()).sci or self.bands.get(band, BandFiles()).wht
             beside = f" beside {other[0].name}" if other else f"; there are {', '.join(self.bands) or 'none'}"
-            raise FileError("HC-F01", f"field {self.field}: no {kind} image{beside}",
-                            "put the file in place, or choose the bands with bands=", band=band)  # fmt: skip
+            raise FileError(
+                "HC-F01",
+                f"field {self.field}: no {kind} image{beside}",
+                "put the file in place, or choose the bands with bands=",
+                band=band,
+            )
         return Path(files[0])
 
 
 def list_fields(
-    folder: str | Path, *, scale: str | None = None, images: str | None = None, labels: str | None = None,
+    folder: str | Path,
+    *,
+    scale: str | None = None,
+    images: str | None = None,
+    labels: str | None = None,
     sky: str | None = None,
-) -> list[FieldFiles]:  # fmt: skip
+) -> list[FieldFiles]:
     """List the fields of a folder by their file names; nothing is opened.
 
     Parameters
@@ -129,11 +147,19 @@ def find_field(folder: str | Path, name: str, *, scale: str = "60mas", **places:
     scales = [files.scale for files in found if files.field == name]
     known = sorted({files.field for files in found}, key=_natural)
     if scales:
-        raise FileError("HC-F01", f"field {name} has no images at {scale}, only at {', '.join(scales)}",
-                        f"choose scale={scales[0]!r}", file=str(folder))  # fmt: skip
+        raise FileError(
+            "HC-F01",
+            f"field {name} has no images at {scale}, only at {', '.join(scales)}",
+            f"choose scale={scales[0]!r}",
+            file=str(folder),
+        )
     listed = ", ".join(known[:20]) or "none"
-    raise FileError("HC-F01", f"no images of field {name!r} (looked for {name}_{scale}_*_sci.fits); there are fields {listed}",
-                    f"list them: hstcube ls {folder}", file=str(folder))  # fmt: skip
+    raise FileError(
+        "HC-F01",
+        f"no images of field {name!r} (looked for {name}_{scale}_*_sci.fits); there are fields {listed}",
+        f"list them: hstcube ls {folder}",
+        file=str(folder),
+    )
 
 
 def checked_name(name: str) -> str:
@@ -145,7 +171,9 @@ def checked_name(name: str) -> str:
         If it holds anything but letters, digits and ._+- or is longer than 64 characters.
     """
     if not _NAME.fullmatch(name):
-        raise RecipeError("HC-B12", f"{name[:70]!r} cannot be a field's name", "use letters, digits and ._+- only, at most 64")
+        raise RecipeError(
+            "HC-B12", f"{name[:70]!r} cannot be a field's name", "use letters, digits and ._+- only, at most 64"
+        )
     return name
 
 
@@ -197,16 +225,24 @@ def read_field_file(path: str | Path) -> FieldFiles:
     bands = {}
     for name, entry in text.get("bands", {}).items():
         number = (int, float)
-        kinds = {"sci": str, "wht": str, "wht_kind": str, "zeropoint": number, "psf_fwhm": number, "sky": (*number, str)}
+        kinds = {
+            "sci": str,
+            "wht": str,
+            "wht_kind": str,
+            "zeropoint": number,
+            "psf_fwhm": number,
+            "sky": (*number, str),
+        }
         check_keys(entry, kinds, path, f"bands.{name}.")
         level = entry.get("sky")
-        bands[band_name(name)] = BandFiles(
-            *((path.parent / entry[kind],) if kind in entry else () for kind in ("sci", "wht")),
-            entry.get("wht_kind", "ivar"), entry.get("zeropoint"), entry.get("psf_fwhm"),
-            path.parent / level if isinstance(level, str) else level,
-        )  # fmt: skip
+        sci, wht = ((path.parent / entry[kind],) if kind in entry else () for kind in ("sci", "wht"))
+        sky = path.parent / level if isinstance(level, str) else level
+        kind = entry.get("wht_kind", "ivar")
+        bands[band_name(name)] = BandFiles(sci, wht, kind, entry.get("zeropoint"), entry.get("psf_fwhm"), sky)
     if not bands:
-        raise RecipeError("HC-B16", "the field file names no bands", "add [bands.f160w] with sci= and wht=", file=str(path))
+        raise RecipeError(
+            "HC-B16", "the field file names no bands", "add [bands.f160w] with sci= and wht=", file=str(path)
+        )
     labels = text.get("labels", {})
     check_keys(labels, {"path": str, "hdu": (str, int), "ids": list}, path, "labels.")
     place = path.parent / labels["path"] if "path" in labels else None
@@ -229,7 +265,9 @@ def read_toml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise FileError("HC-F01", f"cannot be read: {error.strerror}", "check the path", file=str(path)) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError("HC-B15", f"is not TOML: {error}", "see the examples in the README", file=str(path)) from error
+        raise RecipeError(
+            "HC-B15", f"is not TOML: {error}", "see the examples in the README", file=str(path)
+        ) from error
 
 
 def check_keys(table: Any, known: Mapping[str, Any], path: Path, prefix: str) -> None:
@@ -252,8 +290,12 @@ def check_keys(table: Any, known: Mapping[str, Any], path: Path, prefix: str) ->
         if not isinstance(value, known[key]) or isinstance(value, bool):
             kinds = known[key] if isinstance(known[key], tuple) else (known[key],)
             wanted = " or ".join({str: "text", dict: "a table", list: "a list"}.get(kind, "a number") for kind in kinds)
-            raise RecipeError("HC-B17", f"{prefix}{key} is {value!r}, not {wanted}", "write numbers without quotes, with a point",
-                              file=str(path))  # fmt: skip
+            raise RecipeError(
+                "HC-B17",
+                f"{prefix}{key} is {value!r}, not {wanted}",
+                "write numbers without quotes, with a point",
+                file=str(path),
+            )
 
 
 def _scan(folder: Path, images: str | None) -> Iterable[tuple[Path, dict[str, str]]]:
@@ -275,8 +317,11 @@ def _with_kind(pattern: str) -> str:
     if "{kind}" in pattern:
         return pattern
     if "sci" not in pattern or "{band}" not in pattern or "{field}" not in pattern:
-        raise RecipeError("HC-B18", f"the pattern {pattern!r} does not tell field, band, and sci from wht",
-                          "write e.g. '{field}_{band}_{kind}.fits'")  # fmt: skip
+        raise RecipeError(
+            "HC-B18",
+            f"the pattern {pattern!r} does not tell field, band, and sci from wht",
+            "write e.g. '{field}_{band}_{kind}.fits'",
+        )
     return "{kind}".join(pattern.rsplit("sci", 1))
 
 
@@ -300,7 +345,9 @@ def _field_files(
     folder: Path, name: str, scale: str, bands: dict[str, dict[str, list[Path]]], labels: str | None, sky: str | None
 ) -> FieldFiles:
     found = {
-        band: BandFiles(tuple(kinds.get("sci", ())), tuple(kinds.get("wht", ())), sky=_sky_file(folder, name, scale, band, sky))
+        band: BandFiles(
+            tuple(kinds.get("sci", ())), tuple(kinds.get("wht", ())), sky=_sky_file(folder, name, scale, band, sky)
+        )
         for band, kinds in sorted(bands.items(), key=lambda item: pivot(item[0]))
     }
     files = FieldFiles(name, scale, found)
