@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["measure_sky", "subtract_sky"]
 
-GROW = 0.3  # arcsec: how far the clipped method keeps from sources
+GROW = 0.6  # arcsec: how far the clipped method keeps from sources; the wings of galaxies reach farther than 0.3
+ENOUGH = 500  # blank pixels: where fewer are that far, the farthest so many are used
 CLIP = 3.0  # robust standard deviations
 BLOCK = 0.6  # arcsec: blocks of sky that are independent of one another
 FEWEST = 100  # blank pixels: fewer do not give a level
@@ -38,8 +39,8 @@ def measure_sky(cube: xr.Dataset, *, background: Any, method: Method = "clipped"
     background : DataArray or array of bool, (y, x)
         True = blank, on the cube's grid: a segmentation map that is 0. The method itself keeps away from sources.
     method : {"clipped", "original"}
-        ``"clipped"``: median of the blank pixels with data, farther than 0.3 arcsec from all others, within 3 robust
-        standard deviations. ``"original"``: median of all blank pixels; in WFC3/IR bands after five erosions with a
+        ``"clipped"``: median of the blank pixels with data, within 3 robust standard deviations, that are at least
+        0.6 arcsec from all others, or the 500 farthest where fewer are. ``"original"``: median of all blank pixels; in WFC3/IR bands after five erosions with a
         5x5 square (Models_HST_MUSE, 2022), beyond the frame counting as blank.
 
     Returns
@@ -164,7 +165,9 @@ def _away_from_sources(blank: NDArray[np.bool_], steps: tuple[float, float]) -> 
 
     if blank.all():
         return blank
-    return np.asarray(ndimage.distance_transform_edt(blank, sampling=steps) > GROW)
+    distance = ndimage.distance_transform_edt(blank, sampling=steps)
+    farthest = np.sort(distance[blank])[-ENOUGH:]
+    return np.asarray(blank & (distance >= min(GROW, farthest.min(initial=np.inf))))
 
 
 def _clipped(sci: NDArray[Any], used: NDArray[np.bool_]) -> NDArray[np.bool_]:

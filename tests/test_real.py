@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,6 +14,9 @@ from hstcube.bands import band_name
 from hstcube.reading import read_levels
 from hstcube.recipes import blank_sky
 from hstcube.surveys import find_field
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = [pytest.mark.real, pytest.mark.filterwarnings("ignore::hstcube.HstCubeWarning")]
 
@@ -82,15 +85,15 @@ def test_the_original_method_gives_the_sky_levels_of_2022(fields, name):
 
 
 @pytest.mark.parametrize("name", GALAXIES)
-def test_the_default_method_agrees_with_the_original_levels_within_its_errors(fields, name):
-    """The two methods leave out different pixels: 5 standard errors is far beyond chance, not beyond faint sources."""
+def test_the_default_method_stays_near_the_levels_of_2022(fields, name):
+    """Within half a pixel's noise, no closer: the original took in wings of sources, ours keeps 0.6 arcsec away."""
     cube, labels, files = fields[name]
     background = blank_sky(labels, hstcube.Grid.of(cube))
     measured = hstcube.measure_sky(cube, background=background)
     wanted = np.array([levels_of(cube, files)[band] for band in cube.band.values])
     noise = 1 / np.sqrt(np.median(cube.wht.values, axis=(1, 2)))
-    assert np.all(np.abs(measured.values - wanted) < 0.3 * noise)
-    assert np.all(measured.sky_error.values < 0.1 * noise)
+    assert np.all(np.abs(measured.values - wanted) < 0.5 * noise)
+    assert np.all(measured.sky_error.values < 0.15 * noise)
 
 
 def test_the_fluxes_of_galaxy_37_are_those_of_its_label(fields):
