@@ -150,17 +150,12 @@ def run(
     sweep(out)
     outcomes = []
     opened: dict[str, Any] = {}
-    for target in targets:
-        outcome = Outcome(target)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", HstCubeWarning)  # they are in the cube, the record and the summary
-            try:
-                _one_target(outcome, out, options, opened)
-            except HstCubeError as error:
-                outcome.error = error
-        outcomes.append(outcome)
-        tell(outcome)
-    _write_record(out, outcomes, options)
+    try:
+        for target in targets:
+            outcomes.append(_attempt(target, out, options, opened))
+            tell(outcomes[-1])
+    finally:  # an interrupted run keeps the record of what it finished
+        _write_record(out, outcomes, options)
     return outcomes
 
 
@@ -218,6 +213,17 @@ def exit_code(outcomes: Iterable[Outcome]) -> int:
     if not failed:
         return 0
     return SOME_FAILED if len(failed) < len(outcomes) else failed[0].exit_code
+
+
+def _attempt(target: Target, out: Path, options: Options, opened: dict[str, Any]) -> Outcome:
+    outcome = Outcome(target)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", HstCubeWarning)  # they are in the cube, the record and the summary
+        try:
+            _one_target(outcome, out, options, opened)
+        except HstCubeError as error:
+            outcome.error = error
+    return outcome
 
 
 def _one_target(outcome: Outcome, out: Path, options: Options, opened: dict[str, Any]) -> None:
