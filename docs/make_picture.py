@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import hstcube
-from hstcube.reading import read_levels
+from hstcube.levels import read_levels
 from hstcube.surveys import find_field
 
 if TYPE_CHECKING:

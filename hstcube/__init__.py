@@ -8,7 +8,7 @@ and ``hstcube --help`` cost nothing.
 Layers, from the bottom; imports run downwards only:
 
     errors < grids bands < cube < _convolution _blocks < resample masks sky psf plot
-           < surveys _files _fits images products reading export < recipes runs < cli
+           < surveys _files _fits images levels products reading export < recipes runs < cli
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ _MODULES = (
     "errors",
     "export",
     "grids",
+    "levels",
     "masks",
     "plot",
     "psf",

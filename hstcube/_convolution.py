@@ -76,8 +76,9 @@ def _transform_size(n: int, radius: int) -> int:
     """Return a fast length that holds n pixels and one radius of zeros, which serves both ends of the circle."""
     from scipy import fft
 
-    if n + radius <= 2 * TILE or 4 * radius >= TILE:
-        return int(fft.next_fast_len(n + radius, real=True))
+    whole = max(n + radius, 2 * radius + 1)  # a kernel may be larger than the image
+    if whole <= 2 * TILE or 4 * radius >= TILE:
+        return int(fft.next_fast_len(whole, real=True))
     return TILE
 
 

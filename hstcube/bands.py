@@ -44,7 +44,7 @@ def band(name: str, *, instrument: str = "", detector: str = "") -> Band:
     if not cameras:
         close = difflib.get_close_matches(name, _table(), n=3)
         raise BandError(
-            "HC-B06",
+            "HC-B07",
             f"no HST camera in the table has a filter {name!r}",
             f"did you mean {', '.join(close)}?" if close else "give its pivot wavelength, pivot=",
             band=name,

@@ -107,11 +107,10 @@ def build(
     if not names:
         raise CubeError("HC-C01", "a cube needs at least one band", "give bands, sci and wht with the same length")
     shape = (len(names), *grid.shape)
-    for what, array in (("sci", sci), ("wht", wht)):
-        if np.shape(array) != shape:
-            raise CubeError(
-                "HC-C02", f"{what} has shape {np.shape(array)}, but bands and grid say {shape}", "give (band, y, x)"
-            )
+    _require_shape("sci", sci, shape)
+    _require_shape("wht", wht, shape)
+    if mask is not None:
+        _require_shape("mask", mask, shape)
     pivots = band_coords.pop("pivot", None)
     band_coords["pivot"] = [find_band(name).pivot for name in names] if pivots is None else list(pivots)
     sci, wht, notes = _without_bad_pixels(sci, wht, names)
@@ -119,7 +118,7 @@ def build(
     dims = ("band", "y", "x")
     variables = {
         "sci": (dims, sci, {"units": units}),
-        "wht": (dims, wht, {"units": "", "long_name": "inverse variance of sci"}),
+        "wht": (dims, wht, {"units": _inverse_variance(units), "long_name": "inverse variance of sci"}),
         "mask": (dims, wht > 0 if mask is None else np.asarray(mask, dtype=bool) & (wht > 0)),
     }
     attrs = {
@@ -131,7 +130,6 @@ def build(
         "warnings": "",
     }
     cube = xr.Dataset(variables, coords, attrs)
-    cube.wht.attrs["units"] = _inverse_variance(units)
     order = np.argsort(cube.pivot.values, kind="stable")
     if (np.diff(order) < 0).any():
         cube = cube.isel(band=order)
@@ -140,14 +138,39 @@ def build(
     return validate(cube)
 
 
+def _require_shape(what: str, array: Any, shape: tuple[int, ...]) -> None:
+    if np.shape(array) != shape:
+        raise CubeError(
+            "HC-C02",
+            f"{what} has shape {np.shape(array)}, but bands and grid say {shape}",
+            "give one value a band and pixel",
+        )
+
+
 def _inverse_variance(units: str) -> str:
     """Return the unit of the weights, e.g. 'electron-2 s2' for 'electron s-1'."""
     known = {"electron s-1": "electron-2 s2", "uJy": "uJy-2", "nJy": "nJy-2"}
-    if units not in known:
-        from astropy.units import Unit
+    return known.get(units) or str((_parsed(units) ** -2).to_string())
 
-        return (Unit(units) ** -2).to_string()  # type: ignore[no-any-return]
-    return known[units]
+
+def _parsed(units: Any) -> Any:
+    """Return the astropy unit.
+
+    Raises
+    ------
+    CubeError
+        If astropy does not read it.
+    """
+    from astropy.units import Unit
+
+    try:
+        return Unit(units)
+    except (ValueError, TypeError) as error:
+        raise CubeError(
+            "HC-C04",
+            f"sci has units {units!r}, which astropy does not read",
+            "write e.g. BUNIT, or cube.sci.attrs['units'], as 'electron s-1'",
+        ) from error
 
 
 def _band_state(given: dict[str, Sequence[Any]], number: int) -> dict[str, Any]:
@@ -156,6 +179,7 @@ def _band_state(given: dict[str, Sequence[Any]], number: int) -> dict[str, Any]:
         values = given.pop(name, None)
         dtype = object if isinstance(default, str) else np.float64
         column = np.full(number, default, dtype) if values is None else np.array(list(values), dtype)
+        _require_shape(name, column, (number,))
         coords[name] = ("band", column, attrs)
     if given:
         raise CubeError("HC-C01", f"bands have no coordinate {min(given)!r}", f"choose from {', '.join(_STATE)}")
@@ -239,19 +263,8 @@ def _validate_names(cube: xr.Dataset) -> None:
     names = cube.band.values.tolist()
     if len(set(names)) != len(names):
         raise BandError("HC-B02", f"a band is there twice: {names}", "keep one of the two")
-    units = cube.sci.attrs.get("units")
-    if units in KNOWN_UNITS:
-        return
-    from astropy.units import Unit
-
-    try:
-        Unit(units)
-    except (ValueError, TypeError) as error:
-        raise CubeError(
-            "HC-C04",
-            f"sci has units {units!r}, which astropy does not read",
-            "write e.g. cube.sci.attrs['units'] = 'electron s-1'",
-        ) from error
+    if cube.sci.attrs.get("units") not in KNOWN_UNITS:
+        _parsed(cube.sci.attrs.get("units"))
 
 
 def _validate_pixels(cube: xr.Dataset) -> None:

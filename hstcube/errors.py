@@ -53,6 +53,11 @@ class HstCubeError(ValueError):
         self.file = file
         self.band = band
 
+    def at(self, *, file: str = "", band: str = "") -> None:
+        """Say where it happened, as far as the error does not say so itself."""
+        self.file, self.band = self.file or file, self.band or band
+        self.args = (self.code, self.reason, self.fix, self.file, self.band)
+
     def __str__(self) -> str:
         where = ", ".join(part for part in (self.file, self.band and f"band {self.band}") if part)
         line = f"{self.code} {where}: {self.reason}" if where else f"{self.code} {self.reason}"

@@ -14,7 +14,7 @@ from hstcube._files import write_files, written_whole
 from hstcube._fits import hdu, history_cards
 from hstcube.bands import band as find_band
 from hstcube.cube import validate
-from hstcube.errors import FileError, WriteError
+from hstcube.errors import FileError, HstCubeError, WriteError
 from hstcube.grids import Grid
 from hstcube.surveys import checked_name
 
@@ -163,7 +163,11 @@ def open_cube(path: str | Path, *, chunks: Any = None) -> xr.Dataset:
         }
     cube.attrs = {key: value.item() if isinstance(value, np.generic) else value for key, value in cube.attrs.items()}
     cube.encoding = {}
-    return validate(cube.assign(mask=cube.mask.astype(bool)) if "mask" in cube else cube)
+    try:
+        return validate(cube.assign(mask=cube.mask.astype(bool)) if "mask" in cube else cube)
+    except HstCubeError as error:
+        error.at(file=str(path))
+        raise
 
 
 def _planes(

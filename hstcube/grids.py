@@ -36,7 +36,8 @@ _NUMBERS = (
 )
 _CARDS = ("WCSAXES", *_TEXT, *_NUMBERS)
 _DISTORTION = re.compile(r"(A|B|AP|BP)_ORDER|[AB]_\d_\d|PV\d+_\d+|PS\d+_\d+|CPDIS\d|DP\d|D2IM.*|WAT\d_\d+")
-_LONGITUDE, _LATITUDE = ("RA--", "GLON", "ELON"), ("DEC-", "GLAT", "ELAT")
+_SYSTEMS = {"RA": (0, 0), "DEC": (0, 1), "GLON": (1, 0), "GLAT": (1, 1), "ELON": (2, 0), "ELAT": (2, 1)}  # system, axis
+_SINGULAR = 1e-8  # of a matrix whose columns have unit length
 
 
 @dataclass(frozen=True)
@@ -227,7 +228,7 @@ def _projection(grid: Grid) -> tuple[object, ...]:
     """All that fixes the map from the tangent plane to the sky, with the standard's defaults."""
     cards = dict(grid.cards)
     types = (str(cards["CTYPE1"]).strip(), str(cards["CTYPE2"]).strip())
-    latitude = cards["CRVAL2"] if types[0].startswith(_LONGITUDE) else cards["CRVAL1"]
+    latitude = cards["CRVAL2"] if types[0].startswith(("RA", "GLON", "ELON")) else cards["CRVAL1"]
     zenithal = types[0][5:8] in ("TAN", "SIN", "STG", "ARC", "ZEA")
     pole = 0.0 if float(latitude) >= (90.0 if zenithal else 0.0) else 180.0
     return (
@@ -267,10 +268,11 @@ def _check(cards: dict[str, float | str]) -> None:
             "the header has no CTYPE1, CTYPE2: it does not say what its axes are",
             "give the image a celestial WCS, e.g. CTYPE1 = 'RA---TAN'",
         )
-    if sorted(t.startswith(_LATITUDE) - t.startswith(_LONGITUDE) for t in types) != [-1, 1]:
+    systems = sorted(_SYSTEMS.get(t[:5].rstrip("-"), (-1, 0)) for t in types)
+    if systems[0][0] != systems[1][0] or [axis for _, axis in systems] != [0, 1] or types[0][5:] != types[1][5:]:
         raise GridError(
             "HC-W12",
-            f"CTYPE1, CTYPE2 = {types} are not a longitude and a latitude of one system",
+            f"CTYPE1, CTYPE2 = {types} are not a longitude and a latitude of one system and projection",
             "give the image a celestial WCS, e.g. 'RA---TAN', 'DEC--TAN'",
         )
     if missing := [key for key in ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2") if key not in cards]:
@@ -278,10 +280,12 @@ def _check(cards: dict[str, float | str]) -> None:
     units = {str(cards.get(f"CUNIT{i}", "deg")).strip().lower() or "deg" for i in (1, 2)}
     if not units <= {"deg", "degree", "degrees"}:
         raise GridError("HC-W06", f"the WCS is in {sorted(units)}, not in degrees", "write CRVAL and CD in degrees")
-    if not all(math.isfinite(value) for value in _matrix(cards).flat) or abs(np.linalg.det(_matrix(cards))) < 1e-30:  # noqa: PLR2004  deg^2, below any pixel
+    matrix = _matrix(cards)
+    sizes = np.hypot(*matrix)
+    if not (np.isfinite(matrix).all() and (sizes > 0).all() and abs(np.linalg.det(matrix / sizes)) > _SINGULAR):
         raise GridError(
             "HC-W03",
-            f"the CD (or PC, CDELT) matrix is singular: {_matrix(cards).tolist()}",
+            f"the CD (or PC, CDELT) matrix is singular: {matrix.tolist()}",
             "repair the header: no pixel scale can be read from it",
         )
     _refuse_contradiction(cards)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +21,16 @@ __all__ = ["Plane", "chosen_unit", "image_unit", "inverse_variance", "located", 
 
 _WEIGHTS = ("ivar", "rms", "variance")
 _BLOCK = 2880  # bytes
+_OF_THE_SYSTEM = (
+    errno.ENOENT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.ELOOP,
+    errno.EIO,
+    errno.EMFILE,
+)
 
 
 class Plane(NamedTuple):
@@ -30,7 +41,7 @@ class Plane(NamedTuple):
     grid: Grid
 
 
-def read_plane(path: Path, kind: str, *, lazy: bool = False) -> Plane:
+def read_plane(path: Path, kind: str, *, band: str = "", lazy: bool = False) -> Plane:
     """Read one image.
 
     Parameters
@@ -38,6 +49,8 @@ def read_plane(path: Path, kind: str, *, lazy: bool = False) -> Plane:
     path : Path
     kind : {"sci", "wht", "mask"}
         Which extension to take where a file has several.
+    band : str
+        Named in errors.
     lazy : bool
         Give the pixels as a dask array.
 
@@ -48,15 +61,11 @@ def read_plane(path: Path, kind: str, *, lazy: bool = False) -> Plane:
     GridError
         If its WCS cannot be used.
     """
-    with located(path), opened(path) as hdus:
+    with located(path, band), opened(path) as hdus:
         unit = image_unit(hdus, kind, path)
         header = unit.header
         require_whole(path, unit)
-        shape = tuple(n for n in unit.shape if n > 1) if len(unit.shape) > 2 else tuple(unit.shape)  # noqa: PLR2004
-        if len(shape) != 2 or 0 in shape:  # noqa: PLR2004
-            raise FileError(
-                "HC-F13", f"holds an array of shape {unit.shape}, not an image", "give one 2-d image a file"
-            )
+        shape = image_shape(unit)
         if kind == "sci" and str(header.get("FILETYPE", "")).strip().upper() in ("WHT", "VAR", "RMS"):
             raise FileError(
                 "HC-D14", f"is a {header['FILETYPE']} image by its FILETYPE, not a science image", "swap sci and wht"
@@ -64,7 +73,10 @@ def read_plane(path: Path, kind: str, *, lazy: bool = False) -> Plane:
         grid = Grid.from_header(header, shape=shape)
         if lazy:
             return Plane(_lazy_pixels(path, kind, shape), header, grid)
-        return Plane(_pixels(unit, shape), header, grid)
+        pixels = _pixels(unit, shape)
+        if kind == "wht" and str(header.get("FILETYPE", "")).strip().upper() == "SCI" and (pixels < 0).any():
+            raise FileError("HC-D14", "is a SCI image by its FILETYPE and its negative pixels", "give the weight image")
+        return Plane(pixels, header, grid)
 
 
 class located:  # noqa: N801  a context manager, used like a function
@@ -79,10 +91,8 @@ class located:  # noqa: N801  a context manager, used like a function
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         if isinstance(error, HstCubeError):
-            error.file = error.file or str(self.path)
-            error.band = error.band or self.band
-            error.args = (error.code, error.reason, error.fix, error.file, error.band)
-        elif isinstance(error, OSError) and error.errno is not None:
+            error.at(file=str(self.path), band=self.band)
+        elif isinstance(error, OSError) and error.errno in _OF_THE_SYSTEM:
             raise FileError(
                 "HC-F01",
                 f"cannot be read: {error.strerror}",
@@ -114,17 +124,19 @@ class opened:  # noqa: N801  a context manager, used like a function
             raise FileError("HC-F01", "there is no such file", "check the path")
         if not self.path.is_file():
             raise FileError("HC-F24", "is not a regular file", "give a FITS file")
-        with self.path.open("rb") as file:
-            start = file.read(80)
+        self.handle = self.path.open("rb")  # ours to close: astropy leaves it open when it fails
+        start = self.handle.read(80)
+        self.handle.seek(0)
         if not start.startswith((b"SIMPLE  =", b"\x1f\x8b", b"BZh", b"\xfd7zXZ")):
+            self.handle.close()
             said = f"starts with {start[:20]!r}" if start else "is empty"
             raise FileError("HC-F04", f"is not a FITS file ({said})", "get it again")
         self.quiet.__enter__()
         warnings.simplefilter("ignore")
         try:
-            self.hdus = fits.open(self.path, memmap=False, lazy_load_hdus=True)
+            self.hdus = fits.open(self.handle, memmap=False, lazy_load_hdus=True)
         except BaseException:
-            self.quiet.__exit__(None, None, None)
+            self._close()
             raise
         return self.hdus
 
@@ -132,7 +144,11 @@ class opened:  # noqa: N801  a context manager, used like a function
         try:
             self.hdus.close()
         finally:
-            self.quiet.__exit__(None, None, None)
+            self._close()
+
+    def _close(self) -> None:
+        self.handle.close()
+        self.quiet.__exit__(None, None, None)
 
 
 def image_unit(hdus: fits.HDUList, kind: str, path: Path) -> Any:
@@ -161,6 +177,24 @@ def image_unit(hdus: fits.HDUList, kind: str, path: Path) -> Any:
             "split the file, or name the extension",
         )
     return named[0]
+
+
+def image_shape(unit: Any) -> tuple[int, int]:
+    """Return (ny, nx) of a unit, axes of length one beyond the first two left out.
+
+    Raises
+    ------
+    FileError
+        If it holds anything but one image.
+    """
+    if not unit.is_image or len(unit.shape) == 0:
+        raise FileError("HC-F14", "holds no image there", "give the extension with a 2-d image")
+    shape = tuple(unit.shape)
+    while len(shape) > 2 and shape[0] == 1:  # noqa: PLR2004
+        shape = shape[1:]
+    if len(shape) != 2 or 0 in shape:  # noqa: PLR2004
+        raise FileError("HC-F13", f"holds an array of shape {unit.shape}, not an image", "give one 2-d image a file")
+    return shape
 
 
 def chosen_unit(hdus: fits.HDUList, hdu: str | int) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from hstcube.cube import in_band_order, require_same_grid, updated, validate
-from hstcube.errors import LabelError
+from hstcube.errors import LabelError, RecipeError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -98,6 +98,8 @@ def grow(mask: xr.DataArray, *, pixels: int = 1, shape: Literal["square", "diamo
 
 def grown(values: NDArray[np.bool_], pixels: int, shape: str = "square") -> NDArray[np.bool_]:
     """Dilate a plain array; beyond its edges there is nothing."""
+    if pixels < 0:
+        raise RecipeError("HC-B17", f"a mask cannot grow by {pixels} pixels", "give 0 or more")
     if pixels == 0:
         return values.copy()
     from scipy import ndimage

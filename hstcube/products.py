@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,24 +11,25 @@ from hstcube._fits import history_lines
 from hstcube.bands import band_name
 from hstcube.cube import build
 from hstcube.errors import FileError
-from hstcube.images import inverse_variance, read_plane
+from hstcube.images import Plane, inverse_variance, located, read_plane
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     import xarray as xr
-    from astropy.io import fits
 
 __all__ = ["find_products", "open_products"]
 
+_HOLDS = {"sci": ("sci",), "wht": ("wht",), "var": ("wht",), "mask": ("mask",), "": ("sci", "wht", "mask")}
+
 
 def find_products(folder: Path, field: str) -> dict[str, dict[str, Path]]:
-    """Return the files that `to_fits` wrote for a field: band to kind to path."""
+    """Return the files that `to_fits` wrote for a field: band to kind ("" holds all three images) to path."""
     found: dict[str, dict[str, Path]] = {}
     for path in sorted(folder.glob(f"{field}_f*.fits")):
         name, _, kind = path.name[len(field) + 1 : -5].partition("_")
-        if kind in ("sci", "wht", "var", "mask", ""):
+        if kind in _HOLDS:
             found.setdefault(name, {})[kind] = path
     return found
 
@@ -36,53 +37,66 @@ def find_products(folder: Path, field: str) -> dict[str, dict[str, Path]]:
 def open_products(products: dict[str, dict[str, Path]], bands: Sequence[str] | None) -> xr.Dataset:
     """Open what `find_products` found; see `hstcube.open_field`."""
     names = [band_name(name) for name in bands] if bands else list(products)
-    planes, state, runs = [], [], set()
-    for name in names:
-        kinds = products.get(name, {})
-        paths = {kind: kinds.get("", kinds.get(kind)) for kind in ("sci", "wht", "mask")}
-        paths["wht"] = paths["wht"] or kinds.get("var")
-        if missing := [kind for kind, path in paths.items() if path is None]:
-            raise FileError(
-                "HC-F01", f"the product has no {missing[0]} image", "write the cube again with to_fits", band=name
-            )
-        read = {kind: read_plane(path, kind) for kind, path in paths.items() if path is not None}
-        header = read["sci"].header
-        if "HSTCUBE" not in header:
-            raise FileError(
-                "HC-F26",
-                "has the name of a product of hstcube but no card HSTCUBE",
-                "give the folder of the stamps",
-                file=str(paths["sci"]),
-                band=name,
-            )
-        for kind, plane in read.items():
-            runs.add(plane.header["CUBEID"])
-            read["sci"].grid.require(plane.grid, what=f"sci and {kind} of {name}")
-        wht = read["wht"].data
-        if read["wht"].header["FILETYPE"] == "VAR":
-            wht = inverse_variance(wht, "variance", name)
-        planes.append((read["sci"], wht, read["mask"].data > 0))
-        state.append(header)
-    if len(runs) > 1 or int(state[0]["NBANDS"]) != len(products):
+    folder = next(path for kinds in products.values() for path in kinds.values()).parent
+    read = {name: _read_band(name, products.get(name, {}), folder) for name in names}
+    planes = [planes for planes, _ in read.values()]
+    versions = set().union(*(ids for _, ids in read.values()))
+    number = int(planes[0]["sci"].header["NBANDS"])
+    if len(versions) > 1 or number != len(products):
         raise FileError(
             "HC-O20",
-            f"the files of field {state[0]['OBJECT']} do not belong to one cube ({len(products)} bands of "
-            f"{state[0]['NBANDS']}, {len(runs)} versions): a writer was stopped",
-            "write the cube again with overwrite=True",
-            file=str(next(iter(products[names[0]].values())).parent),
+            f"the files of field {planes[0]['sci'].header['OBJECT']} do not belong to one cube "
+            f"({len(products)} bands of {number}, {len(versions)} versions)",
+            "write the cube into an empty folder, or again with overwrite=True and the older files removed",
+            file=str(folder),
         )
-    return _cube_of(names, planes, state)
+    return _cube_of(names, planes)
 
 
-def _cube_of(names: list[str], planes: list[Any], headers: list[fits.Header]) -> xr.Dataset:
+def _read_band(name: str, files: dict[str, Path], folder: Path) -> tuple[dict[str, Plane], set[str]]:
+    """Return the three images of a band, and the identities of the cubes that its files belong to."""
+    planes: dict[str, Plane] = {}
+    cubes = set()
+    for role, path in files.items():
+        for kind in _HOLDS[role]:
+            plane = read_plane(path, kind, band=name)
+            with located(path, name):
+                if "HSTCUBE" not in plane.header:
+                    reason = "has the name of a product of hstcube but no card HSTCUBE"
+                    raise FileError("HC-F26", reason, "give the folder of the stamps")
+                _require_cards(plane)
+            cubes.add(plane.header["CUBEID"])
+            planes.setdefault(kind, plane)
+    if missing := [kind for kind in ("sci", "wht", "mask") if kind not in planes]:
+        reason = f"the product has no {missing[0]} image"
+        raise FileError("HC-F01", reason, "write the cube again with to_fits", str(folder), name)
+    for kind in ("wht", "mask"):
+        planes["sci"].grid.require(planes[kind].grid, what=f"sci and {kind} of {name}")
+    return planes, cubes
+
+
+def _require_cards(plane: Plane) -> None:
+    needed = ("CUBEID", "NBANDS", "OBJECT", "FILETYPE", *(("BUNIT",) if plane.header.get("FILETYPE") == "SCI" else ()))
+    if lost := [key for key in needed if key not in plane.header]:
+        raise FileError("HC-F04", f"has lost the card {lost[0]}", "write the cube again with to_fits")
+
+
+def _cube_of(names: list[str], planes: list[dict[str, Plane]]) -> xr.Dataset:
+    headers = [band["sci"].header for band in planes]
+    wht = [
+        inverse_variance(band["wht"].data, "variance" if band["wht"].header["FILETYPE"] == "VAR" else "ivar", name)
+        for name, band in zip(names, planes, strict=True)
+    ]
+
     def column(key: str) -> list[float]:
         return [float(header.get(key, math.nan)) for header in headers]
 
     cube = build(
-        *(np.stack(arrays) for arrays in zip(*((sci.data, wht) for sci, wht, _ in planes), strict=True)),
-        mask=np.stack([mask for _, _, mask in planes]),
+        np.stack([band["sci"].data for band in planes]),
+        np.stack(wht),
+        mask=np.stack([band["mask"].data > 0 for band in planes]),
         bands=names,
-        grid=planes[0][0].grid,
+        grid=planes[0]["sci"].grid,
         units=headers[0]["BUNIT"],
         field=headers[0]["OBJECT"],
         title=headers[0].get("TITLE", ""),

@@ -262,5 +262,5 @@ def _target_width(cube: xr.Dataset, to: str) -> float:
 
 
 def _width(to: str) -> float | None:
-    found = re.fullmatch(r"\s*([0-9.]+)\s*arcsec\s*", to)
+    found = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*arcsec\s*", to)
     return float(found[1]) if found else None

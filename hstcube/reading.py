@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,19 +12,29 @@ import xarray as xr
 from hstcube.bands import band as find_band
 from hstcube.bands import band_name
 from hstcube.cube import KNOWN_UNITS, build, record, warn
-from hstcube.errors import BandError, CubeError, FileError, GridError, LabelError, SkyError
+from hstcube.errors import BandError, CubeError, FileError, GridError, HstCubeError, LabelError, PSFError
 from hstcube.grids import Grid
-from hstcube.images import Plane, chosen_unit, image_unit, inverse_variance, located, opened, read_plane, require_whole
+from hstcube.images import (
+    Plane,
+    chosen_unit,
+    image_shape,
+    image_unit,
+    inverse_variance,
+    located,
+    opened,
+    read_plane,
+    require_whole,
+)
 from hstcube.products import find_products, open_products
 from hstcube.resample import NOT_COVERED
 from hstcube.surveys import BandFiles, FieldFiles, checked_name, find_field, survey_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from astropy.io import fits
 
-__all__ = ["open_bands", "open_field", "open_files", "open_labels", "read_levels"]
+__all__ = ["open_bands", "open_field", "open_files", "open_labels"]
 
 NOT_AN_INTEGER = -2
 
@@ -41,7 +50,6 @@ _UNITS = {
     "MJY/SR": "MJy sr-1",
 }
 _JY_OF_AB_ZERO = 3631.0
-_PIXEL = re.compile(r"per pixel of ([0-9.]+) arcsec")  # what `hstcube sky` writes into its files
 _LARGEST_FLOAT32_ID = 2**24  # beyond, neighbouring ids are one number
 
 
@@ -133,9 +141,7 @@ def open_bands(
     HstCubeError
         As `open_field`.
     """
-    names = [band_name(name) for name in files]
-    if len(set(names)) != len(names):
-        raise BandError("HC-B02", f"a band is there twice: {names}", "keep one of the two")
+    _each_once([band_name(name) for name in files])
     entries = {
         band_name(name): BandFiles((Path(sci),), (Path(wht),), wht_kind, (zeropoint or {}).get(name))
         for name, (sci, wht) in files.items()
@@ -151,15 +157,17 @@ def open_files(
     chunks: Mapping[str, int] | None = None,
 ) -> xr.Dataset:
     """Open what `find_field` found, or a field file names; see `open_field`."""
-    names = [band_name(name) for name in bands] if bands else list(files.bands)
+    names = _each_once([band_name(name) for name in bands] if bands else list(files.bands))
     planes, notes = [], []
     for name in names:
-        sci = read_plane(files.one(name, "sci"), "sci", lazy=chunks is not None)
-        wht = read_plane(files.one(name, "wht"), "wht", lazy=chunks is not None)
+        sci = read_plane(files.one(name, "sci"), "sci", band=name, lazy=chunks is not None)
+        wht = read_plane(files.one(name, "wht"), "wht", band=name, lazy=chunks is not None)
         with located(files.one(name, "sci"), name):
             _check_band(name, sci.header)
             sci.grid.require(wht.grid, what="sci and wht")
             _check_scale(files.scale, sci.grid)
+        with located(files.one(name, "wht"), name):
+            _check_band(name, wht.header)
         planes.append((name, sci, wht))
     grid = planes[0][1].grid
     for name, sci, _ in planes:
@@ -168,8 +176,12 @@ def open_files(
     units, unit_notes = _common_units([(name, sci.header) for name, sci, _ in planes])
     notes += [*_camera_notes([(name, sci.header) for name, sci, _ in planes]), *unit_notes]
     state, sources = _band_state(files, planes, grid, psf_fwhm or {}, units)
-    weights = [inverse_variance(wht.data, files.bands[name].wht_kind, name) for name, _, wht in planes]
-    cube = build(
+    weights = []
+    for name, _, wht in planes:
+        with located(files.one(name, "wht"), name):
+            weights.append(inverse_variance(wht.data, files.bands[name].wht_kind, name))
+    cube = _built(
+        files,
         *_stacked([sci.data for _, sci, _ in planes], weights, chunks),
         bands=names,
         grid=grid,
@@ -181,6 +193,22 @@ def open_files(
     for code, note in notes:
         cube = warn(cube, code, note)
     return cube
+
+
+def _each_once(names: list[str]) -> list[str]:
+    for name in names:
+        if names.count(name) > 1:
+            raise BandError("HC-B02", f"the band is there twice: {', '.join(names)}", "name it once", band=name)
+    return names
+
+
+def _built(files: FieldFiles, *planes: Any, **how: Any) -> xr.Dataset:
+    try:
+        return build(*planes, **how)
+    except HstCubeError as error:
+        if error.band:
+            error.at(file=str(files.one(error.band, "wht" if error.code == "HC-D10" else "sci")))
+        raise
 
 
 def open_labels(path: str | Path, *, hdu: str | int | None = None) -> xr.DataArray:
@@ -212,8 +240,9 @@ def open_labels(path: str | Path, *, hdu: str | int | None = None) -> xr.DataArr
     with located(path), opened(path) as hdus:
         unit = image_unit(hdus, "labels", path) if hdu is None else chosen_unit(hdus, hdu)
         require_whole(path, unit)
-        values = np.asarray(unit.data)
-        grid = Grid.from_header(unit.header, shape=values.shape)
+        shape = image_shape(unit)
+        values = np.asarray(unit.data).reshape(shape)
+        grid = Grid.from_header(unit.header, shape=shape)
         whole = np.where(np.isfinite(values), values, NOT_COVERED)
         largest = _LARGEST_FLOAT32_ID if values.dtype.name == "float32" else np.iinfo(np.int32).max
         if np.abs(whole).max(initial=0) > largest:
@@ -227,64 +256,6 @@ def open_labels(path: str | Path, *, hdu: str | int | None = None) -> xr.DataArr
         labels[interpolated] = NOT_AN_INTEGER
     attrs = {"interpolated": int(interpolated.sum()), "long_name": "segmentation map"}
     return xr.DataArray(labels, grid.coords(), ("y", "x"), "labels", attrs)
-
-
-def read_levels(
-    files: FieldFiles, bands: Iterable[str], *, scale: float | None = None
-) -> dict[str, tuple[float, float]]:
-    """Read the sky levels of a field: band to (level, standard error), NaN for an error that the file does not give.
-
-    Parameters
-    ----------
-    files : FieldFiles
-    bands : iterable of str
-        Those without a level are left out.
-    scale : float, optional
-        Pixel scale of the images, arcsec: a level that says that it belongs to another one is refused.
-
-    Raises
-    ------
-    SkyError
-        If a file does not hold one finite number, or belongs to another pixel scale.
-    """
-    levels = {}
-    for name in bands:
-        place = files.bands[name].sky
-        if isinstance(place, Path):
-            levels[name] = _read_level(place, name, scale)
-        elif place is not None:
-            levels[name] = (float(place), math.nan)
-    return levels
-
-
-def _read_level(path: Path, band: str, scale: float | None) -> tuple[float, float]:
-    with located(path, band):
-        text = path.read_text(encoding="utf-8", errors="replace")
-        comments = [line for line in text.splitlines() if line.lstrip().startswith("#")]
-        numbers = " ".join(line.split("#")[0] for line in text.splitlines()).split()
-        if len(numbers) != 1:
-            raise SkyError(
-                "HC-K02",
-                f"holds {len(numbers)} values, not one sky level",
-                "write one number, or measure the sky again",
-            )
-        try:
-            level = float(numbers[0])
-        except ValueError as error:
-            comma = "," in numbers[0]
-            fix = f"decimal comma? write {numbers[0].replace(',', '.')}" if comma else "write one number"
-            raise SkyError("HC-K06", f"holds {numbers[0]!r}, not a number", fix) from error
-        if not math.isfinite(level):
-            raise SkyError("HC-K03", f"the sky level is {level}", "measure the sky again: hstcube sky FOLDER")
-        said = _PIXEL.search("\n".join(comments))
-        if said and scale and abs(float(said[1]) / scale - 1) > 0.01:  # noqa: PLR2004
-            raise SkyError(
-                "HC-K07",
-                f"is the level of a pixel of {said[1]} arcsec, the images have {scale:.4g}",
-                f"measure it at this scale; or multiply it by {(scale / float(said[1])) ** 2:.4g}",
-            )
-    told = [line.split(":")[1] for line in comments if line.startswith("# standard error:")]
-    return level, float(told[0].split()[0]) if told else math.nan
 
 
 def _check_band(name: str, header: fits.Header) -> None:
@@ -337,11 +308,10 @@ def _band_state(
     files: FieldFiles, planes: list[tuple[str, Plane, Plane]], grid: Grid, psf_fwhm: Mapping[str, float], units: str
 ) -> tuple[dict[str, Any], str]:
     """Return zero points, widths and pivots of the bands, and a remark on where they come from."""
-    given = {band_name(name): float(width) for name, width in psf_fwhm.items()}
+    given = {band_name(name): width for name, width in psf_fwhm.items()}
     if unknown := sorted(set(given) - {name for name, _, _ in planes}):
-        raise BandError(
-            "HC-B01", f"psf_fwhm names {unknown[0]}, which is not in the cube", f"there are {', '.join(files.bands)}"
-        )
+        reason = f"psf_fwhm names {unknown[0]}, which is not in the cube"
+        raise BandError("HC-B01", reason, f"there are {', '.join(files.bands)}", band=unknown[0])
     zeropoints, widths, pivots, tables = [], [], [], set()
     for name, sci, _ in planes:
         header, survey, said = sci.header, survey_of(sci.header, grid.scale), files.bands[name]
@@ -350,6 +320,9 @@ def _band_state(
             zeropoint = survey.zeropoint[name]
             tables.add(f"; zero points of {survey.name}")
         width = given.get(name, said.psf_fwhm if said.psf_fwhm is not None else header.get("PSFFWHM"))
+        if width is not None and not _is_positive(width):
+            reason = f"the FWHM of its PSF is {width!r} arcsec"
+            raise PSFError("HC-P02", reason, "give a positive number", str(files.one(name, "sci")), name)
         if width is None and survey and name in survey.psf_fwhm:
             width = survey.psf_fwhm[name]
             tables.add(f"; PSF widths of {survey.name}")
@@ -359,6 +332,10 @@ def _band_state(
             find_band(name, instrument=str(header.get("INSTRUME", "")), detector=str(header.get("DETECTOR", ""))).pivot
         )
     return {"zeropoint": zeropoints, "psf_fwhm": widths, "pivot": pivots}, "".join(sorted(tables))
+
+
+def _is_positive(width: Any) -> bool:
+    return isinstance(width, int | float) and 0 < width < math.inf
 
 
 def _zeropoint(header: fits.Header) -> float | None:

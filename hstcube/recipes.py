@@ -19,7 +19,7 @@ from hstcube.masks import object_mask
 from hstcube.psf import gaussian_kernels, psf_match
 from hstcube.resample import coverage, regrid_labels, regrid_mask
 from hstcube.sky import measure_sky, subtract_sky
-from hstcube.surveys import check_keys, read_toml
+from hstcube.surveys import COUNT, IDS, NUMBER_OR_TEXT, TEXT, check_keys, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +30,7 @@ __all__ = ["blank_sky", "homogenize", "read_recipe"]
 
 Recipe = Literal["default", "original"]
 
-_KEYS = {"sky": (str, int, float), "ids": list, "grow": int, "to": str, "recipe": str}
+_KEYS = {"sky": NUMBER_OR_TEXT, "ids": IDS, "grow": COUNT, "to": TEXT, "recipe": TEXT}
 
 
 def homogenize(

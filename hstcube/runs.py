@@ -20,7 +20,8 @@ from hstcube.bands import band_name
 from hstcube.errors import HstCubeError, HstCubeWarning, LabelError, RecipeError, WriteError
 from hstcube.export import Layout, Noise, save_cube, to_fits
 from hstcube.grids import Grid
-from hstcube.reading import open_files, open_labels, read_levels
+from hstcube.levels import level_text, read_levels
+from hstcube.reading import open_files, open_labels
 from hstcube.recipes import blank_sky, homogenize
 from hstcube.sky import Method, measure_sky
 from hstcube.surveys import FieldFiles, checked_name, find_field, list_fields, read_field_file
@@ -192,12 +193,11 @@ def measure_levels(
     cube, labels = open_files(files), _labels_of(files)
     background = blank_sky(labels, Grid.of(cube), "original" if method == "original" else "default")
     levels = measure_sky(cube, background=background, method=method)
-    scale = Grid.of(cube).scale
+    units, scale = cube.sci.attrs["units"], Grid.of(cube).scale
     texts = {
-        names[
-            band
-        ]: f"# sky of field {files.field}, {band}: {cube.sci.attrs['units']} per pixel of {scale:.4g} arcsec, "
-        f"{method}, hstcube {__version__}\n# standard error: {error!r}\n{level!r}\n".encode()
+        names[band]: level_text(
+            level, error, field=files.field, band=band, units=units, scale=scale, method=method
+        ).encode()
         for band, level, error in zip(
             levels.band.values.tolist(), levels.values.tolist(), levels.sky_error.values.tolist(), strict=True
         )

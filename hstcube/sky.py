@@ -39,9 +39,10 @@ def measure_sky(cube: xr.Dataset, *, background: Any, method: Method = "clipped"
     background : DataArray or array of bool, (y, x)
         True = blank, on the cube's grid: a segmentation map that is 0. The method itself keeps away from sources.
     method : {"clipped", "original"}
-        ``"clipped"``: median of the blank pixels with data, within 3 robust standard deviations, that are at least
-        0.6 arcsec from all others, or the 500 farthest where fewer are. ``"original"``: median of all blank pixels; in WFC3/IR bands after five erosions with a
-        5x5 square (Models_HST_MUSE, 2022), beyond the frame counting as blank.
+        ``"clipped"``: median of the blank pixels with data, within 3 robust standard deviations,
+        that are at least 0.6 arcsec from all others, or the 500 farthest where fewer are. ``"original"``: median of
+        all blank pixels; in WFC3/IR bands after five erosions with a 5x5 square (Models_HST_MUSE, 2022), beyond the
+        frame counting as blank.
 
     Returns
     -------
@@ -134,8 +135,7 @@ def _levels(cube: xr.Dataset, level: Any) -> tuple[xr.Variable, NDArray[np.float
     """Return the level of each band of the cube, in its order, and the levels' standard errors."""
     names = cube.band.values.tolist()
     if not isinstance(level, xr.DataArray):
-        given: Mapping[str, float] = level if hasattr(level, "keys") else dict.fromkeys(names, level)
-        level = xr.DataArray(np.array(list(given.values()), float), {"band": np.array(list(given), object)}, ("band",))
+        level = _level_array(level, names)
     try:
         values = in_band_order(cube, level).astype(np.float64)
     except BandError as lacking:
@@ -152,6 +152,15 @@ def _levels(cube: xr.Dataset, level: Any) -> tuple[xr.Variable, NDArray[np.float
     known = "sky_error" in level.coords and level.coords["sky_error"].dims == ("band",)
     error = in_band_order(cube, level.coords["sky_error"]).values if known else np.full(len(names), np.nan)
     return values, np.asarray(error, dtype=np.float64)
+
+
+def _level_array(level: Any, names: list[str]) -> xr.DataArray:
+    given: Mapping[str, Any] = level if hasattr(level, "keys") else dict.fromkeys(names, level)
+    try:
+        numbers = np.array([float(value) for value in given.values()])
+    except (TypeError, ValueError) as error:
+        raise SkyError("HC-K03", f"the sky level {level!r} is not a number", "give a number for each band") from error
+    return xr.DataArray(numbers, {"band": np.array(list(given), object)}, ("band",))
 
 
 def _steps(cube: xr.Dataset) -> tuple[float, float]:

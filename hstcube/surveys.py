@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import math
 import re
 import tomllib
 from dataclasses import dataclass, replace
@@ -13,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hstcube.bands import band_name, digits, pivot
-from hstcube.errors import FileError, RecipeError
+from hstcube.errors import BandError, FileError, RecipeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 __all__ = ["BandFiles", "FieldFiles", "find_field", "list_fields", "read_field_file", "survey_of"]
 
@@ -73,7 +74,8 @@ class FieldFiles:
                 "HC-B02",
                 f"two files for one band: {', '.join(map(str, files))}",
                 "move one of them away, or name the right one in a field file",
-                band=band,
+                str(files[0]),
+                band,
             )
         if not files:
             other = self.bands.get(band, BandFiles()).sci or self.bands.get(band, BandFiles()).wht
@@ -220,33 +222,29 @@ def read_field_file(path: str | Path) -> FieldFiles:
     """
     path = Path(path)
     text = read_toml(path)
-    known = {"name": str, "bands": dict, "labels": dict}
-    check_keys(text, known, path, "")
-    bands = {}
-    for name, entry in text.get("bands", {}).items():
-        number = (int, float)
-        kinds = {
-            "sci": str,
-            "wht": str,
-            "wht_kind": str,
-            "zeropoint": number,
-            "psf_fwhm": number,
-            "sky": (*number, str),
-        }
-        check_keys(entry, kinds, path, f"bands.{name}.")
-        level = entry.get("sky")
+    check_keys(text, {"name": TEXT, "bands": TABLE, "labels": TABLE}, path, "")
+    bands: dict[str, BandFiles] = {}
+    for said, entry in text.get("bands", {}).items():
+        check_keys(entry, _BAND_KEYS, path, f"bands.{said}.")
+        name, level = band_name(said), entry.get("sky")
+        if name in bands:
+            raise BandError("HC-B02", f"the band is there twice, as {said!r} too", "keep one", str(path), name)
         sci, wht = ((path.parent / entry[kind],) if kind in entry else () for kind in ("sci", "wht"))
         sky = path.parent / level if isinstance(level, str) else level
         kind = entry.get("wht_kind", "ivar")
-        bands[band_name(name)] = BandFiles(sci, wht, kind, entry.get("zeropoint"), entry.get("psf_fwhm"), sky)
+        bands[name] = BandFiles(sci, wht, kind, entry.get("zeropoint"), entry.get("psf_fwhm"), sky)
     if not bands:
         raise RecipeError(
             "HC-B16", "the field file names no bands", "add [bands.f160w] with sci= and wht=", file=str(path)
         )
     labels = text.get("labels", {})
-    check_keys(labels, {"path": str, "hdu": (str, int), "ids": list}, path, "labels.")
+    check_keys(labels, {"path": TEXT, "hdu": TEXT_OR_COUNT, "ids": IDS}, path, "labels.")
     place = path.parent / labels["path"] if "path" in labels else None
-    name = checked_name(str(text.get("name", path.stem)))
+    try:
+        name = checked_name(str(text.get("name", path.stem)))
+    except RecipeError as error:
+        error.at(file=str(path))
+        raise
     return FieldFiles(name, "", bands, place, labels.get("hdu"), tuple(labels.get("ids", ())))
 
 
@@ -264,13 +262,43 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise FileError("HC-F01", f"cannot be read: {error.strerror}", "check the path", file=str(path)) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RecipeError(
             "HC-B15", f"is not TOML: {error}", "see the examples in the README", file=str(path)
         ) from error
 
 
-def check_keys(table: Any, known: Mapping[str, Any], path: Path, prefix: str) -> None:
+class Kind(NamedTuple):
+    """What a key of a TOML file may hold."""
+
+    name: str
+    allows: Callable[[Any], bool]
+
+
+TEXT = Kind("text", lambda value: isinstance(value, str))
+TABLE = Kind("a table", lambda value: isinstance(value, dict))
+NUMBER = Kind("a finite number", lambda value: _is_number(value) and math.isfinite(value))
+POSITIVE = Kind("a positive number", lambda value: _is_number(value) and 0 < value < math.inf)
+COUNT = Kind("a whole number, 0 or more", lambda value: _is_whole(value) and value >= 0)
+IDS = Kind("a list of whole numbers", lambda value: isinstance(value, list) and all(map(_is_whole, value)))
+NUMBER_OR_TEXT = Kind("a number or text", lambda value: TEXT.allows(value) or NUMBER.allows(value))
+TEXT_OR_COUNT = Kind("text or a whole number", lambda value: TEXT.allows(value) or COUNT.allows(value))
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return _is_whole(value) or isinstance(value, float)
+
+
+_BAND_KEYS = {
+    "sci": TEXT, "wht": TEXT, "wht_kind": TEXT, "zeropoint": NUMBER, "psf_fwhm": POSITIVE, "sky": NUMBER_OR_TEXT,
+}  # fmt: skip
+
+
+def check_keys(table: Any, known: Mapping[str, Kind], path: Path, prefix: str) -> None:
     """Refuse keys that are not known, naming the nearest one that is, and values of the wrong kind.
 
     Raises
@@ -287,15 +315,10 @@ def check_keys(table: Any, known: Mapping[str, Any], path: Path, prefix: str) ->
             close = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
             hint = f"did you mean {close[0]!r}?" if close else f"the keys are {', '.join(known)}"
             raise RecipeError("HC-B15", f"unknown key {prefix}{key}", hint, file=str(path))
-        if not isinstance(value, known[key]) or isinstance(value, bool):
-            kinds = known[key] if isinstance(known[key], tuple) else (known[key],)
-            wanted = " or ".join({str: "text", dict: "a table", list: "a list"}.get(kind, "a number") for kind in kinds)
-            raise RecipeError(
-                "HC-B17",
-                f"{prefix}{key} is {value!r}, not {wanted}",
-                "write numbers without quotes, with a point",
-                file=str(path),
-            )
+        wanted = known[key]
+        if not wanted.allows(value):
+            fix = "write numbers without quotes, with a point"
+            raise RecipeError("HC-B17", f"{prefix}{key} is {value!r}, not {wanted.name}", fix, file=str(path))
 
 
 def _scan(folder: Path, images: str | None) -> Iterable[tuple[Path, dict[str, str]]]:
@@ -314,14 +337,15 @@ def _scan(folder: Path, images: str | None) -> Iterable[tuple[Path, dict[str, st
 
 def _with_kind(pattern: str) -> str:
     """Return a pattern of science images as one of both kinds: the wht file has 'wht' where the other has 'sci'."""
-    if "{kind}" in pattern:
-        return pattern
-    if "sci" not in pattern or "{band}" not in pattern or "{field}" not in pattern:
+    told = "{kind}" in pattern or "sci" in pattern
+    if not (told and "{field}" in pattern and ("{band}" in pattern or "{digits}" in pattern)):
         raise RecipeError(
             "HC-B18",
             f"the pattern {pattern!r} does not tell field, band, and sci from wht",
             "write e.g. '{field}_{band}_{kind}.fits'",
         )
+    if "{kind}" in pattern:
+        return pattern
     return "{kind}".join(pattern.rsplit("sci", 1))
 
 

@@ -11,7 +11,7 @@ import xarray as xr
 
 import hstcube
 from hstcube.bands import band_name
-from hstcube.reading import read_levels
+from hstcube.levels import read_levels
 from hstcube.recipes import blank_sky
 from hstcube.surveys import find_field
 
