@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["require_free_names", "sweep", "write_files", "written_whole"]
 
-_PART = re.compile(r"\..+\.part-(\d+)-[0-9a-f]+")
+_PART = re.compile(r"\.(.+)\.part-(\d+)-[0-9a-f]+")  # name, process
+_PROBE = 1 << 20  # bytes
 _SPARE = 1.1  # room asked for, over what is written
 
 
@@ -81,7 +82,7 @@ def written_whole(path: Path, write: Callable[[Path], None], *, overwrite: bool 
 
 
 def require_free_names(paths: Mapping[Path, bytes] | list[Path], *, overwrite: bool) -> None:
-    """Raise WriteError if a path is a link or, unless `overwrite`, exists."""
+    """Raise WriteError if a path is a link, a folder or, unless `overwrite`, exists."""
     for path in paths:
         if path.is_symlink():
             raise WriteError(
@@ -90,6 +91,8 @@ def require_free_names(paths: Mapping[Path, bytes] | list[Path], *, overwrite: b
                 "remove the link, or choose another folder",
                 file=str(path),
             )
+        if path.is_dir():
+            raise WriteError("HC-O01", "is a folder", "remove it, or choose another folder with -o", file=str(path))
         if path.exists() and not overwrite:
             raise WriteError(
                 "HC-O04", "exists already", "choose another folder, or --overwrite (overwrite=True)", file=str(path)
@@ -101,7 +104,7 @@ def sweep(folder: Path) -> list[Path]:
     gone = []
     for path in folder.glob(".*.part-*") if folder.is_dir() else ():
         match = _PART.fullmatch(path.name)
-        if match and not _alive(int(match[1])):
+        if match and not _alive(int(match[2])):
             path.unlink(missing_ok=True)
             gone.append(path)
     return gone
@@ -131,6 +134,15 @@ def _require_room(folder: Path, size: int) -> None:
         )
 
 
+def require_room_after_all(folder: Path) -> None:
+    """Let the system say, as an OSError, why the folder takes no more: for libraries that do not say it themselves."""
+    probe = _part_of(folder / "room")
+    try:
+        _write_verified(probe, bytes(_PROBE))
+    finally:
+        probe.unlink(missing_ok=True)
+
+
 def _sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -156,8 +168,10 @@ def _our_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        name = str(error.filename2 or error.filename or path)
+        final = _PART.fullmatch(Path(name).name)
         code, fix = ("HC-O02", "make room") if full else ("HC-O01", "check the folder and its permissions")
-        name = str(error.filename or path)
+        name = str(Path(name).with_name(final[1])) if final else name
         raise WriteError(
             code, f"cannot be written: {error.strerror or error}", f"{fix}, or choose another folder with -o", file=name
         ) from error

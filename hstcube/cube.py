@@ -313,15 +313,21 @@ def stack_bands(cubes: Sequence[xr.Dataset]) -> xr.Dataset:
         cubes, "band", data_vars="minimal", coords="minimal", compat="equals", join="exact", combine_attrs="override"
     )
     joined = joined.assign_attrs(
-        history=_union(cube.attrs["history"] for cube in cubes),
-        warnings=_union(cube.attrs["warnings"] for cube in cubes),
+        history=_joined([cube.attrs["history"] for cube in cubes]),
+        warnings="\n".join(dict.fromkeys(line for cube in cubes for line in cube.attrs["warnings"].splitlines())),
     )
     _validate_names(joined)
     return validate(record(joined.isel(band=np.argsort(joined.pivot.values, kind="stable")), "stack_bands"))
 
 
-def _union(texts: Any) -> str:
-    return "\n".join(dict.fromkeys(line for text in texts for line in text.splitlines()))
+def _joined(texts: Sequence[str]) -> str:
+    """Return what all texts begin with, then what each adds; equal additions once."""
+    every = [text.splitlines() for text in texts]
+    common = 0
+    while all(len(lines) > common and lines[common] == every[0][common] for lines in every):
+        common += 1
+    added = dict.fromkeys(tuple(lines[common:]) for lines in every)
+    return "\n".join([*every[0][:common], *(line for lines in added for line in lines)])
 
 
 def variance(cube: xr.Dataset) -> xr.DataArray:

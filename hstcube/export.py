@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from hstcube import __version__
-from hstcube._files import write_files, written_whole
+from hstcube._files import require_room_after_all, write_files, written_whole
 from hstcube._fits import hdu, history_cards
 from hstcube.bands import band as find_band
 from hstcube.cube import validate
@@ -110,10 +110,10 @@ def save_cube(cube: xr.Dataset, path: str | Path, *, overwrite: bool = False) ->
         try:
             cube.to_netcdf(part, engine="netcdf4", encoding=encoding)
             whole = open_cube(part).identical(cube.compute())
-        except (RuntimeError, FileError) as error:  # what the HDF5 library says of a full disk
-            raise WriteError(
-                "HC-O02", f"cannot be written: {error}", "make room, or choose another folder", str(path)
-            ) from error
+        except (OSError, RuntimeError, FileError) as error:  # the HDF5 library's words do not tell a full disk
+            require_room_after_all(part.parent)
+            reason = f"cannot be written: {error}"
+            raise WriteError("HC-O02", reason, "make room, or choose another folder", str(path)) from error
         if not whole:
             raise WriteError(
                 "HC-O21", "what was read back differs from the cube", "report it; write FITS instead", str(path)
@@ -156,13 +156,13 @@ def open_cube(path: str | Path, *, chunks: Any = None) -> xr.Dataset:
             "write it again with save_cube",
             file=str(path),
         ) from error
-    for variable in cube.variables.values():
-        variable.encoding = {}
-        variable.attrs = {
-            key: value.item() if isinstance(value, np.generic) else value for key, value in variable.attrs.items()
+    texts = {name: coord.astype(object) for name, coord in cube.coords.items() if coord.dtype.kind == "U"}
+    cube = cube.assign_coords(texts)
+    for holder in (cube, *cube.variables.values()):
+        holder.encoding = {}
+        holder.attrs = {
+            key: value.item() if isinstance(value, np.generic) else value for key, value in holder.attrs.items()
         }
-    cube.attrs = {key: value.item() if isinstance(value, np.generic) else value for key, value in cube.attrs.items()}
-    cube.encoding = {}
     try:
         return validate(cube.assign(mask=cube.mask.astype(bool)) if "mask" in cube else cube)
     except HstCubeError as error:

@@ -85,9 +85,13 @@ def measure_sky(cube: xr.Dataset, *, background: Any, method: Method = "clipped"
 
 def sky_pixels(cube: xr.Dataset, *, background: Any, method: str) -> NDArray[np.bool_]:
     """Return the pixels that `measure_sky` uses, (band, y, x)."""
+    if isinstance(background, xr.DataArray):
+        background = background.transpose("y", "x")
     blank = np.asarray(background, dtype=bool)
     if method == "original":
-        return np.stack([_eroded_as_the_original(blank, str(name)) for name in cube.band.values])
+        return np.stack([_eroded_as_the_original(blank, str(name)) for name in cube.band.values]) & (
+            cube.wht.values > 0
+        )
     if method != "clipped":
         raise SkyError("HC-K12", f"there is no method {method!r}", "choose method='clipped' or 'original'")
     far = _away_from_sources(blank, _steps(cube))

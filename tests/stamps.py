@@ -169,12 +169,29 @@ def _image_header(field: str, band: str, kind: str, shape: tuple[int, int], step
     """Return the cards of an XDF stamp: the camera is wrong for ACS bands, and DATE is no legal date."""
     east, north = _offset(field) * 3600 / step
     cards = [
-        ("DATE", "2013-03-22T012:00:00"), ("FILETYPE", kind.upper()), ("TELESCOP", "HST"), ("INSTRUME", "WFC3"),
-        ("EQUINOX", 2000.0), ("EXPTIME", 1.0), ("OBSTYPE", "IMAGING"), ("DETECTOR", "IR"), ("FILTER", band),
-        ("BUNIT", "ELECTRONS/S"), ("WCSAXES", 2),
-        ("CRPIX1", (shape[1] + 1) / 2 + east), ("CRPIX2", (shape[0] + 1) / 2 - north),
-        ("CRVAL1", _POINTING[0]), ("CRVAL2", _POINTING[1]), ("CTYPE1", "RA---TAN"), ("CTYPE2", "DEC--TAN"),
-        ("CD1_1", -step / 3600), ("CD1_2", 0.0), ("CD2_1", 0.0), ("CD2_2", step / 3600),
-        ("ORIENTAT", 0.0), ("XDFVER", "Hubble eXtreme Deep Field (made up) V1.0."), ("TEXPTIME", 195429.0),
-    ]  # fmt: skip
+        ("DATE", "2013-03-22T012:00:00"),
+        ("FILETYPE", kind.upper()),
+        ("TELESCOP", "HST"),
+        ("INSTRUME", "WFC3"),
+        ("EQUINOX", 2000.0),
+        ("EXPTIME", 1.0),
+        ("OBSTYPE", "IMAGING"),
+        ("DETECTOR", "IR"),
+        ("FILTER", band),
+        ("BUNIT", "ELECTRONS/S"),
+        ("WCSAXES", 2),
+        ("CRPIX1", (shape[1] + 1) / 2 + east),
+        ("CRPIX2", (shape[0] + 1) / 2 - north),
+        ("CRVAL1", _POINTING[0]),
+        ("CRVAL2", _POINTING[1]),
+        ("CTYPE1", "RA---TAN"),
+        ("CTYPE2", "DEC--TAN"),
+        ("CD1_1", -step / 3600),
+        ("CD1_2", 0.0),
+        ("CD2_1", 0.0),
+        ("CD2_2", step / 3600),
+        ("ORIENTAT", 0.0),
+        ("XDFVER", "Hubble eXtreme Deep Field (made up) V1.0."),
+        ("TEXPTIME", 195429.0),
+    ]
     return fits.Header(cards)

@@ -1,0 +1,67 @@
+"""The catalogue of codes says what each one means, and holds no other."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import hstcube
+from hstcube.errors import Code, codes
+
+SOURCES = sorted(Path(hstcube.__file__).parent.rglob("*.py"))
+TESTS = sorted(Path(__file__).parent.glob("test_*.py"))
+_CODE = re.compile(r'"(HC-[A-Z]\d\d)"')
+
+
+def used(files: list[Path]) -> set[str]:
+    """Return the codes that files name, as strings of their own."""
+    return {code for path in files for code in _CODE.findall(path.read_text(encoding="utf-8"))}
+
+
+def said_in_warnings() -> set[str]:
+    """Return the codes that the sources pass to `warn`, at once or as (code, text) to be passed on."""
+    text = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES)
+    return set(re.findall(r'(?:warn\(\s*cube,|append\(\s*\(|[\[(]\s*\()\s*"(HC-[A-Z]\d\d)"', text))
+
+
+def said_in_errors() -> set[str]:
+    """Return the codes that the sources raise."""
+    text = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES)
+    return set(re.findall(r'Error\(\s*"(HC-[A-Z]\d\d)"', text)) | set(
+        re.findall(r'code, fix = \("(HC-[A-Z]\d\d)"', text)
+    )
+
+
+def test_the_catalogue_holds_the_codes_that_are_used_and_no_other() -> None:
+    assert set(codes()) == used(SOURCES)
+
+
+def test_no_code_is_there_twice() -> None:
+    table = Path(hstcube.__file__).with_name("codes.csv").read_text(encoding="utf-8").splitlines()
+    listed = [line.split(",")[0] for line in table[1:]]
+    assert table[0] == "code,kind,meaning,cause,fix"
+    assert len(listed) == len(set(listed)) == len(codes())
+
+
+@pytest.mark.parametrize("code", codes().values(), ids=codes())
+def test_a_code_is_explained_in_sentences(code: Code) -> None:
+    assert code.kind in ("E", "W")
+    for text in (code.meaning, code.cause, code.fix):
+        assert text == text.strip()
+        assert text.endswith(".")
+        assert text[0].isupper()
+        assert text.isascii()
+    assert len({code.meaning, code.cause, code.fix}) == 3
+
+
+def test_what_is_only_warned_of_is_a_warning_and_all_else_an_error() -> None:
+    warnings = {code.code for code in codes().values() if code.kind == "W"}
+    assert warnings == said_in_warnings() - said_in_errors()
+    assert set(codes()) - warnings == said_in_errors()
+
+
+def test_every_code_is_made_by_a_test() -> None:
+    made = {code for path in TESTS for code in re.findall(r"HC-[A-Z]\d\d", path.read_text(encoding="utf-8"))}
+    assert set(codes()) <= made
