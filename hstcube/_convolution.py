@@ -6,6 +6,7 @@ not with the next fast size of the whole frame, and the kernel is transformed on
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,9 +51,11 @@ def convolver(kernel: Image64, shape: tuple[int, int]) -> Callable[[Image], Imag
         )
     radius = (kernel.shape[0] // 2, kernel.shape[1] // 2)
     size = [_transform_size(n, r) for n, r in zip(shape, radius, strict=True)]
-    centred = np.zeros(size)
-    centred[: kernel.shape[0], : kernel.shape[1]] = kernel
-    transfer = fft.rfft2(np.roll(centred, (-radius[0], -radius[1]), axis=(0, 1)))
+    kernel = np.ascontiguousarray(kernel, dtype=np.float64)
+    small = size[0] * size[1] <= TILE**2  # larger transforms are used once
+    transfer = (_cached_transfer if small else _transfer)(
+        kernel.tobytes(), (kernel.shape[0], kernel.shape[1]), (size[0], size[1])
+    )
 
     def convolve(image: Image) -> Image64:
         out = np.empty(shape)
@@ -70,6 +73,18 @@ def convolver(kernel: Image64, shape: tuple[int, int]) -> Callable[[Image], Imag
         return out
 
     return convolve
+
+
+def _transfer(kernel: bytes, shape: tuple[int, int], size: tuple[int, int]) -> NDArray[np.complex128]:
+    """Return the transform of a kernel whose middle pixel is moved to the origin."""
+    from scipy import fft
+
+    centred = np.zeros(size)
+    centred[: shape[0], : shape[1]] = np.frombuffer(kernel).reshape(shape)
+    return np.asarray(fft.rfft2(np.roll(centred, (-(shape[0] // 2), -(shape[1] // 2)), axis=(0, 1))))
+
+
+_cached_transfer = lru_cache(maxsize=32)(_transfer)  # the bands of a cube, and the squares of their kernels
 
 
 def _transform_size(n: int, radius: int) -> int:
@@ -99,10 +114,14 @@ def coverage_of_full_frame(kernel: Image64, shape: tuple[int, int]) -> Image64:
     """
     table = np.zeros((kernel.shape[0] + 1, kernel.shape[1] + 1))
     table[1:, 1:] = kernel.cumsum(0).cumsum(1)
-    spans = []
-    for n, k in zip(shape, kernel.shape, strict=True):
-        pixel = np.arange(n)
-        spans.append((np.maximum(pixel - n + 1 + k // 2, 0), np.minimum(pixel + k // 2, k - 1) + 1))
-    (y0, y1), (x0, x1) = spans
+    (y, y0, y1), (x, x0, x1) = (_reaches(n, k) for n, k in zip(shape, kernel.shape, strict=True))
     rows = table[y1] - table[y0]
-    return np.asarray(rows[:, x1] - rows[:, x0])
+    return np.asarray((rows[:, x1] - rows[:, x0])[y[:, None], x[None, :]])
+
+
+def _reaches(n: int, k: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Return the different parts [low, high) of a kernel of length k that fall into a frame, and each pixel's part."""
+    pixel = np.arange(n)
+    part = pixel if n <= 2 * k else np.where(pixel < k, pixel, np.maximum(pixel - (n - 2 * k), k - 1))
+    place = pixel if n <= 2 * k else np.concatenate([pixel[:k], pixel[-k:]])
+    return part, np.maximum(place - n + 1 + k // 2, 0), np.minimum(place + k // 2, k - 1) + 1

@@ -158,7 +158,8 @@ def open_cube(path: str | Path, *, chunks: Any = None) -> xr.Dataset:
         ) from error
     texts = {name: coord.astype(object) for name, coord in cube.coords.items() if coord.dtype.kind == "U"}
     cube = cube.assign_coords(texts)
-    for holder in (cube, *cube.variables.values()):
+    holders: tuple[Any, ...] = (cube, *cube.variables.values())
+    for holder in holders:
         holder.encoding = {}
         holder.attrs = {
             key: value.item() if isinstance(value, np.generic) else value for key, value in holder.attrs.items()

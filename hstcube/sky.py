@@ -88,6 +88,7 @@ def sky_pixels(cube: xr.Dataset, *, background: Any, method: str) -> NDArray[np.
     if isinstance(background, xr.DataArray):
         background = background.transpose("y", "x")
     blank = np.asarray(background, dtype=bool)
+    has_data = np.asarray(cube.wht.values > 0)
     if method == "original":
         return np.stack([_eroded_as_the_original(blank, str(name)) for name in cube.band.values]) & (
             cube.wht.values > 0
@@ -179,8 +180,9 @@ def _away_from_sources(blank: NDArray[np.bool_], steps: tuple[float, float]) -> 
     if blank.all():
         return blank
     distance = ndimage.distance_transform_edt(blank, sampling=steps)
-    farthest = np.sort(distance[blank])[-ENOUGH:]
-    return np.asarray(blank & (distance >= min(GROW, farthest.min(initial=np.inf))))
+    inside = distance[blank]
+    farthest = np.partition(inside, -ENOUGH)[-ENOUGH] if inside.size > ENOUGH else 0.0
+    return np.asarray(blank & (distance >= min(GROW, farthest)))
 
 
 def _clipped(sci: NDArray[Any], used: NDArray[np.bool_]) -> NDArray[np.bool_]:
