@@ -4,7 +4,7 @@ It shares no code with hstcube and none with the original, but it does the same 
 and band it reads the segmentation map twice (for the id at its centre, then for its pixels), dilates the object, and
 looks it up on the F160W image with a KD-tree over the positions of the map's pixels; all that once for the image and
 once more for its variance. It convolves by FFT with a kernel as large as the frame, and writes two FITS files with the
-weight image's header. Like the original it imports matplotlib and astropy.convolution, although this part draws nothing.
+weight image's header. Like the original it imports matplotlib and astropy.convolution, though this part draws nothing.
 
     python peer_2022.py STAMPS OUT 3 15 37 m3=3:24353,24350
 
@@ -31,11 +31,12 @@ from astropy.wcs import WCS  # noqa: E402
 from scipy.interpolate import NearestNDInterpolator  # noqa: E402
 from scipy.ndimage import binary_dilation  # noqa: E402
 
-spent = {"imports": time.process_time() - BEFORE_IMPORTS, "masks": 0.0, "reading": 0.0, "convolution": 0.0, "writing": 0.0}
+spent = dict.fromkeys(("imports", "masks", "reading", "convolution", "writing"), 0.0)
+spent["imports"] = time.process_time() - BEFORE_IMPORTS
 
 # Gaussian sigma in pixels of 60 mas: Basto Pineda & Epinat 2022; F160W is what the other bands are brought to
-SIGMA = {"105": 1.47, "125": 1.49, "140": 1.55, "160": 1.56, "435": 0.78, "606": 0.95, "775": 0.87, "814": 0.91, "850": 0.85}
-BANDS = tuple(band for band in SIGMA if band != "160")
+BANDS = ("105", "125", "140", "435", "606", "775", "814", "850")
+SIGMA = dict(zip(BANDS, (1.47, 1.49, 1.55, 0.78, 0.95, 0.87, 0.91, 0.85), strict=True)) | {"160": 1.56}
 
 
 class timed:  # noqa: N801  used like a function

@@ -38,9 +38,19 @@ def wcs_cards(step: float, angle: float, side: int, middle: np.ndarray) -> dict[
     turn = np.deg2rad(angle)
     matrix = np.array([[-np.cos(turn), np.sin(turn)], [np.sin(turn), np.cos(turn)]]) * step / 3600
     pixel = (side + 1) / 2 - np.linalg.solve(matrix, middle)
-    return {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": POINTING[0], "CRVAL2": POINTING[1], "EQUINOX": 2000.0,
-            "CRPIX1": pixel[0], "CRPIX2": pixel[1], "CD1_1": matrix[0, 0], "CD1_2": matrix[0, 1],
-            "CD2_1": matrix[1, 0], "CD2_2": matrix[1, 1]}  # fmt: skip
+    return {
+        "CTYPE1": "RA---TAN",
+        "CTYPE2": "DEC--TAN",
+        "CRVAL1": POINTING[0],
+        "CRVAL2": POINTING[1],
+        "EQUINOX": 2000.0,
+        "CRPIX1": pixel[0],
+        "CRPIX2": pixel[1],
+        "CD1_1": matrix[0, 0],
+        "CD1_2": matrix[0, 1],
+        "CD2_1": matrix[1, 0],
+        "CD2_2": matrix[1, 1],
+    }
 
 
 def write_band(folder: Path, field: str, name: str, middle: np.ndarray, rng: np.random.Generator) -> None:
@@ -50,8 +60,17 @@ def write_band(folder: Path, field: str, name: str, middle: np.ndarray, rng: np.
     sci = SKY + 0.05 * blobs + NOISE * rng.normal(size=(SIDE, SIDE))
     wht = (1 + 0.1 * rng.random((SIDE, SIDE))) / NOISE**2
     for kind, image in (("sci", sci), ("wht", wht)):
-        cards = {"FILETYPE": kind.upper(), "TELESCOP": "HST", "INSTRUME": "WFC3", "DETECTOR": "IR", "FILTER": name,
-                 "BUNIT": "ELECTRONS/S", "EXPTIME": 1.0, "XDFVER": "made up", **wcs_cards(STEP, 0.0, SIDE, middle)}  # fmt: skip
+        cards = {
+            "FILETYPE": kind.upper(),
+            "TELESCOP": "HST",
+            "INSTRUME": "WFC3",
+            "DETECTOR": "IR",
+            "FILTER": name,
+            "BUNIT": "ELECTRONS/S",
+            "EXPTIME": 1.0,
+            "XDFVER": "made up",
+            **wcs_cards(STEP, 0.0, SIDE, middle),
+        }
         path = folder / "new_stamps" / f"{field}_60mas_{name}_{kind}.fits"
         fits.PrimaryHDU(image.astype(np.float32), fits.Header(list(cards.items()))).writeto(path)
     (folder / "NEW_SKY" / f"sky_{field}_{name[1:4]}.txt").write_text(f"{SKY:.18e}\n", encoding="utf-8")

@@ -90,13 +90,12 @@ def sky_pixels(cube: xr.Dataset, *, background: Any, method: str) -> NDArray[np.
     blank = np.asarray(background, dtype=bool)
     has_data = np.asarray(cube.wht.values > 0)
     if method == "original":
-        return np.stack([_eroded_as_the_original(blank, str(name)) for name in cube.band.values]) & (
-            cube.wht.values > 0
-        )
+        eroded = np.stack([_eroded_as_the_original(blank, str(name)) for name in cube.band.values])
+        return np.asarray(eroded & has_data)
     if method != "clipped":
         raise SkyError("HC-K12", f"there is no method {method!r}", "choose method='clipped' or 'original'")
     far = _away_from_sources(blank, _steps(cube))
-    return np.stack([_clipped(sci, far & (wht > 0)) for sci, wht in zip(cube.sci.values, cube.wht.values, strict=True)])
+    return np.stack([_clipped(sci, far & there) for sci, there in zip(cube.sci.values, has_data, strict=True)])
 
 
 def subtract_sky(cube: xr.Dataset, level: Any, *, again: bool = False) -> xr.Dataset:

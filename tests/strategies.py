@@ -5,9 +5,12 @@ Structure is drawn by hypothesis, pixels come from a seeded generator: examples 
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
+import tempfile
 import warnings
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
@@ -232,6 +235,16 @@ def grids_over(draw, grid):
     y, x = pixel_mapping(grid, centred)((grid.shape[0] - 1) / 2, (grid.shape[1] - 1) / 2)
     middle = {"CRPIX1": 1.0 - x + shape[1] * draw(st.floats(0.3, 0.7)), "CRPIX2": 1.0 - y + shape[0] * draw(st.floats(0.3, 0.7))}
     return Grid.from_header(cards | {key: float(value) for key, value in middle.items()}, shape=shape)
+
+
+# -- files
+
+
+@contextlib.contextmanager
+def a_folder():
+    """A folder of its own for one example; pytest's tmp_path is one for all of them."""
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
 
 
 # -- comparisons

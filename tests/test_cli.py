@@ -288,7 +288,8 @@ def test_a_field_file_stands_for_a_folder(folder: Path, out: Path, call: Callabl
     )
     path = folder / "new_stamps" / "mine.toml"
     path.write_text(
-        f'name = "1"\n{bands}[labels]\npath = "../segment_maps/{label_map(folder).name}"\nhdu = "DATA"\nids = [{OBJECT}]\n'
+        f'name = "1"\n{bands}[labels]\npath = "../segment_maps/{label_map(folder).name}"\n'
+        f'hdu = "DATA"\nids = [{OBJECT}]\n'
     )
     assert call("run", path, "-o", out).code == 0
     assert call("run", folder, "-o", out.with_name("from_folder")).code == 0
@@ -300,8 +301,8 @@ def test_a_field_file_overrules_headers_and_tables(folder: Path, out: Path, call
     rewrite(stamp(folder, "f435w", "wht"), pixels=lambda wht: wht**-0.5)
     path = folder / "mine.toml"
     path.write_text(
-        '[bands.f435w]\nsci = "new_stamps/1_60mas_f435w_sci.fits"\nwht = "new_stamps/1_60mas_f435w_wht.fits"\nwht_kind = "rms"\n'
-        "zeropoint = 25.0\npsf_fwhm = 0.2\nsky = 1e-3\n"
+        '[bands.f435w]\nsci = "new_stamps/1_60mas_f435w_sci.fits"\nwht = "new_stamps/1_60mas_f435w_wht.fits"\n'
+        'wht_kind = "rms"\nzeropoint = 25.0\npsf_fwhm = 0.2\nsky = 1e-3\n'
     )
     recipe = folder / "recipe.toml"
     recipe.write_text('to = "f435w"\n')
@@ -461,6 +462,7 @@ def test_one_broken_band_does_not_stop_the_other_fields(folder: Path, out: Path,
         (["--help"], 0, ""),
         (["--version"], 0, ""),
         (["run", "--help"], 0, ""),
+        ([], 2, "Usage"),
         (["nothing"], 2, "No such command"),
         (["run"], 2, "Missing argument"),
         (["sky", "{folder}"], 2, "Missing option"),
@@ -492,7 +494,7 @@ def test_the_exit_code_says_what_went_wrong(
     file = folder.with_name("file")
     file.touch()
     filled = [argument.format(folder=folder, out=out, file=file) for argument in arguments]
-    if filled[0] == "run" and "-o" not in filled and code:
+    if filled[:1] == ["run"] and "-o" not in filled and code != 0:
         filled += ["-o", str(out)]
     result = call(*filled)
     assert result.code == code, result

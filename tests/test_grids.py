@@ -26,11 +26,13 @@ from hstcube import (
     stack_bands,
     to_fits,
 )
+from hstcube._fits import hdu
 from hstcube.errors import GridError
 from hstcube.grids import pixel_mapping
 from strategies import (
     SEEDS,
     SIDES,
+    a_folder,
     chosen,
     cubes,
     examples,
@@ -105,7 +107,8 @@ def test_a_chain_of_cuts_keeps_its_place_on_the_sky(data, shape, turned):
 @given(data=st.data(), shape=SHAPES)
 def test_a_cut_of_the_array_is_a_cut_of_the_astropy_wcs(data, shape):
     grid = data.draw(grids(shape=shape))
-    cut = tuple(slice(a := data.draw(st.integers(0, n - 8)), None, data.draw(st.integers(1, 3))) for n in shape)
+    # of blocks, not of strided pixels: what astropy calls a stride is a mean over pixels, half a pixel away from ours
+    cut = tuple(slice(data.draw(st.integers(0, n - 8)), data.draw(st.integers(n - 5, n))) for n in shape)
     there = Grid.of(plane_on(grid).isel(y=cut[0], x=cut[1]))
     astropy = WCS(grid.header()).slice(cut)
     rows, columns = (np.arange(n) for n in there.shape)
@@ -125,27 +128,28 @@ def test_a_coarse_grid_has_the_place_of_a_coarsened_image(data, shape, factor):
 
 @examples(10)
 @given(data=st.data(), cube=cubes(sides=st.integers(12, 40), kinds=["none", "islands"]))
-def test_files_of_a_cut_cube_show_the_same_sky(tmp_path_factory, data, cube):
+def test_files_of_a_cut_cube_show_the_same_sky(data, cube):
     for dim in ("y", "x"):
         start, step = data.draw(st.integers(0, 4)), data.draw(st.sampled_from([1, 2, -1, -2]))
         cube = cube.isel({dim: slice(start, None)}).isel({dim: slice(None, None, step)})
     if not (cube.wht > 0).any(("y", "x")).all():
         return  # a band without data cannot be read
-    grid, folder = Grid.of(cube), tmp_path_factory.mktemp("cut")
-    to_fits(cube, folder)
-    read = open_field(folder, "f1")
-    same_bits(read, cube)
+    grid = Grid.of(cube)
     rows, columns = (np.arange(n) for n in grid.shape)
     expected = sky_of(grid.wcs, rows, columns)
-    assert apart(sky_of(Grid.of(read).wcs, rows, columns), expected) < SKY
-    for path in folder.iterdir():  # and to a program that knows nothing of hstcube
-        with fits.open(path, checksum=True) as hdus:
-            assert apart(sky_of(WCS(hdus[0].header), rows, columns), expected) < SKY
-    kept = open_cube(save_cube(cube, folder / "f1.nc"))
-    xr.testing.assert_identical(kept, cube)
-    assert Grid.of(kept) == grid
-    cube.to_zarr(folder / "f1.zarr", consolidated=False)
-    assert Grid.of(xr.open_zarr(folder / "f1.zarr", consolidated=False)) == grid
+    with a_folder() as folder:
+        paths = to_fits(cube, folder)
+        read = open_field(folder, "f1")
+        same_bits(read, cube)
+        assert apart(sky_of(Grid.of(read).wcs, rows, columns), expected) < SKY
+        for path in paths:  # and to a program that knows nothing of hstcube
+            with fits.open(path, checksum=True) as hdus:
+                assert apart(sky_of(WCS(hdus[0].header), rows, columns), expected) < SKY
+        kept = open_cube(save_cube(cube, folder / "f1.nc"))
+        xr.testing.assert_identical(kept, cube)
+        assert Grid.of(kept) == grid
+        cube.to_zarr(folder / "f1.zarr", consolidated=False)
+        assert Grid.of(xr.open_zarr(folder / "f1.zarr", consolidated=False)) == grid
 
 
 # -- the value
@@ -155,7 +159,7 @@ def test_files_of_a_cut_cube_show_the_same_sky(tmp_path_factory, data, cube):
 @given(grid=grids())
 def test_a_grid_is_a_value_that_its_header_and_its_coordinates_give_back(grid):
     again = Grid.from_header(grid.header(), shape=grid.shape)
-    text = fits.Header.fromstring(grid.header().tostring())  # through 80-character cards
+    text = fits.Header.fromstring(hdu(None, grid.header_cards()))  # the cards as our files hold them
     assert again == Grid.from_header(text, shape=grid.shape) == Grid.of(plane_on(grid)) == grid
     assert hash(again) == hash(grid)
     assert again.fingerprint == grid.fingerprint

@@ -40,6 +40,7 @@ from strategies import (
     SEEDS,
     SIDES,
     STEPS,
+    a_folder,
     broadest,
     chosen,
     cubes,
@@ -826,58 +827,85 @@ def test_measuring_the_sky_leaves_its_input_alone_and_reads_dims_by_name(method,
 
 # -- files
 
+after_any_step = st.sampled_from([None, *STEPS])
+layouts = st.sampled_from(["files", "mef"])
+noises = st.sampled_from(["wht", "variance"])
+
+
+def after(step, cube):
+    return STEPS[step](cube) if step else cube
+
 
 @examples(15)
-@given(cube=cubes(), step=st.sampled_from([None, *STEPS]), layout=st.sampled_from(["files", "mef"]))
-def test_fits_files_give_the_same_cube_back(tmp_path_factory, cube, step, layout):
-    cube = STEPS[step](cube) if step else cube
-    folder = tmp_path_factory.mktemp("fits")
-    to_fits(cube, folder, layout=layout)
-    again = open_field(folder, "f1")
+@given(cube=cubes(kinds=["none", "islands", "pixels"]), step=after_any_step, layout=layouts)
+def test_fits_files_give_the_same_cube_back(cube, step, layout):
+    cube = after(step, cube)
+    if not (cube.wht > 0).any(("y", "x")).all():
+        return  # smoothed away by a kernel as large as the frame: open_field refuses a band without data
+    with a_folder() as folder:
+        to_fits(cube, folder, layout=layout)
+        again = open_field(folder, "f1")
     xr.testing.assert_identical(again, cube)
     same_bits(again, cube)
 
 
 @examples(10)
-@given(cube=cubes(), noise=st.sampled_from(["wht", "variance"]), layout=st.sampled_from(["files", "mef"]))
-def test_written_read_and_written_again_gives_the_same_bytes(tmp_path_factory, cube, noise, layout):
-    first, second = tmp_path_factory.mktemp("first"), tmp_path_factory.mktemp("second")
-    paths = to_fits(cube, first, noise=noise, layout=layout)
-    to_fits(open_field(first, "f1"), second, noise=noise, layout=layout)
-    assert sorted(path.name for path in second.iterdir()) == sorted(path.name for path in paths)
-    for path in paths:
-        assert (second / path.name).read_bytes() == path.read_bytes(), path.name
+@given(cube=cubes(), noise=noises, layout=layouts)
+def test_written_read_and_written_again_gives_the_same_bytes(cube, noise, layout):
+    with a_folder() as first, a_folder() as second:
+        paths = to_fits(cube, first, noise=noise, layout=layout)
+        to_fits(open_field(first, "f1"), second, noise=noise, layout=layout)
+        assert sorted(path.name for path in second.iterdir()) == sorted(path.name for path in paths)
+        for path in paths:
+            assert (second / path.name).read_bytes() == path.read_bytes(), path.name
 
 
 @examples(10)
-@given(cube=cubes(), step=st.sampled_from([None, *STEPS]))
-def test_netcdf_gives_the_same_cube_back(tmp_path_factory, cube, step):
-    cube = STEPS[step](cube) if step else cube
+@given(cube=cubes(), step=after_any_step)
+def test_netcdf_gives_the_same_cube_back(cube, step):
+    cube = after(step, cube)
     before = snapshot(cube)
-    again = open_cube(save_cube(cube, tmp_path_factory.mktemp("netcdf") / "f1.nc"))
+    with a_folder() as folder:
+        again = open_cube(save_cube(cube, folder / "f1.nc"))
     xr.testing.assert_identical(again, cube)
     same_bits(again, cube)
-    for name in cube.variables:
-        assert again[name].dtype == cube[name].dtype, name
+    assert {name: again[name].dtype for name in again.variables} == {name: cube[name].dtype for name in cube.variables}
     assert snapshot(cube) == before
 
 
 @examples(8)
-@given(cube=cubes(), step=st.sampled_from([None, *STEPS]))
-def test_zarr_gives_the_same_cube_back(tmp_path_factory, cube, step):
-    cube = STEPS[step](cube) if step else cube
-    store = tmp_path_factory.mktemp("zarr") / "f1.zarr"
-    cube.to_zarr(store, consolidated=False)
-    again = xr.open_zarr(store, consolidated=False).load()
+@given(cube=cubes(), step=after_any_step)
+def test_zarr_gives_the_same_cube_back(cube, step):
+    cube = after(step, cube)
+    before = snapshot(cube)
+    with a_folder() as folder:
+        cube.to_zarr(folder / "f1.zarr", consolidated=False)
+        again = xr.open_zarr(folder / "f1.zarr", consolidated=False).load()
     xr.testing.assert_identical(again, cube)
     same_bits(validate(again), cube)
     assert Grid.of(again) == Grid.of(cube)
+    assert snapshot(cube) == before
+
+
+@examples(5)
+@given(cube=cubes(), step=after_any_step)
+def test_a_cube_goes_from_any_format_to_any_other(cube, step):
+    cube = after(step, cube)
+    with a_folder() as folder:
+        kept = open_cube(save_cube(cube, folder / "f1.nc"))
+        kept.to_zarr(folder / "f1.zarr", consolidated=False)
+        again = xr.open_zarr(folder / "f1.zarr", consolidated=False).load()
+        save_cube(again, folder / "again.nc")
+        xr.testing.assert_identical(open_cube(folder / "again.nc"), cube)
 
 
 @examples(8)
-@given(cube=cubes(), noise=st.sampled_from(["wht", "variance"]), apply_mask=st.booleans())
-def test_writing_leaves_the_cube_alone(tmp_path_factory, cube, noise, apply_mask):
+@given(cube=cubes(), noise=noises, apply_mask=st.booleans())
+def test_writing_leaves_the_cube_alone(cube, noise, apply_mask):
+    cube.sci.encoding["zlib"] = True
     before = snapshot(cube)
-    to_fits(read_only(cube), tmp_path_factory.mktemp("fits"), noise=noise, apply_mask=apply_mask)
-    to_fits(cube, tmp_path_factory.mktemp("fits"), noise=noise, apply_mask=apply_mask)
+    with a_folder() as folder:
+        for i, one in enumerate((cube, read_only(cube))):
+            to_fits(one, folder / str(i), noise=noise, apply_mask=apply_mask)
+            save_cube(one, folder / f"{i}.nc")
     assert snapshot(cube) == before
