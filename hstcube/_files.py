@@ -76,7 +76,7 @@ def written_whole(path: Path, write: Callable[[Path], None], *, overwrite: bool 
                 os.fsync(file.fileno())
             part.replace(path)
         finally:
-            part.unlink(missing_ok=True)
+            _remove(part)
         _sync_folder(path.parent)
     return path
 
@@ -121,6 +121,13 @@ def _write_verified(part: Path, data: bytes) -> None:
         os.fsync(file.fileno())
     if part.read_bytes() != data:
         raise OSError(errno.EIO, "what was read back differs from what was written", str(part))
+
+
+def _remove(part: Path) -> None:
+    """Remove a part, emptied first: HDF5 keeps open what it could not finish, and with it the room that it takes."""
+    with contextlib.suppress(OSError):
+        os.truncate(part, 0)
+    part.unlink(missing_ok=True)
 
 
 def _require_room(folder: Path, size: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, cast
 
 import typer
 
@@ -49,6 +49,11 @@ Labels = Annotated[
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 
 _TOLD, _LISTED = 2, 8  # warnings of one kind, and targets of one warning, that the summary shows
+
+# click's, or that of the copy of click that newer typers bring
+_UsageError = cast(
+    "type[typer.BadParameter]", next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+)
 
 _state = {"debug": False}
 
@@ -136,9 +141,10 @@ def sky(
             ]
         except HstCubeError as error:
             outcome.error = error
-            rows.append((target.name, "failed", str(error), ""))
+            rows.append((target.name, "", "failed", error.code))
         outcomes.append(outcome)
     _table(("field", "band", "level", "error"), rows, title=f"sky levels, per pixel, in {out}")
+    _list_failures(outcomes)
     raise typer.Exit(exit_code(outcomes))
 
 
@@ -212,17 +218,15 @@ def run(
 
 def main() -> NoReturn:
     """Run the command line; errors become one message and an exit code."""
-    import click
-
     signal.signal(signal.SIGTERM, _terminate)
     try:
         result = app(standalone_mode=False)
     except HstCubeError as error:
         _fail(error, error.exit_code)
-    except click.ClickException as error:
+    except _UsageError as error:
         error.show()
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
+        sys.exit(USAGE)
+    except (KeyboardInterrupt, typer.Abort):
         print("interrupted; files that are there are whole", file=sys.stderr)  # noqa: T201
         sys.exit(INTERRUPTED)
     except Exception as error:
@@ -294,9 +298,10 @@ def _table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, title: 
     from rich.text import Text
 
     keep = [i for i in range(len(columns)) if any(row[i] for row in rows)]
-    table = Table(*(columns[i] for i in keep), title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(*(columns[i] for i in keep), box=box.SIMPLE_HEAD)
     for row in rows:
         table.add_row(*(Text(_plain(row[i])) for i in keep))
+    print(_plain(title))  # noqa: T201  a table folds its own title to its width
     _console(sys.stdout).print(table)
 
 

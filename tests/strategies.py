@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 from hstcube import Grid, HstCubeWarning, build, mask, psf_match, subtract_sky
@@ -24,8 +24,10 @@ from hstcube.psf import FWHM_OF_SIGMA
 # "laws": the same examples in every run. "search": new ones, and ten times as many (HYPOTHESIS_PROFILE=search).
 _SEARCH = os.environ.get("HYPOTHESIS_PROFILE") == "search"
 _SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-settings.register_profile("laws", deadline=None, derandomize=True, database=None, suppress_health_check=_SLOW)
-settings.register_profile("search", deadline=None, print_blob=True, suppress_health_check=_SLOW)
+_PHASES = [Phase.explicit, Phase.generate, Phase.shrink]  # not explain: it runs a failing example hundreds of times
+_COMMON = {"deadline": None, "phases": _PHASES, "database": None, "suppress_health_check": _SLOW}
+settings.register_profile("laws", derandomize=True, **_COMMON)
+settings.register_profile("search", print_blob=True, **_COMMON)
 settings.load_profile("search" if _SEARCH else "laws")
 
 BANDS = ("f435w", "f606w", "f775w", "f814w", "f850lp", "f105w", "f125w", "f140w", "f160w")
