@@ -8,7 +8,7 @@ and ``hstcube --help`` cost nothing.
 Layers, from the bottom; imports run downwards only:
 
     errors < grids bands < cube < _convolution _blocks < resample masks sky psf plot
-           < surveys _files _fits images levels products reading export < recipes runs < cli
+           < surveys _files _fits images levels products reading export < recipes simulate runs check compare demo < cli
 """
 
 from __future__ import annotations
@@ -48,7 +48,10 @@ _MODULE_OF = {
 
 _MODULES = (
     "bands",
+    "check",
+    "compare",
     "cube",
+    "demo",
     "errors",
     "export",
     "grids",
@@ -60,6 +63,7 @@ _MODULES = (
     "recipes",
     "resample",
     "runs",
+    "simulate",
     "sky",
     "surveys",
 )

@@ -1,4 +1,4 @@
-"""The command line: ls, sky, run."""
+"""The command line."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from hstcube.check import Report
     from hstcube.runs import Outcome
 
 __all__ = ["app", "main"]
@@ -46,6 +47,7 @@ Images = Annotated[
 Labels = Annotated[
     str | None, typer.Option(help="Where segmentation maps are: a file, a folder, or a pattern with {field}.")
 ]
+Strict = Annotated[bool, typer.Option("--strict", help="Take every warning for an error.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 
 _TOLD, _LISTED = 2, 8  # warnings of one kind, and targets of one warning, that the summary shows
@@ -178,6 +180,7 @@ def run(
     sky: Annotated[
         str | None, typer.Option(help="Where levels are: a folder or a pattern; or measure; or none.")
     ] = None,
+    strict: Strict = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Make the homogeneous cube of every field: FITS by band, netCDF, and a record of the run."""
@@ -202,6 +205,7 @@ def run(
         apply_mask,
         not no_netcdf,
         overwrite,
+        strict,
     )
     with _Progress(len(targets)) as tell:
         outcomes = run_targets(targets, out, options, tell=tell)
@@ -214,6 +218,93 @@ def run(
     )
     _list_failures(outcomes)
     raise typer.Exit(exit_code(outcomes))
+
+
+@app.command()
+def check(
+    source: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of stamps, or a field file (.toml).")],
+    field: Fields = None,
+    ids: Annotated[list[str] | None, typer.Option(help="As in run.")] = None,
+    no_mask: Annotated[bool, typer.Option("--no-mask", help="As in run.")] = False,
+    scale: Scale = "60mas",
+    images: Images = None,
+    labels: Labels = None,
+    sky: Annotated[str | None, typer.Option(help="Where levels are: a folder or a pattern.")] = None,
+    strict: Strict = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Find what a run would stumble over or assume; write nothing."""
+    from hstcube.check import check as check_target
+    from hstcube.runs import SOME_FAILED, plan
+
+    targets = plan(source, field or [], ids or [], scale=scale, images=images, labels=labels, sky=sky)
+    reports = [check_target(target, masked=not no_mask) for target in targets]
+    failed = [report for report in reports if report.fails(strict=strict)]
+    if as_json:
+        import dataclasses
+        import json
+
+        typer.echo(json.dumps([dataclasses.asdict(report) for report in reports], indent=1))
+    else:
+        for report in reports:
+            _tell_report(report, failed=report in failed)
+    code = 0 if not failed else (HstCubeError.exit_code if len(failed) == len(reports) else SOME_FAILED)
+    raise typer.Exit(code)
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="A FITS file, a netCDF cube, or a folder of them.")],
+    second: Annotated[Path, typer.Argument(help="Its counterpart.")],
+    rtol: Annotated[float, typer.Option(help="Largest difference allowed, of the maximum of the image.")] = 0.0,
+) -> None:
+    """Compare two products: exit 0 when all images agree within --rtol on the same pixels."""
+    from hstcube.compare import compare as compare_products
+    from hstcube.runs import SOME_FAILED
+
+    found = compare_products(first, second)
+    apart = [difference for difference in found if not difference.within(rtol)]
+    rows = [
+        (row.name, f"only in the {'second' if row.lacking == 'first' else 'first'}" if row.lacking else f"{row.largest:.3g}",
+         str(row.support or ""), " ".join(row.cards))
+        for row in found if row in apart or row.cards
+    ]  # fmt: skip
+    title = f"{len(found) - len(apart)} of {len(found)} images agree within {rtol:g} of their maximum"
+    if rows:
+        _table(("image", "largest difference", "unlike support [px]", "unlike cards"), rows, title=title)
+    else:
+        typer.echo(f"{title}, with the same cards")
+    raise typer.Exit(SOME_FAILED if apart else 0)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Argument(help="Folder for stamps, products and picture.")] = Path("hstcube_demo"),
+    seed: Annotated[int, typer.Option(help="Of what is random in the field.")] = 1,
+    overwrite: Overwrite = False,
+) -> None:
+    """Make up a field, do the whole job on it, and compare the result with the truth."""
+    from hstcube.demo import demo as run_demo
+
+    rows, places = run_demo(out, seed=seed, overwrite=overwrite)
+    cells = [
+        (
+            row.band,
+            f"{row.flux:.4f} ± {row.noise:.4f}",
+            f"{row.rim:+.3f}",
+            f"{row.rim_masked_first:+.3f}",
+            f"{row.scene:.3f}",
+        )
+        for row in rows
+    ]
+    _table(("band", "flux / truth", "colour bias at the rim [mag]", "masked first, as in 2022", "core / true scene"),
+           cells, title="the galaxy of the demo field against its truth (see hstcube.demo.Comparison)")  # fmt: skip
+    typer.echo(f"stamps    {places['stamps']}    (truth.nc: noise-free images, PSFs, fluxes)")
+    typer.echo(f"products  {places['products']}\npicture   {places['picture']}")
+    typer.echo("try next:")
+    typer.echo(f"  hstcube check {places['stamps']}")
+    typer.echo(f"  hstcube run {places['stamps']} --recipe original -o {out / 'original'}")
+    typer.echo(f"  python -c \"import hstcube; print(hstcube.open_field('{places['products']}', 'demo'))\"")
 
 
 def main() -> NoReturn:
@@ -256,6 +347,19 @@ def _require_outside(out: Path, source: Path) -> None:
         raise WriteError(
             "HC-O06", f"the output folder {out} lies inside {source}", "choose another one with -o", file=str(out)
         )
+
+
+def _tell_report(report: Report, *, failed: bool) -> None:
+    """Print what was found of one target: errors with their fixes, warnings, assumptions."""
+    result = "will fail" if failed else "ok"
+    typer.echo(_plain(f"{report.target}: {result}; {len(report.bands)} bands: {' '.join(report.bands)}"))
+    for kind in ("error", "warning", "note"):
+        for finding in report.of(kind):
+            where = ", ".join(filter(None, (finding.file, finding.band and f"band {finding.band}")))
+            code = f"{finding.code} " if finding.code else ""
+            typer.echo(_plain(f"  {kind}: {code}{where}{': ' * bool(where)}{finding.text}"))
+            if finding.fix:
+                typer.echo(_plain(f"    fix: {finding.fix}"))
 
 
 def _row(outcome: Outcome) -> tuple[str, ...]:

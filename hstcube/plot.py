@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-__all__ = ["bands", "figure_bytes", "sky_histograms"]
+__all__ = ["bands", "figure_bytes", "homogeneous", "sky_histograms"]
 
 _COLUMNS = 5
 _GREY, _BLUE, _RED = "0.75", "#3465a4", "#cc0000"
@@ -36,21 +36,47 @@ def bands(cube: xr.Dataset, *, outline: bool = True) -> Figure:
     figure, axes = _panels(cube.sizes["band"], size=2.0)
     for i, axis in enumerate(axes):
         one = cube.isel(band=i)
-        noise = 1 / np.sqrt(np.median(one.wht.values[one.wht.values > 0]))
-        axis.imshow(
-            np.arcsinh(one.sci.values / noise / 2),
-            origin="lower",
-            cmap="gray_r",
-            vmin=-1,
-            vmax=5,
-            interpolation="nearest",
-        )
+        _draw_band(axis, one, reference=one)
         if outline and one.mask.values.any() and not one.mask.values.all():
             axis.contour(one.mask.values.astype(float), [0.5], colors=_RED, linewidths=0.8)
-        axis.set_title(str(cube.band.values[i]), fontsize=9)
-        axis.set_xticks([])
-        axis.set_yticks([])
     return figure
+
+
+def homogeneous(native: xr.Dataset, cube: xr.Dataset) -> Figure:
+    """Draw every band as observed above the same band made homogeneous, with its mask.
+
+    Parameters
+    ----------
+    native, cube : Dataset
+        The same bands and pixels, before and after.
+
+    Returns
+    -------
+    Figure
+    """
+    from matplotlib.figure import Figure
+
+    number = cube.sizes["band"]
+    figure = Figure(figsize=(1.5 * number, 3.4), layout="constrained")
+    for line, one, name in zip(
+        figure.subplots(2, number, squeeze=False), (native, cube), ("as observed", "homogeneous"), strict=True
+    ):
+        line[0].set_ylabel(name, fontsize=8)
+        for i, axis in enumerate(line):
+            _draw_band(axis, one.isel(band=i), reference=native.isel(band=i))
+            if one is cube:
+                axis.contour(cube.mask.values[i].astype(float), [0.5], colors=_RED, linewidths=0.7)
+    return figure
+
+
+def _draw_band(axis: Any, one: xr.Dataset, reference: xr.Dataset) -> None:
+    """Draw one image in grey; `reference` sets the noise that is one step of grey."""
+    noise = 1 / np.sqrt(np.median(reference.wht.values[reference.wht.values > 0]))
+    image = np.arcsinh(one.sci.values / noise / 2)
+    axis.imshow(image, origin="lower", cmap="gray_r", vmin=-1, vmax=5, interpolation="nearest")
+    axis.set_title(f"{one.band.item()}  {float(one.psf_fwhm):.2f}″", fontsize=8)
+    axis.set_xticks([])
+    axis.set_yticks([])
 
 
 def sky_histograms(cube: xr.Dataset, *, background: Any, levels: xr.DataArray, method: str = "clipped") -> Figure:

@@ -59,6 +59,7 @@ class Options:
     apply_mask: bool = False
     netcdf: bool = True
     overwrite: bool = False
+    strict: bool = False
 
 
 @dataclass
@@ -247,6 +248,12 @@ def _one_target(outcome: Outcome, out: Path, options: Options, opened: dict[str,
     settings["ids"] = target.ids or tuple(settings.get("ids", ()))
     cube = homogenize(cube, labels=labels if options.masked else None, **settings)
     cube = cube.assign_attrs(field=target.name)
+    if options.strict and (notes := cube.attrs["warnings"].splitlines()):
+        raise HstCubeError(
+            "HC-R01",
+            f"{len(notes)} warnings, and the run is strict: {'; '.join(notes)}",
+            "mend what they say, or run without --strict",
+        )
     outcome.files = to_fits(
         cube,
         out,
