@@ -346,7 +346,7 @@ def central_id(stamps: Path, field: str) -> int:
 
 
 def tangent_grid(angle: float, shift: float = 0.0) -> Any:
-    """Return a grid of 60 mas, turned by `angle` degrees; its tangent point lies `shift` degrees north of its middle."""
+    """Return a grid of 60 mas, turned by `angle` degrees; its tangent point is `shift` degrees north of its middle."""
     from hstcube import Grid
 
     step = 0.06 / 3600

@@ -42,7 +42,9 @@ def over_bands(
         dask arrays where the planes are.
     """
     if any(len(chunks) > 1 for plane in planes if plane.chunks for chunks in plane.chunks[1:]):
-        return _in_blocks(function, planes, parameters, halo, outputs)
+        if halo[0] < planes[0].sizes["y"] and halo[1] < planes[0].sizes["x"]:
+            return _in_blocks(function, planes, parameters, halo, outputs)
+        planes = tuple(plane.chunk({"y": -1, "x": -1}) for plane in planes)  # every pixel sees all others
     core = [["y", "x"]] * len(planes) + [[str(dim) for dim in p.dims if dim != "band"] for p in parameters]
     result = xr.apply_ufunc(
         function,

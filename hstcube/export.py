@@ -156,8 +156,9 @@ def open_cube(path: str | Path, *, chunks: Any = None) -> xr.Dataset:
             "write it again with save_cube",
             file=str(path),
         ) from error
-    texts = {name: coord.astype(object) for name, coord in cube.coords.items() if coord.dtype.kind == "U"}
-    cube = cube.assign_coords(texts)
+    state = {name: coord.compute() for name, coord in cube.coords.items()}  # never chunked: every step looks at it
+    texts = {name: coord.astype(object) for name, coord in state.items() if coord.dtype.kind == "U"}
+    cube = cube.assign_coords(state | texts)
     holders: tuple[Any, ...] = (cube, *cube.variables.values())
     for holder in holders:
         holder.encoding = {}

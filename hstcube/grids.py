@@ -327,6 +327,8 @@ def _refuse_contradiction(cards: dict[str, float | str]) -> None:
 
 
 def _refuse_distortion(header: Mapping[str, Any]) -> None:
+    if any(header.get(key, 0) not in (0, 0.0) for key in ("CROTA1", "CROTA2")):
+        raise GridError("HC-W24", "the WCS is rotated by CROTA, which the standard gave up", "write CD cards instead")
     types = [str(header.get(f"CTYPE{i}", "")).strip().upper() for i in (1, 2)]
     found = [t for t in types if len(t) > 8] + [t for t in types if t.endswith(("TPV", "TNX", "ZPX", "ZPN", "DSS"))]  # noqa: PLR2004  'RA---TAN' has 8
     found += [key for key in header if _DISTORTION.fullmatch(str(key)) and header[key] not in (0, 0.0, 1, 1.0)]

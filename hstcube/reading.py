@@ -11,7 +11,7 @@ import xarray as xr
 
 from hstcube.bands import band as find_band
 from hstcube.bands import band_name
-from hstcube.cube import KNOWN_UNITS, build, record, warn
+from hstcube.cube import KNOWN_UNITS, PLANES, build, record, warn
 from hstcube.errors import BandError, CubeError, FileError, GridError, HstCubeError, LabelError, PSFError
 from hstcube.grids import Grid
 from hstcube.images import (
@@ -21,6 +21,7 @@ from hstcube.images import (
     image_unit,
     inverse_variance,
     located,
+    odd_pixels,
     opened,
     read_plane,
     require_whole,
@@ -102,7 +103,8 @@ def open_field(
     except FileError:
         if not products or images is not None:
             raise
-        return open_products(products, bands)
+        cube = open_products(products, bands)
+        return cube if chunks is None else cube.assign({name: cube[name].chunk(chunks) for name in PLANES})
     return open_files(files, bands=bands, psf_fwhm=psf_fwhm, chunks=chunks)
 
 
@@ -174,12 +176,17 @@ def open_files(
         with located(files.one(name, "sci"), name):
             grid.require(sci.grid, what=f"{name} and {names[0]}")
     units, unit_notes = _common_units([(name, sci.header) for name, sci, _ in planes])
-    notes += [*_camera_notes([(name, sci.header) for name, sci, _ in planes]), *unit_notes]
+    notes += [*_file_notes(planes), *_camera_notes([(name, sci.header) for name, sci, _ in planes]), *unit_notes]
     state, sources = _band_state(files, planes, grid, psf_fwhm or {}, units)
     weights = []
     for name, _, wht in planes:
         with located(files.one(name, "wht"), name):
             weights.append(inverse_variance(wht.data, files.bands[name].wht_kind, name))
+    if chunks is None:
+        pairs = zip(planes, weights, strict=True)
+        notes += [
+            (code, f"{name}: {text}") for (name, sci, _), wht in pairs for code, text in odd_pixels(sci.data, wht)
+        ]
     cube = _built(
         files,
         *_stacked([sci.data for _, sci, _ in planes], weights, chunks),
@@ -239,7 +246,7 @@ def open_labels(path: str | Path, *, hdu: str | int | None = None) -> xr.DataArr
     path = Path(path)
     with located(path), opened(path) as hdus:
         unit = image_unit(hdus, "labels", path) if hdu is None else chosen_unit(hdus, hdu)
-        require_whole(path, unit)
+        notes = require_whole(path, unit)
         shape = image_shape(unit)
         values = np.asarray(unit.data).reshape(shape)
         grid = Grid.from_header(unit.header, shape=shape)
@@ -253,8 +260,15 @@ def open_labels(path: str | Path, *, hdu: str | int | None = None) -> xr.DataArr
             )
         labels = np.rint(whole).astype(np.int32)
         interpolated = labels != whole
+        negative = whole < 0
+        labels[negative & np.isfinite(values)] = NOT_AN_INTEGER  # -1 has a meaning of ours
         labels[interpolated] = NOT_AN_INTEGER
-    attrs = {"interpolated": int(interpolated.sum()), "long_name": "segmentation map"}
+        told = str(unit.header.get("RAF_ID", hdus[0].header.get("RAF_ID", ""))).strip()
+    attrs: dict[str, Any] = {"interpolated": int(interpolated.sum()), "long_name": "segmentation map"}
+    attrs |= {"central_id": int(told)} if told.isdecimal() else {}
+    if lost := int((negative & np.isfinite(values)).sum()):
+        notes.append(("HC-S06", f"{lost} pixels of the map have negative labels; they belong to no object"))
+    attrs |= {"notes": "\n".join(f"{code} {text}" for code, text in notes)} if notes else {}
     return xr.DataArray(labels, grid.coords(), ("y", "x"), "labels", attrs)
 
 
@@ -275,6 +289,16 @@ def _check_scale(label: str, grid: Grid) -> None:
                 f"the name says {label}, the WCS {grid.scale * 1000:.2f} mas per pixel",
                 "rename the file, or repair its WCS",
             )
+
+
+def _file_notes(planes: list[tuple[str, Plane, Plane]]) -> list[tuple[str, str]]:
+    """Say what is odd about the files, each thing once with the bands it was found in."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for name, *images in planes:
+        for kind, plane in zip(("sci", "wht"), images, strict=True):
+            for note in plane.notes:
+                found.setdefault(note, []).append(f"{name} {kind}")
+    return [(code, f"{', '.join(images)}: {text}") for (code, text), images in found.items()]
 
 
 def _camera_notes(headers: list[tuple[str, fits.Header]]) -> list[tuple[str, str]]:

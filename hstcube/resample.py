@@ -40,6 +40,7 @@ def regrid_labels(labels: xr.DataArray, grid: Grid) -> xr.DataArray:
     GridError
         If the two grids do not overlap at all.
     """
+    labels = labels.transpose("y", "x")
     found = _nearest(np.asarray(labels.values, dtype=np.int32), Grid.of(labels), grid, outside=np.int32(NOT_COVERED))
     return xr.DataArray(found, grid.coords(), ("y", "x"), name="labels", attrs=labels.attrs)
 
@@ -68,6 +69,7 @@ def regrid_mask(
     GridError
         If the two grids do not overlap at all.
     """
+    mask = mask.transpose("y", "x")
     values = np.asarray(mask.values, dtype=bool)
     found = _nearest(values, Grid.of(mask), grid, outside=None if outside == "nearest" else np.False_)
     return xr.DataArray(found, grid.coords(), ("y", "x"), name=mask.name)

@@ -46,7 +46,7 @@ def examples(number: int) -> settings:
 
 @st.composite
 def grids(draw, *, shape=None, angle=None):
-    """A grid of 30 to 128 mas anywhere on the sky, turned and flipped, with CD or PC cards, bare or with all others."""
+    """Draw a grid of 30 to 128 mas anywhere on the sky, turned and flipped, with CD or PC cards, bare or not."""
     scale = draw(st.sampled_from([0.03, 0.06, 0.128])) / 3600
     turn = np.deg2rad(draw(st.floats(0, 360)) if angle is None else angle)
     turned = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
@@ -67,8 +67,9 @@ def grids(draw, *, shape=None, angle=None):
 
 
 def plain_grid(shape, *, scale=0.06):
-    """North up, east left, at the XDF's position."""
-    header = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRPIX1": 1.0, "CRPIX2": 1.0, "CRVAL1": 53.16, "CRVAL2": -27.79,
+    """Return a grid with north up and east left, at the place of the XDF."""
+    header = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRPIX1": 1.0, "CRPIX2": 1.0,
+              "CRVAL1": 53.16, "CRVAL2": -27.79,
               "CD1_1": -scale / 3600, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": scale / 3600}  # fmt: skip
     return Grid.from_header(header, shape=shape)
 
@@ -122,7 +123,7 @@ def images(draw, *, sides=SIDES, kinds=HOLES):
 
 @st.composite
 def kernels(draw, *, largest=13, negative=True):
-    """A kernel of odd sizes and unit sum without any symmetry; its negative part is at most 5 % of its sum."""
+    """Draw a kernel of odd sizes and unit sum without any symmetry; its negative part is at most 5 % of its sum."""
     shape = tuple(2 * draw(st.integers(0, largest // 2)) + 1 for _ in "yx")
     rng = np.random.default_rng(draw(SEEDS))
     kernel = rng.random(shape) ** 3 + 1e-3
@@ -138,7 +139,7 @@ def kernels(draw, *, largest=13, negative=True):
 
 @st.composite
 def cubes(draw, *, bands=(1, 5), sides=SIDES, kinds=HOLES, angle=None):
-    """A cube as `open_field` might give it: native resolution, sky not subtracted, everything else at random.
+    """Draw a cube as `open_field` might give it: native resolution, sky not subtracted, everything else at random.
 
     The PSFs go from 1.5 pixels to as broad as the frame.
     """
@@ -172,27 +173,27 @@ def _widths(draw, rng, number, grid):
 
 
 def broadest(cube):
-    """The band that all others can be matched to, or were; the reddest one of equals."""
+    """Return the band that all others can be matched to, or were; the reddest one of equals."""
     if cube.matched_to.values[0]:
         return str(cube.matched_to.values[0])
     return str(cube.band.values[cube.psf_fwhm.values == cube.psf_fwhm.values.max()][-1])
 
 
 def levels(cube):
-    """A sky level for every band, and its error."""
+    """Return a sky level for every band, and its error."""
     number = np.arange(1.0, cube.sizes["band"] + 1)
     level = np.nanmedian(cube.sci.values) * number / 3
     return xr.DataArray(level, {"band": cube.band, "sky_error": ("band", abs(level) / 10)}, ("band",), "sky")
 
 
 def chosen(cube):
-    """A mask with no symmetry, (y, x)."""
+    """Return a mask with no symmetry, (y, x)."""
     rows, columns = np.arange(cube.sizes["y"])[:, None], np.arange(cube.sizes["x"])
     return xr.DataArray((rows + 2 * columns) % 5 > 0, {"y": cube.y, "x": cube.x, "wcs": cube.wcs}, ("y", "x"))
 
 
 def kernels_of(cube, *, seed=1, radius=(2, 1)):
-    """A kernel without any symmetry for every band."""
+    """Return a kernel without any symmetry for every band."""
     stack = np.random.default_rng(seed).random((cube.sizes["band"], 2 * radius[0] + 1, 2 * radius[1] + 1))
     return xr.DataArray(stack / stack.sum((1, 2), keepdims=True), {"band": cube.band}, ("band", "ky", "kx"))
 
@@ -211,7 +212,7 @@ STEPS = {
 
 @st.composite
 def label_maps(draw, *, sides=SIDES, grid=None):
-    """A segmentation map of up to four objects on its own grid, with pixels that belong to nobody (-2)."""
+    """Draw a segmentation map of up to four objects on its own grid, with pixels that belong to nobody (-2)."""
     grid = grid or draw(grids(shape=(draw(sides), draw(sides))))
     rng = np.random.default_rng(draw(SEEDS))
     y, x = np.indices(grid.shape)
@@ -225,7 +226,7 @@ def label_maps(draw, *, sides=SIDES, grid=None):
 
 @st.composite
 def grids_over(draw, grid):
-    """A grid with the projection of another, turned, shifted and scaled, that shows part of the same sky."""
+    """Draw a grid with the projection of another, turned, shifted and scaled, that shows part of the same sky."""
     step = draw(st.floats(0.4, 2.5))
     turn = np.deg2rad(draw(st.floats(0, 360)))
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
@@ -235,8 +236,9 @@ def grids_over(draw, grid):
     shape = (draw(SIDES), draw(SIDES))
     centred = Grid.from_header(cards | {"CRPIX1": 1.0, "CRPIX2": 1.0}, shape=shape)
     y, x = pixel_mapping(grid, centred)((grid.shape[0] - 1) / 2, (grid.shape[1] - 1) / 2)
-    middle = {"CRPIX1": 1.0 - x + shape[1] * draw(st.floats(0.3, 0.7)), "CRPIX2": 1.0 - y + shape[0] * draw(st.floats(0.3, 0.7))}
-    return Grid.from_header(cards | {key: float(value) for key, value in middle.items()}, shape=shape)
+    cards["CRPIX1"] = 1.0 - float(x) + shape[1] * draw(st.floats(0.3, 0.7))
+    cards["CRPIX2"] = 1.0 - float(y) + shape[0] * draw(st.floats(0.3, 0.7))
+    return Grid.from_header(cards, shape=shape)
 
 
 # -- files
@@ -244,7 +246,7 @@ def grids_over(draw, grid):
 
 @contextlib.contextmanager
 def a_folder():
-    """A folder of its own for one example; pytest's tmp_path is one for all of them."""
+    """Give one example a folder of its own; pytest's tmp_path is one for all of them."""
     with tempfile.TemporaryDirectory() as name:
         yield Path(name)
 
@@ -257,7 +259,7 @@ def snapshot(data):
     parts = data.variables if isinstance(data, xr.Dataset) else {**data.coords.variables, None: data.variable}
     return (
         copy.deepcopy(data.attrs), copy.deepcopy(data.encoding), list(parts),
-        {name: (v.dims, v.dtype, _bits(v.values), copy.deepcopy(v.attrs), copy.deepcopy(v.encoding)) for name, v in parts.items()},
+        {name: (v.dims, v.dtype, _bits(v.values), copy.deepcopy((v.attrs, v.encoding))) for name, v in parts.items()},
     )  # fmt: skip
 
 

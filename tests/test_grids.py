@@ -12,6 +12,21 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import pixel_to_pixel
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import (
+    SEEDS,
+    SIDES,
+    a_folder,
+    chosen,
+    cubes,
+    examples,
+    grids,
+    grids_over,
+    label_maps,
+    plain_grid,
+    read_only,
+    same_bits,
+    snapshot,
+)
 
 from hstcube import (
     Grid,
@@ -29,21 +44,6 @@ from hstcube import (
 from hstcube._fits import hdu
 from hstcube.errors import GridError
 from hstcube.grids import pixel_mapping
-from strategies import (
-    SEEDS,
-    SIDES,
-    a_folder,
-    chosen,
-    cubes,
-    examples,
-    grids,
-    grids_over,
-    label_maps,
-    plain_grid,
-    read_only,
-    same_bits,
-    snapshot,
-)
 
 SHAPES = st.tuples(st.integers(20, 60), st.integers(20, 60))
 ULP_OF_360_DEG = math.ulp(360.0) * 3.6e6  # mas: right ascensions are doubles, 2.0e-7 mas apart at worst
@@ -67,7 +67,7 @@ def plane_on(grid):
 
 
 def draw_chain(data, plane, length):
-    """Slice, stride, flip and coarsen at random; return the result and its pixel centres on the parent, kept by hand."""
+    """Slice, stride, flip and coarsen at random; return the result, and its pixels on the parent kept by hand."""
     centres = {dim: np.arange(plane.sizes[dim], dtype=float) for dim in ("y", "x")}
     for _ in range(length):
         dim = data.draw(st.sampled_from(["y", "x"]))
@@ -126,7 +126,7 @@ def test_a_coarse_grid_has_the_place_of_a_coarsened_image(data, shape, factor):
     assert coarse.scale == pytest.approx(factor * grid.scale, rel=1e-12)
 
 
-@examples(10)
+@examples(6)
 @given(data=st.data(), cube=cubes(sides=st.integers(12, 40), kinds=["none", "islands"]))
 def test_files_of_a_cut_cube_show_the_same_sky(data, cube):
     for dim in ("y", "x"):
@@ -243,15 +243,20 @@ def test_a_single_row_has_the_step_of_the_columns(grid, step, row):
 @examples(15)
 @given(cube=cubes(bands=(2, 3), sides=st.integers(8, 20)), dim=st.sampled_from(["y", "x"]), data=st.data())
 def test_arrays_of_other_pixels_are_refused(cube, dim, data):
+    joining = (
+        require_same_grid,
+        lambda one, two: mask(one, chosen(two)),
+        lambda one, two: stack_bands([one.isel(band=[0]), two.isel(band=[1])]),
+    )
     other = cube.isel({dim: data.draw(st.sampled_from([slice(1, None), slice(None, -1), slice(None, None, -1)]))})
-    for function in (require_same_grid, mask, lambda cube, other: stack_bands([cube.isel(band=[0]), other.isel(band=[1])])):
+    for refuse in joining:
         with pytest.raises(GridError):
-            function(cube, other if function is not mask else chosen(other))
+            refuse(cube, other)
     moved = Grid.of(cube).stepped((0.0, 0.01), (1.0, 1.0), (cube.sizes["y"], cube.sizes["x"]))
     elsewhere = cube.assign_coords(moved.coords())  # the same labels, a hundredth of a pixel away
-    for function in (require_same_grid, mask, lambda cube, other: stack_bands([cube.isel(band=[0]), other.isel(band=[1])])):
+    for refuse in joining:
         with pytest.raises(GridError, match="HC-D02"):
-            function(cube, elsewhere if function is not mask else chosen(elsewhere))
+            refuse(cube, elsewhere)
     require_same_grid(cube, chosen(cube).drop_vars("wcs"))
     require_same_grid(cube, chosen(cube).values)
 
@@ -311,7 +316,7 @@ def nearest_by_astropy(source, target):
 
 
 def regridded(function, *args, **kwargs):
-    """The result, or None where the two do not overlap."""
+    """Return the result, or None where the two do not overlap."""
     try:
         return function(*args, **kwargs)
     except GridError as error:
@@ -354,7 +359,8 @@ def test_a_shift_by_whole_pixels_moves_labels_as_they_are(labels, data):
     moved = regrid_labels(labels, source.stepped((dy, dx), (1, 1), source.shape))
     expected = labels.shift(y=-dy, x=-dx, fill_value=-1)
     np.testing.assert_array_equal(moved.values, expected.values)
-    np.testing.assert_array_equal(regrid_labels(moved, source).where(expected.shift(y=dy, x=dx, fill_value=-1) != -1, labels), labels)
+    back = regrid_labels(moved, source).values
+    np.testing.assert_array_equal(back, expected.shift(y=dy, x=dx, fill_value=-1).values)
 
 
 @examples(20)
@@ -397,8 +403,9 @@ def test_an_object_keeps_its_area_to_a_pixel_of_its_rim(data, source, seed):
     cards = dict(drawn.cards)
     there_y, there_x = pixel_mapping(source, drawn)(20.0, 20.0)
     side = int(60 * source.scale / drawn.scale) + 1  # large enough to hold the whole map at any angle
-    around = {"CRPIX1": cards["CRPIX1"] - float(there_x) + side / 2, "CRPIX2": cards["CRPIX2"] - float(there_y) + side / 2}
-    target = Grid.from_header(cards | around, shape=(side, side))
+    cards["CRPIX1"] += side / 2 - float(there_x)
+    cards["CRPIX2"] += side / 2 - float(there_y)
+    target = Grid.from_header(cards, shape=(side, side))
     found = regrid_labels(labels, target)
     size = (target.scale / source.scale) ** 2
     rim = 2 * np.pi * (radius + 1) * max(1, target.scale / source.scale)
@@ -422,4 +429,5 @@ def test_every_pixel_of_the_map_reaches_half_a_pixel_beyond_its_centre(grid, sid
     labels = xr.DataArray(np.arange(63, dtype=np.int32).reshape(9, 7) + 1, grid.coords(), ("y", "x"), "labels")
     n = 2 * (sides[0] // 2) + 1  # an odd number of fine pixels a pixel, so that none straddles a border
     fine = grid.stepped((-0.5 + 0.5 / n, -0.5 + 0.5 / n), (1 / n, 1 / n), (9 * n, 7 * n))
-    np.testing.assert_array_equal(regrid_labels(labels, fine).values, np.kron(labels.values, np.ones((n, n), dtype=int)))
+    blocks = np.kron(labels.values, np.ones((n, n), dtype=int))
+    np.testing.assert_array_equal(regrid_labels(labels, fine).values, blocks)

@@ -14,26 +14,6 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage, signal, stats
-
-from hstcube import (
-    Grid,
-    HstCubeError,
-    build,
-    grow,
-    mask,
-    measure_sky,
-    open_cube,
-    open_field,
-    psf_match,
-    save_cube,
-    stack_bands,
-    subtract_sky,
-    to_fits,
-    validate,
-    variance,
-)
-from hstcube._convolution import convolver
-from hstcube.psf import FWHM_OF_SIGMA, gaussian_kernel, match_plane
 from strategies import (
     BANDS,
     FLOAT32,
@@ -62,6 +42,26 @@ from strategies import (
     weights,
 )
 
+from hstcube import (
+    Grid,
+    HstCubeError,
+    build,
+    grow,
+    mask,
+    measure_sky,
+    open_cube,
+    open_field,
+    psf_match,
+    save_cube,
+    stack_bands,
+    subtract_sky,
+    to_fits,
+    validate,
+    variance,
+)
+from hstcube._convolution import convolver
+from hstcube.psf import FWHM_OF_SIGMA, gaussian_kernel, match_plane
+
 every_step = pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
 EXACT = 1e-9  # of the peak, in float64
 
@@ -70,13 +70,13 @@ widths = st.floats(0.05, 6.0)  # pixels
 
 
 def one_band(sci, wht, *, fwhm=2.0, band="f606w"):
-    """A cube of one image on a plain grid; `fwhm` in pixels."""
+    """Return a cube of one image on a plain grid; `fwhm` in pixels."""
     grid = plain_grid(np.shape(sci))
     return build(np.array([sci]), np.array([wht]), bands=[band], grid=grid, units="uJy", psf_fwhm=[fwhm * grid.scale])
 
 
 def moments(image):
-    """Centroid (y, x) and second moments (yy, xx) about it."""
+    """Return the centroid (y, x) and second moments (yy, xx) about it."""
     image = np.nan_to_num(image.astype(float))
     y, x = np.indices(image.shape)
     y0, x0 = np.average(y, weights=image), np.average(x, weights=image)
@@ -87,7 +87,7 @@ def moments(image):
 
 
 def matched_by_sums(sci, wht, kernel, min_coverage=0.25):
-    """What `match_plane` promises, pixel by pixel in space: sci, wht and the share of |K| that saw data."""
+    """Compute what `match_plane` promises, pixel by pixel in space: sci, wht and the share of |K| that saw data."""
     valid = wht > 0
 
     def sums(image, weight):
@@ -120,7 +120,8 @@ def test_the_tiles_of_a_large_image_have_no_seams(image, kernel, tile):
     image = np.nan_to_num(image[0])
     with mock.patch("hstcube._convolution.TILE", tile):
         tiled = convolver(kernel, image.shape)(image)
-    np.testing.assert_allclose(tiled, signal.convolve2d(image, kernel, mode="same"), rtol=0, atol=EXACT * abs(image).max())
+    direct = signal.convolve2d(image, kernel, mode="same")
+    np.testing.assert_allclose(tiled, direct, rtol=0, atol=EXACT * abs(image).max())
 
 
 @pytest.mark.parametrize("shape", [(96, 101), (1100, 60)])  # one transform; overlapping tiles
@@ -169,10 +170,8 @@ def compact_sources(draw, *, reach):
     corner = [draw(st.integers(r, n - r - s)) for r, n, s in zip(reach, shape, size, strict=True)]
     rng = np.random.default_rng(draw(SEEDS))
     gone = holes(rng, shape, draw(st.sampled_from(["none", "islands", "pixels"])))
-    source, clear = (
-        tuple(slice(max(c - m * r, 0), c + s + m * r) for c, s, r in zip(corner, size, reach, strict=True)) for m in (0, 1)
-    )
-    gone[clear] = False
+    source = tuple(slice(c, c + s) for c, s in zip(corner, size, strict=True))
+    gone[tuple(slice(part.start - r, part.stop + r) for part, r in zip(source, reach, strict=True))] = False
     sci = np.zeros(shape)
     sci[source] = rng.random(size) + 0.1
     return np.where(gone, np.nan, sci), np.where(gone, 0, weights(rng, shape))
@@ -298,24 +297,25 @@ def test_the_sky_is_subtracted_only_once_unless_asked(cube):
 # -- no shifts
 
 
-def gaussians():
-    return [pytest.param(gaussian_kernel((s, s), (r, r)), id=f"sigma {s}") for s, r in ((0.18, 2), (0.45, 4), (1.3, 12), (4.0, 34))]
-
-
 def symmetric(size):
     profile = 1 / (1 + abs(np.arange(size) - size // 2))
     return np.outer(profile, profile) / profile.sum() ** 2
 
 
-@pytest.mark.parametrize("kernel", [*(pytest.param(symmetric(n), id=f"{n}x{n}") for n in range(1, 15, 2)), *gaussians()])
+SYMMETRIC = {f"{n}x{n}": symmetric(n) for n in range(1, 15, 2)}
+SYMMETRIC |= {f"sigma {s}": gaussian_kernel((s, s), (r, r)) for s, r in ((0.18, 2), (0.45, 4), (1.3, 12), (4.0, 34))}
+
+
+@pytest.mark.parametrize("kernel", SYMMETRIC.values(), ids=SYMMETRIC)
 def test_nothing_is_shifted_at_any_parity(kernel):
     for ny in range(5, 41):
         for nx in range(5, 41):
             image = np.zeros((ny, nx))
             image[(ny - 1) // 2 : ny // 2 + 1, (nx - 1) // 2 : nx // 2 + 1] = 1  # symmetric about the frame's centre
-            (y, x), _ = moments(match_plane(image, np.ones((ny, nx)), kernel, min_coverage=0)[0])
-            assert abs(y - (ny - 1) / 2) < 1e-6, (ny, nx)
-            assert abs(x - (nx - 1) / 2) < 1e-6, (ny, nx)
+            matched, _ = match_plane(image, np.ones((ny, nx)), kernel, min_coverage=0)
+            rows, columns = matched.sum(axis=1), matched.sum(axis=0)
+            assert abs(rows @ np.arange(ny) / rows.sum() - (ny - 1) / 2) < 1e-6, (ny, nx)
+            assert abs(columns @ np.arange(nx) / columns.sum() - (nx - 1) / 2) < 1e-6, (ny, nx)
 
 
 @examples(40)
@@ -327,7 +327,8 @@ def test_a_single_pixel_becomes_the_kernel_where_it_stands(shape, kernel, data):
     ry, rx = (n // 2 for n in kernel.shape)
     wide = np.zeros((shape[0] + 2 * ry, shape[1] + 2 * rx))
     wide[y : y + 2 * ry + 1, x : x + 2 * rx + 1] = kernel
-    np.testing.assert_allclose(convolver(kernel, shape)(image), wide[ry : ry + shape[0], rx : rx + shape[1]], atol=1e-12)
+    there = wide[ry : ry + shape[0], rx : rx + shape[1]]
+    np.testing.assert_allclose(convolver(kernel, shape)(image), there, atol=1e-12)
 
 
 @examples(30)
@@ -344,8 +345,8 @@ def test_the_centroid_of_a_compact_source_stays(data, sigma):
 @given(data=st.data(), kernel=narrow_kernels, shift=st.tuples(st.integers(0, 9), st.integers(0, 9)))
 def test_a_shifted_source_gives_the_shifted_result(data, kernel, shift):
     sci, wht = data.draw(compact_sources(reach=tuple(2 * (n // 2) for n in kernel.shape)))
-    sci, wht = (np.pad(np.nan_to_num(image), ((0, 9), (0, 9)), constant_values=fill) for image, fill in ((sci, 0), (wht, 1)))
-    wht[wht == 0] = 1
+    sci = np.pad(np.nan_to_num(sci), ((0, 9), (0, 9)))
+    wht = np.ones(sci.shape)
     matched = match_plane(sci, wht, kernel, min_coverage=0)[0]
     moved = match_plane(np.roll(sci, shift, (0, 1)), wht, kernel, min_coverage=0)[0]
     np.testing.assert_allclose(np.nan_to_num(moved), np.nan_to_num(np.roll(matched, shift, (0, 1))), atol=1e-12)
@@ -472,7 +473,7 @@ def test_matching_in_steps_is_matching_at_once(steps):
 
 
 def operator_of(wht, kernel):
-    """The matrix of the matching, pixel by pixel, from what it makes of single pixels; NaN counts as zero."""
+    """Return the matrix of the matching, pixel by pixel, from what it makes of single pixels; NaN counts as zero."""
     columns = []
     for i in np.flatnonzero(wht > 0):
         image = np.where(wht > 0, 0.0, np.nan)
@@ -507,8 +508,8 @@ def test_the_variance_agrees_with_that_of_many_draws_of_noise():
     np.testing.assert_array_equal(np.isfinite(draws).all(axis=0), weight > 0)
     assert (weight > 0).sum() == valid.sum()
 
-    # The mean is zero by construction, so DRAWS * ratio follows chi squared with DRAWS degrees of freedom; one false alarm
-    # in a million runs, shared among all pixels (Bonferroni).
+    # The mean is zero by construction, so DRAWS * ratio follows chi squared with DRAWS degrees of freedom; one false
+    # alarm in a million runs, shared among all pixels (Bonferroni).
     ratio = np.mean(draws**2, axis=0) * weight
     low, high = stats.chi2.ppf([0.5e-6 / valid.sum(), 1 - 0.5e-6 / valid.sum()], DRAWS) / DRAWS
     assert np.all((ratio[valid] > low) & (ratio[valid] < high))
@@ -520,7 +521,8 @@ def test_the_variance_agrees_with_that_of_many_draws_of_noise():
     beside = ndimage.binary_dilation(~valid, iterations=2)
     step = np.zeros(wht.shape, dtype=bool)
     step[3:-3, 10:14] = True
-    for name, region in {"edges": edge, "holes": beside, "step": step, "inside": ~(edge | beside | step), "all": valid}.items():
+    inside = ~(edge | beside | step)
+    for name, region in {"edges": edge, "holes": beside, "step": step, "inside": inside, "all": valid}.items():
         pixels = draws[:, region & valid]
         tolerance = 5 * np.sqrt(2 / DRAWS * np.mean(np.corrcoef(pixels.T) ** 2))
         assert tolerance < 0.05, name
@@ -569,9 +571,9 @@ def test_another_band_changes_none_of_the_others(cube, data):
 
 
 @examples(30)
-@given(cube=cubes(bands=(2, 5)), seed=SEEDS)
-def test_a_broader_band_changes_none_of_the_others(cube, seed):
-    broad = sorted(zip(cube.psf_fwhm.values, cube.band.values, strict=True))[-1][1]
+@given(cube=cubes(bands=(2, 5)))
+def test_a_broader_band_changes_none_of_the_others(cube):
+    broad = broadest(cube)
     width = f"{1.1 * float(cube.psf_fwhm.max()):.6f}arcsec"
     few = cube.sel(band=[name for name in cube.band.values if name != broad])
     same_bits(psf_match(few, to=width), psf_match(cube, to=width).sel(band=few.band))
@@ -614,7 +616,8 @@ def test_bands_are_ordered_by_wavelength_whatever_their_order_was(cube, seed):
 @given(image=images(sides=st.integers(12, 40)), kernel=narrow_kernels, data=st.data())
 def test_a_cut_out_is_equal_beyond_the_kernel_radius_from_the_cut(image, kernel, data):
     sci, wht = image
-    cut = tuple(data.draw(st.integers(0, n - 5).flatmap(lambda a, n=n: st.builds(slice, st.just(a), st.integers(a + 5, n)))) for n in sci.shape)
+    starts = [data.draw(st.integers(0, n - 5)) for n in sci.shape]
+    cut = tuple(slice(a, data.draw(st.integers(a + 5, n))) for a, n in zip(starts, sci.shape, strict=True))
     whole, part = match_plane(sci, wht, kernel), match_plane(sci[cut], wht[cut], kernel)
     inner = tuple(
         slice(0 if c.start == 0 else k // 2, None if c.stop == n else (c.stop - c.start) - k // 2)
@@ -633,7 +636,8 @@ def test_a_cut_out_is_equal_beyond_the_kernel_radius_from_the_cut(image, kernel,
 def test_a_step_returns_a_cube(step, cube):
     after = validate(step(cube))
     assert not (after.mask & (after.wht == 0)).any()
-    assert {name: after[name].dtype for name in after.data_vars} == {"sci": np.float32, "wht": np.float32, "mask": np.bool_}
+    assert [after[name].dtype for name in ("sci", "wht", "mask")] == [np.float32, np.float32, np.bool_]
+    assert set(after.variables) == set(cube.variables)
     for name in after.variables:
         assert after[name].attrs == cube[name].attrs, name
     for dim in ("band", "y", "x"):
@@ -685,7 +689,8 @@ def test_building_a_cube_leaves_the_arrays_alone(cube, kind):
     built = build(sci, wht, mask=keep, bands=cube.band.values, grid=Grid.of(cube), units="uJy")
     same_bits(built, cube)
     assert (sci.tobytes(), wht.tobytes(), keep.tobytes()) == before
-    assert not any(np.shares_memory(built[name].values, array) for name, array in (("sci", sci), ("wht", wht), ("mask", keep)))
+    for name, array in (("sci", sci), ("wht", wht), ("mask", keep)):
+        assert not np.shares_memory(built[name].values, array), name
 
 
 @every_step
@@ -798,10 +803,10 @@ def test_the_sky_follows_offset_and_unit(method, cube, offset, power):
 
 @both_methods
 @examples(12)
-@given(cube=blank_frames, seed=SEEDS)
-def test_what_is_not_blank_does_not_touch_the_sky(method, cube, seed):
+@given(cube=blank_frames)
+def test_what_is_not_blank_does_not_touch_the_sky(method, cube):
     level = measure_sky(cube, background=blank(cube), method=method)
-    brighter = cube.assign(sci=xr.where(blank(cube), cube.sci, cube.sci * 1000 + 1).transpose(*cube.sci.dims).astype(np.float32).assign_attrs(cube.sci.attrs))
+    brighter = cube.assign(sci=cube.sci.where(blank(cube), cube.sci * np.float32(1000)))
     xr.testing.assert_identical(measure_sky(brighter, background=blank(cube), method=method), level)
 
 
@@ -811,7 +816,8 @@ def test_what_is_not_blank_does_not_touch_the_sky(method, cube, seed):
 def test_every_band_has_its_own_sky(method, cube, data):
     order = data.draw(st.permutations(range(cube.sizes["band"])))[: data.draw(st.integers(1, cube.sizes["band"]))]
     level = measure_sky(cube, background=blank(cube), method=method)
-    xr.testing.assert_identical(measure_sky(cube.isel(band=order), background=blank(cube), method=method), level.isel(band=order))
+    again = measure_sky(cube.isel(band=order), background=blank(cube), method=method)
+    xr.testing.assert_identical(again, level.isel(band=order))
 
 
 @both_methods
