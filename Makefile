@@ -4,10 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: test real lint types bench picture clean
+.PHONY: test demo real lint types bench picture fuzz clean
 
 test: $(READY)
 	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest --nbmake -p no:cacheprovider -o addopts= -o filterwarnings=default notebooks
+
+demo: $(VENV)/installed  ## make up a field, do the whole job on it, compare it with the truth
+	$(BIN)/hstcube demo hstcube_demo --overwrite
 
 real: $(READY)  ## only what needs the XDF stamps: HSTCUBE_XDF=FOLDER make real
 	$(BIN)/pytest -m real tests
@@ -25,9 +29,17 @@ bench: $(READY)
 picture: $(READY)  ## the picture of the README, from the XDF stamps in HSTCUBE_XDF
 	$(BIN)/python docs/make_picture.py docs/images/galaxy.png
 
-$(READY): pyproject.toml
+fuzz: $(READY)  ## header fuzzing, ten minutes at most
+	$(BIN)/pip install --quiet atheris
+	$(BIN)/python tests/fuzz/fuzz_headers.py --seconds 600
+
+$(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+$(READY): $(VENV)/installed
 	$(BIN)/pip install --quiet --editable . --group test --group lint
 	touch $@
 

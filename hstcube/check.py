@@ -69,8 +69,6 @@ class Report:
 def check(target: Target, *, masked: bool = True, to: str = "f160w") -> Report:
     """Look at everything that a run of this target would look at; write nothing.
 
-    Bands are opened one by one, so that each says what is wrong with it, then those that are whole together.
-
     Parameters
     ----------
     target : Target
@@ -85,8 +83,11 @@ def check(target: Target, *, masked: bool = True, to: str = "f160w") -> Report:
     Report
     """
     report = Report(target.name, target.files.field)
-    whole = [band for band in target.files.bands if _attempt(report, partial(_open, target, [band])) is not None]
-    cube = _attempt(report, lambda: _open(target, whole)) if whole else None
+    everything = list(target.files.bands)
+    cube = _attempt(report, partial(_open, target, everything))
+    if cube is None:  # then band by band, so that each says what is wrong with it, and those that are whole together
+        whole = [band for band in everything if _attempt(report, partial(_open, target, [band])) is not None]
+        cube = _attempt(report, partial(_open, target, whole)) if 0 < len(whole) < len(everything) else None
     if cube is None:
         return report
     report.bands = tuple(cube.band.values.tolist())

@@ -265,7 +265,7 @@ def compare(
     found = compare_products(first, second)
     apart = [difference for difference in found if not difference.within(rtol)]
     rows = [
-        (row.name, f"only in the {'second' if row.lacking == 'first' else 'first'}" if row.lacking else f"{row.largest:.3g}",
+        (row.name, f"not in the {row.lacking}" if row.lacking else f"{row.largest:.3g}",
          str(row.support or ""), " ".join(row.cards))
         for row in found if row in apart or row.cards
     ]  # fmt: skip

@@ -19,12 +19,15 @@ __all__ = ["Difference", "compare"]
 _NEVER_EQUAL = ("CHECKSUM", "DATASUM", "CUBEID", "DATE", "HISTORY", "COMMENT", "")
 
 
+_EMPTY = 0.01  # share of pixels that are exactly zero: more are no chance but pixels without data, as of old
+
+
 class Difference(NamedTuple):
     """What one image of the first product has against its counterpart in the second.
 
     ``largest`` is the largest difference over the largest absolute value of the two, where both have data; ``support``
-    counts pixels where only one of them has a value that is finite and not zero; ``cards`` lists header cards, or
-    attributes, that differ; ``lacking`` says which side lacks the image.
+    counts pixels where only one of them has a value (finite and, where zeros stand for missing data, not zero);
+    ``cards`` lists header cards, or attributes, that differ; ``lacking`` says which side lacks the image.
     """
 
     name: str
@@ -116,7 +119,8 @@ def _compared(name: str, a: NDArray[Any], a_cards: Any, b: NDArray[Any], b_cards
     if a.shape != b.shape:
         return Difference(name, np.inf, abs(a.size - b.size) or a.size, cards)
     a, b = a.astype(np.float64), b.astype(np.float64)
-    has_a, has_b = np.isfinite(a) & (a != 0), np.isfinite(b) & (b != 0)
+    empty = any(np.mean(image == 0) > _EMPTY for image in (a, b))
+    has_a, has_b = (np.isfinite(image) & ((image != 0) | (not empty)) for image in (a, b))
     both = np.isfinite(a) & np.isfinite(b)
     scale = max(np.abs(a[both]).max(initial=0), np.abs(b[both]).max(initial=0))
     largest = np.abs(a[both] - b[both]).max(initial=0) / scale if scale else 0.0

@@ -156,8 +156,8 @@ def _core(image: NDArray[np.float64]) -> float:
 def _sum_error(cube: xr.Dataset, native: xr.Dataset, i: int, mask: NDArray[np.bool_]) -> float:
     """Return the standard error of a sum over the mask: independent native pixels, and the level of the sky.
 
-    Matching spreads the noise of a pixel over its neighbours but hardly beyond the mask, and wht is white-equivalent, so
-    the sum of many pixels has the variance of the unmatched ones.
+    Matching spreads the noise of a pixel over its neighbours but hardly beyond the mask, and wht is white-equivalent,
+    so the sum of many pixels has the variance of the unmatched ones.
     """
     wht = native.wht.values[i][mask]
     return float(np.hypot(np.sqrt((1 / wht).sum()), cube.sky_error.values[i] * mask.sum()))

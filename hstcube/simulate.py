@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BANDS", "MERGER", "TARGET", "simulate"]
 
-TARGET, MERGER, NEIGHBOURS = 101, 102, (201, 202, 203)  # labels of the map
+TARGET, MERGER, NEIGHBOURS, STAR = 101, 102, (201, 202, 203), 301  # labels of the map
 
 SIZE, MARGIN = 100, 30  # pixels of 60 mas: the stamps, and what the truth shows beyond them on every side
 STARS = 3
@@ -167,7 +167,7 @@ def _sources(rng: np.random.Generator) -> list[Part]:
         parts.append(
             Part(label, *spot, rng.uniform(0.2, 0.8), rng.uniform(0, 1.5), 0.12, 0.7, rng.uniform(0, 180), 1.0)
         )
-    return parts
+    return [*parts, Part(STAR, 2.205, -0.915, 0.5, 0.5, 0.01, 1.0, 0.0, 2.0)]  # within one pixel of 30 mas
 
 
 def _drawn(parts: list[Part], band: str, psf: Image) -> Image:

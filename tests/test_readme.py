@@ -33,17 +33,17 @@ def folder(tmp_path_factory) -> Path:
 
 
 def test_no_block_is_left_out():
-    assert {name for name, _ in BLOCKS} == {"sh", "console", "python", "toml"}
+    assert {name for name, _ in BLOCKS} == {"sh", "text", "console", "python", "toml"}
 
 
 def test_the_test_command_is_the_one_that_ci_runs():
-    assert blocks("sh") == ["make test\n"]
+    assert blocks("sh") == ["make demo\nmake test\n"]
     assert "\nmake test\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
 def test_the_commands_run(folder):
     lines = [line[2:] for block in blocks("console") for line in block.splitlines()]
-    assert len(lines) == 7
+    assert len(lines) == 9
     for line in lines:
         name, *arguments = line.split()
         assert name == "hstcube"
@@ -66,3 +66,8 @@ def test_the_field_file_and_the_recipe_file_are_understood(folder):
         (folder / block.split()[1]).write_text(block, encoding="utf-8")
     assert "measured in f160w" in hstcube("run", "field.toml", "-o", "out_file", folder=folder)
     hstcube("run", "stamps", "--recipe", "recipe.toml", "-o", "out_recipe", folder=folder)
+
+
+def test_the_demo_prints_what_the_readme_shows(folder):
+    told = [line.rstrip() for line in hstcube("demo", "hstcube_demo", folder=folder).splitlines()]
+    assert told == blocks("text")[0].splitlines()
