@@ -41,8 +41,6 @@ def convolver(kernel: Image64, shape: tuple[int, int]) -> Callable[[Image], Imag
     PSFError
         If a size of the kernel is even.
     """
-    from scipy import fft
-
     if kernel.ndim != 2 or kernel.shape[0] % 2 == 0 or kernel.shape[1] % 2 == 0:  # noqa: PLR2004
         raise PSFError(
             "HC-P04",
@@ -59,17 +57,22 @@ def convolver(kernel: Image64, shape: tuple[int, int]) -> Callable[[Image], Imag
 
     def convolve(image: Image) -> Image64:
         out = np.empty(shape)
-        padded = np.zeros(size)  # reused by every tile
+        # every tile is written over the last one: fresh pages of memory cost more than the transforms
+        padded, spectrum = np.zeros(size), np.empty_like(transfer)
         for (y0, y1), (x0, x1) in _tiles(shape, size, radius):
             top, left = max(y0 - radius[0], 0), max(x0 - radius[1], 0)
             part = image[top : y1 + radius[0], left : x1 + radius[1]]
-            padded[: part.shape[0], : part.shape[1]] = part
-            padded[part.shape[0] :] = 0
-            padded[: part.shape[0], part.shape[1] :] = 0
-            spectrum = fft.rfft2(padded)
-            spectrum *= transfer
-            whole = fft.irfft2(spectrum, size, overwrite_x=True)
-            out[y0:y1, x0:x1] = whole[y0 - top : y1 - top, x0 - left : x1 - left]
+            rows, columns = part.shape
+            padded[:rows, :columns] = part
+            padded[:rows, columns:] = 0
+            np.fft.rfft(padded[:rows], axis=1, out=spectrum[:rows])
+            spectrum[rows:] = 0
+            np.fft.fft(spectrum, axis=0, out=spectrum)
+            np.multiply(spectrum, transfer, out=spectrum)
+            np.fft.ifft(spectrum, axis=0, out=spectrum)
+            inside = slice(y0 - top, y1 - top)
+            whole = np.fft.irfft(spectrum[inside], size[1], axis=1, out=padded[inside])
+            out[y0:y1, x0:x1] = whole[:, x0 - left : x1 - left]
         return out
 
     return convolve

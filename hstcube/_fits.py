@@ -24,6 +24,7 @@ __all__ = ["hdu", "history_cards", "history_lines"]
 BLOCK = 2880
 _CARD = 80
 _BITPIX = {"f4": -32, "f8": -64, "u1": 8, "i4": 32}
+_LONG_PIECE = 33  # characters of a long text in one card: all of them may be quotes, which are doubled
 _TEXT_WIDTH = 70  # of a HISTORY card, after its two marks
 _PUNCTUATION = {*range(0x3A, 0x41), *range(0x5B, 0x61)}  # characters an encoded checksum must not hold
 
@@ -64,22 +65,29 @@ def hdu(data: NDArray[Any] | None, cards: Cards, *, extname: str = "") -> bytes:
 
 @lru_cache(maxsize=4096)
 def card(key: str, value: Any, comment: str = "") -> str:
-    """Return one card of 80 characters; numbers keep every digit."""
+    """Return one card of 80 characters, or several for a long text; numbers keep every digit."""
     if key in ("HISTORY", "COMMENT"):
         return f"{key:<8}{value}"[:_CARD].ljust(_CARD)
     if isinstance(value, bool | np.bool_):
         field = f"{'T' if value else 'F':>20}"
     elif isinstance(value, str):
         quoted = _ascii(value).replace("'", "''")
+        if len(quoted) > _CARD - 12:
+            return _long_text(key, _ascii(value))
         field = f"'{quoted:<8}'".ljust(20)
     elif isinstance(value, int | np.integer):
         field = f"{int(value):>20}"
     else:
         field = f"{repr(float(value)).upper():>20}"
-    if len(field) > _CARD - 10:
-        msg = f"the value of {key} is too long for a FITS card: {value!r}"
-        raise ValueError(msg)
     return (f"{key:<8}= {field}" + (f" / {comment}" if comment else ""))[:_CARD].ljust(_CARD)
+
+
+def _long_text(key: str, text: str) -> str:
+    """Return a text as a card and its CONTINUE cards (FITS standard 4.0, section 4.2.1.2)."""
+    starts = range(0, len(text), _LONG_PIECE)
+    pieces = [text[at : at + _LONG_PIECE].replace("'", "''") + "&" * (at != starts[-1]) for at in starts]
+    first, *others = (f"'{piece}'" for piece in pieces)
+    return "".join([f"{key:<8}= {first}".ljust(_CARD), *(f"CONTINUE  {piece}".ljust(_CARD) for piece in others)])
 
 
 def history_cards(history: str, warnings: str) -> list[tuple[str, str, str]]:

@@ -109,6 +109,8 @@ def build(
     shape = (len(names), *grid.shape)
     _require_shape("sci", sci, shape)
     _require_shape("wht", wht, shape)
+    _require_real("sci", sci)
+    _require_real("wht", wht)
     if mask is not None:
         _require_shape("mask", mask, shape)
     pivots = band_coords.pop("pivot", None)
@@ -145,6 +147,12 @@ def _require_shape(what: str, array: Any, shape: tuple[int, ...]) -> None:
             f"{what} has shape {np.shape(array)}, but bands and grid say {shape}",
             "give one value a band and pixel",
         )
+
+
+def _require_real(what: str, array: Any) -> None:
+    kind = array.dtype if hasattr(array, "dtype") else np.asarray(array).dtype
+    if kind.kind not in "fiu":
+        raise CubeError("HC-D17", f"{what} holds {kind}, not real numbers", f"convert {what} to float32")
 
 
 def _inverse_variance(units: str) -> str:

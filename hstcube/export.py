@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -73,6 +74,8 @@ def to_fits(
     planes = {band: _planes(cube, i, noise, apply_mask) for i, band in enumerate(cube.band.values.tolist())}
     common = [*Grid.of(cube).header_cards(), *_common_cards(cube, planes)]
     files: dict[Path, bytes] = {}
+    for band in planes:
+        checked_name(band)
     for i, (band, images) in enumerate(planes.items()):
         cards = {kind: [*_band_cards(cube, i, kind), *common] for kind in kinds}
         if layout == "files":
@@ -105,6 +108,7 @@ def save_cube(cube: xr.Dataset, path: str | Path, *, overwrite: bool = False) ->
     validate(cube)
     path = Path(path)
     encoding = {name: {"zlib": True, "complevel": 1, "shuffle": True} for name in cube.data_vars}
+    cube = _with_plain_attrs(cube)
 
     def write(part: Path) -> None:
         try:
@@ -170,6 +174,18 @@ def open_cube(path: str | Path, *, chunks: Any = None) -> xr.Dataset:
     except HstCubeError as error:
         error.at(file=str(path))
         raise
+
+
+def _with_plain_attrs(cube: xr.Dataset) -> xr.Dataset:
+    """Return the cube with attributes that netCDF cannot hold (None, True, a dict) as JSON text."""
+    plain = cube.copy()  # shallow
+    holders: tuple[Any, ...] = (plain, *plain.variables.values())
+    for holder in holders:
+        holder.attrs = {
+            key: json.dumps(value, default=str) if value is None or isinstance(value, bool | dict) else value
+            for key, value in holder.attrs.items()
+        }
+    return plain
 
 
 def _planes(

@@ -37,6 +37,7 @@ _NUMBERS = (
 _CARDS = ("WCSAXES", *_TEXT, *_NUMBERS)
 _DISTORTION = re.compile(r"(A|B|AP|BP)_ORDER|[AB]_\d_\d|PV\d+_\d+|PS\d+_\d+|CPDIS\d|DP\d|D2IM.*|WAT\d_\d+")
 _SYSTEMS = {"RA": (0, 0), "DEC": (0, 1), "GLON": (1, 0), "GLAT": (1, 1), "ELON": (2, 0), "ELAT": (2, 1)}  # system, axis
+_FRAMES = ("ICRS", "FK5", "FK4", "FK4-NO-E")
 _STEP = 64  # pixels between nodes
 _SINGULAR = 1e-8  # of a matrix whose columns have unit length
 
@@ -92,15 +93,16 @@ class Grid:
         GridError
             If it has no WCS, or labels that are not evenly spaced.
         """
+        there = cube.coords.variables  # plain variables: a DataArray of each takes longer than all the rest
         for name in ("wcs", "y", "x"):
-            if name not in cube.coords:
+            if name not in there:
                 raise GridError(
                     "HC-W01",
                     f"there is no coordinate {name!r}, so the pixels have no place on the sky",
                     "build the cube with hstcube.open_field, open_bands or build",
                 )
-        cards = tuple((key, _plain(key, value)) for key, value in cube.coords["wcs"].attrs.items())
-        y, x = (np.asarray(cube.coords[dim].values, dtype=float) for dim in ("y", "x"))
+        cards = tuple((key, _plain(key, value)) for key, value in there["wcs"].attrs.items())
+        y, x = (np.asarray(there[dim].values, dtype=float) for dim in ("y", "x"))
         return Grid((0, 0), cards).stepped((y[0], x[0]), _steps(y, x), (y.size, x.size))
 
     def stepped(self, start: tuple[float, float], step: tuple[float, float], shape: tuple[int, int]) -> Grid:
@@ -238,9 +240,15 @@ def _interpolated(exact: PixelMapping, shape: tuple[int, int]) -> PixelMapping:
         right = np.clip(1 - np.abs(x[:, None] - columns) / _STEP, 0, None)
         return left @ nodes[0] @ right, left @ nodes[1] @ right
 
-    middles = (y[:-1, None] + _STEP / 2, x[None, :-1] + _STEP / 2)  # where the error is largest
-    error = max(np.abs(near - true).max() for near, true in zip(mapping(*middles), exact(*middles), strict=True))
-    return mapping if error < TOLERANCE else exact
+    def good(rows: Any, columns: Any) -> bool:
+        return all(
+            np.abs(near - true).max() < TOLERANCE
+            for near, true in zip(mapping(rows, columns), exact(rows, columns), strict=True)
+        )
+
+    half = _STEP / 2  # at the middles of a cell's sides each of the two curvatures shows alone
+    sides = ((y[:, None], x[None, :-1] + half), (y[:-1, None] + half, x[None, :]))
+    return mapping if all(good(*side) for side in sides) else exact
 
 
 def _projection(grid: Grid) -> tuple[object, ...]:
@@ -299,6 +307,8 @@ def _check(cards: dict[str, float | str]) -> None:
     units = {str(cards.get(f"CUNIT{i}", "deg")).strip().lower() or "deg" for i in (1, 2)}
     if not units <= {"deg", "degree", "degrees"}:
         raise GridError("HC-W06", f"the WCS is in {sorted(units)}, not in degrees", "write CRVAL and CD in degrees")
+    if (frame := _frame(cards)) not in _FRAMES:
+        raise GridError("HC-W06", f"RADESYS is {frame!r}", f"choose from {', '.join(_FRAMES)}, or remove the card")
     matrix = _matrix(cards)
     sizes = np.hypot(*matrix)
     if not (np.isfinite(matrix).all() and (sizes > 0).all() and abs(np.linalg.det(matrix / sizes)) > _SINGULAR):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import math
 import re
 import warnings
 from collections import Counter
@@ -90,6 +91,7 @@ def read_plane(path: Path, kind: str, *, band: str = "", lazy: bool = False) -> 
     with located(path, band), opened(path) as hdus:
         unit = image_unit(hdus, kind, path)
         header = unit.header
+        header.tostring()  # astropy mends the cards that it can, and refuses the file for those that it cannot
         notes = require_whole(path, unit)
         shape = image_shape(unit)
         if kind == "sci" and str(header.get("FILETYPE", "")).strip().upper() in ("WHT", "VAR", "RMS"):
@@ -294,7 +296,7 @@ def image_unit(hdus: fits.HDUList, kind: str, path: Path) -> Any:
     """Return the unit that holds the image: the only one, or the one that is named so."""
     if path.suffix != ".fz" and hdus[0].header.get("NAXIS", 0) > 0 and hdus[0].is_image and kind != "labels":
         place = hdus[0].fileinfo()  # the usual case: looking for more units would read the file twice
-        if place["file"].size - place["datLoc"] - _bytes_of(hdus[0].header) < _BLOCK * 2:
+        if place["file"].size - place["datLoc"] - place["datSpan"] < _BLOCK:
             return hdus[0]
     images = [unit for unit in hdus if unit.is_image and len(unit.shape) >= 2]  # noqa: PLR2004
     names = {"sci": ("SCI",), "wht": ("WHT", "VAR"), "labels": ("DATA", "SEGMAP", "SEG"), "mask": ("MASK",)}[kind]
@@ -345,7 +347,7 @@ def _bytes_of(header: fits.Header) -> int:
     if not axes:
         return 0
     groups, extra = int(header.get("GCOUNT", 1)), int(header.get("PCOUNT", 0))
-    return abs(int(header.get("BITPIX", 8))) // 8 * groups * (extra + int(np.prod(axes, dtype=object)))
+    return abs(int(header.get("BITPIX", 8))) // 8 * groups * (extra + math.prod(axes))
 
 
 def require_whole(path: Path, unit: Any) -> list[Note]:
@@ -368,13 +370,12 @@ def require_whole(path: Path, unit: Any) -> list[Note]:
         If the file is cut off or damaged, or the image too large.
     """
     header = unit.header
+    depth, pixels = abs(int(header.get("BITPIX", 8))) // 8, math.prod(unit.shape if unit.is_image else ())
     if type(unit).__name__ == "CompImageHDU":
         notes = _stored_notes(path)
     else:
-        notes = _unit_notes(unit.fileinfo(), _bytes_of(header))
-    if unit.is_image:
-        size = int(np.prod(unit.shape, dtype=object)) * max(abs(int(header.get("BITPIX", 8))) // 8, 4)
-        _require_budget(size, "the header declares an image of")
+        notes = _unit_notes(unit.fileinfo(), pixels * depth if unit.is_image and unit.shape else _bytes_of(header))
+    _require_budget(pixels * max(depth, 4), "the header declares an image of")
     if "DATASUM" in header and not unit.verify_datasum():
         raise FileError("HC-F05", "is damaged: DATASUM does not agree with the pixels", "get it again")
     if "CHECKSUM" in header and not unit.verify_checksum():
@@ -430,8 +431,8 @@ def _header_notes(raw: bytes) -> list[Note]:
 
 def _bits_of_integers(header: fits.Header) -> int:
     """Return BITPIX of an image of integers that no card gives a meaning to, else 0."""
-    scaled = "BSCALE" in header or "BZERO" in header
-    return 0 if scaled else max(int(header["BITPIX"]), 0)
+    bits = int(header["BITPIX"])
+    return 0 if bits < 0 or "BSCALE" in header or "BZERO" in header else bits
 
 
 def _refuse_floats_as_integers(unit: Any, bits: int) -> None:
@@ -476,18 +477,17 @@ def odd_pixels(sci: Any, wht: Any) -> list[Note]:
     wht : array, (y, x)
         Inverse variance.
     """
-    most = wht.max()
-    smallest = np.min(wht, where=wht > 0, initial=most)
     notes = []
-    if smallest * _UNLIKELY_WEIGHT < most < np.inf:
+    most = float(wht.max())
+    if float(wht.min()) * _UNLIKELY_WEIGHT < most < np.inf:
         positive = wht[wht > 0].astype(np.float64)
         middle = np.median(positive)
         if odd := int(np.sum((positive * _UNLIKELY_WEIGHT < middle) | (positive > middle * _UNLIKELY_WEIGHT))):
             text = f"{odd} weights are more than {_UNLIKELY_WEIGHT:.0e} times smaller or larger than the median"
             notes.append(("HC-D12", text))
-    brightest = max(np.fmax.reduce(sci, axis=None), -np.fmin.reduce(sci, axis=None))
-    if _UNLIKELY_SIGNAL < float(brightest) * float(most) ** 0.5 < np.inf:
-        signal = np.abs(sci, dtype=np.float64) * np.sqrt(np.maximum(wht, 0), dtype=np.float64)
-        if wild := int(np.sum((signal > _UNLIKELY_SIGNAL) & np.isfinite(signal))):
+    if most > 0 and not max(sci.max(), -sci.min()) * most**0.5 <= _UNLIKELY_SIGNAL:
+        good = np.isfinite(sci) & (wht > 0) & np.isfinite(wht)
+        signal = np.abs(sci[good], dtype=np.float64) * np.sqrt(wht[good], dtype=np.float64)
+        if wild := int(np.sum(signal > _UNLIKELY_SIGNAL)):
             notes.append(("HC-F06", f"{wild} pixels are more than {_UNLIKELY_SIGNAL:.0e} times their noise"))
     return notes

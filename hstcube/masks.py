@@ -14,10 +14,11 @@ from hstcube.errors import LabelError, RecipeError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["grow", "mask", "object_mask"]
+__all__ = ["grow", "mask", "object_mask", "object_notes"]
 
 _MEANING = {0: "sky", -1: "not covered by the map", -2: "an interpolated edge, not an integer in the file"}
 _LISTED = 12
+_SCATTERED = 0.01  # share of an object outside its largest piece: less is what interpolation leaves at its rim
 
 
 def mask(cube: xr.Dataset, keep: Any) -> xr.Dataset:
@@ -76,7 +77,39 @@ def object_mask(labels: xr.DataArray, *ids: int) -> xr.DataArray:
             raise LabelError(
                 "HC-S12", f"the map has no object {label}; it has {_sizes(values)}", _nearest_id(values, label)
             )
-    return labels.copy(data=np.isin(values, chosen)).drop_attrs(deep=False).rename("mask")
+    return labels.copy(deep=False, data=np.isin(values, chosen)).drop_attrs(deep=False).rename("mask")
+
+
+def object_notes(labels: xr.DataArray, *ids: int) -> list[tuple[str, str]]:
+    """Say, as (code, text), what is odd about a segmentation map and the given objects in it.
+
+    Parameters
+    ----------
+    labels : DataArray of int, (y, x)
+        As `open_labels` gives it.
+    *ids : int
+        As in `object_mask`.
+    """
+    values = labels.values
+    told = labels.attrs.get("notes", "").splitlines()
+    notes = [(line.split(" ", 1)[0], line.split(" ", 1)[1]) for line in told]
+    central = labels.attrs.get("central_id")
+    if not ids and central is not None and _central(values) != central:
+        notes.append(("HC-S07", f"the map's header says RAF_ID = {central}, its centre shows {_central(values)}"))
+    for label in ids or (_central(values),):
+        number, share = _scattered(values == label)
+        if share > _SCATTERED:
+            notes.append(("HC-S11", f"object {label} is in {number} pieces; {share:.1%} lie outside the largest"))
+    return notes
+
+
+def _scattered(mask: NDArray[np.bool_]) -> tuple[int, float]:
+    """Return the number of pieces, whose pixels touch at sides or corners, and the share outside the largest."""
+    from scipy import ndimage
+
+    pieces, number = ndimage.label(mask, np.ones((3, 3)))
+    sizes = np.bincount(pieces.ravel())[1:]
+    return number, 1 - sizes.max(initial=0) / max(sizes.sum(), 1)
 
 
 def grow(mask: xr.DataArray, *, pixels: int = 1, shape: Literal["square", "diamond"] = "square") -> xr.DataArray:
@@ -93,7 +126,7 @@ def grow(mask: xr.DataArray, *, pixels: int = 1, shape: Literal["square", "diamo
     -------
     DataArray of bool, (y, x)
     """
-    return mask.copy(data=grown(mask.values, pixels, shape))
+    return mask.copy(deep=False, data=grown(mask.values, pixels, shape))
 
 
 def grown(values: NDArray[np.bool_], pixels: int, shape: str = "square") -> NDArray[np.bool_]:

@@ -76,8 +76,9 @@ def psf_match(
         halo=(chosen.sizes["ky"] // 2, chosen.sizes["kx"] // 2),
     )
     number = cube.sizes["band"]
+    stale = [name for name in _STALE if name in cube.coords]
     return updated(
-        cube.drop_vars([name for name in _STALE if name in cube.coords]),
+        cube.drop_vars(stale) if stale else cube,
         f"psf_match(to={to!r}, min_coverage={min_coverage})",
         sci=sci,
         wht=wht,
@@ -133,8 +134,12 @@ def gaussian_kernels(cube: xr.Dataset, *, to: str, sampled: bool = False) -> xr.
     extra[target - fwhm <= _AS_NARROW] = 0.0
     steps = Grid.of(cube).steps
     pairs = [(width / steps[0], width / steps[1]) for width in extra.tolist()]
-    radius = [int(np.ceil(_REACH * max(pair[axis] for pair in pairs))) for axis in (0, 1)]
-    stack = np.stack([gaussian_kernel(pair, (radius[0], radius[1]), sampled=sampled) for pair in pairs])
+    reach = [tuple(int(np.ceil(_REACH * sigma)) for sigma in pair) for pair in pairs]  # of each band for itself
+    radius = np.max(reach, axis=0)
+    stack = np.zeros((len(pairs), *(2 * radius + 1)))
+    for plane, pair, (ry, rx) in zip(stack, pairs, reach, strict=True):
+        inner = (slice(radius[0] - ry, radius[0] + ry + 1), slice(radius[1] - rx, radius[1] + rx + 1))
+        plane[inner] = gaussian_kernel(pair, (ry, rx), sampled=sampled)
     return xr.DataArray(stack, dims=("band", "ky", "kx"), coords={"band": cube.band})
 
 
@@ -188,6 +193,7 @@ def match_plane(sci: Any, wht: Any, kernel: Image64, min_coverage: float = 0.25)
         sci' = (K conv v sci)/(K conv v) and wht' = (K conv v)^2/(K^2 conv v/wht), with v = (wht > 0); NaN and 0 where
         there is no data. The inputs themselves when the kernel is the identity.
     """
+    kernel = _trimmed(kernel)  # so that the kernels of other bands do not change its rounding
     if _is_identity(kernel):
         return sci, wht
     valid = wht > 0
@@ -203,16 +209,26 @@ def match_plane(sci: Any, wht: Any, kernel: Image64, min_coverage: float = 0.25)
         share = convolver(np.abs(kernel), sci.shape)(valid) if signed else seen
         signal, noise = np.where(valid, sci, 0), np.divide(1.0, wht, where=valid, out=np.zeros(sci.shape), dtype=float)
     keep = valid & (share >= min_coverage * np.abs(kernel).sum()) & (seen > 0)
+    matched, spread = convolve(signal), convolver(kernel**2, sci.shape)(noise)
+    least = noise.min(where=valid, initial=np.inf) / kernel.size
     with np.errstate(divide="ignore", invalid="ignore"):
-        matched = convolve(signal) / seen
-        spread = convolver(kernel**2, sci.shape)(noise)
+        np.divide(matched, seen, out=matched)
+        np.square(seen, out=seen)
         # Cauchy-Schwarz: K^2 conv var >= min(var) (K conv v)^2 / size. Below it is the rounding of a transform.
-        floor = noise.min(where=valid, initial=np.inf) * seen**2 / kernel.size
-        weights = seen**2 / np.maximum(spread, floor)
-    return (
-        np.where(keep, matched, np.nan).astype(sci.dtype, copy=False),
-        np.where(keep, weights, 0).astype(wht.dtype, copy=False),
-    )
+        np.maximum(spread, np.multiply(seen, least, out=noise), out=spread)
+        weights = np.divide(seen, spread, out=spread)
+    drop = ~keep
+    matched[drop], weights[drop] = np.nan, 0
+    return matched.astype(sci.dtype, copy=False), weights.astype(wht.dtype, copy=False)
+
+
+def _trimmed(kernel: Image64) -> Image64:
+    """Return the kernel without its borders of zeros, centred as before."""
+    cut = []
+    for axis, n in enumerate(kernel.shape):
+        used = np.flatnonzero(kernel.any(axis=1 - axis))
+        cut.append(int(min(used[0], n - 1 - used[-1])) if used.size and n % 2 else 0)
+    return kernel[cut[0] : kernel.shape[0] - cut[0], cut[1] : kernel.shape[1] - cut[1]]
 
 
 def _is_identity(kernel: Image64) -> bool:
@@ -251,8 +267,8 @@ def _checked(kernels: xr.DataArray, cube: xr.Dataset) -> xr.Variable:
 def _target_width(cube: xr.Dataset, to: str) -> float:
     if width := _width(to):
         return width
-    if to in cube.band.values:
-        return float(cube.psf_fwhm.sel(band=to))
+    if to in (names := cube.band.values.tolist()):
+        return float(cube.psf_fwhm.values[names.index(to)])
     if (already := cube.matched_to.values == to).any():
         return float(cube.psf_fwhm.values[already][0])
     known = ", ".join(cube.band.values)

@@ -15,10 +15,10 @@ from hstcube.errors import LabelError, RecipeError, SkyError
 from hstcube.grids import Grid
 from hstcube.masks import grow as grow_mask
 from hstcube.masks import mask as apply_mask
-from hstcube.masks import object_mask
+from hstcube.masks import object_mask, object_notes
 from hstcube.psf import gaussian_kernels, psf_match
 from hstcube.resample import coverage, regrid_labels, regrid_mask
-from hstcube.sky import measure_sky, subtract_sky
+from hstcube.sky import left_over, measure_sky, subtract_sky
 from hstcube.surveys import COUNT, IDS, NUMBER_OR_TEXT, TEXT, check_keys, read_toml
 
 if TYPE_CHECKING:
@@ -79,19 +79,23 @@ def homogenize(
     if recipe not in ("default", "original"):
         raise RecipeError("HC-B19", f"there is no recipe {recipe!r}", "choose 'default' or 'original'")
     grid = Grid.of(cube)
+    given = sky is not None and not (isinstance(sky, str) and sky == "measure")
     if isinstance(sky, str) and sky == "measure":
-        sky = measure_sky(
-            cube, background=blank_sky(labels, grid, recipe), method="original" if recipe == "original" else "clipped"
-        )
+        background = blank_sky(labels, grid, recipe).values  # plain: a slice of a cube keeps the labels of its pixels
+        sky = measure_sky(cube, background=background, method="original" if recipe == "original" else "clipped")
     if sky is not None:
         cube = subtract_sky(cube, sky)
+    if given and labels is not None and not cube.sci.chunks:
+        cube = _warned(cube, left_over(cube, background=blank_sky(labels, grid).values))
     if recipe == "original":
-        return _as_the_original(cube, _object_on(grid, labels, ids, grow, "nearest"), to)
+        keep = _object_on(grid, labels, ids, grow, "nearest")
+        return _warned(_as_the_original(cube, keep, to), [] if labels is None else object_notes(labels, *ids))
     cube = psf_match(cube, to=to).assign_attrs(recipe="default")
     if labels is None:
         return cube
     keep = _object_on(grid, labels, ids, grow, "uncovered")
-    return _with_notes(apply_mask(cube, keep), keep, labels, grid)
+    cube = _warned(apply_mask(cube, keep.values), object_notes(labels, *ids))
+    return _with_notes(cube, keep, labels, grid)
 
 
 def blank_sky(labels: xr.DataArray | None, grid: Grid, recipe: Recipe = "default") -> xr.DataArray:
@@ -145,11 +149,17 @@ def _object_on(grid: Grid, labels: xr.DataArray | None, ids: Sequence[int], grow
     if labels is None:
         raise LabelError("HC-S16", "this recipe needs a segmentation map", "give labels=, or --labels FILE")
     keep = regrid_mask(grow_mask(object_mask(labels, *ids), pixels=grow), grid, outside=outside)
-    if not keep.any():
+    if not keep.values.any():
         raise LabelError(
             "HC-S09", "no pixel of the cube belongs to the object", "check that map and images show one field"
         )
     return keep
+
+
+def _warned(cube: xr.Dataset, notes: list[tuple[str, str]]) -> xr.Dataset:
+    for code, text in notes:
+        cube = warn(cube, code, text)
+    return cube
 
 
 def _with_notes(cube: xr.Dataset, keep: xr.DataArray, labels: xr.DataArray, grid: Grid) -> xr.Dataset:
@@ -171,6 +181,8 @@ def _with_notes(cube: xr.Dataset, keep: xr.DataArray, labels: xr.DataArray, grid
         cube = warn(
             cube, "HC-S08", f"the object reaches the {' and '.join(cut)} of the frame: part of it may be missing"
         )
+    if values.all():
+        cube = warn(cube, "HC-S10", "the object fills the whole frame: no pixel is masked out")
     return cube
 
 

@@ -17,6 +17,7 @@ __all__ = ["NOT_COVERED", "regrid_labels", "regrid_mask"]
 
 NOT_COVERED = -1
 
+_NOWHERE = -1e9  # pixels: what lies beyond the horizon of a projection has no place on the map
 _ROWS = 64  # rows mapped at a time: coordinates of a block stay in the processor's cache
 
 
@@ -92,8 +93,7 @@ def _nearest(values: NDArray[Any], source: Grid, grid: Grid, *, outside: Any) ->
     touched = False
     for top in range(0, grid.shape[0], _ROWS):
         rows = np.arange(top, min(top + _ROWS, grid.shape[0]), dtype=float)
-        # pixels reach half a pixel beyond their centres: 0.5 is added once, so that truncation rounds
-        y, x = mapping(rows[:, None], columns[None, :])
+        y, x = (np.nan_to_num(place, nan=_NOWHERE) for place in mapping(rows[:, None], columns[None, :]))
         iy, ix = np.rint(y).astype(np.int64), np.rint(x).astype(np.int64)
         near_y, near_x = np.clip(iy, 0, ny - 1), np.clip(ix, 0, nx - 1)
         block = flat[near_y * nx + near_x]

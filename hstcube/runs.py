@@ -118,6 +118,12 @@ def plan(
         if of is not None and (name in targets or name.lower() in map(str.lower, targets)):
             raise RecipeError("HC-O07", f"two targets are called {name}", "give the new target another name")
         targets[name] = Target(name, _files_of(found, of or name, source, scale, places), labels)
+    if alike := [name for name in targets if sum(name.lower() == other.lower() for other in targets) > 1]:
+        raise RecipeError(
+            "HC-O07",
+            f"targets {' and '.join(alike)} differ in upper and lower case only: some disks take them for one",
+            "choose one with -f, or rename the files of the other",
+        )
     if not targets:
         raise RecipeError("HC-F01", f"no images at {scale} in {source}", f"see what is there: hstcube ls {source}")
     return list(targets.values())
@@ -231,6 +237,7 @@ def _one_target(outcome: Outcome, out: Path, options: Options, opened: dict[str,
     target = outcome.target
     noise: Noise = options.noise or ("variance" if options.recipe.get("recipe") == "original" else "wht")
     bands = [band_name(name) for name in options.bands] or list(target.files.bands)
+    _refuse_inputs(target, out, bands)
     _require_free(target.name, bands, out, options)
     if options.masked and target.files.labels is None:
         raise LabelError(
@@ -275,6 +282,16 @@ def _require_free(name: str, bands: list[str], out: Path, options: Options) -> N
     end = "" if options.layout == "mef" else "_sci"
     paths = [out / f"{name}_{band}{end}.fits" for band in bands] + ([out / f"{name}.nc"] if options.netcdf else [])
     require_free_names(paths, overwrite=options.overwrite)
+
+
+def _refuse_inputs(target: Target, out: Path, bands: list[str]) -> None:
+    """Keep `overwrite` from replacing an input, whatever links lead to it."""
+    files = [path for band in target.files.bands.values() for path in (*band.sci, *band.wht, band.sky)]
+    inputs = {path.resolve() for path in (*files, target.files.labels) if isinstance(path, Path)}
+    ends = [f"_{band}{end}.fits" for band in bands for end in ("", "_sci", "_wht", "_var", "_mask")]
+    for path in (out / f"{target.name}{end}" for end in (*ends, ".nc")):
+        if path.exists() and path.resolve() in inputs:
+            raise WriteError("HC-O06", "is an input of this run", "choose another folder with -o", file=str(path))
 
 
 def _level(cube: xr.Dataset, labels: xr.DataArray | None, files: FieldFiles, options: Options) -> tuple[str, Any]:

@@ -27,6 +27,7 @@ SKY = ("NEW_SKY/sky_{field}_{digits}.txt", "NEW_SKY/sky_{field}_{band}.txt")
 SKY_SCALE = "60mas"  # a level belongs to a pixel scale; the original measured it at this one
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # devices of Windows
 _PARTS = {
     "field": r"(?P<field>.+?)",
     "scale": r"(?P<scale>[0-9.]+mas)",
@@ -172,7 +173,7 @@ def checked_name(name: str) -> str:
     RecipeError
         If it holds anything but letters, digits and ._+- or is longer than 64 characters.
     """
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(name) or _RESERVED.fullmatch(name):
         raise RecipeError(
             "HC-B12", f"{name[:70]!r} cannot be a field's name", "use letters, digits and ._+- only, at most 64"
         )
@@ -376,20 +377,21 @@ def _field_files(
     }
     files = FieldFiles(name, scale, found)
     if labels is not None:
-        place = Path(labels) / Path(LABELS).name if Path(labels).is_dir() else Path(labels)
-        return replace(files, labels=Path(_filled(place, name, scale)))
-    usual = _first(_filled(folder / LABELS, name, scale))
+        inside = Path(labels).is_dir()
+        place = _filled(Path(Path(LABELS).name if inside else labels), name, scale)
+        return replace(files, labels=Path(labels) / place if inside else place)
+    usual = _first(folder / _filled(Path(LABELS), name, scale))
     return replace(files, labels=usual)
 
 
 def _sky_file(folder: Path, name: str, scale: str, band: str, sky: str | None) -> Path | None:
     if sky is None:
-        patterns = [folder / pattern for pattern in SKY if scale == SKY_SCALE]
+        places = [folder / _filled(Path(pattern), name, scale, band) for pattern in SKY if scale == SKY_SCALE]
     elif Path(sky).is_dir():
-        patterns = [Path(sky) / Path(pattern).name for pattern in SKY]
+        places = [Path(sky) / _filled(Path(Path(pattern).name), name, scale, band) for pattern in SKY]
     else:
         return _filled(Path(sky), name, scale, band)
-    return next((path for pattern in patterns if (path := _first(_filled(pattern, name, scale, band)))), None)
+    return next((path for place in places if (path := _first(place))), None)
 
 
 def _filled(pattern: Path, name: str, scale: str, band: str = "") -> Path:

@@ -21,9 +21,10 @@ def used(files: list[Path]) -> set[str]:
 
 
 def said_in_warnings() -> set[str]:
-    """Return the codes that the sources pass to `warn`, at once or as (code, text) to be passed on."""
+    """Return the codes that the sources pass to `warn`, at once or as (code, text), or that a check finds."""
     text = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES)
-    return set(re.findall(r'(?:warn\(\s*cube,|append\(\s*\(|[\[(]\s*\()\s*"(HC-[A-Z]\d\d)"', text))
+    passed_on = re.findall(r'(?:warn\(\s*cube,|append\(\s*\(|[\[(]\s*\()\s*"(HC-[A-Z]\d\d)"', text)
+    return {*passed_on, *re.findall(r'Finding\("warning",\s*"(HC-[A-Z]\d\d)"', text)}
 
 
 def said_in_errors() -> set[str]:

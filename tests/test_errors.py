@@ -503,6 +503,7 @@ WCS = {
         at=IN_SCI,
     ),
     "radians": Defect(GridError, "HC-W06", "rad", cards(CUNIT1="rad", CUNIT2="rad"), at=IN_SCI),
+    "rotation by CROTA": Defect(GridError, "HC-W24", "CROTA", cards(CROTA2=42.0), at=IN_SCI),
     "SIP": Defect(
         GridError,
         "HC-W07",
@@ -1194,11 +1195,6 @@ def with_a_third_axis(folder: Path) -> None:
         rewrite(path, pixels=lambda image: image[None])
 
 
-def without_padding(folder: Path) -> None:
-    for path in (folder / "new_stamps").iterdir():
-        os.truncate(path, 2880 + 40 * 44 * 4)
-
-
 def as_float64(folder: Path) -> None:
     for path in (folder / "new_stamps").iterdir():
         rewrite(path, pixels=lambda image: image.astype(float))
@@ -1225,7 +1221,6 @@ def almost_on_one_grid(folder: Path) -> None:
         fpacked,
         in_an_extension,
         with_a_third_axis,
-        without_padding,
         as_float64,
         named_by_digits,
         in_the_folder_itself,

@@ -87,7 +87,10 @@ def moments(image):
 
 
 def matched_by_sums(sci, wht, kernel, min_coverage=0.25):
-    """Compute what `match_plane` promises, pixel by pixel in space: sci, wht and the share of |K| that saw data."""
+    """Compute what `match_plane` promises, pixel by pixel in space: sci, wht, and how far from doubtful each pixel is.
+
+    Rounding decides where the share of |K| that saw data is min_coverage, and where K itself saw nothing in sum.
+    """
     valid = wht > 0
 
     def sums(image, weight):
@@ -98,20 +101,19 @@ def matched_by_sums(sci, wht, kernel, min_coverage=0.25):
     with np.errstate(divide="ignore", invalid="ignore"):
         matched, inverse = sums(np.where(valid, sci, 0), kernel) / seen, seen**2 / spread
     keep = valid & (share >= min_coverage)
-    return np.where(keep, matched, np.nan), np.where(keep, inverse, 0), share
+    return np.where(keep, matched, np.nan), np.where(keep, inverse, 0), np.minimum(abs(share - min_coverage), seen)
 
 
 @examples(60)
 @given(image=images(), kernel=kernels(largest=25), min_coverage=st.sampled_from([0.0, 0.25, 0.6]))
 def test_matching_is_the_sum_over_the_pixels_that_have_data(image, kernel, min_coverage):
-    sci, wht, share = matched_by_sums(*image, kernel, min_coverage)
+    sci, wht, margin = matched_by_sums(*image, kernel, min_coverage)
     got, weight = match_plane(*image, kernel, min_coverage)
-    clear = abs(share - min_coverage) > EXACT  # elsewhere rounding decides
+    clear = margin > 1e-6
     np.testing.assert_array_equal((weight > 0)[clear], (wht > 0)[clear])
-    both = (wht > 0) & (weight > 0)
-    if not (kernel == 1).all():
-        np.testing.assert_allclose(got[both], sci[both], rtol=0, atol=EXACT * np.nanmax(abs(image[0])))
-        np.testing.assert_allclose(weight[both], wht[both], rtol=EXACT)
+    both = clear & (wht > 0)
+    np.testing.assert_allclose(got[both], sci[both], rtol=0, atol=EXACT * np.nanmax(abs(image[0])))
+    np.testing.assert_allclose(weight[both], wht[both], rtol=EXACT)
 
 
 @examples(40)
@@ -187,7 +189,7 @@ def test_the_flux_of_a_compact_source_is_kept(data, kernel):
 
 
 @examples(60)
-@given(data=st.data(), kernel=narrow_kernels)
+@given(data=st.data(), kernel=kernels(largest=9, negative=False))
 def test_one_kernel_radius_away_the_flux_is_kept_weighted_by_what_was_seen(data, kernel):
     # between one and two radii a source reaches pixels that see less than the whole kernel, and are raised for it
     sci, wht = data.draw(compact_sources(reach=tuple(n // 2 for n in kernel.shape)))
@@ -247,9 +249,16 @@ def test_a_frame_loses_no_pixel_to_its_edges(image, sigma):
 # -- identity, and twice = once
 
 
+def with_a_star(cube):
+    """Make one pixel of each band a billion times brighter: a transform there and back would show in all others."""
+    there = (cube.y == cube.sizes["y"] // 2) & (cube.x == cube.sizes["x"] // 3)
+    return cube.assign(sci=cube.sci.where(~there, cube.sci * np.float32(1e9)))
+
+
 @examples(25)
 @given(cube=cubes())
 def test_bands_as_broad_as_the_target_pass_bit_for_bit(cube):
+    cube = with_a_star(cube)
     matched = psf_match(cube, to=broadest(cube))
     equal = (cube.psf_fwhm == cube.psf_fwhm.max()).values
     assert equal.any()
@@ -261,6 +270,7 @@ def test_bands_as_broad_as_the_target_pass_bit_for_bit(cube):
 def test_a_kernel_that_is_a_delta_changes_nothing(cube):
     delta = xr.zeros_like(kernels_of(cube))
     delta[:, delta.sizes["ky"] // 2, delta.sizes["kx"] // 2] = 1
+    cube = with_a_star(cube)
     same_bits(psf_match(cube, to=broadest(cube), kernels=delta, min_coverage=1.0), cube)
 
 
@@ -280,6 +290,13 @@ def test_a_step_twice_is_the_step_once(name, cube):
     twice = STEPS[name](once) if name != "psf_match to a width" else psf_match(once, to=str(once.matched_to.values[0]))
     xr.testing.assert_identical(twice.assign_attrs(history=""), once.assign_attrs(history=""))
     same_bits(twice, once)
+
+
+@examples(10)
+@given(cube=cubes())
+def test_the_sky_is_subtracted_in_float64(cube):
+    exact = cube.sci.values.astype(float) - levels(cube).values[:, None, None]
+    np.testing.assert_array_equal(subtract_sky(cube, levels(cube)).sci.values, exact.astype(np.float32))
 
 
 @examples(15)
@@ -411,8 +428,10 @@ def test_sky_and_matching_commute(cube):
 def test_another_unit_gives_the_same_result_in_that_unit(step, cube, power, sign):
     c = np.float32(sign * 2.0**power)  # scaling by a power of two is exact, and so must be the result
     scaled = cube.assign(sci=cube.sci * c, wht=cube.wht / c**2)
-    after = step(cube)
-    same_bits(step(scaled), after.assign(sci=after.sci * c, wht=after.wht / c**2))
+    once, then = step(scaled), step(cube)
+    np.testing.assert_array_equal(once.sci.values, then.sci.values * c)
+    np.testing.assert_array_equal(once.wht.values, then.wht.values / c**2)
+    np.testing.assert_array_equal(once.mask.values, then.mask.values)
 
 
 @examples(30)
@@ -562,6 +581,7 @@ def test_permuted_bands_give_the_permuted_result(step, cube, data):
 @examples(30)
 @given(cube=cubes(bands=(2, 5)), data=st.data())
 def test_another_band_changes_none_of_the_others(cube, data):
+    cube = with_a_star(cube)
     to = broadest(cube)
     others = data.draw(st.sets(st.sampled_from(cube.band.values.tolist()))) | {to}
     few = cube.sel(band=[name for name in cube.band.values if name in others])
@@ -573,6 +593,7 @@ def test_another_band_changes_none_of_the_others(cube, data):
 @examples(30)
 @given(cube=cubes(bands=(2, 5)))
 def test_a_broader_band_changes_none_of_the_others(cube):
+    cube = with_a_star(cube)
     broad = broadest(cube)
     width = f"{1.1 * float(cube.psf_fwhm.max()):.6f}arcsec"
     few = cube.sel(band=[name for name in cube.band.values if name != broad])
