@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: test demo real lint types bench picture fuzz clean
+.PHONY: test demo real lint types bench pages picture fuzz clean
 
 test: $(READY)
 	$(BIN)/pytest -n 2 --dist loadfile
@@ -22,6 +22,9 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
+
+pages: $(READY)  ## docs/errors.md and docs/catalogue.md, from the codes and the table of cases
+	$(BIN)/python docs/make_errors.py
 
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py

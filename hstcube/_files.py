@@ -84,19 +84,20 @@ def written_whole(path: Path, write: Callable[[Path], None], *, overwrite: bool 
 def require_free_names(paths: Mapping[Path, bytes] | list[Path], *, overwrite: bool) -> None:
     """Raise WriteError if a path is a link, a folder or, unless `overwrite`, exists."""
     for path in paths:
-        if path.is_symlink():
-            raise WriteError(
-                "HC-O05",
-                "is a symbolic link; writing would replace the link",
-                "remove the link, or choose another folder",
-                file=str(path),
-            )
-        if path.is_dir():
-            raise WriteError("HC-O01", "is a folder", "remove it, or choose another folder with -o", file=str(path))
-        if path.exists() and not overwrite:
-            raise WriteError(
-                "HC-O04", "exists already", "choose another folder, or --overwrite (overwrite=True)", file=str(path)
-            )
+        with _our_errors(path):
+            if path.is_symlink():
+                raise WriteError(
+                    "HC-O05",
+                    "is a symbolic link; writing would replace the link",
+                    "remove the link, or choose another folder",
+                    file=str(path),
+                )
+            if path.is_dir():
+                raise WriteError("HC-O01", "is a folder", "remove it, or choose another folder with -o", file=str(path))
+            if path.exists() and not overwrite:
+                raise WriteError(
+                    "HC-O04", "exists already", "choose another folder, or --overwrite (overwrite=True)", file=str(path)
+                )
 
 
 def sweep(folder: Path) -> list[Path]:

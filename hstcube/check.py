@@ -13,7 +13,7 @@ import numpy as np
 from hstcube.errors import HstCubeError, HstCubeWarning, LabelError
 from hstcube.grids import Grid
 from hstcube.levels import read_levels
-from hstcube.masks import object_mask
+from hstcube.masks import object_mask, object_notes
 from hstcube.psf import gaussian_kernels
 from hstcube.reading import open_files, open_labels
 from hstcube.recipes import blank_sky
@@ -141,6 +141,7 @@ def _judge_object(report: Report, target: Target, cube: xr.Dataset, labels: xr.D
     if interpolated := labels.attrs["interpolated"]:
         text = f"{interpolated / labels.size:.1%} of the map's pixels are not integers; they belong to no object"
         report.findings.append(Finding("warning", "HC-S04", text))
+    report.findings += [Finding("warning", *note) for note in object_notes(labels, *target.ids)]
 
 
 def _judge_sky(report: Report, target: Target, cube: xr.Dataset, labels: xr.DataArray | None) -> None:

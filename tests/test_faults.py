@@ -502,3 +502,10 @@ def test_an_interrupted_run_says_so_and_leaves_whole_files(sent: signal.Signals,
     for path in written:
         with fits.open(path, checksum=True) as hdus:  # a mismatch is a warning, which is an error here
             assert hdus[0].data.shape == (40, 44)
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_a_name_that_the_system_refuses_is_an_error_of_ours(write, tmp_path):
+    with pytest.raises(WriteError) as caught:
+        write(a_cube(1), tmp_path / ("x" * 300))
+    assert caught.value.code == "HC-O01"

@@ -52,7 +52,7 @@ import numpy as np
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
-from mutations import BLOCK, CARD, cards_of, header_of, mutated, whole_blocks  # noqa: E402  beside this file
+from mutations import BLOCK, CARD, card_of, cards_of, header_of, mutated, pieces, whole_blocks  # noqa: E402  beside this file
 from stamps import write_field  # noqa: E402  one folder up
 
 SECONDS, MEGABYTES = 5.0, 500.0
@@ -319,14 +319,21 @@ def moved(cards: dict[str, bytes], one: Field, band: str) -> str:
 def wcs_of(cards: dict[str, bytes]) -> Any:
     from astropy.wcs import Wcsprm
 
-    celestial = [
-        card for key, card in cards.items() if key not in ("WCSAXES", "NAXIS") and not OF_A_THIRD_AXIS.fullmatch(key)
-    ]
+    left_out = {"WCSAXES", "NAXIS", *filter(OF_A_THIRD_AXIS.fullmatch, cards)}
+    left_out |= {key for key, card in cards.items() if pieces(card)[1] in (b"T", b"F")}  # A_2_0 = F: wcslib crashes
+    celestial = [card for key, card in cards.items() if key not in left_out]
     plain = [re.sub(rb"[^ -~]", b"?", card) for card in celestial]  # astropy hands wcslib text, not bytes
-    close = [re.sub(rb"^(.{8}= *[+-]) +(?=[\d.])", rb"\1", card).ljust(CARD) for card in plain]  # "- 1", read as -1
-    wcs = Wcsprm(header_of(close), relax=False)
+    wcs = Wcsprm(header_of([with_a_close_number(card) for card in plain]), relax=False)
     wcs.set()
     return wcs
+
+
+def with_a_close_number(card: bytes) -> bytes:
+    """Write a number so that wcslib reads it: without the spaces that astropy allows, and with E for the legal D."""
+    key, value, comment = pieces(card)
+    if card[8:10] != b"= " or not re.fullmatch(rb"[+-]? *[\d.]+ *([ED] *[+-]? *\d+)?", value):
+        return card
+    return card_of(key, value.replace(b" ", b"").replace(b"D", b"E"), comment)
 
 
 def distance_between(there: Any, here: Any, shape: tuple[int, int]) -> float:
