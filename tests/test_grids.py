@@ -177,6 +177,17 @@ def test_a_grid_that_lies_elsewhere_has_another_fingerprint(grid, data):
     assert moved.fingerprint != grid.fingerprint
 
 
+def test_a_zero_has_no_sign():
+    # an image without rotation has CD1_2 = -0.0 as often as 0.0, a flip changes it, and astropy reads both as 0.0
+    plain = plain_grid((9, 8))
+    minus = Grid.from_header(dict(plain.cards) | {"CD1_2": -0.0, "CD2_1": -0.0}, shape=plain.shape)
+    assert minus == plain
+    assert minus.fingerprint == plain.fingerprint
+    flipped = Grid.of(plane_on(plain).isel(y=slice(None, None, -1)))
+    read = Grid.from_header(fits.Header.fromstring(hdu(None, flipped.header_cards())), shape=flipped.shape)
+    assert read.fingerprint == flipped.fingerprint
+
+
 @examples(40)
 @given(grid=grids())
 def test_scale_and_steps_are_those_of_astropy(grid):
