@@ -7,8 +7,9 @@ and ``hstcube --help`` cost nothing.
 
 Layers, from the bottom; imports run downwards only:
 
-    errors < grids bands < cube < _convolution _blocks < resample masks sky psf plot
-           < surveys _files _fits images levels products reading export < recipes simulate runs check compare demo < cli
+    errors < grids bands < cube < _convolution _profiles _blocks < kernels stars resample masks sky psf plot
+           < surveys _files _fits images levels products psfs reading export
+           < recipes simulate runs check compare demo < cli
 """
 
 from __future__ import annotations
@@ -24,26 +25,39 @@ _MODULE_OF = {
     "HstCubeWarning": "errors",
     "band": "bands",
     "build": "cube",
+    "examine_stars": "stars",
+    "find_stars": "stars",
+    "fit_width": "stars",
     "grow": "masks",
     "homogenize": "recipes",
     "list_fields": "surveys",
     "mask": "masks",
+    "matching_kernels": "psf",
+    "measure_psf": "stars",
     "measure_sky": "sky",
     "object_mask": "masks",
     "open_bands": "reading",
     "open_cube": "export",
     "open_field": "reading",
     "open_labels": "reading",
+    "open_psf": "psfs",
+    "open_stars": "reading",
+    "prepare_psf": "psf",
     "psf_match": "psf",
+    "psf_quality": "psf",
     "regrid_labels": "resample",
     "regrid_mask": "resample",
     "require_same_grid": "cube",
     "save_cube": "export",
+    "save_psf": "psfs",
     "stack_bands": "cube",
+    "star_stamps": "stars",
+    "star_table": "stars",
     "subtract_sky": "sky",
     "to_fits": "export",
     "validate": "cube",
     "variance": "cube",
+    "with_psf": "psf",
 }
 
 _MODULES = (
@@ -55,16 +69,19 @@ _MODULES = (
     "errors",
     "export",
     "grids",
+    "kernels",
     "levels",
     "masks",
     "plot",
     "psf",
+    "psfs",
     "reading",
     "recipes",
     "resample",
     "runs",
     "simulate",
     "sky",
+    "stars",
     "surveys",
 )
 
@@ -86,15 +103,28 @@ if TYPE_CHECKING:
     from hstcube.masks import grow as grow
     from hstcube.masks import mask as mask
     from hstcube.masks import object_mask as object_mask
+    from hstcube.psf import matching_kernels as matching_kernels
+    from hstcube.psf import prepare_psf as prepare_psf
     from hstcube.psf import psf_match as psf_match
+    from hstcube.psf import psf_quality as psf_quality
+    from hstcube.psf import with_psf as with_psf
+    from hstcube.psfs import open_psf as open_psf
+    from hstcube.psfs import save_psf as save_psf
     from hstcube.reading import open_bands as open_bands
     from hstcube.reading import open_field as open_field
     from hstcube.reading import open_labels as open_labels
+    from hstcube.reading import open_stars as open_stars
     from hstcube.recipes import homogenize as homogenize
     from hstcube.resample import regrid_labels as regrid_labels
     from hstcube.resample import regrid_mask as regrid_mask
     from hstcube.sky import measure_sky as measure_sky
     from hstcube.sky import subtract_sky as subtract_sky
+    from hstcube.stars import examine_stars as examine_stars
+    from hstcube.stars import find_stars as find_stars
+    from hstcube.stars import fit_width as fit_width
+    from hstcube.stars import measure_psf as measure_psf
+    from hstcube.stars import star_stamps as star_stamps
+    from hstcube.stars import star_table as star_table
     from hstcube.surveys import list_fields as list_fields
 
 

@@ -1,4 +1,4 @@
-"""One resolution for every band: Gaussian matching kernels, and the matching of sci and its variance."""
+"""One resolution for every band: matching kernels, the matching of sci and its variance, and what it achieved."""
 
 from __future__ import annotations
 
@@ -11,30 +11,63 @@ import xarray as xr
 
 from hstcube._blocks import over_bands
 from hstcube._convolution import convolver, coverage_of_full_frame
+from hstcube._profiles import centroid, encircled_energy, fwhm, half_light_radius, radius_map
 from hstcube.bands import band_name
-from hstcube.cube import in_band_order, updated, validate
+from hstcube.cube import in_band_order, updated, validate, warn
 from hstcube.errors import PSFError
 from hstcube.grids import Grid
+from hstcube.kernels import FWHM_OF_SIGMA, checked_psf, convolved, gaussian_kernel, matching_kernel, on_one_frame
+from hstcube.kernels import Method as KernelMethod
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Image64 = NDArray[np.float64]
 
-__all__ = ["gaussian_kernel", "gaussian_kernels", "psf_match"]
+__all__ = [
+    "gaussian_kernel",
+    "gaussian_kernels",
+    "matching_kernel",
+    "matching_kernels",
+    "prepare_psf",
+    "psf_match",
+    "psf_quality",
+    "with_psf",
+]
 
-FWHM_OF_SIGMA = 2 * np.sqrt(2 * np.log(2))
+RADII = (0.06, 0.09, 0.12, 0.18, 0.24, 0.3, 0.36, 0.45, 0.6, 0.75, 0.9, 1.05, 1.2)  # arcsec, of encircled energies
+
+# A band passes when it agrees with the target as well as real HST stars agree with one another (docs/psf.md)
+LARGEST_EE_ERROR = 0.025  # at 0.18 arcsec and beyond
+LARGEST_RESIDUAL = 0.12
+LARGEST_NEGATIVE = 1.0
 
 _REACH = 8.5  # a Gaussian is cut at this many sigma: 1e-16 of its peak
 _SUM_TOLERANCE = 1e-6
 _AS_NARROW = 1e-9  # arcsec: widths closer than this are equal
-_STALE = ("psf", "noise_scale", "noise_acf")  # what describes the unmatched images only
+_STALE = ("noise_scale", "noise_acf")  # what describes the unmatched images only
+_SAME_SCALE = 1e-3  # relative
+_NEAR = 0.18  # arcsec: from here outwards encircled energies decide
+_GAUSSIAN = (
+    "no PSF images: matched with Gaussians of the bands' widths, which miss the wings; expect encircled energies in "
+    "small apertures to be off by up to 20 % in ACS and 13 % in WFC3/IR"
+)
 
 
 def psf_match(
-    cube: xr.Dataset, *, to: str = "f160w", kernels: xr.DataArray | None = None, min_coverage: float = 0.25
+    cube: xr.Dataset,
+    *,
+    to: str | xr.DataArray = "f160w",
+    kernels: xr.DataArray | None = None,
+    min_coverage: float = 0.25,
+    method: KernelMethod = "mge-wiener",
+    allow: Any = (),
 ) -> xr.Dataset:
     """Bring every band to one resolution.
+
+    With the PSFs of the cube (coordinate ``psf``), kernels come from `matching_kernels`, and a band whose kernel does
+    not reach the target is an error. Without them, Gaussian kernels come from ``psf_fwhm``, with a warning: they miss
+    the wings.
 
     Each image is convolved with its kernel and each variance with the squared kernel, both normalised by the part of
     the kernel that saw data (Knutsson & Westin 1993, CVPR, 515), so that a constant stays constant at edges and beside
@@ -43,30 +76,48 @@ def psf_match(
     Parameters
     ----------
     cube : Dataset
-    to : str
-        The band to match, or a width: ``"0.6arcsec"`` is a Gaussian of that FWHM.
+    to : str or DataArray
+        The band to match; or a width: ``"0.6arcsec"`` is a Gaussian of that FWHM; or a PSF (ky, kx) with offsets in
+        arcsec, as `prepare_psf` gives it, for cubes that have PSFs.
     kernels : DataArray, (band, ky, kx), optional
-        Unit sum, odd sizes, on the cube's pixels; `to` then names what they lead to. Without them, Gaussian kernels
-        from ``psf_fwhm``.
+        Unit sum, odd sizes, on the cube's pixels; `to` then names what they lead to.
     min_coverage : float
         A pixel keeps its data when at least this share of the kernel's absolute sum saw data. A corner of the frame
         sees 0.3 or more.
+    method : {"mge-wiener", "wiener", "gaussian"}
+        How `matching_kernels` makes kernels from PSFs.
+    allow : sequence of str, or "all"
+        Bands that may miss the target; it is recorded.
 
     Returns
     -------
     Dataset
-        The same cube at one resolution: new ``sci``, ``wht``, ``psf_fwhm`` [arcsec] and ``matched_to``.
+        The same cube at one resolution: new ``sci``, ``wht``, ``psf`` if there was one, ``psf_fwhm`` [arcsec] and
+        ``matched_to``; ``psf_ee_error`` and ``psf_negative`` (band) say how good measured kernels are.
 
     Raises
     ------
     PSFError
-        If the target is not in the cube, a width is unknown, a band is broader than the target, or a kernel is even
-        or does not sum to one.
+        If the target is not in the cube, a width is unknown, a band is broader than the target, a band misses it with
+        measured PSFs, or a kernel is even or does not sum to one.
     """
     validate(cube, data=False)
-    to = to if _width(to) else band_name(to)
-    chosen = gaussian_kernels(cube, to=to).variable if kernels is None else _checked(kernels, cube)
-    chosen = _identity_where(cube.matched_to.values == to, chosen)
+    if isinstance(to, str):
+        to = to if _width(to) else band_name(to)
+    name = to if isinstance(to, str) else str(to.name or "psf")
+    done = cube.matched_to.values == name
+    measured = kernels is None and "psf" in cube.coords and not done.all()
+    if kernels is not None:
+        chosen = _checked(kernels, cube)
+    elif measured:
+        _require_scale(cube)
+        cube, made = _gated(cube, matching_kernels(cube.psf, to=to, method=method), name, done, allow)
+        chosen = made.variable
+    else:
+        chosen = gaussian_kernels(cube, to=_named(to, cube)).variable
+        if chosen.size > chosen.sizes["band"]:
+            cube = warn(cube, "HC-P12", _GAUSSIAN)
+    chosen = _identity_where(done, chosen)
     sci, wht = over_bands(
         lambda sci, wht, kernel: match_plane(sci, wht, kernel, min_coverage),
         cube.sci.variable,
@@ -76,15 +127,235 @@ def psf_match(
         halo=(chosen.sizes["ky"] // 2, chosen.sizes["kx"] // 2),
     )
     number = cube.sizes["band"]
-    stale = [name for name in _STALE if name in cube.coords]
+    width = _psf_width(to, cube) if measured or not isinstance(to, str) else _target_width(cube, to)
+    psf = {"psf": _matched_psfs(cube.psf, chosen)} if "psf" in cube.coords else {}
+    stale = [coordinate for coordinate in _STALE if coordinate in cube.coords]
     return updated(
         cube.drop_vars(stale) if stale else cube,
-        f"psf_match(to={to!r}, min_coverage={min_coverage})",
+        f"psf_match(to={name!r}, min_coverage={min_coverage})",
         sci=sci,
         wht=wht,
         mask=cube.mask.data & (wht > 0),
-        psf_fwhm=np.full(number, _target_width(cube, to)),
-        matched_to=np.full(number, to, object),
+        psf_fwhm=np.full(number, width),
+        matched_to=np.full(number, name, object),
+        **psf,
+    )
+
+
+def matching_kernels(
+    psf: xr.DataArray,
+    *,
+    to: str | xr.DataArray = "f160w",
+    method: KernelMethod = "mge-wiener",
+    regularization: float | None = None,
+) -> xr.DataArray:
+    """Return the kernels that bring PSFs to one resolution, and say how well they do it.
+
+    Parameters
+    ----------
+    psf : DataArray, (band, ky, kx)
+        PSFs of odd size with offsets ``ky``, ``kx`` [arcsec], as `measure_psf` gives them.
+    to : str or DataArray
+        A band; a width such as ``"0.6arcsec"``, a Gaussian of that FWHM; or a PSF (ky, kx) with offsets in arcsec, of
+        any scale.
+    method, regularization
+        As for `matching_kernel`, which has the sources.
+
+    Returns
+    -------
+    DataArray, (band, ky, kx)
+        Unit sum; the identity for the target's own band. Coordinates on the band axis: ``sum``, ``negative`` (minus the
+        sum of the negative pixels), ``sum_of_squares``, ``centroid_y`` and ``centroid_x`` [arcsec], ``residual`` (sum
+        of |K * S - T| within 1.2 arcsec), ``half_light_ratio``, and ``ee_error``: the largest error of the encircled
+        energy at 0.18 arcsec and beyond.
+
+    Raises
+    ------
+    PSFError
+        If the target is not there, or a PSF is even, not centred, or empty.
+    """
+    scale = _scale_of(psf)
+    target = _target_psf(psf, to, scale)
+    bands = psf.band.values.tolist()
+    identity = np.ones((1, 1))
+    pairs = [
+        (identity, _measured(image, target, identity, scale))
+        if isinstance(to, str) and band == to
+        else _pair(image, target, scale, method, regularization)
+        for band, image in zip(bands, psf.transpose("band", "ky", "kx").values.astype(np.float64), strict=True)
+    ]
+    stack = np.stack(on_one_frame(*(kernel for kernel, _ in pairs)))
+    offsets = (np.arange(stack.shape[1]) - stack.shape[1] // 2) * scale
+    coords = {
+        "band": psf.band.values,
+        "ky": ("ky", offsets, {"units": "arcsec"}),
+        "kx": ("kx", offsets, {"units": "arcsec"}),
+        **{key: ("band", [quality[key] for _, quality in pairs]) for key in pairs[0][1]},
+    }
+    return xr.DataArray(stack, coords, ("band", "ky", "kx"), "kernels", {"method": method})
+
+
+def psf_quality(cube: xr.Dataset, *, to: str | xr.DataArray | None = None) -> xr.Dataset:
+    """Compare the PSF of every band with the one that the cube is matched to.
+
+    Parameters
+    ----------
+    cube : Dataset
+        With the coordinate ``psf``, as it is after `psf_match`; before, the table shows how unlike the bands are.
+    to : str or DataArray, optional
+        What to compare with, as for `psf_match`; what ``matched_to`` says when not given, else F160W or the broadest
+        band.
+
+    Returns
+    -------
+    Dataset
+        ``ee_ratio`` (band, radius): encircled energy over the target's, both set to one at 1.2 arcsec; on the band axis
+        ``half_light_ratio``, ``residual``, ``negative`` (of the kernel that was used; NaN before matching) and
+        ``verdict``. `to_dataframe` makes a table of it.
+
+    Raises
+    ------
+    PSFError
+        If the cube has no PSF, or the target is not known.
+    """
+    if "psf" not in cube.coords:
+        raise PSFError("HC-P09", "the cube has no PSF", "give it one: with_psf(cube, measure_psf(stars))")
+    if to is None:
+        matched, names = str(cube.matched_to.values[0]), cube.band.values.tolist()
+        to = matched or ("f160w" if "f160w" in names else names[int(np.nanargmax(cube.psf_fwhm.values))])
+    scale = _scale_of(cube.psf)
+    target = _target_psf(cube.psf, to, scale)
+    images = cube.psf.transpose("band", "ky", "kx").values.astype(np.float64)
+    identity = np.ones((1, 1))
+    qualities = [_measured(image, target, identity, scale) for image in images]
+    negative = cube.psf_negative.values if "psf_negative" in cube.coords else np.full(len(images), np.nan)
+    worst = [q["ee_error"] for q in qualities]
+    residual = [q["residual"] for q in qualities]
+    verdict = [
+        _failing(ee, rest, n) or "good" for ee, rest, n in zip(worst, residual, np.nan_to_num(negative), strict=True)
+    ]
+    return xr.Dataset(
+        {
+            "ee_ratio": (("band", "radius"), [_ee_ratio(image, target, scale) for image in images]),
+            "half_light_ratio": ("band", [q["half_light_ratio"] for q in qualities]),
+            "residual": ("band", residual),
+            "negative": ("band", negative),
+            "verdict": ("band", np.array(verdict, object)),
+        },
+        {"band": cube.band.values, "radius": ("radius", list(RADII), {"units": "arcsec"})},
+        {"to": to if isinstance(to, str) else str(to.name or "psf")},
+    )
+
+
+def with_psf(cube: xr.Dataset, psf: xr.DataArray) -> xr.Dataset:
+    """Return the cube with its PSFs, resampled to its pixels where they must be.
+
+    Parameters
+    ----------
+    cube : Dataset
+        Not yet matched.
+    psf : DataArray, (band, ky, kx)
+        With offsets ``ky``, ``kx`` [arcsec]; one for each band of the cube, others are left out.
+
+    Returns
+    -------
+    Dataset
+        With the coordinate ``psf``; ``psf_fwhm`` [arcsec] is the FWHM of the PSFs' profiles.
+
+    Raises
+    ------
+    BandError
+        If a band has no PSF.
+    PSFError
+        If a PSF is even, not centred, or empty.
+    """
+    cube = attached(cube, psf)
+    widths = np.array([fwhm(image.astype(float)) for image in cube.psf.values]) * _scale_of(cube.psf)
+    return updated(cube, f"with_psf({psf.attrs.get('source', 'PSFs that were given')})", psf_fwhm=widths)
+
+
+def attached(cube: xr.Dataset, psf: xr.DataArray) -> xr.Dataset:
+    """Return the cube with its PSFs on its own pixels; see `with_psf`. Widths stay as they are."""
+    validate(cube, data=False)
+    if any(cube.matched_to.values != ""):
+        raise PSFError("HC-P09", "the cube is matched already: its native PSFs are gone", "give PSFs before psf_match")
+    chosen = in_band_order(cube, psf.rename("psf")).transpose("band", "ky", "kx").values
+    have, want = _scale_of(psf), Grid.of(cube).scale
+    if abs(have / want - 1) > _SAME_SCALE:
+        chosen = np.stack([prepare_psf(image, scale=have, to_scale=want).values for image in chosen])
+    images = np.stack([checked_psf(image, band) for image, band in zip(chosen, cube.band.values, strict=True)])
+    offsets = (np.arange(images.shape[1]) - images.shape[1] // 2) * want
+    stale = [name for name in ("psf", "ky", "kx", "psf_ee_error", "psf_negative") if name in cube.coords]
+    return (cube.drop_vars(stale) if stale else cube).assign_coords(
+        ky=("ky", offsets, {"units": "arcsec"}),
+        kx=("kx", offsets, {"units": "arcsec"}),
+        psf=(("band", "ky", "kx"), images.astype(np.float32), {"long_name": "point spread function, unit sum"}),
+    )
+
+
+def prepare_psf(
+    image: Any, *, scale: float, to_scale: float | None = None, size: int | None = None, name: str = "psf"
+) -> xr.DataArray:
+    """Make a PSF that can be used of any image of one: cut, centre, resample, normalise; say what was done.
+
+    Parameters
+    ----------
+    image : array, (ny, nx)
+        Odd or even, the PSF somewhere near the brightest pixel.
+    scale : float
+        Arcsec per pixel.
+    to_scale : float, optional
+        Of the result; a PSF is summed, not sampled, on coarser pixels. The same when not given.
+    size : int, optional
+        Side of the result in its pixels, odd; as much as the image shows on all sides when not given.
+    name : str
+        What cubes that are matched to it will say.
+
+    Returns
+    -------
+    DataArray, (ky, kx)
+        Unit sum, odd, centred to 0.01 pixels; offsets in arcsec; ``attrs["notes"]`` says what was done to the image.
+
+    Raises
+    ------
+    PSFError
+        If the image is not of two dimensions, holds NaN, or no light.
+    """
+    from scipy import ndimage
+
+    given = np.asarray(image, dtype=np.float64)
+    if given.ndim != 2 or not np.isfinite(given).all() or not given.sum() > 0 or min(given.shape) < 3:  # noqa: PLR2004
+        raise PSFError(
+            "HC-P08", f"the PSF image {given.shape} holds NaN or no light, or is no image", "repair the image", band=""
+        )
+    to_scale = to_scale or scale
+    peak = np.unravel_index(np.argmax(ndimage.gaussian_filter(given, 1.0)), given.shape)
+    centre = centroid(given, (float(peak[0]), float(peak[1])), max(2.0, 0.1 / scale))
+    if not np.isfinite(centre).all():
+        raise PSFError("HC-P08", "the PSF image has no peak", "cut the image around the star", band="")
+    reach = min(centre[0], centre[1], given.shape[0] - 1 - centre[0], given.shape[1] - 1 - centre[1])
+    largest = 2 * int((reach + 0.5) * scale / to_scale - 0.5) + 1
+    side = max(largest if size is None else size, 3)
+    offset = np.arange(side) - side // 2
+    fold = max(round(3 * to_scale / scale), 1) if to_scale > scale * (1 + _SAME_SCALE) else 1
+    fine = ((np.arange(side * fold) + 0.5) / fold - 0.5 - side // 2) * to_scale / scale
+    places = np.meshgrid(centre[0] + fine, centre[1] + fine, indexing="ij")
+    values = ndimage.map_coordinates(given, places, order=5, mode="constant")
+    values = values.reshape(side, fold, side, fold).sum((1, 3))
+    off = float(np.hypot(centre[0] - (given.shape[0] - 1) / 2, centre[1] - (given.shape[1] - 1) / 2))
+    notes = [f"moved by {off:.2f} pixels"] if off > 0.01 else []  # noqa: PLR2004
+    notes += [f"resampled from {scale:.4g} to {to_scale:.4g} arcsec"] if abs(to_scale / scale - 1) > _SAME_SCALE else []
+    notes += [f"cut from {given.shape} to {(side, side)}"] if (side, side) != given.shape else []
+    notes += [f"sum {given.sum():.4g} set to 1"] if abs(given.sum() - 1) > 1e-3 else []  # noqa: PLR2004
+    if (negative := -values[values < 0].sum() / values.sum()) > 0.01:  # noqa: PLR2004
+        notes.append(f"{negative:.1%} of its light is negative")
+    axis = {"units": "arcsec"}
+    return xr.DataArray(
+        values / values.sum(),
+        {"ky": ("ky", offset * to_scale, axis), "kx": ("kx", offset * to_scale, axis)},
+        ("ky", "kx"),
+        name,
+        {"notes": "; ".join(notes)},
     )
 
 
@@ -141,38 +412,6 @@ def gaussian_kernels(cube: xr.Dataset, *, to: str, sampled: bool = False) -> xr.
         inner = (slice(radius[0] - ry, radius[0] + ry + 1), slice(radius[1] - rx, radius[1] + rx + 1))
         plane[inner] = gaussian_kernel(pair, (ry, rx), sampled=sampled)
     return xr.DataArray(stack, dims=("band", "ky", "kx"), coords={"band": cube.band})
-
-
-@lru_cache(maxsize=256)
-def gaussian_kernel(sigma: tuple[float, float], radius: tuple[int, int], *, sampled: bool = False) -> Image64:
-    """Return a Gaussian of `sigma` (y, x) pixels, (2 ry + 1, 2 rx + 1), unit sum, read-only.
-
-    A Gaussian narrower than about 0.7 pixels, sampled at pixel centres, is narrower than it should be (in the limit a
-    delta). Unless `sampled`, its width is adjusted until its second moment is sigma squared to 1e-12, which is what
-    adds up when PSFs are convolved.
-    """
-    y, x = (_profile(s, r, sampled) for s, r in zip(sigma, radius, strict=True))
-    kernel = np.outer(y, x)
-    kernel /= kernel.sum()
-    kernel.flags.writeable = False
-    return np.asarray(kernel, dtype=np.float64)
-
-
-def _profile(sigma: float, radius: int, sampled: bool) -> Image64:
-    n = np.arange(-radius, radius + 1.0)
-    if sigma == 0 or radius == 0:
-        return np.asarray(n == 0, dtype=np.float64)
-    if sampled or sigma > 1.5:  # noqa: PLR2004  a sampled Gaussian that broad has the right moment to 1e-15
-        return np.asarray(np.exp(-0.5 * (n / sigma) ** 2))
-    low, high = 0.0, 2.0
-    for _ in range(60):  # bisection: the second moment grows with the width
-        width = (low + high) / 2
-        profile = np.exp(-0.5 * (n / width) ** 2)
-        if profile @ n**2 < sigma**2 * profile.sum():
-            low = width
-        else:
-            high = width
-    return np.asarray(profile / profile.sum())
 
 
 def match_plane(sci: Any, wht: Any, kernel: Image64, min_coverage: float = 0.25) -> tuple[Any, Any]:
@@ -262,6 +501,186 @@ def _checked(kernels: xr.DataArray, cube: xr.Dataset) -> xr.Variable:
             band=str(cube.band.values[worst]),
         )
     return stack
+
+
+def _pair(
+    image: Image64, target: Image64, scale: float, method: KernelMethod, regularization: float | None
+) -> tuple[Image64, dict[str, float]]:
+    """Return the kernel of one pair and what it does; a survey has one set of PSFs for thousands of targets."""
+    arrays = (np.ascontiguousarray(image, dtype=np.float64), np.ascontiguousarray(target, dtype=np.float64))
+    return _remembered(*((a.tobytes(), a.shape[0]) for a in arrays), scale, method, regularization)
+
+
+@lru_cache(maxsize=64)
+def _remembered(
+    source: tuple[bytes, int],
+    target: tuple[bytes, int],
+    scale: float,
+    method: KernelMethod,
+    regularization: float | None,
+) -> tuple[Image64, dict[str, float]]:
+    one, other = (np.frombuffer(data).reshape(n, n) for data, n in (source, target))
+    kernel = matching_kernel(one, other, method=method, regularization=regularization)
+    return kernel, _measured(one, other, kernel, scale)
+
+
+def _measured(source: Image64, target: Image64, kernel: Image64, scale: float) -> dict[str, float]:
+    """Return what `matching_kernels` says of a kernel."""
+    made, target = on_one_frame(convolved(source / source.sum(), kernel), target / target.sum())
+    outer = _outer(target, scale)
+    made, target = (image / encircled_energy(image, outer)[0] for image in (made, target))
+    radii = np.array(RADII)
+    inside = radius_map((target.shape[0], target.shape[1])) <= outer
+    offset = (np.arange(kernel.shape[0]) - kernel.shape[0] // 2) * scale
+    return {
+        "sum": float(kernel.sum()),
+        "negative": float(-kernel[kernel < 0].sum()),
+        "sum_of_squares": float((kernel**2).sum()),
+        "centroid_y": float(kernel.sum(1) @ offset),
+        "centroid_x": float(kernel.sum(0) @ offset),
+        "ee_error": float(np.abs(_ee_ratio(made, target, scale) - 1)[radii >= _NEAR].max()),
+        "residual": float(np.abs(made - target)[inside].sum()),
+        "half_light_ratio": half_light_radius(made, outer) / half_light_radius(target, outer),
+    }
+
+
+def _ee_ratio(made: Image64, target: Image64, scale: float) -> Any:
+    """Return encircled energies over the target's at RADII, both set to one at 1.2 arcsec."""
+    made, target = on_one_frame(made, target)
+    radii = np.minimum(np.array(RADII) / scale, _outer(target, scale))
+    ee, aim = encircled_energy(made, radii), encircled_energy(target, radii)
+    return ee / ee[-1] / (aim / aim[-1])
+
+
+def _outer(image: Image64, scale: float) -> float:
+    """Return the radius at which light is set to one, pixels: 1.2 arcsec, or what the image shows."""
+    return float(min(RADII[-1] / scale, (image.shape[0] - 1) / 2))
+
+
+def _failing(ee_error: float, residual: float, negative: float) -> str:
+    """Return what is wrong with a match, "" if nothing is."""
+    if not ee_error <= LARGEST_EE_ERROR:
+        return f"encircled energy off by {ee_error:.1%} at 0.18 arcsec or beyond"
+    if not residual <= LARGEST_RESIDUAL:
+        return f"{residual:.0%} of the light is in the wrong place"
+    if not negative <= LARGEST_NEGATIVE:
+        return f"the kernel's negative part is {negative:.2f}: it sharpens"
+    return ""
+
+
+def _gated(
+    cube: xr.Dataset, kernels: xr.DataArray, name: str, done: NDArray[np.bool_], allow: Any
+) -> tuple[xr.Dataset, xr.DataArray]:
+    """Refuse bands that miss the target, unless they are allowed to; write down how good the others are."""
+    allowed = cube.band.values.tolist() if allow in ("all", True) else [band_name(band) for band in allow]
+    columns = (kernels.ee_error.values, kernels.residual.values, kernels.negative.values)
+    for band, finished, *values in zip(cube.band.values, done, *columns, strict=True):
+        wrong = "" if finished else _failing(*values)
+        if wrong and band not in allowed:
+            raise PSFError(
+                "HC-P13",
+                f"cannot be matched to {name}: {wrong}",
+                f"choose a broader target, leave the band out, or accept it with allow=['{band}']",
+                band=str(band),
+            )
+        if wrong:
+            cube = warn(cube, "HC-P13", f"{band}: matched to {name} although {wrong}")
+    quality = {"psf_ee_error": kernels.ee_error.values, "psf_negative": kernels.negative.values}
+    return cube.assign_coords({key: ("band", values) for key, values in quality.items()}), kernels
+
+
+def _matched_psfs(psf: xr.DataArray, kernels: xr.Variable) -> Any:
+    images = psf.transpose("band", "ky", "kx").values
+    pairs = zip(images, kernels.values, strict=True)
+    return np.stack(
+        [_matched_psf(image.tobytes(), image.shape[0], kernel.tobytes(), kernel.shape) for image, kernel in pairs]
+    )
+
+
+@lru_cache(maxsize=64)
+def _matched_psf(psf: bytes, size: int, kernel: bytes, shape: tuple[int, int]) -> Any:
+    image = np.frombuffer(psf, np.float32).reshape(size, size)
+    matrix = _trimmed(np.frombuffer(kernel).reshape(shape))
+    if _is_identity(matrix):
+        return image
+    square = on_one_frame(matrix, np.zeros((1, 1)))[0] if matrix.shape[0] == matrix.shape[1] else _squared(matrix)
+    made = convolved(image.astype(np.float64), square)
+    return (made / made.sum()).astype(np.float32)
+
+
+def _squared(kernel: Image64) -> Image64:
+    side = max(kernel.shape)
+    return np.pad(kernel, [((side - n) // 2, (side - n) // 2) for n in kernel.shape])
+
+
+def _target_psf(psf: xr.DataArray, to: str | xr.DataArray, scale: float) -> Image64:
+    """Return the target on pixels of `scale`."""
+    if not isinstance(to, str):
+        _scale_of(to)
+        return np.asarray(prepare_psf(to.values, scale=_scale_of(to), to_scale=scale).values, dtype=np.float64)
+    if width := _width(to):
+        sigma = width / scale / FWHM_OF_SIGMA
+        half = max(psf.sizes["ky"] // 2, int(np.ceil(5 * sigma)))
+        return gaussian_kernel((sigma, sigma), (half, half))
+    names = psf.band.values.tolist()
+    if to not in names:
+        raise PSFError(
+            "HC-B05",
+            f"the target {to!r} has no PSF here",
+            f"choose to= from {', '.join(map(str, names))}, or a width such as '0.3arcsec'",
+        )
+    return np.asarray(psf.isel(band=names.index(to)).values, dtype=np.float64)
+
+
+def _scale_of(psf: xr.DataArray) -> float:
+    """Return the size of a PSF's pixels [arcsec].
+
+    Raises
+    ------
+    PSFError
+        If its offsets do not say it.
+    """
+    for axis in ("ky", "kx"):
+        if axis not in psf.coords or psf.sizes.get(axis, 0) < 3:  # noqa: PLR2004
+            raise PSFError(
+                "HC-P14", f"the PSF has no offsets {axis} in arcsec", "make it with prepare_psf(image, scale=0.06)"
+            )
+    steps = [np.diff(psf[axis].values) for axis in ("ky", "kx")]
+    step = float(steps[0].mean())
+    if not step > 0 or any(np.abs(s / step - 1).max() > _SAME_SCALE for s in steps):
+        raise PSFError(
+            "HC-P14", "the offsets ky, kx of the PSF are not even", "make it with prepare_psf(image, scale=0.06)"
+        )
+    return step
+
+
+def _require_scale(cube: xr.Dataset) -> None:
+    """Require that the PSFs are sampled, and turned, as the images are: a cube may have been thinned out or flipped."""
+    have, steps = _scale_of(cube.psf), Grid.of(cube).steps
+    flipped = [axis for axis in ("y", "x") if cube.sizes[axis] > 1 and cube[axis].values[1] < cube[axis].values[0]]
+    if flipped or any(abs(step / have - 1) > _SAME_SCALE for step in steps):
+        found = f"the images are flipped in {flipped[0]}" if flipped else f"the images on pixels of {steps[0]:.4g}"
+        raise PSFError(
+            "HC-P14",
+            f"the PSFs are on pixels of {have:.4g} arcsec, {found}",
+            "match first, thin out later; or give PSFs for these pixels: with_psf(cube, psf)",
+        )
+
+
+def _psf_width(to: str | xr.DataArray, cube: xr.Dataset) -> float:
+    """Return the FWHM of a target that is known as a PSF [arcsec]."""
+    if isinstance(to, str):
+        return _width(to) or fwhm(_target_psf(cube.psf, to, scale := _scale_of(cube.psf))) * scale
+    return fwhm(prepare_psf(to.values, scale=_scale_of(to)).values) * _scale_of(to)
+
+
+def _named(to: str | xr.DataArray, cube: xr.Dataset) -> str:
+    if isinstance(to, str):
+        return to
+    name = str(to.name or "psf")
+    if (cube.matched_to.values == name).all():
+        return name
+    raise PSFError("HC-P09", "matching to a PSF image needs the PSFs of the bands", "give them: with_psf(cube, psf)")
 
 
 def _target_width(cube: xr.Dataset, to: str) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,16 @@ import xarray as xr
 from hstcube.bands import band as find_band
 from hstcube.bands import band_name
 from hstcube.cube import KNOWN_UNITS, PLANES, build, record, warn
-from hstcube.errors import BandError, CubeError, FileError, GridError, HstCubeError, LabelError, PSFError
+from hstcube.errors import (
+    BandError,
+    CubeError,
+    FileError,
+    GridError,
+    HstCubeError,
+    HstCubeWarning,
+    LabelError,
+    PSFError,
+)
 from hstcube.grids import Grid
 from hstcube.images import (
     Plane,
@@ -27,17 +37,21 @@ from hstcube.images import (
     require_whole,
 )
 from hstcube.products import find_products, open_products
+from hstcube.psf import attached, with_psf
+from hstcube.psfs import open_psf, survey_psf
 from hstcube.resample import NOT_COVERED
-from hstcube.surveys import BandFiles, FieldFiles, checked_name, find_field, survey_of
+from hstcube.surveys import BandFiles, FieldFiles, checked_name, find_field, list_fields, survey_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from astropy.io import fits
 
-__all__ = ["open_bands", "open_field", "open_files", "open_labels"]
+__all__ = ["PSFChoice", "open_bands", "open_field", "open_files", "open_labels", "open_stars"]
 
 NOT_AN_INTEGER = -2
+
+PSFChoice = str | Path | xr.DataArray | None
 
 _UNITS = {
     "ELECTRONS/S": "electron s-1",
@@ -61,6 +75,7 @@ def open_field(
     scale: str = "60mas",
     bands: Sequence[str] | None = None,
     psf_fwhm: Mapping[str, float] | None = None,
+    psf: PSFChoice = "auto",
     chunks: Mapping[str, int] | None = None,
     images: str | None = None,
 ) -> xr.Dataset:
@@ -79,6 +94,10 @@ def open_field(
         Only these.
     psf_fwhm : mapping of band to float, optional
         FWHM of the PSF [arcsec]; else from the header or the table of the survey, or NaN.
+    psf : "auto", "gaussian", "xdf", path, DataArray or None
+        PSFs for the coordinate ``psf``: a file for `open_psf`, or what `measure_psf` returned. ``"auto"`` takes
+        ``psf_{scale}.fits`` beside the images or the file that a field file names, else the table of the survey (which
+        leaves ``psf_fwhm`` as it is), unless widths are given. ``"gaussian"`` and None: widths only.
     chunks : mapping, optional
         Open lazily with dask, in chunks of so many pixels: ``{"y": 1024, "x": 1024}``.
     images : str, optional
@@ -105,7 +124,7 @@ def open_field(
             raise
         cube = open_products(products, bands)
         return cube if chunks is None else cube.assign({name: cube[name].chunk(chunks) for name in PLANES})
-    return open_files(files, bands=bands, psf_fwhm=psf_fwhm, chunks=chunks)
+    return open_files(files, bands=bands, psf_fwhm=psf_fwhm, psf=psf, chunks=chunks)
 
 
 def open_bands(
@@ -114,6 +133,7 @@ def open_bands(
     field: str,
     zeropoint: Mapping[str, float] | None = None,
     psf_fwhm: Mapping[str, float] | None = None,
+    psf: PSFChoice = "auto",
     wht_kind: str = "ivar",
     chunks: Mapping[str, int] | None = None,
 ) -> xr.Dataset:
@@ -129,6 +149,8 @@ def open_bands(
         AB magnitude of one unit of the images; else from the header or the survey's table.
     psf_fwhm : mapping, optional
         FWHM [arcsec].
+    psf : "auto", "gaussian", "xdf", path, DataArray or None
+        As in `open_field`.
     wht_kind : {"ivar", "rms", "variance"}
         What the weight images hold.
     chunks : mapping, optional
@@ -148,7 +170,7 @@ def open_bands(
         band_name(name): BandFiles((Path(sci),), (Path(wht),), wht_kind, (zeropoint or {}).get(name))
         for name, (sci, wht) in files.items()
     }
-    return open_files(FieldFiles(checked_name(field), "", entries), psf_fwhm=psf_fwhm, chunks=chunks)
+    return open_files(FieldFiles(checked_name(field), "", entries), psf_fwhm=psf_fwhm, psf=psf, chunks=chunks)
 
 
 def open_files(
@@ -156,6 +178,7 @@ def open_files(
     *,
     bands: Sequence[str] | None = None,
     psf_fwhm: Mapping[str, float] | None = None,
+    psf: PSFChoice = "auto",
     chunks: Mapping[str, int] | None = None,
 ) -> xr.Dataset:
     """Open what `find_field` found, or a field file names; see `open_field`."""
@@ -199,7 +222,68 @@ def open_files(
     cube = record(cube, f"open_field({files.field!r}, {', '.join(names)}){sources}")
     for code, note in notes:
         cube = warn(cube, code, note)
-    return cube
+    if psf == "auto" and psf_fwhm:
+        return cube
+    return _with_chosen_psf(cube, psf, files, [sci.header for _, sci, _ in planes])
+
+
+def open_stars(
+    folder: str | Path, *, scale: str = "60mas", bands: Sequence[str] | None = None
+) -> dict[str, xr.Dataset]:
+    """Open stamps of stars: files ``{star}_{scale}_{filter}_{sci,wht}.fits``, as those of fields.
+
+    Parameters
+    ----------
+    folder : path
+    scale : str
+        Label of the pixel scale in the file names.
+    bands : sequence of str, optional
+        Only these; else those that every star has.
+
+    Returns
+    -------
+    dict of name to Dataset
+        For `examine_stars` and `measure_psf`.
+
+    Raises
+    ------
+    PSFError
+        If there are none, or no band that all of them have.
+    """
+    found = list_fields(folder, scale=scale)
+    if not found:
+        raise PSFError(
+            "HC-P10", f"no stamps of stars at {scale}", "name them STAR_60mas_f160w_sci.fits and _wht.fits", str(folder)
+        )
+    common = [name for name in found[0].bands if all(name in files.bands for files in found)]
+    names = [band_name(name) for name in bands] if bands else common
+    if not names:
+        raise PSFError("HC-P11", "there is no band that all stars have", "choose stars and bands=", str(folder))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", HstCubeWarning)  # of units and cameras: they are those of the fields
+        return {files.field: open_files(files, bands=names, psf=None) for files in found}
+
+
+def _with_chosen_psf(cube: xr.Dataset, psf: PSFChoice, files: FieldFiles, headers: list[fits.Header]) -> xr.Dataset:
+    """Return the cube with the PSFs that were asked for, or that are known of its files."""
+    if isinstance(psf, xr.DataArray):
+        return with_psf(cube, psf)
+    if psf is None or psf == "gaussian":
+        return cube
+    if psf == "auto" and files.psf is not None:
+        psf = files.psf
+    if psf not in ("auto", "xdf"):
+        with located(Path(psf)):
+            return with_psf(cube, open_psf(psf))
+    of_xdf = psf == "xdf" or all("eXtreme Deep Field" in str(header.get("XDFVER", "")) for header in headers)
+    known = survey_psf("xdf", Grid.of(cube).scale, tuple(cube.band.values.tolist())) if of_xdf else None
+    if known is None and psf == "xdf":
+        raise PSFError(
+            "HC-P16",
+            f"the table has no PSFs of XDF for {', '.join(cube.band.values)} at {Grid.of(cube).scale * 1000:.3g} mas",
+            "measure them: hstcube psf measure STARS -o psf.fits, then --psf psf.fits",
+        )
+    return cube if known is None else record(attached(cube, known), "psf of xdf, from the table")
 
 
 def _each_once(names: list[str]) -> list[str]:

@@ -24,6 +24,7 @@ __all__ = ["BandFiles", "FieldFiles", "find_field", "list_fields", "read_field_f
 IMAGES = "{field}_{scale}_{band}_{kind}.fits"
 LABELS = "segment_maps/udf_mosaic_{field}_HST_SEGMAP.fits"
 SKY = ("NEW_SKY/sky_{field}_{digits}.txt", "NEW_SKY/sky_{field}_{band}.txt")
+PSF = "psf_{scale}.fits"
 SKY_SCALE = "60mas"  # a level belongs to a pixel scale; the original measured it at this one
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
@@ -60,6 +61,7 @@ class FieldFiles:
     labels: Path | None = None
     hdu: str | None = None
     ids: tuple[int, ...] = ()
+    psf: Path | None = None
 
     def one(self, band: str, kind: str) -> Path:
         """Return the file of one band, `kind` being "sci" or "wht".
@@ -212,9 +214,9 @@ def survey_of(header: Mapping[str, Any], scale: float) -> Survey | None:
 def read_field_file(path: str | Path) -> FieldFiles:
     """Read a TOML file that says where a field's images are.
 
-    Keys: ``name``; for each band ``[bands.f606w]`` with ``sci``, ``wht``, and optionally ``wht_kind``, ``zeropoint``,
-    ``psf_fwhm`` [arcsec], ``sky`` (a level or a file); ``[labels]`` with ``path``, ``hdu``, ``ids``. Paths are relative
-    to the file.
+    Keys: ``name``; ``psf`` (a file for `open_psf`); for each band ``[bands.f606w]`` with ``sci``, ``wht``, and
+    optionally ``wht_kind``, ``zeropoint``, ``psf_fwhm`` [arcsec], ``sky`` (a level or a file); ``[labels]`` with
+    ``path``, ``hdu``, ``ids``. Paths are relative to the file.
 
     Raises
     ------
@@ -223,7 +225,7 @@ def read_field_file(path: str | Path) -> FieldFiles:
     """
     path = Path(path)
     text = read_toml(path)
-    check_keys(text, {"name": TEXT, "bands": TABLE, "labels": TABLE}, path, "")
+    check_keys(text, {"name": TEXT, "bands": TABLE, "labels": TABLE, "psf": TEXT}, path, "")
     bands: dict[str, BandFiles] = {}
     for said, entry in text.get("bands", {}).items():
         check_keys(entry, _BAND_KEYS, path, f"bands.{said}.")
@@ -246,7 +248,8 @@ def read_field_file(path: str | Path) -> FieldFiles:
     except RecipeError as error:
         error.at(file=str(path))
         raise
-    return FieldFiles(name, "", bands, place, labels.get("hdu"), tuple(labels.get("ids", ())))
+    psf = path.parent / text["psf"] if "psf" in text else None
+    return FieldFiles(name, "", bands, place, labels.get("hdu"), tuple(labels.get("ids", ())), psf)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -375,7 +378,7 @@ def _field_files(
         )
         for band, kinds in sorted(bands.items(), key=lambda item: pivot(item[0]))
     }
-    files = FieldFiles(name, scale, found)
+    files = FieldFiles(name, scale, found, psf=_first(folder / _filled(Path(PSF), name, scale)))
     if labels is not None:
         inside = Path(labels).is_dir()
         place = _filled(Path(Path(LABELS).name if inside else labels), name, scale)

@@ -191,7 +191,7 @@ def _image_header(field: str, band: str, kind: str, shape: tuple[int, int], step
         ("CD2_1", 0.0),
         ("CD2_2", step / 3600),
         ("ORIENTAT", 0.0),
-        ("XDFVER", "Hubble eXtreme Deep Field (made up) V1.0."),
+        ("XDFVER", "made up in the manner of the XDF V1.0"),
         ("TEXPTIME", 195429.0),
     ]
     return fits.Header(cards)

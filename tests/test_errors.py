@@ -1308,7 +1308,7 @@ def test_what_a_map_leaves_open_is_told(tmp_path: Path) -> None:
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         cube = hstcube.homogenize(open_it(folder).isel(x=slice(0, 24)), labels=open_map(folder))
-    assert sorted(codes_in(told)) == ["HC-B04", "HC-S04", "HC-S08", "HC-S14"]
+    assert sorted(codes_in(told)) == ["HC-B04", "HC-P12", "HC-S04", "HC-S08", "HC-S14"]
     assert "reaches the right of the frame" in cube.attrs["warnings"]
 
 

@@ -662,9 +662,8 @@ def test_a_step_returns_a_cube(step, cube):
     for dim in ("band", "y", "x"):
         np.testing.assert_array_equal(after[dim], cube[dim])
     assert Grid.of(after) == Grid.of(cube)
-    assert {key: value for key, value in after.attrs.items() if key != "history"} == {
-        key: value for key, value in cube.attrs.items() if key != "history"
-    }
+    said = [line for line in after.attrs["warnings"].splitlines() if not line.startswith("HC-P12")]  # Gaussians
+    assert {**after.attrs, "history": "", "warnings": "\n".join(said)} == {**cube.attrs, "history": ""}
 
 
 @every_step
