@@ -48,6 +48,13 @@ Images = Annotated[
 Labels = Annotated[
     str | None, typer.Option(help="Where segmentation maps are: a file, a folder, or a pattern with {field}.")
 ]
+PSF = Annotated[
+    str,
+    typer.Option(
+        help="auto (psf_{scale}.fits beside the images, or the survey's table, or Gaussian widths), xdf, gaussian, or "
+        "a FITS file of PSFs."
+    ),
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Take every warning for an error.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 
@@ -182,6 +189,10 @@ def run(
     sky: Annotated[
         str | None, typer.Option(help="Where levels are: a folder or a pattern; or measure; or none.")
     ] = None,
+    psf: PSF = "auto",
+    allow: Annotated[
+        list[str] | None, typer.Option(help="A band that may miss the resolution of the others; may be repeated.")
+    ] = None,
     strict: Strict = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -193,7 +204,9 @@ def run(
     if recipe not in ("default", "original") and not recipe.endswith(".toml"):
         msg = f"{recipe!r} is not one of default, original, or the name of a .toml file"
         raise typer.BadParameter(msg, param_hint="--recipe")
-    settings = read_recipe(recipe) if recipe.endswith(".toml") else {"recipe": recipe}
+    settings: dict[str, Any] = read_recipe(recipe) if recipe.endswith(".toml") else {"recipe": recipe}
+    if allow:
+        settings["allow"] = list(allow)
     _require_outside(out, source)
     place = None if sky in ("measure", "none") else sky
     targets = plan(source, field or [], ids or [], scale=scale, images=images, labels=labels, sky=place)
@@ -208,6 +221,7 @@ def run(
         not no_netcdf,
         overwrite,
         strict,
+        psf,
     )
     with _Progress(len(targets)) as tell:
         outcomes = run_targets(targets, out, options, tell=tell)
@@ -279,6 +293,94 @@ def compare(
     raise typer.Exit(SOME_FAILED if apart else 0)
 
 
+psf_app = typer.Typer(no_args_is_help=True, help="Measure PSFs from stars, and look at them.")
+app.add_typer(psf_app, name="psf")
+
+
+@psf_app.command("measure")
+def psf_measure(
+    stars: Annotated[Path, typer.Argument(help="Folder of stamps of stars: {star}_{scale}_{filter}_{sci,wht}.fits.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The FITS file; a picture and a table go beside it.")],
+    scale: Scale = "60mas",
+    bands: Annotated[list[str] | None, typer.Option("--band", "-b", help="Only this band; may be repeated.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Measure the PSF of every band; say of every star what it was used for, and why not."""
+    import io
+
+    from hstcube._files import require_free_names, write_files
+    from hstcube.plot import figure_bytes
+    from hstcube.plot import stars as draw_stars
+    from hstcube.psfs import save_psf
+    from hstcube.reading import open_stars
+    from hstcube.stars import examine_stars, measure_psf, star_table
+
+    picture, listing = out.with_suffix(".png"), out.with_suffix(".ecsv")
+    require_free_names([out, picture, listing], overwrite=overwrite)
+    examined = examine_stars(open_stars(stars, scale=scale, bands=bands))
+    psf = measure_psf(examined)
+    text = io.StringIO()
+    star_table(examined).write(text, format="ascii.ecsv")
+    save_psf(psf, out, overwrite=overwrite)
+    write_files({picture: figure_bytes(draw_stars(examined)), listing: text.getvalue().encode()}, overwrite=overwrite)
+    names = examined.star.values.tolist()
+    rows = []
+    for i, name in enumerate(names):
+        groups: dict[tuple[str, str], list[str]] = {}
+        for band, verdict, reason in zip(
+            examined.band.values, examined.verdict.values[i], examined.reason.values[i], strict=True
+        ):
+            groups.setdefault((verdict, reason), []).append(band)
+        rows += [(name, verdict, " ".join(members), reason) for (verdict, reason), members in groups.items()]
+    _table(("star", "verdict", "bands", "why"), rows, title=f"{len(names)} stars")
+    cells = [
+        (band, f"{width:.3f}", used)
+        for band, width, used in zip(psf.band.values, psf.fwhm.values, psf.stars.values, strict=True)
+    ]
+    _table(("band", "FWHM [arcsec]", "stars"), cells, title=f"PSFs in {out}, stamps in {picture}, table in {listing}")
+
+
+@psf_app.command("show")
+def psf_show(
+    file: Annotated[Path, typer.Argument(help="FITS file of PSFs, or xdf for the table of the survey.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Picture: PSFs, kernels, and curves of growth.")] = Path(
+        "psf.png"
+    ),
+    to: Annotated[str, typer.Option(help="The band, or the width (0.6arcsec), to match.")] = "f160w",
+    overwrite: Overwrite = False,
+) -> None:
+    """Show what matching with these PSFs achieves: a table of the kernels, and a picture."""
+    from hstcube._files import write_files
+    from hstcube.bands import band_name
+    from hstcube.plot import figure_bytes, growth, psf_images
+    from hstcube.psf import matched_psf, matching_kernels, psf_quality
+    from hstcube.psfs import open_psf, survey_psf
+
+    psf = open_psf(file) if str(file) != "xdf" or (table := survey_psf("xdf", 0.06)) is None else table
+    to = to if to.endswith("arcsec") else band_name(to)
+    kernels = matching_kernels(psf, to=to)
+    rows = [
+        (band, f"{values[0]:.2%}", f"{values[1]:.1%}", f"{values[2]:.2f}", f"{values[3]:.3f}")
+        for band, *values in zip(
+            psf.band.values,
+            kernels.ee_error.values,
+            kernels.residual.values,
+            kernels.negative.values,
+            kernels.half_light_ratio.values,
+            strict=True,
+        )
+    ]
+    curves = out.with_stem(f"{out.stem}_growth")
+    ratios = growth(psf_quality(psf, to=to), psf_quality(matched_psf(psf, kernels), to=to))
+    pictures = {out: psf_images(psf, kernels), curves: ratios}
+    write_files({path: figure_bytes(figure) for path, figure in pictures.items()}, overwrite=overwrite)
+    _table(
+        ("band", "encircled energy off by", "residual", "negative part", "half-light ratio"),
+        rows,
+        title=f"matched to {to} (encircled energy at 0.18 arcsec and beyond); pictures in {out} and {curves}",
+    )
+
+
 @app.command()
 def demo(
     out: Annotated[Path, typer.Argument(help="Folder for stamps, products and picture.")] = Path("hstcube_demo"),
@@ -295,12 +397,20 @@ def demo(
             f"{row.flux:.4f} ± {row.noise:.4f}",
             f"{row.rim:+.3f}",
             f"{row.rim_masked_first:+.3f}",
-            f"{row.scene:.3f}",
+            f"{row.scene:.4f}",
+            f"{row.scene_rim:+.3f}",
+            f"{row.core:.3f}",
+            f"{row.core_gaussian:.3f}",
         )
         for row in rows
     ]
-    _table(("band", "flux / truth", "colour bias at the rim [mag]", "masked first, as in 2022", "core / true scene"),
-           cells, title="the galaxy of the demo field against its truth (see hstcube.demo.Comparison)")  # fmt: skip
+    columns = ("band", "flux / truth", "rim bias [mag]", "masked first", "flux / scene", "rim / scene [mag]",
+               "core / scene", "with Gaussians")  # fmt: skip
+    _table(columns, cells, title="the galaxy of the demo field against its truth")
+    typer.echo(
+        "truth: noise-free images, convolved with the same kernels, then masked; scene: the true scene at the true"
+    )
+    typer.echo("PSF of F160W; rim: colour of the mask's outermost ring, against F160W; core: within 0.18 arcsec")
     typer.echo(f"stamps    {places['stamps']}    (truth.nc: noise-free images, PSFs, fluxes)")
     typer.echo(f"products  {places['products']}\npicture   {places['picture']}")
     typer.echo("try next:")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "gaussian_kernel",
     "gaussian_kernels",
+    "matched_psf",
     "matching_kernel",
     "matching_kernels",
     "prepare_psf",
@@ -195,13 +196,14 @@ def matching_kernels(
     return xr.DataArray(stack, coords, ("band", "ky", "kx"), "kernels", {"method": method})
 
 
-def psf_quality(cube: xr.Dataset, *, to: str | xr.DataArray | None = None) -> xr.Dataset:
+def psf_quality(cube: xr.Dataset | xr.DataArray, *, to: str | xr.DataArray | None = None) -> xr.Dataset:
     """Compare the PSF of every band with the one that the cube is matched to.
 
     Parameters
     ----------
-    cube : Dataset
-        With the coordinate ``psf``, as it is after `psf_match`; before, the table shows how unlike the bands are.
+    cube : Dataset or DataArray
+        With the coordinate ``psf``, as it is after `psf_match`; before, the table shows how unlike the bands are. Or
+        PSFs (band, ky, kx) alone.
     to : str or DataArray, optional
         What to compare with, as for `psf_match`; what ``matched_to`` says when not given, else F160W or the broadest
         band.
@@ -218,14 +220,15 @@ def psf_quality(cube: xr.Dataset, *, to: str | xr.DataArray | None = None) -> xr
     PSFError
         If the cube has no PSF, or the target is not known.
     """
-    if "psf" not in cube.coords:
+    if isinstance(cube, xr.Dataset) and "psf" not in cube.coords:
         raise PSFError("HC-P09", "the cube has no PSF", "give it one: with_psf(cube, measure_psf(stars))")
+    psf = cube.psf if isinstance(cube, xr.Dataset) else cube
+    scale = _scale_of(psf)
+    images = psf.transpose("band", "ky", "kx").values.astype(np.float64)
     if to is None:
-        matched, names = str(cube.matched_to.values[0]), cube.band.values.tolist()
-        to = matched or ("f160w" if "f160w" in names else names[int(np.nanargmax(cube.psf_fwhm.values))])
-    scale = _scale_of(cube.psf)
-    target = _target_psf(cube.psf, to, scale)
-    images = cube.psf.transpose("band", "ky", "kx").values.astype(np.float64)
+        matched, names = str(cube.matched_to.values[0]) if "matched_to" in cube.coords else "", psf.band.values.tolist()
+        to = matched or ("f160w" if "f160w" in names else names[int(np.argmax([fwhm(image) for image in images]))])
+    target = _target_psf(psf, to, scale)
     identity = np.ones((1, 1))
     qualities = [_measured(image, target, identity, scale) for image in images]
     negative = cube.psf_negative.values if "psf_negative" in cube.coords else np.full(len(images), np.nan)
@@ -242,7 +245,7 @@ def psf_quality(cube: xr.Dataset, *, to: str | xr.DataArray | None = None) -> xr
             "negative": ("band", negative),
             "verdict": ("band", np.array(verdict, object)),
         },
-        {"band": cube.band.values, "radius": ("radius", list(RADII), {"units": "arcsec"})},
+        {"band": psf.band.values, "radius": ("radius", list(RADII), {"units": "arcsec"})},
         {"to": to if isinstance(to, str) else str(to.name or "psf")},
     )
 
@@ -534,7 +537,7 @@ def _measured(source: Image64, target: Image64, kernel: Image64, scale: float) -
     offset = (np.arange(kernel.shape[0]) - kernel.shape[0] // 2) * scale
     return {
         "sum": float(kernel.sum()),
-        "negative": float(-kernel[kernel < 0].sum()),
+        "negative": float(np.abs(kernel[kernel < 0].sum())),
         "sum_of_squares": float((kernel**2).sum()),
         "centroid_y": float(kernel.sum(1) @ offset),
         "centroid_x": float(kernel.sum(0) @ offset),
@@ -587,6 +590,11 @@ def _gated(
             cube = warn(cube, "HC-P13", f"{band}: matched to {name} although {wrong}")
     quality = {"psf_ee_error": kernels.ee_error.values, "psf_negative": kernels.negative.values}
     return cube.assign_coords({key: ("band", values) for key, values in quality.items()}), kernels
+
+
+def matched_psf(psf: xr.DataArray, kernels: xr.DataArray) -> xr.DataArray:
+    """Return PSFs convolved with their kernels, (band, ky, kx), as they are in a cube after `psf_match`."""
+    return psf.transpose("band", "ky", "kx").copy(data=_matched_psfs(psf, kernels.variable))
 
 
 def _matched_psfs(psf: xr.DataArray, kernels: xr.Variable) -> Any:

@@ -153,7 +153,7 @@ def _scale_of(header: Any, path: Path) -> float:
 
 
 @lru_cache(maxsize=32)
-def survey_psf(survey: str, scale: float, bands: tuple[str, ...]) -> xr.DataArray | None:
+def survey_psf(survey: str, scale: float, bands: tuple[str, ...] | None = None) -> xr.DataArray | None:
     """Return the PSFs of a survey from the table that ships with the package, or None where it has not all of them.
 
     Circular multi-Gaussian models (Emsellem, Monnet & Bacon 1994, A&A 285, 723) of PSFs that `measure_psf` made of
@@ -164,7 +164,8 @@ def survey_psf(survey: str, scale: float, bands: tuple[str, ...]) -> xr.DataArra
     survey : str
     scale : float
         Arcsec per pixel.
-    bands : tuple of str
+    bands : tuple of str, optional
+        All of the table when not given.
 
     Returns
     -------
@@ -176,6 +177,7 @@ def survey_psf(survey: str, scale: float, bands: tuple[str, ...]) -> xr.DataArra
     for row in _table():
         if row["survey"] == survey and abs(float(row["scale"]) / scale - 1) < 1e-3:  # noqa: PLR2004
             models.setdefault(row["band"], []).append((float(row["sigma"]), float(row["weight"])))
+    bands = tuple(models) if bands is None else bands
     if not bands or any(name not in models for name in bands):
         return None
     half = round((TABLE_SIZE - 1) / 2 * 0.06 / scale)

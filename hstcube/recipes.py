@@ -19,7 +19,7 @@ from hstcube.masks import object_mask, object_notes
 from hstcube.psf import gaussian_kernels, psf_match
 from hstcube.resample import coverage, regrid_labels, regrid_mask
 from hstcube.sky import left_over, measure_sky, subtract_sky
-from hstcube.surveys import COUNT, IDS, NUMBER_OR_TEXT, TEXT, check_keys, read_toml
+from hstcube.surveys import COUNT, IDS, NUMBER_OR_TEXT, TEXT, TEXTS, check_keys, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +30,7 @@ __all__ = ["blank_sky", "homogenize", "read_recipe"]
 
 Recipe = Literal["default", "original"]
 
-_KEYS = {"sky": NUMBER_OR_TEXT, "ids": IDS, "grow": COUNT, "to": TEXT, "recipe": TEXT}
+_KEYS = {"sky": NUMBER_OR_TEXT, "ids": IDS, "grow": COUNT, "to": TEXT, "recipe": TEXT, "allow": TEXTS}
 
 
 def homogenize(
@@ -42,6 +42,7 @@ def homogenize(
     grow: int = 1,
     to: str = "f160w",
     recipe: Recipe = "default",
+    allow: Sequence[str] = (),
 ) -> xr.Dataset:
     """Subtract the sky, bring all bands to one resolution, and choose the object's pixels.
 
@@ -61,7 +62,10 @@ def homogenize(
         The band, or the width ("0.6arcsec"), to match.
     recipe : {"default", "original"}
         ``"default"`` matches whole images, then masks. ``"original"`` does exactly what HST_data_processing (2022) did:
-        mask, then convolve, without regard to edges and missing data, and empty sci and wht outside the mask.
+        mask, then convolve with Gaussians, without regard to edges and missing data, and empty sci and wht outside
+        the mask.
+    allow : sequence of str
+        Bands that may miss the resolution of the others; see `psf_match`.
 
     Returns
     -------
@@ -90,7 +94,7 @@ def homogenize(
     if recipe == "original":
         keep = _object_on(grid, labels, ids, grow, "nearest")
         return _warned(_as_the_original(cube, keep, to), [] if labels is None else object_notes(labels, *ids))
-    cube = psf_match(cube, to=to).assign_attrs(recipe="default")
+    cube = psf_match(cube, to=to, allow=allow).assign_attrs(recipe="default")
     if labels is None:
         return cube
     keep = _object_on(grid, labels, ids, grow, "uncovered")
@@ -120,7 +124,7 @@ def blank_sky(labels: xr.DataArray | None, grid: Grid, recipe: Recipe = "default
 
 
 def read_recipe(path: str | Path) -> dict[str, Any]:
-    """Read a recipe file: TOML with keyword arguments of `homogenize` (sky, ids, grow, to, recipe), nothing else.
+    """Read a recipe file: TOML with arguments of `homogenize` (sky, ids, grow, to, recipe, allow), nothing else.
 
     Raises
     ------
