@@ -344,7 +344,7 @@ def psf_measure(
 def psf_show(
     file: Annotated[Path, typer.Argument(help="FITS file of PSFs, or xdf for the table of the survey.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Picture: PSFs, kernels, and curves of growth.")] = Path(
-        "psf.png"
+        "kernels.png"
     ),
     to: Annotated[str, typer.Option(help="The band, or the width (0.6arcsec), to match.")] = "f160w",
     overwrite: Overwrite = False,
