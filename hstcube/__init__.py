@@ -8,7 +8,8 @@ and ``hstcube --help`` cost nothing.
 Layers, from the bottom; imports run downwards only:
 
     errors < grids bands < cube < _convolution _blocks < resample masks sky psf plot
-           < surveys _files _fits images levels products reading export < recipes simulate runs check compare demo < cli
+           < surveys _files _fits opening images levels products reading export
+           < recipes simulate runs check compare demo < cli
 """
 
 from __future__ import annotations

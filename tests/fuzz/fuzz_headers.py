@@ -56,7 +56,7 @@ from mutations import BLOCK, CARD, card_of, cards_of, header_of, mutated, pieces
 from stamps import write_field  # noqa: E402  one folder up
 
 SECONDS, MEGABYTES = 5.0, 500.0
-TOLERANCE = 1e-4  # pixels
+TOLERANCE = 1.001e-4  # pixels: that of hstcube, 1e-4, and a margin for the rounding of two ways to compute a distance
 BATCH = 250  # runs
 REAL = (  # field, scale, bands: all nine bands, both scales
     ("3", "60mas", ("f435w", "f850lp", "f160w")),
