@@ -555,6 +555,7 @@ def fuzz_with_atheris(*, runs: int | None, seed: int, seconds: float, keep_going
         import hstcube.cube
         import hstcube.grids
         import hstcube.images
+        import hstcube.opening
         import hstcube.products
         import hstcube.reading
         import hstcube.surveys  # noqa: F401
