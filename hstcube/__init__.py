@@ -5,11 +5,7 @@
 Every step takes a Dataset and returns a new one. Names are loaded when they are first used, so that ``import hstcube``
 and ``hstcube --help`` cost nothing.
 
-Layers, from the bottom; imports run downwards only:
-
-    errors < grids bands < cube < _convolution _profiles _blocks < kernels stars resample masks sky psf plot
-           < surveys _files _fits images levels products psfs reading export
-           < recipes simulate runs check compare demo < cli
+docs/architecture.md draws the layers of the modules.
 """
 
 from __future__ import annotations

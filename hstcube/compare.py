@@ -9,7 +9,7 @@ import numpy as np
 
 from hstcube.errors import FileError
 from hstcube.export import open_cube
-from hstcube.images import located, opened
+from hstcube.opening import located, opened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

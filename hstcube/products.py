@@ -11,7 +11,8 @@ from hstcube._fits import history_lines
 from hstcube.bands import band_name
 from hstcube.cube import build
 from hstcube.errors import FileError
-from hstcube.images import Plane, inverse_variance, located, read_plane
+from hstcube.images import Plane, inverse_variance, read_plane
+from hstcube.opening import located
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["find_products", "open_products"]
 
+_NUMBERS = ("HSTCUBE", "NBANDS", "PSFFWHM", "SKY", "SKYERR", "ABZP", "PHOTPLAM")
 _HOLDS = {"sci": ("sci",), "wht": ("wht",), "var": ("wht",), "mask": ("mask",), "": ("sci", "wht", "mask")}
 
 
@@ -79,6 +81,11 @@ def _require_cards(plane: Plane) -> None:
     needed = ("CUBEID", "NBANDS", "OBJECT", "FILETYPE", *(("BUNIT",) if plane.header.get("FILETYPE") == "SCI" else ()))
     if lost := [key for key in needed if key not in plane.header]:
         raise FileError("HC-F04", f"has lost the card {lost[0]}", "write the cube again with to_fits")
+    for key in (key for key in _NUMBERS if key in plane.header):
+        if isinstance(value := plane.header[key], bool) or not isinstance(value, int | float):
+            raise FileError(
+                "HC-F04", f"has a card {key} of {value!r}, not a number", "write the cube again with to_fits"
+            )
 
 
 def _cube_of(names: list[str], planes: list[dict[str, Plane]]) -> xr.Dataset:

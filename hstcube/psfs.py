@@ -17,8 +17,9 @@ from hstcube._profiles import fwhm
 from hstcube.bands import band_name
 from hstcube.errors import BandError, FileError, PSFError
 from hstcube.grids import Grid
-from hstcube.images import image_shape, located, opened
+from hstcube.images import image_shape
 from hstcube.kernels import checked_psf, on_one_frame
+from hstcube.opening import located, opened
 from hstcube.psf import prepare_psf
 
 __all__ = ["open_psf", "save_psf", "survey_psf"]

@@ -30,12 +30,11 @@ from hstcube.images import (
     image_shape,
     image_unit,
     inverse_variance,
-    located,
     odd_pixels,
-    opened,
     read_plane,
     require_whole,
 )
+from hstcube.opening import located, opened
 from hstcube.products import find_products, open_products
 from hstcube.psf import attached, with_psf
 from hstcube.psfs import open_psf, survey_psf
@@ -65,6 +64,7 @@ _UNITS = {
     "MJY/SR": "MJy sr-1",
 }
 _JY_OF_AB_ZERO = 3631.0
+_FAINTEST_ZERO = 100.0  # AB mag; a unit of 1e-30 Jy has 84
 _LARGEST_FLOAT32_ID = 2**24  # beyond, neighbouring ids are one number
 
 
@@ -423,7 +423,8 @@ def _band_state(
     zeropoints, widths, pivots, tables = [], [], [], set()
     for name, sci, _ in planes:
         header, survey, said = sci.header, survey_of(sci.header, grid.scale), files.bands[name]
-        zeropoint = said.zeropoint if said.zeropoint is not None else _zeropoint(header)
+        with located(files.one(name, "sci"), name):
+            zeropoint = said.zeropoint if said.zeropoint is not None else _zeropoint(header)
         if zeropoint is None and survey and name in survey.zeropoint and units == KNOWN_UNITS[0]:
             zeropoint = survey.zeropoint[name]
             tables.add(f"; zero points of {survey.name}")
@@ -448,13 +449,22 @@ def _is_positive(width: Any) -> bool:
 
 def _zeropoint(header: fits.Header) -> float | None:
     """Return the AB zero point that a header gives: ABZP, PHOTFNU [Jy s/e-], or PHOTFLAM and PHOTPLAM (STScI)."""
-    if "ABZP" in header:
-        return float(header["ABZP"])
-    if float(header.get("PHOTFNU", 0)) > 0:
-        return -2.5 * math.log10(float(header["PHOTFNU"]) / _JY_OF_AB_ZERO)
-    if float(header.get("PHOTFLAM", 0)) > 0 and float(header.get("PHOTPLAM", 0)) > 0:
-        return -2.5 * math.log10(float(header["PHOTFLAM"])) - 5 * math.log10(float(header["PHOTPLAM"])) - 2.408
-    return None
+    said = {key: header[key] for key in ("ABZP", "PHOTFNU", "PHOTFLAM", "PHOTPLAM") if header.get(key) is not None}
+    for key, value in said.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise CubeError("HC-D22", f"the card {key} is {value!r}, not a finite number", "repair the header")
+    flux, flux_of_wavelength, wavelength = (float(said.get(key, 0)) for key in ("PHOTFNU", "PHOTFLAM", "PHOTPLAM"))
+    if "ABZP" in said:
+        zeropoint = float(said["ABZP"])
+    elif flux > 0:
+        zeropoint = -2.5 * (math.log10(flux) - math.log10(_JY_OF_AB_ZERO))
+    elif flux_of_wavelength > 0 and wavelength > 0:
+        zeropoint = -2.5 * math.log10(flux_of_wavelength) - 5 * math.log10(wavelength) - 2.408
+    else:
+        return None
+    if abs(zeropoint) > _FAINTEST_ZERO:
+        raise CubeError("HC-D22", f"the zero point is {zeropoint:g} mag by {', '.join(said)}", "repair the header")
+    return zeropoint
 
 
 def _stacked(sci: list[Any], wht: list[Any], chunks: Mapping[str, int] | None) -> tuple[Any, Any]:
