@@ -7,7 +7,7 @@ and ``hstcube --help`` cost nothing.
 
 Layers, from the bottom; imports run downwards only:
 
-    errors < grids bands < cube < _convolution _blocks < resample masks sky psf plot
+    errors < grids bands < cube < _convolution _correlation _blocks < resample masks sky psf noise plot
            < surveys _files _fits images levels products reading export < recipes simulate runs check compare demo < cli
 """
 
@@ -24,6 +24,7 @@ _MODULE_OF = {
     "HstCubeWarning": "errors",
     "band": "bands",
     "build": "cube",
+    "group_errors": "noise",
     "grow": "masks",
     "homogenize": "recipes",
     "list_fields": "surveys",
@@ -57,6 +58,7 @@ _MODULES = (
     "grids",
     "levels",
     "masks",
+    "noise",
     "plot",
     "psf",
     "reading",
@@ -86,6 +88,7 @@ if TYPE_CHECKING:
     from hstcube.masks import grow as grow
     from hstcube.masks import mask as mask
     from hstcube.masks import object_mask as object_mask
+    from hstcube.noise import group_errors as group_errors
     from hstcube.psf import psf_match as psf_match
     from hstcube.reading import open_bands as open_bands
     from hstcube.reading import open_field as open_field
