@@ -7,7 +7,7 @@ and ``hstcube --help`` cost nothing.
 
 Layers, from the bottom; imports run downwards only:
 
-    errors < grids bands < cube < _convolution _correlation _blocks < resample masks sky psf noise plot
+    errors < grids bands < cube < _convolution _correlation _blocks < resample masks sky noise psf plot
            < surveys _files _fits images levels products reading export < recipes simulate runs check compare demo < cli
 """
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Image64 = NDArray[np.float64]
     Integers = NDArray[np.intp]
 
-__all__ = ["Groups", "correlated_spread", "covariances", "find_groups", "propagated", "variances"]
+__all__ = ["Groups", "correlated_spread", "covariances", "find_groups", "propagated", "resized", "variances"]
 
 _AT_ONCE = 1 << 18  # numbers in one batch: what fits into the cache is fastest
 _PAIR_COST = 2  # a pair of pixels costs as much as half a pixel of a transform
@@ -195,30 +195,43 @@ def covariances(sigma: Image64, groups: Groups, acf: Image64) -> Image64:
     return np.asarray((out + out.T) / 2)  # what transforms round differently
 
 
-def propagated(kernel: Image64, acf: Image64) -> tuple[Image64, float]:
+def propagated(kernels: Image64, acf: Image64) -> tuple[Image64, Image64]:
     """Return the autocorrelation of convolved noise, and how much its variance exceeds that of white noise.
 
     With C = K corr K: acf' = (rho conv C)/(rho conv C)(0), and the second result is (rho conv C)(0)/C(0).
 
     Parameters
     ----------
-    kernel : array, (ky, kx)
+    kernels : array, (band, ky, kx)
         Odd sizes.
-    acf : array, (2 ry + 1, 2 rx + 1)
+    acf : array, (band, 2 ry + 1, 2 rx + 1)
 
     Returns
     -------
-    array, (2 ry + 2 ky - 1, 2 rx + 2 kx - 1); float
+    array, (band, 2 ry + 2 ky - 1, 2 rx + 2 kx - 1); array, (band,)
     """
     from scipy import fft
 
-    radius = [n // 2 + k - 1 for n, k in zip(acf.shape, kernel.shape, strict=True)]
+    radius = [n // 2 + k - 1 for n, k in zip(acf.shape[1:], kernels.shape[1:], strict=True)]
     size = [fft.next_fast_len(2 * r + 1, real=True) for r in radius]
-    power = np.abs(fft.rfft2(kernel, size)) ** 2
-    circle = fft.irfft2(power * fft.rfft2(_wrapped(acf, (size[0], size[1]))).real, size)
-    spread = np.asarray(circle[np.ix_(*(np.arange(-r, r + 1) for r in radius))])
-    middle = float(circle[0, 0])
-    return spread / middle, middle / float((kernel**2).sum())
+    power = np.abs(fft.rfft2(kernels, size)) ** 2
+    before = np.stack([_wrapped(one, (size[0], size[1])) for one in acf])
+    circle = fft.irfft2(power * fft.rfft2(before).real, size)
+    spread = circle[:, np.arange(-radius[0], radius[0] + 1)][:, :, np.arange(-radius[1], radius[1] + 1)]
+    middle, squares = circle[:, 0, 0], (kernels**2).sum((1, 2))
+    after, gain = spread / middle[:, None, None], middle / squares
+    same = (np.count_nonzero(kernels, axis=(1, 2)) == 1) & (squares == 1)  # not even their rounding changes
+    after[same], gain[same] = resized(acf[same], (radius[0], radius[1])), 1
+    return after, gain
+
+
+def resized(acf: Image64, radius: tuple[int, int]) -> Image64:
+    """Return autocorrelations, (band, 2 ry + 1, 2 rx + 1), cut or filled with zeros to the given reach."""
+    out = np.zeros((acf.shape[0], 2 * radius[0] + 1, 2 * radius[1] + 1))
+    (ty, tx), (fy, fx) = ([n // 2 for n in array.shape[1:]] for array in (out, acf))
+    ry, rx = min(ty, fy), min(tx, fx)
+    out[:, ty - ry : ty + ry + 1, tx - rx : tx + rx + 1] = acf[:, fy - ry : fy + ry + 1, fx - rx : fx + rx + 1]
+    return out
 
 
 def correlated_spread(noise: Image64, kernel: Image64, acf: Image64) -> Image64:
@@ -238,22 +251,24 @@ def correlated_spread(noise: Image64, kernel: Image64, acf: Image64) -> Image64:
     -------
     array, (y, x)
     """
-    sigma = np.sqrt(noise)
-    white = convolver(kernel**2, sigma.shape)(noise)
-    spread, gain = white.copy(), 1.0
-    for (dy, dx), rho in _half_of_lags(acf):
+    white = convolver(kernel**2, noise.shape)(noise)
+    lags = list(_half_of_lags(acf))
+    if not lags:
+        return white
+    sigma, spread, gain = np.sqrt(noise), white.copy(), 1.0
+    for dy, dx, rho in lags:
         overlap = _product_with_shifted(kernel, dy, dx)
         spread += 2 * rho * convolver(overlap, sigma.shape)(_product_with_shifted(sigma, -dy, -dx))
         gain += 2 * rho * overlap.sum() / (kernel**2).sum()
     return np.maximum(spread / gain, 1e-6 * white)  # the rounding of transforms must not reach zero
 
 
-def _half_of_lags(acf: Image64) -> Iterator[tuple[tuple[int, int], float]]:
+def _half_of_lags(acf: Image64) -> Iterator[tuple[int, int, float]]:
     """Yield the lags that matter and their correlation, one of each pair l and -l."""
     ry, rx = acf.shape[0] // 2, acf.shape[1] // 2
-    for y, x in np.argwhere(np.abs(acf) >= _SHORT):
+    for y, x in np.argwhere(np.abs(acf) >= _SHORT).tolist():
         if (y, x) > (ry, rx):
-            yield (int(y) - ry, int(x) - rx), float(acf[y, x] + acf[2 * ry - y, 2 * rx - x]) / 2
+            yield y - ry, x - rx, float(acf[y, x] + acf[2 * ry - y, 2 * rx - x]) / 2
 
 
 def _product_with_shifted(image: Image64, dy: int, dx: int) -> Image64:

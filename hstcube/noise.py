@@ -7,12 +7,13 @@ A cube describes its noise by the standard deviation of single pixels, noise_sca
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
-from hstcube._correlation import Groups, covariances, find_groups, variances
+from hstcube._correlation import Groups, covariances, find_groups, propagated, resized, variances
 from hstcube.cube import require_same_grid, validate
 from hstcube.errors import NoiseError
 from hstcube.grids import Grid
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 
     Image64 = NDArray[np.float64]
 
-__all__ = ["group_errors"]
+__all__ = ["group_errors", "with_matched_noise"]
+
+REACH = 0.96  # arcsec: how far the autocorrelation of matched images is kept at least, 16 pixels of 60 mas
+NEGLIGIBLE = 1e-3  # and as far as it is larger than this
 
 _AS_EQUAL = 1e-3  # how far rho(0) may be from 1, rho(l) from rho(-l), and a lag from a whole number of pixels
 
@@ -125,6 +129,53 @@ def _pixels_with_data(groups: Groups, wht: Any) -> Image64:
     return np.asarray(np.add.reduceat(there, groups.first))
 
 
+def with_matched_noise(cube: xr.Dataset, kernels: xr.Variable) -> xr.Dataset:
+    """Return the cube with the noise that its images have once they are convolved with the kernels.
+
+    ``noise_acf`` becomes (rho conv C)/(rho conv C)(0), C = K corr K, and ``noise_scale`` grows by the square root of
+    (rho conv C)(0)/C(0): where the weights are constant, those that K^2 gives stay what they are for white noise.
+
+    Parameters
+    ----------
+    cube : Dataset
+        Before the convolution.
+    kernels : Variable, (band, ky, kx)
+        Unit sum, odd sizes.
+    """
+    acf, gain = propagated(kernels.values.astype(np.float64), pixel_acf(cube).values)
+    steps = Grid.of(cube).steps
+    radius = tuple(_kept_reach(acf, axis, step) for axis, step in zip((1, 2), steps, strict=True))
+    acf = resized(acf, (radius[0], radius[1]))[:, :: _direction(cube, "y"), :: _direction(cube, "x")]
+    return with_noise_coords(cube, noise_scale(cube).values * np.sqrt(gain), acf, steps)
+
+
+def _kept_reach(acf: Image64, axis: int, step: float) -> int:
+    """Return how many pixels of lag are worth keeping along one axis."""
+    profile = np.abs(acf).max(axis=(0, 3 - axis))
+    far = np.flatnonzero(profile > NEGLIGIBLE)
+    return max(math.ceil(REACH / step - _AS_EQUAL), int(profile.size // 2 - far[0]))
+
+
+def with_noise_coords(cube: xr.Dataset, scale: Any, acf: Image64, steps: tuple[float, float]) -> xr.Dataset:
+    """Return the cube with ``noise_scale`` and ``noise_acf``, whose lags are pixels of so many arcsec (y, x)."""
+    old = [name for name in ("noise_scale", "noise_acf", "dy", "dx") if name in cube.coords]
+    lags: dict[str, Any] = {
+        name: (name, np.arange(-(n // 2), n // 2 + 1) * step, {"units": "arcsec", "long_name": f"lag along {name[1]}"})
+        for name, n, step in zip(("dy", "dx"), acf.shape[1:], steps, strict=True)
+    }
+    return (cube.drop_vars(old) if old else cube).assign_coords(
+        noise_scale=("band", np.asarray(scale, np.float64), {"long_name": "sigma of one pixel times sqrt(wht)"}),
+        noise_acf=(("band", "dy", "dx"), acf.astype(np.float32), {"long_name": "autocorrelation of the noise"}),
+        **lags,
+    )
+
+
+def _direction(cube: xr.Dataset, axis: str) -> int:
+    """Return -1 where the labels of an axis decrease: lags are told in the direction of increasing labels."""
+    labels = cube[axis].values
+    return -1 if labels.size > 1 and bool(labels[1] < labels[0]) else 1
+
+
 def noise_scale(cube: xr.Dataset) -> xr.Variable:
     """Return sigma sqrt(wht) of single pixels, (band,); 1 where the cube does not say."""
     if "noise_scale" not in cube.coords:
@@ -168,7 +219,7 @@ def pixel_acf(cube: xr.Dataset) -> xr.Variable:
 
 def _whole_pixels(cube: xr.Dataset, acf: xr.DataArray, axis: str, step: float) -> NDArray[np.intp]:
     """Return where along one axis the lags of whole pixels are, in the direction of the cube's labels."""
-    labels, lags = cube[axis].values, acf[f"d{axis}"].values
+    lags = acf[f"d{axis}"].values
     if lags.size == 1:
         return np.zeros(1, np.intp)
     ratio = step / (lags[1] - lags[0])
@@ -179,6 +230,5 @@ def _whole_pixels(cube: xr.Dataset, acf: xr.DataArray, axis: str, step: float) -
             f"the lags of noise_acf are {lags[1] - lags[0]:.4g} arcsec apart, the pixels {step:.4g} arcsec",
             "measure the noise on images of this scale, or drop it: cube.drop_vars('noise_acf')",
         )
-    direction = -1 if labels.size > 1 and labels[1] < labels[0] else 1
     half = lags.size // 2
-    return np.asarray(half + direction * fold * np.arange(-(half // fold), half // fold + 1))
+    return np.asarray(half + _direction(cube, axis) * fold * np.arange(-(half // fold), half // fold + 1))

@@ -11,10 +11,12 @@ import xarray as xr
 
 from hstcube._blocks import over_bands
 from hstcube._convolution import convolver, coverage_of_full_frame
+from hstcube._correlation import correlated_spread
 from hstcube.bands import band_name
 from hstcube.cube import in_band_order, updated, validate
 from hstcube.errors import PSFError
 from hstcube.grids import Grid
+from hstcube.noise import pixel_acf, with_matched_noise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,7 +30,7 @@ FWHM_OF_SIGMA = 2 * np.sqrt(2 * np.log(2))
 _REACH = 8.5  # a Gaussian is cut at this many sigma: 1e-16 of its peak
 _SUM_TOLERANCE = 1e-6
 _AS_NARROW = 1e-9  # arcsec: widths closer than this are equal
-_STALE = ("psf", "noise_scale", "noise_acf")  # what describes the unmatched images only
+_STALE = ("psf",)  # what describes the unmatched images only
 
 
 def psf_match(
@@ -38,7 +40,8 @@ def psf_match(
 
     Each image is convolved with its kernel and each variance with the squared kernel, both normalised by the part of
     the kernel that saw data (Knutsson & Westin 1993, CVPR, 515), so that a constant stays constant at edges and beside
-    holes. Holes are not filled. Bands that are matched to the target already pass through bit for bit.
+    holes; correlations of the noise are carried along. Holes are not filled. Bands that are matched to the target
+    already pass through bit for bit.
 
     Parameters
     ----------
@@ -55,7 +58,8 @@ def psf_match(
     Returns
     -------
     Dataset
-        The same cube at one resolution: new ``sci``, ``wht``, ``psf_fwhm`` [arcsec] and ``matched_to``.
+        The same cube at one resolution: new ``sci``, ``wht``, ``psf_fwhm`` [arcsec] and ``matched_to``; ``noise_scale``
+        and ``noise_acf`` say how the matching correlated the pixels.
 
     Raises
     ------
@@ -68,17 +72,17 @@ def psf_match(
     chosen = gaussian_kernels(cube, to=to).variable if kernels is None else _checked(kernels, cube)
     chosen = _identity_where(cube.matched_to.values == to, chosen)
     sci, wht = over_bands(
-        lambda sci, wht, kernel: match_plane(sci, wht, kernel, min_coverage),
+        lambda sci, wht, kernel, acf: match_plane(sci, wht, kernel, min_coverage, acf),
         cube.sci.variable,
         cube.wht.variable,
-        parameters=(chosen,),
+        parameters=(chosen, pixel_acf(cube)),
         outputs=2,
         halo=(chosen.sizes["ky"] // 2, chosen.sizes["kx"] // 2),
     )
     number = cube.sizes["band"]
     stale = [name for name in _STALE if name in cube.coords]
     return updated(
-        cube.drop_vars(stale) if stale else cube,
+        with_matched_noise(cube.drop_vars(stale) if stale else cube, chosen),
         f"psf_match(to={to!r}, min_coverage={min_coverage})",
         sci=sci,
         wht=wht,
@@ -175,7 +179,9 @@ def _profile(sigma: float, radius: int, sampled: bool) -> Image64:
     return np.asarray(profile / profile.sum())
 
 
-def match_plane(sci: Any, wht: Any, kernel: Image64, min_coverage: float = 0.25) -> tuple[Any, Any]:
+def match_plane(
+    sci: Any, wht: Any, kernel: Image64, min_coverage: float = 0.25, acf: Image64 | None = None
+) -> tuple[Any, Any]:
     """Match one image: the convolution of sci, and the weights whose variance is convolved with the squared kernel.
 
     Parameters
@@ -186,12 +192,15 @@ def match_plane(sci: Any, wht: Any, kernel: Image64, min_coverage: float = 0.25)
         Unit sum, odd sizes.
     min_coverage : float
         See `psf_match`.
+    acf : array, (dy, dx), optional
+        Autocorrelation of the noise, where it is not white.
 
     Returns
     -------
     tuple of array, (y, x)
         sci' = (K conv v sci)/(K conv v) and wht' = (K conv v)^2/(K^2 conv v/wht), with v = (wht > 0); NaN and 0 where
-        there is no data. The inputs themselves when the kernel is the identity.
+        there is no data. For correlated noise `correlated_spread` stands for K^2 conv v/wht. The inputs themselves
+        when the kernel is the identity.
     """
     kernel = _trimmed(kernel)  # so that the kernels of other bands do not change its rounding
     if _is_identity(kernel):
@@ -209,7 +218,8 @@ def match_plane(sci: Any, wht: Any, kernel: Image64, min_coverage: float = 0.25)
         share = convolver(np.abs(kernel), sci.shape)(valid) if signed else seen
         signal, noise = np.where(valid, sci, 0), np.divide(1.0, wht, where=valid, out=np.zeros(sci.shape), dtype=float)
     keep = valid & (share >= min_coverage * np.abs(kernel).sum()) & (seen > 0)
-    matched, spread = convolve(signal), convolver(kernel**2, sci.shape)(noise)
+    matched = convolve(signal)
+    spread = convolver(kernel**2, sci.shape)(noise) if acf is None else correlated_spread(noise, kernel, acf)
     least = noise.min(where=valid, initial=np.inf) / kernel.size
     with np.errstate(divide="ignore", invalid="ignore"):
         np.divide(matched, seen, out=matched)
