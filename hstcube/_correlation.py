@@ -240,6 +240,10 @@ def correlated_spread(noise: Image64, kernel: Image64, acf: Image64) -> Image64:
     var_i = sum over lags l of rho(l) [K(m) K(m - l)] conv [sigma(j) sigma(j + l)], divided by (rho conv C)(0)/C(0): for
     white noise, K^2 conv var. Lags whose correlation is below 0.01 are left out of the sum and of the divisor.
 
+    The product K(m) K(m - l) of a Gaussian is that of the lag l mod 2 (0 or 1 along each axis), times C(l)/C(l mod 2),
+    moved by (l - l mod 2)/2. So four convolutions do for all lags; of other kernels, a lag at which C is larger than
+    at l mod 2 gets a convolution of its own.
+
     Parameters
     ----------
     noise : array, (y, x)
@@ -251,32 +255,46 @@ def correlated_spread(noise: Image64, kernel: Image64, acf: Image64) -> Image64:
     -------
     array, (y, x)
     """
-    white = convolver(kernel**2, noise.shape)(noise)
-    lags = list(_half_of_lags(acf))
-    if not lags:
-        return white
-    sigma, spread, gain = np.sqrt(noise), white.copy(), 1.0
-    for dy, dx, rho in lags:
-        overlap = _product_with_shifted(kernel, dy, dx)
-        spread += 2 * rho * convolver(overlap, sigma.shape)(_product_with_shifted(sigma, -dy, -dx))
-        gain += 2 * rho * overlap.sum() / (kernel**2).sum()
-    return np.maximum(spread / gain, 1e-6 * white)  # the rounding of transforms must not reach zero
+    sigma, white = np.sqrt(noise), float((kernel**2).sum())
+    terms = {(0, 0): noise.copy()}  # by lag: what [K(m) K(m - lag)] is convolved with
+    gain = 1.0
+    for lag, rho in _half_of_lags(acf):
+        share = _product_with_shifted(kernel, *lag).sum()
+        gain += 2 * rho * share / white
+        parity = (lag[0] % 2, lag[1] % 2)
+        of_parity = _product_with_shifted(kernel, *parity).sum()
+        if parity != lag and abs(share) > abs(of_parity):
+            parity, of_parity = lag, share
+        move = ((lag[0] - parity[0]) // 2, (lag[1] - parity[1]) // 2)
+        pairs = _moved(_product_with_shifted(sigma, -lag[0], -lag[1]), *move)
+        weight = 2 * rho * share / of_parity if of_parity else 0.0
+        terms[parity] = terms.get(parity, 0) + weight * pairs
+    spread = np.zeros(noise.shape)
+    for lag, image in terms.items():
+        spread += convolver(_product_with_shifted(kernel, *lag), noise.shape)(image)
+    return np.asarray(spread / gain)
 
 
-def _half_of_lags(acf: Image64) -> Iterator[tuple[int, int, float]]:
+def _half_of_lags(acf: Image64) -> Iterator[tuple[tuple[int, int], float]]:
     """Yield the lags that matter and their correlation, one of each pair l and -l."""
     ry, rx = acf.shape[0] // 2, acf.shape[1] // 2
     for y, x in np.argwhere(np.abs(acf) >= _SHORT).tolist():
         if (y, x) > (ry, rx):
-            yield y - ry, x - rx, float(acf[y, x] + acf[2 * ry - y, 2 * rx - x]) / 2
+            yield (y - ry, x - rx), float(acf[y, x] + acf[2 * ry - y, 2 * rx - x]) / 2
 
 
 def _product_with_shifted(image: Image64, dy: int, dx: int) -> Image64:
     """Return image(m) image(m - l) at m; beyond the frame there is nothing."""
+    return image * _moved(image, dy, dx)
+
+
+def _moved(image: Image64, dy: int, dx: int) -> Image64:
+    """Return image(m - l) at m; beyond the frame there is nothing."""
     out = np.zeros(image.shape)
     ny, nx = image.shape
-    to = (slice(max(dy, 0), ny + min(dy, 0)), slice(max(dx, 0), nx + min(dx, 0)))
-    off = (slice(max(-dy, 0), ny + min(-dy, 0)), slice(max(-dx, 0), nx + min(-dx, 0)))
-    if to[0].start < to[0].stop and to[1].start < to[1].stop:
-        np.multiply(image[to], image[off], out=out[to])
+    if abs(dy) >= ny or abs(dx) >= nx:
+        return out
+    out[max(dy, 0) : ny + min(dy, 0), max(dx, 0) : nx + min(dx, 0)] = image[
+        max(-dy, 0) : ny + min(-dy, 0), max(-dx, 0) : nx + min(-dx, 0)
+    ]
     return out

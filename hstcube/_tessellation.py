@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Bins = NDArray[np.intp]
     Sums = tuple[Values, Values, Values]
 
-__all__ = ["Field", "Spectra", "absorbed", "halved", "make_field", "merged", "tessellated", "traded", "whole"]
+__all__ = ["Field", "Spectra", "absorbed", "freed", "halved", "make_field", "merged", "tessellated", "traded", "whole"]
 
 _SHORT = 0.003  # correlations below this are no matter here; the bins are judged with all of them at the end
 _CLOSE = 12  # generators that a pixel may belong to
@@ -88,10 +88,10 @@ class Field:
                     variance[band] += 2 * self.acf[band, lag] * both
         return signal, variance, count
 
-    def around(self, pixels: Bins) -> Bins:
-        """Return the eight neighbours of pixels, (pixel, 8); `size` where there is none."""
+    def around(self, pixels: Bins | int) -> Bins:
+        """Return the eight neighbours of pixels, (pixel, 8), or of one, (8,); `size` where there is none."""
         ring = np.array([dy * self.width + dx for dy, dx in _RING])
-        return self.index[self.place[pixels][:, None] + ring]
+        return self.index[np.asarray(self.place[pixels])[..., None] + ring]
 
 
 class Spectra(NamedTuple):
@@ -158,7 +158,7 @@ def tessellated(field: Field, target: float) -> Bins:
     Seeds are as dense as the boxes that reach the target are large.
     """
     everyone = np.arange(field.size)
-    alone = field.ratio(field.signal, field.sigma[:, :-1] ** 2, np.ones(field.size)) >= target
+    alone = _alone(field) >= target
     faint = np.flatnonzero(~alone)
     bins = np.zeros(field.size, np.intp)
     bins[alone] = np.arange(alone.sum())
@@ -403,51 +403,99 @@ def _contacts(field: Field, bins: Bins) -> tuple[Bins, Bins]:
 
 
 def traded(field: Field, bins: Bins, target: float) -> Bins:
-    """Let bins above the target give pixels of their rim to weaker neighbours, while both get nearer to it.
+    """Let bins give pixels of their rim to neighbours, so that the S/N of both gets nearer to the target.
 
-    No bin falls below the target by it, none falls apart, and a pixel is taken only by a bin that holds two of the pixels
-    around it and one beside it.
+    A bin above the target gives to a weaker one; one that has a pixel of the target's S/N by itself gives all others to
+    bins that have not. None falls below the target by it or apart, and a pixel is taken only by a bin beside it.
     """
     bins = np.append(bins, -1)
-    number = int(bins.max()) + 1
-    signal, variance, count = field.sums(bins[:-1], number)
-    ratio = field.ratio(signal, variance, count)
+    state = _State(field, bins, target)
+    around = field.around(np.arange(field.size))
     for _ in range(_PASSES):
-        moved = 0
-        around = field.around(np.arange(field.size))
         labels = bins[around]
         rim = (labels[:, _SIDES] != bins[:-1, None]) & (labels[:, _SIDES] >= 0)
-        donors = np.flatnonzero(rim.any(axis=1) & (count[bins[:-1]] > 1) & (ratio[bins[:-1]] > target))
-        for pixel in donors[np.argsort(-ratio[bins[donors]], kind="stable")].tolist():
-            giver = int(bins[pixel])
-            ring = bins[around[pixel]].tolist()
-            taker = _taker(ring, giver, ratio)
-            if count[giver] == 1 or taker < 0 or ratio[taker] >= ratio[giver] or not _stays_whole(ring, giver):
-                continue
-            near = field.index[field.place[pixel] + field.offsets]
-            owner = bins[near]
-            own = field.sigma[:, pixel]
-            change = []
-            for who, sign in ((giver, -1.0), (taker, 1.0)):
-                there = owner == who
-                common = (field.sigma[:, near[there]] * field.acf[:, there]).sum(axis=1) * own
-                spread = variance[:, who] + 2 * sign * common + sign * own**2
-                total, pixels = signal[:, who] + sign * field.signal[:, pixel], count[who] + sign
-                change.append((total, spread, pixels, field.ratio_of_one(total, spread, pixels)))
-            after = (change[0][3], change[1][3])
-            if (
-                after[0] < target
-                or after[1] < min(target, ratio[taker])
-                or _energy(*after, target) >= _energy(ratio[giver], ratio[taker], target)
-            ):
-                continue
-            for who, (total, spread, pixels, value) in zip((giver, taker), change, strict=True):
-                signal[:, who], variance[:, who], count[who], ratio[who] = total, spread, pixels, value
-            bins[pixel] = taker
-            moved += 1
-        if not moved:
+        ratio = state.ratio[bins[:-1]]
+        donors = np.flatnonzero(rim.any(axis=1) & (state.count[bins[:-1]] > 1) & (ratio > target))
+        moves = [
+            state.move(pixel, bins[around[pixel]].tolist())
+            for pixel in donors[np.argsort(-ratio[donors], kind="stable")]
+        ]
+        if not any(moves):
             break
     return bins[:-1]
+
+
+def freed(field: Field, bins: Bins, target: float) -> Bins:
+    """Make bins of pixels that reach the target by themselves, where what they leave stays whole and reaches it too."""
+    bins = np.append(bins, -1)
+    alone = _alone(field)
+    bright = np.flatnonzero(alone >= target)
+    bright = bright[np.argsort(alone[bright], kind="stable")].tolist()  # the faintest first: more of them can go
+    number = int(bins.max()) + 1
+    state = _State(field, bins, target, spare=len(bright))
+    for _ in range(_PASSES):
+        before = number
+        for pixel in bright:
+            if state.count[bins[pixel]] > 1 and state.move(pixel, bins[field.around(pixel)].tolist(), to=number):
+                number += 1
+        if number == before:
+            break
+    return bins[:-1]
+
+
+def _alone(field: Field) -> Values:
+    """Return the S/N of single pixels."""
+    return field.ratio(field.signal, field.sigma[:, :-1] ** 2, np.ones(field.size))
+
+
+class _State:
+    """What bins hold, kept up to date while pixels move from one to another, or into one of `spare` empty ones."""
+
+    def __init__(self, field: Field, bins: Bins, target: float, *, spare: int = 0) -> None:
+        number = int(bins.max()) + 1 + spare
+        self.field, self.bins, self.target = field, bins, target
+        self.signal, self.variance, self.count = field.sums(bins[:-1], number)
+        self.ratio = field.ratio(self.signal, self.variance, self.count)
+        self.bright = np.bincount(bins[:-1], _alone(field) >= target, minlength=number) > 0
+
+    def move(self, pixel: int, ring: list[int], *, to: int | None = None) -> bool:
+        """Give a pixel to a neighbour, or to an empty bin, where that is good; return whether it was."""
+        giver = int(self.bins[pixel])
+        if self.count[giver] == 1 or not _stays_whole(ring, giver):
+            return False
+        if to is not None:
+            return self._done(pixel, giver, to, always=True)
+        beside = {ring[i] for i in _SIDES} - {giver, -1}
+        beside = {who for who in beside if ring.count(who) > 1} or beside
+        if self.bright[giver]:
+            for taker in sorted(beside, key=lambda who: -self.ratio[who]):
+                if not self.bright[taker] and self._done(pixel, giver, taker, always=True):
+                    return True
+        taker = min(beside, key=lambda who: self.ratio[who], default=-1)
+        return taker >= 0 and self.ratio[taker] < self.ratio[giver] and self._done(pixel, giver, taker)
+
+    def _done(self, pixel: int, giver: int, taker: int, *, always: bool = False) -> bool:
+        field, target = self.field, self.target
+        near = field.index[field.place[pixel] + field.offsets]
+        owner, own = self.bins[near], field.sigma[:, pixel]
+        after = []
+        for who, sign in ((giver, -1.0), (taker, 1.0)):
+            there = owner == who
+            common = (field.sigma[:, near[there]] * field.acf[:, there]).sum(axis=1) * own
+            spread = self.variance[:, who] + sign * (2 * common + own**2)
+            total = self.signal[:, who] + sign * field.signal[:, pixel]
+            after.append((who, total, spread, self.count[who] + sign))
+        ratios = [field.ratio_of_one(*new[1:]) for new in after]
+        least = target if always else min(target, self.ratio[taker])
+        if ratios[0] < target or ratios[1] < least:
+            return False
+        if not always and _energy(*ratios, target) >= _energy(self.ratio[giver], self.ratio[taker], target):
+            return False
+        for (who, total, spread, pixels), ratio in zip(after, ratios, strict=True):
+            self.signal[:, who], self.variance[:, who], self.count[who] = total, spread, pixels
+            self.ratio[who] = ratio
+        self.bins[pixel] = taker
+        return True
 
 
 def _energy(one: float, two: float, target: float) -> float:
@@ -493,13 +541,6 @@ def _directions(field: Field, bins: Bins, number: int, count: Values) -> tuple[V
     yy, xx, xy = (np.bincount(bins, product, minlength=number) for product in (y * y, x * x, x * y))
     turn = (0.5 * np.arctan2(2 * xy, xx - yy))[bins]
     return x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
-
-
-def _taker(ring: list[int], giver: int, ratio: Values) -> int:
-    """Return the weakest bin beside a pixel that holds two pixels around it; -1 when there is none."""
-    beside = {ring[i] for i in _SIDES} - {giver, -1}
-    beside = {who for who in beside if ring.count(who) > 1} or beside
-    return min(beside, key=lambda who: ratio[who], default=-1)
 
 
 def _stays_whole(ring: list[int], giver: int) -> bool:

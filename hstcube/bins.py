@@ -8,7 +8,18 @@ import numpy as np
 import xarray as xr
 
 from hstcube._accretion import grown_alike
-from hstcube._tessellation import Field, Spectra, absorbed, halved, make_field, merged, tessellated, traded, whole
+from hstcube._tessellation import (
+    Field,
+    Spectra,
+    absorbed,
+    freed,
+    halved,
+    make_field,
+    merged,
+    tessellated,
+    traded,
+    whole,
+)
 from hstcube.cube import require_same_grid, variance
 from hstcube.errors import LabelError, RecipeError
 from hstcube.groups import common_mask, of_bands
@@ -125,7 +136,7 @@ def _compact(field: Field, target: float) -> Bins:
     bins = whole(field, tessellated(field, target), target)
     for _ in range(_TIMES):
         bins = merged(field, traded(field, bins, target), target)
-        bins = whole(field, halved(field, bins, target), target)
+        bins = whole(field, halved(field, freed(field, bins, target), target), target)
     return merged(field, traded(field, merged(field, bins, target), target), target)
 
 

@@ -38,6 +38,7 @@ __all__ = [
 
 LARGEST_PLANE = 4 * 2**30  # bytes that one image may take in memory, and one compressed file once it is unpacked
 LARGEST_HEADER = 10 * 2**20  # bytes
+NOISE_UNIT = "NOISEACF"  # what our own weight images have beside them
 
 _WEIGHTS = ("ivar", "rms", "variance")
 _BLOCK = 2880  # bytes
@@ -298,7 +299,7 @@ def image_unit(hdus: fits.HDUList, kind: str, path: Path) -> Any:
         place = hdus[0].fileinfo()  # the usual case: looking for more units would read the file twice
         if place["file"].size - place["datLoc"] - place["datSpan"] < _BLOCK:
             return hdus[0]
-    images = [unit for unit in hdus if unit.is_image and len(unit.shape) >= 2]  # noqa: PLR2004
+    images = [unit for unit in hdus if unit.is_image and len(unit.shape) >= 2 and unit.name != NOISE_UNIT]  # noqa: PLR2004
     names = {"sci": ("SCI",), "wht": ("WHT", "VAR"), "labels": ("DATA", "SEGMAP", "SEG"), "mask": ("MASK",)}[kind]
     if len(images) == 1:
         return images[0]

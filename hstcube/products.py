@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,13 +11,16 @@ from hstcube._fits import history_lines
 from hstcube.bands import band_name
 from hstcube.cube import build
 from hstcube.errors import FileError
-from hstcube.images import Plane, inverse_variance, located, read_plane
+from hstcube.images import NOISE_UNIT, Plane, inverse_variance, located, opened, read_plane
+from hstcube.noise import with_noise_coords
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     import xarray as xr
+
+    from hstcube.grids import Grid
 
 __all__ = ["find_products", "open_products"]
 
@@ -67,12 +70,31 @@ def _read_band(name: str, files: dict[str, Path], folder: Path) -> tuple[dict[st
                 _require_cards(plane)
             cubes.add(plane.header["CUBEID"])
             planes.setdefault(kind, plane)
+            if kind == "wht" and "NSCALE" in plane.header:
+                planes |= _noise_plane(path, name, plane.grid)
     if missing := [kind for kind in ("sci", "wht", "mask") if kind not in planes]:
         reason = f"the product has no {missing[0]} image"
         raise FileError("HC-F01", reason, "write the cube again with to_fits", str(folder), name)
     for kind in ("wht", "mask"):
         planes["sci"].grid.require(planes[kind].grid, what=f"sci and {kind} of {name}")
     return planes, cubes
+
+
+def _noise_plane(path: Path, band: str, grid: Grid) -> dict[str, Plane]:
+    with located(path, band), opened(path) as hdus:
+        units = [unit for unit in hdus if unit.name == NOISE_UNIT]
+        return {"noise": Plane(np.asarray(unit.data, np.float32), unit.header, grid) for unit in units}
+
+
+def _with_noise(cube: xr.Dataset, headers: list[Any], planes: list[Plane]) -> xr.Dataset:
+    """Return the cube with the noise that its files tell of."""
+    scales = [float(header["NSCALE"]) for header in headers if "NSCALE" in header]
+    if len(scales) < len(headers):
+        return cube
+    if len(planes) < len(headers):
+        return cube.assign_coords(noise_scale=("band", scales))
+    steps = (float(planes[0].header["LAGY"]), float(planes[0].header["LAGX"]))
+    return with_noise_coords(cube, scales, np.stack([plane.data for plane in planes]), steps)
 
 
 def _require_cards(plane: Plane) -> None:
@@ -107,6 +129,7 @@ def _cube_of(names: list[str], planes: list[dict[str, Plane]]) -> xr.Dataset:
         pivot=column("PHOTPLAM"),
         matched_to=[header.get("MATCHED", "") for header in headers],
     )
+    cube = _with_noise(cube, headers, [band["noise"] for band in planes if "noise" in band])
     history, notes = history_lines(headers[0].get("HISTORY", ()))
     extra = {"recipe": headers[0]["RECIPE"]} if "RECIPE" in headers[0] else {}
     return cube.assign_attrs(history=history, warnings=notes, hstcube_schema=int(headers[0]["HSTCUBE"]), **extra)
