@@ -38,7 +38,7 @@ __all__ = ["bin_pixels", "group_snr"]
 Mode = Literal["all", "any"]
 
 _ROUNDING = 1e-9
-_TIMES = 2  # that bins trade, merge and are halved
+_TIMES = 3  # that bins trade, merge and are halved
 
 
 def bin_pixels(
@@ -103,6 +103,7 @@ def bin_pixels(
     else:
         bins = grown_alike(field, spectra, snr, sed_shape)
         bins = merged(field, absorbed(field, bins, bins < 0, snr, spectra), snr, spectra=spectra)
+        bins = freed(field, bins, snr)
     bins, low = _judged(judged, field, bins, snr, spectra)
     return _map(cube, field, bins, low).assign_attrs(snr=float(snr), bands=" ".join(judged.band.values), mode=mode)
 
@@ -137,7 +138,8 @@ def _compact(field: Field, target: float) -> Bins:
     for _ in range(_TIMES):
         bins = merged(field, traded(field, bins, target), target)
         bins = whole(field, halved(field, freed(field, bins, target), target), target)
-    return merged(field, traded(field, merged(field, bins, target), target), target)
+    bins = merged(field, traded(field, merged(field, bins, target), target), target)
+    return freed(field, bins, target)
 
 
 def _judged(
