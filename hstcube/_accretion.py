@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hstcube._tessellation import Spectra
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from hstcube._tessellation import Bins, Field
+    from hstcube._tessellation import Bins, Field, Spectra
 
 __all__ = ["grown_alike"]
 
@@ -23,9 +21,9 @@ __all__ = ["grown_alike"]
 def grown_alike(field: Field, spectra: Spectra, target: float, limit: float) -> Bins:
     """Return bins of pixels alike, and -1 for pixels that found none.
 
-    The brightest free pixel begins a bin, which takes, nearest first, free pixels that touch it and whose spectra have the
-    shape of the first one's, until the target is reached: the scheme of Abdurro'uf et al. 2021, ApJS 254, 15, who grow
-    circles. Where the target is out of reach the pixels stay free, for other bins to take.
+    The brightest free pixel begins a bin, which takes, nearest first, free pixels that touch it and whose spectra have
+    the shape of the first one's, until the target is reached: the scheme of Abdurro'uf et al. 2021, ApJS 254, 15, who
+    grow circles. Where the target is out of reach the pixels stay free, for other bins to take.
 
     Parameters
     ----------

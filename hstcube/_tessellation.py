@@ -1,7 +1,7 @@
 """Bins of pixels that reach a signal to noise: weighted Voronoi tessellation, trading of pixels, merging.
 
-Plain arrays; `bins` has the public function. A bin is a number 0, 1, ... for each pixel of a list of pixels. Its noise is
-the double sum of sigma_i sigma_j rho(i - j) over its pixels, as in `noise`, over the lags that matter.
+Plain arrays; `bins` has the public function. A bin is a number 0, 1, ... for each pixel of a list of pixels. Its noise
+is the double sum of sigma_i sigma_j rho(i - j) over its pixels, as in `noise`, over the lags that matter.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ _SIDES = (1, 3, 5, 7)  # of these, those that share a side with it
 class Field:
     """Pixels to put into bins, in some bands.
 
-    ``place`` is where each pixel is in ``index``, the flat padded frame that holds pixels' numbers (``size`` where there is
-    none, which has sigma 0). ``offsets`` are those of the lags, one of each pair first, then their opposites.
+    ``place`` is where each pixel is in ``index``, the flat padded frame that holds pixels' numbers (``size`` where
+    there is none, which has sigma 0). ``offsets`` are those of the lags, one of each pair first, then their opposites.
     """
 
     rows: Bins
@@ -86,12 +86,12 @@ class Field:
                 for band, sigma in enumerate(self.sigma):
                     both = np.bincount(owner, sigma[one] * sigma[two], minlength=number)
                     variance[band] += 2 * self.acf[band, lag] * both
-        return signal, variance, count
+        return np.asarray(signal, float), np.asarray(variance, float), count
 
     def around(self, pixels: Bins | int) -> Bins:
         """Return the eight neighbours of pixels, (pixel, 8), or of one, (8,); `size` where there is none."""
         ring = np.array([dy * self.width + dx for dy, dx in _RING])
-        return self.index[np.asarray(self.place[pixels])[..., None] + ring]
+        return np.asarray(self.index[np.asarray(self.place[pixels])[..., None] + ring])
 
 
 class Spectra(NamedTuple):
@@ -102,9 +102,10 @@ class Spectra(NamedTuple):
 
     @staticmethod
     def apart(flux: Values, model: Values, noise: Values) -> Values:
-        """Return the reduced chi square of spectra (band, ...) against models at their best scale; infinite where negative.
+        """Return the reduced chi square of spectra (band, ...) against models at their best scale s; infinite if s < 0.
 
-        chi2 = sum (f - s g)^2 / sigma^2, s = sum(f g / sigma^2) / sum(g^2 / sigma^2) (Abdurro'uf et al. 2021, ApJS 254, 15).
+        chi2 = sum (f - s g)^2 / sigma^2, s = sum(f g / sigma^2) / sum(g^2 / sigma^2) (Abdurro'uf et al. 2021, ApJS 254,
+        15).
         """
         weight = noise**-2
         scale = (flux * model * weight).sum(axis=0) / (model**2 * weight).sum(axis=0)
@@ -214,7 +215,7 @@ def _areas(field: Field, target: float) -> Values:
     def image(values: Values) -> Values:
         out = np.zeros(field.index.size)
         out[field.place] = values
-        return out.reshape(height, field.width)
+        return np.asarray(out.reshape(height, field.width))
 
     dy, dx = _lags(field)
     planes = [image(s) for s in field.signal], [image(s[:-1] ** 2) for s in field.sigma]
@@ -238,7 +239,7 @@ def _areas(field: Field, target: float) -> Values:
         before, previous = ratio, count
         if (out < field.size).all():
             break
-    return np.maximum(out, 1)
+    return np.asarray(np.maximum(out, 1))
 
 
 def _lags(field: Field) -> tuple[Values, Values]:
@@ -304,7 +305,7 @@ def absorbed(
     bins[~loose] = place
     if not kept.size:
         return _islands(field, bins)
-    distance = _near(field, bins, kept.size, target) if spectra is None else _like(field, bins, kept.size, spectra)
+    distance = _near(field, bins, kept.size, target) if spectra is None else _like(bins, kept.size, spectra)
     while (waiting := np.flatnonzero(bins < 0)).size:
         owner = np.append(bins, -1)[field.around(waiting)]
         far = np.where(owner >= 0, distance(waiting[:, None], owner), np.inf)
@@ -318,7 +319,7 @@ def absorbed(
 
 
 def _near(field: Field, bins: Bins, number: int, target: float) -> Callable[[Bins, Bins], Values]:
-    """Return the function that gives the distance of pixels from the middles of bins, in units of their length scales."""
+    """Return the function that gives the distance of pixels from the middles of bins, in units of the bins' sizes."""
     signal, variance, count = (part[..., :number] for part in field.sums(np.where(bins < 0, number, bins), number + 1))
     scale = np.sqrt(count / np.clip(field.ratio(signal, variance, count) / target, 0.2, 5))
     there = bins >= 0
@@ -331,10 +332,10 @@ def _near(field: Field, bins: Bins, number: int, target: float) -> Callable[[Bin
     return distance
 
 
-def _like(field: Field, bins: Bins, number: int, spectra: Spectra) -> Callable[[Bins, Bins], Values]:
+def _like(bins: Bins, number: int, spectra: Spectra) -> Callable[[Bins, Bins], Values]:
     """Return the function that gives how far the shapes of pixels' spectra are from those of bins."""
     there = bins >= 0
-    sums = np.stack([np.bincount(bins[there], flux[there], minlength=number) for flux in spectra.flux])
+    sums = np.stack([np.bincount(bins[there], flux[there], minlength=number) for flux in spectra.flux]).astype(float)
 
     def distance(pixels: Bins, owners: Bins) -> Values:
         return spectra.apart(spectra.flux[:, pixels], sums[:, owners], spectra.noise[:, pixels])
@@ -489,7 +490,9 @@ class _State:
         least = target if always else min(target, self.ratio[taker])
         if ratios[0] < target or ratios[1] < least:
             return False
-        if not always and _energy(*ratios, target) >= _energy(self.ratio[giver], self.ratio[taker], target):
+        if not always and _energy(ratios[0], ratios[1], target) >= _energy(
+            self.ratio[giver], self.ratio[taker], target
+        ):
             return False
         for (who, total, spread, pixels), ratio in zip(after, ratios, strict=True):
             self.signal[:, who], self.variance[:, who], self.count[who] = total, spread, pixels
@@ -501,7 +504,7 @@ class _State:
 def _energy(one: float, two: float, target: float) -> float:
     """Return how far two bins are from the target; what lacks counts four times."""
     logs = [np.log(max(value / target, 0.01)) for value in (one, two)]
-    return sum(log**2 if log >= 0 else 4 * log**2 for log in logs)
+    return float(sum(log**2 if log >= 0 else 4 * log**2 for log in logs))
 
 
 def halved(field: Field, bins: Bins, target: float) -> Bins:

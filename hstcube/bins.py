@@ -51,9 +51,9 @@ def bin_pixels(
 ) -> xr.DataArray:
     """Put the pixels of the mask into bins that reach a signal to noise.
 
-    Weighted Voronoi tessellation (Diehl & Statler 2006, MNRAS 368, 497), from seeds as dense as the boxes that reach the
-    target are large; then bins trade pixels of their rims, and those below the target go to their neighbours. The noise
-    is that of `group_errors`: pixels are correlated, and twice the pixels are less than sqrt(2) times better.
+    Weighted Voronoi tessellation (Diehl & Statler 2006, MNRAS 368, 497), from seeds as dense as the boxes that reach
+    the target are large; then bins trade pixels of their rims, and those below the target go to their neighbours. The
+    noise is that of `group_errors`: pixels are correlated, and twice the pixels are less than sqrt(2) times better.
 
     Parameters
     ----------
@@ -73,8 +73,8 @@ def bin_pixels(
     Returns
     -------
     DataArray of int32, (y, x)
-        Bins 1, 2, ..., each in one piece (pixels touch at sides or corners); 0 outside the mask. Every pixel of the mask is
-        in one. ``attrs["below_target"]`` lists islands of the mask that do not reach the target with all their pixels.
+        Bins 1, 2, ..., each in one piece (pixels touch at sides or corners); 0 outside the mask. Every pixel of the
+        mask is in one. ``attrs["below_target"]`` lists islands of the mask that do not reach the target as a whole.
 
     Raises
     ------
@@ -157,7 +157,7 @@ def _judged(
 
 
 def _in_order(bins: Bins) -> Bins:
-    """Number bins by their first pixels."""
+    """Return the bins numbered by their first pixels."""
     _, first, place = np.unique(bins, return_index=True, return_inverse=True)
     return np.asarray(np.argsort(np.argsort(first))[place])
 

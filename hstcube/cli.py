@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import signal
 import sys
@@ -11,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, cast
 import typer
 
 from hstcube import __version__
-from hstcube.errors import HstCubeError, RecipeError, WriteError
+from hstcube.errors import HstCubeError, HstCubeWarning, RecipeError, WriteError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.console import Console
 
@@ -51,6 +52,7 @@ Labels = Annotated[
 Strict = Annotated[bool, typer.Option("--strict", help="Take every warning for an error.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 
+_ROWS = 4  # groups of a table that are shown
 _TOLD, _LISTED = 2, 8  # warnings of one kind, and targets of one warning, that the summary shows
 
 # click's, or that of the copy of click that newer typers bring
@@ -127,7 +129,6 @@ def sky(
     """Measure the sky of every field and band; write levels that `run --sky` reads, and pictures of the histograms."""
     import warnings
 
-    from hstcube.errors import HstCubeWarning
     from hstcube.runs import Outcome, exit_code, measure_levels, plan
 
     _require_outside(out, folder)
@@ -307,6 +308,112 @@ def demo(
     typer.echo(f"  hstcube check {places['stamps']}")
     typer.echo(f"  hstcube run {places['stamps']} --recipe original -o {out / 'original'}")
     typer.echo(f"  python -c \"import hstcube; print(hstcube.open_field('{places['products']}', 'demo'))\"")
+
+
+Source = Annotated[
+    Path,
+    typer.Argument(metavar="SOURCE", help="A saved cube (.nc), or a folder of products or stamps (with -f FIELD)."),
+]
+Field = Annotated[str | None, typer.Option("--field", "-f", help="Which field of a folder.")]
+
+
+@app.command("bin")
+def bin_(
+    source: Source,
+    field: Field = None,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The map of bins (FITS); beside it the picture (.png).")
+    ] = Path("bins.fits"),
+    snr: Annotated[float, typer.Option(help="Signal to noise that every bin must reach.")] = 5.0,
+    bands: Annotated[
+        list[str] | None, typer.Option("--band", "-b", help="Where it must; all bands if not given.")
+    ] = None,
+    mode: Annotated[Literal["all", "any"], typer.Option(help="In all of these bands, or in any.")] = "all",
+    sed_shape: Annotated[
+        float | None, typer.Option(help="Keep to one shape of spectrum, to this reduced chi square (e.g. 4).")
+    ] = None,
+    scale: Scale = "60mas",
+    overwrite: Overwrite = False,
+) -> None:
+    """Put the pixels of the mask into bins that reach a signal to noise."""
+    import numpy as np
+
+    from hstcube._files import require_free_names, write_files
+    from hstcube.bins import bin_pixels
+    from hstcube.plot import bin_map, figure_bytes
+    from hstcube.tasks import groups_bytes, open_source
+
+    picture = out.with_suffix(".png")
+    require_free_names([out, picture], overwrite=overwrite)
+    with _told_warnings():
+        cube = open_source(source, field=field, scale=scale)
+        bins = bin_pixels(cube, snr=snr, bands=bands, mode=mode, sed_shape=sed_shape)
+        files = {out: groups_bytes(bins), picture: figure_bytes(bin_map(cube, bins))}
+    write_files(files, overwrite=overwrite)
+    sizes = np.bincount(bins.values.ravel())[1:]
+    typer.echo(
+        f"{sizes.size} bins of {sizes.sum()} pixels: {int((sizes == 1).sum())} of one, the largest of {sizes.max()}; "
+        f"{len(bins.attrs['below_target'])} islands below S/N {snr:g}"
+    )
+    typer.echo(_plain(f"bins      {out}\npicture   {picture}"))
+
+
+@app.command()
+def phot(
+    source: Source,
+    field: Field = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The table: .ecsv, .fits or .parquet.")] = Path("phot.ecsv"),
+    groups: Annotated[
+        Path | None,
+        typer.Option(help="Map of groups on the cube's grid, as bin writes it; else the mask is one group."),
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(help="Segmentation map, on its own grid: its objects.")] = None,
+    ebv: Annotated[float | None, typer.Option(help="E(B-V) of the Milky Way to correct for [mag].")] = None,
+    law: Annotated[Literal["F19", "CCM89"], typer.Option(help="Extinction law.")] = "F19",
+    total: Annotated[bool, typer.Option("--total", help="Correct apertures to the total of a point source.")] = False,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Give fluxes where a band has only part of a group.")
+    ] = False,
+    scale: Scale = "60mas",
+    overwrite: Overwrite = False,
+) -> None:
+    """Measure fluxes and errors of the object, of bins, or of all objects of a map."""
+    from hstcube._files import require_free_names
+    from hstcube.fluxes import photometry
+    from hstcube.tables import write_table
+    from hstcube.tasks import open_groups, open_source
+    from hstcube.units import deredden
+
+    if groups is not None and labels is not None:
+        msg = "give one of --groups and --labels"
+        raise typer.BadParameter(msg, param_hint="--labels")
+    require_free_names([out], overwrite=overwrite)
+    with _told_warnings():
+        cube = open_source(source, field=field, scale=scale)
+        chosen = open_groups(cube, groups=groups, labels=labels)
+        cube = cube if ebv is None else deredden(cube, ebv, law=law)
+        table = photometry(cube, chosen, partial=partial, pixels="data" if labels is not None else "mask", total=total)
+    write_table(table, out, overwrite=overwrite)
+    rows = [
+        (str(row["id"]), str(row["npix"]), name, *(f"{row[f'{kind}_{name}'].value:.4g}" for kind in ("flux", "error")))
+        for row in table[:_ROWS]
+        for name in table.meta["pivot"]
+    ]
+    more = f"; the first {_ROWS} below" if len(table) > _ROWS else ""
+    title = f"fluxes of {len(table)} groups in {out}{more}"
+    _table(("group", "pixels", "band", "flux [uJy]", "error"), rows, title=title)
+
+
+@contextlib.contextmanager
+def _told_warnings() -> Iterator[None]:
+    """Say warnings in one line each, on stderr."""
+    import warnings
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for text in dict.fromkeys(str(one.message) for one in caught if issubclass(one.category, HstCubeWarning)):
+        print(_plain(f"warning: {text}"), file=sys.stderr)  # noqa: T201
 
 
 def main() -> NoReturn:

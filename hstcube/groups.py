@@ -235,7 +235,8 @@ def common_mask(cube: xr.Dataset, *, bands: Sequence[str] | None = None) -> xr.D
     BandError
         If a band is not in the cube.
     """
-    return of_bands(cube, bands).mask.all("band").rename("mask").drop_attrs(deep=False)
+    common: xr.DataArray = of_bands(cube, bands).mask.all("band").rename("mask").drop_attrs(deep=False)
+    return common
 
 
 def of_bands(cube: xr.Dataset, bands: Sequence[str] | str | None) -> xr.Dataset:
@@ -330,7 +331,7 @@ def group_sums(labels: NDArray[np.int64], ids: NDArray[np.int64], image: Any) ->
     inside = labels > 0
     place = np.searchsorted(ids, labels[inside])
     weights = np.nan_to_num(np.asarray(image[inside], dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    return np.bincount(place, weights, minlength=ids.size)[: ids.size]
+    return np.asarray(np.bincount(place, weights, minlength=ids.size), dtype=float)
 
 
 def _measured(cube: xr.Dataset, groups: xr.DataArray, ids: Any, pixels: Pixels) -> tuple[Any, Any, Any]:

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hstcube.cube import inverse_variance_unit, parsed_unit, updated, validate, warn
+from hstcube.cube import KNOWN_UNITS, inverse_variance_unit, parsed_unit, updated, validate, warn
 from hstcube.errors import BandError, CubeError, RecipeError
 from hstcube.grids import Grid
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import xarray as xr
     from numpy.typing import NDArray
 
-__all__ = ["Law", "deredden", "is_surface_brightness", "pixel_area", "to_flux", "unit_zeropoint"]
+__all__ = [
+    "AGREE",
+    "Law",
+    "deredden",
+    "header_zeropoints",
+    "is_surface_brightness",
+    "pixel_area",
+    "to_flux",
+    "unit_zeropoint",
+]
 
 Law = Literal["F19", "CCM89"]
 
@@ -23,6 +35,7 @@ AGREE = 0.05  # mag: zero points farther apart are told of
 R_V = 3.1  # of the diffuse Milky Way
 
 _AB = -48.60  # mag of 1 erg s-1 cm-2 Hz-1 (Oke & Gunn 1983, ApJ 266, 713): 1 uJy has 23.9
+_MAG_OF_JY = 8.90
 _SHRINK = 1e25  # weights that grow by more do not fit float32, which ends at 3e38
 _SMALL = "1e-20"  # the unit, then: what flux densities per wavelength are usually counted in
 
@@ -100,6 +113,39 @@ def unit_zeropoint(unit: str, pivot: Any) -> NDArray[np.float64] | None:
     except units.UnitConversionError:
         return None
     return np.asarray(np.round(-2.5 * np.log10(density) + _AB, 10))  # 23.9, not 23.900000000000002
+
+
+def header_zeropoints(header: Mapping[str, Any], units: str, pivot: float) -> dict[str, float]:
+    """Return the AB zero points that the header of an image gives, and by what; first the one to take.
+
+    They are the unit itself, where it is a flux density; ABZP; PHOTFNU [Jy s/e-]; PHOTFLAM and PHOTPLAM (STScI).
+
+    Parameters
+    ----------
+    header : mapping of FITS cards
+    units : str
+        Unit of the pixels.
+    pivot : float
+        Pivot wavelength [Angstrom].
+    """
+    found: dict[str, float] = {}
+    if units != KNOWN_UNITS[0]:  # the common case is known, and astropy's units take time
+        with contextlib.suppress(CubeError):  # a unit that is none is refused when the cube is built
+            of_unit = unit_zeropoint(units, [pivot])
+            found |= {} if of_unit is None else {"its unit": float(of_unit[0])}
+    if (said := _number(header, "ABZP")) is not None:
+        found["ABZP"] = said
+    if (density := _number(header, "PHOTFNU")) and density > 0:
+        found["PHOTFNU"] = -2.5 * math.log10(density) + _MAG_OF_JY
+    flam, plam = (_number(header, key) or 0.0 for key in ("PHOTFLAM", "PHOTPLAM"))
+    if flam > 0 and plam > 0:
+        found["PHOTFLAM and PHOTPLAM"] = -2.5 * math.log10(flam) - 5 * math.log10(plam) - 2.408
+    return found
+
+
+def _number(header: Mapping[str, Any], key: str) -> float | None:
+    value = header.get(key)
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def is_surface_brightness(unit: str) -> bool:

@@ -165,8 +165,7 @@ def _share(cube: xr.Dataset, labels: Labels, ids: Labels, wanted: Any) -> NDArra
             for plane in psf.values
         ]
     )
-    share *= fold[0] * fold[1]
-    return np.where(share > 0, share, np.nan)
+    return np.where(share > 0, share * fold[0] * fold[1], np.nan)
 
 
 def _folds(cube: xr.Dataset, psf: xr.DataArray) -> tuple[float, float]:
@@ -189,7 +188,7 @@ def _meta(cube: xr.Dataset, flux: xr.Dataset, **settings: Any) -> dict[str, Any]
             for band, value in zip(cube.band.values, column.values, strict=True)
         }
 
-    states = ("zeropoint", "psf_fwhm", "matched_to", "sky", "sky_error", "extinction", "noise_scale")
+    states = ("pivot", "zeropoint", "psf_fwhm", "matched_to", "sky", "sky_error", "extinction", "noise_scale")
     return {
         "field": str(cube.attrs.get("field", "")),
         "software": f"hstcube {__version__}",
