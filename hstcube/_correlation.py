@@ -24,6 +24,7 @@ __all__ = ["Groups", "correlated_spread", "covariances", "find_groups", "propaga
 
 _AT_ONCE = 1 << 18  # numbers in one batch: what fits into the cache is fastest
 _PAIR_COST = 2  # a pair of pixels costs as much as half a pixel of a transform
+_DIGITS = 8  # of a correlation
 _SHORT = 0.01  # correlations below this are no matter for the variance of one pixel
 
 
@@ -219,7 +220,8 @@ def propagated(kernels: Image64, acf: Image64) -> tuple[Image64, Image64]:
     circle = fft.irfft2(power * fft.rfft2(before).real, size)
     spread = circle[:, np.arange(-radius[0], radius[0] + 1)][:, :, np.arange(-radius[1], radius[1] + 1)]
     middle, squares = circle[:, 0, 0], (kernels**2).sum((1, 2))
-    after, gain = spread / middle[:, None, None], middle / squares
+    # rounded, and no -0: the last digits of a transform are no result, and need not be the same everywhere
+    after, gain = np.round(spread / middle[:, None, None], _DIGITS) + 0.0, np.round(middle / squares, 12)
     same = (np.count_nonzero(kernels, axis=(1, 2)) == 1) & (squares == 1)  # not even their rounding changes
     after[same], gain[same] = resized(acf[same], (radius[0], radius[1])), 1
     return after, gain

@@ -82,12 +82,13 @@ def to_fits(
         noise_unit = _noise_unit(cube, i)
         if layout == "files":
             for kind, image in zip(kinds, images, strict=True):
-                unit = hdu(image, cards[kind])
-                files[folder / f"{name}_{band}_{kind}.fits"] = unit + (noise_unit if kind == kinds[1] else b"")
+                more = noise_unit if kind == kinds[1] else b""
+                first = [("EXTEND", True, "extensions may follow")] if more else []
+                files[folder / f"{name}_{band}_{kind}.fits"] = hdu(image, [*first, *cards[kind]]) + more
         else:
             units = [hdu(image, cards[kind], extname=kind.upper()) for kind, image in zip(kinds, images, strict=True)]
-            first = hdu(None, [("OBJECT", name, "field")])
-            files[folder / f"{name}_{band}.fits"] = b"".join([first, *units, noise_unit])
+            empty = hdu(None, [("OBJECT", name, "field")])
+            files[folder / f"{name}_{band}.fits"] = b"".join([empty, *units, noise_unit])
     return write_files(files, overwrite=overwrite)
 
 
@@ -268,13 +269,17 @@ def _noise_unit(cube: xr.Dataset, i: int) -> bytes:
     if "noise_acf" not in cube.coords:
         return b""
     acf = cube.noise_acf.isel(band=i).transpose("dy", "dx")
-    steps = {axis: float(np.diff(cube[f"d{axis}"].values[:2]).sum()) for axis in "xy"}
+    steps = {axis: _step_of(cube[f"d{axis}"].values) for axis in "xy"}
     cards = [
         ("FILETYPE", "ACF", "autocorrelation of the noise, zero lag in the middle"),
         ("LAGX", steps["x"], "[arcsec] lag of one pixel along x"),
         ("LAGY", steps["y"], "[arcsec] lag of one pixel along y"),
     ]
     return hdu(acf.values, cards, extname=NOISE_UNIT)
+
+
+def _step_of(lags: NDArray[np.floating]) -> float:
+    return float(lags[lags.size // 2 + 1]) if lags.size > 1 else 0.0
 
 
 def _camera(name: str, pivot: float) -> Any:

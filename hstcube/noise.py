@@ -159,10 +159,11 @@ def _kept_reach(acf: Image64, axis: int, step: float) -> int:
 def with_noise_coords(cube: xr.Dataset, scale: Any, acf: Image64, steps: tuple[float, float]) -> xr.Dataset:
     """Return the cube with ``noise_scale`` and ``noise_acf``, whose lags are pixels of so many arcsec (y, x)."""
     old = [name for name in ("noise_scale", "noise_acf", "dy", "dx") if name in cube.coords]
-    lags: dict[str, Any] = {
-        name: (name, np.arange(-(n // 2), n // 2 + 1) * step, {"units": "arcsec", "long_name": f"lag along {name[1]}"})
-        for name, n, step in zip(("dy", "dx"), acf.shape[1:], steps, strict=True)
-    }
+    lags: dict[str, Any] = {}
+    for name, n, step in zip(("dy", "dx"), acf.shape[1:], steps, strict=True):
+        # rounded: a header's pixel is 0.06 arcsec but for the last digits
+        values = np.round(np.arange(-(n // 2), n // 2 + 1) * round(step, 10), 10)
+        lags[name] = (name, values, {"units": "arcsec", "long_name": f"lag along {name[1]}"})
     return (cube.drop_vars(old) if old else cube).assign_coords(
         noise_scale=("band", np.asarray(scale, np.float64), {"long_name": "sigma of one pixel times sqrt(wht)"}),
         noise_acf=(("band", "dy", "dx"), acf.astype(np.float32), {"long_name": "autocorrelation of the noise"}),

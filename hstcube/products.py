@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -82,19 +82,20 @@ def _read_band(name: str, files: dict[str, Path], folder: Path) -> tuple[dict[st
 
 def _noise_plane(path: Path, band: str, grid: Grid) -> dict[str, Plane]:
     with located(path, band), opened(path) as hdus:
-        units = [unit for unit in hdus if unit.name == NOISE_UNIT]
-        return {"noise": Plane(np.asarray(unit.data, np.float32), unit.header, grid) for unit in units}
+        unit = next((unit for unit in hdus if unit.name == NOISE_UNIT), None)
+        return {} if unit is None else {"noise": Plane(np.asarray(unit.data, np.float32), unit.header, grid)}
 
 
-def _with_noise(cube: xr.Dataset, headers: list[Any], planes: list[Plane]) -> xr.Dataset:
+def _with_noise(cube: xr.Dataset, bands: list[dict[str, Plane]]) -> xr.Dataset:
     """Return the cube with the noise that its files tell of."""
-    scales = [float(header["NSCALE"]) for header in headers if "NSCALE" in header]
-    if len(scales) < len(headers):
+    if not all("NSCALE" in band["wht"].header for band in bands):
         return cube
-    if len(planes) < len(headers):
+    scales = [float(band["wht"].header["NSCALE"]) for band in bands]
+    if not all("noise" in band for band in bands):
         return cube.assign_coords(noise_scale=("band", scales))
-    steps = (float(planes[0].header["LAGY"]), float(planes[0].header["LAGX"]))
-    return with_noise_coords(cube, scales, np.stack([plane.data for plane in planes]), steps)
+    cards = bands[0]["noise"].header
+    acf = np.stack([band["noise"].data for band in bands])
+    return with_noise_coords(cube, scales, acf, (float(cards["LAGY"]), float(cards["LAGX"])))
 
 
 def _require_cards(plane: Plane) -> None:
@@ -129,7 +130,7 @@ def _cube_of(names: list[str], planes: list[dict[str, Plane]]) -> xr.Dataset:
         pivot=column("PHOTPLAM"),
         matched_to=[header.get("MATCHED", "") for header in headers],
     )
-    cube = _with_noise(cube, headers, [band["noise"] for band in planes if "noise" in band])
+    cube = _with_noise(cube, [planes[names.index(name)] for name in cube.band.values])
     history, notes = history_lines(headers[0].get("HISTORY", ()))
     extra = {"recipe": headers[0]["RECIPE"]} if "RECIPE" in headers[0] else {}
     return cube.assign_attrs(history=history, warnings=notes, hstcube_schema=int(headers[0]["HSTCUBE"]), **extra)
