@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import warnings
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -147,7 +148,8 @@ def detect_sources(cube: xr.Dataset) -> xr.DataArray:
         rest = smooth - np.where(there, smooth - without_background(smooth, there, 3 * scale), 0)
         rest = without_background(smooth, there & ~sources, 3 * scale) + np.where(sources, rest, 0)
         width = _MAD_TO_SIGMA * np.median(np.abs(rest[there & ~sources])) if (there & ~sources).any() else np.inf
-        found = detect(rest, _SURE * width, n_pixels=_CONNECTED, mask=~there) if np.isfinite(width) else None
+        with warnings.catch_warnings(action="ignore"):  # that there is none
+            found = detect(rest, _SURE * width, _CONNECTED, mask=~there) if np.isfinite(width) else None
         if found is None:
             break
         sources = ndimage.binary_dilation(found.data > 0, iterations=2) | ~there

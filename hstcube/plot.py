@@ -14,6 +14,7 @@ from hstcube.sky import sky_pixels
 
 if TYPE_CHECKING:
     import xarray as xr
+    from astropy.table import Table
     from matplotlib.figure import Figure
 
 __all__ = ["bands", "bin_map", "figure_bytes", "growth", "homogeneous", "sed", "sky_histograms", "snr_map"]
@@ -295,3 +296,32 @@ def _panels(number: int, *, size: float) -> tuple[Figure, list[Any]]:
 def _edges(values: Any) -> Any:
     middle, spread = np.median(values), np.percentile(values, 84) - np.percentile(values, 16)
     return np.linspace(middle - 3 * spread, middle + 3 * spread, 60)
+
+
+def noise_curve(check: Table) -> Figure:
+    """Draw how empty apertures scatter, over what the noise of a cube predicts, against their size.
+
+    Parameters
+    ----------
+    check : Table
+        What `noise_check` returned.
+
+    Returns
+    -------
+    Figure
+        Blue: the local background removed; red: a constant sky, where faint sources count as noise. 1 is right.
+    """
+    names = list(dict.fromkeys(check["band"]))
+    figure, axes = _panels(len(names), size=2.0)
+    for name, axis in zip(names, axes, strict=True):
+        rows = check[check["band"] == name]
+        error = 1 / np.sqrt(2 * np.maximum(rows["number"], 1))  # of a standard deviation
+        axis.axhline(1, color=_GREY, lw=1)
+        axis.errorbar(rows["size"], rows["ratio"], error * rows["ratio"], fmt="o-", color=_BLUE, ms=3, lw=1)
+        axis.plot(rows["size"], rows["constant"], "s--", color=_RED, ms=3, lw=1)
+        axis.set_title(name, fontsize=8)
+        axis.set_ylim(0.5, 2)
+        axis.tick_params(labelsize=6)
+    figure.supxlabel("side of the aperture [pixels]", fontsize=8)
+    figure.supylabel("scatter over prediction", fontsize=8)
+    return figure
