@@ -55,6 +55,7 @@ class Field:
     acf: Values  # (band, lag)
     sky_error: Values  # (band,)
     any_band: bool  # one band has to reach the target; else all
+    region: Bins  # (pixel + 1,): bins stay within one
 
     @property
     def size(self) -> int:
@@ -89,9 +90,10 @@ class Field:
         return np.asarray(signal, float), np.asarray(variance, float), count
 
     def around(self, pixels: Bins | int) -> Bins:
-        """Return the eight neighbours of pixels, (pixel, 8), or of one, (8,); `size` where there is none."""
+        """Return the neighbours of pixels within their regions, (pixel, 8), or of one, (8,); `size` for none."""
         ring = np.array([dy * self.width + dx for dy, dx in _RING])
-        return np.asarray(self.index[np.asarray(self.place[pixels])[..., None] + ring])
+        near = self.index[np.asarray(self.place[pixels])[..., None] + ring]
+        return np.asarray(np.where(self.region[near] == np.asarray(self.region[pixels])[..., None], near, self.size))
 
 
 class Spectra(NamedTuple):
@@ -148,6 +150,7 @@ def make_field(
         acf[:, lags[:, 0] + ry, lags[:, 1] + rx],
         sky_error,
         any_band,
+        np.append(np.zeros(rows.size, np.intp), -1),
     )
 
 
@@ -165,7 +168,8 @@ def tessellated(field: Field, target: float) -> Bins:
     bins[alone] = np.arange(alone.sum())
     if not faint.size:
         return everyone
-    places = np.stack([field.rows[faint], field.columns[faint]], axis=1).astype(float)
+    apart = field.region[faint] * float(field.index.size)  # far enough that no bin is in two regions
+    places = np.stack([field.rows[faint], field.columns[faint], apart], axis=1).astype(float)
     area = _areas(field, target)[faint]
     for _ in range(_TRIES):
         bins[faint] = alone.sum() + _voronoi(field, places, area, (faint, bins, int(alone.sum())), target)
@@ -181,7 +185,7 @@ def _voronoi(field: Field, places: Values, area: Values, frame: tuple[Bins, Bins
 
     Parameters
     ----------
-    places, area : array, (faint, 2) and (faint,)
+    places, area : array, (faint, 3) and (faint,)
         Where they are, and how large bins are there to begin with.
     frame : tuple
         Which of all pixels they are, the bins of all, and how many of these are single bright pixels.
@@ -257,7 +261,7 @@ def _seeds(places: Values, area: Values) -> Bins:
     reach = _SPACING * np.sqrt(area)
     free = np.ones(len(places), bool)
     seeds = []
-    for pixel in np.lexsort((places[:, 1], places[:, 0], np.rint(4 * np.log2(area)))):
+    for pixel in np.lexsort((places[:, 1], places[:, 0], np.rint(4 * np.log2(area)))).tolist():
         if free[pixel]:
             seeds.append(pixel)
             free[tree.query_ball_point(places[pixel], reach[pixel])] = False
@@ -398,8 +402,9 @@ def _contacts(field: Field, bins: Bins) -> tuple[Bins, Bins]:
     """Return pairs of bins that touch, each in both orders."""
     other = np.append(bins, -1)[field.around(np.arange(field.size))]
     here = np.broadcast_to(bins[:, None], other.shape)
-    pairs = np.stack([here.ravel(), other.ravel()])[:, ((other >= 0) & (other != here)).ravel()]
-    one, two = np.unique(pairs, axis=1)
+    touch = (other >= 0) & (other != here)
+    number = int(bins.max()) + 1
+    one, two = np.divmod(np.unique(here[touch] * number + other[touch]), number)
     return one, two
 
 

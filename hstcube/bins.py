@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import xarray as xr
 
-from hstcube._accretion import grown_alike
+from hstcube._accretion import regions_alike
 from hstcube._tessellation import (
     Field,
     Spectra,
-    absorbed,
     freed,
     halved,
     make_field,
@@ -66,9 +66,10 @@ def bin_pixels(
     mode : {"all", "any"}
         In each of the bands, or in one at least.
     sed_shape : float, optional
-        Bins also keep to one shape of spectrum: the reduced chi square, in all bands of the cube, between the first
-        (brightest) pixel's and every other's, scaled, is at most this (Abdurro'uf et al. 2021, ApJS 254, 15; 4 is what
-        they take). Pixels that cannot keep to it go to the most alike of the bins around them.
+        Bins also keep to one shape of spectrum, as those of Abdurro'uf et al. 2021 (ApJS 254, 15) do: the mask is cut
+        into regions in which the reduced chi square, in all bands of the cube, between the scaled spectra of a pixel
+        and of the brightest one is at most this (4 is what they take), and no bin is in two regions. Regions that do
+        not reach the target go to the most alike of those around them.
 
     Returns
     -------
@@ -98,12 +99,11 @@ def bin_pixels(
         raise LabelError("HC-S24", f"no pixel is in the mask of all of {names}", "choose other bands, or another mask")
     field = _field(judged, inside, mode)
     spectra = None if sed_shape is None else Spectra(*(image[:, inside] for image in _signal_and_sigma(cube)))
-    if spectra is None or sed_shape is None:
-        bins = _compact(field, snr)
-    else:
-        bins = grown_alike(field, spectra, snr, sed_shape)
-        bins = merged(field, absorbed(field, bins, bins < 0, snr, spectra), snr, spectra=spectra)
-        bins = freed(field, bins, snr)
+    walls = field
+    if spectra is not None and sed_shape is not None:
+        regions = merged(field, regions_alike(field, spectra, sed_shape), snr, spectra=spectra)
+        walls = replace(field, region=np.append(regions, -1))
+    bins = _compact(walls, snr)
     bins, low = _judged(judged, field, bins, snr, spectra)
     return _map(cube, field, bins, low).assign_attrs(snr=float(snr), bands=" ".join(judged.band.values), mode=mode)
 
