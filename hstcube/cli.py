@@ -404,6 +404,45 @@ def phot(
     _table(("group", "pixels", "band", "flux [uJy]", "error"), rows, title=title)
 
 
+@app.command()
+def noise(
+    folder: Folder,
+    field: Fields = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The picture (.png); beside it the table (.ecsv).")] = Path(
+        "noise.png"
+    ),
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Measure the noise on these fields, instead of taking the survey's table.")
+    ] = False,
+    scale: Scale = "60mas",
+    overwrite: Overwrite = False,
+) -> None:
+    """Compare what the noise of single pixels and of groups should be with empty apertures on the sky."""
+    from hstcube._files import require_free_names, write_files
+    from hstcube.calibration import calibrate_noise, with_noise
+    from hstcube.emptiness import noise_check
+    from hstcube.plot import figure_bytes, noise_curve
+    from hstcube.tables import write_table
+    from hstcube.tasks import open_with_maps
+
+    listed = out.with_suffix(".ecsv")
+    require_free_names([out, listed], overwrite=overwrite)
+    with _told_warnings():
+        cubes, maps = open_with_maps(folder, fields=field or (), scale=scale)
+        known = calibrate_noise(cubes, background=maps) if measure else None
+        table = noise_check([with_noise(cube, known) for cube in cubes], background=maps)
+        picture = figure_bytes(noise_curve(table))
+    write_table(table, listed, overwrite=overwrite)
+    write_files({out: picture}, overwrite=overwrite)
+    rows = [
+        (row["band"], f"{row['size']}x{row['size']}", str(row["number"]), f"{row['predicted']:.3g}",
+         f"{row['ratio']:.2f}", f"{row['constant']:.2f}")
+        for row in table
+    ]  # fmt: skip
+    columns = ("band", "pixels", "apertures", "error", "scatter / error", "with a constant sky")
+    _table(columns, rows, title=f"noise of {len(cubes)} fields, in {out} and {listed}")
+
+
 @contextlib.contextmanager
 def _told_warnings() -> Iterator[None]:
     """Say warnings in one line each, on stderr."""

@@ -260,6 +260,7 @@ def _band_cards(cube: xr.Dataset, i: int, kind: str) -> list[tuple[str, Any, str
         ("MATCHED", str(cube.matched_to.values[i]) or None, "what the PSF was matched to"),
         ("SKY", number("sky"), "sky level subtracted, units of sci"),
         ("SKYERR", number("sky_error"), "its standard error"),
+        ("EXTINCT", number("extinction"), "[mag] extinction that sci is corrected for"),
         ("NSCALE", number("noise_scale"), "sigma of one pixel times sqrt(wht)"),
     ]
 

@@ -13,6 +13,7 @@ from hstcube.cube import build
 from hstcube.errors import FileError
 from hstcube.images import NOISE_UNIT, Plane, inverse_variance, located, opened, read_plane
 from hstcube.noise import with_noise_coords
+from hstcube.units import with_extinction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -131,6 +132,10 @@ def _cube_of(names: list[str], planes: list[dict[str, Plane]]) -> xr.Dataset:
         matched_to=[header.get("MATCHED", "") for header in headers],
     )
     cube = _with_noise(cube, [planes[names.index(name)] for name in cube.band.values])
+    if (extinction := dict(zip(names, column("EXTINCT"), strict=True))) and not any(
+        map(math.isnan, extinction.values())
+    ):
+        cube = with_extinction(cube, [extinction[name] for name in cube.band.values])
     history, notes = history_lines(headers[0].get("HISTORY", ()))
     extra = {"recipe": headers[0]["RECIPE"]} if "RECIPE" in headers[0] else {}
     return cube.assign_attrs(history=history, warnings=notes, hstcube_schema=int(headers[0]["HSTCUBE"]), **extra)

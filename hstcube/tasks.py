@@ -1,4 +1,4 @@
-"""What `hstcube bin` and `hstcube phot` do: open a field or a saved cube, and find its groups."""
+"""What `hstcube bin`, `phot` and `noise` do: open a field or a saved cube, and find its groups."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hstcube._fits import hdu
-from hstcube.errors import RecipeError
+from hstcube.errors import FileError, RecipeError
 from hstcube.export import open_cube
 from hstcube.grids import Grid
-from hstcube.reading import open_field, open_labels
+from hstcube.reading import open_field, open_files, open_labels
 from hstcube.resample import regrid_labels
-from hstcube.surveys import list_fields
+from hstcube.surveys import find_field, list_fields
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import xarray as xr
 
-__all__ = ["groups_bytes", "open_groups", "open_source"]
+__all__ = ["groups_bytes", "open_groups", "open_source", "open_with_maps"]
 
 
 def open_source(
@@ -87,6 +87,29 @@ def open_groups(
         )
     masked: xr.DataArray = cube.mask.any("band").astype(np.int32).drop_attrs(deep=False)
     return masked
+
+
+def open_with_maps(
+    folder: str | Path, *, fields: Sequence[str] = (), scale: str = "60mas"
+) -> tuple[list[xr.Dataset], list[xr.DataArray | None]]:
+    """Open fields of a folder of stamps, and their segmentation maps on the same pixels (None where there is none).
+
+    Raises
+    ------
+    FileError
+        If a field is not there.
+    """
+    found = list_fields(folder, scale=scale)
+    names = list(fields) or [files.field for files in found]
+    chosen = [find_field(folder, name, scale=scale) for name in names]
+    cubes = [open_files(files) for files in chosen]
+    maps = [
+        regrid_labels(open_labels(files.labels), Grid.of(cube)) if files.labels and files.labels.exists() else None
+        for files, cube in zip(chosen, cubes, strict=True)
+    ]
+    if not cubes:
+        raise FileError("HC-F01", "there are no images", "give the folder that holds the stamps", file=str(folder))
+    return cubes, maps
 
 
 def groups_bytes(groups: xr.DataArray) -> bytes:

@@ -27,6 +27,7 @@ __all__ = [
     "pixel_area",
     "to_flux",
     "unit_zeropoint",
+    "with_extinction",
 ]
 
 Law = Literal["F19", "CCM89"]
@@ -195,8 +196,13 @@ def deredden(cube: xr.Dataset, ebv: float, *, law: Law = "F19") -> xr.Dataset:
         raise RecipeError("HC-D35", f"E(B-V) is {ebv!r}", "give the reddening in mag, e.g. ebv=0.008")
     extinction = float(ebv) * R_V * _curve(law, cube)
     new = _scaled(cube, 10 ** (0.4 * extinction), f"deredden(ebv={float(ebv)!r}, law={law!r})")
+    return with_extinction(new, extinction)
+
+
+def with_extinction(cube: xr.Dataset, extinction: Any) -> xr.Dataset:
+    """Return the cube with a coordinate that says what extinction [mag], (band,), sci is corrected for."""
     attrs = {"units": "mag", "long_name": "extinction that sci is corrected for"}
-    return new.assign_coords(extinction=("band", extinction, attrs))
+    return cube.assign_coords(extinction=("band", np.asarray(extinction, dtype=np.float64), attrs))
 
 
 def _curve(law: str, cube: xr.Dataset) -> NDArray[np.float64]:
