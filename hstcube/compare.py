@@ -9,6 +9,7 @@ import numpy as np
 
 from hstcube.errors import FileError
 from hstcube.export import open_cube
+from hstcube.images import NOISE_UNIT
 from hstcube.opening import located, opened
 
 if TYPE_CHECKING:
@@ -97,8 +98,13 @@ def _images(path: Path) -> dict[str, tuple[Any, dict[str, Any]]]:
         }
     with located(path), opened(path) as hdus:
         units = [unit for unit in hdus if unit.is_image and len(unit.shape) > 0]
+        several = sum(unit.name != NOISE_UNIT for unit in units) > 1
         return {
-            (unit.name if len(units) > 1 else ""): (np.asarray(unit.data), dict(unit.header.items())) for unit in units
+            (unit.name if several or unit.name == NOISE_UNIT else ""): (
+                np.asarray(unit.data),
+                dict(unit.header.items()),
+            )
+            for unit in units
         }
 
 

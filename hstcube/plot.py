@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hstcube.bins import group_snr
+from hstcube.cube import variance
+from hstcube.groups import paint
 from hstcube.sky import sky_pixels
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import xarray as xr
+    from astropy.table import Table
     from matplotlib.figure import Figure
 
-__all__ = ["bands", "figure_bytes", "growth", "homogeneous", "psf_images", "sky_histograms", "stars"]
+__all__ = ["bands", "bin_map", "figure_bytes", "growth", "homogeneous", "sed", "sky_histograms", "snr_map"]
 
 _COLUMNS = 5
 _GREY, _BLUE, _RED = "0.75", "#3465a4", "#cc0000"
-_VERDICTS = {"used": "#4e9a06", "core only": "#c4a000", "wings only": "#f57900", "rejected": _RED}
 
 
 def bands(cube: xr.Dataset, *, outline: bool = True) -> Figure:
@@ -122,118 +123,153 @@ def sky_histograms(cube: xr.Dataset, *, background: Any, levels: xr.DataArray, m
     return figure
 
 
-def stars(examined: xr.Dataset) -> Figure:
-    """Draw stamps of stars, each with its verdict.
+def snr_map(cube: xr.Dataset, *, groups: Any = None) -> Figure:
+    """Draw the signal to noise of every band: of single pixels, or of groups of them.
 
     Parameters
     ----------
-    examined : Dataset, (star, band)
-        What `examine_stars` returned.
+    cube : Dataset
+    groups : DataArray or array of int, (y, x), optional
+        Bins or apertures; their errors are those of `group_errors`.
 
     Returns
     -------
     Figure
-        A row a star, a column a band; the cleaned stamps, logarithmic from the peak down by 1e5. Green: used; orange:
-        wings only; yellow: core only; red: rejected.
+        Logarithmic from 1 to the 99.5th percentile; below 1, and where there is no data, white.
     """
-    from matplotlib.figure import Figure
+    from matplotlib.colors import LogNorm
 
-    shape = (examined.sizes["star"], examined.sizes["band"])
-    figure = Figure(figsize=(1.25 * shape[1] + 0.4, 1.25 * shape[0] + 0.4), layout="constrained")
-    axes = figure.subplots(*shape, squeeze=False)
-    for i, name in enumerate(examined.star.values):
-        axes[i, 0].set_ylabel(f"star {name}", fontsize=8)
-        for j, band in enumerate(examined.band.values):
-            axis, verdict = axes[i, j], str(examined.verdict.values[i, j])
-            _draw_psf(axis, examined.image.values[i, j])
-            axis.set_title(str(band) if i == 0 else "", fontsize=8)
-            axis.set_xlabel(verdict, fontsize=6, color=_VERDICTS[verdict], labelpad=1)
-            for spine in axis.spines.values():
-                spine.set(color=_VERDICTS[verdict], linewidth=1.5)
+    if groups is None:
+        ratio = cube.sci.values / np.sqrt(variance(cube).values)
+    else:
+        ratio = np.stack([paint(cube, groups, values).values for values in group_snr(cube, groups).values])
+    figure, axes = _panels(cube.sizes["band"], size=2.4)
+    for axis, name, image in zip(axes, cube.band.values, ratio, strict=True):
+        shown = np.where(image >= 1, image, np.nan)
+        top = max(np.nanpercentile(shown, 99.5), 2.0) if np.isfinite(shown).any() else 2.0
+        drawn = axis.imshow(shown, origin="lower", norm=LogNorm(1, top), cmap="viridis", interpolation="nearest")
+        figure.colorbar(drawn, ax=axis, shrink=0.7).ax.tick_params(labelsize=6)
+        _bare(axis, f"{name}  S/N")
     return figure
 
 
-def psf_images(psf: xr.DataArray, kernels: xr.DataArray | None = None) -> Figure:
-    """Draw PSFs, and below them the kernels that match them.
+def bin_map(cube: xr.Dataset, bins: Any) -> Figure:
+    """Draw bins: each in a colour that its neighbours do not have by chance, and their S/N in the bands they are for.
 
     Parameters
     ----------
-    psf : DataArray, (band, ky, kx)
-    kernels : DataArray, (band, ky, kx), optional
-        From `matching_kernels`.
+    cube : Dataset
+    bins : DataArray of int, (y, x)
+        As `bin_pixels` returns it.
 
     Returns
     -------
     Figure
-        PSFs logarithmic from the peak down by 1e5; kernels too, by 1e3 on either side of zero, red is negative.
+        The bins, and the S/N of every bin against its number of pixels; red: islands below the target.
     """
-    from matplotlib.colors import SymLogNorm
-    from matplotlib.figure import Figure
-
-    number, rows = psf.sizes["band"], 1 if kernels is None else 2
-    figure = Figure(figsize=(1.4 * number, 1.6 * rows), layout="constrained")
-    axes = figure.subplots(rows, number, squeeze=False)
-    for i, band in enumerate(psf.band.values):
-        _draw_psf(axes[0, i], psf.values[i])
-        axes[0, i].set_title(str(band), fontsize=8)
-        if kernels is not None:
-            kernel = kernels.values[i]
-            half, reach = kernel.shape[0] // 2, min(12, kernel.shape[0] // 2)
-            core = kernel[half - reach : half + reach + 1, half - reach : half + reach + 1]
-            top = np.abs(core).max()
-            norm = SymLogNorm(1e-3 * top, vmin=-top, vmax=top)
-            axes[1, i].imshow(core, origin="lower", cmap="RdBu", norm=norm, interpolation="nearest")
-            said = f"negative {float(kernels.negative[i]):.2f}" if "negative" in kernels.coords else ""
-            axes[1, i].set_xlabel(said, fontsize=6)
-            axes[1, i].set_xticks([])
-            axes[1, i].set_yticks([])
+    labels = np.asarray(bins)
+    attrs = getattr(bins, "attrs", {})
+    figure, (left, right) = _panels(2, size=3.6)
+    ids = np.unique(labels[labels > 0])
+    colour = np.random.default_rng(1).permutation(ids.size)
+    shown = np.full(labels.shape, np.nan)
+    shown[labels > 0] = colour[np.searchsorted(ids, labels[labels > 0])]
+    left.imshow(shown, origin="lower", cmap="prism", interpolation="nearest")
+    _bare(left, f"{ids.size} bins")
+    names = str(attrs.get("bands", "")).split() or cube.band.values.tolist()
+    ratio = group_snr(cube.sel(band=names), labels).values
+    judged = ratio.max(axis=0) if attrs.get("mode") == "any" else ratio.min(axis=0)
+    number = np.bincount(labels[labels > 0])[ids]
+    low = np.isin(ids, attrs.get("below_target", ()))
+    right.loglog(number[~low], np.maximum(judged[~low], 0.1), ".", color=_BLUE, ms=3)
+    right.loglog(number[low], np.maximum(judged[low], 0.1), "x", color=_RED, ms=4)
+    if "snr" in attrs:
+        right.axhline(float(attrs["snr"]), color=_GREY, lw=1)
+    right.set_xlabel("pixels of a bin", fontsize=8)
+    right.set_ylabel(f"S/N ({'best' if attrs.get('mode') == 'any' else 'worst'} of {', '.join(names)})", fontsize=7)
+    right.tick_params(labelsize=7)
     return figure
 
 
-def growth(*qualities: xr.Dataset, names: Sequence[str] = ("before", "after"), span: float | None = None) -> Figure:
-    """Draw the encircled energy of every band over that of the target, a panel for each table of `psf_quality`.
+def growth(curve: xr.Dataset) -> Figure:
+    """Draw curves of growth, in units of the flux in the largest aperture.
 
     Parameters
     ----------
-    *qualities : Dataset
-        From `psf_quality`, e.g. of a cube before and after `psf_match`.
-    names : sequence of str
-        Titles of the panels.
-    span : float, optional
-        Half height of the panels; what the curves need when not given, each panel for itself.
+    curve : Dataset
+        As `curve_of_growth` returns it.
 
     Returns
     -------
     Figure
-        The grey band is 1 %.
     """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.5, 3.4), layout="constrained")
+    axis = figure.subplots()
+    colours = _colours(curve.sizes["band"])
+    for i, name in enumerate(curve.band.values):
+        total = float(curve.flux.values[i, -1])
+        flux, error = (curve[kind].values[i] / total for kind in ("flux", "error"))
+        axis.errorbar(curve.radius.values, flux, error, color=colours[i], lw=1, elinewidth=0.7, label=str(name))
+    axis.axhline(1, color=_GREY, lw=0.8)
+    axis.set_xlabel("radius [arcsec]", fontsize=8)
+    axis.set_ylabel("flux within / in the largest", fontsize=8)
+    axis.tick_params(labelsize=7)
+    axis.legend(fontsize=6, frameon=False)
+    return figure
+
+
+def sed(table: Any, *ids: int) -> Figure:
+    """Draw the spectral energy distributions of groups.
+
+    Parameters
+    ----------
+    table : QTable
+        As `photometry` returns it.
+    *ids : int
+        Which groups; the first eight rows when none is given.
+
+    Returns
+    -------
+    Figure
+        Flux [uJy] at the pivot wavelengths with 1 sigma errors; negative fluxes are where they are.
+    """
+    from matplotlib.figure import Figure
+
+    pivot = _pivots(table)
+    chosen = ids or tuple(table["id"][:8].tolist())
+    figure = Figure(figsize=(4.5, 3.4), layout="constrained")
+    axis = figure.subplots()
+    for number, colour in zip(chosen, _colours(len(chosen)), strict=True):
+        row = table[table["id"] == number][0]
+        flux, error = ([float(row[f"{kind}_{name}"].value) for name in pivot] for kind in ("flux", "error"))
+        axis.errorbar([value / 1e4 for value in pivot.values()], flux, error, fmt="o-", ms=3, lw=0.7, color=colour,
+                      label=str(number))  # fmt: skip
+    axis.axhline(0, color=_GREY, lw=0.8)
+    axis.set_xlabel("wavelength [micron]", fontsize=8)
+    axis.set_ylabel("flux [uJy]", fontsize=8)
+    axis.tick_params(labelsize=7)
+    axis.legend(fontsize=6, frameon=False, title="group", title_fontsize=6)
+    return figure
+
+
+def _pivots(table: Any) -> dict[str, float]:
+    """Return the pivot wavelengths of a table's bands, in their order; those of a FITS table stand one in a card."""
+    said = table.meta.get("pivot") or {
+        key.split()[1]: value for key, value in table.meta.items() if key.lower().startswith("pivot ")
+    }
+    return {str(name): float(value) for name, value in sorted(said.items(), key=lambda pair: pair[1])}
+
+
+def _colours(number: int) -> list[Any]:
     from matplotlib import colormaps
-    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(3.6 * len(qualities) + 1.0, 3.4), layout="constrained")
-    colours = colormaps["turbo"](np.linspace(0.05, 0.95, qualities[0].sizes["band"]))
-    axes = figure.subplots(1, len(qualities), squeeze=False)[0]
-    for axis, quality, name in zip(axes, qualities, names, strict=False):
-        axis.axhspan(0.99, 1.01, color=_GREY, alpha=0.6, lw=0)
-        for band, curve, colour in zip(quality.band.values, quality.ee_ratio.values, colours, strict=True):
-            axis.plot(quality.radius.values, curve, color=colour, label=str(band), lw=1.2)
-        low, high = (1 - span, 1 + span) if span else _limits(quality.ee_ratio.values)
-        axis.set(ylim=(low, high), xlabel="radius [arcsec]", title=name)
-    axes[0].set_ylabel(f"encircled energy / that of {qualities[0].attrs['to']}")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=7, frameon=False)
-    return figure
+    return [colormaps["turbo"](0.05 + 0.9 * i / max(number - 1, 1)) for i in range(number)]
 
 
-def _limits(curves: Any) -> tuple[float, float]:
-    """Return limits that show all curves and at least 2 % on either side of one."""
-    low, high = min(float(np.min(curves)), 0.98), max(float(np.max(curves)), 1.02)
-    return low - 0.05 * (high - low), high + 0.05 * (high - low)
-
-
-def _draw_psf(axis: Any, image: Any) -> None:
-    top = np.nanmax(image)
-    shown = np.log10(np.clip(image / top, 1e-5, None)) if top > 0 else image
-    axis.imshow(shown, origin="lower", cmap="magma", vmin=-5, vmax=0, interpolation="nearest")
+def _bare(axis: Any, title: str) -> None:
+    axis.set_title(title, fontsize=8)
     axis.set_xticks([])
     axis.set_yticks([])
 
@@ -260,3 +296,32 @@ def _panels(number: int, *, size: float) -> tuple[Figure, list[Any]]:
 def _edges(values: Any) -> Any:
     middle, spread = np.median(values), np.percentile(values, 84) - np.percentile(values, 16)
     return np.linspace(middle - 3 * spread, middle + 3 * spread, 60)
+
+
+def noise_curve(check: Table) -> Figure:
+    """Draw how empty apertures scatter, over what the noise of a cube predicts, against their size.
+
+    Parameters
+    ----------
+    check : Table
+        What `noise_check` returned.
+
+    Returns
+    -------
+    Figure
+        Blue: the local background removed; red: a constant sky, where faint sources count as noise. 1 is right.
+    """
+    names = list(dict.fromkeys(check["band"]))
+    figure, axes = _panels(len(names), size=2.0)
+    for name, axis in zip(names, axes, strict=True):
+        rows = check[check["band"] == name]
+        error = 1 / np.sqrt(2 * np.maximum(rows["number"], 1))  # of a standard deviation
+        axis.axhline(1, color=_GREY, lw=1)
+        axis.errorbar(rows["size"], rows["ratio"], error * rows["ratio"], fmt="o-", color=_BLUE, ms=3, lw=1)
+        axis.plot(rows["size"], rows["constant"], "s--", color=_RED, ms=3, lw=1)
+        axis.set_title(name, fontsize=8)
+        axis.set_ylim(0.5, 2)
+        axis.tick_params(labelsize=6)
+    figure.supxlabel("side of the aperture [pixels]", fontsize=8)
+    figure.supylabel("scatter over prediction", fontsize=8)
+    return figure

@@ -11,14 +11,18 @@ from hstcube._fits import history_lines
 from hstcube.bands import band_name
 from hstcube.cube import build
 from hstcube.errors import FileError
-from hstcube.images import Plane, inverse_variance, read_plane
-from hstcube.opening import located
+from hstcube.images import NOISE_UNIT, Plane, inverse_variance, read_plane
+from hstcube.noise import with_noise_coords
+from hstcube.opening import located, opened
+from hstcube.units import with_extinction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     import xarray as xr
+
+    from hstcube.grids import Grid
 
 __all__ = ["find_products", "open_products"]
 
@@ -69,12 +73,32 @@ def _read_band(name: str, files: dict[str, Path], folder: Path) -> tuple[dict[st
                 _require_cards(plane)
             cubes.add(plane.header["CUBEID"])
             planes.setdefault(kind, plane)
+            if kind == "wht" and "NSCALE" in plane.header:
+                planes |= _noise_plane(path, name, plane.grid)
     if missing := [kind for kind in ("sci", "wht", "mask") if kind not in planes]:
         reason = f"the product has no {missing[0]} image"
         raise FileError("HC-F01", reason, "write the cube again with to_fits", str(folder), name)
     for kind in ("wht", "mask"):
         planes["sci"].grid.require(planes[kind].grid, what=f"sci and {kind} of {name}")
     return planes, cubes
+
+
+def _noise_plane(path: Path, band: str, grid: Grid) -> dict[str, Plane]:
+    with located(path, band), opened(path) as hdus:
+        unit = next((unit for unit in hdus if unit.name == NOISE_UNIT), None)
+        return {} if unit is None else {"noise": Plane(np.asarray(unit.data, np.float32), unit.header, grid)}
+
+
+def _with_noise(cube: xr.Dataset, bands: list[dict[str, Plane]]) -> xr.Dataset:
+    """Return the cube with the noise that its files tell of."""
+    if not all("NSCALE" in band["wht"].header for band in bands):
+        return cube
+    scales = [float(band["wht"].header["NSCALE"]) for band in bands]
+    if not all("noise" in band for band in bands):
+        return cube.assign_coords(noise_scale=("band", scales))
+    cards = bands[0]["noise"].header
+    acf = np.stack([band["noise"].data for band in bands])
+    return with_noise_coords(cube, scales, acf, (float(cards["LAGY"]), float(cards["LAGX"])))
 
 
 def _require_cards(plane: Plane) -> None:
@@ -114,6 +138,11 @@ def _cube_of(names: list[str], planes: list[dict[str, Plane]]) -> xr.Dataset:
         pivot=column("PHOTPLAM"),
         matched_to=[header.get("MATCHED", "") for header in headers],
     )
+    cube = _with_noise(cube, [planes[names.index(name)] for name in cube.band.values])
+    if (extinction := dict(zip(names, column("EXTINCT"), strict=True))) and not any(
+        map(math.isnan, extinction.values())
+    ):
+        cube = with_extinction(cube, [extinction[name] for name in cube.band.values])
     history, notes = history_lines(headers[0].get("HISTORY", ()))
     extra = {"recipe": headers[0]["RECIPE"]} if "RECIPE" in headers[0] else {}
     return cube.assign_attrs(history=history, warnings=notes, hstcube_schema=int(headers[0]["HSTCUBE"]), **extra)

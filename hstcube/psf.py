@@ -11,6 +11,7 @@ import xarray as xr
 
 from hstcube._blocks import over_bands
 from hstcube._convolution import convolver, coverage_of_full_frame
+from hstcube._correlation import correlated_spread
 from hstcube._profiles import centroid, encircled_energy, fwhm, half_light_radius, radius_map
 from hstcube.bands import band_name
 from hstcube.cube import in_band_order, updated, validate, warn
@@ -18,6 +19,7 @@ from hstcube.errors import PSFError
 from hstcube.grids import Grid
 from hstcube.kernels import FWHM_OF_SIGMA, checked_psf, convolved, gaussian_kernel, matching_kernel, on_one_frame
 from hstcube.kernels import Method as KernelMethod
+from hstcube.noise import pixel_acf, with_matched_noise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,7 +48,6 @@ LARGEST_NEGATIVE = 1.0
 _REACH = 8.5  # a Gaussian is cut at this many sigma: 1e-16 of its peak
 _SUM_TOLERANCE = 1e-6
 _AS_NARROW = 1e-9  # arcsec: widths closer than this are equal
-_STALE = ("noise_scale", "noise_acf")  # what describes the unmatched images only
 _SAME_SCALE = 1e-3  # relative
 _NEAR = 0.18  # arcsec: from here outwards encircled energies decide
 _GAUSSIAN = (
@@ -72,7 +73,8 @@ def psf_match(
 
     Each image is convolved with its kernel and each variance with the squared kernel, both normalised by the part of
     the kernel that saw data (Knutsson & Westin 1993, CVPR, 515), so that a constant stays constant at edges and beside
-    holes. Holes are not filled. Bands that are matched to the target already pass through bit for bit.
+    holes; correlations of the noise are carried along. Holes are not filled. Bands that are matched to the target
+    already pass through bit for bit.
 
     Parameters
     ----------
@@ -94,7 +96,8 @@ def psf_match(
     -------
     Dataset
         The same cube at one resolution: new ``sci``, ``wht``, ``psf`` if there was one, ``psf_fwhm`` [arcsec] and
-        ``matched_to``; ``psf_ee_error`` and ``psf_negative`` (band) say how good measured kernels are.
+        ``matched_to``; ``noise_scale`` and ``noise_acf`` say how the matching correlated the pixels, ``psf_ee_error``
+        and ``psf_negative`` (band) how good measured kernels are.
 
     Raises
     ------
@@ -120,19 +123,18 @@ def psf_match(
             cube = warn(cube, "HC-P12", _GAUSSIAN)
     chosen = _identity_where(done, chosen)
     sci, wht = over_bands(
-        lambda sci, wht, kernel: match_plane(sci, wht, kernel, min_coverage),
+        lambda sci, wht, kernel, acf: match_plane(sci, wht, kernel, min_coverage, acf),
         cube.sci.variable,
         cube.wht.variable,
-        parameters=(chosen,),
+        parameters=(chosen, pixel_acf(cube)),
         outputs=2,
         halo=(chosen.sizes["ky"] // 2, chosen.sizes["kx"] // 2),
     )
     number = cube.sizes["band"]
     width = _psf_width(to, cube) if measured or not isinstance(to, str) else _target_width(cube, to)
     psf = {"psf": _matched_psfs(cube.psf, chosen)} if "psf" in cube.coords else {}
-    stale = [coordinate for coordinate in _STALE if coordinate in cube.coords]
     return updated(
-        cube.drop_vars(stale) if stale else cube,
+        with_matched_noise(cube, chosen),
         f"psf_match(to={name!r}, min_coverage={min_coverage})",
         sci=sci,
         wht=wht,
@@ -417,7 +419,9 @@ def gaussian_kernels(cube: xr.Dataset, *, to: str, sampled: bool = False) -> xr.
     return xr.DataArray(stack, dims=("band", "ky", "kx"), coords={"band": cube.band})
 
 
-def match_plane(sci: Any, wht: Any, kernel: Image64, min_coverage: float = 0.25) -> tuple[Any, Any]:
+def match_plane(
+    sci: Any, wht: Any, kernel: Image64, min_coverage: float = 0.25, acf: Image64 | None = None
+) -> tuple[Any, Any]:
     """Match one image: the convolution of sci, and the weights whose variance is convolved with the squared kernel.
 
     Parameters
@@ -428,12 +432,15 @@ def match_plane(sci: Any, wht: Any, kernel: Image64, min_coverage: float = 0.25)
         Unit sum, odd sizes.
     min_coverage : float
         See `psf_match`.
+    acf : array, (dy, dx), optional
+        Autocorrelation of the noise, where it is not white.
 
     Returns
     -------
     tuple of array, (y, x)
         sci' = (K conv v sci)/(K conv v) and wht' = (K conv v)^2/(K^2 conv v/wht), with v = (wht > 0); NaN and 0 where
-        there is no data. The inputs themselves when the kernel is the identity.
+        there is no data. For correlated noise `correlated_spread` stands for K^2 conv v/wht. The inputs themselves
+        when the kernel is the identity.
     """
     kernel = _trimmed(kernel)  # so that the kernels of other bands do not change its rounding
     if _is_identity(kernel):
@@ -451,7 +458,8 @@ def match_plane(sci: Any, wht: Any, kernel: Image64, min_coverage: float = 0.25)
         share = convolver(np.abs(kernel), sci.shape)(valid) if signed else seen
         signal, noise = np.where(valid, sci, 0), np.divide(1.0, wht, where=valid, out=np.zeros(sci.shape), dtype=float)
     keep = valid & (share >= min_coverage * np.abs(kernel).sum()) & (seen > 0)
-    matched, spread = convolve(signal), convolver(kernel**2, sci.shape)(noise)
+    matched = convolve(signal)
+    spread = convolver(kernel**2, sci.shape)(noise) if acf is None else correlated_spread(noise, kernel, acf)
     least = noise.min(where=valid, initial=np.inf) / kernel.size
     with np.errstate(divide="ignore", invalid="ignore"):
         np.divide(matched, seen, out=matched)

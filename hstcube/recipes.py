@@ -16,6 +16,7 @@ from hstcube.grids import Grid
 from hstcube.masks import grow as grow_mask
 from hstcube.masks import mask as apply_mask
 from hstcube.masks import object_mask, object_notes
+from hstcube.noise import with_matched_noise
 from hstcube.psf import gaussian_kernels, psf_match
 from hstcube.resample import coverage, regrid_labels, regrid_mask
 from hstcube.sky import left_over, measure_sky, subtract_sky
@@ -211,7 +212,7 @@ def _as_the_original(cube: xr.Dataset, keep: xr.DataArray, to: str) -> xr.Datase
     number = cube.sizes["band"]
     width = float(cube.psf_fwhm.values[cube.band.values.tolist().index(to)])
     return updated(
-        cube.assign_attrs(recipe="original"),
+        with_matched_noise(cube, kernels.variable).assign_attrs(recipe="original"),
         f"original(to={to!r})",
         sci=sci,
         wht=wht,
