@@ -11,7 +11,7 @@ from hstcube._fits import history_lines
 from hstcube.bands import band_name
 from hstcube.cube import build
 from hstcube.errors import FileError
-from hstcube.images import NOISE_UNIT, Plane, inverse_variance, located, opened, read_plane
+from hstcube.images import NOISE_UNIT, Plane, inverse_variance, located, opened, read_plane, require_whole
 from hstcube.noise import with_noise_coords
 from hstcube.units import with_extinction
 
@@ -84,7 +84,10 @@ def _read_band(name: str, files: dict[str, Path], folder: Path) -> tuple[dict[st
 def _noise_plane(path: Path, band: str, grid: Grid) -> dict[str, Plane]:
     with located(path, band), opened(path) as hdus:
         unit = next((unit for unit in hdus if unit.name == NOISE_UNIT), None)
-        return {} if unit is None else {"noise": Plane(np.asarray(unit.data, np.float32), unit.header, grid)}
+        if unit is None:
+            return {}
+        require_whole(path, unit)
+        return {"noise": Plane(np.asarray(unit.data, np.float32), unit.header, grid)}
 
 
 def _with_noise(cube: xr.Dataset, bands: list[dict[str, Plane]]) -> xr.Dataset:
