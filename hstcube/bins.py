@@ -21,7 +21,7 @@ from hstcube._tessellation import (
     traded,
     whole,
 )
-from hstcube.cube import require_same_grid, variance
+from hstcube.cube import require_same_grid, validate, variance
 from hstcube.errors import LabelError, RecipeError
 from hstcube.groups import common_mask, of_bands
 from hstcube.noise import group_errors, pixel_acf
@@ -83,6 +83,8 @@ def bin_pixels(
     ------
     BandError
         If a band is not in the cube.
+    CubeError
+        If weights are negative or NaN, or do not agree with sci on where there is data.
     LabelError
         If no pixel is in the mask of all the bands.
     RecipeError
@@ -93,7 +95,7 @@ def bin_pixels(
             raise RecipeError("HC-B31", f"{name} is {value!r}", f"give {name} as a positive number")
     if mode not in get_args(Mode):
         raise RecipeError("HC-B30", f"there is no mode {mode!r}", "choose 'all' or 'any'")
-    judged = of_bands(cube, bands)
+    judged = of_bands(validate(cube), bands)
     everything = judged if sed_shape is None else cube
     inside = common_mask(everything).values
     if not inside.any():

@@ -99,12 +99,9 @@ def _images(path: Path) -> dict[str, tuple[Any, dict[str, Any]]]:
     with located(path), opened(path) as hdus:
         units = [unit for unit in hdus if unit.is_image and len(unit.shape) > 0]
         several = sum(unit.name != NOISE_UNIT for unit in units) > 1
+        names = [unit.name if several or unit.name == NOISE_UNIT else "" for unit in units]
         return {
-            (unit.name if several or unit.name == NOISE_UNIT else ""): (
-                np.asarray(unit.data),
-                dict(unit.header.items()),
-            )
-            for unit in units
+            name: (np.asarray(unit.data), dict(unit.header.items())) for name, unit in zip(names, units, strict=True)
         }
 
 

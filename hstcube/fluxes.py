@@ -58,6 +58,8 @@ def photometry(
     ------
     BandError
         If a band has no zero point.
+    CubeError
+        If weights are negative or NaN, or do not agree with sci on where there is data.
     GridError
         If the groups lie on other pixels.
     NoiseError
@@ -68,7 +70,7 @@ def photometry(
     from astropy import units
     from astropy.table import QTable
 
-    validate(cube, data=False)
+    validate(cube)
     labels = checked_groups(cube, groups)
     ids = group_ids(labels)
     cube = _warned_of_sky(cube)
@@ -84,7 +86,7 @@ def photometry(
     for i, band in enumerate(flux.band.values.tolist()):
         there = _counts(labels, ids, had[i])
         known = (there > 0) & (partial | ((there == number) & ~cut))
-        total_flux = group_sums(np.where(had[i], labels, 0), ids, flux.sci.values[i])
+        total_flux = group_sums(np.where(had[i], labels, 0), ids, flux.sci.isel(band=i).values)
         table[f"flux_{band}"] = np.where(known, total_flux / share[i], np.nan) * units.uJy
         table[f"error_{band}"] = np.where(known, errors[i] / share[i], np.nan) * units.uJy
         table[f"npix_{band}"] = there

@@ -85,17 +85,18 @@ def apertures(
     cut = []
     for i, (place, reach) in enumerate(zip(places, radii, strict=True), start=1):
         centre = _pixel(grid, place)
-        distance = _distance(grid, centre, ratio=ratio, angle=angle) / reach
+        window, whole = _window(grid, centre, reach, ratio, angle)
+        distance = _distance(grid, centre, window, ratio=ratio, angle=angle) / reach
         inside = distance <= 1
         if not inside.any():
             reason = f"aperture {i}, at {place[0]:.6f} {place[1]:.6f}, has no pixel in the frame"
             raise LabelError("HC-S20", reason, "check the place, or choose a larger radius")
-        if (taken := found[inside & (found > 0)]).size and overlap != "nearest":
+        if (taken := found[window][inside & (found[window] > 0)]).size and overlap != "nearest":
             reason = f"apertures {taken[0]} and {i} overlap, but a pixel is in one group only"
             raise LabelError("HC-S21", reason, "measure them one by one, or choose overlap='nearest'")
-        closer = inside & (distance < nearest)
-        found[closer], nearest[closer] = i, distance[closer]
-        cut += [i] if _leaves_frame(grid, centre, reach, ratio, angle) else []
+        closer = inside & (distance < nearest[window])
+        found[window][closer], nearest[window][closer] = i, distance[closer]
+        cut += [] if whole else [i]
     return _map(cube, found, "apertures", cut)
 
 
@@ -131,13 +132,14 @@ def annuli(
         raise RecipeError("HC-B31", f"edges are {edges!r}", "give increasing radii in arcsec, e.g. edges=[0, 0.2, 0.4]")
     grid = Grid.of(cube)
     middle = _pixel(grid, _places(centre)[0])
-    distance = _distance(grid, middle, ratio=ratio, angle=angle)
+    everything = (slice(0, grid.shape[0]), slice(0, grid.shape[1]))
+    distance = _distance(grid, middle, everything, ratio=ratio, angle=angle)
     found = np.searchsorted(limits, distance, side="left").astype(np.int32)
     found[distance == limits[0]] = 1
     found[found == limits.size] = 0
     if not found.any():
         raise LabelError("HC-S20", "no ring has a pixel in the frame", "check the place, or choose wider rings")
-    cut = [i for i, edge in enumerate(limits[1:], start=1) if _leaves_frame(grid, middle, edge, ratio, angle)]
+    cut = [i for i, edge in enumerate(limits[1:], start=1) if not _window(grid, middle, edge, ratio, angle)[1]]
     return _map(cube, found, "annuli", cut)
 
 
@@ -383,10 +385,12 @@ def _pixel(grid: Grid, place: NDArray[np.float64]) -> tuple[float, float]:
     return float(y), float(x)
 
 
-def _distance(grid: Grid, centre: tuple[float, float], *, ratio: float, angle: float) -> NDArray[np.float64]:
-    """Return the semi-major axis [arcsec] of the ellipse around `centre` that each pixel's centre lies on."""
-    rows, columns = np.arange(grid.shape[0])[:, None] - centre[0], np.arange(grid.shape[1])[None, :] - centre[1]
-    major, minor = _axes(grid, rows, columns, angle)
+def _distance(
+    grid: Grid, centre: tuple[float, float], window: tuple[slice, slice], *, ratio: float, angle: float
+) -> NDArray[np.float64]:
+    """Return the semi-major axis [arcsec] of the ellipse around `centre` that the centre of each pixel lies on."""
+    rows, columns = (np.arange(part.start, part.stop) - c for part, c in zip(window, centre, strict=True))
+    major, minor = _axes(grid, rows[:, None], columns[None, :], angle)
     return np.asarray(np.hypot(major, minor / _positive("ratio", np.asarray([ratio]))[0]))
 
 
@@ -400,16 +404,20 @@ def _axes(grid: Grid, rows: Any, columns: Any, angle: float) -> tuple[Any, Any]:
     return along[0] * columns + along[1] * rows, across[0] * columns + across[1] * rows
 
 
-def _leaves_frame(grid: Grid, centre: tuple[float, float], reach: float, ratio: float, angle: float) -> bool:
-    """Return whether an ellipse holds the centre of a pixel beyond the frame, on its whole rim looked at."""
+def _window(
+    grid: Grid, centre: tuple[float, float], reach: float, ratio: float, angle: float
+) -> tuple[tuple[slice, slice], bool]:
+    """Return the part of the frame that an ellipse reaches, and whether all of it lies within the frame."""
     turn = np.linspace(0, 2 * np.pi, 721)
     basis = np.array([[_axes(grid, 0.0, 1.0, angle)[k], _axes(grid, 1.0, 0.0, angle)[k]] for k in (0, 1)])
     x, y = np.linalg.solve(basis, np.stack([reach * np.cos(turn), reach * ratio * np.sin(turn)]))
-    low, high = (
-        np.array([y.min() + centre[0], x.min() + centre[1]]),
-        np.array([y.max() + centre[0], x.max() + centre[1]]),
-    )
-    return bool((low <= -1).any() or (high >= np.array(grid.shape)).any())
+    limits = [(c + axis.min(), c + axis.max()) for c, axis in zip(centre, (y, x), strict=True)]
+    whole = all(low > -1 and high < size for (low, high), size in zip(limits, grid.shape, strict=True))
+    first = [
+        (int(np.clip(low - 1, 0, n)), int(np.clip(high + 3, 0, n)))
+        for (low, high), n in zip(limits, grid.shape, strict=True)
+    ]
+    return (slice(*first[0]), slice(*first[1])), whole
 
 
 def _map(cube: xr.Dataset, found: NDArray[np.int32], name: str, cut: list[int]) -> xr.DataArray:

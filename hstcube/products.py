@@ -13,7 +13,7 @@ from hstcube.cube import build
 from hstcube.errors import FileError
 from hstcube.images import NOISE_UNIT, Plane, inverse_variance, read_plane
 from hstcube.noise import with_noise_coords
-from hstcube.opening import located, opened
+from hstcube.opening import located, opened, require_whole
 from hstcube.units import with_extinction
 
 if TYPE_CHECKING:
@@ -86,7 +86,10 @@ def _read_band(name: str, files: dict[str, Path], folder: Path) -> tuple[dict[st
 def _noise_plane(path: Path, band: str, grid: Grid) -> dict[str, Plane]:
     with located(path, band), opened(path) as hdus:
         unit = next((unit for unit in hdus if unit.name == NOISE_UNIT), None)
-        return {} if unit is None else {"noise": Plane(np.asarray(unit.data, np.float32), unit.header, grid)}
+        if unit is None:
+            return {}
+        require_whole(path, unit)
+        return {"noise": Plane(np.asarray(unit.data, np.float32), unit.header, grid)}
 
 
 def _with_noise(cube: xr.Dataset, bands: list[dict[str, Plane]]) -> xr.Dataset:

@@ -320,6 +320,16 @@ def test_files_keep_the_noise(tmp_path):
         np.testing.assert_array_equal(again.noise_acf, cube.noise_acf)
 
 
+def test_a_damaged_description_of_the_noise_is_refused(tmp_path):
+    cube = matched(cube_of(np.full((40, 40), 4.0)), gaussian(1.0))
+    path = next(path for path in hstcube.to_fits(cube, tmp_path) if path.name.endswith("_wht.fits"))
+    content = bytearray(path.read_bytes())
+    content[-2880 - 1000] ^= 1  # in the pixels of the last extension
+    path.write_bytes(content)
+    with pytest.raises(hstcube.HstCubeError, match="HC-F05"):
+        hstcube.open_field(tmp_path, "f1")
+
+
 # -- measuring
 
 

@@ -154,6 +154,21 @@ def test_pixels_of_negative_or_undefined_weight_make_no_cube(bad, cube):
         cube_on(Grid.of(cube), BANDS, cube.sci.values, wht)
 
 
+@pytest.mark.parametrize(("bad", "code"), [(-1.0, "HC-C05"), (np.nan, "HC-C05"), (np.inf, "HC-D10")])
+def test_weights_that_were_spoiled_by_hand_are_refused(bad, code, cube, groups):
+    wht = cube.wht.values.copy()
+    wht[0, 3, 4] = bad
+    spoiled = cube.assign(wht=cube.wht.copy(data=wht))
+    assert code_of(lambda: hstcube.photometry(spoiled, groups)) == code
+    assert code_of(lambda: hstcube.bin_pixels(spoiled)) == code
+    odd = cube.assign_coords(noise_scale=("band", [1.0, bad, 1.0]))
+    assert code_of(lambda: hstcube.photometry(odd, groups)) == "HC-N03"
+
+
+def test_lazy_cubes_give_the_same_table(cube, groups):
+    assert table_equal(hstcube.photometry(cube.chunk({"y": 7, "x": 9}), groups), hstcube.photometry(cube, groups))
+
+
 def test_a_sky_that_was_not_subtracted_is_told(cube, groups):
     bare = cube.assign_coords(sky=("band", [0.0, np.nan, np.nan], cube.sky.attrs))
     with pytest.warns(HstCubeWarning, match="HC-K13 no sky was subtracted in f814w, f160w"):

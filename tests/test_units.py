@@ -159,7 +159,9 @@ def test_a_flux_unit_in_the_header_is_a_zero_point(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HstCubeWarning)
         assert float(hstcube.open_field(tmp_path, "1").zeropoint[0]) == pytest.approx(31.4)
-    assert header_zeropoints({"ABZP": "a text", "PHOTFNU": -1.0}, "electron s-1", 1e4) == {}
+    assert header_zeropoints({"PHOTFNU": -1.0}, "electron s-1", 1e4) == {}
+    with pytest.raises(hstcube.HstCubeError, match="HC-D22"):
+        header_zeropoints({"ABZP": "a text"}, "electron s-1", 1e4)
     assert unit_zeropoint("electron s-1", [1e4]) is None
 
 
