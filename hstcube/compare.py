@@ -9,7 +9,7 @@ import numpy as np
 
 from hstcube.errors import FileError
 from hstcube.export import open_cube
-from hstcube.images import NOISE_UNIT
+from hstcube.images import NOISE_UNIT, PSF_UNIT
 from hstcube.opening import located, opened
 
 if TYPE_CHECKING:
@@ -98,8 +98,9 @@ def _images(path: Path) -> dict[str, tuple[Any, dict[str, Any]]]:
         }
     with located(path), opened(path) as hdus:
         units = [unit for unit in hdus if unit.is_image and len(unit.shape) > 0]
-        several = sum(unit.name != NOISE_UNIT for unit in units) > 1
-        names = [unit.name if several or unit.name == NOISE_UNIT else "" for unit in units]
+        beside = (NOISE_UNIT, PSF_UNIT)
+        several = sum(unit.name not in beside for unit in units) > 1
+        names = [unit.name if several or unit.name in beside else "" for unit in units]
         return {
             name: (np.asarray(unit.data), dict(unit.header.items())) for name, unit in zip(names, units, strict=True)
         }

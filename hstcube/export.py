@@ -17,7 +17,7 @@ from hstcube.bands import band as find_band
 from hstcube.cube import validate
 from hstcube.errors import FileError, HstCubeError, WriteError
 from hstcube.grids import Grid
-from hstcube.images import NOISE_UNIT
+from hstcube.images import NOISE_UNIT, PSF_UNIT
 from hstcube.surveys import checked_name
 
 if TYPE_CHECKING:
@@ -79,16 +79,16 @@ def to_fits(
         checked_name(band)
     for i, (band, images) in enumerate(planes.items()):
         cards = {kind: [*_band_cards(cube, i, kind), *common] for kind in kinds}
-        noise_unit = _noise_unit(cube, i)
+        beside = {"sci": _psf_unit(cube, i), kinds[1]: _noise_unit(cube, i)}
         if layout == "files":
             for kind, image in zip(kinds, images, strict=True):
-                more = noise_unit if kind == kinds[1] else b""
+                more = beside.get(kind, b"")
                 first = [("EXTEND", True, "extensions may follow")] if more else []
                 files[folder / f"{name}_{band}_{kind}.fits"] = hdu(image, [*first, *cards[kind]]) + more
         else:
             units = [hdu(image, cards[kind], extname=kind.upper()) for kind, image in zip(kinds, images, strict=True)]
             empty = hdu(None, [("OBJECT", name, "field")])
-            files[folder / f"{name}_{band}.fits"] = b"".join([empty, *units, noise_unit])
+            files[folder / f"{name}_{band}.fits"] = b"".join([empty, *units, *beside.values()])
     return write_files(files, overwrite=overwrite)
 
 
@@ -257,6 +257,8 @@ def _band_cards(cube: xr.Dataset, i: int, kind: str) -> list[tuple[str, Any, str
         ("PHOTPLAM", number("pivot"), "[Angstrom] pivot wavelength"),
         ("ABZP", number("zeropoint"), "AB magnitude of one unit of sci"),
         ("PSFFWHM", number("psf_fwhm"), "[arcsec] FWHM of the PSF"),
+        ("PSFEEERR", number("psf_ee_error"), "error of its encircled energy, after matching"),
+        ("PSFNEG", number("psf_negative"), "negative part of the kernel that matched it"),
         ("MATCHED", str(cube.matched_to.values[i]) or None, "what the PSF was matched to"),
         ("SKY", number("sky"), "sky level subtracted, units of sci"),
         ("SKYERR", number("sky_error"), "its standard error"),
@@ -277,6 +279,19 @@ def _noise_unit(cube: xr.Dataset, i: int) -> bytes:
         ("LAGY", steps["y"], "[arcsec] lag of one pixel along y"),
     ]
     return hdu(acf.values, cards, extname=NOISE_UNIT)
+
+
+def _psf_unit(cube: xr.Dataset, i: int) -> bytes:
+    """Return the PSF of a band as an extension, which stands beside its science image; or nothing."""
+    if "psf" not in cube.coords:
+        return b""
+    image = cube.psf.isel(band=i).transpose("ky", "kx")
+    cards = [
+        ("FILETYPE", "PSF", "point spread function, unit sum"),
+        ("FILTER", str(cube.band.values[i]).upper(), "filter"),
+        ("PIXSCALE", _step_of(cube.ky.values), "[arcsec] size of a pixel"),
+    ]
+    return hdu(image.values, cards, extname=PSF_UNIT)
 
 
 def _step_of(lags: NDArray[np.floating]) -> float:

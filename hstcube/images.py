@@ -29,8 +29,9 @@ __all__ = [
     "require_whole",
 ]
 
-NOISE_UNIT = "NOISEACF"  # what our own weight images have beside them
+NOISE_UNIT, PSF_UNIT = "NOISEACF", "PSFIMAGE"  # what our own weights and science images have beside them
 
+_BESIDE = (NOISE_UNIT, PSF_UNIT)
 _WEIGHTS = ("ivar", "rms", "variance")
 _BLOCK = 2880  # bytes
 _LIKELY_FLOATS = (1e-20, 1e20)  # between these lie the pixels of images and weights in any unit
@@ -97,7 +98,7 @@ def image_unit(hdus: fits.HDUList, kind: str, path: Path) -> Any:
         place = hdus[0].fileinfo()  # the usual case: looking for more units would read the file twice
         if place["file"].size - place["datLoc"] - place["datSpan"] < _BLOCK:
             return hdus[0]
-    images = [unit for unit in hdus if unit.is_image and len(unit.shape) >= 2 and unit.name != NOISE_UNIT]  # noqa: PLR2004
+    images = [unit for unit in hdus if unit.is_image and len(unit.shape) >= 2 and unit.name not in _BESIDE]  # noqa: PLR2004
     names = {"sci": ("SCI",), "wht": ("WHT", "VAR"), "labels": ("DATA", "SEGMAP", "SEG"), "mask": ("MASK",)}[kind]
     if len(images) == 1:
         return images[0]

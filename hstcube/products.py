@@ -11,9 +11,10 @@ from hstcube._fits import history_lines
 from hstcube.bands import band_name
 from hstcube.cube import build
 from hstcube.errors import FileError
-from hstcube.images import NOISE_UNIT, Plane, inverse_variance, read_plane
+from hstcube.images import NOISE_UNIT, PSF_UNIT, Plane, inverse_variance, read_plane, require_whole
 from hstcube.noise import with_noise_coords
-from hstcube.opening import located, opened, require_whole
+from hstcube.opening import located, opened
+from hstcube.psf import with_psf_coords
 from hstcube.units import with_extinction
 
 if TYPE_CHECKING:
@@ -74,7 +75,9 @@ def _read_band(name: str, files: dict[str, Path], folder: Path) -> tuple[dict[st
             cubes.add(plane.header["CUBEID"])
             planes.setdefault(kind, plane)
             if kind == "wht" and "NSCALE" in plane.header:
-                planes |= _noise_plane(path, name, plane.grid)
+                planes |= _plane_beside(path, name, plane.grid, "noise", NOISE_UNIT)
+            if kind == "sci":
+                planes |= _plane_beside(path, name, plane.grid, "psf", PSF_UNIT)
     if missing := [kind for kind in ("sci", "wht", "mask") if kind not in planes]:
         reason = f"the product has no {missing[0]} image"
         raise FileError("HC-F01", reason, "write the cube again with to_fits", str(folder), name)
@@ -83,13 +86,29 @@ def _read_band(name: str, files: dict[str, Path], folder: Path) -> tuple[dict[st
     return planes, cubes
 
 
-def _noise_plane(path: Path, band: str, grid: Grid) -> dict[str, Plane]:
+def _plane_beside(path: Path, band: str, grid: Grid, key: str, name: str) -> dict[str, Plane]:
+    """Return what an extension of that name holds; nothing where there is none."""
     with located(path, band), opened(path) as hdus:
-        unit = next((unit for unit in hdus if unit.name == NOISE_UNIT), None)
+        unit = next((unit for unit in hdus if unit.name == name), None)
         if unit is None:
             return {}
         require_whole(path, unit)
-        return {"noise": Plane(np.asarray(unit.data, np.float32), unit.header, grid)}
+        return {key: Plane(np.asarray(unit.data, np.float32), unit.header, grid)}
+
+
+def _with_psf(cube: xr.Dataset, bands: list[dict[str, Plane]]) -> xr.Dataset:
+    """Return the cube with the PSFs that its files hold."""
+    if not all("psf" in band for band in bands):
+        return cube
+    images = np.stack([band["psf"].data for band in bands])
+    cube = with_psf_coords(cube, images, float(bands[0]["psf"].header["PIXSCALE"]))
+    headers = [band["sci"].header for band in bands]
+    if not all(card in header for card in ("PSFEEERR", "PSFNEG") for header in headers):
+        return cube
+    quality = {"psf_ee_error": "PSFEEERR", "psf_negative": "PSFNEG"}
+    return cube.assign_coords(
+        {key: ("band", [float(header[card]) for header in headers]) for key, card in quality.items()}
+    )
 
 
 def _with_noise(cube: xr.Dataset, bands: list[dict[str, Plane]]) -> xr.Dataset:
@@ -141,7 +160,8 @@ def _cube_of(names: list[str], planes: list[dict[str, Plane]]) -> xr.Dataset:
         pivot=column("PHOTPLAM"),
         matched_to=[header.get("MATCHED", "") for header in headers],
     )
-    cube = _with_noise(cube, [planes[names.index(name)] for name in cube.band.values])
+    ordered = [planes[names.index(name)] for name in cube.band.values]
+    cube = _with_psf(_with_noise(cube, ordered), ordered)
     if (extinction := dict(zip(names, column("EXTINCT"), strict=True))) and not any(
         map(math.isnan, extinction.values())
     ):

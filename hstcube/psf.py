@@ -289,12 +289,17 @@ def attached(cube: xr.Dataset, psf: xr.DataArray) -> xr.Dataset:
     if abs(have / want - 1) > _SAME_SCALE:
         chosen = np.stack([prepare_psf(image, scale=have, to_scale=want).values for image in chosen])
     images = np.stack([checked_psf(image, band) for image, band in zip(chosen, cube.band.values, strict=True)])
-    offsets = (np.arange(images.shape[1]) - images.shape[1] // 2) * want
     stale = [name for name in ("psf", "ky", "kx", "psf_ee_error", "psf_negative") if name in cube.coords]
-    return (cube.drop_vars(stale) if stale else cube).assign_coords(
-        ky=("ky", offsets, {"units": "arcsec"}),
-        kx=("kx", offsets, {"units": "arcsec"}),
-        psf=(("band", "ky", "kx"), images.astype(np.float32), {"long_name": "point spread function, unit sum"}),
+    return with_psf_coords(cube.drop_vars(stale) if stale else cube, images.astype(np.float32), want)
+
+
+def with_psf_coords(cube: xr.Dataset, images: NDArray[np.float32], scale: float) -> xr.Dataset:
+    """Return the cube with the coordinates ``psf``, ``ky``, ``kx``, of images (band, ky, kx) on pixels of `scale`."""
+    ky, kx = ((np.arange(n) - n // 2) * scale for n in images.shape[1:])
+    return cube.assign_coords(
+        ky=("ky", ky, {"units": "arcsec"}),
+        kx=("kx", kx, {"units": "arcsec"}),
+        psf=(("band", "ky", "kx"), images, {"long_name": "point spread function, unit sum"}),
     )
 
 
