@@ -7,7 +7,7 @@ and ``hstcube --help`` cost nothing.
 
 Layers, from the bottom; imports run downwards only:
 
-    errors < grids bands < cube < _convolution _blocks < resample masks sky psf plot
+    errors < grids bands < cube < _convolution _regridding _blocks < resample masks sky psf plot
            < surveys _files _fits images levels products reading export < recipes simulate runs check compare demo < cli
 """
 
@@ -25,6 +25,7 @@ _MODULE_OF = {
     "band": "bands",
     "build": "cube",
     "grow": "masks",
+    "cutout": "resample",
     "homogenize": "recipes",
     "list_fields": "surveys",
     "mask": "masks",
@@ -35,6 +36,8 @@ _MODULE_OF = {
     "open_field": "reading",
     "open_labels": "reading",
     "psf_match": "psf",
+    "rebin": "resample",
+    "regrid": "resample",
     "regrid_labels": "resample",
     "regrid_mask": "resample",
     "require_same_grid": "cube",
@@ -91,6 +94,9 @@ if TYPE_CHECKING:
     from hstcube.reading import open_field as open_field
     from hstcube.reading import open_labels as open_labels
     from hstcube.recipes import homogenize as homogenize
+    from hstcube.resample import cutout as cutout
+    from hstcube.resample import rebin as rebin
+    from hstcube.resample import regrid as regrid
     from hstcube.resample import regrid_labels as regrid_labels
     from hstcube.resample import regrid_mask as regrid_mask
     from hstcube.sky import measure_sky as measure_sky
