@@ -1,8 +1,7 @@
 """The linear operators that take images from one pixel grid to another: which input pixels each output pixel sees.
 
-One sparse matrix a tile of the output, shared by all bands. Its rows are normalised to the input pixels in the frame; the
-squares of its elements carry the variance, pixel by pixel: a constant factor would be wrong by up to 50 % where the two
-lattices beat.
+One sparse matrix a tile of the output, shared by all bands. The squares of its elements carry the variance, pixel by
+pixel: a constant factor would be wrong by up to 50 % where the two lattices beat.
 """
 
 from __future__ import annotations
@@ -222,7 +221,7 @@ def _taps(y: Array, x: Array, jacobian: Array, method: Method) -> Taps:
         Change of (y, x) on the input for a step along y and along x of the output.
     method : str
         nearest; bilinear; exact: the shared area (as drizzle does it, Fruchter & Hook 2002, PASP 114, 144); adaptive: a
-        Gaussian of sigma 0.65 pixels of the larger of the pixels, in any direction (DeForest 2004, Solar Physics 219, 3).
+        Gaussian of sigma 0.65 pixels, of the larger of the two in any direction (DeForest 2004, Solar Physics 219, 3).
     """
     offsets_y, offsets_x = _offsets(jacobian, method)
     corner = np.floor if method == "bilinear" else np.rint
@@ -342,8 +341,9 @@ def typical_blur(source: Grid, grid: Grid, method: Method) -> Blur:
     i, j = ((n - 1) // 2 for n in grid.shape)
     y, x = mapping(i + np.array([[-1.0, 0.0, 1.0]]).T, j + np.array([[-1.0, 0.0, 1.0]]))
     if not (np.isfinite(y).all() and np.isfinite(x).all()):
-        return Blur(np.linalg.solve(source.matrix, grid.matrix)[::-1, ::-1], np.zeros(2), method)
-    jacobian = np.array([[(p[2, 1] - p[0, 1]) / 2, (p[1, 2] - p[1, 0]) / 2] for p in (y, x)])
+        step = np.asarray(np.linalg.solve(source.matrix, grid.matrix), dtype=np.float64)
+        return Blur(step[::-1, ::-1], np.zeros(2), method)
+    jacobian: Array = np.array([[(p[2, 1] - p[0, 1]) / 2, (p[1, 2] - p[1, 0]) / 2] for p in (y, x)])
     return Blur(jacobian, np.array([y[1, 1], x[1, 1]]), method)
 
 
@@ -409,7 +409,7 @@ def _carried(
     near = (np.abs(dy) <= reach_y) & (np.abs(dx) <= reach_x)
     total = np.zeros((2 * reach_y + 1, 2 * reach_x + 1))
     np.add.at(total, (dy[near] + reach_y, dx[near] + reach_x), covariance.data[near])
-    # the ratio of sums, not the mean of ratios: then sigmas of single pixels with it give sums that are right on average
+    # the ratio of sums, not the mean of ratios: with the sigmas of single pixels it gives sums right on average
     there = sigma.reshape(frame)
     here = there[reach_y : reach_y + _PATCH, reach_x : reach_x + _PATCH]
     products = sliding_window_view(there, here.shape)

@@ -304,7 +304,7 @@ def affine_mapping(source: Grid, target: Grid) -> tuple[NDArray[np.float64], NDA
     if _projection(source) != _projection(target):
         return None
     a, b = dict(source.cards), dict(target.cards)
-    step = np.linalg.solve(target.matrix, source.matrix)
+    step = np.asarray(np.linalg.solve(target.matrix, source.matrix), dtype=np.float64)
     start, end = (np.array([float(cards.get(f"CRPIX{i}", 0.0)) - 1 for i in (1, 2)]) for cards in (a, b))
     return step[::-1, ::-1], (end - step @ start)[::-1]
 

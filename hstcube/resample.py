@@ -49,21 +49,23 @@ def regrid(
     grid : Grid
         Where the pixels are wanted; see `Grid.of`, `Grid.around`, `Grid.covering`.
     method : {"adaptive", "exact", "bilinear", "nearest"}
-        How input pixels are weighted. ``"adaptive"``: by a Gaussian with a sigma of 0.65 pixels, the larger of the
-        two (DeForest 2004, Solar Physics 219, 3). ``"exact"``: by the area they share with the output pixel. ``"bilinear"``:
-        the four around its centre. ``"nearest"``: the one at its centre, which keeps neither fluxes nor places.
+        How input pixels are weighted. ``"adaptive"``: by a Gaussian with a sigma of 0.65 pixels, the larger of the two
+        (DeForest 2004, Solar Physics 219, 3). ``"exact"``: by the area they share with the output pixel.
+        ``"bilinear"``: the four around its centre. ``"nearest"``: the one at its centre, which keeps neither fluxes nor
+        places.
     conserve : {"flux", "surface_brightness"}, optional
-        By the unit when not given: what is per solid angle keeps its values, all else its sums. Zero points never change.
+        By the unit when not given: what is per solid angle keeps its values, all else its sums. Zero points never
+        change.
     min_coverage : float
-        A pixel has data when at least this share of its weights (inside the frame) saw data, when its centre lies in the
-        frame and, unless it is larger than 1.5 pixels of the input, on a pixel that has data: holes are not filled.
+        A pixel has data when at least this share of its weights (inside the frame) saw data, when its centre lies in
+        the frame and, unless it is larger than 1.5 pixels of the input, on a pixel that has data: holes are not filled.
 
     Returns
     -------
     Dataset
         On `grid`. ``wht`` is the inverse variance of single pixels for white noise of the input; ``noise_scale`` and
-        ``noise_acf`` are carried along where the cube has them, and so is ``psf``. ``psf_fwhm`` [arcsec] has the width of
-        the weights added in quadrature. ``mask`` and ``labels`` are those of the nearest pixels.
+        ``noise_acf`` are carried along where the cube has them, and so is ``psf``. ``psf_fwhm`` [arcsec] has the width
+        of the weights added in quadrature. ``mask`` and ``labels`` are those of the nearest pixels.
 
     Raises
     ------
@@ -81,16 +83,16 @@ def regrid(
     share = _require_overlap(source, grid)
     if (shift := _whole_shift(source, grid)) is not None:
         planes = [_moved(cube[name].data, shift, grid.shape, fill) for name, fill in zip(PLANES, _EMPTY, strict=True)]
-        out = _assembled(cube, grid, planes, {})
+        cube = _assembled(cube, grid, planes, {})
     else:
         planes = _regridded(cube, source, grid, method, flux=kept == "flux", min_coverage=min_coverage)
-        out = _assembled(cube, grid, planes, _carried_along(cube, source, grid, method, flux=kept == "flux"))
+        cube = _assembled(cube, grid, planes, _carried_along(cube, source, grid, method, flux=kept == "flux"))
         if method == "bilinear" and grid.scale > COARSER * source.scale:
             text = f"bilinear to pixels {grid.scale / source.scale:.3g} times as large leaves most of the data unused"
-            out = warn(out, "HC-W17", f"{text}; use method='adaptive' or 'exact'")
+            cube = warn(cube, "HC-W17", f"{text}; use method='adaptive' or 'exact'")
     if share < 1:
-        out = warn(out, "HC-W16", f"the images cover {share:.1%} of the new grid")
-    return record(out, step)
+        cube = warn(cube, "HC-W16", f"the images cover {share:.1%} of the new grid")
+    return record(cube, step)
 
 
 def rebin(cube: xr.Dataset, factor: int) -> xr.Dataset:
@@ -122,7 +124,7 @@ def rebin(cube: xr.Dataset, factor: int) -> xr.Dataset:
     if factor == 1:
         return record(cube, "rebin(1)")
     grid, flux = source.coarsen(int(factor)), _kept_by(cube.sci.attrs["units"]) == "flux"
-    planes = _lazily(cube, grid.shape, lambda *bands: _block_sums(*bands, int(factor), flux=flux))
+    planes = _lazily(cube, grid.shape, lambda sci, wht, mask: _block_sums(sci, wht, mask, int(factor), flux=flux))
     out = _assembled(cube, grid, planes, _carried_along(cube, source, grid, "exact", flux=flux))
     if "labels" in cube:
         out["labels"] = (("y", "x"), _middles(cube.labels.values, int(factor), *grid.shape), cube.labels.attrs)
@@ -154,10 +156,10 @@ def cutout(cube: xr.Dataset, position: Any, size: float | tuple[float, float]) -
     source = Grid.of(cube)
     spans, wanted = spans_around(source, position, size)
     rows, columns = spans
-    piece = record(cube.isel(y=slice(*rows), x=slice(*columns)), f"cutout({_said(position)}, {size} arcsec)")
+    cube = record(cube.isel(y=slice(*rows), x=slice(*columns)), f"cutout({_said(position)}, {size} arcsec)")
     if (share := (rows[1] - rows[0]) * (columns[1] - columns[0]) / (wanted[0] * wanted[1])) < 1:
-        piece = warn(piece, "HC-W16", f"{share:.0%} of the piece lie in the frame")
-    return piece
+        cube = warn(cube, "HC-W16", f"{share:.0%} of the piece lie in the frame")
+    return cube
 
 
 def spans_around(
@@ -389,13 +391,13 @@ def _carried_along(cube: xr.Dataset, source: Grid, grid: Grid, method: Method, *
         area = (grid.scale / source.scale) ** 2
         new |= {name: cube[name].values * area for name in _PER_BAND}
     if "noise_scale" in cube.coords or "noise_acf" in cube.coords:
-        new |= _noise(cube, source, grid, blur)
+        new |= _noise(cube, grid, blur)
     if "psf" in cube.coords:
         new |= _psf(cube, source, grid, blur)
     return new
 
 
-def _noise(cube: xr.Dataset, source: Grid, grid: Grid, blur: Blur) -> dict[str, Any]:
+def _noise(cube: xr.Dataset, grid: Grid, blur: Blur) -> dict[str, Any]:
     """Carry scale and autocorrelation of the noise along; without the latter the noise is taken for white."""
     number = cube.sizes["band"]
     acf = np.ones((number, 1, 1))
@@ -423,7 +425,7 @@ def _psf(cube: xr.Dataset, source: Grid, grid: Grid, blur: Blur) -> dict[str, An
 
 def _assembled(cube: xr.Dataset, grid: Grid, planes: list[Any], new: dict[str, Any]) -> xr.Dataset:
     """Return a cube on `grid`: new planes, the coordinates in `new`, and all others that have no pixels."""
-    variables = {
+    variables: dict[str, Any] = {
         name: (("band", "y", "x"), plane, cube[name].attrs) for name, plane in zip(PLANES, planes, strict=True)
     }
     if "labels" in cube:

@@ -193,7 +193,7 @@ def test_flipped_and_exchanged_axes_and_other_frames_change_nothing(flip):
     image = gaussian(source, 30.2, 33.3, 0.2)
     straight = regrid(cube_on(source, image), grid, method="exact").sci.values[0]
     if flip == "galactic":
-        turned, image = in_galactic(source), image
+        turned = in_galactic(source)
     elif flip == "transpose":
         cards = dict(source.cards)
         for i in (1, 2):
@@ -359,8 +359,9 @@ def test_the_psf_is_the_mean_image_of_a_star(pair, method):
         star = elongated(source.scale, source.shape, 0.12, 0.20, 30.0, y, x)
         image = np.nan_to_num(regrid(cube_on(source, star), grid, method=method).sci.values[0].astype(float))
         moments.append(second_moments(image, pixel_mapping(source, grid)(y, x)))
+    tolerance = 0.05 if method == "nearest" else 0.03  # its steps hide from any finite number of places
     found = second_moments(kernel, [n // 2 for n in kernel.shape])
-    np.testing.assert_allclose(found, np.mean(moments, axis=0), atol=0.03 * np.trace(found))
+    np.testing.assert_allclose(found, np.mean(moments, axis=0), atol=tolerance * np.trace(found))
 
 
 def elongated(step, shape, small_fwhm, large_fwhm, angle, y=None, x=None):
@@ -615,7 +616,7 @@ def test_nothing_and_opposite_sides_of_the_sky_cannot_be_covered():
 
 def test_grids_that_do_not_overlap_are_refused_with_their_distance():
     cube = cube_on(around(0.06))
-    with pytest.raises(GridError, match="HC-W15.*71.* arcsec apart"):
+    with pytest.raises(GridError, match=r"HC-W15.*71.* arcsec apart"):
         regrid(cube, around(0.06, center=(XDF[0], XDF[1] + 71.3 / 3600)))
     with pytest.raises(GridError, match="HC-W15"):
         regrid(cube, around(0.06, center=(XDF[0] + 180, -XDF[1])))
