@@ -7,7 +7,7 @@ and ``hstcube --help`` cost nothing.
 
 Layers, from the bottom; imports run downwards only:
 
-    errors < grids bands < cube < _convolution _regridding _blocks < resample masks sky psf plot
+    errors < grids bands < cube < _convolution _regridding _blocks < resample alignment masks sky psf plot
            < surveys _files _fits images levels products reading export < recipes simulate runs check compare demo < cli
 """
 
@@ -22,9 +22,11 @@ _MODULE_OF = {
     "Grid": "grids",
     "HstCubeError": "errors",
     "HstCubeWarning": "errors",
+    "apply_shifts": "alignment",
     "band": "bands",
     "build": "cube",
     "grow": "masks",
+    "check_alignment": "alignment",
     "cutout": "resample",
     "homogenize": "recipes",
     "list_fields": "surveys",
@@ -50,6 +52,7 @@ _MODULE_OF = {
 }
 
 _MODULES = (
+    "alignment",
     "bands",
     "check",
     "compare",
@@ -74,6 +77,8 @@ _MODULES = (
 __all__ = ["__version__", *_MODULE_OF]  # noqa: PLE0604  the keys are strings
 
 if TYPE_CHECKING:
+    from hstcube.alignment import apply_shifts as apply_shifts
+    from hstcube.alignment import check_alignment as check_alignment
     from hstcube.bands import band as band
     from hstcube.cube import build as build
     from hstcube.cube import require_same_grid as require_same_grid

@@ -41,7 +41,9 @@ Folder = Annotated[
 Fields = Annotated[
     list[str] | None, typer.Option("--field", "-f", help="A field; may be repeated. All when not given.")
 ]
-Scale = Annotated[str, typer.Option(help="Label of the pixel scale in the file names.")]
+Scale = Annotated[
+    str, typer.Option(help="Label of the pixel scale in the file names; mixed: each band at the finest there is.")
+]
 Images = Annotated[
     str | None, typer.Option(help="Where images are: a folder, or a pattern with {field}, {scale}, {band}, {kind}.")
 ]
@@ -177,6 +179,13 @@ def run(
     ] = "files",
     bands: Annotated[list[str] | None, typer.Option("--band", "-b", help="Only this band; may be repeated.")] = None,
     scale: Scale = "60mas",
+    onto: Annotated[
+        str | None,
+        typer.Option(help="Grid of the products: that of the images at a scale, or labels (that of the map)."),
+    ] = None,
+    align: Annotated[
+        Literal["report", "apply"], typer.Option(help="Of mixed scales that lie apart: report, or apply the shift.")
+    ] = "report",
     images: Images = None,
     labels: Labels = None,
     sky: Annotated[
@@ -208,6 +217,8 @@ def run(
         not no_netcdf,
         overwrite,
         strict,
+        onto,
+        align,
     )
     with _Progress(len(targets)) as tell:
         outcomes = run_targets(targets, out, options, tell=tell)

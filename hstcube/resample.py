@@ -80,7 +80,7 @@ def regrid(
     kept = conserve or _kept_by(cube.sci.attrs["units"])
     source = Grid.of(cube)
     step = f"regrid({_words(grid)}, method={method!r}, conserve={kept!r})"
-    share = _require_overlap(source, grid)
+    covered = _require_overlap(source, grid)
     if (shift := _whole_shift(source, grid)) is not None:
         planes = [_moved(cube[name].data, shift, grid.shape, fill) for name, fill in zip(PLANES, _EMPTY, strict=True)]
         cube = _assembled(cube, grid, planes, {})
@@ -90,8 +90,8 @@ def regrid(
         if method == "bilinear" and grid.scale > COARSER * source.scale:
             text = f"bilinear to pixels {grid.scale / source.scale:.3g} times as large leaves most of the data unused"
             cube = warn(cube, "HC-W17", f"{text}; use method='adaptive' or 'exact'")
-    if share < 1:
-        cube = warn(cube, "HC-W16", f"the images cover {share:.1%} of the new grid")
+    if covered < 1:
+        cube = warn(cube, "HC-W16", f"the images cover {covered:.1%} of the new grid")
     return record(cube, step)
 
 
@@ -285,7 +285,7 @@ def _words(grid: Grid) -> str:
 
 
 def _require_overlap(source: Grid, grid: Grid) -> float:
-    """Return the share of the new pixels that lie on the images, estimated on at most 256 x 256 of them."""
+    """Return the share of the new pixels that lie on the images, from at most 256 x 256 of them; 1 but for a rim."""
     if source == grid:
         return 1.0
     rows, columns = (np.unique(np.linspace(0, n - 1, min(n, 256)).round()) for n in grid.shape)
@@ -301,7 +301,10 @@ def _require_overlap(source: Grid, grid: Grid) -> float:
             f"the images and the new grid do not overlap on the sky; their middles are {apart:.4g} arcsec apart",
             "check that both belong to one field, or make a grid with Grid.covering([cube])",
         )
-    return share
+    rim = np.abs(_regridding.typical_blur(source, grid, "nearest").jacobian).sum(1)  # one new pixel
+    with np.errstate(invalid="ignore"):
+        near = [(p > -0.5 - r) & (p < n - 0.5 + r) for p, n, r in zip((y, x), source.shape, rim, strict=True)]
+    return 1.0 if (near[0] & near[1]).all() else share
 
 
 def _whole_shift(source: Grid, grid: Grid) -> tuple[int, int] | None:
