@@ -8,7 +8,8 @@ and ``hstcube --help`` cost nothing.
 Layers, from the bottom; imports run downwards only:
 
     errors < grids bands < cube < _convolution _regridding _blocks < resample alignment masks sky psf plot
-           < surveys _files _fits images levels products reading export < recipes simulate runs check compare demo < cli
+           < surveys _files _fits images levels products reading export
+           < recipes simulate cutouts runs check compare demo < cli
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ _MODULE_OF = {
     "build": "cube",
     "grow": "masks",
     "check_alignment": "alignment",
+    "cut_stamps": "cutouts",
     "cutout": "resample",
     "homogenize": "recipes",
     "list_fields": "surveys",
@@ -57,6 +59,7 @@ _MODULES = (
     "check",
     "compare",
     "cube",
+    "cutouts",
     "demo",
     "errors",
     "export",
@@ -85,6 +88,7 @@ if TYPE_CHECKING:
     from hstcube.cube import stack_bands as stack_bands
     from hstcube.cube import validate as validate
     from hstcube.cube import variance as variance
+    from hstcube.cutouts import cut_stamps as cut_stamps
     from hstcube.errors import HstCubeError as HstCubeError
     from hstcube.errors import HstCubeWarning as HstCubeWarning
     from hstcube.export import open_cube as open_cube

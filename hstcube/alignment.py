@@ -63,8 +63,8 @@ def check_alignment(cube: xr.Dataset, other: xr.Dataset | None = None) -> xr.Dat
         ``dy``, ``dx`` with ``dy_error``, ``dx_error``: by how much the contents of `cube` must be moved along y and x,
         arcsec, so that they lie where `other`, or the next bluer band, has them. Along ``band``; for the bluest band
         alone they are zero. ``pixels``: the larger of the two, in pixels of the coarser image; ``sources``: how many
-        were compared (0: the whole image); ``shifted``: whether it is more than three errors and more than the least that
-        means anything, 0.02 pixels between scales (which is also the least error), 0.3 pixels between bands, where the
+        were compared (0: the whole image); ``shifted``: whether it is more than three errors and more than what means
+        anything, 0.02 pixels between scales (which is also the least error), 0.3 pixels between bands, where the
         colours inside the sources mimic shifts.
 
     Raises

@@ -234,6 +234,40 @@ def run(
 
 
 @app.command()
+def cutout(
+    mosaics: Annotated[Path, typer.Argument(help="Folder of mosaics ({field}_{scale}_{filter}_{sci,wht}.fits).")],
+    catalogue: Annotated[Path, typer.Option("--catalogue", help="Table (ECSV, CSV, FITS): id, ra, dec in degrees.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the stamps; `run` reads it.")],
+    size: Annotated[float, typer.Option(help="Side of the stamps, arcsec.")] = 6.0,
+    scale: Annotated[str | None, typer.Option(help="Only this pixel scale.")] = None,
+    bands: Annotated[list[str] | None, typer.Option("--band", "-b", help="Only this band; may be repeated.")] = None,
+    images: Images = None,
+    labels: Labels = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Cut stamps of all bands out of mosaics, for every position of a catalogue."""
+    from hstcube.cutouts import cut_stamps
+    from hstcube.runs import SOME_FAILED
+
+    _require_outside(out, mosaics)
+    stamps = cut_stamps(
+        mosaics, catalogue, out, size=size, scale=scale, bands=bands, images=images, labels=labels, overwrite=overwrite
+    )
+    lost = [stamp for stamp in stamps if not stamp.bands]
+    rows = [
+        (stamp.name, str(len(stamp.bands)) if stamp.bands else "on no mosaic", f"{stamp.share:.0%}")
+        for stamp in stamps
+        if stamp.share < 1
+    ]
+    title = f"stamps of {len(stamps) - len(lost)} of {len(stamps)} positions in {out}"
+    if rows:
+        _table(("id", "bands", "inside"), rows, title=title)
+    else:
+        typer.echo(_plain(title))
+    raise typer.Exit(SOME_FAILED if lost else 0)
+
+
+@app.command()
 def check(
     source: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of stamps, or a field file (.toml).")],
     field: Fields = None,

@@ -153,51 +153,56 @@ def cutout(cube: xr.Dataset, position: Any, size: float | tuple[float, float]) -
         If no part of it lies in the frame.
     """
     validate(cube, data=False)
-    source = Grid.of(cube)
-    spans, wanted = spans_around(source, position, size)
-    rows, columns = spans
-    cube = record(cube.isel(y=slice(*rows), x=slice(*columns)), f"cutout({_said(position)}, {size} arcsec)")
+    source, (ra, dec) = Grid.of(cube), sky_position(position)
+    spans, wanted = spans_around(source, np.array([ra]), np.array([dec]), size)
+    rows, columns = spans[0].tolist()
+    if rows[0] >= rows[1] or columns[0] >= columns[1]:
+        raise GridError(
+            "HC-W15", f"the images do not show the position ({ra:.6f}, {dec:.6f})", "give (ra, dec) in degrees, ICRS"
+        )
+    cube = record(cube.isel(y=slice(*rows), x=slice(*columns)), f"cutout(({ra:.6f}, {dec:.6f}), {size} arcsec)")
     if (share := (rows[1] - rows[0]) * (columns[1] - columns[0]) / (wanted[0] * wanted[1])) < 1:
         cube = warn(cube, "HC-W16", f"{share:.0%} of the piece lie in the frame")
     return cube
 
 
 def spans_around(
-    source: Grid, position: Any, size: float | tuple[float, float]
-) -> tuple[tuple[tuple[int, int], tuple[int, int]], tuple[int, int]]:
-    """Return the rows and columns of a piece around a position, cut at the frame, and its height and width uncut.
+    grid: Grid, ra: NDArray[np.float64], dec: NDArray[np.float64], size: float | tuple[float, float]
+) -> tuple[NDArray[np.int64], tuple[int, int]]:
+    """Return the pixels of pieces of one size around positions.
+
+    Parameters
+    ----------
+    grid : Grid
+    ra, dec : array, (piece,)
+        Degrees, ICRS.
+    size : float or (float, float)
+        Height and width, arcsec.
+
+    Returns
+    -------
+    array of int, (piece, 2, 2)
+        First and last + 1 of rows and columns, cut at the frame: not in order where the piece lies outside.
+    (int, int)
+        Rows and columns of a whole piece.
 
     Raises
     ------
     GridError
-        If the piece lies outside the frame, or cannot be.
+        If the size cannot be.
     """
-    ra, dec = sky_position(position)
+    from astropy.coordinates import SkyCoord
+
     sides = [float(side) for side in np.broadcast_to(size, 2)]
     if not all(0 < side < np.inf for side in sides):
         raise GridError("HC-W25", f"a piece of {size} arcsec cannot be", "give its size in arcsec, e.g. 6.0")
-    from astropy.coordinates import SkyCoord
-
-    place = source.wcs.world_to_pixel(SkyCoord(ra, dec, unit="deg", frame="icrs"))
-    y, x = float(place[1]), float(place[0])
-    wanted = tuple(max(round(side / step), 1) for side, step in zip(sides, source.steps, strict=True))
+    x, y = grid.wcs.world_to_pixel(SkyCoord(ra, dec, unit="deg", frame="icrs"))
+    wanted = tuple(max(round(side / step), 1) for side, step in zip(sides, grid.steps, strict=True))
     spans = []
-    for at, n, length in zip((y, x), wanted, source.shape, strict=True):
-        start = int(np.rint(at - (n - 1) / 2)) if np.isfinite(at) else length
-        low, high = max(start, 0), min(start + n, length)
-        if low >= high:
-            raise GridError(
-                "HC-W15",
-                f"the images do not show the position {_said(position)}",
-                "check the position: (ra, dec) in degrees",
-            )
-        spans.append((low, high))
-    return (spans[0], spans[1]), (wanted[0], wanted[1])
-
-
-def _said(position: Any) -> str:
-    ra, dec = sky_position(position)
-    return f"({ra:.6f}, {dec:.6f})"
+    for place, n, length in zip((y, x), wanted, grid.shape, strict=True):
+        start = np.rint(np.nan_to_num(place, nan=_NOWHERE) - (n - 1) / 2).clip(-1e9, 1e9).astype(np.int64)
+        spans.append(np.stack([np.clip(start, 0, None), np.clip(start + n, None, length)], axis=-1))
+    return np.stack(spans, axis=-2), (wanted[0], wanted[1])
 
 
 def regrid_labels(labels: xr.DataArray, grid: Grid) -> xr.DataArray:
