@@ -497,6 +497,15 @@ def test_chunked_cubes_are_regridded_later_to_the_same_pixels(method):
     same_bits(blocks.compute(), rebin(cube, 2))
 
 
+@pytest.mark.parametrize("method", PROMISE)
+def test_there_and_back_the_flux_is_what_it_was(method):
+    source, grid = around(0.06, 0, (60, 60)), around(0.03, 42, (160, 160))
+    cube = cube_on(source, gaussian(source, 29.3, 30.8, 0.2))
+    back = regrid(regrid(cube, grid, method=method), source, method=method)
+    assert np.nansum(back.sci.values.astype(float)) == pytest.approx(1, abs=1e-3)  # INPUTS.md I12
+    np.testing.assert_allclose(centroid(back.sci.values[0]), (29.3, 30.8), atol=0.01)
+
+
 # -- labels and masks
 
 
