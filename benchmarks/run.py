@@ -214,12 +214,12 @@ def regridding(_folder: Path, _stamps: Path, _golden: Path | None) -> list[Row]:
             told = f"{np.nanmax(apart) / most:.0e} of the peak apart" if method == "bilinear" else (
                 f"{int((apart > 0).sum())} of {SIDE**2} pixels differ")  # fmt: skip
             lone = int((np.isnan(made) != np.isnan(other)).sum())
-            what = f"regrid of sci, wht and mask at {SIDE}x{SIDE}, {method}, {where}, against reproject_interp of sci"
+            what = f"regrid of sci, wht and mask at {SIDE}x{SIDE}, {method}, {where}"
             rows.append(Row(what, ours, peer, 3, remark=f"{told}; {lone} pixels have data in one of them only"))
     spent = {
         m: cpu_in_process(lambda m=m: hstcube.regrid(cube, upright, method=m), repeats=1) for m in ("exact", "adaptive")
     }
-    return [*rows, *(Row(f"  the same, {method}", seconds) for method, seconds in spent.items())]
+    return [*rows, *(Row(f"  the same, {method}, one tangent point", seconds) for method, seconds in spent.items())]
 
 
 def cut_outs(folder: Path, _stamps: Path, _golden: Path | None) -> list[Row]:

@@ -32,6 +32,7 @@ _STARTS = (-0.7, 0.0, 0.7)  # shifts tried first, pixels of the coarser image
 _BLURS = (0.01, 1.0)  # variances tried first, pixels squared of the coarser image
 _ROUNDS = 25
 _CONVERGED = 1e-4  # pixels
+_LARGEST = 400  # pixels of the coarser image: of larger ones the middle of what they share is compared
 _DRAWS = 64  # of the noise of the finer image
 _EDGE = 4  # pixels of the coarser image, left out at the rim and beside holes
 _STEP = 0.02  # pixels: for derivatives
@@ -225,6 +226,7 @@ def _fit(fine: xr.Dataset, coarse: xr.Dataset) -> tuple[Array, Array]:
     """
     from scipy import ndimage
 
+    fine, coarse = _middles(fine, coarse)
     a, b = Grid.of(fine), Grid.of(coarse)
     mapping = pixel_mapping(b, a)
     y, x = mapping(np.arange(b.shape[0])[:, None], np.arange(b.shape[1])[None, :])
@@ -251,6 +253,29 @@ def _fit(fine: xr.Dataset, coarse: xr.Dataset) -> tuple[Array, Array]:
     drawn = np.array([gain @ sampled(rng.normal(size=sigma.shape) * sigma).ravel() for _ in range(_DRAWS)])
     error = np.sqrt(own + drawn.var(0))
     return solution[:2], np.maximum(error, LEAST_ERROR)
+
+
+def _middles(fine: xr.Dataset, coarse: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
+    """Return the middle of what two large images share; small ones as they are."""
+    a, b = Grid.of(fine), Grid.of(coarse)
+    if max(b.shape) > _LARGEST:
+        rows, columns = (np.linspace(0, n - 1, 64) for n in b.shape)
+        y, x = pixel_mapping(b, a)(rows[:, None], columns[None, :])
+        with np.errstate(invalid="ignore"):
+            shared = (y > 0) & (y < a.shape[0]) & (x > 0) & (x < a.shape[1])
+        i, j = np.nonzero(shared) if shared.any() else (np.array([32]), np.array([32]))
+        spans = [
+            slice(max(int(at - _LARGEST / 2), 0), int(at + _LARGEST / 2)) for at in (rows[i].mean(), columns[j].mean())
+        ]
+        coarse = coarse.isel(y=spans[0], x=spans[1])
+        b = Grid.of(coarse)
+    if max(a.shape) > _LARGEST * b.scale / a.scale:
+        edges = [np.array([-_EDGE, n + _EDGE]) for n in b.shape]
+        corners = pixel_mapping(b, a)(edges[0][:, None], edges[1][None, :])
+        cuts = [slice(max(int(np.nanmin(p)) - 8, 0), max(int(np.nanmax(p)) + 9, 1)) for p in corners]
+        if all(cut.start < n for cut, n in zip(cuts, a.shape, strict=True)):
+            fine = fine.isel(y=cuts[0], x=cuts[1])
+    return fine, coarse
 
 
 def _scale_of(cube: xr.Dataset) -> float:

@@ -9,7 +9,7 @@ import pytest
 from test_regrid import XDF, cube_on, gaussian
 
 import hstcube
-from hstcube import Grid, HstCubeError, HstCubeWarning, apply_shifts, build, check_alignment, regrid
+from hstcube import Grid, HstCubeError, HstCubeWarning, alignment, apply_shifts, build, check_alignment, regrid
 from hstcube.alignment import warn_of_shifts
 from hstcube.grids import pixel_mapping
 
@@ -79,6 +79,19 @@ def test_holes_do_not_disturb_a_shift():
     holed["sci"][:, 30:33, 70:74], holed["wht"][:, 30:33, 70:74], holed["mask"][:, 30:33, 70:74] = np.nan, 0, False
     found = check_alignment(holed, coarse)
     np.testing.assert_allclose([found.dy.item(), found.dx.item()], [-0.015, 0.015], atol=0.03 * 0.06)
+
+
+def test_of_large_images_the_middle_of_what_they_share_is_compared(monkeypatch):
+    fine, coarse = pair(np.random.default_rng(0), (0.25, -0.25))
+    monkeypatch.setattr(alignment, "_LARGEST", 30)
+    sizes = []
+    monkeypatch.setattr(alignment, "_least_squares", lambda p, fit=alignment._least_squares: sizes.append(  # noqa: SLF001
+        (p.fine.shape, p.coarse.shape)) or fit(p))  # fmt: skip
+    found = check_alignment(fine, coarse)
+    np.testing.assert_allclose([found.dy.item(), found.dx.item()], [-0.015, 0.015], atol=0.03 * 0.06)
+    ((small, pixels),) = sizes
+    assert max(pixels) == 30
+    assert max(small) < 100
 
 
 def test_one_shift_for_all_bands_moves_the_grid_and_no_pixel():
