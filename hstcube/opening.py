@@ -268,7 +268,7 @@ def _structure(header: bytes) -> dict[bytes, bytes]:
 
 def _keyword(card: bytes) -> bytes:
     """Return the keyword of a card as astropy reads it, which need not fill eight characters."""
-    return card[:8].partition(b"= ")[0].strip().upper()
+    return card[:9].partition(b"= ")[0][:8].strip().upper()
 
 
 def _refuse(what: str) -> NoReturn:
