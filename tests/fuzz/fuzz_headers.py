@@ -302,7 +302,8 @@ def judged(cube: Any, one: Field, band: str, header: bytes) -> str:
     said = [wrong_pixels(cube, one, band, cards), wrong_state(cube, one, band, header)]
     if wrong := next((text for text in said if text.startswith("WRONG")), ""):
         return wrong
-    return "right" + (", ".join(filter(None, said)) or ": the same cube")
+    words = said[1].replace(": ", ", ", 1) if said[0] else said[1]
+    return f"right{said[0]}{words}" if any(said) else "right: the same cube"
 
 
 def wrong_place(cube: Any, one: Field) -> str:
