@@ -22,6 +22,7 @@ SECTIONS = {
     "S": "Segmentation and masks",
     "K": "Sky",
     "P": "Resolution",
+    "N": "Noise",
     "C": "Cubes",
     "O": "Output and environment",
 }

@@ -5,11 +5,7 @@
 Every step takes a Dataset and returns a new one. Names are loaded when they are first used, so that ``import hstcube``
 and ``hstcube --help`` cost nothing.
 
-Layers, from the bottom; imports run downwards only:
-
-    errors < grids bands < cube < _convolution _profiles _blocks < kernels stars resample masks sky psf plot
-           < surveys _files _fits images levels products psfs reading export
-           < recipes simulate runs check compare demo < cli
+docs/architecture.md draws the layers of the modules.
 """
 
 from __future__ import annotations
@@ -23,11 +19,20 @@ _MODULE_OF = {
     "Grid": "grids",
     "HstCubeError": "errors",
     "HstCubeWarning": "errors",
+    "add_poisson": "calibration",
+    "annuli": "groups",
+    "apertures": "groups",
     "band": "bands",
+    "bin_pixels": "bins",
     "build": "cube",
+    "calibrate_noise": "calibration",
+    "common_mask": "groups",
+    "curve_of_growth": "groups",
+    "deredden": "units",
     "examine_stars": "stars",
     "find_stars": "stars",
     "fit_width": "stars",
+    "group_errors": "noise",
     "grow": "masks",
     "homogenize": "recipes",
     "list_fields": "surveys",
@@ -35,6 +40,7 @@ _MODULE_OF = {
     "matching_kernels": "psf",
     "measure_psf": "stars",
     "measure_sky": "sky",
+    "noise_check": "emptiness",
     "object_mask": "masks",
     "open_bands": "reading",
     "open_cube": "export",
@@ -42,9 +48,12 @@ _MODULE_OF = {
     "open_labels": "reading",
     "open_psf": "psfs",
     "open_stars": "reading",
+    "paint": "groups",
+    "photometry": "fluxes",
     "prepare_psf": "psf",
     "psf_match": "psf",
     "psf_quality": "psf",
+    "radial_profile": "groups",
     "regrid_labels": "resample",
     "regrid_mask": "resample",
     "require_same_grid": "cube",
@@ -55,23 +64,32 @@ _MODULE_OF = {
     "star_table": "stars",
     "subtract_sky": "sky",
     "to_fits": "export",
+    "to_flux": "units",
     "validate": "cube",
     "variance": "cube",
+    "with_noise": "calibration",
     "with_psf": "psf",
+    "write_table": "tables",
 }
 
 _MODULES = (
     "bands",
+    "bins",
+    "calibration",
     "check",
     "compare",
     "cube",
     "demo",
+    "emptiness",
     "errors",
     "export",
+    "fluxes",
     "grids",
+    "groups",
     "kernels",
     "levels",
     "masks",
+    "noise",
     "plot",
     "psf",
     "psfs",
@@ -83,26 +101,41 @@ _MODULES = (
     "sky",
     "stars",
     "surveys",
+    "tables",
+    "units",
 )
 
 __all__ = ["__version__", *_MODULE_OF]  # noqa: PLE0604  the keys are strings
 
 if TYPE_CHECKING:
     from hstcube.bands import band as band
+    from hstcube.bins import bin_pixels as bin_pixels
+    from hstcube.calibration import add_poisson as add_poisson
+    from hstcube.calibration import calibrate_noise as calibrate_noise
+    from hstcube.calibration import with_noise as with_noise
     from hstcube.cube import build as build
     from hstcube.cube import require_same_grid as require_same_grid
     from hstcube.cube import stack_bands as stack_bands
     from hstcube.cube import validate as validate
     from hstcube.cube import variance as variance
+    from hstcube.emptiness import noise_check as noise_check
     from hstcube.errors import HstCubeError as HstCubeError
     from hstcube.errors import HstCubeWarning as HstCubeWarning
     from hstcube.export import open_cube as open_cube
     from hstcube.export import save_cube as save_cube
     from hstcube.export import to_fits as to_fits
+    from hstcube.fluxes import photometry as photometry
     from hstcube.grids import Grid as Grid
+    from hstcube.groups import annuli as annuli
+    from hstcube.groups import apertures as apertures
+    from hstcube.groups import common_mask as common_mask
+    from hstcube.groups import curve_of_growth as curve_of_growth
+    from hstcube.groups import paint as paint
+    from hstcube.groups import radial_profile as radial_profile
     from hstcube.masks import grow as grow
     from hstcube.masks import mask as mask
     from hstcube.masks import object_mask as object_mask
+    from hstcube.noise import group_errors as group_errors
     from hstcube.psf import matching_kernels as matching_kernels
     from hstcube.psf import prepare_psf as prepare_psf
     from hstcube.psf import psf_match as psf_match
@@ -126,6 +159,9 @@ if TYPE_CHECKING:
     from hstcube.stars import star_stamps as star_stamps
     from hstcube.stars import star_table as star_table
     from hstcube.surveys import list_fields as list_fields
+    from hstcube.tables import write_table as write_table
+    from hstcube.units import deredden as deredden
+    from hstcube.units import to_flux as to_flux
 
 
 def __getattr__(name: str) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import signal
 import sys
@@ -11,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, cast
 import typer
 
 from hstcube import __version__
-from hstcube.errors import HstCubeError, RecipeError, WriteError
+from hstcube.errors import HstCubeError, HstCubeWarning, RecipeError, WriteError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.console import Console
 
@@ -48,9 +49,17 @@ Images = Annotated[
 Labels = Annotated[
     str | None, typer.Option(help="Where segmentation maps are: a file, a folder, or a pattern with {field}.")
 ]
+PSF = Annotated[
+    str,
+    typer.Option(
+        help="auto (psf_{scale}.fits beside the images, or the survey's table, or Gaussian widths), xdf, gaussian, or "
+        "a FITS file of PSFs."
+    ),
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Take every warning for an error.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 
+_ROWS = 4  # groups of a table that are shown
 _TOLD, _LISTED = 2, 8  # warnings of one kind, and targets of one warning, that the summary shows
 
 # click's, or that of the copy of click that newer typers bring
@@ -127,7 +136,6 @@ def sky(
     """Measure the sky of every field and band; write levels that `run --sky` reads, and pictures of the histograms."""
     import warnings
 
-    from hstcube.errors import HstCubeWarning
     from hstcube.runs import Outcome, exit_code, measure_levels, plan
 
     _require_outside(out, folder)
@@ -182,6 +190,10 @@ def run(
     sky: Annotated[
         str | None, typer.Option(help="Where levels are: a folder or a pattern; or measure; or none.")
     ] = None,
+    psf: PSF = "auto",
+    allow: Annotated[
+        list[str] | None, typer.Option(help="A band that may miss the resolution of the others; may be repeated.")
+    ] = None,
     strict: Strict = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -193,7 +205,9 @@ def run(
     if recipe not in ("default", "original") and not recipe.endswith(".toml"):
         msg = f"{recipe!r} is not one of default, original, or the name of a .toml file"
         raise typer.BadParameter(msg, param_hint="--recipe")
-    settings = read_recipe(recipe) if recipe.endswith(".toml") else {"recipe": recipe}
+    settings: dict[str, Any] = read_recipe(recipe) if recipe.endswith(".toml") else {"recipe": recipe}
+    if allow:
+        settings["allow"] = list(allow)
     _require_outside(out, source)
     place = None if sky in ("measure", "none") else sky
     targets = plan(source, field or [], ids or [], scale=scale, images=images, labels=labels, sky=place)
@@ -208,6 +222,7 @@ def run(
         not no_netcdf,
         overwrite,
         strict,
+        psf,
     )
     with _Progress(len(targets)) as tell:
         outcomes = run_targets(targets, out, options, tell=tell)
@@ -279,6 +294,95 @@ def compare(
     raise typer.Exit(SOME_FAILED if apart else 0)
 
 
+psf_app = typer.Typer(no_args_is_help=True, help="Measure PSFs from stars, and look at them.")
+app.add_typer(psf_app, name="psf")
+
+
+@psf_app.command("measure")
+def psf_measure(
+    stars: Annotated[Path, typer.Argument(help="Folder of stamps of stars: {star}_{scale}_{filter}_{sci,wht}.fits.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The FITS file; a picture and a table go beside it.")],
+    scale: Scale = "60mas",
+    bands: Annotated[list[str] | None, typer.Option("--band", "-b", help="Only this band; may be repeated.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Measure the PSF of every band; say of every star what it was used for, and why not."""
+    import io
+
+    from hstcube._files import require_free_names, write_files
+    from hstcube.plot import figure_bytes
+    from hstcube.psf_plot import stars as draw_stars
+    from hstcube.psfs import save_psf
+    from hstcube.reading import open_stars
+    from hstcube.stars import examine_stars, measure_psf, star_table
+
+    picture, listing = out.with_suffix(".png"), out.with_suffix(".ecsv")
+    require_free_names([out, picture, listing], overwrite=overwrite)
+    examined = examine_stars(open_stars(stars, scale=scale, bands=bands))
+    psf = measure_psf(examined)
+    text = io.StringIO()
+    star_table(examined).write(text, format="ascii.ecsv")
+    save_psf(psf, out, overwrite=overwrite)
+    write_files({picture: figure_bytes(draw_stars(examined)), listing: text.getvalue().encode()}, overwrite=overwrite)
+    names = examined.star.values.tolist()
+    rows = []
+    for i, name in enumerate(names):
+        groups: dict[tuple[str, str], list[str]] = {}
+        for band, verdict, reason in zip(
+            examined.band.values, examined.verdict.values[i], examined.reason.values[i], strict=True
+        ):
+            groups.setdefault((verdict, reason), []).append(band)
+        rows += [(name, verdict, " ".join(members), reason) for (verdict, reason), members in groups.items()]
+    _table(("star", "verdict", "bands", "why"), rows, title=f"{len(names)} stars")
+    cells = [
+        (band, f"{width:.3f}", used)
+        for band, width, used in zip(psf.band.values, psf.fwhm.values, psf.stars.values, strict=True)
+    ]
+    _table(("band", "FWHM [arcsec]", "stars"), cells, title=f"PSFs in {out}, stamps in {picture}, table in {listing}")
+
+
+@psf_app.command("show")
+def psf_show(
+    file: Annotated[Path, typer.Argument(help="FITS file of PSFs, or xdf for the table of the survey.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Picture: PSFs, kernels, and curves of growth.")] = Path(
+        "kernels.png"
+    ),
+    to: Annotated[str, typer.Option(help="The band, or the width (0.6arcsec), to match.")] = "f160w",
+    overwrite: Overwrite = False,
+) -> None:
+    """Show what matching with these PSFs achieves: a table of the kernels, and a picture."""
+    from hstcube._files import write_files
+    from hstcube.bands import band_name
+    from hstcube.plot import figure_bytes
+    from hstcube.psf import matched_psf, matching_kernels, psf_quality
+    from hstcube.psf_plot import growth, images
+    from hstcube.psfs import open_psf, survey_psf
+
+    psf = open_psf(file) if str(file) != "xdf" or (table := survey_psf("xdf", 0.06)) is None else table
+    to = to if to.endswith("arcsec") else band_name(to)
+    kernels = matching_kernels(psf, to=to)
+    rows = [
+        (band, f"{values[0]:.2%}", f"{values[1]:.1%}", f"{values[2]:.2f}", f"{values[3]:.3f}")
+        for band, *values in zip(
+            psf.band.values,
+            kernels.ee_error.values,
+            kernels.residual.values,
+            kernels.negative.values,
+            kernels.half_light_ratio.values,
+            strict=True,
+        )
+    ]
+    curves = out.with_stem(f"{out.stem}_growth")
+    ratios = growth(psf_quality(psf, to=to), psf_quality(matched_psf(psf, kernels), to=to))
+    pictures = {out: images(psf, kernels), curves: ratios}
+    write_files({path: figure_bytes(figure) for path, figure in pictures.items()}, overwrite=overwrite)
+    _table(
+        ("band", "encircled energy off by", "residual", "negative part", "half-light ratio"),
+        rows,
+        title=f"matched to {to} (encircled energy at 0.18 arcsec and beyond); pictures in {out} and {curves}",
+    )
+
+
 @app.command()
 def demo(
     out: Annotated[Path, typer.Argument(help="Folder for stamps, products and picture.")] = Path("hstcube_demo"),
@@ -295,18 +399,171 @@ def demo(
             f"{row.flux:.4f} ± {row.noise:.4f}",
             f"{row.rim:+.3f}",
             f"{row.rim_masked_first:+.3f}",
-            f"{row.scene:.3f}",
+            f"{row.scene:.4f}",
+            f"{row.scene_rim:+.3f}",
+            f"{row.core:.3f}",
+            f"{row.core_gaussian:.3f}",
         )
         for row in rows
     ]
-    _table(("band", "flux / truth", "colour bias at the rim [mag]", "masked first, as in 2022", "core / true scene"),
-           cells, title="the galaxy of the demo field against its truth (see hstcube.demo.Comparison)")  # fmt: skip
+    columns = ("band", "flux / truth", "rim bias [mag]", "masked first", "flux / scene", "rim / scene [mag]",
+               "core / scene", "with Gaussians")  # fmt: skip
+    _table(columns, cells, title="the galaxy of the demo field against its truth")
+    typer.echo(
+        "truth: noise-free images, convolved with the same kernels, then masked; scene: the true scene at the true"
+    )
+    typer.echo("PSF of F160W; rim: colour of the mask's outermost ring, against F160W; core: within 0.18 arcsec")
     typer.echo(f"stamps    {places['stamps']}    (truth.nc: noise-free images, PSFs, fluxes)")
     typer.echo(f"products  {places['products']}\npicture   {places['picture']}")
     typer.echo("try next:")
     typer.echo(f"  hstcube check {places['stamps']}")
     typer.echo(f"  hstcube run {places['stamps']} --recipe original -o {out / 'original'}")
     typer.echo(f"  python -c \"import hstcube; print(hstcube.open_field('{places['products']}', 'demo'))\"")
+
+
+Source = Annotated[
+    Path,
+    typer.Argument(metavar="SOURCE", help="A saved cube (.nc), or a folder of products or stamps (with -f FIELD)."),
+]
+Field = Annotated[str | None, typer.Option("--field", "-f", help="Which field of a folder.")]
+
+
+@app.command("bin")
+def bin_(
+    source: Source,
+    field: Field = None,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The map of bins (FITS); beside it the picture (.png).")
+    ] = Path("bins.fits"),
+    snr: Annotated[float, typer.Option(help="Signal to noise that every bin must reach.")] = 5.0,
+    bands: Annotated[
+        list[str] | None, typer.Option("--band", "-b", help="Where it must; all bands if not given.")
+    ] = None,
+    mode: Annotated[Literal["all", "any"], typer.Option(help="In all of these bands, or in any.")] = "all",
+    sed_shape: Annotated[
+        float | None, typer.Option(help="Keep to one shape of spectrum, to this reduced chi square (e.g. 4).")
+    ] = None,
+    scale: Scale = "60mas",
+    overwrite: Overwrite = False,
+) -> None:
+    """Put the pixels of the mask into bins that reach a signal to noise."""
+    import numpy as np
+
+    from hstcube._files import require_free_names, write_files
+    from hstcube.bins import bin_pixels
+    from hstcube.plot import bin_map, figure_bytes
+    from hstcube.tasks import groups_bytes, open_source
+
+    picture = out.with_suffix(".png")
+    require_free_names([out, picture], overwrite=overwrite)
+    with _told_warnings():
+        cube = open_source(source, field=field, scale=scale)
+        bins = bin_pixels(cube, snr=snr, bands=bands, mode=mode, sed_shape=sed_shape)
+        files = {out: groups_bytes(bins), picture: figure_bytes(bin_map(cube, bins))}
+    write_files(files, overwrite=overwrite)
+    sizes = np.bincount(bins.values.ravel())[1:]
+    typer.echo(
+        f"{sizes.size} bins of {sizes.sum()} pixels: {int((sizes == 1).sum())} of one, the largest of {sizes.max()}; "
+        f"{len(bins.attrs['below_target'])} islands below S/N {snr:g}"
+    )
+    typer.echo(_plain(f"bins      {out}\npicture   {picture}"))
+
+
+@app.command()
+def phot(
+    source: Source,
+    field: Field = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The table: .ecsv, .fits or .parquet.")] = Path("phot.ecsv"),
+    groups: Annotated[
+        Path | None,
+        typer.Option(help="Map of groups on the cube's grid, as bin writes it; else the mask is one group."),
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(help="Segmentation map, on its own grid: its objects.")] = None,
+    ebv: Annotated[float | None, typer.Option(help="E(B-V) of the Milky Way to correct for [mag].")] = None,
+    law: Annotated[Literal["F19", "CCM89"], typer.Option(help="Extinction law.")] = "F19",
+    total: Annotated[bool, typer.Option("--total", help="Correct apertures to the total of a point source.")] = False,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Give fluxes where a band has only part of a group.")
+    ] = False,
+    scale: Scale = "60mas",
+    overwrite: Overwrite = False,
+) -> None:
+    """Measure fluxes and errors of the object, of bins, or of all objects of a map."""
+    from hstcube._files import require_free_names
+    from hstcube.fluxes import photometry
+    from hstcube.tables import write_table
+    from hstcube.tasks import open_groups, open_source
+    from hstcube.units import deredden
+
+    if groups is not None and labels is not None:
+        msg = "give one of --groups and --labels"
+        raise typer.BadParameter(msg, param_hint="--labels")
+    require_free_names([out], overwrite=overwrite)
+    with _told_warnings():
+        cube = open_source(source, field=field, scale=scale)
+        chosen = open_groups(cube, groups=groups, labels=labels)
+        cube = cube if ebv is None else deredden(cube, ebv, law=law)
+        table = photometry(cube, chosen, partial=partial, pixels="data" if labels is not None else "mask", total=total)
+    write_table(table, out, overwrite=overwrite)
+    rows = [
+        (str(row["id"]), str(row["npix"]), name, *(f"{row[f'{kind}_{name}'].value:.4g}" for kind in ("flux", "error")))
+        for row in table[:_ROWS]
+        for name in table.meta["pivot"]
+    ]
+    more = f"; the first {_ROWS} below" if len(table) > _ROWS else ""
+    title = f"fluxes of {len(table)} groups in {out}{more}"
+    _table(("group", "pixels", "band", "flux [uJy]", "error"), rows, title=title)
+
+
+@app.command()
+def noise(
+    folder: Folder,
+    field: Fields = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The picture (.png); beside it the table (.ecsv).")] = Path(
+        "noise.png"
+    ),
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Measure the noise on these fields, instead of taking the survey's table.")
+    ] = False,
+    scale: Scale = "60mas",
+    overwrite: Overwrite = False,
+) -> None:
+    """Compare what the noise of single pixels and of groups should be with empty apertures on the sky."""
+    from hstcube._files import require_free_names, write_files
+    from hstcube.calibration import calibrate_noise, with_noise
+    from hstcube.emptiness import noise_check
+    from hstcube.plot import figure_bytes, noise_curve
+    from hstcube.tables import write_table
+    from hstcube.tasks import open_with_maps
+
+    listed = out.with_suffix(".ecsv")
+    require_free_names([out, listed], overwrite=overwrite)
+    with _told_warnings():
+        cubes, maps = open_with_maps(folder, fields=field or (), scale=scale)
+        known = calibrate_noise(cubes, background=maps) if measure else None
+        table = noise_check([with_noise(cube, known) for cube in cubes], background=maps)
+        picture = figure_bytes(noise_curve(table))
+    write_table(table, listed, overwrite=overwrite)
+    write_files({out: picture}, overwrite=overwrite)
+    rows = [
+        (row["band"], f"{row['size']}x{row['size']}", str(row["number"]), f"{row['predicted']:.3g}",
+         f"{row['ratio']:.2f}", f"{row['constant']:.2f}")
+        for row in table
+    ]  # fmt: skip
+    columns = ("band", "pixels", "apertures", "error", "scatter / error", "with a constant sky")
+    _table(columns, rows, title=f"noise of {len(cubes)} fields, in {out} and {listed}")
+
+
+@contextlib.contextmanager
+def _told_warnings() -> Iterator[None]:
+    """Say warnings in one line each, on stderr."""
+    import warnings
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for text in dict.fromkeys(str(one.message) for one in caught if issubclass(one.category, HstCubeWarning)):
+        print(_plain(f"warning: {text}"), file=sys.stderr)  # noqa: T201
 
 
 def main() -> NoReturn:

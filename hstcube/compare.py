@@ -9,7 +9,8 @@ import numpy as np
 
 from hstcube.errors import FileError
 from hstcube.export import open_cube
-from hstcube.images import located, opened
+from hstcube.images import NOISE_UNIT, PSF_UNIT
+from hstcube.opening import located, opened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -97,8 +98,11 @@ def _images(path: Path) -> dict[str, tuple[Any, dict[str, Any]]]:
         }
     with located(path), opened(path) as hdus:
         units = [unit for unit in hdus if unit.is_image and len(unit.shape) > 0]
+        beside = (NOISE_UNIT, PSF_UNIT)
+        several = sum(unit.name not in beside for unit in units) > 1
+        names = [unit.name if several or unit.name in beside else "" for unit in units]
         return {
-            (unit.name if len(units) > 1 else ""): (np.asarray(unit.data), dict(unit.header.items())) for unit in units
+            name: (np.asarray(unit.data), dict(unit.header.items())) for name, unit in zip(names, units, strict=True)
         }
 
 

@@ -20,7 +20,7 @@ import xarray as xr
 
 from hstcube import __version__
 from hstcube.bands import band as find_band
-from hstcube.errors import BandError, CubeError, GridError, HstCubeWarning
+from hstcube.errors import BandError, CubeError, GridError, HstCubeWarning, NoiseError
 from hstcube.grids import Grid
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = [
     "build",
     "in_band_order",
+    "inverse_variance_unit",
+    "parsed_unit",
     "record",
     "require_same_grid",
     "stack_bands",
@@ -120,7 +122,7 @@ def build(
     dims = ("band", "y", "x")
     variables = {
         "sci": (dims, sci, {"units": units}),
-        "wht": (dims, wht, {"units": _inverse_variance(units), "long_name": "inverse variance of sci"}),
+        "wht": (dims, wht, {"units": inverse_variance_unit(units), "long_name": "inverse variance of sci"}),
         "mask": (dims, wht > 0 if mask is None else np.asarray(mask, dtype=bool) & (wht > 0)),
     }
     attrs = {
@@ -155,13 +157,13 @@ def _require_real(what: str, array: Any) -> None:
         raise CubeError("HC-D17", f"{what} holds {kind}, not real numbers", f"convert {what} to float32")
 
 
-def _inverse_variance(units: str) -> str:
+def inverse_variance_unit(units: str) -> str:
     """Return the unit of the weights, e.g. 'electron-2 s2' for 'electron s-1'."""
     known = {"electron s-1": "electron-2 s2", "uJy": "uJy-2", "nJy": "nJy-2"}
-    return known.get(units) or str((_parsed(units) ** -2).to_string())
+    return known.get(units) or str((parsed_unit(units) ** -2).to_string())
 
 
-def _parsed(units: Any) -> Any:
+def parsed_unit(units: Any) -> Any:
     """Return the astropy unit.
 
     Raises
@@ -272,7 +274,7 @@ def _validate_names(cube: xr.Dataset) -> None:
     if len(set(names)) != len(names):
         raise BandError("HC-B02", f"a band is there twice: {names}", "keep one of the two")
     if cube.sci.attrs.get("units") not in KNOWN_UNITS:
-        _parsed(cube.sci.attrs.get("units"))
+        parsed_unit(cube.sci.attrs.get("units"))
 
 
 def _validate_pixels(cube: xr.Dataset) -> None:
@@ -318,7 +320,13 @@ def stack_bands(cubes: Sequence[xr.Dataset]) -> xr.Dataset:
                 "convert them to one unit first",
             )
     joined = xr.concat(
-        cubes, "band", data_vars="minimal", coords="minimal", compat="equals", join="exact", combine_attrs="override"
+        _with_noise_alike(cubes),
+        "band",
+        data_vars="minimal",
+        coords="minimal",
+        compat="equals",
+        join="exact",
+        combine_attrs="override",
     )
     joined = joined.assign_attrs(
         history=_joined([cube.attrs["history"] for cube in cubes]),
@@ -326,6 +334,45 @@ def stack_bands(cubes: Sequence[xr.Dataset]) -> xr.Dataset:
     )
     _validate_names(joined)
     return validate(record(joined.isel(band=np.argsort(joined.pivot.values, kind="stable")), "stack_bands"))
+
+
+def _with_noise_alike(cubes: Sequence[xr.Dataset]) -> list[xr.Dataset]:
+    """Give all cubes the coordinates of the noise, at the same lags, if one of them has them; white noise else."""
+    if not any("noise_acf" in cube.coords or "noise_scale" in cube.coords for cube in cubes):
+        return list(cubes)
+    lags: dict[str, Any] = {}
+    for dim in ("dy", "dx"):
+        told = [cube[dim].variable for cube in cubes if "noise_acf" in cube.coords]
+        lags[dim] = max(told, key=lambda lag: lag.size, default=xr.Variable(dim, np.zeros(1)))
+        for lag in told:
+            n, cut = lag.size // 2, lags[dim].size // 2
+            if not np.allclose(lags[dim].values[cut - n : cut + n + 1], lag.values, rtol=1e-6, atol=0):
+                raise NoiseError(
+                    "HC-N04",
+                    f"the lags {dim} of noise_acf differ between the cubes",
+                    "measure the noise of all of them on images of one scale, or drop it",
+                )
+    attrs = {name: cube[name].attrs for cube in cubes for name in ("noise_scale", "noise_acf") if name in cube.coords}
+    return [_with_noise_at(cube, lags, attrs) for cube in cubes]
+
+
+def _with_noise_at(cube: xr.Dataset, lags: dict[str, Any], attrs: dict[str, Any]) -> xr.Dataset:
+    shape = (cube.sizes["band"], *(lag.size for lag in lags.values()))
+    acf, scale = np.zeros(shape, np.float32), np.ones(shape[0])
+    middle = [n // 2 for n in shape[1:]]
+    if "noise_acf" in cube.coords:
+        given = cube.noise_acf.transpose("band", "dy", "dx").values
+        ry, rx = (n // 2 for n in given.shape[1:])
+        acf[:, middle[0] - ry : middle[0] + ry + 1, middle[1] - rx : middle[1] + rx + 1] = given
+    else:
+        acf[:, middle[0], middle[1]] = 1
+    scale = cube.noise_scale.values if "noise_scale" in cube.coords else scale
+    plain = cube.drop_vars([name for name in ("noise_scale", "noise_acf", "dy", "dx") if name in cube.coords])
+    return plain.assign_coords(
+        noise_scale=("band", scale, attrs.get("noise_scale")),
+        noise_acf=(("band", "dy", "dx"), acf, attrs.get("noise_acf")),
+        **lags,
+    )
 
 
 def _joined(texts: Sequence[str]) -> str:

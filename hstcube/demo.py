@@ -17,11 +17,13 @@ from hstcube.errors import HstCubeWarning
 from hstcube.export import open_cube
 from hstcube.grids import Grid
 from hstcube.plot import figure_bytes, homogeneous
-from hstcube.psf import gaussian_kernels
-from hstcube.reading import open_field, open_labels
+from hstcube.psf import gaussian_kernels, matching_kernels, with_psf
+from hstcube.psfs import save_psf
+from hstcube.reading import open_field, open_labels, open_stars
 from hstcube.recipes import homogenize
 from hstcube.runs import Options, plan, run
 from hstcube.simulate import MERGER, TARGET, simulate
+from hstcube.stars import measure_psf
 from hstcube.surveys import find_field
 
 if TYPE_CHECKING:
@@ -38,8 +40,9 @@ class Comparison(NamedTuple):
     ``flux`` is what the run measured in the mask, over the reference: the noise-free native images of the larger frame,
     convolved with the same kernels, then masked; ``noise`` is the standard error of that ratio. ``rim`` and
     ``rim_masked_first`` are the colour bias of the outermost ring of the mask, band minus F160W [mag], of noise-free
-    stamps: matched then masked, and masked then convolved. ``scene`` is the reference over the true scene at the PSF of
-    F160W, within 0.18 arcsec of the galaxy's centre: what kernels of one width leave.
+    stamps: matched then masked, and masked then convolved with Gaussians, as in 2022. Against the true scene at the
+    true PSF of F160W, and noise-free: ``scene`` is the flux in the mask, ``scene_rim`` the colour bias of its ring
+    [mag], ``core`` the light within 0.18 arcsec of the galaxy's centre, ``core_gaussian`` the same with Gaussians.
     """
 
     band: str
@@ -48,6 +51,9 @@ class Comparison(NamedTuple):
     rim: float
     rim_masked_first: float
     scene: float
+    scene_rim: float
+    core: float
+    core_gaussian: float
 
 
 def demo(out: str | Path, *, seed: int = 1, overwrite: bool = False) -> tuple[list[Comparison], dict[str, Path]]:
@@ -56,7 +62,8 @@ def demo(out: str | Path, *, seed: int = 1, overwrite: bool = False) -> tuple[li
     Parameters
     ----------
     out : path
-        Gets ``stamps`` (with ``truth.nc``), ``products``, ``truth.json`` and ``demo.png``.
+        Gets ``stamps`` (with ``truth.nc``, and ``psf_60mas.fits`` measured from its stars), ``products``,
+        ``truth.json`` and ``demo.png``.
     seed : int
         Of the simulation.
     overwrite : bool
@@ -75,6 +82,8 @@ def demo(out: str | Path, *, seed: int = 1, overwrite: bool = False) -> tuple[li
         "picture": out / "demo.png",
     }
     truth = simulate(places["stamps"], field=FIELD, seed=seed, overwrite=overwrite)
+    psf = measure_psf(open_stars(places["stamps"] / "psf_stars"))
+    save_psf(psf, places["stamps"] / "psf_60mas.fits", overwrite=overwrite)
     targets = plan(places["stamps"], [], [f"{PAIR}={FIELD}:{TARGET},{MERGER}"], scale="60mas")
     for outcome in run(targets, places["products"], Options(overwrite=overwrite)):
         if outcome.error:
@@ -97,16 +106,17 @@ def compare_with_truth(cube: xr.Dataset, stamps: Path, truth: Path) -> list[Comp
         warnings.simplefilter("ignore", HstCubeWarning)
         native = open_field(stamps, FIELD)
         labels = open_labels(find_field(stamps, FIELD).labels or "")
-    kernels = gaussian_kernels(native, to="f160w").values
-    reference = np.stack(
-        [convolver(k, plane.shape)(plane) for k, plane in zip(kernels, true.native.values, strict=True)]
-    )
     margin = int(true.native.attrs["margin"])
-    reference, scene = (_inside(images, margin) for images in (reference, true.at_f160w.values))
+    scene = _inside(true.at_f160w.values, margin)
+    kernels = matching_kernels(native.psf, to="f160w").values
+    reference, gaussian = (
+        _inside(np.stack([convolver(k, p.shape)(p) for k, p in zip(stack, true.native.values, strict=True)]), margin)
+        for stack in (kernels, gaussian_kernels(native, to="f160w").values)
+    )
     quiet = _noise_free(native, _inside(true.native.values, margin))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HstCubeWarning)
-        matched = homogenize(quiet, sky=None, labels=labels)
+        matched = homogenize(with_psf(quiet, native.psf), sky=None, labels=labels)
         masked_first = homogenize(quiet, sky=None, labels=labels, recipe="original")
     ours, first = (np.nan_to_num(made.sci.values.astype(float)) for made in (matched, masked_first))
     mask = cube.mask.values & (native.wht.values > 0)
@@ -114,10 +124,19 @@ def compare_with_truth(cube: xr.Dataset, stamps: Path, truth: Path) -> list[Comp
     rows = []
     for i, band in enumerate(cube.band.values.tolist()):
         total = reference[i][mask[i]].sum()
-        error = _sum_error(cube, native, i, mask[i])
         colours = (_bias(ours, reference, i, ring), _bias(first, reference, i, ring))
-        flux = float(cube.sci.values[i][mask[i]].sum() / total)
-        rows.append(Comparison(band, flux, error / total, *colours, _core(reference[i]) / _core(scene[i])))
+        rows.append(
+            Comparison(
+                band,
+                float(cube.sci.values[i][mask[i]].sum() / total),
+                _sum_error(cube, native, i, mask[i]) / total,
+                *colours,
+                float(ours[i][mask[i]].sum() / scene[i][mask[i]].sum()),
+                _bias(ours, scene, i, ring),
+                _core(ours[i]) / _core(scene[i]),
+                _core(gaussian[i]) / _core(scene[i]),
+            )
+        )
     return rows
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "HstCubeError",
     "HstCubeWarning",
     "LabelError",
+    "NoiseError",
     "PSFError",
     "RecipeError",
     "SkyError",
@@ -90,6 +91,10 @@ class SkyError(HstCubeError):
 
 class PSFError(HstCubeError):
     """A resolution cannot be reached from what is known."""
+
+
+class NoiseError(HstCubeError):
+    """The noise of a cube cannot be told: its description is impossible, or a step does not fit it."""
 
 
 class RecipeError(HstCubeError):

@@ -17,6 +17,7 @@ from hstcube.bands import band as find_band
 from hstcube.cube import validate
 from hstcube.errors import FileError, HstCubeError, WriteError
 from hstcube.grids import Grid
+from hstcube.images import NOISE_UNIT, PSF_UNIT
 from hstcube.surveys import checked_name
 
 if TYPE_CHECKING:
@@ -78,14 +79,16 @@ def to_fits(
         checked_name(band)
     for i, (band, images) in enumerate(planes.items()):
         cards = {kind: [*_band_cards(cube, i, kind), *common] for kind in kinds}
+        beside = {"sci": _psf_unit(cube, i), kinds[1]: _noise_unit(cube, i)}
         if layout == "files":
-            files |= {
-                folder / f"{name}_{band}_{kind}.fits": hdu(image, cards[kind])
-                for kind, image in zip(kinds, images, strict=True)
-            }
+            for kind, image in zip(kinds, images, strict=True):
+                more = beside.get(kind, b"")
+                first = [("EXTEND", True, "extensions may follow")] if more else []
+                files[folder / f"{name}_{band}_{kind}.fits"] = hdu(image, [*first, *cards[kind]]) + more
         else:
             units = [hdu(image, cards[kind], extname=kind.upper()) for kind, image in zip(kinds, images, strict=True)]
-            files[folder / f"{name}_{band}.fits"] = b"".join([hdu(None, [("OBJECT", name, "field")]), *units])
+            empty = hdu(None, [("OBJECT", name, "field")])
+            files[folder / f"{name}_{band}.fits"] = b"".join([empty, *units, *beside.values()])
     return write_files(files, overwrite=overwrite)
 
 
@@ -229,6 +232,8 @@ def _band_cards(cube: xr.Dataset, i: int, kind: str) -> list[tuple[str, Any, str
     unit = {"sci": units, "wht": cube.wht.attrs["units"], "var": f"({units})2", "mask": None}[kind]
 
     def number(coordinate: str) -> float | None:
+        if coordinate not in cube.coords:
+            return None
         value = float(cube[coordinate].values[i])
         return None if math.isnan(value) else value
 
@@ -252,10 +257,45 @@ def _band_cards(cube: xr.Dataset, i: int, kind: str) -> list[tuple[str, Any, str
         ("PHOTPLAM", number("pivot"), "[Angstrom] pivot wavelength"),
         ("ABZP", number("zeropoint"), "AB magnitude of one unit of sci"),
         ("PSFFWHM", number("psf_fwhm"), "[arcsec] FWHM of the PSF"),
+        ("PSFEEERR", number("psf_ee_error"), "error of its encircled energy, after matching"),
+        ("PSFNEG", number("psf_negative"), "negative part of the kernel that matched it"),
         ("MATCHED", str(cube.matched_to.values[i]) or None, "what the PSF was matched to"),
         ("SKY", number("sky"), "sky level subtracted, units of sci"),
         ("SKYERR", number("sky_error"), "its standard error"),
+        ("EXTINCT", number("extinction"), "[mag] extinction that sci is corrected for"),
+        ("NSCALE", number("noise_scale"), "sigma of one pixel times sqrt(wht)"),
     ]
+
+
+def _noise_unit(cube: xr.Dataset, i: int) -> bytes:
+    """Return the autocorrelation of a band's noise as an extension, which stands beside its weights; or nothing."""
+    if "noise_acf" not in cube.coords:
+        return b""
+    acf = cube.noise_acf.isel(band=i).transpose("dy", "dx")
+    steps = {axis: _step_of(cube[f"d{axis}"].values) for axis in "xy"}
+    cards = [
+        ("FILETYPE", "ACF", "autocorrelation of the noise, zero lag in the middle"),
+        ("LAGX", steps["x"], "[arcsec] lag of one pixel along x"),
+        ("LAGY", steps["y"], "[arcsec] lag of one pixel along y"),
+    ]
+    return hdu(acf.values, cards, extname=NOISE_UNIT)
+
+
+def _psf_unit(cube: xr.Dataset, i: int) -> bytes:
+    """Return the PSF of a band as an extension, which stands beside its science image; or nothing."""
+    if "psf" not in cube.coords:
+        return b""
+    image = cube.psf.isel(band=i).transpose("ky", "kx")
+    cards = [
+        ("FILETYPE", "PSF", "point spread function, unit sum"),
+        ("FILTER", str(cube.band.values[i]).upper(), "filter"),
+        ("PIXSCALE", _step_of(cube.ky.values), "[arcsec] size of a pixel"),
+    ]
+    return hdu(image.values, cards, extname=PSF_UNIT)
+
+
+def _step_of(lags: NDArray[np.floating]) -> float:
+    return float(lags[lags.size // 2 + 1]) if lags.size > 1 else 0.0
 
 
 def _camera(name: str, pivot: float) -> Any:

@@ -34,8 +34,20 @@ _NUMBERS = (
     *("CD1_1", "CD1_2", "CD2_1", "CD2_2", "PC1_1", "PC1_2", "PC2_1", "PC2_2"),
     *("LONPOLE", "LATPOLE", "EQUINOX"),
 )
-_CARDS = ("WCSAXES", *_TEXT, *_NUMBERS)
+CARDS = ("WCSAXES", *_TEXT, *_NUMBERS)
 _DISTORTION = re.compile(r"(A|B|AP|BP)_ORDER|[AB]_\d_\d|PV\d+_\d+|PS\d+_\d+|CPDIS\d|DP\d|D2IM.*|WAT\d_\d+")
+_BETWEEN = {  # what a card can say; beyond, it is damaged
+    **dict.fromkeys(("CRPIX1", "CRPIX2"), 1e9),
+    **dict.fromkeys(("CRVAL1", "CRVAL2", "LONPOLE"), 360.0),
+    "LATPOLE": 90.0,
+}
+_YEARS = (1800.0, 2200.0)
+_MOST_AXES = 9
+_OLD_NAMES = {"RADESYS": "RADECSYS", "EQUINOX": "EPOCH"}  # of FITS before 2002; wcslib reads them too
+_ZENITHAL = ("TAN", "SIN", "STG", "ARC", "ZEA")
+_LATITUDES = ("DEC-", "GLAT", "ELAT")
+_PROJECTIONS = (*_ZENITHAL, "CAR", "CEA", "MER", "SFL", "PAR", "MOL", "AIT")  # those that need no further numbers
+_BESIDE_THE_SKY = re.compile(r"(CD|PC)([12]_[3-9]|[3-9]_[12])")  # pixels along a third axis that move the sky
 _SYSTEMS = {"RA": (0, 0), "DEC": (0, 1), "GLON": (1, 0), "GLAT": (1, 1), "ELON": (2, 0), "ELAT": (2, 1)}  # system, axis
 _FRAMES = ("ICRS", "FK5", "FK4", "FK4-NO-E")
 _STEP = 64  # pixels between nodes
@@ -75,9 +87,13 @@ class Grid:
         _refuse_distortion(header)
         if shape is None:
             shape = (int(header["NAXIS2"]), int(header["NAXIS1"]))
-        grid = cls(shape, tuple((key, _plain(key, header[key])) for key in _CARDS if key in header))
-        _check(dict(grid.cards))
-        return grid
+        names = {key: key if key in header else _OLD_NAMES.get(key, key) for key in CARDS}
+        cards = {key: _plain(key, header[name]) for key, name in names.items() if name in header}
+        _check(cards)
+        if "WCSAXES" in cards:
+            _require_two_axes(header, cards["WCSAXES"])
+            cards["WCSAXES"] = 2
+        return cls(shape, tuple(cards.items()))
 
     @classmethod
     def of(cls, cube: xr.Dataset | xr.DataArray) -> Grid:
@@ -144,7 +160,8 @@ class Grid:
     def fingerprint(self) -> int:
         """The cards as one 64-bit number, the same in every process and after every round trip."""
         text = "\n".join(
-            f"{key}={value.strip() if isinstance(value, str) else repr(float(value))}" for key, value in self.cards
+            f"{key}={value.strip() if isinstance(value, str) else repr(float(value) + 0.0)}"
+            for key, value in self.cards
         )
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big", signed=True)
 
@@ -256,7 +273,7 @@ def _projection(grid: Grid) -> tuple[object, ...]:
     cards = dict(grid.cards)
     types = (str(cards["CTYPE1"]).strip(), str(cards["CTYPE2"]).strip())
     latitude = cards["CRVAL2"] if types[0].startswith(("RA", "GLON", "ELON")) else cards["CRVAL1"]
-    zenithal = types[0][5:8] in ("TAN", "SIN", "STG", "ARC", "ZEA")
+    zenithal = types[0][5:8] in _ZENITHAL
     pole = 0.0 if float(latitude) >= (90.0 if zenithal else 0.0) else 180.0
     return (
         *types,
@@ -265,7 +282,15 @@ def _projection(grid: Grid) -> tuple[object, ...]:
         cards.get("LONPOLE", pole),
         None if zenithal else cards.get("LATPOLE"),
         _frame(cards),
+        _equinox(cards),
     )
+
+
+def _equinox(cards: Mapping[str, float | str]) -> float | None:
+    """EQUINOX, or what the standard assumes without it; None where it has no meaning."""
+    if _frame(cards) == "ICRS":
+        return None
+    return float(cards.get("EQUINOX", 2000.0 if _frame(cards) == "FK5" else 1950.0))
 
 
 def _frame(cards: Mapping[str, float | str]) -> str:
@@ -288,7 +313,7 @@ def _plain(key: str, value: Any) -> float | str:
 
 
 def _check(cards: dict[str, float | str]) -> None:
-    types = [str(cards.get(f"CTYPE{i}", "")).strip().upper() for i in (1, 2)]
+    types = [str(cards.get(f"CTYPE{i}", "")).rstrip() for i in (1, 2)]
     if not any(types):
         raise GridError(
             "HC-W02",
@@ -302,13 +327,19 @@ def _check(cards: dict[str, float | str]) -> None:
             f"CTYPE1, CTYPE2 = {types} are not a longitude and a latitude of one system and projection",
             "give the image a celestial WCS, e.g. 'RA---TAN', 'DEC--TAN'",
         )
+    if types[0][5:] not in _PROJECTIONS:
+        known = ", ".join(_PROJECTIONS)
+        raise GridError("HC-W12", f"CTYPE1, CTYPE2 = {types} name no projection that is known", f"there are {known}")
     if missing := [key for key in ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2") if key not in cards]:
         raise GridError("HC-W01", f"the WCS lacks {', '.join(missing)}", "repair the header")
+    if not any(key.startswith(("CD", "PC")) for key in cards):  # the standard's default is a degree a pixel
+        raise GridError("HC-W01", "the WCS has no pixel scale: no CD, and no CDELT", "repair the header")
     units = {str(cards.get(f"CUNIT{i}", "deg")).strip().lower() or "deg" for i in (1, 2)}
     if not units <= {"deg", "degree", "degrees"}:
         raise GridError("HC-W06", f"the WCS is in {sorted(units)}, not in degrees", "write CRVAL and CD in degrees")
     if (frame := _frame(cards)) not in _FRAMES:
         raise GridError("HC-W06", f"RADESYS is {frame!r}", f"choose from {', '.join(_FRAMES)}, or remove the card")
+    _require_possible(cards, latitude=2 if systems[0] == _SYSTEMS.get(types[0][:5].rstrip("-")) else 1)
     matrix = _matrix(cards)
     sizes = np.hypot(*matrix)
     if not (np.isfinite(matrix).all() and (sizes > 0).all() and abs(np.linalg.det(matrix / sizes)) > _SINGULAR):
@@ -318,6 +349,24 @@ def _check(cards: dict[str, float | str]) -> None:
             "repair the header: no pixel scale can be read from it",
         )
     _refuse_contradiction(cards)
+
+
+def _require_possible(cards: Mapping[str, float | str], *, latitude: int) -> None:
+    """Refuse numbers that no image can have: wcslib computes with them, or drops them, without a word."""
+    bounds = {**{key: (-most, most) for key, most in _BETWEEN.items()}, "EQUINOX": _YEARS}
+    bounds[f"CRVAL{latitude}"] = (-90.0, 90.0)
+    for key, (low, high) in bounds.items():
+        if key in cards and not low <= float(cards[key]) <= high:
+            reason = f"the WCS card {key} is {cards[key]}, not between {low:g} and {high:g}"
+            raise GridError("HC-W06", reason, "repair the header")
+
+
+def _require_two_axes(header: Mapping[str, Any], number: float | str) -> None:
+    """Refuse a number of axes that cannot be, and further axes that the sky depends on."""
+    if number not in range(2, _MOST_AXES + 1):
+        raise GridError("HC-W06", f"WCSAXES is {number}: an image has two axes", "write WCSAXES = 2, or remove it")
+    if tied := [key for key in header if _BESIDE_THE_SKY.fullmatch(str(key)) and header[key] not in (0, 0.0)]:
+        raise GridError("HC-W06", f"{tied[0]} ties the sky to a third axis", "remove the third axis")
 
 
 def _refuse_contradiction(cards: dict[str, float | str]) -> None:
@@ -341,13 +390,21 @@ def _refuse_distortion(header: Mapping[str, Any]) -> None:
         raise GridError("HC-W24", "the WCS is rotated by CROTA, which the standard gave up", "write CD cards instead")
     types = [str(header.get(f"CTYPE{i}", "")).strip().upper() for i in (1, 2)]
     found = [t for t in types if len(t) > 8] + [t for t in types if t.endswith(("TPV", "TNX", "ZPX", "ZPN", "DSS"))]  # noqa: PLR2004  'RA---TAN' has 8
-    found += [key for key in header if _DISTORTION.fullmatch(str(key)) and header[key] not in (0, 0.0, 1, 1.0)]
+    found += [key for key in header if _DISTORTION.fullmatch(str(key)) and _has_effect(key, header[key], types)]
     if found:
         raise GridError(
             "HC-W07",
             f"the WCS is distorted ({', '.join(found[:3])})",
             "drizzle the image onto an undistorted grid first",
         )
+
+
+def _has_effect(key: str, value: Any, types: list[str]) -> bool:
+    """Say whether a number of a distortion or projection moves pixels; that of a PV card may do so when it is 0."""
+    if value not in (0, 0.0) or not key.startswith("PV"):
+        return value not in (0, 0.0)
+    harmless = {i for i, kind in enumerate(types, start=1) if kind[:4] in _LATITUDES and kind[5:] in _ZENITHAL}
+    return not any(key.startswith(f"PV{i}_") for i in harmless)
 
 
 def _has_cd(cards: Mapping[str, float | str]) -> bool:

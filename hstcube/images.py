@@ -1,22 +1,17 @@
-"""One FITS image: opened, checked against what its header declares, and read; or refused with file and reason."""
+"""One FITS image: found in its file, compared with what its header declares, and read; or refused with the reason."""
 
 from __future__ import annotations
 
-import errno
-import io
 import math
-import re
-import warnings
-from collections import Counter
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hstcube.errors import CubeError, FileError, HstCubeError
+from hstcube.errors import CubeError, FileError
 from hstcube.grids import Grid
+from hstcube.opening import located, notes_on_bytes, opened, require_budget
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from astropy.io import fits
@@ -29,34 +24,19 @@ __all__ = [
     "chosen_unit",
     "image_unit",
     "inverse_variance",
-    "located",
     "odd_pixels",
-    "opened",
     "read_plane",
     "require_whole",
 ]
 
-LARGEST_PLANE = 4 * 2**30  # bytes that one image may take in memory, and one compressed file once it is unpacked
-LARGEST_HEADER = 10 * 2**20  # bytes
+NOISE_UNIT, PSF_UNIT = "NOISEACF", "PSFIMAGE"  # what our own weights and science images have beside them
 
+_BESIDE = (NOISE_UNIT, PSF_UNIT)
 _WEIGHTS = ("ivar", "rms", "variance")
 _BLOCK = 2880  # bytes
-_PIECE = 2**20  # bytes unpacked at a time
-_PACKERS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ": "lzma"}
-_REPEATED = {b"", b"COMMENT", b"HISTORY", b"CONTINUE", b"HIERARCH"}  # keywords that may be there many times
 _LIKELY_FLOATS = (1e-20, 1e20)  # between these lie the pixels of images and weights in any unit
 _UNLIKELY_WEIGHT = 1e6  # times smaller or larger than the median; the edges of a drizzled image reach 1e3
 _UNLIKELY_SIGNAL = 1e9  # times the noise; a star that just saturates reaches 1e5, a wrong bit of an exponent up to 1e38
-_OF_THE_SYSTEM = (
-    errno.ENOENT,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EISDIR,
-    errno.ENOTDIR,
-    errno.ELOOP,
-    errno.EIO,
-    errno.EMFILE,
-)
 
 
 class Plane(NamedTuple):
@@ -112,193 +92,13 @@ def read_plane(path: Path, kind: str, *, band: str = "", lazy: bool = False) -> 
         return Plane(pixels, header, grid, tuple(notes))
 
 
-class located:  # noqa: N801  a context manager, used like a function
-    """Add file and band to errors of ours, and turn what astropy and the system raise into them."""
-
-    def __init__(self, path: Path, band: str = "") -> None:
-        self.path = path
-        self.band = band
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, HstCubeError):
-            error.at(file=str(self.path), band=self.band)
-        elif isinstance(error, OSError) and error.errno in _OF_THE_SYSTEM:
-            raise FileError(
-                "HC-F01",
-                f"cannot be read: {error.strerror}",
-                "check the path and its permissions",
-                str(self.path),
-                self.band,
-            ) from error
-        elif isinstance(error, MemoryError):
-            raise FileError(
-                "HC-O15",
-                "does not fit into the memory that is left",
-                "cut the piece that is wanted out of it, or use a machine with more memory",
-                str(self.path),
-                self.band,
-            ) from error
-        elif isinstance(error, Exception):
-            raise FileError(
-                "HC-F04",
-                f"is not a FITS file that can be read ({type(error).__name__}: {error})",
-                "open it with astropy.io.fits, or get it again",
-                str(self.path),
-                self.band,
-            ) from error
-
-
-class opened:  # noqa: N801  a context manager, used like a function
-    """Open a FITS file; what astropy warns of is either judged here or of no consequence.
-
-    A compressed file is unpacked first, as far as its headers declare. `how` goes to `astropy.io.fits.open`.
-    """
-
-    def __init__(self, path: Path, **how: Any) -> None:
-        self.path = path
-        self.how = how
-        self.quiet = warnings.catch_warnings()
-
-    def __enter__(self) -> fits.HDUList:
-        from astropy.io import fits
-
-        if not self.path.exists():
-            if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(self.path)):
-                raise FileError("HC-F21", "is an address on the network, not a file", "download it, and give its path")
-            raise FileError("HC-F01", "there is no such file", "check the path")
-        if not self.path.is_file():
-            raise FileError("HC-F24", "is not a regular file", "give a FITS file")
-        self.handle: IO[bytes] = self.path.open("rb")  # ours to close: astropy leaves it open when it fails
-        start = self.handle.read(80)
-        self.handle.seek(0)
-        if not start.startswith((b"SIMPLE  =", *_PACKERS)):
-            self.handle.close()
-            said = f"starts with {start[:20]!r}" if start else "is empty"
-            raise FileError("HC-F04", f"is not a FITS file ({said})", "get it again")
-        self.quiet.__enter__()
-        warnings.simplefilter("ignore")
-        try:
-            self._prepare(start)
-            self.hdus = fits.open(self.handle, memmap=False, lazy_load_hdus=True, **self.how)
-        except BaseException:
-            self._close()
-            raise
-        return self.hdus
-
-    def __exit__(self, *error: object) -> None:
-        try:
-            self.hdus.close()
-        finally:
-            self._close()
-
-    def _prepare(self, start: bytes) -> None:
-        """Unpack a compressed file; look at the headers of a large one. A small one holds nothing large."""
-        packer = next((name for mark, name in _PACKERS.items() if start.startswith(mark)), None)
-        if packer is not None:
-            with self.handle as packed:
-                self.handle = _unpacked(packed, packer)
-        elif self.path.stat().st_size > LARGEST_HEADER:
-            for size in _data_sizes(self.handle):
-                self.handle.seek(_padded(size), io.SEEK_CUR)
-            self.handle.seek(0)
-
-    def _close(self) -> None:
-        self.handle.close()
-        self.quiet.__exit__(None, None, None)
-
-
-def _unpacked(packed: IO[bytes], packer: str) -> io.BytesIO:
-    """Decompress a file as far as its headers declare pixels, and no further.
-
-    Raises
-    ------
-    FileError
-        If it ends earlier, goes on for longer, or is larger than the budget.
-    """
-    import importlib
-
-    content = io.BytesIO()
-    with importlib.import_module(packer).open(packed) as stream:
-        source = _Kept(stream, content)
-        try:
-            for size in _data_sizes(source):
-                _require_budget(content.tell() + size, "the file declares")
-                source.skip(_padded(size))
-            if source.read(_BLOCK) and stream.read(1):
-                reason = f"goes on, once unpacked, beyond the {content.tell() / 1e6:.3g} MB that its headers declare"
-                raise FileError("HC-F17", reason, "get it again; do not unpack it: it may fill the disk")
-        except EOFError as error:
-            raise FileError("HC-F02", "is truncated: the compressed data break off", "get it again") from error
-    content.seek(0)
-    return content
-
-
-class _Kept:
-    """A stream whose bytes are kept as they are read."""
-
-    def __init__(self, stream: IO[bytes], content: io.BytesIO) -> None:
-        self.stream = stream
-        self.content = content
-
-    def read(self, size: int) -> bytes:
-        piece = self.stream.read(size)
-        self.content.write(piece)
-        return piece
-
-    def skip(self, size: int) -> None:
-        while size > 0 and (piece := self.read(min(size, _PIECE))):
-            size -= len(piece)
-
-
-def _data_sizes(source: Any) -> Iterator[int]:
-    """Read the headers of a file one by one; give the size of the data after each, which the caller skips [bytes].
-
-    Raises
-    ------
-    FileError
-        If a header is larger than any that is meant.
-    """
-    from astropy.io import fits
-
-    while (block := source.read(_BLOCK)).startswith((b"SIMPLE  =", b"XTENSION")):
-        header = bytearray(block)
-        while not _ends(block):
-            if len(header) > LARGEST_HEADER:
-                reason = f"has a header of more than {LARGEST_HEADER / 2**20:.0f} MB"
-                raise FileError("HC-F18", reason, "remove HISTORY and COMMENT cards, or get it again")
-            if not (block := source.read(_BLOCK)):
-                return  # astropy says that the header has no end
-            header += block
-        yield _bytes_of(fits.Header.fromstring(bytes(header)))
-
-
-def _ends(block: bytes) -> bool:
-    return any(block.startswith(b"END" + b" " * 5, at) for at in range(0, len(block), 80))
-
-
-def _padded(size: int) -> int:
-    return size + -size % _BLOCK
-
-
-def _require_budget(size: int, what: str) -> None:
-    if size > LARGEST_PLANE:
-        raise FileError(
-            "HC-F07",
-            f"{what} {size / 1e9:.3g} GB, more than the {LARGEST_PLANE / 1e9:.3g} GB that an image may take",
-            "cut the piece that is wanted out of it; or raise hstcube.images.LARGEST_PLANE",
-        )
-
-
 def image_unit(hdus: fits.HDUList, kind: str, path: Path) -> Any:
     """Return the unit that holds the image: the only one, or the one that is named so."""
     if path.suffix != ".fz" and hdus[0].header.get("NAXIS", 0) > 0 and hdus[0].is_image and kind != "labels":
         place = hdus[0].fileinfo()  # the usual case: looking for more units would read the file twice
         if place["file"].size - place["datLoc"] - place["datSpan"] < _BLOCK:
             return hdus[0]
-    images = [unit for unit in hdus if unit.is_image and len(unit.shape) >= 2]  # noqa: PLR2004
+    images = [unit for unit in hdus if unit.is_image and len(unit.shape) >= 2 and unit.name not in _BESIDE]  # noqa: PLR2004
     names = {"sci": ("SCI",), "wht": ("WHT", "VAR"), "labels": ("DATA", "SEGMAP", "SEG"), "mask": ("MASK",)}[kind]
     if len(images) == 1:
         return images[0]
@@ -341,15 +141,6 @@ def chosen_unit(hdus: fits.HDUList, hdu: str | int) -> Any:
         raise FileError("HC-F12", f"has no extension {hdu!r}", f"choose from {[unit.name for unit in hdus]}") from error
 
 
-def _bytes_of(header: fits.Header) -> int:
-    """Return the size of the data that a header declares, without padding (FITS standard 4.0, section 4.4.1)."""
-    axes = [int(header[f"NAXIS{axis}"]) for axis in range(1, int(header.get("NAXIS", 0)) + 1)]
-    if not axes:
-        return 0
-    groups, extra = int(header.get("GCOUNT", 1)), int(header.get("PCOUNT", 0))
-    return abs(int(header.get("BITPIX", 8))) // 8 * groups * (extra + math.prod(axes))
-
-
 def require_whole(path: Path, unit: Any) -> list[Note]:
     """Compare what the header declares with what the file holds, before anything is allocated; verify checksums.
 
@@ -371,11 +162,9 @@ def require_whole(path: Path, unit: Any) -> list[Note]:
     """
     header = unit.header
     depth, pixels = abs(int(header.get("BITPIX", 8))) // 8, math.prod(unit.shape if unit.is_image else ())
-    if type(unit).__name__ == "CompImageHDU":
-        notes = _stored_notes(path)
-    else:
-        notes = _unit_notes(unit.fileinfo(), pixels * depth if unit.is_image and unit.shape else _bytes_of(header))
-    _require_budget(pixels * max(depth, 4), "the header declares an image of")
+    packed = type(unit).__name__ == "CompImageHDU"
+    notes = _stored_notes(path) if packed else notes_on_bytes(unit.fileinfo())
+    require_budget(pixels * max(depth, 4), "the header declares an image of")
     if "DATASUM" in header and not unit.verify_datasum():
         raise FileError("HC-F05", "is damaged: DATASUM does not agree with the pixels", "get it again")
     if "CHECKSUM" in header and not unit.verify_checksum():
@@ -388,7 +177,7 @@ def _stored_notes(path: Path) -> list[Note]:
     notes: list[Note] = []
     with opened(path, disable_image_compression=True) as hdus:
         for table in (unit for unit in hdus if unit.header.get("ZIMAGE")):
-            notes += _unit_notes(table.fileinfo(), _bytes_of(table.header))
+            notes += notes_on_bytes(table.fileinfo())
             names = {str(value).strip() for key, value in table.header.items() if key.startswith("TTYPE")}
             options = [
                 f"ZVAL{key[5:]}" for key, value in table.header.items() if (key[:5], value) == ("ZNAME", "SCALE")
@@ -397,35 +186,6 @@ def _stored_notes(path: Path) -> list[Note]:
                 float(table.header.get(key, 0)) > 0 for key in options
             ):  # the latter: HCOMPRESS
                 notes.append(("HC-F15", "its pixels were rounded when the file was compressed (fpack -q)"))
-    return notes
-
-
-def _unit_notes(place: dict[str, Any], size: int) -> list[Note]:
-    """Judge the bytes of one header and its data; `size` is that of the data without padding."""
-    file, end = place["file"], place["datLoc"] + size
-    if end > file.size:
-        raise FileError("HC-F02", f"is truncated: {file.size} of {end} bytes", "get it again")
-    file.seek(place["hdrLoc"])
-    notes = _header_notes(file.read(place["datLoc"] - place["hdrLoc"]))
-    file.seek(end)
-    rest = file.read(-end % _BLOCK + 8)
-    padding, beyond = rest[: -end % _BLOCK], rest[-end % _BLOCK :]
-    if len(padding) < -end % _BLOCK:
-        notes.append(("HC-F03", f"the last block of the file is not filled up ({file.size} of {_padded(end)} bytes)"))
-    if padding.strip(b"\0 ") or (beyond.strip(b"\0 ") and beyond != b"XTENSION"):
-        notes.append(("HC-F08", "the file goes on with something else than zeros where its pixels should end"))
-    return notes
-
-
-def _header_notes(raw: bytes) -> list[Note]:
-    notes = []
-    keys = Counter(raw[at : at + 8].rstrip() for at in range(0, len(raw), 80))
-    if twice := [key.decode("ascii", "replace") for key, n in keys.items() if n > 1 and key not in _REPEATED]:
-        notes.append(("HC-F20", f"cards are there more than once, the first one counts: {', '.join(sorted(twice))}"))
-    if not raw.isascii():
-        cards = [raw[at : at + 80] for at in range(0, len(raw), 80)]
-        odd = {card[:8].decode("ascii", "replace").strip() for card in cards if not card.isascii()}
-        notes.append(("HC-F19", f"cards hold bytes that are no text, read as '?': {', '.join(sorted(odd))}"))
     return notes
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hstcube import __version__
 from hstcube.errors import SkyError
-from hstcube.images import located
+from hstcube.opening import located
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

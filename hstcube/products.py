@@ -11,7 +11,11 @@ from hstcube._fits import history_lines
 from hstcube.bands import band_name
 from hstcube.cube import build
 from hstcube.errors import FileError
-from hstcube.images import Plane, inverse_variance, located, read_plane
+from hstcube.images import NOISE_UNIT, PSF_UNIT, Plane, inverse_variance, read_plane, require_whole
+from hstcube.noise import with_noise_coords
+from hstcube.opening import located, opened
+from hstcube.psf import with_psf_coords
+from hstcube.units import with_extinction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,8 +23,11 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
+    from hstcube.grids import Grid
+
 __all__ = ["find_products", "open_products"]
 
+_NUMBERS = ("HSTCUBE", "NBANDS", "PSFFWHM", "SKY", "SKYERR", "ABZP", "PHOTPLAM")
 _HOLDS = {"sci": ("sci",), "wht": ("wht",), "var": ("wht",), "mask": ("mask",), "": ("sci", "wht", "mask")}
 
 
@@ -67,6 +74,10 @@ def _read_band(name: str, files: dict[str, Path], folder: Path) -> tuple[dict[st
                 _require_cards(plane)
             cubes.add(plane.header["CUBEID"])
             planes.setdefault(kind, plane)
+            if kind == "wht" and "NSCALE" in plane.header:
+                planes |= _plane_beside(path, name, plane.grid, "noise", NOISE_UNIT)
+            if kind == "sci":
+                planes |= _plane_beside(path, name, plane.grid, "psf", PSF_UNIT)
     if missing := [kind for kind in ("sci", "wht", "mask") if kind not in planes]:
         reason = f"the product has no {missing[0]} image"
         raise FileError("HC-F01", reason, "write the cube again with to_fits", str(folder), name)
@@ -75,10 +86,52 @@ def _read_band(name: str, files: dict[str, Path], folder: Path) -> tuple[dict[st
     return planes, cubes
 
 
+def _plane_beside(path: Path, band: str, grid: Grid, key: str, name: str) -> dict[str, Plane]:
+    """Return what an extension of that name holds; nothing where there is none."""
+    with located(path, band), opened(path) as hdus:
+        unit = next((unit for unit in hdus if unit.name == name), None)
+        if unit is None:
+            return {}
+        require_whole(path, unit)
+        return {key: Plane(np.asarray(unit.data, np.float32), unit.header, grid)}
+
+
+def _with_psf(cube: xr.Dataset, bands: list[dict[str, Plane]]) -> xr.Dataset:
+    """Return the cube with the PSFs that its files hold."""
+    if not all("psf" in band for band in bands):
+        return cube
+    images = np.stack([band["psf"].data for band in bands])
+    cube = with_psf_coords(cube, images, float(bands[0]["psf"].header["PIXSCALE"]))
+    headers = [band["sci"].header for band in bands]
+    if not all(card in header for card in ("PSFEEERR", "PSFNEG") for header in headers):
+        return cube
+    quality = {"psf_ee_error": "PSFEEERR", "psf_negative": "PSFNEG"}
+    return cube.assign_coords(
+        {key: ("band", [float(header[card]) for header in headers]) for key, card in quality.items()}
+    )
+
+
+def _with_noise(cube: xr.Dataset, bands: list[dict[str, Plane]]) -> xr.Dataset:
+    """Return the cube with the noise that its files tell of."""
+    if not all("NSCALE" in band["wht"].header for band in bands):
+        return cube
+    scales = [float(band["wht"].header["NSCALE"]) for band in bands]
+    if not all("noise" in band for band in bands):
+        return cube.assign_coords(noise_scale=("band", scales))
+    cards = bands[0]["noise"].header
+    acf = np.stack([band["noise"].data for band in bands])
+    return with_noise_coords(cube, scales, acf, (float(cards["LAGY"]), float(cards["LAGX"])))
+
+
 def _require_cards(plane: Plane) -> None:
     needed = ("CUBEID", "NBANDS", "OBJECT", "FILETYPE", *(("BUNIT",) if plane.header.get("FILETYPE") == "SCI" else ()))
     if lost := [key for key in needed if key not in plane.header]:
         raise FileError("HC-F04", f"has lost the card {lost[0]}", "write the cube again with to_fits")
+    for key in (key for key in _NUMBERS if key in plane.header):
+        if isinstance(value := plane.header[key], bool) or not isinstance(value, int | float):
+            raise FileError(
+                "HC-F04", f"has a card {key} of {value!r}, not a number", "write the cube again with to_fits"
+            )
 
 
 def _cube_of(names: list[str], planes: list[dict[str, Plane]]) -> xr.Dataset:
@@ -107,6 +160,12 @@ def _cube_of(names: list[str], planes: list[dict[str, Plane]]) -> xr.Dataset:
         pivot=column("PHOTPLAM"),
         matched_to=[header.get("MATCHED", "") for header in headers],
     )
+    ordered = [planes[names.index(name)] for name in cube.band.values]
+    cube = _with_psf(_with_noise(cube, ordered), ordered)
+    if (extinction := dict(zip(names, column("EXTINCT"), strict=True))) and not any(
+        map(math.isnan, extinction.values())
+    ):
+        cube = with_extinction(cube, [extinction[name] for name in cube.band.values])
     history, notes = history_lines(headers[0].get("HISTORY", ()))
     extra = {"recipe": headers[0]["RECIPE"]} if "RECIPE" in headers[0] else {}
     return cube.assign_attrs(history=history, warnings=notes, hstcube_schema=int(headers[0]["HSTCUBE"]), **extra)

@@ -11,6 +11,7 @@ import xarray as xr
 
 from hstcube._blocks import over_bands
 from hstcube._convolution import convolver, coverage_of_full_frame
+from hstcube._correlation import correlated_spread
 from hstcube._profiles import centroid, encircled_energy, fwhm, half_light_radius, radius_map
 from hstcube.bands import band_name
 from hstcube.cube import in_band_order, updated, validate, warn
@@ -18,6 +19,7 @@ from hstcube.errors import PSFError
 from hstcube.grids import Grid
 from hstcube.kernels import FWHM_OF_SIGMA, checked_psf, convolved, gaussian_kernel, matching_kernel, on_one_frame
 from hstcube.kernels import Method as KernelMethod
+from hstcube.noise import pixel_acf, with_matched_noise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "gaussian_kernel",
     "gaussian_kernels",
+    "matched_psf",
     "matching_kernel",
     "matching_kernels",
     "prepare_psf",
@@ -45,7 +48,6 @@ LARGEST_NEGATIVE = 1.0
 _REACH = 8.5  # a Gaussian is cut at this many sigma: 1e-16 of its peak
 _SUM_TOLERANCE = 1e-6
 _AS_NARROW = 1e-9  # arcsec: widths closer than this are equal
-_STALE = ("noise_scale", "noise_acf")  # what describes the unmatched images only
 _SAME_SCALE = 1e-3  # relative
 _NEAR = 0.18  # arcsec: from here outwards encircled energies decide
 _GAUSSIAN = (
@@ -71,7 +73,8 @@ def psf_match(
 
     Each image is convolved with its kernel and each variance with the squared kernel, both normalised by the part of
     the kernel that saw data (Knutsson & Westin 1993, CVPR, 515), so that a constant stays constant at edges and beside
-    holes. Holes are not filled. Bands that are matched to the target already pass through bit for bit.
+    holes; correlations of the noise are carried along. Holes are not filled. Bands that are matched to the target
+    already pass through bit for bit.
 
     Parameters
     ----------
@@ -93,7 +96,8 @@ def psf_match(
     -------
     Dataset
         The same cube at one resolution: new ``sci``, ``wht``, ``psf`` if there was one, ``psf_fwhm`` [arcsec] and
-        ``matched_to``; ``psf_ee_error`` and ``psf_negative`` (band) say how good measured kernels are.
+        ``matched_to``; ``noise_scale`` and ``noise_acf`` say how the matching correlated the pixels, ``psf_ee_error``
+        and ``psf_negative`` (band) how good measured kernels are.
 
     Raises
     ------
@@ -119,19 +123,18 @@ def psf_match(
             cube = warn(cube, "HC-P12", _GAUSSIAN)
     chosen = _identity_where(done, chosen)
     sci, wht = over_bands(
-        lambda sci, wht, kernel: match_plane(sci, wht, kernel, min_coverage),
+        lambda sci, wht, kernel, acf: match_plane(sci, wht, kernel, min_coverage, acf),
         cube.sci.variable,
         cube.wht.variable,
-        parameters=(chosen,),
+        parameters=(chosen, pixel_acf(cube)),
         outputs=2,
         halo=(chosen.sizes["ky"] // 2, chosen.sizes["kx"] // 2),
     )
     number = cube.sizes["band"]
     width = _psf_width(to, cube) if measured or not isinstance(to, str) else _target_width(cube, to)
     psf = {"psf": _matched_psfs(cube.psf, chosen)} if "psf" in cube.coords else {}
-    stale = [coordinate for coordinate in _STALE if coordinate in cube.coords]
     return updated(
-        cube.drop_vars(stale) if stale else cube,
+        with_matched_noise(cube, chosen),
         f"psf_match(to={name!r}, min_coverage={min_coverage})",
         sci=sci,
         wht=wht,
@@ -195,13 +198,14 @@ def matching_kernels(
     return xr.DataArray(stack, coords, ("band", "ky", "kx"), "kernels", {"method": method})
 
 
-def psf_quality(cube: xr.Dataset, *, to: str | xr.DataArray | None = None) -> xr.Dataset:
+def psf_quality(cube: xr.Dataset | xr.DataArray, *, to: str | xr.DataArray | None = None) -> xr.Dataset:
     """Compare the PSF of every band with the one that the cube is matched to.
 
     Parameters
     ----------
-    cube : Dataset
-        With the coordinate ``psf``, as it is after `psf_match`; before, the table shows how unlike the bands are.
+    cube : Dataset or DataArray
+        With the coordinate ``psf``, as it is after `psf_match`; before, the table shows how unlike the bands are. Or
+        PSFs (band, ky, kx) alone.
     to : str or DataArray, optional
         What to compare with, as for `psf_match`; what ``matched_to`` says when not given, else F160W or the broadest
         band.
@@ -218,14 +222,15 @@ def psf_quality(cube: xr.Dataset, *, to: str | xr.DataArray | None = None) -> xr
     PSFError
         If the cube has no PSF, or the target is not known.
     """
-    if "psf" not in cube.coords:
+    if isinstance(cube, xr.Dataset) and "psf" not in cube.coords:
         raise PSFError("HC-P09", "the cube has no PSF", "give it one: with_psf(cube, measure_psf(stars))")
+    psf = cube.psf if isinstance(cube, xr.Dataset) else cube
+    scale = _scale_of(psf)
+    images = psf.transpose("band", "ky", "kx").values.astype(np.float64)
     if to is None:
-        matched, names = str(cube.matched_to.values[0]), cube.band.values.tolist()
-        to = matched or ("f160w" if "f160w" in names else names[int(np.nanargmax(cube.psf_fwhm.values))])
-    scale = _scale_of(cube.psf)
-    target = _target_psf(cube.psf, to, scale)
-    images = cube.psf.transpose("band", "ky", "kx").values.astype(np.float64)
+        matched, names = str(cube.matched_to.values[0]) if "matched_to" in cube.coords else "", psf.band.values.tolist()
+        to = matched or ("f160w" if "f160w" in names else names[int(np.argmax([fwhm(image) for image in images]))])
+    target = _target_psf(psf, to, scale)
     identity = np.ones((1, 1))
     qualities = [_measured(image, target, identity, scale) for image in images]
     negative = cube.psf_negative.values if "psf_negative" in cube.coords else np.full(len(images), np.nan)
@@ -242,7 +247,7 @@ def psf_quality(cube: xr.Dataset, *, to: str | xr.DataArray | None = None) -> xr
             "negative": ("band", negative),
             "verdict": ("band", np.array(verdict, object)),
         },
-        {"band": cube.band.values, "radius": ("radius", list(RADII), {"units": "arcsec"})},
+        {"band": psf.band.values, "radius": ("radius", list(RADII), {"units": "arcsec"})},
         {"to": to if isinstance(to, str) else str(to.name or "psf")},
     )
 
@@ -284,12 +289,17 @@ def attached(cube: xr.Dataset, psf: xr.DataArray) -> xr.Dataset:
     if abs(have / want - 1) > _SAME_SCALE:
         chosen = np.stack([prepare_psf(image, scale=have, to_scale=want).values for image in chosen])
     images = np.stack([checked_psf(image, band) for image, band in zip(chosen, cube.band.values, strict=True)])
-    offsets = (np.arange(images.shape[1]) - images.shape[1] // 2) * want
     stale = [name for name in ("psf", "ky", "kx", "psf_ee_error", "psf_negative") if name in cube.coords]
-    return (cube.drop_vars(stale) if stale else cube).assign_coords(
-        ky=("ky", offsets, {"units": "arcsec"}),
-        kx=("kx", offsets, {"units": "arcsec"}),
-        psf=(("band", "ky", "kx"), images.astype(np.float32), {"long_name": "point spread function, unit sum"}),
+    return with_psf_coords(cube.drop_vars(stale) if stale else cube, images.astype(np.float32), want)
+
+
+def with_psf_coords(cube: xr.Dataset, images: NDArray[np.float32], scale: float) -> xr.Dataset:
+    """Return the cube with the coordinates ``psf``, ``ky``, ``kx``, of images (band, ky, kx) on pixels of `scale`."""
+    ky, kx = ((np.arange(n) - n // 2) * scale for n in images.shape[1:])
+    return cube.assign_coords(
+        ky=("ky", ky, {"units": "arcsec"}),
+        kx=("kx", kx, {"units": "arcsec"}),
+        psf=(("band", "ky", "kx"), images, {"long_name": "point spread function, unit sum"}),
     )
 
 
@@ -414,7 +424,9 @@ def gaussian_kernels(cube: xr.Dataset, *, to: str, sampled: bool = False) -> xr.
     return xr.DataArray(stack, dims=("band", "ky", "kx"), coords={"band": cube.band})
 
 
-def match_plane(sci: Any, wht: Any, kernel: Image64, min_coverage: float = 0.25) -> tuple[Any, Any]:
+def match_plane(
+    sci: Any, wht: Any, kernel: Image64, min_coverage: float = 0.25, acf: Image64 | None = None
+) -> tuple[Any, Any]:
     """Match one image: the convolution of sci, and the weights whose variance is convolved with the squared kernel.
 
     Parameters
@@ -425,12 +437,15 @@ def match_plane(sci: Any, wht: Any, kernel: Image64, min_coverage: float = 0.25)
         Unit sum, odd sizes.
     min_coverage : float
         See `psf_match`.
+    acf : array, (dy, dx), optional
+        Autocorrelation of the noise, where it is not white.
 
     Returns
     -------
     tuple of array, (y, x)
         sci' = (K conv v sci)/(K conv v) and wht' = (K conv v)^2/(K^2 conv v/wht), with v = (wht > 0); NaN and 0 where
-        there is no data. The inputs themselves when the kernel is the identity.
+        there is no data. For correlated noise `correlated_spread` stands for K^2 conv v/wht. The inputs themselves
+        when the kernel is the identity.
     """
     kernel = _trimmed(kernel)  # so that the kernels of other bands do not change its rounding
     if _is_identity(kernel):
@@ -448,7 +463,8 @@ def match_plane(sci: Any, wht: Any, kernel: Image64, min_coverage: float = 0.25)
         share = convolver(np.abs(kernel), sci.shape)(valid) if signed else seen
         signal, noise = np.where(valid, sci, 0), np.divide(1.0, wht, where=valid, out=np.zeros(sci.shape), dtype=float)
     keep = valid & (share >= min_coverage * np.abs(kernel).sum()) & (seen > 0)
-    matched, spread = convolve(signal), convolver(kernel**2, sci.shape)(noise)
+    matched = convolve(signal)
+    spread = convolver(kernel**2, sci.shape)(noise) if acf is None else correlated_spread(noise, kernel, acf)
     least = noise.min(where=valid, initial=np.inf) / kernel.size
     with np.errstate(divide="ignore", invalid="ignore"):
         np.divide(matched, seen, out=matched)
@@ -534,7 +550,7 @@ def _measured(source: Image64, target: Image64, kernel: Image64, scale: float) -
     offset = (np.arange(kernel.shape[0]) - kernel.shape[0] // 2) * scale
     return {
         "sum": float(kernel.sum()),
-        "negative": float(-kernel[kernel < 0].sum()),
+        "negative": float(np.abs(kernel[kernel < 0].sum())),
         "sum_of_squares": float((kernel**2).sum()),
         "centroid_y": float(kernel.sum(1) @ offset),
         "centroid_x": float(kernel.sum(0) @ offset),
@@ -587,6 +603,11 @@ def _gated(
             cube = warn(cube, "HC-P13", f"{band}: matched to {name} although {wrong}")
     quality = {"psf_ee_error": kernels.ee_error.values, "psf_negative": kernels.negative.values}
     return cube.assign_coords({key: ("band", values) for key, values in quality.items()}), kernels
+
+
+def matched_psf(psf: xr.DataArray, kernels: xr.DataArray) -> xr.DataArray:
+    """Return PSFs convolved with their kernels, (band, ky, kx), as they are in a cube after `psf_match`."""
+    return psf.transpose("band", "ky", "kx").copy(data=_matched_psfs(psf, kernels.variable))
 
 
 def _matched_psfs(psf: xr.DataArray, kernels: xr.Variable) -> Any:

@@ -17,8 +17,9 @@ from hstcube._profiles import fwhm
 from hstcube.bands import band_name
 from hstcube.errors import BandError, FileError, PSFError
 from hstcube.grids import Grid
-from hstcube.images import image_shape, located, opened
+from hstcube.images import image_shape
 from hstcube.kernels import checked_psf, on_one_frame
+from hstcube.opening import located, opened
 from hstcube.psf import prepare_psf
 
 __all__ = ["open_psf", "save_psf", "survey_psf"]
@@ -153,7 +154,7 @@ def _scale_of(header: Any, path: Path) -> float:
 
 
 @lru_cache(maxsize=32)
-def survey_psf(survey: str, scale: float, bands: tuple[str, ...]) -> xr.DataArray | None:
+def survey_psf(survey: str, scale: float, bands: tuple[str, ...] | None = None) -> xr.DataArray | None:
     """Return the PSFs of a survey from the table that ships with the package, or None where it has not all of them.
 
     Circular multi-Gaussian models (Emsellem, Monnet & Bacon 1994, A&A 285, 723) of PSFs that `measure_psf` made of
@@ -164,7 +165,8 @@ def survey_psf(survey: str, scale: float, bands: tuple[str, ...]) -> xr.DataArra
     survey : str
     scale : float
         Arcsec per pixel.
-    bands : tuple of str
+    bands : tuple of str, optional
+        All of the table when not given.
 
     Returns
     -------
@@ -176,6 +178,7 @@ def survey_psf(survey: str, scale: float, bands: tuple[str, ...]) -> xr.DataArra
     for row in _table():
         if row["survey"] == survey and abs(float(row["scale"]) / scale - 1) < 1e-3:  # noqa: PLR2004
             models.setdefault(row["band"], []).append((float(row["sigma"]), float(row["weight"])))
+    bands = tuple(models) if bands is None else bands
     if not bands or any(name not in models for name in bands):
         return None
     half = round((TABLE_SIZE - 1) / 2 * 0.06 / scale)

@@ -30,17 +30,17 @@ from hstcube.images import (
     image_shape,
     image_unit,
     inverse_variance,
-    located,
     odd_pixels,
-    opened,
     read_plane,
     require_whole,
 )
+from hstcube.opening import located, opened
 from hstcube.products import find_products, open_products
 from hstcube.psf import attached, with_psf
 from hstcube.psfs import open_psf, survey_psf
 from hstcube.resample import NOT_COVERED
 from hstcube.surveys import BandFiles, FieldFiles, checked_name, find_field, list_fields, survey_of
+from hstcube.units import AGREE, header_zeropoints
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,7 +64,6 @@ _UNITS = {
     "JY": "Jy",
     "MJY/SR": "MJy sr-1",
 }
-_JY_OF_AB_ZERO = 3631.0
 _LARGEST_FLOAT32_ID = 2**24  # beyond, neighbouring ids are one number
 
 
@@ -200,7 +199,8 @@ def open_files(
             grid.require(sci.grid, what=f"{name} and {names[0]}")
     units, unit_notes = _common_units([(name, sci.header) for name, sci, _ in planes])
     notes += [*_file_notes(planes), *_camera_notes([(name, sci.header) for name, sci, _ in planes]), *unit_notes]
-    state, sources = _band_state(files, planes, grid, psf_fwhm or {}, units)
+    state, sources, said = _band_state(files, planes, grid, psf_fwhm or {}, units)
+    notes += said
     weights = []
     for name, _, wht in planes:
         with located(files.one(name, "wht"), name):
@@ -414,19 +414,25 @@ def _common_units(headers: list[tuple[str, fits.Header]]) -> tuple[str, list[tup
 
 def _band_state(
     files: FieldFiles, planes: list[tuple[str, Plane, Plane]], grid: Grid, psf_fwhm: Mapping[str, float], units: str
-) -> tuple[dict[str, Any], str]:
-    """Return zero points, widths and pivots of the bands, and a remark on where they come from."""
+) -> tuple[dict[str, Any], str, list[tuple[str, str]]]:
+    """Return zero points, widths and pivots of the bands, a remark on their sources, and what is odd about them."""
     given = {band_name(name): width for name, width in psf_fwhm.items()}
     if unknown := sorted(set(given) - {name for name, _, _ in planes}):
         reason = f"psf_fwhm names {unknown[0]}, which is not in the cube"
         raise BandError("HC-B01", reason, f"there are {', '.join(files.bands)}", band=unknown[0])
     zeropoints, widths, pivots, tables = [], [], [], set()
+    notes: list[tuple[str, str]] = []
     for name, sci, _ in planes:
         header, survey, said = sci.header, survey_of(sci.header, grid.scale), files.bands[name]
-        zeropoint = said.zeropoint if said.zeropoint is not None else _zeropoint(header)
-        if zeropoint is None and survey and name in survey.zeropoint and units == KNOWN_UNITS[0]:
-            zeropoint = survey.zeropoint[name]
-            tables.add(f"; zero points of {survey.name}")
+        camera = {"instrument": str(header.get("INSTRUME", "")), "detector": str(header.get("DETECTOR", ""))}
+        pivots.append(find_band(name, **camera).pivot)
+        with located(files.one(name, "sci"), name):
+            known = header_zeropoints(header, units, pivots[-1])
+        if survey and name in survey.zeropoint and units == KNOWN_UNITS[0]:
+            tables |= set() if known or said.zeropoint is not None else {f"; zero points of {survey.name}"}
+            known[f"the table of {survey.name}"] = survey.zeropoint[name]
+        notes += _zeropoint_notes(name, known) if said.zeropoint is None else []
+        zeropoint = said.zeropoint if said.zeropoint is not None else next(iter(known.values()), None)
         width = given.get(name, said.psf_fwhm if said.psf_fwhm is not None else header.get("PSFFWHM"))
         if width is not None and not _is_positive(width):
             reason = f"the FWHM of its PSF is {width!r} arcsec"
@@ -436,25 +442,18 @@ def _band_state(
             tables.add(f"; PSF widths of {survey.name}")
         zeropoints.append(math.nan if zeropoint is None else float(zeropoint))
         widths.append(math.nan if width is None else float(width))
-        pivots.append(
-            find_band(name, instrument=str(header.get("INSTRUME", "")), detector=str(header.get("DETECTOR", ""))).pivot
-        )
-    return {"zeropoint": zeropoints, "psf_fwhm": widths, "pivot": pivots}, "".join(sorted(tables))
+    return {"zeropoint": zeropoints, "psf_fwhm": widths, "pivot": pivots}, "".join(sorted(tables)), notes
 
 
 def _is_positive(width: Any) -> bool:
     return isinstance(width, int | float) and 0 < width < math.inf
 
 
-def _zeropoint(header: fits.Header) -> float | None:
-    """Return the AB zero point that a header gives: ABZP, PHOTFNU [Jy s/e-], or PHOTFLAM and PHOTPLAM (STScI)."""
-    if "ABZP" in header:
-        return float(header["ABZP"])
-    if float(header.get("PHOTFNU", 0)) > 0:
-        return -2.5 * math.log10(float(header["PHOTFNU"]) / _JY_OF_AB_ZERO)
-    if float(header.get("PHOTFLAM", 0)) > 0 and float(header.get("PHOTPLAM", 0)) > 0:
-        return -2.5 * math.log10(float(header["PHOTFLAM"])) - 5 * math.log10(float(header["PHOTPLAM"])) - 2.408
-    return None
+def _zeropoint_notes(name: str, found: Mapping[str, float]) -> list[tuple[str, str]]:
+    """Say which zero points disagree with the one that is taken, the first."""
+    taken, value = next(iter(found.items()), ("", 0.0))
+    apart = [f"{source} {other:.2f}" for source, other in found.items() if abs(other - value) > AGREE]
+    return [("HC-D31", f"{name}: the zero point by {taken} is {value:.2f}, by {', '.join(apart)}")] if apart else []
 
 
 def _stacked(sci: list[Any], wht: list[Any], chunks: Mapping[str, int] | None) -> tuple[Any, Any]:

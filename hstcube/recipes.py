@@ -16,10 +16,11 @@ from hstcube.grids import Grid
 from hstcube.masks import grow as grow_mask
 from hstcube.masks import mask as apply_mask
 from hstcube.masks import object_mask, object_notes
+from hstcube.noise import with_matched_noise
 from hstcube.psf import gaussian_kernels, psf_match
 from hstcube.resample import coverage, regrid_labels, regrid_mask
 from hstcube.sky import left_over, measure_sky, subtract_sky
-from hstcube.surveys import COUNT, IDS, NUMBER_OR_TEXT, TEXT, check_keys, read_toml
+from hstcube.surveys import COUNT, IDS, NUMBER_OR_TEXT, TEXT, TEXTS, check_keys, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +31,7 @@ __all__ = ["blank_sky", "homogenize", "read_recipe"]
 
 Recipe = Literal["default", "original"]
 
-_KEYS = {"sky": NUMBER_OR_TEXT, "ids": IDS, "grow": COUNT, "to": TEXT, "recipe": TEXT}
+_KEYS = {"sky": NUMBER_OR_TEXT, "ids": IDS, "grow": COUNT, "to": TEXT, "recipe": TEXT, "allow": TEXTS}
 
 
 def homogenize(
@@ -42,6 +43,7 @@ def homogenize(
     grow: int = 1,
     to: str = "f160w",
     recipe: Recipe = "default",
+    allow: Sequence[str] = (),
 ) -> xr.Dataset:
     """Subtract the sky, bring all bands to one resolution, and choose the object's pixels.
 
@@ -61,7 +63,10 @@ def homogenize(
         The band, or the width ("0.6arcsec"), to match.
     recipe : {"default", "original"}
         ``"default"`` matches whole images, then masks. ``"original"`` does exactly what HST_data_processing (2022) did:
-        mask, then convolve, without regard to edges and missing data, and empty sci and wht outside the mask.
+        mask, then convolve with Gaussians, without regard to edges and missing data, and empty sci and wht outside
+        the mask.
+    allow : sequence of str
+        Bands that may miss the resolution of the others; see `psf_match`.
 
     Returns
     -------
@@ -90,7 +95,7 @@ def homogenize(
     if recipe == "original":
         keep = _object_on(grid, labels, ids, grow, "nearest")
         return _warned(_as_the_original(cube, keep, to), [] if labels is None else object_notes(labels, *ids))
-    cube = psf_match(cube, to=to).assign_attrs(recipe="default")
+    cube = psf_match(cube, to=to, allow=allow).assign_attrs(recipe="default")
     if labels is None:
         return cube
     keep = _object_on(grid, labels, ids, grow, "uncovered")
@@ -120,7 +125,7 @@ def blank_sky(labels: xr.DataArray | None, grid: Grid, recipe: Recipe = "default
 
 
 def read_recipe(path: str | Path) -> dict[str, Any]:
-    """Read a recipe file: TOML with keyword arguments of `homogenize` (sky, ids, grow, to, recipe), nothing else.
+    """Read a recipe file: TOML with arguments of `homogenize` (sky, ids, grow, to, recipe, allow), nothing else.
 
     Raises
     ------
@@ -207,7 +212,7 @@ def _as_the_original(cube: xr.Dataset, keep: xr.DataArray, to: str) -> xr.Datase
     number = cube.sizes["band"]
     width = float(cube.psf_fwhm.values[cube.band.values.tolist().index(to)])
     return updated(
-        cube.assign_attrs(recipe="original"),
+        with_matched_noise(cube, kernels.variable).assign_attrs(recipe="original"),
         f"original(to={to!r})",
         sci=sci,
         wht=wht,

@@ -60,6 +60,7 @@ class Options:
     netcdf: bool = True
     overwrite: bool = False
     strict: bool = False
+    psf: str = "auto"
 
 
 @dataclass
@@ -247,7 +248,8 @@ def _one_target(outcome: Outcome, out: Path, options: Options, opened: dict[str,
         )
     if target.files.field not in opened:
         opened.clear()  # one field at a time in memory
-        opened[target.files.field] = (open_files(target.files, bands=options.bands or None), _labels_of(target.files))
+        cube = open_files(target.files, bands=options.bands or None, psf=options.psf)
+        opened[target.files.field] = (cube, _labels_of(target.files))
     cube, labels = opened[target.files.field]
     outcome.sky, level = _level(cube, labels, target.files, options)
     settings = dict(options.recipe)
@@ -365,6 +367,7 @@ def _record_of(outcome: Outcome, cube: xr.Dataset, options: Options) -> dict[str
     files = outcome.target.files
     inputs = [files.one(band, kind) for band in outcome.bands for kind in ("sci", "wht")]
     inputs += [files.labels] if files.labels else []
+    inputs += [psf] if (psf := _psf_file(files, options)) else []
     inputs += [place for band in outcome.bands if isinstance(place := files.bands[band].sky, Path)]
     return {
         "field": files.field,
@@ -381,10 +384,17 @@ def _record_of(outcome: Outcome, cube: xr.Dataset, options: Options) -> dict[str
             "noise": options.noise,
             "layout": options.layout,
             "apply_mask": options.apply_mask,
+            "psf": options.psf,
             **options.recipe,
         },
         "versions": _versions(),
     }
+
+
+def _psf_file(files: FieldFiles, options: Options) -> Path | None:
+    if options.psf == "auto":
+        return files.psf
+    return None if options.psf in ("xdf", "gaussian") else Path(options.psf)
 
 
 def _write_record(out: Path, outcomes: list[Outcome], options: Options) -> None:

@@ -31,6 +31,7 @@ TARGET, MERGER, NEIGHBOURS, STAR = 101, 102, (201, 202, 203), 301  # labels of t
 
 SIZE, MARGIN = 100, 30  # pixels of 60 mas: the stamps, and what the truth shows beyond them on every side
 STARS = 3
+STAMP = 67  # pixels of 60 mas: the stamps of stars
 CENTRE = (53.16, -27.78)  # RA, Dec [deg]
 ROTATION = 42.0  # degrees, of the segmentation map
 MAP_SIDE = 191  # pixels of 30 mas
@@ -119,7 +120,7 @@ def simulate(folder: str | Path, *, field: str = "demo", seed: int = 1, overwrit
     for star in range(1, STARS + 1):
         place = rng.uniform(-0.5, 0.5, 2)
         for name, camera in BANDS.items():
-            image = 60.0 / star * psf_image(camera, SCALE, 33, shift=place)
+            image = 60.0 / star * psf_image(camera, SCALE, STAMP, shift=place)
             files |= _stamps(folder / "psf_stars", str(star), name, camera, image, rng, margin=0)
     files[folder / LABELS.format(field=field)] = _label_map(parts)
     write_files(files, overwrite=overwrite)

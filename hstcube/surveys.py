@@ -285,6 +285,7 @@ NUMBER = Kind("a finite number", lambda value: _is_number(value) and math.isfini
 POSITIVE = Kind("a positive number", lambda value: _is_number(value) and 0 < value < math.inf)
 COUNT = Kind("a whole number, 0 or more", lambda value: _is_whole(value) and value >= 0)
 IDS = Kind("a list of whole numbers", lambda value: isinstance(value, list) and all(map(_is_whole, value)))
+TEXTS = Kind("a list of texts", lambda value: isinstance(value, list) and all(map(TEXT.allows, value)))
 NUMBER_OR_TEXT = Kind("a number or text", lambda value: TEXT.allows(value) or NUMBER.allows(value))
 TEXT_OR_COUNT = Kind("text or a whole number", lambda value: TEXT.allows(value) or COUNT.allows(value))
 

@@ -244,7 +244,7 @@ def odd_paths(folder: Path) -> None:
         shutil.copytree(folder, there)
         xr.testing.assert_identical(open_it(there), plain)
         run(there)
-        assert hstcube.open_field(folder.parent / f"{name}-out", "1").sizes == plain.sizes
+        assert hstcube.open_field(folder.parent / f"{name}-out", "1").sci.sizes == plain.sci.sizes
 
 
 def links(folder: Path) -> None:

@@ -337,7 +337,7 @@ def test_noise_layout_and_masking_of_the_files_are_options(folder: Path, tmp_pat
     np.testing.assert_allclose(var, 1 / wht, rtol=2e-7)  # the rounding of float32
     assert names(mef) == {*(f"1_{band}.fits" for band in BANDS), "run.json"}
     with fits.open(mef / "1_f435w.fits", checksum=True) as hdus:
-        assert [unit.name for unit in hdus] == ["PRIMARY", "SCI", "WHT", "MASK"]
+        assert [unit.name for unit in hdus] == ["PRIMARY", "SCI", "WHT", "MASK", "NOISEACF"]
         np.testing.assert_array_equal(hdus["SCI"].data, fits.getdata(plain / "1_f435w_sci.fits"))
     keep = fits.getdata(plain / "1_f435w_mask.fits") > 0
     masked = fits.getdata(written("--apply-mask") / "1_f435w_sci.fits")

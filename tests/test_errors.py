@@ -265,6 +265,18 @@ def cards(**values: Any) -> Callable[[Path], Any]:
     return spoil(cards=values)
 
 
+def raw_card(key: str, value: str, instead_of: str = "") -> Callable[[Path], Any]:
+    """Return what writes a card as it is, which no FITS library would, in place of one of that or another name."""
+
+    def make(folder: Path) -> None:
+        path = stamp(folder, "f435w")
+        data = path.read_bytes()
+        at = data.index(f"{instead_of or key:<8}=".encode())
+        path.write_bytes(data[:at] + f"{key:<8}={value}".encode().ljust(80) + data[at + 80 :])
+
+    return make
+
+
 NO_WCS = dict.fromkeys(
     [
         "WCSAXES",
@@ -272,6 +284,13 @@ NO_WCS = dict.fromkeys(
         *(f"CD{i}_{j}" for i in (1, 2) for j in (1, 2)),
     ]
 )
+
+
+NO_CD = dict.fromkeys(f"CD{i}_{j}" for i in (1, 2) for j in (1, 2))
+
+
+def damaged_end(folder: Path) -> None:
+    edit_bytes(stamp(folder, "f435w"), b"END" + b" " * 77, b"END     = T".ljust(80))
 
 
 # -- the catalogue
@@ -299,7 +318,7 @@ FILES = {
         FileError, "HC-F01", "folder", use=lambda f: hstcube.open_field(f / "nowhere", "1"), at=("nowhere", "")
     ),
     "truncated pixels": Defect(FileError, "HC-F02", "6000 of", cut_to(6000), at=IN_SCI),
-    "truncated header": Defect(FileError, "HC-F04", "corrupt", cut_to(1000), at=IN_SCI),
+    "truncated header": Defect(FileError, "HC-F04", "no END", cut_to(1000), at=IN_SCI),
     "empty": Defect(FileError, "HC-F04", "empty", replace_by(b""), at=IN_SCI),
     "web page": Defect(FileError, "HC-F04", "<!DOCTYPE", replace_by(HTML), at=IN_SCI),
     "web page as weights": Defect(FileError, "HC-F04", "<!DOCTYPE", replace_by(HTML, "wht"), at=IN_WHT),
@@ -324,6 +343,20 @@ FILES = {
         lambda f: edit_bytes(stamp(f, "f435w"), b"NAXIS1  =                   44", b"NAXIS1  =                  -44"),
         at=IN_SCI,
     ),
+    "billions of axes": Defect(FileError, "HC-F04", "NAXIS = 2147483648", raw_card("NAXIS", " 2147483648"), at=IN_SCI),
+    "negative size, which astropy never ends to read": Defect(
+        FileError, "HC-F04", "NAXIS2 is '-40'", raw_card("NAXIS2", " -40"), at=IN_SCI
+    ),
+    "size that is no whole number": Defect(
+        FileError, "HC-F04", "NAXIS2 is '40.0'", raw_card("NAXIS2", " 40.0"), at=IN_SCI
+    ),
+    "two numbers of axes, of which astropy takes either": Defect(
+        FileError, "HC-F04", "NAXIS is there in two ways", raw_card("NAXIS", " 9", "EXPTIME"), at=IN_SCI
+    ),
+    "scale of the pixels that is no number": Defect(
+        FileError, "HC-F04", "BSCALE is not a number", raw_card("BSCALE", " F", "EXPTIME"), at=IN_SCI
+    ),
+    "damaged END": Defect(FileError, "HC-F04", "END alone", damaged_end, at=IN_SCI),
     "several chips": Defect(FileError, "HC-F12", "3 images", three_chips, at=IN_SCI),
     "cube of five planes": Defect(
         FileError, "HC-F13", "(5, 40, 44)", spoil(pixels=lambda a: np.stack([a] * 5)), at=IN_SCI
@@ -502,6 +535,22 @@ WCS = {
         lambda f: edit_bytes(stamp(f, "f435w"), b"CRVAL1  =            53.122751", b"CRVAL1  =               1E+999"),
         at=IN_SCI,
     ),
+    "two axes of 102": Defect(GridError, "HC-W06", "WCSAXES is 102", cards(WCSAXES=102), at=IN_SCI),
+    "sky tied to a third axis": Defect(GridError, "HC-W06", "CD1_3", cards(WCSAXES=3, CD1_3=1e-05), at=IN_SCI),
+    "equinox in the far future": Defect(GridError, "HC-W06", "EQUINOX is 20000", cards(EQUINOX=20000), at=IN_SCI),
+    "equinox of another day": Defect(GridError, "HC-D02", "5.902 pixels", cards(EQUINOX=2000.01), at=IN_SCI),
+    "latitude of 120 degrees": Defect(GridError, "HC-W06", "CRVAL2", cards(CRVAL2=120.0), at=IN_SCI),
+    "pole at 1000 degrees": Defect(GridError, "HC-W06", "LONPOLE", cards(LONPOLE=1000.0), at=IN_SCI),
+    "bytes that are no text": Defect(
+        GridError, "HC-W06", "EQUINOX holds bytes", raw_card("EQUINOX", " 2000.0 \n\r"), at=IN_SCI
+    ),
+    "no pixel scale": Defect(GridError, "HC-W01", "no pixel scale", cards(**NO_CD), at=IN_SCI),
+    "projection that nobody knows": Defect(
+        GridError, "HC-W12", "RA---XXX", cards(CTYPE1="RA---XXX", CTYPE2="DEC--XXX"), at=IN_SCI
+    ),
+    "small letters": Defect(GridError, "HC-W12", "ra---tan", cards(CTYPE1="ra---tan", CTYPE2="dec--tan"), at=IN_SCI),
+    "number of a projection": Defect(GridError, "HC-W07", "PV1_1", cards(PV1_1=1.0), at=IN_SCI),
+    "zero of a projection": Defect(GridError, "HC-W07", "PV1_2", cards(PV1_2=0.0), at=IN_SCI),
     "radians": Defect(GridError, "HC-W06", "rad", cards(CUNIT1="rad", CUNIT2="rad"), at=IN_SCI),
     "rotation by CROTA": Defect(GridError, "HC-W24", "CROTA", cards(CROTA2=42.0), at=IN_SCI),
     "SIP": Defect(
@@ -720,6 +769,11 @@ RESOLUTIONS = {
     "target that is nothing": Defect(PSFError, "HC-B05", "'sharpest'", use=matched(to="sharpest")),
     "width that is no number": Defect(PSFError, "HC-B05", "0.2.2arcsec", use=matched(to="0.2.2arcsec")),
     "negative width": Defect(PSFError, "HC-P02", "-0.1 arcsec", use=opened(psf_fwhm={"f435w": -0.1}), at=IN_SCI),
+    "zero point that is text": Defect(CubeError, "HC-D22", "ABZP is 'FK5'", cards(ABZP="FK5"), at=IN_SCI),
+    "zero point that is true": Defect(CubeError, "HC-D22", "ABZP is True", cards(ABZP=True), at=IN_SCI),
+    "zero point of NaN": Defect(CubeError, "HC-D22", "ABZP is 'NaN'", raw_card("ABZP", " NaN", "EXPTIME"), at=IN_SCI),
+    "zero point beyond numbers": Defect(CubeError, "HC-D22", "1e+38 mag by ABZP", cards(ABZP=1e38), at=IN_SCI),
+    "flux of the zero point that is text": Defect(CubeError, "HC-D22", "PHOTFNU", cards(PHOTFNU="SCI"), at=IN_SCI),
     "negative width in a header": Defect(PSFError, "HC-P02", "-0.1 arcsec", cards(PSFFWHM=-0.1), at=IN_SCI),
     "width of zero": Defect(PSFError, "HC-B05", "0arcsec", use=matched(to="0arcsec")),
     "even kernel": Defect(PSFError, "HC-P04", "(5, 4)", use=matched(kernels=kernels((5, 4)))),

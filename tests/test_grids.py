@@ -318,6 +318,22 @@ def test_a_card_that_says_the_default_moves_nothing(cards):
     np.testing.assert_allclose(pixel_mapping(bare, said)(y, x), (expected_y, expected_x), atol=1e-7)
 
 
+@pytest.mark.parametrize(("old", "now"), [
+    ({"RADECSYS": "FK5"}, {"RADESYS": "FK5"}), ({"EPOCH": 1990.0}, {"EQUINOX": 1990.0}),
+    ({"WCSAXES": 3}, {"WCSAXES": 2}),
+    ({"RADECSYS": "FK4", "RADESYS": "FK5"}, {"RADESYS": "FK5"}), ({"PV2_1": 0.0, "CD3_3": 1.0}, {}),
+], ids=str)  # fmt: skip
+@pytest.mark.filterwarnings("ignore::astropy.wcs.FITSFixedWarning")
+def test_a_card_of_an_old_name_or_of_a_third_axis_is_read_as_wcslib_reads_it(old, now):
+    bare = plain_grid((20, 21))
+    said = fits.Header(dict(bare.cards) | old)
+    read = Grid.from_header(said, shape=bare.shape)
+    assert read.fingerprint == Grid.from_header(dict(bare.cards) | now, shape=bare.shape).fingerprint
+    y, x = np.meshgrid([0.0, 19.0], [0.0, 20.0], indexing="ij")
+    expected_x, expected_y = pixel_to_pixel(WCS(bare.header()), WCS(said).celestial, x, y)
+    np.testing.assert_allclose(pixel_mapping(bare, read)(y, x), (expected_y, expected_x), atol=1e-6)
+
+
 def nearest_by_astropy(source, target):
     """Nearest pixel of `source` for every pixel of `target`, and which of them rounding does not decide."""
     x, y = np.meshgrid(np.arange(target.shape[1]), np.arange(target.shape[0]))

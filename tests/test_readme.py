@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from stamps import ALL_BANDS, write_field
 
+from hstcube.simulate import simulate
+
 ROOT = Path(__file__).parents[1]
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
@@ -29,6 +31,8 @@ def hstcube(*arguments: str, folder: Path) -> str:
 def folder(tmp_path_factory) -> Path:
     place = tmp_path_factory.mktemp("readme")
     write_field(place / "stamps", "37", bands=ALL_BANDS, shape=(80, 80))
+    simulate(place / "made_up")
+    (place / "made_up" / "psf_stars").rename(place / "stamps" / "psf_stars")
     return place
 
 
@@ -43,7 +47,7 @@ def test_the_test_command_is_the_one_that_ci_runs():
 
 def test_the_commands_run(folder):
     lines = [line[2:] for block in blocks("console") for line in block.splitlines()]
-    assert len(lines) == 9
+    assert len(lines) == 12
     for line in lines:
         name, *arguments = line.split()
         assert name == "hstcube"

@@ -124,6 +124,7 @@ def test_matching_keeps_the_flux_of_galaxy_37_where_masking_first_loses_it(field
     """SCIENCE.md 3: masking before the convolution loses up to 3.4 % of the flux, differently in each band."""
     cube, labels, files = fields["37"]
     sky = levels_of(cube, files)
+    cube = cube.drop_vars("psf")  # Gaussians in both
     ours = hstcube.homogenize(cube, sky=sky, labels=labels)
     original = hstcube.homogenize(cube, sky=sky, labels=labels, recipe="original")
     loss = 1 - (original.sci.sum(("y", "x")) / ours.sci.where(original.mask).sum(("y", "x")))
