@@ -542,7 +542,8 @@ def _remembered(
 
 def _measured(source: Image64, target: Image64, kernel: Image64, scale: float) -> dict[str, float]:
     """Return what `matching_kernels` says of a kernel."""
-    made, target = on_one_frame(convolved(source / source.sum(), kernel), target / target.sum())
+    source, target = on_one_frame(source / source.sum(), target / target.sum())
+    made = convolved(source, kernel)
     outer = _outer(target, scale)
     made, target = (image / encircled_energy(image, outer)[0] for image in (made, target))
     radii = np.array(RADII)

@@ -306,7 +306,7 @@ def _open_scale(
     cube = record(cube, f"open_field({files.field!r}, {', '.join(names)}){sources}")
     for code, note in notes:
         cube = warn(cube, code, note)
-    if psf == "auto" and psf_fwhm:
+    if isinstance(psf, str) and psf == "auto" and psf_fwhm:
         return cube
     return _with_chosen_psf(cube, psf, files, [sci.header for _, sci, _ in planes])
 

@@ -7,6 +7,7 @@ adds up what it trusts. In between is a table that can be read, and changed.
 from __future__ import annotations
 
 import math
+import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -41,6 +42,7 @@ NO_WINGS = 300.0  # ... below which the wings are noise
 _CORE = 1.2  # radius of the core, in FWHM of the sharpest star
 _COMPACT = 0.45  # arcsec
 _SCATTER = 0.05  # by which true PSFs differ from star to star, per pixel (of its value)
+_PERFECT = 0.005  # misfit that no core falls below: noise is taken off it
 _CLIP = 3.0
 
 
@@ -119,9 +121,9 @@ def examine_stars(stars: Mapping[str, xr.Dataset], *, size: int | None = None) -
     -------
     Dataset, (star, band)
         ``verdict`` and ``reason`` in words; ``core_width`` (sigma of a Gaussian fitted to the core) and ``fwhm``
-        [arcsec], ``compactness`` (light within 0.45 arcsec over that within 1.2 arcsec), ``misfit``, ``core_weight``,
-        ``snr``, ``neighbours`` (their number), ``y``, ``x`` (pixels of the stamp); ``image`` (star, band, ky, kx),
-        cleaned, centred, and scaled to unit light within 1.2 arcsec. `star_table` makes a table of it.
+        [arcsec], ``compactness`` (light within 0.45 arcsec over that within 1.2 arcsec) and its error, ``misfit``,
+        ``core_weight``, ``snr``, ``neighbours`` (their number), ``y``, ``x`` (pixels of the stamp); ``image`` (star,
+        band, ky, kx), cleaned, centred, and scaled to unit light within 1.2 arcsec. `star_table` makes a table of it.
 
     Raises
     ------
@@ -184,6 +186,7 @@ _COLUMNS = {
     "core_width": {"units": "arcsec"},
     "fwhm": {"units": "arcsec"},
     "compactness": {},
+    "compactness_error": {},
     "misfit": {},
     "core_weight": {},
     "snr": {},
@@ -288,6 +291,7 @@ def find_stars(cube: xr.Dataset, *, band: str = "f160w", brightest: int = 20, is
         If there is none.
     """
     from photutils.detection import DAOStarFinder
+    from photutils.utils.exceptions import NoDetectionsWarning
 
     scale = Grid.of(cube).scale
     plane = cube.sel(band=band)
@@ -295,7 +299,9 @@ def find_stars(cube: xr.Dataset, *, band: str = "f160w", brightest: int = 20, is
     weight = plane.wht.values
     noise = 1 / math.sqrt(float(np.median(weight[weight > 0]))) if (weight > 0).any() else 1.0
     width = float(plane.psf_fwhm) if np.isfinite(plane.psf_fwhm) else 0.18
-    found = DAOStarFinder(50 * noise, width / scale, min_separation=isolation / scale / 2)(image)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NoDetectionsWarning)  # an error of ours follows
+        found = DAOStarFinder(50 * noise, width / scale, min_separation=isolation / scale / 2)(image)
     if found is None:
         raise PSFError("HC-P10", "nothing bright enough was found", "give the places of stars", band=band)
     names = ("y_centroid", "x_centroid") if "y_centroid" in found.colnames else ("ycentroid", "xcentroid")
@@ -353,7 +359,6 @@ class _Stamp:
         self.weight = plane.wht.values.astype(np.float64)
         self.raw = np.where(self.weight > 0, plane.sci.values.astype(np.float64), 0.0)
         self.scale = scale
-        self.middle = (self.raw.shape[0] // 2, self.raw.shape[1] // 2)
         self.noise = (
             1 / math.sqrt(float(np.median(self.weight[self.weight > 0]))) if (self.weight > 0).any() else math.inf
         )
@@ -369,7 +374,8 @@ class _Stamp:
         self.fit = _core_fit(self.raw, radius, (self.fit[0], self.fit[1]))
         model = self.fit[2] * _integrated(np.indices(self.raw.shape), *self.fit[:2], self.fit[3]) + self.fit[4]
         inside = self.distance <= radius
-        self.misfit = float(np.sqrt(np.mean((self.raw - model)[inside] ** 2)) / self.raw[inside].max(initial=1e-30))
+        unexplained = max(float(np.mean((self.raw - model)[inside] ** 2)) - self.noise**2, 0.0)
+        self.misfit = math.sqrt(unexplained) / float(self.raw[inside].max(initial=1e-30))
 
     @property
     def y(self) -> float:
@@ -382,6 +388,11 @@ class _Stamp:
     @property
     def distance(self) -> Image64:
         return radius_map((self.raw.shape[0], self.raw.shape[1]), self.fit[:2])
+
+    @property
+    def outermost(self) -> NDArray[np.bool_]:
+        """The ring that tells the background."""
+        return np.asarray((self.distance > 0.85 * min(self.raw.shape) / 2) & (self.weight > 0))
 
     def opposite(self) -> Image64:
         """Return the stamp turned by 180 degrees about the star; NaN where that lies beyond the frame."""
@@ -410,6 +421,9 @@ class _Stamp:
             image, [self.aperture, _COMPACT / self.scale, 0.3 / self.scale], centre
         )
         self.compactness = inner / self.total if self.total > 0 else 0.0
+        area = math.pi * self.aperture**2
+        level = 1.25 / math.sqrt(max(int(self.outermost.sum()), 1))  # of the background, a median
+        self.compactness_error = self.noise * math.hypot(math.sqrt(area), area * level) / max(self.total, 1e-30)
         self.snr = near / (self.noise * math.sqrt(math.pi) * 0.3 / self.scale)
         self.fwhm = self.sharpness * self.scale
         self.core_width = self.fit[3] * self.scale
@@ -475,7 +489,7 @@ def _mended(stamp: _Stamp, image: Image64, mask: NDArray[np.bool_]) -> Image64:
 
 def _without_background(image: Image64, stamp: _Stamp, mask: NDArray[np.bool_]) -> Image64:
     """Subtract the median of the outermost ring."""
-    far = (stamp.distance > 0.85 * min(image.shape) / 2) & ~mask & (stamp.weight > 0)
+    far = stamp.outermost & ~mask
     return image - (float(np.median(image[far])) if far.any() else 0.0)
 
 
@@ -533,11 +547,12 @@ def _judged(columns: dict[str, Any], names: list[str], bands: list[str]) -> tupl
     """Return verdicts and reasons, (star, band)."""
     verdict = np.full((len(names), len(bands)), "used", object)
     reason = np.full((len(names), len(bands)), "", object)
-    ratio = columns["compactness"] / columns["compactness"].max(0)
-    margin = 3 / columns["snr"]
+    compactness, error = columns["compactness"], _CLIP * columns["compactness_error"]
+    most = (compactness - error).max(0)
+    ratio = compactness / most
     for i in range(len(names)):
-        if (wide := ratio[i] < EXTENDED - margin[i]).any():
-            worst = int(np.argmin(ratio[i]))
+        if (wide := compactness[i] + error[i] < EXTENDED * most).any():
+            worst = int(np.argmin(np.where(wide, ratio[i], np.inf)))
             verdict[i] = "rejected"
             reason[i] = (
                 f"extended: in {', '.join(b for b, w in zip(bands, wide, strict=True) if w)}; in {bands[worst]} it has "
@@ -545,8 +560,10 @@ def _judged(columns: dict[str, Any], names: list[str], bands: list[str]) -> tupl
             )
     stars = verdict[:, 0] != "rejected"
     for j in range(len(bands)):
-        narrowest = np.nanmin(np.where(stars, columns["core_width"][:, j], np.nan), initial=math.inf)
-        best = np.nanmin(np.where(stars, columns["misfit"][:, j], np.nan), initial=math.inf)
+        sound = stars & (columns["core_weight"][:, j] >= LOW_WEIGHT) & (columns["snr"][:, j] >= FAINT)
+        best = max(np.nanmin(np.where(sound, columns["misfit"][:, j], np.nan), initial=math.inf), _PERFECT)
+        sound &= columns["misfit"][:, j] <= DAMAGED * best
+        narrowest = np.nanmin(np.where(sound, columns["core_width"][:, j], np.nan), initial=math.inf)
         for i in map(int, np.flatnonzero(stars)):
             verdict[i, j], reason[i, j] = _verdict(
                 columns["core_width"][i, j] / narrowest,

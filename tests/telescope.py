@@ -1,0 +1,93 @@
+"""PSFs of known truth: a telescope of HST's size, its pixels, and stars that it sees.
+
+An obstructed aperture with spiders and a little astigmatism, computed four times finer than the pixels of the mosaic,
+then convolved with the detector's pixel, its charge diffusion and the drop of drizzle, and sampled.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from strategies import plain_grid
+
+from hstcube import build
+
+SCALE = 0.06  # arcsec, pixels of the mosaic
+SIZE = 65
+BANDS = ("f435w", "f814w", "f105w", "f160w")
+WAVELENGTH = {"f435w": 0.43, "f606w": 0.60, "f775w": 0.77, "f814w": 0.80, "f850lp": 0.90, "f105w": 1.05, "f125w": 1.25,
+              "f140w": 1.40, "f160w": 1.537}  # micron  # fmt: skip
+
+_DIAMETER, _OBSTRUCTION, _SPIDER, _ASTIGMATISM = 2.4, 0.33, 0.011, 0.03  # m, of the diameter twice, waves
+_FINE = 4
+_SIDE = 512
+
+
+def telescope(band, *, size=SIZE, shift=(0.0, 0.0), scale=SCALE, sharp=True):
+    """Return the true PSF of a band, (size, size), unit sum over the frame; `shift` (y, x) in pixels.
+
+    The pixels of the mosaic are too coarse for ACS: what a star looks like depends on where in a pixel it lies. The
+    mean over all places, which is what can be measured, has no frequencies beyond those of the pixels (`sharp` False).
+    """
+    offsets = np.arange(size) - size // 2
+    image = _seen(band, scale, tuple(shift), sharp)
+    middle = _SIDE // 2 + _FINE * offsets
+    cut = image[np.ix_(middle, middle)]
+    return cut / cut.sum()
+
+
+@lru_cache(maxsize=64)
+def _seen(band, scale, shift, sharp):
+    ir = band in ("f105w", "f125w", "f140w", "f160w")
+    pixel, drop, diffusion = (0.128, 0.128, 0.025) if ir else (0.05, 0.06, 0.02)
+    step = scale / _FINE
+    transfer = np.fft.fft2(np.fft.ifftshift(_airy(WAVELENGTH[band], step, 0.3 if ir else 0.0)))
+    cycles = np.fft.fftfreq(_SIDE) / step  # per arcsec
+    for box in (pixel, drop, scale):
+        transfer *= np.sinc(cycles * box)[:, None] * np.sinc(cycles * box)
+    beside = np.cos(2 * np.pi * cycles * pixel)
+    transfer *= 1 - 4 * diffusion + 2 * diffusion * (beside[:, None] + beside)
+    transfer *= np.exp(-2 * np.pi**2 * 0.007**2 * (cycles[:, None] ** 2 + cycles**2))  # jitter of 7 mas
+    if not sharp:
+        inside = abs(cycles) < 0.5 / scale
+        transfer *= inside[:, None] & inside
+    moved = np.exp(-2j * np.pi * scale * (cycles[:, None] * shift[0] + cycles * shift[1]))
+    return np.fft.fftshift(np.fft.ifft2(transfer * moved).real)
+
+
+@lru_cache(maxsize=16)
+def _airy(micron, step, turn):
+    side = micron * 1e-6 / (_SIDE * np.deg2rad(step / 3600))  # m, of a pixel of the pupil
+    y, x = (np.mgrid[:_SIDE, :_SIDE] - _SIDE / 2) * side
+    radius = np.hypot(y, x) / (_DIAMETER / 2)
+    open_ = (radius < 1) & (radius > _OBSTRUCTION)
+    for a, b in ((x, y), (-y, x)):
+        open_ &= abs(np.cos(turn) * a + np.sin(turn) * b) > _SPIDER * _DIAMETER
+    wave = np.exp(2j * np.pi * _ASTIGMATISM * np.cos(2 * np.arctan2(y, x)) * radius**2)
+    return abs(np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(open_ * wave)))) ** 2
+
+
+def noisy(psf, rng, *, noise=1e-5):
+    """Return a PSF with noise, of its sum per pixel."""
+    return psf + rng.normal(0, noise, psf.shape)
+
+
+def star(rng, *, bands=BANDS, flux=1000.0, noise=1e-3, shift=None, size=71, scale=SCALE, spoil=None):
+    """Return the stamp of a star as a cube; `spoil` changes (band, sci, wht) in place before the noise is added.
+
+    Noise is per pixel, in the units of `flux`; a shift of up to half a pixel is drawn when not given.
+    """
+    shift = tuple(rng.uniform(-0.5, 0.5, 2)) if shift is None else shift
+    sci = np.stack([flux * telescope(band, size=size, shift=shift, scale=scale) for band in bands])
+    wht = np.full(sci.shape, noise**-2)
+    for i, band in enumerate(bands):
+        if spoil:
+            spoil(band, sci[i], wht[i])
+    sci += rng.normal(0, noise, sci.shape)
+    return build(sci, wht, bands=bands, grid=plain_grid((size, size), scale=scale), units="electron s-1")
+
+
+def stars(rng, number, **how):
+    """Return so many good stars, named "1", "2", ..."""
+    return {str(i + 1): star(rng, **how) for i in range(number)}
