@@ -17,7 +17,7 @@ judged by a decoding of our own: pixels whose header says BSCALE, BZERO or BLANK
 that the header says otherwise; and those that are unknown (NaN) since the header does not name the survey any more.
 
 A finding is anything else: another exception, also one that arose in a line of hstcube and came out as a damaged file;
-another cube; more than 5 s; more than 500 MB. It is printed, and ends the program with 1: at once, or with --keep-going
+another cube; more than 5 s; 500 MB more than before. It is printed, and ends the program with 1: at once, or with --keep-going
 at the end.
 """
 
@@ -182,6 +182,7 @@ class Target:
         self.kept = Kept()
         self.last = folder / "input"  # still there when the process dies
         self.summary = Summary()
+        self.peak_before = peak_megabytes()  # of whatever this process did before: other tests, say
         self.room_at_start: float | None = None  # megabytes; set where what is held from input to input is not ours
         for data in self.corpus:
             outcome = self.outcome(data)
@@ -205,9 +206,9 @@ class Target:
             outcome = f"FINDING: {type(error).__name__} in {place}"
             what = traceback.format_exc()
         self.summary.cpu += time.process_time() - cpu
-        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3 - held
+        most = peak_megabytes() - held
         self.summary.megabytes = max(self.summary.megabytes, most)
-        if self.summary.megabytes > MEGABYTES and outcome.startswith(("right", "refused")):
+        if most - self.peak_before > MEGABYTES and outcome.startswith(("right", "refused")):
             outcome = f"FINDING: more than {MEGABYTES:.0f} MB"
         self.summary.outcomes[outcome.partition(" | ")[0]] += 1
         if outcome.startswith(("right", "refused")):
@@ -261,6 +262,10 @@ def slip_of_ours(cause: BaseException | None) -> str:
         return ""
     frame = traceback.extract_tb(cause.__traceback__)[-1]
     return f"{type(cause).__name__} in {frame.name}" if "/hstcube/" in frame.filename else ""
+
+
+def peak_megabytes() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
 def megabytes_now() -> float:
