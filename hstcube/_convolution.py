@@ -87,7 +87,7 @@ def _transfer(kernel: bytes, shape: tuple[int, int], size: tuple[int, int]) -> N
     return np.asarray(fft.rfft2(np.roll(centred, (-(shape[0] // 2), -(shape[1] // 2)), axis=(0, 1))))
 
 
-_cached_transfer = lru_cache(maxsize=32)(_transfer)  # the bands of a cube, and the squares of their kernels
+_cached_transfer = lru_cache(maxsize=128)(_transfer)  # the bands of a cube, the squares of their kernels, and lags
 
 
 def _transform_size(n: int, radius: int) -> int:

@@ -6,6 +6,7 @@ pixels of a group has the variance sum_ij sigma_i sigma_j rho(i - j). Plain arra
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -211,8 +212,16 @@ def propagated(kernels: Image64, acf: Image64) -> tuple[Image64, Image64]:
     -------
     array, (band, 2 ry + 2 ky - 1, 2 rx + 2 kx - 1); array, (band,)
     """
+    return _propagated(kernels.tobytes(), kernels.shape, acf.tobytes(), acf.shape)
+
+
+@lru_cache(maxsize=8)  # one set of kernels serves thousands of targets
+def _propagated(
+    kernel_bytes: bytes, kernel_shape: tuple[int, ...], acf_bytes: bytes, acf_shape: tuple[int, ...]
+) -> tuple[Image64, Image64]:
     from scipy import fft
 
+    kernels, acf = np.frombuffer(kernel_bytes).reshape(kernel_shape), np.frombuffer(acf_bytes).reshape(acf_shape)
     radius = [n // 2 + k - 1 for n, k in zip(acf.shape[1:], kernels.shape[1:], strict=True)]
     size = [fft.next_fast_len(2 * r + 1, real=True) for r in radius]
     power = np.abs(fft.rfft2(kernels, size)) ** 2
@@ -224,6 +233,7 @@ def propagated(kernels: Image64, acf: Image64) -> tuple[Image64, Image64]:
     after, gain = np.round(spread / middle[:, None, None], _DIGITS) + 0.0, np.round(middle / squares, 12)
     same = (np.count_nonzero(kernels, axis=(1, 2)) == 1) & (squares == 1)  # not even their rounding changes
     after[same], gain[same] = resized(acf[same], (radius[0], radius[1])), 1
+    after.flags.writeable = gain.flags.writeable = False
     return after, gain
 
 
@@ -257,24 +267,45 @@ def correlated_spread(noise: Image64, kernel: Image64, acf: Image64) -> Image64:
     -------
     array, (y, x)
     """
-    sigma, white = np.sqrt(noise), float((kernel**2).sum())
+    sigma = np.sqrt(noise)
+    gain, parts, products = _lags_of(kernel.tobytes(), kernel.shape, acf.tobytes(), acf.shape)
     terms = {(0, 0): noise.copy()}  # by lag: what [K(m) K(m - lag)] is convolved with
-    gain = 1.0
+    for part in parts:
+        pairs = _moved(_product_with_shifted(sigma, -part.lag[0], -part.lag[1]), *part.move)
+        terms[part.base] = terms.get(part.base, 0) + part.weight * pairs
+    spread = np.zeros(noise.shape)
+    for lag, image in terms.items():
+        spread += convolver(products[lag], noise.shape)(image)
+    return np.asarray(spread / gain)
+
+
+class _Lag(NamedTuple):
+    """What one lag adds: `weight` times the products of sigma at that lag, moved, to what `base` is convolved with."""
+
+    lag: tuple[int, int]
+    base: tuple[int, int]
+    move: tuple[int, int]
+    weight: float
+
+
+@lru_cache(maxsize=32)  # the bands of a cube: the same for thousands of targets
+def _lags_of(
+    kernel_bytes: bytes, kernel_shape: tuple[int, int], acf_bytes: bytes, acf_shape: tuple[int, int]
+) -> tuple[float, list[_Lag], dict[tuple[int, int], Image64]]:
+    """Return by how much the variance grows, what each lag adds, and the products of the kernel with itself, moved."""
+    kernel, acf = np.frombuffer(kernel_bytes).reshape(kernel_shape), np.frombuffer(acf_bytes).reshape(acf_shape)
+    white, gain, parts = float((kernel**2).sum()), 1.0, []
     for lag, rho in _half_of_lags(acf):
-        share = _product_with_shifted(kernel, *lag).sum()
+        share = float(_product_with_shifted(kernel, *lag).sum())
         gain += 2 * rho * share / white
         parity = (lag[0] % 2, lag[1] % 2)
-        of_parity = _product_with_shifted(kernel, *parity).sum()
+        of_parity = float(_product_with_shifted(kernel, *parity).sum())
         if parity != lag and abs(share) > abs(of_parity):
             parity, of_parity = lag, share
         move = ((lag[0] - parity[0]) // 2, (lag[1] - parity[1]) // 2)
-        pairs = _moved(_product_with_shifted(sigma, -lag[0], -lag[1]), *move)
-        weight = 2 * rho * share / of_parity if of_parity else 0.0
-        terms[parity] = terms.get(parity, 0) + weight * pairs
-    spread = np.zeros(noise.shape)
-    for lag, image in terms.items():
-        spread += convolver(_product_with_shifted(kernel, *lag), noise.shape)(image)
-    return np.asarray(spread / gain)
+        parts.append(_Lag(lag, parity, move, 2 * rho * share / of_parity if of_parity else 0.0))
+    products = {lag: _product_with_shifted(kernel, *lag) for lag in ((0, 0), *(part.base for part in parts))}
+    return gain, parts, products
 
 
 def _half_of_lags(acf: Image64) -> Iterator[tuple[tuple[int, int], float]]:

@@ -692,8 +692,17 @@ def _require_scale(cube: xr.Dataset) -> None:
 def _psf_width(to: str | xr.DataArray, cube: xr.Dataset) -> float:
     """Return the FWHM of a target that is known as a PSF [arcsec]."""
     if isinstance(to, str):
-        return _width(to) or fwhm(_target_psf(cube.psf, to, scale := _scale_of(cube.psf))) * scale
+        return _width(to) or _fwhm_of(_target_psf(cube.psf, to, scale := _scale_of(cube.psf))) * scale
     return fwhm(prepare_psf(to.values, scale=_scale_of(to)).values) * _scale_of(to)
+
+
+def _fwhm_of(image: Image64) -> float:
+    return _remembered_fwhm(np.ascontiguousarray(image, dtype=np.float64).tobytes(), (image.shape[0], image.shape[1]))
+
+
+@lru_cache(maxsize=64)
+def _remembered_fwhm(image: bytes, shape: tuple[int, int]) -> float:
+    return fwhm(np.frombuffer(image).reshape(shape))
 
 
 def _named(to: str | xr.DataArray, cube: xr.Dataset) -> str:

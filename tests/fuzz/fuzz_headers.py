@@ -17,8 +17,8 @@ judged by a decoding of our own: pixels whose header says BSCALE, BZERO or BLANK
 that the header says otherwise; and those that are unknown (NaN) since the header does not name the survey any more.
 
 A finding is anything else: another exception, also one that arose in a line of hstcube and came out as a damaged file;
-another cube; more than 5 s; 500 MB more than before. It is printed, and ends the program with 1: at once, or with --keep-going
-at the end.
+another cube; more than 5 s; 500 MB more than before. It is printed, and ends the program with 1: at once, or with
+--keep-going at the end.
 """
 
 from __future__ import annotations
