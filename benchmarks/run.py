@@ -10,6 +10,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import argparse  # noqa: E402
 import json  # noqa: E402
 import platform  # noqa: E402
+import shutil  # noqa: E402
 import statistics  # noqa: E402
 import subprocess  # noqa: E402
 import sys  # noqa: E402
@@ -72,7 +73,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         stamps, golden, origin = find_stamps(Path(folder))
         rows: list[Row] = []
-        for part in (command_line, whole_run, in_memory, mask_look_up, convolution):
+        for part in (command_line, whole_run, in_memory, mask_look_up, regridding, cut_outs, convolution):
             say(f"{part.__name__.replace('_', ' ')} ...")
             rows += part(Path(folder), stamps, golden)
     facts = {"stamps": origin, **machine(), "wall_seconds": round(time.monotonic() - began)}
@@ -188,6 +189,76 @@ def mask_look_up(_folder: Path, _stamps: Path, _golden: Path | None) -> list[Row
         what = f"mask look-up at {SIDE}x{SIDE}, {where}, against reproject{how}"
         rows.append(Row(what, ours, peer, None if how else 10, remark=remark))
     return rows
+
+
+def regridding(_folder: Path, _stamps: Path, _golden: Path | None) -> list[Row]:
+    """Time the regridding of a cube of one band, weights and mask included, against reproject on the image alone."""
+    from reproject import reproject_interp
+
+    import hstcube
+
+    turned, upright, elsewhere = tangent_grid(42.0), tangent_grid(0.0), tangent_grid(0.0, shift=0.01)
+    image = np.random.default_rng(1).normal(size=(1, SIDE, SIDE)).astype(np.float32)
+    cube = hstcube.build(image, np.ones_like(image), bands=["f160w"], grid=turned, units="MJy sr-1")
+    rows = []
+    for where, grid in (("one tangent point", upright), ("tangent points 36 arcsec apart", elsewhere)):
+        for method, order in (("bilinear", "bilinear"), ("nearest", "nearest-neighbor")):
+            ours = cpu_in_process(lambda grid=grid, method=method: hstcube.regrid(cube, grid, method=method))
+            made = hstcube.regrid(cube, grid, method=method).sci.values[0]
+            start = time.process_time()
+            other = reproject_interp(
+                (image[0], turned.wcs), grid.wcs, shape_out=grid.shape, order=order, return_footprint=False
+            )
+            peer = time.process_time() - start
+            apart, most = np.abs(made - other), float(np.abs(image).max())
+            told = f"{np.nanmax(apart) / most:.0e} of the peak apart" if method == "bilinear" else (
+                f"{int((apart > 0).sum())} of {SIDE**2} pixels differ")  # fmt: skip
+            lone = int((np.isnan(made) != np.isnan(other)).sum())
+            what = f"regrid of sci, wht and mask at {SIDE}x{SIDE}, {method}, {where}"
+            rows.append(Row(what, ours, peer, 3, remark=f"{told}; {lone} pixels have data in one of them only"))
+    spent = {
+        m: cpu_in_process(lambda m=m: hstcube.regrid(cube, upright, method=m), repeats=1) for m in ("exact", "adaptive")
+    }
+    return [*rows, *(Row(f"  the same, {method}, one tangent point", seconds) for method, seconds in spent.items())]
+
+
+def cut_outs(folder: Path, _stamps: Path, _golden: Path | None) -> list[Row]:
+    """Time 1,000 cut-outs of nine bands, images and weights, from mosaics of 6144x6144, in a process of its own."""
+    from astropy.io import fits
+
+    import hstcube
+
+    side = 6144
+    grid = hstcube.Grid.around((53.12, -27.8), side * 0.06, 0.06)
+    image = np.random.default_rng(0).normal(size=(side, side)).astype(">f4")
+    (folder / "mosaics").mkdir()
+    for band in ("f435w", "f606w", "f775w", "f814w", "f850lp", "f105w", "f125w", "f140w", "f160w"):
+        for kind in ("sci", "wht"):
+            header = grid.header()
+            header["FILTER"], header["BUNIT"] = band, "ELECTRONS/S"
+            path = folder / "mosaics" / f"udf_60mas_{band}_{kind}.fits"
+            fits.writeto(path, image if kind == "sci" else np.abs(image), header)
+    del image
+    ra, dec = np.random.default_rng(1).uniform(-0.03, 0.03, (2, 1000)) + np.array([[53.12], [-27.8]])
+    lines = [f"{i},{a:.7f},{d:.7f}" for i, (a, d) in enumerate(zip(ra, dec, strict=True))]
+    (folder / "catalogue.csv").write_text("\n".join(["id,ra,dec", *lines]) + "\n", encoding="utf-8")
+    code = (
+        "import sys, time; from hstcube import cut_stamps; start = time.perf_counter(); "
+        "cut_stamps(sys.argv[1], sys.argv[2], sys.argv[3], size=6.0); wall = time.perf_counter() - start; "
+        "peak = [line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')]; "
+        "print(wall, time.process_time(), int(peak[0]) * 1024)"  # the peak that wait4 tells is that of the parent, too
+    )
+    places = [str(folder / name) for name in ("mosaics", "catalogue.csv", "cut")]
+    told = subprocess.run([sys.executable, "-c", code, *places], capture_output=True, check=True, text=True).stdout
+    wall, cpu, memory = map(float, told.split())
+    number = len(list((folder / "cut" / "new_stamps").glob("*.fits")))
+    shutil.rmtree(folder / "mosaics")
+    shutil.rmtree(folder / "cut")
+    remark = f"{number} files; {wall:.1f} s by the clock"
+    return [
+        Row("1,000 cut-outs of 9 bands, sci and wht, from mosaics of 6144x6144", cpu, bound=20, remark=remark),
+        Row("  their memory", memory / 1e6, bound=500, unit="MB"),
+    ]
 
 
 def convolution(_folder: Path, _stamps: Path, _golden: Path | None) -> list[Row]:

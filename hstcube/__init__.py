@@ -22,12 +22,16 @@ _MODULE_OF = {
     "add_poisson": "calibration",
     "annuli": "groups",
     "apertures": "groups",
+    "apply_shifts": "alignment",
     "band": "bands",
     "bin_pixels": "bins",
     "build": "cube",
     "calibrate_noise": "calibration",
+    "check_alignment": "alignment",
     "common_mask": "groups",
     "curve_of_growth": "groups",
+    "cut_stamps": "cutouts",
+    "cutout": "resample",
     "deredden": "units",
     "examine_stars": "stars",
     "find_stars": "stars",
@@ -54,6 +58,8 @@ _MODULE_OF = {
     "psf_match": "psf",
     "psf_quality": "psf",
     "radial_profile": "groups",
+    "rebin": "resample",
+    "regrid": "resample",
     "regrid_labels": "resample",
     "regrid_mask": "resample",
     "require_same_grid": "cube",
@@ -73,12 +79,14 @@ _MODULE_OF = {
 }
 
 _MODULES = (
+    "alignment",
     "bands",
     "bins",
     "calibration",
     "check",
     "compare",
     "cube",
+    "cutouts",
     "demo",
     "emptiness",
     "errors",
@@ -108,6 +116,8 @@ _MODULES = (
 __all__ = ["__version__", *_MODULE_OF]  # noqa: PLE0604  the keys are strings
 
 if TYPE_CHECKING:
+    from hstcube.alignment import apply_shifts as apply_shifts
+    from hstcube.alignment import check_alignment as check_alignment
     from hstcube.bands import band as band
     from hstcube.bins import bin_pixels as bin_pixels
     from hstcube.calibration import add_poisson as add_poisson
@@ -118,6 +128,7 @@ if TYPE_CHECKING:
     from hstcube.cube import stack_bands as stack_bands
     from hstcube.cube import validate as validate
     from hstcube.cube import variance as variance
+    from hstcube.cutouts import cut_stamps as cut_stamps
     from hstcube.emptiness import noise_check as noise_check
     from hstcube.errors import HstCubeError as HstCubeError
     from hstcube.errors import HstCubeWarning as HstCubeWarning
@@ -148,6 +159,9 @@ if TYPE_CHECKING:
     from hstcube.reading import open_labels as open_labels
     from hstcube.reading import open_stars as open_stars
     from hstcube.recipes import homogenize as homogenize
+    from hstcube.resample import cutout as cutout
+    from hstcube.resample import rebin as rebin
+    from hstcube.resample import regrid as regrid
     from hstcube.resample import regrid_labels as regrid_labels
     from hstcube.resample import regrid_mask as regrid_mask
     from hstcube.sky import measure_sky as measure_sky

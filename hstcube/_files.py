@@ -9,14 +9,14 @@ import re
 import secrets
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from hstcube.errors import WriteError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["require_free_names", "sweep", "write_files", "written_whole"]
+__all__ = ["Parts", "require_free_names", "sweep", "write_files", "written_whole"]
 
 _PART = re.compile(r"\.(.+)\.part-(\d+)-[0-9a-f]+")  # name, process
 _PROBE = 1 << 20  # bytes
@@ -79,6 +79,43 @@ def written_whole(path: Path, write: Callable[[Path], None], *, overwrite: bool 
             _remove(part)
         _sync_folder(path.parent)
     return path
+
+
+class Parts:
+    """Many files, each written beside its place, and given their names together when the block ends without an error.
+
+    They are not verified one by one, which would take longer than writing them: for copies that can be made again.
+    """
+
+    def __init__(self, folder: Path, size: int) -> None:
+        self.folder = folder
+        self.size = size
+        self.parts: dict[Path, Path] = {}
+
+    def __enter__(self) -> Self:
+        with _our_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _require_room(self.folder, self.size)
+        return self
+
+    def write(self, path: Path, *pieces: bytes) -> None:
+        """Write one file; it has no name yet."""
+        with _our_errors(path):
+            if path.parent not in (part.parent for part in list(self.parts)[-1:]):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            self.parts[path] = part = _part_of(path)
+            with part.open("xb", buffering=0) as file:
+                file.write(b"".join(pieces))
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                with _our_errors(self.folder):
+                    for path, part in self.parts.items():
+                        part.replace(path)
+        finally:
+            for part in self.parts.values():
+                part.unlink(missing_ok=True)
 
 
 def require_free_names(paths: Mapping[Path, bytes] | list[Path], *, overwrite: bool) -> None:

@@ -76,8 +76,8 @@ def bin_pixels(
     -------
     DataArray of int32, (y, x)
         Bins 1, 2, ..., each in one piece (pixels touch at sides or corners); 0 outside the mask. Every pixel of the
-        mask is in one. ``attrs["below_target"]`` lists the bins that do not reach the target: they lie on islands of the
-        mask that do not reach it with all their pixels.
+        mask is in one. ``attrs["below_target"]`` lists the bins that do not reach the target: they lie on islands of
+        the mask that do not reach it with all their pixels.
 
     Raises
     ------

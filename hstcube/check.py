@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from hstcube.alignment import check_alignment, warn_of_shifts
 from hstcube.errors import HstCubeError, HstCubeWarning, LabelError
 from hstcube.grids import Grid
 from hstcube.levels import read_levels
@@ -92,7 +93,10 @@ def check(target: Target, *, masked: bool = True, to: str = "f160w") -> Report:
         return report
     report.bands = tuple(cube.band.values.tolist())
     report.findings += [Finding("warning", *line.split(" ", 1)) for line in cube.attrs["warnings"].splitlines()]
-    report.findings += [Finding("note", "", text) for text in cube.attrs["history"].split("; ")[1:]]
+    steps = [line for line in cube.attrs["history"].splitlines() if line.startswith("open_field")]
+    notes = dict.fromkeys(text for line in steps for text in line.split("; ")[1:])
+    report.findings += [Finding("note", "", text) for text in notes]
+    _attempt(report, lambda: _judge_places(report, cube))
     _attempt(report, lambda: gaussian_kernels(cube, to=to))
     labels = _attempt(report, lambda: _labels(target, masked=masked))
     if labels is not None:
@@ -117,6 +121,13 @@ def _attempt(report: Report, function: Callable[[], Any]) -> Any:
 def _open(target: Target, bands: list[str]) -> xr.Dataset:
     size = max(path.stat().st_size for files in target.files.bands.values() for path in files.sci if path.exists())
     return open_files(target.files, bands=bands, chunks={} if size > 4 * LARGE else None)
+
+
+def _judge_places(report: Report, cube: xr.Dataset) -> None:
+    """Say which bands lie elsewhere than their neighbours in wavelength."""
+    if not cube.chunks:
+        found = warn_of_shifts(cube.assign_attrs(warnings=""), check_alignment(cube))
+        report.findings += [Finding("warning", *line.split(" ", 1)) for line in found.attrs["warnings"].splitlines()]
 
 
 def _labels(target: Target, *, masked: bool) -> xr.DataArray | None:

@@ -42,7 +42,9 @@ Folder = Annotated[
 Fields = Annotated[
     list[str] | None, typer.Option("--field", "-f", help="A field; may be repeated. All when not given.")
 ]
-Scale = Annotated[str, typer.Option(help="Label of the pixel scale in the file names.")]
+Scale = Annotated[
+    str, typer.Option(help="Label of the pixel scale in the file names; mixed: each band at the finest there is.")
+]
 Images = Annotated[
     str | None, typer.Option(help="Where images are: a folder, or a pattern with {field}, {scale}, {band}, {kind}.")
 ]
@@ -185,6 +187,13 @@ def run(
     ] = "files",
     bands: Annotated[list[str] | None, typer.Option("--band", "-b", help="Only this band; may be repeated.")] = None,
     scale: Scale = "60mas",
+    onto: Annotated[
+        str | None,
+        typer.Option(help="Grid of the products: that of the images at a scale, or labels (that of the map)."),
+    ] = None,
+    align: Annotated[
+        Literal["report", "apply"], typer.Option(help="Of mixed scales that lie apart: report, or apply the shift.")
+    ] = "report",
     images: Images = None,
     labels: Labels = None,
     sky: Annotated[
@@ -223,6 +232,8 @@ def run(
         overwrite,
         strict,
         psf,
+        onto,
+        align,
     )
     with _Progress(len(targets)) as tell:
         outcomes = run_targets(targets, out, options, tell=tell)
@@ -235,6 +246,40 @@ def run(
     )
     _list_failures(outcomes)
     raise typer.Exit(exit_code(outcomes))
+
+
+@app.command()
+def cutout(
+    mosaics: Annotated[Path, typer.Argument(help="Folder of mosaics ({field}_{scale}_{filter}_{sci,wht}.fits).")],
+    catalogue: Annotated[Path, typer.Option("--catalogue", help="Table (ECSV, CSV, FITS): id, ra, dec in degrees.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the stamps; `run` reads it.")],
+    size: Annotated[float, typer.Option(help="Side of the stamps, arcsec.")] = 6.0,
+    scale: Annotated[str | None, typer.Option(help="Only this pixel scale.")] = None,
+    bands: Annotated[list[str] | None, typer.Option("--band", "-b", help="Only this band; may be repeated.")] = None,
+    images: Images = None,
+    labels: Labels = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Cut stamps of all bands out of mosaics, for every position of a catalogue."""
+    from hstcube.cutouts import cut_stamps
+    from hstcube.runs import SOME_FAILED
+
+    _require_outside(out, mosaics)
+    stamps = cut_stamps(
+        mosaics, catalogue, out, size=size, scale=scale, bands=bands, images=images, labels=labels, overwrite=overwrite
+    )
+    lost = [stamp for stamp in stamps if not stamp.bands]
+    rows = [
+        (stamp.name, str(len(stamp.bands)) if stamp.bands else "on no mosaic", f"{stamp.share:.0%}")
+        for stamp in stamps
+        if stamp.share < 1
+    ]
+    title = f"stamps of {len(stamps) - len(lost)} of {len(stamps)} positions in {out}"
+    if rows:
+        _table(("id", "bands", "inside"), rows, title=title)
+    else:
+        typer.echo(_plain(title))
+    raise typer.Exit(SOME_FAILED if lost else 0)
 
 
 @app.command()

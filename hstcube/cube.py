@@ -320,7 +320,7 @@ def stack_bands(cubes: Sequence[xr.Dataset]) -> xr.Dataset:
                 "convert them to one unit first",
             )
     joined = xr.concat(
-        _with_noise_alike(cubes),
+        _with_psf_alike(_with_noise_alike(cubes)),
         "band",
         data_vars="minimal",
         coords="minimal",
@@ -334,6 +334,36 @@ def stack_bands(cubes: Sequence[xr.Dataset]) -> xr.Dataset:
     )
     _validate_names(joined)
     return validate(record(joined.isel(band=np.argsort(joined.pivot.values, kind="stable")), "stack_bands"))
+
+
+def _with_psf_alike(cubes: list[xr.Dataset]) -> list[xr.Dataset]:
+    """Give all cubes PSFs on one frame, the largest; none of them any where one has none, or other pixels."""
+    told = [cube for cube in cubes if "psf" in cube.coords]
+    quality = [name for name in ("psf_ee_error", "psf_negative") if not all(name in cube.coords for cube in cubes)]
+    cubes = [cube.drop_vars(quality, errors="ignore") for cube in cubes]
+    if not told:
+        return cubes
+    largest = max(told, key=lambda cube: cube.sizes["ky"])
+    offsets = {axis: largest[axis].variable for axis in ("ky", "kx")}
+    alike = len(told) == len(cubes) and all(
+        np.allclose(_middle(offsets[axis].values, cube.sizes[axis]), cube[axis].values, rtol=1e-6, atol=1e-9)
+        for cube in told
+        for axis in offsets
+    )
+    if not alike:
+        return [cube.drop_vars(["psf", *offsets, "psf_ee_error", "psf_negative"], errors="ignore") for cube in cubes]
+    padded = []
+    for cube in cubes:
+        psf = cube.psf.variable
+        width = {axis: ((offsets[axis].size - psf.sizes[axis]) // 2,) * 2 for axis in offsets}
+        image = psf.pad(width, constant_values=0) if any(w[0] for w in width.values()) else psf
+        padded.append(cube.drop_vars(["psf", *offsets]).assign_coords({**offsets, "psf": image}))
+    return padded
+
+
+def _middle(offsets: Any, size: int) -> Any:
+    start = (offsets.size - size) // 2
+    return offsets[start : start + size]
 
 
 def _with_noise_alike(cubes: Sequence[xr.Dataset]) -> list[xr.Dataset]:

@@ -14,7 +14,7 @@ import numpy as np
 from hstcube.errors import GridError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     import xarray as xr
     from astropy.io import fits
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Card = tuple[str, float | str]
     PixelMapping = Callable[[Any, Any], tuple[NDArray[np.float64], NDArray[np.float64]]]
 
-__all__ = ["Grid", "pixel_mapping"]
+__all__ = ["Grid", "affine_mapping", "pixel_mapping", "sky_position"]
 
 TOLERANCE = 1e-4  # pixels: two grids closer than this are one
 
@@ -140,6 +140,88 @@ class Grid:
         middle = (factor - 1) / 2
         return self.stepped((middle, middle), (factor, factor), (self.shape[0] // factor, self.shape[1] // factor))
 
+    @classmethod
+    def around(
+        cls, center: Any, size: float | tuple[float, float], scale: float, *, angle: float = 0.0, frame: str = "ICRS"
+    ) -> Grid:
+        """Return a gnomonic (TAN) grid around a position.
+
+        Parameters
+        ----------
+        center : (ra, dec) in degrees, or SkyCoord
+            The tangent point, in the middle of the grid.
+        size : float or (float, float)
+            Height and width, arcsec.
+        scale : float
+            Pixel scale, arcsec.
+        angle : float
+            Position angle of the y axis, degrees east of north.
+        frame : {"ICRS", "FK5"}
+            What (ra, dec) are given in. A SkyCoord says it itself.
+
+        Raises
+        ------
+        GridError
+            If position, size or scale cannot be.
+        """
+        ra, dec = sky_position(center, frame)
+        sides = tuple(float(side) for side in np.broadcast_to(size, 2))
+        if not (0 < scale < math.inf and all(scale <= side < math.inf for side in sides)):
+            raise GridError(
+                "HC-W25",
+                f"a grid of {sides} arcsec with pixels of {scale} arcsec cannot be",
+                "give both in arcsec, the size at least one pixel",
+            )
+        shape = (round(sides[0] / scale), round(sides[1] / scale))
+        turn, step = math.radians(angle), scale / 3600
+        cards = {
+            "WCSAXES": 2,
+            "CTYPE1": "RA---TAN",
+            "CTYPE2": "DEC--TAN",
+            "CRPIX1": (shape[1] + 1) / 2,
+            "CRPIX2": (shape[0] + 1) / 2,
+            "CRVAL1": ra,
+            "CRVAL2": dec,
+            "CD1_1": -step * math.cos(turn),
+            "CD1_2": step * math.sin(turn),
+            "CD2_1": step * math.sin(turn),
+            "CD2_2": step * math.cos(turn),
+            "RADESYS": frame,
+            **({"EQUINOX": 2000.0} if frame == "FK5" else {}),
+        }
+        return cls.from_header(cards, shape=shape)
+
+    @classmethod
+    def covering(cls, cubes: Iterable[Grid | xr.Dataset | xr.DataArray]) -> Grid:
+        """Return the smallest grid with the pixels of the first of some cubes that covers all of them.
+
+        Parameters
+        ----------
+        cubes : iterable of Grid, Dataset or DataArray
+            Anything that lies on a grid. Pixels of the result are pixels of the first, continued.
+
+        Raises
+        ------
+        GridError
+            If there is none, or one of them lies where the projection of the first does not reach.
+        """
+        grids = [cube if isinstance(cube, cls) else cls.of(cube) for cube in cubes]  # type: ignore[arg-type]
+        if not grids:
+            raise GridError("HC-W25", "there is nothing to cover", "give at least one cube")
+        corners = []
+        for grid in grids:
+            edge_y, edge_x = ([0.0, (n - 1) / 2, n - 1.0] for n in grid.shape)
+            y, x = pixel_mapping(grid, grids[0])(*np.meshgrid(edge_y, edge_x, indexing="ij"))
+            reach = np.abs(np.linalg.solve(grids[0].matrix, grid.matrix)).sum(1)[::-1] / 2 - 0.5  # pixels have a size
+            corners += [np.stack([y, x]).reshape(2, -1) + sign * reach[:, None] for sign in (-1, 1)]
+        places = np.concatenate(corners, axis=1)
+        if not np.isfinite(places).all():
+            raise GridError(
+                "HC-W25", "the cubes lie on opposite sides of the sky: no grid covers them", "cover nearby fields only"
+            )
+        (y0, x0), (y1, x1) = np.floor(places.min(1) + TOLERANCE), np.ceil(places.max(1) - TOLERANCE)
+        return grids[0].stepped((float(y0), float(x0)), (1.0, 1.0), (int(y1 - y0) + 1, int(x1 - x0) + 1))
+
     @cached_property
     def matrix(self) -> NDArray[np.float64]:
         """The linear part, (2, 2): degrees on the sky per pixel; columns are x and y."""
@@ -224,15 +306,24 @@ def pixel_mapping(source: Grid, target: Grid) -> PixelMapping:
     the sky with astropy: for the rows and columns of a large image at nodes 64 pixels apart, interpolated where that is
     good to 1e-4 pixels. ICRS and FK5 are told apart.
     """
-    if _projection(source) != _projection(target):
+    affine = affine_mapping(source, target)
+    if affine is None:
         return _through_the_sky(source, target)
+    ((yy, yx), (xy, xx)), (y0, x0) = affine
+    return lambda y, x: (yx * x + yy * y + y0, xx * x + xy * y + x0)
+
+
+def affine_mapping(source: Grid, target: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Return matrix and origin that take (y, x) on `source` to (y, x) on `target`, exactly.
+
+    None for grids whose projections or reference points differ: those are tied by the sky only.
+    """
+    if _projection(source) != _projection(target):
+        return None
     a, b = dict(source.cards), dict(target.cards)
-    step = np.linalg.solve(target.matrix, source.matrix)
-    x0, y0 = (
-        float(b.get(f"CRPIX{i}", 0.0)) - 1 - step[i - 1] @ [float(a.get(f"CRPIX{j}", 0.0)) - 1 for j in (1, 2)]
-        for i in (1, 2)
-    )
-    return lambda y, x: (step[1, 0] * x + step[1, 1] * y + y0, step[0, 0] * x + step[0, 1] * y + x0)
+    step = np.asarray(np.linalg.solve(target.matrix, source.matrix), dtype=np.float64)
+    start, end = (np.array([float(cards.get(f"CRPIX{i}", 0.0)) - 1 for i in (1, 2)]) for cards in (a, b))
+    return step[::-1, ::-1], (end - step @ start)[::-1]
 
 
 def _through_the_sky(source: Grid, target: Grid) -> PixelMapping:
@@ -266,6 +357,28 @@ def _interpolated(exact: PixelMapping, shape: tuple[int, int]) -> PixelMapping:
     half = _STEP / 2  # at the middles of a cell's sides each of the two curvatures shows alone
     sides = ((y[:, None], x[None, :-1] + half), (y[:-1, None] + half, x[None, :]))
     return mapping if all(good(*side) for side in sides) else exact
+
+
+def sky_position(center: Any, frame: str = "ICRS") -> tuple[float, float]:
+    """Return right ascension and declination in degrees of a SkyCoord or of (ra, dec), in `frame`.
+
+    Raises
+    ------
+    GridError
+        If it is no place on the sky.
+    """
+    if hasattr(center, "transform_to"):
+        there = center.transform_to(frame.lower())
+        center = (there.ra.deg, there.dec.deg)
+    try:
+        ra, dec = (float(value) for value in center)
+    except (TypeError, ValueError):
+        ra = dec = math.nan
+    if not (math.isfinite(ra) and abs(dec) <= 90):  # noqa: PLR2004
+        raise GridError(
+            "HC-W25", f"{center!r} is no position on the sky", "give (ra, dec) in degrees, e.g. (53.16, -27.79)"
+        )
+    return ra % 360, dec
 
 
 def _projection(grid: Grid) -> tuple[object, ...]:

@@ -32,7 +32,7 @@ def level_text(level: float, error: float, *, field: str, band: str, units: str,
 
 
 def read_levels(
-    files: FieldFiles, bands: Iterable[str], *, scale: float | None = None
+    files: FieldFiles, bands: Iterable[str], *, scale: float | None = None, to: float | None = None
 ) -> dict[str, tuple[float, float]]:
     """Read the sky levels of a field: band to (level, standard error), NaN for an error that the file does not give.
 
@@ -43,6 +43,9 @@ def read_levels(
         Those without a level are left out.
     scale : float, optional
         Pixel scale of the images, arcsec: a level that says that it belongs to another one is refused.
+    to : float, optional
+        Pixel scale that levels are wanted for, arcsec: they are multiplied by the ratio of the pixels' areas. Then a
+        level may belong to any scale; one that does not say so belongs to `scale`.
 
     Raises
     ------
@@ -56,13 +59,17 @@ def read_levels(
         place = files.bands[name].sky
         if isinstance(place, Path):
             with located(place, name):
-                levels[name] = _parsed(place.read_text(encoding="utf-8", errors="replace"), scale)
+                levels[name] = _parsed(place.read_text(encoding="utf-8", errors="replace"), scale, to)
         elif place is not None:
-            levels[name] = (float(place), math.nan)
+            levels[name] = (float(place) * _area(to, scale), math.nan)
     return levels
 
 
-def _parsed(text: str, scale: float | None) -> tuple[float, float]:
+def _area(to: float | None, scale: float | None) -> float:
+    return 1.0 if to is None or scale is None else (to / scale) ** 2
+
+
+def _parsed(text: str, scale: float | None, to: float | None) -> tuple[float, float]:
     numbers = " ".join(line.split("#")[0] for line in text.splitlines()).split()
     if len(numbers) != 1:
         fix = "write one number, or measure the sky again"
@@ -70,10 +77,12 @@ def _parsed(text: str, scale: float | None) -> tuple[float, float]:
     level = _number(numbers[0])
     if not math.isfinite(level):
         raise SkyError("HC-K03", f"the sky level is {level}", "measure the sky again: hstcube sky FOLDER -o OUT")
-    if (pixel := _PIXEL.search(text)) and scale is not None:
+    if (pixel := _PIXEL.search(text)) and to is not None and _number(pixel[1]) > 0:
+        scale = _number(pixel[1])
+    elif pixel and scale is not None:
         _require_scale(_number(pixel[1]), pixel[1], scale)
-    error = _ERROR.search(text)
-    return level, _number(error[1].strip()) if error else math.nan
+    error, area = _ERROR.search(text), _area(to, scale)
+    return level * area, _number(error[1].strip()) * area if error else math.nan
 
 
 def _require_scale(said: float, text: str, scale: float) -> None:

@@ -258,12 +258,17 @@ def _structure(header: bytes) -> dict[bytes, bytes]:
     cards: dict[bytes, bytes] = {}
     for at in range(0, len(header), _CARD):
         card = header[at : at + _CARD]
-        key = card[:8].partition(b"= ")[0].strip().upper()
+        key = _keyword(card)
         if _OF_THE_STRUCTURE.fullmatch(key):
             said = card[8:].partition(b"/")[0].rstrip()
             if card[:8].rstrip() != key or cards.setdefault(key, card[8:]).partition(b"/")[0].rstrip() != said:
                 _refuse(f"{key.decode()} is there in two ways in its header, or is shifted")
     return cards
+
+
+def _keyword(card: bytes) -> bytes:
+    """Return the keyword of a card as astropy reads it, which need not fill eight characters."""
+    return card[:9].partition(b"= ")[0][:8].strip().upper()
 
 
 def _refuse(what: str) -> NoReturn:
@@ -320,10 +325,11 @@ def _header_notes(raw: bytes) -> list[Note]:
     notes = []
     cards = [raw[at : at + _CARD] for at in range(0, len(raw), _CARD)]
     for card in cards:
-        value = card[8:].partition(b"/")[0]
-        if card[:8].rstrip().upper() in _OF_THE_WCS and not (value.isascii() and value.decode("ascii").isprintable()):
-            reason = f"the WCS card {card[:8].decode().rstrip()} holds bytes that are no text"
-            raise GridError("HC-W06", reason, "repair the header")
+        if (key := _keyword(card)) in _OF_THE_WCS:
+            value = card[8:].partition(b"/")[0]
+            if card[:8].rstrip().upper() != key or not (value.isascii() and value.decode("ascii").isprintable()):
+                reason = f"the WCS card {key.decode()} is shifted, or holds bytes that are no text"
+                raise GridError("HC-W06", reason, "repair the header")
     keys = Counter(card[:8].rstrip().upper() for card in cards)
     if twice := [key.decode("ascii", "replace") for key, n in keys.items() if n > 1 and key not in _REPEATED]:
         notes.append(("HC-F20", f"cards are there more than once, the first one counts: {', '.join(sorted(twice))}"))

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import xarray as xr
 
+from hstcube.alignment import apply_shifts, check_alignment, warn_of_shifts
 from hstcube.bands import band as find_band
 from hstcube.bands import band_name
-from hstcube.cube import KNOWN_UNITS, PLANES, build, record, warn
+from hstcube.cube import KNOWN_UNITS, PLANES, build, record, stack_bands, warn
 from hstcube.errors import (
     BandError,
     CubeError,
@@ -22,6 +23,7 @@ from hstcube.errors import (
     HstCubeWarning,
     LabelError,
     PSFError,
+    RecipeError,
 )
 from hstcube.grids import Grid
 from hstcube.images import (
@@ -38,7 +40,7 @@ from hstcube.opening import located, opened
 from hstcube.products import find_products, open_products
 from hstcube.psf import attached, with_psf
 from hstcube.psfs import open_psf, survey_psf
-from hstcube.resample import NOT_COVERED
+from hstcube.resample import NOT_COVERED, regrid
 from hstcube.surveys import BandFiles, FieldFiles, checked_name, find_field, list_fields, survey_of
 from hstcube.units import AGREE, header_zeropoints
 
@@ -47,11 +49,12 @@ if TYPE_CHECKING:
 
     from astropy.io import fits
 
-__all__ = ["PSFChoice", "open_bands", "open_field", "open_files", "open_labels", "open_stars"]
+__all__ = ["Align", "PSFChoice", "open_bands", "open_field", "open_files", "open_labels", "open_stars"]
 
 NOT_AN_INTEGER = -2
 
 PSFChoice = str | Path | xr.DataArray | None
+Align = Literal["report", "apply"]
 
 _UNITS = {
     "ELECTRONS/S": "electron s-1",
@@ -77,6 +80,8 @@ def open_field(
     psf: PSFChoice = "auto",
     chunks: Mapping[str, int] | None = None,
     images: str | None = None,
+    onto: str | Grid | None = None,
+    align: Align = "report",
 ) -> xr.Dataset:
     """Open the images of one field as a cube.
 
@@ -89,6 +94,7 @@ def open_field(
         What the file names begin with.
     scale : str
         The label of the pixel scale in the file names. The scale itself is read from the WCS and must agree.
+        ``"mixed"`` takes each band at the finest scale there is, and brings all to one grid.
     bands : sequence of str, optional
         Only these.
     psf_fwhm : mapping of band to float, optional
@@ -101,6 +107,12 @@ def open_field(
         Open lazily with dask, in chunks of so many pixels: ``{"y": 1024, "x": 1024}``.
     images : str, optional
         Another place for the images; see `list_fields`.
+    onto : str or Grid, optional
+        The grid to bring the images to, by the area that pixels share (`regrid` with method "exact"): that of the
+        images at a scale, such as ``"60mas"``, or any other. The coarsest scale there is, when not given, for "mixed".
+    align : {"report", "apply"}
+        What to do about images at one scale that lie elsewhere than those at another (`check_alignment`): warn, or
+        move them (`apply_shifts`).
 
     Returns
     -------
@@ -123,7 +135,7 @@ def open_field(
             raise
         cube = open_products(products, bands)
         return cube if chunks is None else cube.assign({name: cube[name].chunk(chunks) for name in PLANES})
-    return open_files(files, bands=bands, psf_fwhm=psf_fwhm, psf=psf, chunks=chunks)
+    return open_files(files, bands=bands, psf_fwhm=psf_fwhm, psf=psf, chunks=chunks, onto=onto, align=align)
 
 
 def open_bands(
@@ -179,8 +191,80 @@ def open_files(
     psf_fwhm: Mapping[str, float] | None = None,
     psf: PSFChoice = "auto",
     chunks: Mapping[str, int] | None = None,
+    onto: str | Grid | None = None,
+    align: Align = "report",
 ) -> xr.Dataset:
     """Open what `find_field` found, or a field file names; see `open_field`."""
+    if files.parts:
+        return _open_mixed(files, bands, psf_fwhm, psf, chunks, onto, align)
+    if onto is None or onto == files.scale:
+        return _open_scale(files, bands, psf_fwhm, psf, chunks)
+    if isinstance(onto, str):
+        raise _no_such_scale(onto, [files.scale] if files.scale else [])
+    return regrid(_open_scale(files, bands, psf_fwhm, psf, chunks), onto, method="exact")
+
+
+def _open_mixed(
+    files: FieldFiles,
+    bands: Sequence[str] | None,
+    psf_fwhm: Mapping[str, float] | None,
+    psf: PSFChoice,
+    chunks: Mapping[str, int] | None,
+    onto: str | Grid | None,
+    align: Align,
+) -> xr.Dataset:
+    """Open each band at its finest scale, compare the scales where bands are there at both, and regrid."""
+    if align not in get_args(Align):
+        raise RecipeError("HC-B22", f"there is no align {align!r}", "choose align= from 'report', 'apply'")
+    names = _each_once([band_name(name) for name in bands] if bands else list(files.bands))
+    labels = [part.scale for part in files.parts]
+    if isinstance(onto, str) and onto not in labels:
+        raise _no_such_scale(onto, labels)
+    home = files.parts[labels.index(onto) if isinstance(onto, str) else -1]  # what the others are compared with
+    widths = {band_name(name): width for name, width in (psf_fwhm or {}).items()}
+    left, pieces = list(names), []
+    for part in files.parts:
+        mine = [name for name in left if name in part.bands]
+        left = [name for name in left if name not in mine]
+        if not mine:
+            continue
+        cube = _open_scale(part, mine, {name: widths[name] for name in mine if name in widths}, psf, chunks)
+        both = [name for name in part.bands if name in home.bands]
+        if part is not home and both and chunks is None:
+            shared = [name for name in both if name in names] or both
+            cube = _aligned(cube, part, home, shared, align)
+        pieces.append(cube)
+    if left:
+        files.one(left[0], "sci")  # raises, saying what there is
+    if not isinstance(onto, Grid):
+        place = home.one(next(iter(home.bands)), "sci")
+        onto = read_plane(place, "sci", lazy=True).grid
+    return stack_bands([regrid(cube, onto, method="exact") for cube in pieces])
+
+
+def _aligned(cube: xr.Dataset, part: FieldFiles, home: FieldFiles, bands: list[str], align: Align) -> xr.Dataset:
+    """Say whether one scale lies elsewhere than another, or move it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", HstCubeWarning)  # of images that are only compared
+        shifts = check_alignment(*(_open_scale(files, bands, None, None, None) for files in (part, home)))
+    if align == "apply" and shifts.shifted.any():
+        return apply_shifts(cube, shifts)
+    return warn_of_shifts(cube, shifts, scales=(part.scale, home.scale))
+
+
+def _no_such_scale(onto: str, labels: list[str]) -> FileError:
+    listed = ", ".join(repr(label) for label in labels) or "a Grid"
+    return FileError("HC-F01", f"there are no images at {onto!r} to take the grid from", f"choose onto= from {listed}")
+
+
+def _open_scale(
+    files: FieldFiles,
+    bands: Sequence[str] | None,
+    psf_fwhm: Mapping[str, float] | None,
+    psf: PSFChoice,
+    chunks: Mapping[str, int] | None,
+) -> xr.Dataset:
+    """Open the images of one pixel scale."""
     names = _each_once([band_name(name) for name in bands] if bands else list(files.bands))
     planes, notes = [], []
     for name in names:

@@ -21,10 +21,19 @@ from hstcube.errors import HstCubeError, HstCubeWarning, LabelError, RecipeError
 from hstcube.export import Layout, Noise, save_cube, to_fits
 from hstcube.grids import Grid
 from hstcube.levels import level_text, read_levels
-from hstcube.reading import open_files, open_labels
+from hstcube.reading import Align, open_files, open_labels
 from hstcube.recipes import blank_sky, homogenize
+from hstcube.resample import regrid
 from hstcube.sky import Method, measure_sky
-from hstcube.surveys import FieldFiles, checked_name, find_field, list_fields, read_field_file
+from hstcube.surveys import (
+    SKY_SCALE,
+    FieldFiles,
+    checked_name,
+    find_field,
+    list_fields,
+    read_field_file,
+    scale_of_label,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -32,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["Options", "Outcome", "Target", "exit_code", "measure_levels", "plan", "run"]
 
 RECORD = "run.json"
+LABELS = "labels"  # in place of a pixel scale: the grid of the segmentation map
 SOME_FAILED = 5
 
 _TARGET = re.compile(r"(?P<name>[^=]+)=(?:(?P<field>[^:]+):)?(?P<ids>\d+(?:,\d+)*)")
@@ -61,6 +71,8 @@ class Options:
     overwrite: bool = False
     strict: bool = False
     psf: str = "auto"
+    onto: str | None = None
+    align: Align = "report"
 
 
 @dataclass
@@ -91,7 +103,7 @@ def plan(
     ids : sequence of str
         ``"943=22950,22951"`` gives the ids of field 943; ``"m3=3:24353,24350"`` makes a further target, m3, of field 3.
     scale : str
-        Label of the pixel scale in file names.
+        Label of the pixel scale in file names, or "mixed"; see `list_fields`.
     **places : str, optional
         ``images``, ``labels``, ``sky``; see `list_fields`.
 
@@ -248,10 +260,9 @@ def _one_target(outcome: Outcome, out: Path, options: Options, opened: dict[str,
         )
     if target.files.field not in opened:
         opened.clear()  # one field at a time in memory
-        cube = open_files(target.files, bands=options.bands or None, psf=options.psf)
-        opened[target.files.field] = (cube, _labels_of(target.files))
-    cube, labels = opened[target.files.field]
-    outcome.sky, level = _level(cube, labels, target.files, options)
+        opened[target.files.field] = _opened(target.files, options)
+    cube, labels, scale = opened[target.files.field]
+    outcome.sky, level = _level(cube, labels, target.files, options, scale)
     settings = dict(options.recipe)
     settings["sky"] = level
     settings["ids"] = target.ids or tuple(settings.get("ids", ()))
@@ -279,6 +290,26 @@ def _one_target(outcome: Outcome, out: Path, options: Options, opened: dict[str,
     outcome.record = _record_of(outcome, cube, options)
 
 
+def _opened(files: FieldFiles, options: Options) -> tuple[xr.Dataset, xr.DataArray | None, float]:
+    """Return the cube, the map, and the pixel scale [arcsec] of sky levels that do not say theirs."""
+    labels, bands = _labels_of(files), options.bands or None
+    onto: str | Grid | None = options.onto
+    if onto == LABELS:
+        if labels is None:
+            raise LabelError(
+                "HC-S16",
+                f"field {files.field} has no segmentation map whose grid could be taken",
+                "give one with --labels FILE, or another --onto",
+            )
+        onto = Grid.of(labels)
+    if files.parts:
+        cube = open_files(files, bands=bands, psf=options.psf, onto=onto, align=options.align)
+        return cube, labels, scale_of_label(SKY_SCALE)
+    cube = open_files(files, bands=bands, psf=options.psf, onto=None if isinstance(onto, Grid) else onto)
+    scale = Grid.of(cube).scale
+    return regrid(cube, onto, method="exact") if isinstance(onto, Grid) else cube, labels, scale
+
+
 def _require_free(name: str, bands: list[str], out: Path, options: Options) -> None:
     """Look before computing whether the products may be written."""
     end = "" if options.layout == "mef" else "_sci"
@@ -296,7 +327,9 @@ def _refuse_inputs(target: Target, out: Path, bands: list[str]) -> None:
             raise WriteError("HC-O06", "is an input of this run", "choose another folder with -o", file=str(path))
 
 
-def _level(cube: xr.Dataset, labels: xr.DataArray | None, files: FieldFiles, options: Options) -> tuple[str, Any]:
+def _level(
+    cube: xr.Dataset, labels: xr.DataArray | None, files: FieldFiles, options: Options, scale: float
+) -> tuple[str, Any]:
     """Return where the sky level comes from, in words, and the level: from files, measured where there is none."""
     if options.sky == "none":
         return "not subtracted", None
@@ -307,7 +340,7 @@ def _level(cube: xr.Dataset, labels: xr.DataArray | None, files: FieldFiles, opt
     known = (
         {}
         if options.sky == "measure" or constant == "measure"
-        else read_levels(files, bands, scale=Grid.of(cube).scale)
+        else read_levels(files, bands, scale=scale, to=Grid.of(cube).scale if files.parts or options.onto else None)
     )
     if missing := [band for band in bands if band not in known]:
         recipe = options.recipe.get("recipe", "default")
@@ -385,6 +418,8 @@ def _record_of(outcome: Outcome, cube: xr.Dataset, options: Options) -> dict[str
             "layout": options.layout,
             "apply_mask": options.apply_mask,
             "psf": options.psf,
+            "onto": options.onto,
+            "align": options.align,
             **options.recipe,
         },
         "versions": _versions(),

@@ -25,6 +25,7 @@ IMAGES = "{field}_{scale}_{band}_{kind}.fits"
 LABELS = "segment_maps/udf_mosaic_{field}_HST_SEGMAP.fits"
 SKY = ("NEW_SKY/sky_{field}_{digits}.txt", "NEW_SKY/sky_{field}_{band}.txt")
 PSF = "psf_{scale}.fits"
+MIXED = "mixed"  # in place of the label of a pixel scale: each band at the finest one that there is
 SKY_SCALE = "60mas"  # a level belongs to a pixel scale; the original measured it at this one
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
@@ -53,7 +54,7 @@ class BandFiles:
 
 @dataclass(frozen=True)
 class FieldFiles:
-    """All that belongs to one field at one pixel scale."""
+    """All that belongs to one field at one pixel scale; or at several, which are the `parts` then, the finest first."""
 
     field: str
     scale: str
@@ -62,6 +63,7 @@ class FieldFiles:
     hdu: str | None = None
     ids: tuple[int, ...] = ()
     psf: Path | None = None
+    parts: tuple[FieldFiles, ...] = ()
 
     def one(self, band: str, kind: str) -> Path:
         """Return the file of one band, `kind` being "sci" or "wht".
@@ -107,7 +109,7 @@ def list_fields(
     folder : path
         Images are looked for in it and in its ``new_stamps``; nowhere below.
     scale : str, optional
-        Only this label of the file names, e.g. ``"60mas"``.
+        Only this label of the file names, e.g. ``"60mas"``; or ``"mixed"``: each band at the finest scale there is.
     images, labels, sky : str, optional
         Other places: patterns with ``{field}``, ``{scale}``, ``{band}`` (or ``{digits}``) and, for images, ``{kind}``
         (sci or wht); relative to the working folder. A folder will do where the names are the usual ones.
@@ -127,13 +129,42 @@ def list_fields(
         raise FileError("HC-F01", "there is no such folder", "check the path", file=str(folder))
     found: dict[tuple[str, str], dict[str, dict[str, list[Path]]]] = {}
     for path, parts in _scan(folder, images):
-        if scale is None or parts["scale"] == scale:
+        if scale in (None, MIXED, parts["scale"]):
             kinds = found.setdefault((parts["field"], parts["scale"]), {}).setdefault(band_name(parts["band"]), {})
             kinds.setdefault(parts["kind"], []).append(path)
-    return [
+    fields = [
         _field_files(folder, name, label, bands, labels, sky)
         for (name, label), bands in sorted(found.items(), key=lambda item: (_natural(item[0][0]), item[0][1]))
     ]
+    return _mixed(fields) if scale == MIXED else fields
+
+
+def _mixed(fields: list[FieldFiles]) -> list[FieldFiles]:
+    """Join what belongs to one field at several scales."""
+    groups: dict[str, list[FieldFiles]] = {}
+    for files in fields:
+        groups.setdefault(files.field, []).append(files)
+    return [_joined(sorted(parts, key=lambda part: scale_of_label(part.scale))) for parts in groups.values()]
+
+
+def _joined(parts: list[FieldFiles]) -> FieldFiles:
+    """Take every band from the finest part that has it, its sky level from any."""
+    bands: dict[str, BandFiles] = {}
+    for part in parts:
+        for name, files in part.bands.items():
+            known = bands.get(name, files)
+            bands[name] = replace(known, sky=files.sky) if known.sky is None else known
+    ordered = dict(sorted(bands.items(), key=lambda item: pivot(item[0])))
+    labels = next((part.labels for part in parts if part.labels), None)
+    return FieldFiles(parts[0].field, MIXED, ordered, labels, parts=tuple(parts))
+
+
+def scale_of_label(label: str) -> float:
+    """Return the pixel scale [arcsec] that a label such as "60mas" says; NaN for any other."""
+    try:
+        return float(label.removesuffix("mas")) / 1000
+    except ValueError:
+        return math.nan
 
 
 def find_field(folder: str | Path, name: str, *, scale: str = "60mas", **places: str | None) -> FieldFiles:
@@ -146,7 +177,7 @@ def find_field(folder: str | Path, name: str, *, scale: str = "60mas", **places:
     """
     checked_name(name)
     found = list_fields(folder, **places)
-    for files in found:
+    for files in [*found, *_mixed(found)]:
         if (files.field, files.scale) == (name, scale):
             return files
     scales = [files.scale for files in found if files.field == name]

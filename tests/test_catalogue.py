@@ -497,6 +497,10 @@ def unknown_frame(folder: Path) -> Any:
     return open_it(folder)
 
 
+def regridded_elsewhere(folder: Path) -> xr.Dataset:
+    return hstcube.regrid(open_it(folder), hstcube.Grid.around((10.0, 10.0), 3.0, 0.06))
+
+
 def impossible_date(folder: Path) -> None:
     cube = open_it(folder)
     assert fits.getval(stamp(folder, "f435w"), "DATE") == "2013-03-22T012:00:00"
@@ -694,6 +698,7 @@ except hstcube.HstCubeError as error:
 
 
 ERRORS, FAULTS, CLI, LAWS, GRIDS = "test_errors.py", "test_faults.py", "test_cli.py", "test_laws.py", "test_grids.py"
+REGRID, ALIGNMENT = "test_regrid.py", "test_alignment.py"
 SAME_PIXELS = f"{ERRORS}::test_the_same_pixels_in_another_dress_are_the_same_cube"
 
 ROWS = {
@@ -844,6 +849,10 @@ ROWS = {
     "W08": Row("-SIP without coefficients", "E", "drizzle first", "HC-W07", see=(
         "a word of SIP without coefficients",)),
     "W09": Row("map in SIN", "H", "the same mask", do=same_mask_with_the_map(fitted_anew("fk5", "SIN"))),
+    "W09 images": Row("images to SIN, ARC, STG, CAR", "H", "the same fluxes", see=(
+        f"{REGRID}::test_grids_with_other_reference_points_and_projections_get_the_same_image",)),
+    "W10 images": Row("images flipped, axes exchanged, in Galactic coordinates", "H", "the same pixels", see=(
+        f"{REGRID}::test_flipped_and_exchanged_axes_and_other_frames_change_nothing",)),
     "W10": Row("map with its axes exchanged", "H", "the same mask", do=same_mask_with_the_map(swapped_axes)),
     "W10 flip": Row("map upside down", "H", "the same mask", do=same_mask_with_the_map(upside_down)),
     "W11": Row("map in Galactic coordinates", "H", "the same mask",
@@ -852,15 +861,28 @@ ROWS = {
     "W12": Row("axes of two systems", "E", "both", "HC-W12", see=("two systems", "two latitudes", "spectral axis")),
     "W13": Row("field across RA = 0", "H", "the same mask", do=at_the_place(0.0, -27.8)),
     "W14": Row("field at the pole", "H", "the same mask", do=at_the_place(53.0, 89.9995)),
+    "W13 images": Row("images across RA = 0 and at the poles", "H", "the same fluxes", see=(
+        f"{REGRID}::test_sources_at_the_edges_of_the_coordinates_keep_their_flux",)),
+    "W15 images": Row("images and new grid apart", "E", "how far", "HC-W15", do=regridded_elsewhere),
     "W15": Row("map elsewhere on the sky", "E", "no overlap", "HC-W15", see=("map elsewhere on the sky",)),
     "W16": Row("map covers part of the frame", "W", "its share", "HC-S14", see=(
         f"{ERRORS}::test_what_a_map_leaves_open_is_told",)),
-    "W17": Row("another pixel scale", "later", "images are not regridded so far"),
-    "W18": Row("NaN while regridding", "later", "images are not regridded so far"),
+    "W16 images": Row("images cover part of a new grid", "W", "their share", "HC-W16", see=(
+        f"{REGRID}::test_partial_cover_and_wasted_data_are_told",)),
+    "W17": Row("another pixel scale", "H", "flux or surface brightness, by the unit or as asked", see=(
+        f"{REGRID}::test_surface_brightness_stays_where_the_unit_is_per_solid_angle",
+        f"{REGRID}::test_a_source_keeps_its_flux_and_its_place")),
+    "W17 coarser": Row("bilinear to much larger pixels", "W", "leaves data unused", "HC-W17", see=(
+        f"{REGRID}::test_partial_cover_and_wasted_data_are_told",)),
+    "W18": Row("NaN while regridding", "H", "costs one or two pixels", see=(
+        f"{REGRID}::test_one_pixel_without_data_costs_the_pixels_that_lie_on_it",
+        f"{REGRID}::test_a_constant_stays_constant_beside_holes_and_holes_are_not_filled")),
     "W19": Row("labels between pixels", "H", "the nearest pixel, never a mean", see=(
         f"{GRIDS}::test_regridded_labels_are_those_of_the_nearest_pixels",)),
     "W20": Row("fractions of CRPIX differ between map and images", "H", "the nearest pixel", see=(
         f"{GRIDS}::test_regridded_labels_are_those_of_the_nearest_pixels",)),
+    "W20 scales": Row("one pixel scale lies elsewhere than another", "W", "by how much", "HC-W20", see=(
+        f"{ALIGNMENT}::test_a_shift_is_told_in_words_and_kept_in_the_cube",)),
     "W21": Row("DATE that is no date", "H", "not read", do=impossible_date),
     # segmentation
     "S01": Row("sky at the centre", "E", "lists the objects", "HC-S01", see=("sky at the centre",)),

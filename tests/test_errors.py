@@ -542,7 +542,14 @@ WCS = {
     "latitude of 120 degrees": Defect(GridError, "HC-W06", "CRVAL2", cards(CRVAL2=120.0), at=IN_SCI),
     "pole at 1000 degrees": Defect(GridError, "HC-W06", "LONPOLE", cards(LONPOLE=1000.0), at=IN_SCI),
     "bytes that are no text": Defect(
-        GridError, "HC-W06", "EQUINOX holds bytes", raw_card("EQUINOX", " 2000.0 \n\r"), at=IN_SCI
+        GridError, "HC-W06", "EQUINOX is shifted, or holds bytes", raw_card("EQUINOX", " 2000.0 \n\r"), at=IN_SCI
+    ),
+    "shifted card, which astropy reads and wcslib does not": Defect(
+        GridError,
+        "HC-W06",
+        "CD2_2 is shifted",
+        lambda f: edit_bytes(stamp(f, "f435w"), b"CD2_2   =", b"CD2_2  = "),
+        at=IN_SCI,
     ),
     "no pixel scale": Defect(GridError, "HC-W01", "no pixel scale", cards(**NO_CD), at=IN_SCI),
     "projection that nobody knows": Defect(
