@@ -262,8 +262,9 @@ pixel.
 - Four stars do not show all places within a pixel: in ACS at 60 mas single pixels of the measured PSF scatter
   (misplaced light of 10 to 15 % in simulations with four stars), while encircled energies are right to 1 % from
   one pixel on.
-- The spikes of stars 2 and 4 lie elsewhere than those of 3 and 5: exposures at other roll angles went into the
-  mosaic there. The mean has both, and no kernel can be right for each: this is most of the misplaced light.
+- In WFC3/IR the spikes of stars 2 and 4 lie at other angles than those of 3 and 5, and not every band of a star shows
+  the same: the mosaic mixes exposures at several roll angles, differently from place to place. The mean has all of
+  them, and no kernel is right for each place.
 - Kernels are made by `hstcube.matching_kernel`; its module says how, and `benchmarks/README.md` how it
   compares.
 """
