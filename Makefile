@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: test demo real lint types bench pages picture fuzz clean
+.PHONY: test demo real lint types bench pages picture psf fuzz clean
 
 test: $(READY)
 	$(BIN)/pytest -n 2 --dist loadfile
@@ -31,6 +31,9 @@ bench: $(READY)
 
 picture: $(READY)  ## the picture of the README, from the XDF stamps in HSTCUBE_XDF
 	$(BIN)/python docs/make_picture.py docs/images/galaxy.png
+
+psf: $(READY)  ## docs/psf.md and its pictures, from the XDF stars in HSTCUBE_XDF
+	$(BIN)/python docs/make_psf.py
 
 fuzz: $(READY)  ## mutated headers, led by coverage, for ten minutes
 	$(BIN)/pip install --quiet atheris

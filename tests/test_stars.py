@@ -416,7 +416,15 @@ def test_a_star_that_was_left_out_is_matched_as_well_as_stars_agree(of_xdf):
         assert abs(np.median(error, 0)[FAR]).max() <= 0.015, band
 
 
-def left_out(opened, looked_at):
+def measured_kernels(looked_at):
+    """Return kernels from the PSFs of these stars, for the bands whose cores one of them shows."""
+    shown = [band for band in looked_at.band.values if (looked_at.verdict.sel(band=band) == "used").any()]
+    psf = measure_psf(looked_at.sel(band=shown)).astype(float)
+    target = psf.sel(band="f160w").values
+    return {band: matching_kernel(psf.sel(band=band).values, target) for band in shown if band != "f160w"}
+
+
+def left_out(opened, looked_at, kernels_from=measured_kernels):
     """Return per band, for every usable star: errors of encircled energy, residual, the kernel's negative part.
 
     The kernel comes from the other stars, and is applied to the star's raw stamp.
@@ -425,26 +433,20 @@ def left_out(opened, looked_at):
     usable = looked_at.verdict.sel(star=good) == "used"
     found = {}
     for name in good:
-        others = looked_at.sel(star=[other for other in good if other != name])
-        shown = [band for band in others.band.values if (others.verdict.sel(band=band) == "used").any()]
-        psf = measure_psf(others.sel(band=shown)).astype(float)
-        target = psf.sel(band="f160w").values
-        kernels = {band: matching_kernel(psf.sel(band=band).values, target) for band in shown if band != "f160w"}
-        stack = dict(zip(kernels, on_one_frame(*kernels.values(), np.ones((1, 1))), strict=False))
-        size = next(iter(stack.values())).shape[0]
-        delta = np.zeros((size, size))
-        delta[size // 2, size // 2] = 1
+        kernels = kernels_from(looked_at.sel(star=[other for other in good if other != name]))
+        *stack, delta = on_one_frame(*kernels.values(), np.ones((1, 1)))
+        framed = dict(zip(kernels, stack, strict=True))
         bands = looked_at.band.values
-        every = xr.DataArray([stack.get(b, delta) for b in bands], {"band": bands}, ("band", "ky", "kx"))
+        every = xr.DataArray([framed.get(band, delta) for band in bands], {"band": bands}, ("band", "ky", "kx"))
         matched = examine_stars({other: psf_match(opened[other], kernels=every) for other in good})
         for band, kernel in kernels.items():
             if not usable.sel(star=name, band=[band, "f160w"]).all():
                 continue
-            made, star_itself = (
+            made, itself = (
                 image / encircled_energy(image, RADIUS[-1:])[0]
                 for image in matched.image.sel(star=name, band=[band, "f160w"]).values.astype(float)
             )
-            residual = abs(made - star_itself)[radius_map(made.shape) <= RADIUS[-1]].sum()
-            error = growth(made) / growth(star_itself) - 1
+            residual = abs(made - itself)[radius_map(made.shape) <= RADIUS[-1]].sum()
+            error = growth(made) / growth(itself) - 1
             found.setdefault(band, []).append((error, residual, -kernel[kernel < 0].sum()))
     return found
