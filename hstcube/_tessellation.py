@@ -29,15 +29,16 @@ __all__ = [
     "make_field",
     "merged",
     "pieces",
+    "taken_in",
     "tessellated",
     "traded",
     "whole",
 ]
 
-_SHORT = 0.003  # correlations below this are no matter here; the bins are judged with all of them at the end
+_SHORT = 0.01  # correlations below this are no matter here; the bins are judged with all of them at the end
 _CLOSE = 12  # generators that a pixel may belong to
-_SETTLED = 0.01  # share of pixels that change their bin when the tessellation has settled
-_ROUNDS = 20  # of the tessellation
+_SETTLED = 0.03  # share of pixels that change their bin when the tessellation has settled
+_ROUNDS = 12  # of the tessellation
 _PASSES = 4  # of trading
 _TRIES = 4  # with fewer bins each time
 _FOR_TWO = 1.25  # of the target: what bins need to be cut in two
@@ -65,6 +66,7 @@ class Field:
     sigma: Values  # (band, pixel + 1)
     offsets: Bins
     acf: Values  # (band, lag)
+    tails: Values  # (band, side): what the lags left out add to the variance of a square bin
     sky_error: Values  # (band,)
     any_band: bool  # one band has to reach the target; else all
     region: Bins  # (pixel + 1,): bins stay within one
@@ -76,12 +78,14 @@ class Field:
 
     def ratio(self, signal: Values, variance: Values, count: Values) -> Values:
         """Return what is judged: the S/N of the best band, or of the worst."""
+        variance = variance * self.tails[:, np.rint(np.sqrt(count)).astype(np.intp)]
         noise = np.sqrt(np.maximum(variance + self.sky_error[:, None] ** 2 * count**2, 1e-300))
         each: Values = signal / noise
         return np.asarray(each.max(axis=0) if self.any_band else each.min(axis=0))
 
     def ratio_of_one(self, signal: Values, variance: Values, count: float) -> float:
         """Return the same of one bin, with its signal and variance (band,)."""
+        variance = variance * self.tails[:, round(count**0.5)]
         each = signal / np.sqrt(np.maximum(variance + (self.sky_error * count) ** 2, 1e-300))
         return float(each.max() if self.any_band else each.min())
 
@@ -160,10 +164,25 @@ def make_field(
         np.pad(sigma[:, rows, columns], ((0, 0), (0, 1))),
         lags[:, 0] * width + lags[:, 1],
         acf[:, lags[:, 0] + ry, lags[:, 1] + rx],
+        _tails(acf, lags, int(np.ceil(np.sqrt(rows.size))) + 1),
         sky_error,
         any_band,
         np.append(np.zeros(rows.size, np.intp), -1),
     )
+
+
+def _tails(acf: Values, lags: Bins, largest: int) -> Values:
+    """Return the variance of square bins of 0, 1, ... pixels a side, over that of the given lags; (band, side)."""
+    kept = np.zeros(acf.shape[1:], bool)
+    ry, rx = (n // 2 for n in acf.shape[1:])
+    kept[ry, rx] = True
+    kept[lags[:, 0] + ry, lags[:, 1] + rx] = True
+    y, x = (np.abs(np.arange(length) - length // 2) for length in acf.shape[1:])
+    out = np.ones((len(acf), largest + 1))
+    for side in range(2, largest + 1):
+        overlap = np.outer(np.clip(1 - y / side, 0, None), np.clip(1 - x / side, 0, None))
+        out[:, side] = (acf * overlap).sum((1, 2)) / (acf * overlap * kept).sum((1, 2))
+    return np.clip(out, 0.1, 10)
 
 
 def tessellated(field: Field, target: float) -> Bins:
@@ -412,6 +431,28 @@ def merged(
         first[one[both & (rank[one] > rank[two])]] = False
         bins = absorbed(field, bins, first[bins], target, spectra)
         below = None
+
+
+def taken_in(field: Field, bins: Bins, low: NDArray[np.bool_], target: float) -> Bins:
+    """Give bins below the target to the strongest one beside each, where that stays above the target."""
+    for _ in range(_PASSES):
+        number = int(bins.max()) + 1
+        ratio = field.ratio(*field.sums(bins, number))
+        one, two = _contacts(field, bins)
+        near = low[one] & ~low[two]
+        if not near.any():
+            break
+        one, two = one[near], two[near]
+        order = np.argsort(ratio[two], kind="stable")
+        host = np.arange(number)
+        host[one[order]] = two[order]  # the last, strongest, stays
+        after = field.ratio(*field.sums(host[bins], number))
+        host = np.where(after[host] >= target, host, np.arange(number))
+        if (host == np.arange(number)).all():
+            break
+        kept, bins = np.unique(host[bins], return_inverse=True)
+        low = low[kept]
+    return bins
 
 
 def _contacts(field: Field, bins: Bins) -> tuple[Bins, Bins]:

@@ -17,6 +17,7 @@ from hstcube._tessellation import (
     make_field,
     merged,
     pieces,
+    taken_in,
     tessellated,
     traded,
     whole,
@@ -39,6 +40,7 @@ __all__ = ["bin_pixels", "group_snr"]
 Mode = Literal["all", "any"]
 
 _ROUNDING = 1e-9
+_MARGINS = (1.004, 1.02)  # over the target: what the noise of groups may exceed what is counted here
 _TIMES = 3  # that bins trade, merge and are halved
 
 
@@ -107,7 +109,11 @@ def bin_pixels(
     if spectra is not None and sed_shape is not None:
         regions = merged(field, regions_alike(field, spectra, sed_shape), snr, spectra=spectra)
         walls = replace(field, region=np.append(regions, -1))
-    bins, kept = _compact(walls, snr, hopeless=_hopeless(field, snr))
+    hopeless = _hopeless(field, snr)
+    for margin in _MARGINS:
+        bins, kept = _compact(walls, margin * snr, hopeless=hopeless)
+        if not (_below(judged, field, bins, snr)[bins] & ~hopeless).any():
+            break
     bins, low = _judged(judged, replace(field, region=np.append(kept, -1)), bins, snr, spectra)
     return _map(cube, field, bins, low).assign_attrs(snr=float(snr), bands=" ".join(judged.band.values), mode=mode)
 
@@ -161,14 +167,22 @@ def _judged(
     cube: xr.Dataset, field: Field, bins: Bins, target: float, spectra: Spectra | None
 ) -> tuple[Bins, NDArray[np.bool_]]:
     """Return the bins after those below the target by the exact error went to others, and which of them are islands."""
+    without_walls = replace(field, region=np.append(np.zeros(field.size, np.intp), -1))
     while True:
         bins = _in_order(bins)
-        each = group_snr(cube, _labels(cube, field, bins)).values
-        low = (each.max(axis=0) if field.any_band else each.min(axis=0)) < target * (1 - _ROUNDING)
+        low = _below(cube, field, bins, target)
         after = merged(field, bins, target, below=low, spectra=spectra) if low.any() else bins
+        if low.any() and np.array_equal(after, bins):
+            after = _in_order(taken_in(without_walls, bins, low, target))
         if np.array_equal(after, bins):
             return bins, low
         bins = after
+
+
+def _below(cube: xr.Dataset, field: Field, bins: Bins, target: float) -> NDArray[np.bool_]:
+    """Return which bins do not reach the target, by the errors of `group_errors`."""
+    each = group_snr(cube, _labels(cube, field, bins)).values
+    return np.asarray((each.max(axis=0) if field.any_band else each.min(axis=0)) < target * (1 - _ROUNDING))
 
 
 def _in_order(bins: Bins) -> Bins:

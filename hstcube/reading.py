@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
 from pathlib import Path
@@ -13,6 +14,7 @@ import xarray as xr
 from hstcube.alignment import apply_shifts, check_alignment, warn_of_shifts
 from hstcube.bands import band as find_band
 from hstcube.bands import band_name
+from hstcube.calibration import with_noise
 from hstcube.cube import KNOWN_UNITS, PLANES, build, record, stack_bands, warn
 from hstcube.errors import (
     BandError,
@@ -22,6 +24,7 @@ from hstcube.errors import (
     HstCubeError,
     HstCubeWarning,
     LabelError,
+    NoiseError,
     PSFError,
     RecipeError,
 )
@@ -306,9 +309,11 @@ def _open_scale(
     cube = record(cube, f"open_field({files.field!r}, {', '.join(names)}){sources}")
     for code, note in notes:
         cube = warn(cube, code, note)
+    headers = [sci.header for _, sci, _ in planes]
+    cube = _with_known_noise(cube, headers)
     if isinstance(psf, str) and psf == "auto" and psf_fwhm:
         return cube
-    return _with_chosen_psf(cube, psf, files, [sci.header for _, sci, _ in planes])
+    return _with_chosen_psf(cube, psf, files, headers)
 
 
 def open_stars(
@@ -348,6 +353,18 @@ def open_stars(
         return {files.field: open_files(files, bands=names, psf=None) for files in found}
 
 
+def _with_known_noise(cube: xr.Dataset, headers: list[fits.Header]) -> xr.Dataset:
+    """Return the cube with the noise of its survey, where the table has it at this pixel scale and for these bands."""
+    if _is_xdf(headers) and cube.sci.attrs["units"] == KNOWN_UNITS[0]:
+        with contextlib.suppress(NoiseError, BandError):
+            return with_noise(cube, "xdf")
+    return cube
+
+
+def _is_xdf(headers: list[fits.Header]) -> bool:
+    return all("eXtreme Deep Field" in str(header.get("XDFVER", "")) for header in headers)
+
+
 def _with_chosen_psf(cube: xr.Dataset, psf: PSFChoice, files: FieldFiles, headers: list[fits.Header]) -> xr.Dataset:
     """Return the cube with the PSFs that were asked for, or that are known of its files."""
     if isinstance(psf, xr.DataArray):
@@ -359,7 +376,7 @@ def _with_chosen_psf(cube: xr.Dataset, psf: PSFChoice, files: FieldFiles, header
     if psf not in ("auto", "xdf"):
         with located(Path(psf)):
             return with_psf(cube, open_psf(psf))
-    of_xdf = psf == "xdf" or all("eXtreme Deep Field" in str(header.get("XDFVER", "")) for header in headers)
+    of_xdf = psf == "xdf" or _is_xdf(headers)
     known = survey_psf("xdf", Grid.of(cube).scale, tuple(cube.band.values.tolist())) if of_xdf else None
     if known is None and psf == "xdf":
         raise PSFError(

@@ -134,6 +134,17 @@ def test_islands_that_cannot_reach_the_target_are_named():
     assert bins.attrs["below_target"] == [bins.values[0, 0], bins.values[59, 59]]
 
 
+def test_a_rim_too_faint_for_the_target_leaves_the_good_bins_alone():
+    """An uncertain sky: all pixels together are below the target, single bright ones above it."""
+    cube = galaxy(("f160w",), rim=0.1).assign_coords(sky_error=("band", [0.5]))
+    bins = bin_pixels(cube, snr=5)
+    require_good(cube, bins, cube.mask.values[0], scatter=None)
+    _, number, low = judged(cube, bins)
+    assert low.any()
+    alone = cube.sci.values[0] / np.hypot(1, 0.5) >= 5
+    assert number[~low].sum() >= alone.sum()
+
+
 def test_spectra_of_a_bin_have_one_shape():
     """A galaxy blue on one side and red on the other: bins with `sed_shape` mix the sides less."""
     cube = galaxy(("f435w", "f775w", "f125w", "f160w"), rim=3.0, colour=1.5)
