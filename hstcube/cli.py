@@ -199,6 +199,9 @@ def run(
     sky: Annotated[
         str | None, typer.Option(help="Where levels are: a folder or a pattern; or measure; or none.")
     ] = None,
+    to: Annotated[
+        str | None, typer.Option(help="What to match: a band, or a width such as 0.3arcsec; f160w when not given.")
+    ] = None,
     psf: PSF = "auto",
     allow: Annotated[
         list[str] | None, typer.Option(help="A band that may miss the resolution of the others; may be repeated.")
@@ -215,8 +218,8 @@ def run(
         msg = f"{recipe!r} is not one of default, original, or the name of a .toml file"
         raise typer.BadParameter(msg, param_hint="--recipe")
     settings: dict[str, Any] = read_recipe(recipe) if recipe.endswith(".toml") else {"recipe": recipe}
-    if allow:
-        settings["allow"] = list(allow)
+    settings |= {"to": to} if to else {}
+    settings |= {"allow": list(allow)} if allow else {}
     _require_outside(out, source)
     place = None if sky in ("measure", "none") else sky
     targets = plan(source, field or [], ids or [], scale=scale, images=images, labels=labels, sky=place)
