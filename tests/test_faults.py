@@ -486,7 +486,9 @@ def test_an_interrupted_run_says_so_and_leaves_whole_files(sent: signal.Signals,
     folder, out = write_field(tmp_path / "data"), tmp_path / "out"
     many = [part for i in range(400) for part in ("--ids", f"m{i}=1:{OBJECT}")]
     command = [sys.executable, "-m", "hstcube", "run", str(folder), "-o", str(out), "--no-netcdf", *many]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+    pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL, "text": True}
+    heard = {"preexec_fn": lambda: signal.signal(sent, signal.SIG_DFL)}  # a job in the background ignores SIGINT
+    with subprocess.Popen(command, **pipes, **heard) as process:
         said = ""
         while not said.startswith("[3/401]"):
             said = process.stderr.readline()
