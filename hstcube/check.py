@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from hstcube import __version__
 from hstcube.alignment import check_alignment, warn_of_shifts
 from hstcube.errors import HstCubeError, HstCubeWarning, LabelError
 from hstcube.grids import Grid
 from hstcube.levels import read_levels
 from hstcube.masks import object_mask, object_notes
-from hstcube.psf import gaussian_kernels
+from hstcube.psf import choose_kernels
 from hstcube.reading import open_files, open_labels
 from hstcube.recipes import blank_sky
 from hstcube.resample import coverage, regrid_mask
@@ -67,7 +68,7 @@ class Report:
         return bool(self.of("error") or (strict and self.of("warning")))
 
 
-def check(target: Target, *, masked: bool = True, to: str = "f160w") -> Report:
+def check(target: Target, *, masked: bool = True, to: str = "f160w", psf: str = "auto") -> Report:
     """Look at everything that a run of this target would look at; write nothing.
 
     Parameters
@@ -78,6 +79,8 @@ def check(target: Target, *, masked: bool = True, to: str = "f160w") -> Report:
         Whether the run is to use a segmentation map.
     to : str
         What the bands are to be matched to.
+    psf : str
+        As in `open_field`.
 
     Returns
     -------
@@ -85,19 +88,17 @@ def check(target: Target, *, masked: bool = True, to: str = "f160w") -> Report:
     """
     report = Report(target.name, target.files.field)
     everything = list(target.files.bands)
-    cube = _attempt(report, partial(_open, target, everything))
+    cube = _attempt(report, partial(_open, target, everything, psf))
     if cube is None:  # then band by band, so that each says what is wrong with it, and those that are whole together
-        whole = [band for band in everything if _attempt(report, partial(_open, target, [band])) is not None]
-        cube = _attempt(report, partial(_open, target, whole)) if 0 < len(whole) < len(everything) else None
+        whole = [band for band in everything if _attempt(report, partial(_open, target, [band], psf)) is not None]
+        cube = _attempt(report, partial(_open, target, whole, psf)) if 0 < len(whole) < len(everything) else None
     if cube is None:
         return report
     report.bands = tuple(cube.band.values.tolist())
     report.findings += [Finding("warning", *line.split(" ", 1)) for line in cube.attrs["warnings"].splitlines()]
-    steps = [line for line in cube.attrs["history"].splitlines() if line.startswith("open_field")]
-    notes = dict.fromkeys(text for line in steps for text in line.split("; ")[1:])
-    report.findings += [Finding("note", "", text) for text in notes]
+    report.findings += [Finding("note", "", text) for text in _assumed(cube)]
     _attempt(report, lambda: _judge_places(report, cube))
-    _attempt(report, lambda: gaussian_kernels(cube, to=to))
+    _attempt(report, lambda: _judge_resolution(report, cube, to))
     labels = _attempt(report, lambda: _labels(target, masked=masked))
     if labels is not None:
         _attempt(report, lambda: _judge_object(report, target, cube, labels))
@@ -118,9 +119,22 @@ def _attempt(report: Report, function: Callable[[], Any]) -> Any:
             return None
 
 
-def _open(target: Target, bands: list[str]) -> xr.Dataset:
+def _open(target: Target, bands: list[str], psf: str) -> xr.Dataset:
     size = max(path.stat().st_size for files in target.files.bands.values() for path in files.sci if path.exists())
-    return open_files(target.files, bands=bands, chunks={} if size > 4 * LARGE else None)
+    return open_files(target.files, bands=bands, psf=psf, chunks={} if size > 4 * LARGE else None)
+
+
+def _assumed(cube: xr.Dataset) -> list[str]:
+    """Return what opening the files took from tables and from files beside them, each thing once."""
+    lines = [line.removesuffix(f" (hstcube {__version__})") for line in cube.attrs["history"].splitlines()]
+    notes = [text for line in lines for text in (line.split("; ")[1:] if line.startswith("open_field") else [line])]
+    return list(dict.fromkeys(notes))
+
+
+def _judge_resolution(report: Report, cube: xr.Dataset, to: str) -> None:
+    """Say how the bands will be matched, and which of them cannot be."""
+    seen, _ = choose_kernels(cube.assign_attrs(warnings=""), to=to)
+    report.findings += [Finding("warning", *line.split(" ", 1)) for line in seen.attrs["warnings"].splitlines()]
 
 
 def _judge_places(report: Report, cube: xr.Dataset) -> None:

@@ -51,6 +51,9 @@ Images = Annotated[
 Labels = Annotated[
     str | None, typer.Option(help="Where segmentation maps are: a file, a folder, or a pattern with {field}.")
 ]
+To = Annotated[
+    str | None, typer.Option(help="What to match: a band, or a width such as 0.3arcsec; f160w when not given.")
+]
 PSF = Annotated[
     str,
     typer.Option(
@@ -199,9 +202,7 @@ def run(
     sky: Annotated[
         str | None, typer.Option(help="Where levels are: a folder or a pattern; or measure; or none.")
     ] = None,
-    to: Annotated[
-        str | None, typer.Option(help="What to match: a band, or a width such as 0.3arcsec; f160w when not given.")
-    ] = None,
+    to: To = None,
     psf: PSF = "auto",
     allow: Annotated[
         list[str] | None, typer.Option(help="A band that may miss the resolution of the others; may be repeated.")
@@ -295,6 +296,8 @@ def check(
     images: Images = None,
     labels: Labels = None,
     sky: Annotated[str | None, typer.Option(help="Where levels are: a folder or a pattern.")] = None,
+    to: To = None,
+    psf: PSF = "auto",
     strict: Strict = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
@@ -303,7 +306,7 @@ def check(
     from hstcube.runs import SOME_FAILED, plan
 
     targets = plan(source, field or [], ids or [], scale=scale, images=images, labels=labels, sky=sky)
-    reports = [check_target(target, masked=not no_mask) for target in targets]
+    reports = [check_target(target, masked=not no_mask, to=to or "f160w", psf=psf) for target in targets]
     failed = [report for report in reports if report.fails(strict=strict)]
     if as_json:
         import dataclasses

@@ -106,22 +106,13 @@ def psf_match(
         measured PSFs, or a kernel is even or does not sum to one.
     """
     validate(cube, data=False)
-    if isinstance(to, str):
-        to = to if _width(to) else band_name(to)
+    to = _canonical(to)
     name = to if isinstance(to, str) else str(to.name or "psf")
-    done = cube.matched_to.values == name
-    measured = kernels is None and "psf" in cube.coords and not done.all()
-    if kernels is not None:
-        chosen = _checked(kernels, cube)
-    elif measured:
-        _require_scale(cube)
-        cube, made = _gated(cube, matching_kernels(cube.psf, to=to, method=method), name, done, allow)
-        chosen = made.variable
+    measured = kernels is None and knows_psfs(cube, to)
+    if kernels is None:
+        cube, chosen = choose_kernels(cube, to=to, method=method, allow=allow)
     else:
-        chosen = gaussian_kernels(cube, to=_named(to, cube)).variable
-        if chosen.size > chosen.sizes["band"]:
-            cube = warn(cube, "HC-P12", _GAUSSIAN)
-    chosen = _identity_where(done, chosen)
+        chosen = _identity_where(cube.matched_to.values == name, _checked(kernels, cube))
     sci, wht = over_bands(
         lambda sci, wht, kernel, acf: match_plane(sci, wht, kernel, min_coverage, acf),
         cube.sci.variable,
@@ -143,6 +134,39 @@ def psf_match(
         matched_to=np.full(number, name, object),
         **psf,
     )
+
+
+def choose_kernels(
+    cube: xr.Dataset, *, to: str | xr.DataArray, method: KernelMethod = "mge-wiener", allow: Any = ()
+) -> tuple[xr.Dataset, xr.Variable]:
+    """Return the kernels that `psf_match` takes, and the cube with what there is to say about them.
+
+    Raises
+    ------
+    PSFError
+        As `psf_match`.
+    """
+    to = _canonical(to)
+    name = to if isinstance(to, str) else str(to.name or "psf")
+    done = cube.matched_to.values == name
+    if knows_psfs(cube, to):
+        _require_scale(cube)
+        cube, made = _gated(cube, matching_kernels(cube.psf, to=to, method=method), name, done, allow)
+        return cube, _identity_where(done, made.variable)
+    chosen = gaussian_kernels(cube, to=_named(to, cube)).variable
+    if chosen.size > chosen.sizes["band"]:
+        cube = warn(cube, "HC-P12", _GAUSSIAN)
+    return cube, _identity_where(done, chosen)
+
+
+def knows_psfs(cube: xr.Dataset, to: str | xr.DataArray) -> bool:
+    """Return whether kernels will come from PSFs: there are some, and something is to be done."""
+    name = to if isinstance(to, str) else str(to.name or "psf")
+    return "psf" in cube.coords and bool((cube.matched_to.values != name).any())
+
+
+def _canonical(to: str | xr.DataArray) -> str | xr.DataArray:
+    return to if not isinstance(to, str) or _width(to) else band_name(to)
 
 
 def matching_kernels(
