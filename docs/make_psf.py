@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import hstcube
-from hstcube import plot, stars
+from hstcube import plot, psf_plot, stars
 from hstcube._profiles import encircled_energy, radius_map
 from hstcube.kernels import convolved, matching_kernel
 from hstcube.psf import RADII, gaussian_kernels
@@ -39,7 +39,7 @@ def main() -> None:
     looked_at = hstcube.examine_stars(opened)
     psf = hstcube.measure_psf(looked_at)
     scores = {way: left_out(opened, looked_at, kernels) for way, kernels in ways(opened["2"]).items()}
-    for name, figure in {"psf_stars": drawn_stars(looked_at), "psf_growth": drawn_growth(scores)}.items():
+    for name, figure in {"psf_stars": psf_plot.stars(looked_at), "psf_growth": drawn_growth(scores)}.items():
         (DOCS / "images" / f"{name}.png").write_bytes(plot.figure_bytes(figure))
     page = TEXT.format(
         limits=", ".join(f"`{name}` {getattr(stars, name):g}" for name in LIMITS),
@@ -170,26 +170,6 @@ def drawn_growth(scores: dict[str, Any]) -> Figure:
 def wavelength(entry: tuple[str, Any]) -> float:
     """Return what bands are sorted by."""
     return hstcube.bands.band(entry[0]).pivot
-
-
-def drawn_stars(looked_at: Any) -> Figure:
-    """Draw every star in every band as it is used, with its verdict."""
-    colours = {"used": "#4e9a06", "core only": "#3465a4", "wings only": "#ce5c00", "rejected": "#cc0000"}
-    number = looked_at.sizes["star"], looked_at.sizes["band"]
-    figure = Figure(figsize=(1.2 * number[1], 1.32 * number[0]), layout="constrained")
-    for i, row in enumerate(figure.subplots(*number)):
-        for j, axis in enumerate(row):
-            one = looked_at.isel(star=i, band=j)
-            axis.imshow(np.arcsinh(one.image / 1e-4), origin="lower", cmap="gray_r", vmin=-1, vmax=6)
-            verdict = str(one.verdict.item())
-            axis.set(xticks=[], yticks=[])
-            axis.spines[:].set_color(colours[verdict])
-            axis.spines[:].set_linewidth(2)
-            axis.text(0.04, 0.04, verdict, transform=axis.transAxes, fontsize=6, color=colours[verdict])
-            if i == 0:
-                axis.set_title(str(one.band.item()), fontsize=8)
-        row[0].set_ylabel(f"star {looked_at.star.values[i]}", fontsize=8)
-    return figure
 
 
 TEXT = """# PSFs: how they are measured, and what matching with them achieves
