@@ -15,7 +15,8 @@ import hstcube
 from hstcube import plot, psf_plot, stars
 from hstcube._profiles import encircled_energy, radius_map
 from hstcube.kernels import convolved, matching_kernel
-from hstcube.psf import RADII, gaussian_kernels
+from hstcube.matching import RADII
+from hstcube.psf import gaussian_kernels
 
 DOCS = Path(__file__).parent
 sys.path[:0] = [str(DOCS.parent / "tests"), str(DOCS)]

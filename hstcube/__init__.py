@@ -41,7 +41,7 @@ _MODULE_OF = {
     "homogenize": "recipes",
     "list_fields": "surveys",
     "mask": "masks",
-    "matching_kernels": "psf",
+    "matching_kernels": "matching",
     "measure_psf": "stars",
     "measure_sky": "sky",
     "noise_check": "emptiness",
@@ -54,9 +54,9 @@ _MODULE_OF = {
     "open_stars": "reading",
     "paint": "groups",
     "photometry": "fluxes",
-    "prepare_psf": "psf",
+    "prepare_psf": "matching",
     "psf_match": "psf",
-    "psf_quality": "psf",
+    "psf_quality": "matching",
     "radial_profile": "groups",
     "rebin": "resample",
     "regrid": "resample",
@@ -97,6 +97,7 @@ _MODULES = (
     "kernels",
     "levels",
     "masks",
+    "matching",
     "noise",
     "plot",
     "psf",
@@ -146,11 +147,11 @@ if TYPE_CHECKING:
     from hstcube.masks import grow as grow
     from hstcube.masks import mask as mask
     from hstcube.masks import object_mask as object_mask
+    from hstcube.matching import matching_kernels as matching_kernels
+    from hstcube.matching import prepare_psf as prepare_psf
+    from hstcube.matching import psf_quality as psf_quality
     from hstcube.noise import group_errors as group_errors
-    from hstcube.psf import matching_kernels as matching_kernels
-    from hstcube.psf import prepare_psf as prepare_psf
     from hstcube.psf import psf_match as psf_match
-    from hstcube.psf import psf_quality as psf_quality
     from hstcube.psf import with_psf as with_psf
     from hstcube.psfs import open_psf as open_psf
     from hstcube.psfs import save_psf as save_psf

@@ -404,8 +404,8 @@ def psf_show(
     """Show what matching with these PSFs achieves: a table of the kernels, and a picture."""
     from hstcube._files import write_files
     from hstcube.bands import band_name
+    from hstcube.matching import matched_psf, matching_kernels, psf_quality
     from hstcube.plot import figure_bytes
-    from hstcube.psf import matched_psf, matching_kernels, psf_quality
     from hstcube.psf_plot import growth, images
     from hstcube.psfs import open_psf, survey_psf
 

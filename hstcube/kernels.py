@@ -33,7 +33,16 @@ if TYPE_CHECKING:
 
     Image64 = NDArray[np.float64]
 
-__all__ = ["Method", "checked_psf", "convolved", "gaussian_kernel", "matching_kernel", "on_one_frame"]
+__all__ = [
+    "Method",
+    "checked_psf",
+    "convolved",
+    "gaussian_kernel",
+    "is_identity",
+    "matching_kernel",
+    "on_one_frame",
+    "trimmed",
+]
 
 FWHM_OF_SIGMA = 2 * math.sqrt(2 * math.log(2))
 
@@ -196,6 +205,21 @@ def _cost(transfer: Any, s: Any, t: Any, radii: Image64, aim: Image64) -> float:
 
 def _positive_part(transfer: Any, side: int) -> Any:
     return np.fft.rfft2(np.maximum(np.fft.irfft2(transfer, s=(side, side)), 0))
+
+
+def trimmed(kernel: Image64) -> Image64:
+    """Return the kernel without its borders of zeros, centred as before."""
+    cut = []
+    for axis, n in enumerate(kernel.shape):
+        used = np.flatnonzero(kernel.any(axis=1 - axis))
+        cut.append(int(min(used[0], n - 1 - used[-1])) if used.size and n % 2 else 0)
+    return kernel[cut[0] : kernel.shape[0] - cut[0], cut[1] : kernel.shape[1] - cut[1]]
+
+
+def is_identity(kernel: Image64) -> bool:
+    """Return whether a kernel leaves images as they are, bit for bit."""
+    middle = kernel[kernel.shape[0] // 2, kernel.shape[1] // 2]
+    return bool(middle == 1.0 and np.count_nonzero(kernel) == 1)
 
 
 def _gaussian_from_widths(source: Image64, target: Image64) -> Image64:

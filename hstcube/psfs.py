@@ -19,8 +19,8 @@ from hstcube.errors import BandError, FileError, PSFError
 from hstcube.grids import Grid
 from hstcube.images import image_shape
 from hstcube.kernels import checked_psf, on_one_frame
+from hstcube.matching import prepare_psf
 from hstcube.opening import located, opened
-from hstcube.psf import prepare_psf
 
 __all__ = ["open_psf", "save_psf", "survey_psf"]
 

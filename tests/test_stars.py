@@ -23,7 +23,7 @@ from hstcube import (
 from hstcube._profiles import encircled_energy, radius_map
 from hstcube.errors import PSFError
 from hstcube.kernels import matching_kernel, on_one_frame
-from hstcube.psf import RADII
+from hstcube.matching import RADII
 from hstcube.reading import open_stars
 
 RADIUS = np.array(RADII) / SCALE  # pixels
