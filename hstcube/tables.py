@@ -73,7 +73,10 @@ def _fits_bytes(table: QTable) -> bytes:
         for line in table.meta.get(key, ()):
             hdu.header.add_history(f"{mark} {_printable(line)}")
     buffer = io.BytesIO()
-    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(buffer, checksum=True)
+    units = [fits.PrimaryHDU(), hdu]
+    for unit in units:
+        unit.add_checksum(when="HDU checksum")  # astropy's own comment holds the time
+    fits.HDUList(units).writeto(buffer)
     return buffer.getvalue()
 
 
