@@ -1,7 +1,7 @@
 """Write hstcube/sed/filters.csv, the curves of the wide filters of ACS/WFC and WFC3/IR, from those of astro-sedpy.
 
-    pip install astro-sedpy
-    python docs/make_filters.py
+pip install astro-sedpy
+python docs/make_filters.py
 """
 
 from __future__ import annotations

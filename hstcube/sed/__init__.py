@@ -1,4 +1,4 @@
-"""Input of SED-fitting codes: one module a code, each a pure function of a table of photometry; and results read back."""
+"""Input of SED-fitting codes: one module a code, each a pure function of a table of photometry; results read back."""
 
 from __future__ import annotations
 
@@ -77,7 +77,8 @@ def to_sed(
         -99, CIGALE nan, bagpipes' model leaves it free, Prospector gets None.
     floor : float, or mapping of band to float
         Share of the flux that is added to its error in quadrature: 0.05 in every band, unless you say otherwise. Zero
-        points, PSFs and templates are not better than that. None in bands that a mapping does not name. Not for piXedfit.
+        points, PSFs and templates are not better than that. None in bands that a mapping does not name, and none for
+        piXedfit.
     curves : mapping of band to path, optional
         Throughput curves, files of two columns (wavelength in Angstrom, throughput), for bands whose curve neither the
         package nor sedpy has, or instead of those.
@@ -104,8 +105,8 @@ def to_sed(
 
     Notes
     -----
-    A non-detection keeps its flux, negative or not, and its error. A band without data in a group is missing, in the way
-    of each code (EAZY and LePHARE -99, bagpipes flux 0 with error 9.9e99, Prospector a False in phot_mask, CIGALE nan).
+    A non-detection keeps its flux, negative or not, and its error. A band without data in a group is missing, in the
+    way of each code: EAZY and LePHARE -99, bagpipes flux 0 with error 9.9e99, Prospector phot_mask False, CIGALE nan.
     """
     files = sed_files(cube, code, groups=groups, redshift=redshift, floor=floor, curves=curves, names=names)
     return write_files({Path(folder) / name: data for name, data in files.items()}, overwrite=overwrite)

@@ -50,10 +50,17 @@ def fit_instructions(redshift=float("nan")):
 '''
 
 _SCRIPT = '''\
-"""Fit all objects with bagpipes: python run_bagpipes.py; results in pipes/cats/hst.fits (pip install bagpipes)."""
+"""Fit all objects with bagpipes, into pipes/cats/hst.fits: python run_bagpipes.py [LIVE_POINTS]."""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+
+os.chdir(Path(__file__).resolve().parent)  # bagpipes writes where it is first imported
 
 import bagpipes
-import numpy as np
 from load_hst import FILTERS, IDS, REDSHIFTS, fit_instructions, load_hst
 
 redshifts = np.array([REDSHIFTS[ID] for ID in IDS])
@@ -62,7 +69,7 @@ instructions = fit_instructions(0.0 if known else float("nan"))
 bagpipes.fit_catalogue(
     IDS, instructions, load_hst, spectrum_exists=False, cat_filt_list=FILTERS, run="hst",
     redshifts=redshifts if known else None,
-).fit(verbose=False)
+).fit(verbose=False, n_live=int((*sys.argv, "400")[1]))
 '''
 
 
@@ -83,9 +90,9 @@ def bagpipes_files(
     Returns
     -------
     dict of str to bytes
-        By file name: ``photometry.txt`` (uJy; flux 0 and error 9.9e99 where there is no measurement, since one NaN makes
-        every likelihood NaN), ``filters/*.txt``, ``load_hst.py`` (what `bagpipes.galaxy` asks for, and a model to start
-        from), ``run_bagpipes.py`` and ``README``.
+        By file name: ``photometry.txt`` (uJy; flux 0 and error 9.9e99 where there is no measurement, since one NaN
+        makes every likelihood NaN), ``filters/*.txt``, ``load_hst.py`` (what `bagpipes.galaxy` asks for, and a model to
+        start from), ``run_bagpipes.py`` and ``README``.
     """
     source = catalogue(table, redshift=redshift, floor=floor, curves=curves)
     missing = np.isnan(source.flux)
@@ -102,8 +109,8 @@ def bagpipes_files(
         **{f"filters/{curve.file}.txt": curve_text(curve) for curve in source.curves},
     }
     lines = (
-        "photometry.txt: fluxes and errors in uJy; flux 0 with error 9.9e99: no measurement. Redshift nan: not known, fitted.",
-        "Run: pip install bagpipes; python run_bagpipes.py fits a delayed tau model to all objects; load_hst.py holds it.",
+        "photometry.txt: fluxes and errors in uJy; flux 0 with error 9.9e99: no measurement. Redshift nan: fitted.",
+        "Run: pip install bagpipes; python run_bagpipes.py fits the delayed tau model of load_hst.py to all objects.",
         "By hand: bagpipes.galaxy(ID, load_hst, spectrum_exists=False, filt_list=FILTERS), all from load_hst.py.",
         "Results: hstcube.read_fit('bagpipes', 'pipes/cats/hst.fits'), painted on the pixels by hstcube.paint_fit.",
     )

@@ -87,9 +87,13 @@ def catalogue(
     number, times = np.unique(ids, return_counts=True)
     if (times > 1).any():
         reason = f"ids are not unique: {number[times > 1][0]} stands in {times.max()} rows"
-        raise LabelError("HC-E01", reason, "number the rows of joined tables anew: table['id'] = range(1, len(table) + 1)")
+        raise LabelError(
+            "HC-E01", reason, "number the rows of joined tables anew: table['id'] = range(1, len(table) + 1)"
+        )
     pivots = table.meta.get("pivot", {})
-    flux, error = (np.stack([_micro_jansky(table[f"{what}_{band}"]) for band in bands], axis=1) for what in ("flux", "error"))
+    flux, error = (
+        np.stack([_micro_jansky(table[f"{what}_{band}"]) for band in bands], axis=1) for what in ("flux", "error")
+    )
     error = np.hypot(error, _floors(bands, floor) * np.abs(flux))
     there = np.isfinite(flux) & np.isfinite(error) & (error > 0)
     return Catalogue(
@@ -129,7 +133,9 @@ def _redshifts(ids: NDArray[np.int64], redshift: Any) -> NDArray[np.float64]:
         raise RecipeError("HC-E03", reason, "give one for all, one for each row, or a mapping of id to redshift")
     if not (np.isnan(values) | ((values >= 0) & (values < _LARGEST))).all():
         wrong = values[~(np.isnan(values) | ((values >= 0) & (values < _LARGEST)))].flat[0]
-        raise RecipeError("HC-E03", f"a redshift is {wrong:g}", "give redshifts from 0 to 20, NaN where it is not known")
+        raise RecipeError(
+            "HC-E03", f"a redshift is {wrong:g}", "give redshifts from 0 to 20, NaN where it is not known"
+        )
     return np.array(np.broadcast_to(values, ids.shape))
 
 

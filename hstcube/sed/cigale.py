@@ -1,4 +1,4 @@
-"""CIGALE (Boquien et al. 2019, A&A 622, A103). The format is checked against its documented reader; it is not run here."""
+"""CIGALE (Boquien et al. 2019, A&A 622, A103). The format follows its documented reader; it is not run here."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def cigale_files(
     lines = (
         "observations.txt: fluxes and errors in mJy; nan: no measurement, or a redshift that CIGALE is to fit.",
         "Filters that your CIGALE lacks (pcigale-filters list): pcigale-filters add filters/NAME.dat.",
-        "Run: pcigale genconf; edit pcigale.ini (additionalerror: CIGALE adds 10 % of the flux to the errors); pcigale run.",
+        "Run: pcigale genconf; edit pcigale.ini (additionalerror: CIGALE adds 10 % to the errors); pcigale run.",
         "The format follows CIGALE's documentation; hstcube's tests do not run CIGALE.",
     )
     return {name: text.encode() for name, text in files.items()} | {"README": readme(source, "CIGALE", *lines)}

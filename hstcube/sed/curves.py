@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
+import warnings
 from functools import cache
 from importlib import resources
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ from hstcube.errors import BandError, FileError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -87,14 +88,24 @@ def two_columns(path: str | Path) -> tuple[NDArray[np.float64], NDArray[np.float
         If it cannot be read as that.
     """
     try:
-        values = np.loadtxt(path, usecols=(0, 1), ndmin=2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of an empty file: it is told below
+            values = np.loadtxt(path, usecols=(0, 1), ndmin=2)
     except (OSError, ValueError, IndexError) as error:
         reason = f"cannot be read as two columns of numbers: {error}"
-        raise FileError("HC-E05", reason, "give wavelength [Angstrom] and throughput, one pair a line", file=str(path)) from error
+        raise FileError(
+            "HC-E05", reason, "give wavelength [Angstrom] and throughput, one pair a line", file=str(path)
+        ) from error
     wavelength, throughput = values.T
-    if len(values) < 2 or not (np.diff(wavelength) > 0).all() or not (np.isfinite(values).all() and throughput.max() > 0):  # noqa: PLR2004
+    if (
+        len(values) < 2  # noqa: PLR2004
+        or not (np.diff(wavelength) > 0).all()
+        or not (np.isfinite(values).all() and throughput.max() > 0)
+    ):
         reason = "is no throughput curve: wavelengths must increase, and some throughput be above 0"
-        raise FileError("HC-E05", reason, "sort it by wavelength [Angstrom], and remove what is doubled", file=str(path))
+        raise FileError(
+            "HC-E05", reason, "sort it by wavelength [Angstrom], and remove what is doubled", file=str(path)
+        )
     return wavelength, throughput
 
 

@@ -57,14 +57,15 @@ N_PROC = -1  # in this process; 0 takes all cores
 BANDS = {bands!r}
 
 
-def fit(templates, **params):
-    """Return EAZY's PhotoZ, fitted; params are those of zphot.param."""
+def fit(templates, tempfilt=None, **params):
+    """Return EAZY's PhotoZ, fitted; params are those of zphot.param, tempfilt that of a fit in the same bands."""
     listed = Path(templates).resolve()
     os.chdir(Path(__file__).resolve().parent)
     local_templates(listed, Path("spectra.param"))
     params = {{"TEMPLATES_FILE": "spectra.param", **params}}
     photz = PhotoZ(
-        param_file="zphot.param", translate_file="zphot.translate", params=params, load_prior=False, n_proc=N_PROC
+        param_file="zphot.param", translate_file="zphot.translate", params=params, load_prior=False,
+        tempfilt=tempfilt, n_proc=N_PROC,
     )
     photz.fit_catalog(n_proc=N_PROC)
     return photz
@@ -135,7 +136,7 @@ def eazy_files(
     }
     lines = (
         "catalogue.cat: fluxes and errors in uJy; -99 in both: no measurement. A negative flux is a non-detection.",
-        "Run: pip install eazy matplotlib; python run_eazy.py TEMPLATES.param, e.g. fsps_QSF_12_v3.param of EAZY or grizli.",
+        "Run: pip install eazy matplotlib; python run_eazy.py TEMPLATES.param, e.g. grizli's fsps_QSF_12_v3.param.",
         "With EAZY's own curves: FILTERS_RES FILTER.RES.latest in zphot.param, and zphot.translate.latest.",
         "Results: hstcube.read_fit('eazy', 'photz.zout.fits'), painted on the pixels by hstcube.paint_fit.",
     )
@@ -158,5 +159,7 @@ def _or_missing(values: Any) -> Any:
 
 def _translate(bands: Any, numbers: Any) -> str:
     return "".join(
-        f"flux_{band} F{number}\nerror_{band} E{number}\n" for band, number in zip(bands, numbers, strict=True) if number
+        f"flux_{band} F{number}\nerror_{band} E{number}\n"
+        for band, number in zip(bands, numbers, strict=True)
+        if number
     )

@@ -79,7 +79,7 @@ def lephare_files(
         **{f"filters/{curve.file}.dat": curve_text(curve, curve.file) for curve in source.curves},
     }
     lines = (
-        "catalogue.in: flux and error of each band in erg/s/cm2/Hz, context, redshift, field; -99: no measurement, no redshift.",
+        "catalogue.in: flux and error of each band in erg/s/cm2/Hz, context, redshift, field; -99: not known.",
         "hst.para: the lines of a LePHARE configuration that belong to this catalogue; filters/ holds the curves.",
         "Run: filter -c hst.para, then sedtolib, mag_gal and zphota with your own templates.",
         "The format follows LePHARE's documentation; hstcube's tests do not run LePHARE.",

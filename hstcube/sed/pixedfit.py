@@ -1,4 +1,4 @@
-"""piXedfit (Abdurro'uf et al. 2021, ApJS 254, 15): its maps of fluxes. Experimental: checked against its readers only."""
+"""piXedfit (Abdurro'uf et al. 2021, ApJS 254, 15): its maps of fluxes. Experimental; it is not run here."""
 
 from __future__ import annotations
 
@@ -96,11 +96,12 @@ def pixedfit_files(
             hdu(stamp, place.header_cards(), extname="STAMP_IMAGE"),
         )
     )
+    field = cube.attrs.get("field") or "?"
     lines = (
-        f"Input of piXedfit (experimental): {region.sum()} pixels of field {cube.attrs.get('field') or '?'} in {' '.join(bands)}.",
+        f"Input of piXedfit (experimental): {region.sum()} pixels of field {field} in {' '.join(bands)}.",
         "fluxmap.fits: FLUX, FLUX_ERR, GALAXY_REGION, STAMP_IMAGE, as piXedfit_images writes it; times the card UNIT.",
         "Run: piXedfit_bin.pixel_binning('fluxmap.fits'), then piXedfit_fitting; bins come from piXedfit itself.",
-        "Filters are named FIL0, FIL1, ... in the header; add those that your piXedfit lacks from filters/ (add_filter).",
+        "Filters are named FIL0, FIL1, ... in the header; add those that piXedfit lacks from filters/ (add_filter).",
         "The format follows piXedfit's own readers; hstcube's tests do not run piXedfit.",
         "",
     )

@@ -103,7 +103,7 @@ def prospector_files(
     lines = (
         "photometry.txt: fluxes and errors in maggies (over 3631 Jy); nan: no measurement, or no redshift.",
         "Run: pip install astro-prospector astro-sedpy; then in Python, in this folder: from obs import build_obs.",
-        "obs = prospect.utils.obsutils.fix_obs(build_obs(ID)) has filters, maggies, maggies_unc, phot_mask and redshift.",
+        "obs = prospect.utils.obsutils.fix_obs(build_obs(ID)): filters, maggies, maggies_unc, phot_mask, redshift.",
         "Models need FSPS and its data, see Prospector's documentation; obs.py needs neither.",
     )
     return {name: text.encode() for name, text in files.items()} | {"README": readme(source, "Prospector", *lines)}

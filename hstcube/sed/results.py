@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -12,6 +11,8 @@ from hstcube.errors import FileError, LabelError, RecipeError
 from hstcube.groups import checked_groups, group_ids, paint
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import xarray as xr
     from astropy.table import Table
 
@@ -55,7 +56,9 @@ def read_fit(code: Literal["eazy", "bagpipes"], path: str | Path) -> Table:
         table["id"] = [int(number) for number in table[_IDS[code]]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = f"is no table of results of {code}, with whole numbers in its column {_IDS[code]!r} ({error})"
-        raise FileError("HC-E06", reason, "give photz.zout.fits of EAZY, or pipes/cats/RUN.fits of bagpipes", file=str(path)) from error
+        raise FileError(
+            "HC-E06", reason, "give photz.zout.fits of EAZY, or pipes/cats/RUN.fits of bagpipes", file=str(path)
+        ) from error
     _require_unique(np.asarray(table["id"]))
     return table
 
