@@ -20,7 +20,7 @@ from hstcube.simulate import simulate
 from hstcube.surveys import find_field
 
 REDSHIFT = 0.981254  # of galaxy 37: MUSE, Bacon et al. 2017, A&A 608, A1
-# uJy of galaxy 37 in the pixels of its label, measured apart from this package; those of its grown label are 2 to 3 % more
+# uJy of galaxy 37 in the pixels of its label, measured apart from this package; its grown label has 2 to 3 % more
 FLUXES = {
     "f435w": 0.268, "f606w": 0.283, "f775w": 0.450, "f814w": 0.454, "f850lp": 0.565,
     "f105w": 0.601, "f125w": 0.623, "f140w": 0.629, "f160w": 0.582,
@@ -110,5 +110,9 @@ def mutants(table: QTable) -> dict[str, QTable]:
         "mJy for uJy": changed(dict.fromkeys(bands, 0.001), {}),
         "f435w and f160w swapped": changed({}, {"f435w": "f160w", "f160w": "f435w"}),
         "f606w and f125w swapped": changed({}, {"f606w": "f125w", "f125w": "f606w"}),
-        **{f"{band} off by {off} mag": changed({band: 10 ** (-0.4 * off)}, {}) for band in bands for off in (-0.75, 0.75)},
+        **{
+            f"{band} off by {off} mag": changed({band: 10 ** (-0.4 * off)}, {})
+            for band in bands
+            for off in (-0.75, 0.75)
+        },
     }
