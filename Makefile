@@ -4,7 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: test demo real lint types bench pages picture psf fuzz clean
+CLIENTS := .venv-clients
+
+.PHONY: test test-clients demo real lint types bench pages picture psf fuzz clean
 
 test: $(READY)
 	$(BIN)/pytest -n 2 --dist loadfile
@@ -15,6 +17,9 @@ demo: $(VENV)/installed  ## make up a field, do the whole job on it, compare it 
 
 real: $(READY)  ## only what needs the XDF stamps: HSTCUBE_XDF=FOLDER make real
 	$(BIN)/pytest -m real tests
+
+test-clients: $(CLIENTS)/ready  ## the SED-fitting codes themselves on our exports: EAZY, bagpipes, Prospector
+	HSTCUBE_CLIENTS=$(CLIENTS)/templates $(CLIENTS)/bin/pytest -p no:cacheprovider -o addopts= -o filterwarnings=default -q tests/clients
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -49,5 +54,14 @@ $(READY): $(VENV)/installed
 	$(BIN)/pip install --quiet --editable . --group test --group lint
 	touch $@
 
+$(CLIENTS)/ready: pyproject.toml
+	$(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/pip install --quiet --upgrade "pip>=25.1"
+	$(CLIENTS)/bin/pip install --quiet --editable . pytest eazy bagpipes astro-prospector astro-sedpy matplotlib
+	$(CLIENTS)/bin/pip download --quiet --no-deps --no-binary grizli -d $(CLIENTS)/sdist grizli
+	mkdir -p $(CLIENTS)/templates
+	tar -xzf $(CLIENTS)/sdist/grizli-*.tar.gz -C $(CLIENTS)/templates --strip-components=5 --wildcards '*/data/templates/fsps/fsps_QSF_12_v3[._]*'
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(CLIENTS) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

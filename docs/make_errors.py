@@ -24,6 +24,7 @@ SECTIONS = {
     "P": "Resolution",
     "N": "Noise",
     "C": "Cubes",
+    "E": "SED fitting",
     "O": "Output and environment",
 }
 KINDS = {

@@ -53,11 +53,13 @@ _MODULE_OF = {
     "open_psf": "psfs",
     "open_stars": "reading",
     "paint": "groups",
+    "paint_fit": "sed",
     "photometry": "fluxes",
     "prepare_psf": "matching",
     "psf_match": "psf",
     "psf_quality": "matching",
     "radial_profile": "groups",
+    "read_fit": "sed",
     "rebin": "resample",
     "regrid": "resample",
     "regrid_labels": "resample",
@@ -71,6 +73,7 @@ _MODULE_OF = {
     "subtract_sky": "sky",
     "to_fits": "export",
     "to_flux": "units",
+    "to_sed": "sed",
     "validate": "cube",
     "variance": "cube",
     "with_noise": "calibration",
@@ -106,6 +109,7 @@ _MODULES = (
     "recipes",
     "resample",
     "runs",
+    "sed",
     "simulate",
     "sky",
     "stars",
@@ -165,6 +169,9 @@ if TYPE_CHECKING:
     from hstcube.resample import regrid as regrid
     from hstcube.resample import regrid_labels as regrid_labels
     from hstcube.resample import regrid_mask as regrid_mask
+    from hstcube.sed import paint_fit as paint_fit
+    from hstcube.sed import read_fit as read_fit
+    from hstcube.sed import to_sed as to_sed
     from hstcube.sky import measure_sky as measure_sky
     from hstcube.sky import subtract_sky as subtract_sky
     from hstcube.stars import examine_stars as examine_stars

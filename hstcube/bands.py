@@ -11,17 +11,25 @@ from typing import NamedTuple
 
 from hstcube.errors import BandError
 
-__all__ = ["Band", "band", "band_name"]
+__all__ = ["Band", "band", "band_name", "cameras"]
 
 
 class Band(NamedTuple):
-    """A filter as one camera has it; ``pivot`` is its pivot wavelength, Angstrom."""
+    """A filter as one camera has it; ``pivot`` is its pivot wavelength, Angstrom.
+
+    ``eazy`` is its number in EAZY's FILTER.RES.latest (0 where it is not known), the others are its names in sedpy,
+    CIGALE and piXedfit (empty where they have none).
+    """
 
     name: str
     instrument: str
     detector: str
     pivot: float
     reference: str
+    eazy: int = 0
+    sedpy: str = ""
+    cigale: str = ""
+    pixedfit: str = ""
 
 
 def band(name: str, *, instrument: str = "", detector: str = "") -> Band:
@@ -67,6 +75,13 @@ def pivot(name: str) -> float:
     return cameras[0].pivot if cameras else float("inf")
 
 
+def cameras(name: str | None = None) -> tuple[Band, ...]:
+    """Return a filter as each camera has it; all filters when none is named."""
+    if name is None:
+        return tuple(entry for entries in _table().values() for entry in entries)
+    return _table().get(band_name(name), ())
+
+
 def digits(name: str) -> str:
     """Return the digits of a filter's name, by which the original pipeline calls it."""
     return "".join(filter(str.isdigit, name))
@@ -77,6 +92,8 @@ def _table() -> dict[str, tuple[Band, ...]]:
     text = resources.files(__package__).joinpath("bands.csv").read_text(encoding="utf-8")
     table: dict[str, tuple[Band, ...]] = {}
     for row in csv.DictReader(text.splitlines()):
-        entry = Band(row["name"], row["instrument"], row["detector"], float(row["pivot"]), row["reference"])
+        names = (row["sedpy"], row["cigale"], row["pixedfit"])
+        plain = (row["name"], row["instrument"], row["detector"], float(row["pivot"]), row["reference"])
+        entry = Band(*plain, int(row["eazy"] or 0), *names)
         table[entry.name] = (*table.get(entry.name, ()), entry)
     return table

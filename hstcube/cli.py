@@ -479,6 +479,49 @@ Source = Annotated[
 Field = Annotated[str | None, typer.Option("--field", "-f", help="Which field of a folder.")]
 
 
+@app.command()
+def export(
+    source: Source,
+    code: Annotated[
+        Literal["eazy", "bagpipes", "prospector", "cigale", "lephare", "pixedfit"], typer.Option(help="Which code.")
+    ],
+    field: Field = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The folder; named like the code if not given.")
+    ] = None,
+    bins: Annotated[
+        float | None,
+        typer.Option("--bins", help="Bins that reach this signal to noise in every band, instead of one object."),
+    ] = None,
+    pixels: Annotated[bool, typer.Option("--pixels", help="Every pixel of the mask, instead of one object.")] = False,
+    groups: Annotated[Path | None, typer.Option(help="Map of groups on the cube's grid, as bin writes it.")] = None,
+    redshift: Annotated[float | None, typer.Option(help="Of the object, where it is known.")] = None,
+    floor: Annotated[float, typer.Option(help="Share of the flux that is added to its error.")] = 0.05,
+    scale: Scale = "60mas",
+    overwrite: Overwrite = False,
+) -> None:
+    """Write what an SED-fitting code needs to start: the table of fluxes, filter curves, a script, a README."""
+    from hstcube._files import require_free_names, write_files
+    from hstcube.bins import bin_pixels
+    from hstcube.sed import each_pixel, to_sed
+    from hstcube.tasks import groups_bytes, open_groups, open_source
+
+    if sum((bins is not None, pixels, groups is not None)) > 1:
+        msg = "choose one of --bins, --pixels and --groups"
+        raise typer.BadParameter(msg, param_hint="--bins")
+    out = Path(code) if out is None else out
+    with _told_warnings():
+        cube = open_source(source, field=field, scale=scale)
+        if bins is not None:
+            chosen = bin_pixels(cube, snr=bins)
+        else:
+            chosen = each_pixel(cube) if pixels else open_groups(cube, groups=groups)
+        require_free_names([out / "groups.fits"], overwrite=overwrite)
+        files = to_sed(cube, code, out, groups=chosen, redshift=redshift, floor=floor, overwrite=overwrite)
+        files += write_files({out / "groups.fits": groups_bytes(chosen)}, overwrite=overwrite)
+    typer.echo(_plain(f"{len(files)} files for {code} in {out}; start with {out / 'README'}"))
+
+
 @app.command("bin")
 def bin_(
     source: Source,

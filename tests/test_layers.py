@@ -22,15 +22,25 @@ def drawn_order() -> list[str]:
     return [name for line in reversed(lines) for name in line.split()]
 
 
-def imported_modules(path: Path) -> set[str]:
+def drawn_inside(package: str) -> list[str]:
+    """Return the modules of a package within the package, as the page draws them: imports run to the left."""
+    return re.findall(rf"^    {package}: (.+)$", DRAWING.read_text(encoding="utf-8"), re.MULTILINE)[0].split()
+
+
+def imported_modules(path: Path, *, inside: str = "hstcube.") -> set[str]:
     """Return the modules of this package that a file imports anywhere, type checking left out."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             node.body = []
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hstcube."):
-            found.add(node.module.split(".")[1])
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(inside):
+            found.add(node.module.removeprefix(inside).split(".")[0])
     return found
+
+
+def files_of(name: str) -> list[Path]:
+    """Return the files of a module, or of a package within the package."""
+    return sorted((PACKAGE / name).glob("*.py")) or [PACKAGE / f"{name}.py"]
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -41,15 +51,29 @@ def loaded_by(statement: str) -> set[str]:
 
 
 def test_the_drawing_shows_every_module_once():
-    modules = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
-    assert sorted(drawn_order()) == modules
+    modules = [path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__"]
+    packages = [path.parent.name for path in PACKAGE.glob("*/__init__.py")]
+    assert sorted(drawn_order()) == sorted(modules + packages)
+    for package in packages:
+        inside = sorted(path.stem for path in files_of(package) if path.stem != "__init__")
+        assert sorted(drawn_inside(package)) == inside
 
 
 def test_imports_run_downwards_only():
     order = drawn_order()
     for name in order:
-        for other in imported_modules(PACKAGE / f"{name}.py"):
+        for other in set().union(*map(imported_modules, files_of(name))) - (
+            {name} if len(files_of(name)) > 1 else set()
+        ):
             assert order.index(other) < order.index(name), f"{name} imports {other}"
+
+
+def test_imports_inside_a_package_run_to_the_left():
+    for package in (path.parent.name for path in PACKAGE.glob("*/__init__.py")):
+        order = drawn_inside(package)
+        for name in order:
+            for other in imported_modules(PACKAGE / package / f"{name}.py", inside=f"hstcube.{package}."):
+                assert order.index(other) < order.index(name), f"{package}.{name} imports {other}"
 
 
 def test_layers_below_the_files_know_no_disk_clock_or_terminal():

@@ -47,7 +47,7 @@ def test_the_test_command_is_the_one_that_ci_runs():
 
 def test_the_commands_run(folder):
     lines = [line[2:] for block in blocks("console") for line in block.splitlines()]
-    assert len(lines) == 15
+    assert len(lines) == 16
     for line in lines:
         name, *arguments = line.split()
         assert name == "hstcube"
