@@ -26,7 +26,7 @@ __all__ = ["Groups", "correlated_spread", "covariances", "find_groups", "propaga
 _AT_ONCE = 1 << 18  # numbers in one batch: what fits into the cache is fastest
 _PAIR_COST = 2  # a pair of pixels costs as much as half a pixel of a transform
 _DIGITS = 8  # of a correlation
-_SHORT = 0.01  # correlations below this are no matter for the variance of one pixel
+_SHORT = 0.03  # correlations below this are no matter for the variance of one pixel
 
 
 class Groups(NamedTuple):
@@ -250,7 +250,7 @@ def correlated_spread(noise: Image64, kernel: Image64, acf: Image64) -> Image64:
     """Return the variance of every pixel of a convolved image, over what correlations add where it is constant.
 
     var_i = sum over lags l of rho(l) [K(m) K(m - l)] conv [sigma(j) sigma(j + l)], divided by (rho conv C)(0)/C(0): for
-    white noise, K^2 conv var. Lags whose correlation is below 0.01 are left out of the sum and of the divisor.
+    white noise, K^2 conv var. Lags whose correlation is below 0.03 are left out of the sum and of the divisor.
 
     The product K(m) K(m - l) of a Gaussian is that of the lag l mod 2 (0 or 1 along each axis), times C(l)/C(l mod 2),
     moved by (l - l mod 2)/2. So four convolutions do for all lags; of other kernels, a lag at which C is larger than
