@@ -19,7 +19,7 @@ real: $(READY)  ## only what needs the XDF stamps: HSTCUBE_XDF=FOLDER make real
 	$(BIN)/pytest -m real tests
 
 test-clients: $(CLIENTS)/ready  ## the SED-fitting codes themselves on our exports: EAZY, bagpipes, Prospector
-	HSTCUBE_CLIENTS=$(CLIENTS)/templates $(CLIENTS)/bin/pytest -p no:cacheprovider -o addopts= -o filterwarnings=default -q tests/clients
+	HSTCUBE_CLIENTS=$(abspath $(CLIENTS)/templates) $(CLIENTS)/bin/pytest -p no:cacheprovider -o addopts= -o filterwarnings=default -q tests/clients
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -74,7 +74,7 @@ def whole(cube: xr.Dataset) -> xr.DataArray:
 @pytest.fixture(scope="session")
 def templates() -> Path:
     """Return the list of the 12 FSPS templates that come with grizli."""
-    path = Path(os.environ["HSTCUBE_CLIENTS"]) / "fsps_QSF_12_v3.param"
+    path = Path(os.environ["HSTCUBE_CLIENTS"]).resolve() / "fsps_QSF_12_v3.param"
     assert path.is_file(), f"{path} is not there: run make test-clients"
     return path
 
