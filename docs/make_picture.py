@@ -29,6 +29,7 @@ def main(out: Path) -> None:
     files = find_field(folder, FIELD)
     warnings.simplefilter("ignore", hstcube.HstCubeWarning)
     cube = hstcube.open_field(folder, FIELD)
+    cube = hstcube.with_psf(cube, cube.psf)  # widths of the measured profiles, not of the Gaussians of 2022
     levels = {band: level for band, (level, _) in read_levels(files, cube.band.values).items()}
     native = hstcube.subtract_sky(cube, levels)
     matched = hstcube.homogenize(cube, sky=levels, labels=hstcube.open_labels(files.labels))
