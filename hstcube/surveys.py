@@ -38,6 +38,7 @@ _PARTS = {
     "kind": r"(?P<kind>sci|wht)",
 }
 _PACKED = r"(?:\.gz|\.fz)?"
+_DEEPEST = 100  # brackets of a TOML file within each other
 
 
 @dataclass(frozen=True)
@@ -294,13 +295,33 @@ def read_toml(path: Path) -> dict[str, Any]:
         If it is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        if _nesting(text) > _DEEPEST:
+            raise RecipeError(
+                "HC-B15",
+                f"is not TOML that can be read: brackets nest {_nesting(text)} deep",
+                "close them",
+                file=str(path),
+            )
+        return tomllib.loads(text)
     except OSError as error:
         raise FileError("HC-F01", f"cannot be read: {error.strerror}", "check the path", file=str(path)) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(
             "HC-B15", f"is not TOML: {error}", "see the examples in the README", file=str(path)
         ) from error
+
+
+def _nesting(text: str) -> int:
+    """Return how deep brackets nest; those in texts and comments are counted too.
+
+    tomllib goes one call deeper for each; a RecursionError that is caught may come back in whatever runs next.
+    """
+    depth = deepest = 0
+    for mark in re.findall(r"[][{}]", text):
+        depth = depth + 1 if mark in "[{" else max(depth - 1, 0)
+        deepest = max(deepest, depth)
+    return deepest
 
 
 class Kind(NamedTuple):

@@ -45,6 +45,7 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -56,6 +57,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 from mutations import BLOCK, CARD, card_of, cards_of, header_of, mutated, pieces, whole_blocks  # noqa: E402  beside this file
 from stamps import write_field  # noqa: E402  one folder up
 
+PACKAGE = Path(find_spec("hstcube").origin).parent  # ours is what lies in here, wherever the clone is and is called
 SECONDS, MEGABYTES = 5.0, 500.0
 TOLERANCE = 1.001e-4  # pixels: that of hstcube, 1e-4, and a margin for the rounding of two ways to compute a distance
 BATCH = 250  # runs
@@ -201,7 +203,7 @@ class Target:
             outcome, what = f"FINDING: longer than {SECONDS:.0f} s", traceback.format_exc()
         except Exception as error:
             frames = reversed(traceback.extract_tb(error.__traceback__))
-            ours = (frame.name for frame in frames if "/hstcube/" in frame.filename and frame.name[0] != "<")
+            ours = (frame.name for frame in frames if is_ours(frame) and frame.name[0] != "<")
             place = next(ours, "the judge")
             outcome = f"FINDING: {type(error).__name__} in {place}"
             what = traceback.format_exc()
@@ -261,7 +263,11 @@ def slip_of_ours(cause: BaseException | None) -> str:
     if cause is None:
         return ""
     frame = traceback.extract_tb(cause.__traceback__)[-1]
-    return f"{type(cause).__name__} in {frame.name}" if "/hstcube/" in frame.filename else ""
+    return f"{type(cause).__name__} in {frame.name}" if is_ours(frame) else ""
+
+
+def is_ours(frame: traceback.FrameSummary) -> bool:
+    return Path(frame.filename).is_relative_to(PACKAGE)
 
 
 def peak_megabytes() -> float:
