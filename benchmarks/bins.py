@@ -17,7 +17,7 @@ import numpy as np  # noqa: E402
 from scipy import ndimage  # noqa: E402
 
 import hstcube  # noqa: E402
-from hstcube.bins import group_snr  # noqa: E402
+from hstcube.phot.bins import group_snr  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable

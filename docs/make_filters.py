@@ -14,7 +14,7 @@ import numpy as np
 from sedpy.observate import Filter
 
 import hstcube
-from hstcube.bands import cameras
+from hstcube.core.bands import cameras
 
 POINTS = 150
 FAINTEST = 1e-4  # of the peak: what is kept

@@ -1,4 +1,4 @@
-"""Write hstcube/noise.csv, the noise of the XDF, from its stamps in the folder that HSTCUBE_XDF names."""
+"""Write hstcube/noise/noise.csv, the noise of the XDF, from its stamps in the folder that HSTCUBE_XDF names."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 import hstcube
-from hstcube.calibration import calibrate_noise
-from hstcube.surveys import find_field
+from hstcube.noise.calibration import calibrate_noise
+from hstcube.surveys.names import find_field
 
 FIELDS = ("3", "15", "37", "912", "919", "982")
 SCALE = 0.06
@@ -35,7 +35,7 @@ def main() -> None:
     cubes, maps = stamps()
     noise = calibrate_noise(cubes, background=maps)
     middle = noise.sizes["dy"] // 2
-    with Path(hstcube.__file__).with_name("noise.csv").open("w", newline="", encoding="utf-8") as file:
+    with (Path(hstcube.__file__).parent / "noise" / "noise.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(("survey", "scale", "band", "noise_scale", "dy", "dx", "rho", "reference"))
         for band in noise.band.values:

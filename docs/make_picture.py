@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import hstcube
-from hstcube.levels import read_levels
-from hstcube.surveys import find_field
+from hstcube.files.levels import read_levels
+from hstcube.surveys.names import find_field
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -12,11 +12,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import hstcube
-from hstcube import plot, psf_plot, stars
-from hstcube._profiles import encircled_energy, radius_map
-from hstcube.kernels import convolved, matching_kernel
-from hstcube.matching import RADII
-from hstcube.psf import gaussian_kernels
+from hstcube.plots import cube as plot
+from hstcube.plots import psf as psf_plot
+from hstcube.psf import stars
+from hstcube.psf.kernels import RADII
+from hstcube.psf.match import gaussian_kernels
+from hstcube.psf.profiles import encircled_energy, radius_map
+from hstcube.psf.solver import convolved, matching_kernel
 
 DOCS = Path(__file__).parent
 sys.path[:0] = [str(DOCS.parent / "tests"), str(DOCS)]
@@ -170,7 +172,7 @@ def drawn_growth(scores: dict[str, Any]) -> Figure:
 
 def wavelength(entry: tuple[str, Any]) -> float:
     """Return what bands are sorted by."""
-    return hstcube.bands.band(entry[0]).pivot
+    return hstcube.core.bands.band(entry[0]).pivot
 
 
 TEXT = """# PSFs: how they are measured, and what matching with them achieves

@@ -3,192 +3,98 @@
     FITS -> open_field -> subtract_sky -> psf_match -> mask -> to_fits
 
 Every step takes a Dataset and returns a new one. Names are loaded when they are first used, so that ``import hstcube``
-and ``hstcube --help`` cost nothing.
+and ``hstcube --help`` cost nothing; ``__init__.pyi`` beside this file tells editors and mypy the same names.
 
-docs/architecture.md draws the layers of the modules.
+docs/architecture.md shows the folders.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
 _MODULE_OF = {
-    "Grid": "grids",
+    "Grid": "core.grids",
     "HstCubeError": "errors",
     "HstCubeWarning": "errors",
-    "add_poisson": "calibration",
-    "annuli": "groups",
-    "apertures": "groups",
-    "apply_shifts": "alignment",
-    "band": "bands",
-    "bin_pixels": "bins",
-    "build": "cube",
-    "calibrate_noise": "calibration",
-    "check_alignment": "alignment",
-    "common_mask": "groups",
-    "curve_of_growth": "groups",
-    "cut_stamps": "cutouts",
-    "cutout": "resample",
-    "deredden": "units",
-    "examine_stars": "stars",
-    "find_stars": "stars",
-    "fit_width": "stars",
-    "group_errors": "noise",
-    "grow": "masks",
-    "homogenize": "recipes",
-    "list_fields": "surveys",
-    "mask": "masks",
-    "matching_kernels": "matching",
-    "measure_psf": "stars",
-    "measure_sky": "sky",
-    "noise_check": "emptiness",
-    "object_mask": "masks",
-    "open_bands": "reading",
-    "open_cube": "export",
-    "open_field": "reading",
-    "open_labels": "reading",
-    "open_psf": "psfs",
-    "open_stars": "reading",
-    "paint": "groups",
+    "add_poisson": "noise.calibration",
+    "annuli": "phot.groups",
+    "apertures": "phot.groups",
+    "apply_shifts": "regridding.align",
+    "band": "core.bands",
+    "bin_pixels": "phot.bins",
+    "build": "core.cube",
+    "calibrate_noise": "noise.calibration",
+    "check": "pipeline.findings",
+    "check_alignment": "regridding.align",
+    "common_mask": "phot.groups",
+    "compare": "pipeline.differences",
+    "curve_of_growth": "phot.groups",
+    "cut_stamps": "pipeline.stamps",
+    "cutout": "regridding.resample",
+    "deredden": "phot.units",
+    "examine_stars": "psf.stars",
+    "find_stars": "psf.stars",
+    "fit_width": "psf.stars",
+    "group_errors": "noise.groups",
+    "grow": "sky.masks",
+    "homogenize": "pipeline.recipe",
+    "list_fields": "surveys.names",
+    "mask": "sky.masks",
+    "matching_kernels": "psf.kernels",
+    "measure_psf": "psf.stars",
+    "measure_sky": "sky.level",
+    "noise_check": "noise.empty_apertures",
+    "object_mask": "sky.masks",
+    "open_bands": "files.fields",
+    "open_cube": "files.cubes",
+    "open_field": "files.fields",
+    "open_labels": "files.fields",
+    "open_psf": "files.psfs",
+    "open_stars": "files.fields",
+    "paint": "phot.groups",
     "paint_fit": "sed",
-    "photometry": "fluxes",
-    "prepare_psf": "matching",
-    "psf_match": "psf",
-    "psf_quality": "matching",
-    "radial_profile": "groups",
+    "photometry": "phot.table",
+    "prepare_psf": "psf.kernels",
+    "psf_match": "psf.match",
+    "psf_quality": "psf.kernels",
+    "radial_profile": "phot.groups",
     "read_fit": "sed",
-    "rebin": "resample",
-    "regrid": "resample",
-    "regrid_labels": "resample",
-    "regrid_mask": "resample",
-    "require_same_grid": "cube",
-    "save_cube": "export",
-    "save_psf": "psfs",
-    "stack_bands": "cube",
-    "star_stamps": "stars",
-    "star_table": "stars",
-    "subtract_sky": "sky",
-    "to_fits": "export",
-    "to_flux": "units",
+    "rebin": "regridding.resample",
+    "regrid": "regridding.resample",
+    "regrid_labels": "regridding.resample",
+    "regrid_mask": "regridding.resample",
+    "require_same_grid": "core.cube",
+    "save_cube": "files.cubes",
+    "save_psf": "files.psfs",
+    "stack_bands": "core.cube",
+    "star_stamps": "psf.stars",
+    "star_table": "psf.stars",
+    "subtract_sky": "sky.level",
+    "to_fits": "files.cubes",
+    "to_flux": "phot.units",
     "to_sed": "sed",
-    "validate": "cube",
-    "variance": "cube",
-    "with_noise": "calibration",
-    "with_psf": "psf",
-    "write_table": "tables",
+    "validate": "core.cube",
+    "variance": "core.cube",
+    "with_noise": "noise.calibration",
+    "with_psf": "psf.match",
+    "write_table": "files.tables",
 }
 
-_MODULES = (
-    "alignment",
-    "bands",
-    "bins",
-    "calibration",
-    "check",
-    "compare",
-    "cube",
-    "cutouts",
-    "demo",
-    "emptiness",
-    "errors",
-    "export",
-    "fluxes",
-    "grids",
-    "groups",
-    "kernels",
-    "levels",
-    "masks",
-    "matching",
-    "noise",
-    "plot",
-    "psf",
-    "psfs",
-    "reading",
-    "recipes",
-    "resample",
-    "runs",
-    "sed",
-    "simulate",
-    "sky",
-    "stars",
-    "surveys",
-    "tables",
-    "units",
-)
+_FOLDERS = (
+    "cli", "core", "demo", "errors", "files", "fits", "noise", "phot", "pipeline", "plots", "psf", "regridding", "sed",
+    "sky", "surveys",
+)  # fmt: skip
 
-__all__ = ["__version__", *_MODULE_OF]  # noqa: PLE0604  the keys are strings
-
-if TYPE_CHECKING:
-    from hstcube.alignment import apply_shifts as apply_shifts
-    from hstcube.alignment import check_alignment as check_alignment
-    from hstcube.bands import band as band
-    from hstcube.bins import bin_pixels as bin_pixels
-    from hstcube.calibration import add_poisson as add_poisson
-    from hstcube.calibration import calibrate_noise as calibrate_noise
-    from hstcube.calibration import with_noise as with_noise
-    from hstcube.cube import build as build
-    from hstcube.cube import require_same_grid as require_same_grid
-    from hstcube.cube import stack_bands as stack_bands
-    from hstcube.cube import validate as validate
-    from hstcube.cube import variance as variance
-    from hstcube.cutouts import cut_stamps as cut_stamps
-    from hstcube.emptiness import noise_check as noise_check
-    from hstcube.errors import HstCubeError as HstCubeError
-    from hstcube.errors import HstCubeWarning as HstCubeWarning
-    from hstcube.export import open_cube as open_cube
-    from hstcube.export import save_cube as save_cube
-    from hstcube.export import to_fits as to_fits
-    from hstcube.fluxes import photometry as photometry
-    from hstcube.grids import Grid as Grid
-    from hstcube.groups import annuli as annuli
-    from hstcube.groups import apertures as apertures
-    from hstcube.groups import common_mask as common_mask
-    from hstcube.groups import curve_of_growth as curve_of_growth
-    from hstcube.groups import paint as paint
-    from hstcube.groups import radial_profile as radial_profile
-    from hstcube.masks import grow as grow
-    from hstcube.masks import mask as mask
-    from hstcube.masks import object_mask as object_mask
-    from hstcube.matching import matching_kernels as matching_kernels
-    from hstcube.matching import prepare_psf as prepare_psf
-    from hstcube.matching import psf_quality as psf_quality
-    from hstcube.noise import group_errors as group_errors
-    from hstcube.psf import psf_match as psf_match
-    from hstcube.psf import with_psf as with_psf
-    from hstcube.psfs import open_psf as open_psf
-    from hstcube.psfs import save_psf as save_psf
-    from hstcube.reading import open_bands as open_bands
-    from hstcube.reading import open_field as open_field
-    from hstcube.reading import open_labels as open_labels
-    from hstcube.reading import open_stars as open_stars
-    from hstcube.recipes import homogenize as homogenize
-    from hstcube.resample import cutout as cutout
-    from hstcube.resample import rebin as rebin
-    from hstcube.resample import regrid as regrid
-    from hstcube.resample import regrid_labels as regrid_labels
-    from hstcube.resample import regrid_mask as regrid_mask
-    from hstcube.sed import paint_fit as paint_fit
-    from hstcube.sed import read_fit as read_fit
-    from hstcube.sed import to_sed as to_sed
-    from hstcube.sky import measure_sky as measure_sky
-    from hstcube.sky import subtract_sky as subtract_sky
-    from hstcube.stars import examine_stars as examine_stars
-    from hstcube.stars import find_stars as find_stars
-    from hstcube.stars import fit_width as fit_width
-    from hstcube.stars import measure_psf as measure_psf
-    from hstcube.stars import star_stamps as star_stamps
-    from hstcube.stars import star_table as star_table
-    from hstcube.surveys import list_fields as list_fields
-    from hstcube.tables import write_table as write_table
-    from hstcube.units import deredden as deredden
-    from hstcube.units import to_flux as to_flux
+__all__ = ["__version__", "plot", *_MODULE_OF]  # noqa: PLE0604  the keys are strings
 
 
 def __getattr__(name: str) -> object:
-    if name in _MODULES:
+    if name in _FOLDERS:
         return import_module(f"{__name__}.{name}")
+    if name == "plot":
+        return import_module(f"{__name__}.plots")
     if name not in _MODULE_OF:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)

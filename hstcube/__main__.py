@@ -1,5 +1,5 @@
 """``python -m hstcube``."""
 
-from hstcube.cli import main
+from hstcube.cli.app import main
 
 main()

@@ -36,8 +36,8 @@ from stamps import BANDS, NEIGHBOUR, OBJECT, SKY, edit_bytes, label_map, rewrite
 from test_errors import DEFECTS, homogenize, open_it, open_map, ran, run, run_field_file, set_pixels
 
 import hstcube
-from hstcube import runs
 from hstcube.errors import HstCubeError, HstCubeWarning, codes
+from hstcube.pipeline import runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -682,7 +682,7 @@ def little_memory(folder: Path) -> Any:
     os.truncate(path, 2880 + 4 * side**2)
     program = f"""
 import resource, sys
-import hstcube, hstcube.reading, astropy.io.fits, pickle
+import hstcube, hstcube.files.fields, astropy.io.fits, pickle
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + {GIB // 2}, used + {GIB // 2}))
 try:
@@ -981,7 +981,7 @@ def test_what_a_row_refers_to_shows_it(row: Row) -> None:
     for name in row.see:
         if "::" in name:
             file, function = name.split("::")
-            text = (TESTS / file).read_text(encoding="utf-8")
+            text = next(TESTS.rglob(file)).read_text(encoding="utf-8")
             assert f"def {function}(" in text, name
             assert row.kind != "W" or row.code in text, name
         else:

@@ -11,7 +11,7 @@ import hstcube
 from hstcube.errors import Code, codes
 
 SOURCES = sorted(Path(hstcube.__file__).parent.rglob("*.py"))
-TESTS = sorted(Path(__file__).parent.glob("test_*.py"))
+TESTS = sorted(Path(__file__).parent.rglob("test_*.py"))
 _CODE = re.compile(r'"(HC-[A-Z]\d\d)"')
 
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from stamps import BANDS, NEIGHBOUR, OBJECT, edit_bytes, label_map, rewrite, sky_file, stamp, write_field
 
 import hstcube
-from hstcube import grids, levels, recipes, runs, surveys
+from hstcube.core import grids
 from hstcube.errors import (
     BandError,
     CubeError,
@@ -35,6 +35,10 @@ from hstcube.errors import (
     WriteError,
     codes,
 )
+from hstcube.files import levels
+from hstcube.pipeline import recipe as recipes
+from hstcube.pipeline import runs
+from hstcube.surveys import names as surveys
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -22,8 +22,11 @@ from astropy.io import fits
 from stamps import BANDS, OBJECT, write_field
 
 import hstcube
-from hstcube import _files, cli, grids, runs
+from hstcube.cli import app as cli
+from hstcube.core import grids
 from hstcube.errors import FileError, HstCubeError, WriteError
+from hstcube.fits import writing as _files
+from hstcube.pipeline import runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

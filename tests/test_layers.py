@@ -16,31 +16,28 @@ DRAWING = PACKAGE.parent / "docs" / "architecture.md"
 HEAVY = {"xarray", "astropy", "matplotlib", "photutils", "reproject", "dask", "zarr", "netCDF4", "scipy", "pandas"}
 
 
+WITH_A_DISK = {"fits", "files", "surveys", "sed", "pipeline", "demo", "cli"}
+
+
 def drawn_order() -> list[str]:
-    """Return the modules from the lowest to the highest, as the page draws them."""
-    lines = re.findall(r"^    [0-7]  (.+)$", DRAWING.read_text(encoding="utf-8"), re.MULTILINE)
-    return [name for line in reversed(lines) for name in line.split()]
-
-
-def drawn_inside(package: str) -> list[str]:
-    """Return the modules of a package within the package, as the page draws them: imports run to the left."""
-    return re.findall(rf"^    {package}: (.+)$", DRAWING.read_text(encoding="utf-8"), re.MULTILINE)[0].split()
-
-
-def imported_modules(path: Path, *, inside: str = "hstcube.") -> set[str]:
-    """Return the modules of this package that a file imports anywhere, type checking left out."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            node.body = []
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(inside):
-            found.add(node.module.removeprefix(inside).split(".")[0])
-    return found
+    """Return the folders from the lowest to the highest, as the page lists them."""
+    return re.findall(r"^    (\w+) {2,}\S", DRAWING.read_text(encoding="utf-8"), re.MULTILINE)[::-1]
 
 
 def files_of(name: str) -> list[Path]:
-    """Return the files of a module, or of a package within the package."""
+    """Return the files of a folder, or the one module of that name."""
     return sorted((PACKAGE / name).glob("*.py")) or [PACKAGE / f"{name}.py"]
+
+
+def imported(path: Path) -> set[str]:
+    """Return the modules of this package that a file imports anywhere, type checking left out."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+            node.body = []
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hstcube."):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -50,50 +47,73 @@ def loaded_by(statement: str) -> set[str]:
     )
 
 
-def test_the_drawing_shows_every_module_once():
-    modules = [path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__"]
-    packages = [path.parent.name for path in PACKAGE.glob("*/__init__.py")]
-    assert sorted(drawn_order()) == sorted(modules + packages)
-    for package in packages:
-        inside = sorted(path.stem for path in files_of(package) if path.stem != "__init__")
-        assert sorted(drawn_inside(package)) == inside
+def test_the_page_lists_every_folder_once():
+    folders = [path.parent.name for path in PACKAGE.glob("*/__init__.py")]
+    modules = [path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("__")]
+    assert sorted(drawn_order()) == sorted(folders + modules)
 
 
 def test_imports_run_downwards_only():
     order = drawn_order()
     for name in order:
-        for other in set().union(*map(imported_modules, files_of(name))) - (
-            {name} if len(files_of(name)) > 1 else set()
-        ):
-            assert order.index(other) < order.index(name), f"{name} imports {other}"
+        for path in files_of(name):
+            for other in {module.split(".")[1] for module in imported(path)} - {name}:
+                assert order.index(other) < order.index(name), f"{path} imports {other}"
 
 
-def test_imports_inside_a_package_run_to_the_left():
-    for package in (path.parent.name for path in PACKAGE.glob("*/__init__.py")):
-        order = drawn_inside(package)
-        for name in order:
-            for other in imported_modules(PACKAGE / package / f"{name}.py", inside=f"hstcube.{package}."):
-                assert order.index(other) < order.index(name), f"{package}.{name} imports {other}"
+def test_no_module_of_a_folder_imports_one_that_imports_it():
+    for name in drawn_order():
+        uses = {
+            path.stem: {module.split(".")[2] for module in imported(path) if module.startswith(f"hstcube.{name}.")}
+            for path in files_of(name)
+        }
+        while uses:
+            free = [module for module, others in uses.items() if not others & uses.keys() - {module}]
+            assert free, f"in {name}, {sorted(uses)} import one another in a circle"
+            uses = {module: others for module, others in uses.items() if module not in free}
 
 
-def test_layers_below_the_files_know_no_disk_clock_or_terminal():
-    order = drawn_order()
-    for name in order[: order.index("surveys")]:
-        text = (PACKAGE / f"{name}.py").read_text(encoding="utf-8")
-        assert not re.search(
-            r"^\s*(import|from) (os|time|datetime|sys|pathlib|logging)\b|\bopen\(|\bprint\(", text, re.MULTILINE
-        ), name
+def test_what_another_folder_uses_is_public():
+    for name in drawn_order():
+        for path in files_of(name):
+            for module in imported(path):
+                private = [part for part in module.split(".") if part.startswith("_") and part != "__version__"]
+                assert not private or module.split(".")[1] == name, f"{path} imports {module}"
+
+
+def test_folders_stay_narrow_and_files_short():
+    for name in drawn_order():
+        assert len([path for path in files_of(name) if path.stem != "__init__"]) <= 10, name
+        for path in files_of(name):
+            assert len(path.read_text(encoding="utf-8").splitlines()) <= 400, path
+
+
+def test_no_folder_or_module_hides_a_public_function():
+    for path in PACKAGE.rglob("*.py"):
+        names = path.relative_to(PACKAGE).with_suffix("").parts
+        assert names[-1] not in hstcube.__all__, f"{path} is called like hstcube.{names[-1]}"
+        assert names[0] not in hstcube.__all__
+
+
+def test_folders_below_the_files_know_no_disk_clock_or_terminal():
+    known = re.compile(r"^\s*(import|from) (os|time|datetime|sys|pathlib|logging)\b|\bopen\(|\bprint\(", re.MULTILINE)
+    for name in set(drawn_order()) - WITH_A_DISK:
+        for path in files_of(name):
+            assert not known.search(path.read_text(encoding="utf-8")), path
 
 
 def test_importing_the_package_loads_nothing_heavy():
     assert not loaded_by("import hstcube") & HEAVY
-    assert not loaded_by("import hstcube.cli") & HEAVY
+    assert not loaded_by("import hstcube.cli.app") & HEAVY
 
 
 def test_importing_every_module_loads_neither_plots_nor_photometry_nor_storage():
-    statement = "import warnings; warnings.simplefilter('ignore')\n" + "\n".join(
-        f"import hstcube.{name}" for name in drawn_order() if name != "__main__"
-    )
+    modules = [
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+        for path in PACKAGE.rglob("*.py")
+        if not path.stem.startswith("__")
+    ]
+    statement = "import warnings; warnings.simplefilter('ignore')\n" + "\n".join(f"import {name}" for name in modules)
     assert not loaded_by(statement) & {"matplotlib", "photutils", "reproject", "dask", "zarr", "netCDF4"}
 
 

@@ -10,10 +10,10 @@ import pytest
 import xarray as xr
 
 import hstcube
-from hstcube.bands import band_name
-from hstcube.levels import read_levels
-from hstcube.recipes import blank_sky
-from hstcube.surveys import find_field
+from hstcube.core.bands import band_name
+from hstcube.files.levels import read_levels
+from hstcube.pipeline.recipe import blank_sky
+from hstcube.surveys.names import find_field
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,7 +133,7 @@ def test_matching_keeps_the_flux_of_galaxy_37_where_masking_first_loses_it(field
 
 
 def test_the_stamps_themselves_are_never_changed(xdf, tmp_path, monkeypatch):
-    from hstcube.runs import Options, plan, run
+    from hstcube.pipeline.runs import Options, plan, run
 
     def digest(folder: Path) -> str:
         files = sorted(path for path in folder.rglob("*") if path.is_file())

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import xarray as xr
 
-from hstcube._files import write_files
 from hstcube.errors import RecipeError
-from hstcube.fluxes import photometry
+from hstcube.fits.writing import write_files
+from hstcube.phot.table import photometry
 from hstcube.sed.bagpipes import bagpipes_files
 from hstcube.sed.catalogue import FLOOR
 from hstcube.sed.cigale import cigale_files

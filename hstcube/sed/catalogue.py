@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hstcube import __version__
-from hstcube.bands import band_name
+from hstcube.core.bands import band_name
 from hstcube.errors import BandError, LabelError, RecipeError
 from hstcube.sed.curves import Curve, curve_of
 

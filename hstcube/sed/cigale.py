@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hstcube.bands import band_name
+from hstcube.core.bands import band_name
 from hstcube.sed.catalogue import FLOOR, catalogue, curve_text, readme, rows
 
 if TYPE_CHECKING:

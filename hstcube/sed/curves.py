@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from hstcube.bands import Band, band_name, cameras
+from hstcube.core.bands import Band, band_name, cameras
 from hstcube.errors import BandError, FileError
 
 if TYPE_CHECKING:

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hstcube._fits import hdu
-from hstcube.cube import variance
+from hstcube.core.cube import variance
+from hstcube.core.grids import Grid
 from hstcube.errors import LabelError, RecipeError
-from hstcube.grids import Grid
-from hstcube.groups import checked_groups
+from hstcube.fits.units import hdu
+from hstcube.phot.groups import checked_groups
+from hstcube.phot.units import to_flux
 from hstcube.sed.catalogue import curve_text
 from hstcube.sed.curves import curve_of
-from hstcube.units import to_flux
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from hstcube.errors import FileError, LabelError, RecipeError
-from hstcube.groups import checked_groups, group_ids, paint
+from hstcube.phot.groups import checked_groups, group_ids, paint
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,8 +16,8 @@ import xarray as xr
 from astropy.table import QTable
 
 import hstcube
-from hstcube.simulate import simulate
-from hstcube.surveys import find_field
+from hstcube.demo.simulate import simulate
+from hstcube.surveys.names import find_field
 
 REDSHIFT = 0.981254  # of galaxy 37: MUSE, Bacon et al. 2017, A&A 608, A1
 # uJy of galaxy 37 in the pixels of its label, measured apart from this package; its grown label has 2 to 3 % more

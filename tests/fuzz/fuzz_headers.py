@@ -156,7 +156,7 @@ class Kept:
     """`read_plane` with a memory for files that do not change."""
 
     def __init__(self) -> None:
-        from hstcube import reading
+        from hstcube.files import fields as reading
 
         self.read, self.planes, self.mutated = reading.read_plane, {}, Path()
         reading.read_plane = self
@@ -321,7 +321,7 @@ def wrong_place(cube: Any, one: Field) -> str:
     """Compare where the cube says its pixels are with where the untouched one says it, with wcslib's arithmetic."""
     if cube.wcs.attrs == one.cube.wcs.attrs and all((cube[d].values == one.cube[d].values).all() for d in ("y", "x")):
         return ""
-    from hstcube.grids import Grid
+    from hstcube.core.grids import Grid
 
     if (axes := cube.wcs.attrs.get("WCSAXES", 2)) not in (1, 2):  # astropy allocates what a thousand axes need, or dies
         return f"WRONG: the cube has a WCS that cannot be used | WCSAXES = {axes}"
@@ -570,14 +570,14 @@ def fuzz_with_atheris(*, runs: int | None, seed: int, seconds: float, keep_going
     import atheris
 
     with atheris.instrument_imports(include=["hstcube"]):
-        import hstcube.bands
-        import hstcube.cube
-        import hstcube.grids
-        import hstcube.images
-        import hstcube.opening
-        import hstcube.products
-        import hstcube.reading
-        import hstcube.surveys  # noqa: F401
+        import hstcube.core.bands
+        import hstcube.core.cube
+        import hstcube.core.grids
+        import hstcube.files.fields
+        import hstcube.files.products
+        import hstcube.fits.images
+        import hstcube.fits.opening
+        import hstcube.surveys.names  # noqa: F401
     start = time.perf_counter()
     root = room()
     target = Target(Path(root.name))

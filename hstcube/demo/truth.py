@@ -1,0 +1,182 @@
+"""The whole job on a made-up field, and how near it comes to the truth."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from hstcube.core.convolution import convolver
+from hstcube.core.cube import build
+from hstcube.core.grids import Grid
+from hstcube.demo.simulate import MERGER, TARGET, simulate
+from hstcube.errors import HstCubeWarning
+from hstcube.files.cubes import open_cube
+from hstcube.files.fields import open_field, open_labels, open_stars
+from hstcube.files.psfs import save_psf
+from hstcube.fits.writing import write_files
+from hstcube.pipeline.recipe import homogenize
+from hstcube.pipeline.runs import Options, plan, run
+from hstcube.plots.cube import figure_bytes, homogeneous
+from hstcube.psf.match import gaussian_kernels, matching_kernels, with_psf
+from hstcube.psf.stars import measure_psf
+from hstcube.surveys.names import find_field
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Comparison", "compare_with_truth", "demo"]
+
+FIELD, PAIR = "demo", "pair"
+
+
+class Comparison(NamedTuple):
+    """One band of the demo field against its truth.
+
+    ``flux`` is what the run measured in the mask, over the reference: the noise-free native images of the larger frame,
+    convolved with the same kernels, then masked; ``noise`` is the standard error of that ratio. ``rim`` and
+    ``rim_masked_first`` are the colour bias of the outermost ring of the mask, band minus F160W [mag], of noise-free
+    stamps: matched then masked, and masked then convolved with Gaussians, as in 2022. Against the true scene at the
+    true PSF of F160W, and noise-free: ``scene`` is the flux in the mask, ``scene_rim`` the colour bias of its ring
+    [mag], ``core`` the light within 0.18 arcsec of the galaxy's centre, ``core_gaussian`` the same with Gaussians.
+    """
+
+    band: str
+    flux: float
+    noise: float
+    rim: float
+    rim_masked_first: float
+    scene: float
+    scene_rim: float
+    core: float
+    core_gaussian: float
+
+
+def demo(out: str | Path, *, seed: int = 1, overwrite: bool = False) -> tuple[list[Comparison], dict[str, Path]]:
+    """Simulate a field, make its cubes as `hstcube run` does, compare them with the truth, and draw a picture.
+
+    Parameters
+    ----------
+    out : path
+        Gets ``stamps`` (with ``truth.nc``, and ``psf_60mas.fits`` measured from its stars), ``products``,
+        ``truth.json`` and ``demo.png``.
+    seed : int
+        Of the simulation.
+    overwrite : bool
+        Replace files that exist.
+
+    Returns
+    -------
+    list of Comparison, dict of str to Path
+        One line a band; where things are.
+    """
+    out = Path(out)
+    places = {
+        "stamps": out / "stamps",
+        "products": out / "products",
+        "table": out / "truth.json",
+        "picture": out / "demo.png",
+    }
+    truth = simulate(places["stamps"], field=FIELD, seed=seed, overwrite=overwrite)
+    psf = measure_psf(open_stars(places["stamps"] / "psf_stars"))
+    save_psf(psf, places["stamps"] / "psf_60mas.fits", overwrite=overwrite)
+    targets = plan(places["stamps"], [], [f"{PAIR}={FIELD}:{TARGET},{MERGER}"], scale="60mas")
+    for outcome in run(targets, places["products"], Options(overwrite=overwrite)):
+        if outcome.error:
+            raise outcome.error
+    cube = open_cube(places["products"] / f"{FIELD}.nc")
+    rows = compare_with_truth(cube, places["stamps"], truth)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", HstCubeWarning)
+        picture = figure_bytes(homogeneous(open_field(places["stamps"], FIELD), cube))
+    table = json.dumps([row._asdict() for row in rows], indent=1).encode()
+    write_files({places["table"]: table, places["picture"]: picture}, overwrite=overwrite)
+    return rows, places
+
+
+def compare_with_truth(cube: xr.Dataset, stamps: Path, truth: Path) -> list[Comparison]:
+    """Compare the cube of a simulated field with its truth; see `Comparison`."""
+    with xr.open_dataset(truth, engine="netcdf4") as opened:
+        true = opened.load()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", HstCubeWarning)
+        native = open_field(stamps, FIELD)
+        labels = open_labels(find_field(stamps, FIELD).labels or "")
+    margin = int(true.native.attrs["margin"])
+    scene = _inside(true.at_f160w.values, margin)
+    kernels = matching_kernels(native.psf, to="f160w").values
+    reference, gaussian = (
+        _inside(np.stack([convolver(k, p.shape)(p) for k, p in zip(stack, true.native.values, strict=True)]), margin)
+        for stack in (kernels, gaussian_kernels(native, to="f160w").values)
+    )
+    quiet = _noise_free(native, _inside(true.native.values, margin))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", HstCubeWarning)
+        matched = homogenize(with_psf(quiet, native.psf), sky=None, labels=labels)
+        masked_first = homogenize(quiet, sky=None, labels=labels, recipe="original")
+    ours, first = (np.nan_to_num(made.sci.values.astype(float)) for made in (matched, masked_first))
+    mask = cube.mask.values & (native.wht.values > 0)
+    ring = _ring(mask.all(axis=0))
+    rows = []
+    for i, band in enumerate(cube.band.values.tolist()):
+        total = reference[i][mask[i]].sum()
+        colours = (_bias(ours, reference, i, ring), _bias(first, reference, i, ring))
+        rows.append(
+            Comparison(
+                band,
+                float(cube.sci.values[i][mask[i]].sum() / total),
+                _sum_error(cube, native, i, mask[i]) / total,
+                *colours,
+                float(ours[i][mask[i]].sum() / scene[i][mask[i]].sum()),
+                _bias(ours, scene, i, ring),
+                _core(ours[i]) / _core(scene[i]),
+                _core(gaussian[i]) / _core(scene[i]),
+            )
+        )
+    return rows
+
+
+def _inside(images: NDArray[Any], margin: int) -> NDArray[np.float64]:
+    return np.asarray(images[:, margin:-margin, margin:-margin], dtype=np.float64)
+
+
+def _noise_free(native: xr.Dataset, images: NDArray[np.float64]) -> xr.Dataset:
+    """Return the cube of the noise-free stamps, with the weights of the noisy ones."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", HstCubeWarning)
+        return build(
+            images, native.wht.values, bands=native.band.values.tolist(), grid=Grid.of(native),
+            units=native.sci.attrs["units"], psf_fwhm=native.psf_fwhm.values, zeropoint=native.zeropoint.values,
+        )  # fmt: skip
+
+
+def _ring(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    from scipy import ndimage
+
+    return np.asarray(mask & ~ndimage.binary_erosion(mask, np.ones((3, 3))))
+
+
+def _bias(made: NDArray[Any], reference: NDArray[Any], i: int, ring: NDArray[np.bool_]) -> float:
+    """Return how much redder the ring is than it should be in band i minus F160W, mag."""
+    fluxes = [images[j][ring].sum() for images in (made, reference) for j in (i, -1)]
+    return float(-2.5 * np.log10(fluxes[0] / fluxes[1] / (fluxes[2] / fluxes[3])))
+
+
+def _core(image: NDArray[np.float64]) -> float:
+    """Return the light within 0.18 arcsec (3 pixels) of the middle of the frame, where the galaxy is."""
+    y, x = (np.indices(image.shape).T - (np.array(image.shape) - 1) / 2).T
+    return float(image[np.hypot(y, x) <= 3].sum())  # noqa: PLR2004
+
+
+def _sum_error(cube: xr.Dataset, native: xr.Dataset, i: int, mask: NDArray[np.bool_]) -> float:
+    """Return the standard error of a sum over the mask: independent native pixels, and the level of the sky.
+
+    Matching spreads the noise of a pixel over its neighbours but hardly beyond the mask, and wht is white-equivalent,
+    so the sum of many pixels has the variance of the unmatched ones.
+    """
+    wht = native.wht.values[i][mask]
+    return float(np.hypot(np.sqrt((1 / wht).sum()), cube.sky_error.values[i] * mask.sum()))

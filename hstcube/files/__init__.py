@@ -1,0 +1,1 @@
+"""Fields, cubes, PSFs, levels and tables, in and out."""

@@ -1,0 +1,1 @@
+"""Errors that hold for any group of pixels: measured, propagated, tested."""

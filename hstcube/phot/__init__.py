@@ -1,0 +1,1 @@
+"""Units, groups of pixels, profiles, bins, and the table of fluxes."""

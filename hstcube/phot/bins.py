@@ -1,0 +1,203 @@
+"""Bins: groups of neighbouring pixels that together reach a signal to noise."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+import xarray as xr
+
+from hstcube.core.cube import require_same_grid, validate, variance
+from hstcube.errors import LabelError, RecipeError
+from hstcube.noise.groups import group_errors, pixel_acf
+from hstcube.phot._accretion import regions_alike
+from hstcube.phot._tessellation import (
+    Field,
+    Spectra,
+    freed,
+    halved,
+    make_field,
+    merged,
+    pieces,
+    taken_in,
+    tessellated,
+    traded,
+    whole,
+)
+from hstcube.phot.groups import common_mask, of_bands
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from hstcube.phot._tessellation import Bins
+
+__all__ = ["bin_pixels", "group_snr"]
+
+Mode = Literal["all", "any"]
+
+_ROUNDING = 1e-9
+_MARGINS = (1.004, 1.02)  # over the target: what the noise of groups may exceed what is counted here
+_TIMES = 3  # that bins trade, merge and are halved
+
+
+def bin_pixels(
+    cube: xr.Dataset,
+    *,
+    snr: float = 5.0,
+    bands: Sequence[str] | str | None = None,
+    mode: Mode = "all",
+    sed_shape: float | None = None,
+) -> xr.DataArray:
+    """Put the pixels of the mask into bins that reach a signal to noise.
+
+    Weighted Voronoi tessellation (Diehl & Statler 2006, MNRAS 368, 497), from seeds as dense as the boxes that reach
+    the target are large; then bins trade pixels of their rims, and those below the target go to their neighbours. The
+    noise is that of `group_errors`: pixels are correlated, and twice the pixels are less than sqrt(2) times better.
+
+    Parameters
+    ----------
+    cube : Dataset
+        The pixels are those that the mask holds in all of the bands. Mask sky out: without signal there is no bin.
+    snr : float
+        Signal to noise that every bin must reach.
+    bands : str or sequence of str, optional
+        Where it must; all bands when not given.
+    mode : {"all", "any"}
+        In each of the bands, or in one at least.
+    sed_shape : float, optional
+        Bins also keep to one shape of spectrum, as those of Abdurro'uf et al. 2021 (ApJS 254, 15) do: the mask is cut
+        into regions in which the reduced chi square, in all bands of the cube, between the scaled spectra of a pixel
+        and of the brightest one is at most this (4 is what they take), and no bin is in two regions. Regions that do
+        not reach the target go to the most alike of those around them.
+
+    Returns
+    -------
+    DataArray of int32, (y, x)
+        Bins 1, 2, ..., each in one piece (pixels touch at sides or corners); 0 outside the mask. Every pixel of the
+        mask is in one. ``attrs["below_target"]`` lists the bins that do not reach the target: they lie on islands of
+        the mask that do not reach it with all their pixels.
+
+    Raises
+    ------
+    BandError
+        If a band is not in the cube.
+    CubeError
+        If weights are negative or NaN, or do not agree with sci on where there is data.
+    LabelError
+        If no pixel is in the mask of all the bands.
+    RecipeError
+        If `snr` or `sed_shape` is not positive, or there is no such mode.
+    """
+    for name, value in (("snr", snr), ("sed_shape", sed_shape)):
+        if value is not None and not 0 < value < np.inf:
+            raise RecipeError("HC-B31", f"{name} is {value!r}", f"give {name} as a positive number")
+    if mode not in get_args(Mode):
+        raise RecipeError("HC-B30", f"there is no mode {mode!r}", "choose 'all' or 'any'")
+    judged = of_bands(validate(cube), bands)
+    everything = judged if sed_shape is None else cube
+    inside = common_mask(everything).values
+    if not inside.any():
+        names = ", ".join(everything.band.values)
+        raise LabelError("HC-S24", f"no pixel is in the mask of all of {names}", "choose other bands, or another mask")
+    field = _field(judged, inside, mode)
+    spectra = None if sed_shape is None else Spectra(*(image[:, inside] for image in _signal_and_sigma(cube)))
+    walls = field
+    if spectra is not None and sed_shape is not None:
+        regions = merged(field, regions_alike(field, spectra, sed_shape), snr, spectra=spectra)
+        walls = replace(field, region=np.append(regions, -1))
+    hopeless = _hopeless(field, snr)
+    for margin in _MARGINS:
+        bins, kept = _compact(walls, margin * snr, hopeless=hopeless)
+        if not (_below(judged, field, bins, snr)[bins] & ~hopeless).any():
+            break
+    bins, low = _judged(judged, replace(field, region=np.append(kept, -1)), bins, snr, spectra)
+    return _map(cube, field, bins, low).assign_attrs(snr=float(snr), bands=" ".join(judged.band.values), mode=mode)
+
+
+def group_snr(cube: xr.Dataset, groups: Any) -> xr.DataArray:
+    """Return the signal to noise of every group, (band, group): its sum over its error from `group_errors`."""
+    require_same_grid(cube, groups)
+    errors = group_errors(cube, groups)
+    labels = np.asarray(groups)
+    place = np.searchsorted(errors.group.values, labels[labels > 0])
+    sums = [
+        np.bincount(place, np.nan_to_num(image[labels > 0].astype(np.float64)), minlength=errors.sizes["group"])
+        for image in cube.sci.values
+    ]
+    return errors.copy(data=np.stack(sums) / errors.values).drop_attrs(deep=False).rename("snr")
+
+
+def _signal_and_sigma(cube: xr.Dataset) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return sci and the noise of single pixels, (band, y, x); 0 where there is no data."""
+    sigma = np.sqrt(variance(cube).values.astype(np.float64))
+    return np.nan_to_num(cube.sci.values.astype(np.float64)), np.nan_to_num(sigma)
+
+
+def _field(cube: xr.Dataset, inside: NDArray[np.bool_], mode: Mode) -> Field:
+    signal, sigma = _signal_and_sigma(cube)
+    sky_error = np.nan_to_num(cube.sky_error.values)
+    return make_field(inside, signal, sigma, pixel_acf(cube).values, sky_error, any_band=mode == "any")
+
+
+def _hopeless(field: Field, target: float) -> NDArray[np.bool_]:
+    """Return the pixels of islands of the mask that do not reach the target with all their pixels."""
+    island = pieces(field, np.zeros(field.size, np.intp))
+    return np.asarray(field.ratio(*field.sums(island, int(island.max()) + 1)) < target)[island]
+
+
+def _compact(field: Field, target: float, *, hopeless: NDArray[np.bool_]) -> tuple[Bins, NDArray[np.bool_]]:
+    """Return the bins; and the pixels of good bins on hopeless islands, which the others must not pull down."""
+    bins = traded(field, whole(field, tessellated(field, target), target), target)
+    good = field.ratio(*field.sums(bins, int(bins.max()) + 1)) >= target
+    kept = hopeless & good[bins]
+    if kept.any():
+        field = replace(field, region=np.append(2 * field.region[:-1] + kept, -1))
+    for _ in range(_TIMES):
+        bins = merged(field, traded(field, bins, target), target)
+        bins = whole(field, halved(field, freed(field, bins, target), target), target)
+    bins = merged(field, traded(field, merged(field, bins, target), target), target)
+    return freed(field, bins, target), kept
+
+
+def _judged(
+    cube: xr.Dataset, field: Field, bins: Bins, target: float, spectra: Spectra | None
+) -> tuple[Bins, NDArray[np.bool_]]:
+    """Return the bins after those below the target by the exact error went to others, and which of them are islands."""
+    without_walls = replace(field, region=np.append(np.zeros(field.size, np.intp), -1))
+    while True:
+        bins = _in_order(bins)
+        low = _below(cube, field, bins, target)
+        after = merged(field, bins, target, below=low, spectra=spectra) if low.any() else bins
+        if low.any() and np.array_equal(after, bins):
+            after = _in_order(taken_in(without_walls, bins, low, target))
+        if np.array_equal(after, bins):
+            return bins, low
+        bins = after
+
+
+def _below(cube: xr.Dataset, field: Field, bins: Bins, target: float) -> NDArray[np.bool_]:
+    """Return which bins do not reach the target, by the errors of `group_errors`."""
+    each = group_snr(cube, _labels(cube, field, bins)).values
+    return np.asarray((each.max(axis=0) if field.any_band else each.min(axis=0)) < target * (1 - _ROUNDING))
+
+
+def _in_order(bins: Bins) -> Bins:
+    """Return the bins numbered by their first pixels."""
+    _, first, place = np.unique(bins, return_index=True, return_inverse=True)
+    return np.asarray(np.argsort(np.argsort(first))[place])
+
+
+def _labels(cube: xr.Dataset, field: Field, bins: Bins) -> NDArray[np.int32]:
+    labels = np.zeros((cube.sizes["y"], cube.sizes["x"]), np.int32)
+    labels[field.rows, field.columns] = bins + 1
+    return labels
+
+
+def _map(cube: xr.Dataset, field: Field, bins: Bins, low: NDArray[np.bool_]) -> xr.DataArray:
+    coords = {name: cube.coords[name] for name in ("y", "x", "wcs")}
+    attrs = {"below_target": (np.flatnonzero(low) + 1).tolist()}
+    return xr.DataArray(_labels(cube, field, bins), coords, ("y", "x"), name="bins", attrs=attrs)

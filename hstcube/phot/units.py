@@ -1,0 +1,262 @@
+"""Physical units: count rates to flux densities by their zero points, and the dust of the Milky Way taken off."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from hstcube.core.cube import KNOWN_UNITS, inverse_variance_unit, parsed_unit, updated, validate, warn
+from hstcube.core.grids import Grid
+from hstcube.errors import BandError, CubeError, RecipeError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import xarray as xr
+    from numpy.typing import NDArray
+
+__all__ = [
+    "AGREE",
+    "Law",
+    "deredden",
+    "header_zeropoints",
+    "is_surface_brightness",
+    "pixel_area",
+    "to_flux",
+    "unit_zeropoint",
+    "with_extinction",
+]
+
+Law = Literal["F19", "CCM89"]
+
+AGREE = 0.05  # mag: zero points farther apart are told of
+R_V = 3.1  # of the diffuse Milky Way
+
+_AB = -48.60  # mag of 1 erg s-1 cm-2 Hz-1 (Oke & Gunn 1983, ApJ 266, 713): 1 uJy has 23.9
+_FAINTEST_ZERO = 100.0  # AB mag; a unit of 1e-30 Jy has 84
+_MAG_OF_JY = 8.90
+_SHRINK = 1e25  # weights that grow by more do not fit float32, which ends at 3e38
+_SMALL = "1e-20"  # the unit, then: what flux densities per wavelength are usually counted in
+
+
+def to_flux(cube: xr.Dataset, unit: str = "uJy") -> xr.Dataset:
+    """Convert a cube to a flux density, by the zero points of its bands.
+
+    Parameters
+    ----------
+    cube : Dataset
+        In count rates, with ``zeropoint`` [AB mag of one unit of sci]; or in a flux density already.
+    unit : str
+        A flux density, per frequency (``"uJy"``, ``"nJy"``, ``"erg s-1 cm-2 Hz-1"``) or, at the pivot, per wavelength
+        (``"erg s-1 cm-2 AA-1"``): sci is then the flux in a pixel. With a solid angle (``"MJy sr-1"``,
+        ``"uJy arcsec-2"``) sci is a surface brightness, the flux in a pixel over its area on the sky. Either is made
+        from either.
+
+    Returns
+    -------
+    Dataset
+        ``sci``, ``wht``, ``sky`` and ``sky_error`` are in the new unit, and ``zeropoint`` is the unit's: 23.9 for uJy;
+        of a surface brightness that of an arcsec2, 20.47 for MJy sr-1. Where float32 cannot hold the weights (in
+        erg s-1 cm-2 AA-1 they are 1e45) the cube is in 1e-20 of the unit, as its ``units`` and a warning say.
+
+    Raises
+    ------
+    BandError
+        If a band has no zero point.
+    CubeError
+        If `unit` is not a flux density.
+    """
+    validate(cube, data=False)
+    given, pivot = cube.sci.attrs["units"], cube.pivot.values
+    if (wanted := unit_zeropoint(unit, pivot)) is None:
+        reason = f"{unit!r} is not a flux density, nor one per solid angle"
+        raise CubeError("HC-D33", reason, "choose e.g. 'uJy', 'nJy', 'erg s-1 cm-2 AA-1' or 'MJy sr-1'")
+    if np.isnan(wanted).any():
+        name = str(cube.band.values[np.isnan(wanted)][0])
+        reason = f"its pivot wavelength is not known, which {unit!r} needs"
+        raise CubeError("HC-D36", reason, "give it: build(..., pivot=[...]), or choose 'uJy'", band=name)
+    cube = _of_known_zeropoint(cube)
+    factor = 10 ** (-0.4 * (cube.zeropoint.values - wanted))
+    factor = factor * pixel_area(cube) ** (int(is_surface_brightness(given)) - int(is_surface_brightness(unit)))
+    if (factor**-2 > _SHRINK).any():
+        cube = warn(cube, "HC-D32", f"float32 cannot hold weights in {unit!r}; the cube is in {_SMALL} of it")
+        unit, factor, wanted = f"{_SMALL} {unit}", factor / float(_SMALL), wanted - 2.5 * math.log10(float(_SMALL))
+    new = _scaled(cube, factor, f"to_flux({unit!r})", zeropoint=wanted)
+    new.variables["sci"].attrs["units"] = unit
+    new.variables["wht"].attrs["units"] = inverse_variance_unit(unit)
+    return new
+
+
+def unit_zeropoint(unit: str, pivot: Any) -> NDArray[np.float64] | None:
+    """Return the AB magnitude of one `unit` of flux density, of a surface brightness that of one arcsec2.
+
+    Parameters
+    ----------
+    unit : str
+    pivot : array, (band,) [Angstrom]
+        Ties densities per wavelength to those per frequency: f_nu = f_lambda pivot^2 / c.
+
+    Returns
+    -------
+    array, (band,), or None
+        None if the unit is not a flux density.
+    """
+    from astropy import units
+
+    one = parsed_unit(unit)
+    if is_surface_brightness(unit):
+        one = one * units.arcsec**2
+    at = units.spectral_density(np.asarray(pivot, dtype=float) * units.AA)
+    try:
+        density = (np.ones(np.shape(pivot)) * one).to_value("erg s-1 cm-2 Hz-1", at)
+    except units.UnitConversionError:
+        return None
+    return np.asarray(np.round(-2.5 * np.log10(density) + _AB, 10))  # 23.9, not 23.900000000000002
+
+
+def header_zeropoints(header: Mapping[str, Any], units: str, pivot: float) -> dict[str, float]:
+    """Return the AB zero points that the header of an image gives, and by what; first the one to take.
+
+    They are the unit itself, where it is a flux density; ABZP; PHOTFNU [Jy s/e-]; PHOTFLAM and PHOTPLAM (STScI).
+
+    Parameters
+    ----------
+    header : mapping of FITS cards
+    units : str
+        Unit of the pixels.
+    pivot : float
+        Pivot wavelength [Angstrom].
+
+    Raises
+    ------
+    CubeError
+        If a card is not a number, or a zero point is impossible.
+    """
+    said = {key: header[key] for key in ("ABZP", "PHOTFNU", "PHOTFLAM", "PHOTPLAM") if header.get(key) is not None}
+    for key, value in said.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise CubeError("HC-D22", f"the card {key} is {value!r}, not a finite number", "repair the header")
+    found: dict[str, float] = {}
+    if units != KNOWN_UNITS[0]:  # the common case is known, and astropy's units take time
+        with contextlib.suppress(CubeError):  # a unit that is none is refused when the cube is built
+            of_unit = unit_zeropoint(units, [pivot])
+            found |= {} if of_unit is None else {"its unit": float(of_unit[0])}
+    if "ABZP" in said:
+        found["ABZP"] = float(said["ABZP"])
+    if (density := said.get("PHOTFNU", 0)) > 0:
+        found["PHOTFNU"] = -2.5 * math.log10(density) + _MAG_OF_JY
+    flam, plam = said.get("PHOTFLAM", 0), said.get("PHOTPLAM", 0)
+    if flam > 0 and plam > 0:
+        found["PHOTFLAM and PHOTPLAM"] = -2.5 * math.log10(flam) - 5 * math.log10(plam) - 2.408
+    for source, zeropoint in found.items():
+        if abs(zeropoint) > _FAINTEST_ZERO:
+            raise CubeError("HC-D22", f"the zero point is {zeropoint:g} mag by {source}", "repair the header")
+    return found
+
+
+def is_surface_brightness(unit: str) -> bool:
+    """Return whether a unit is per solid angle."""
+    from astropy import units
+
+    bases = parsed_unit(unit).decompose()
+    return (units.rad, -2) in zip(bases.bases, bases.powers, strict=True)
+
+
+def pixel_area(cube: xr.Dataset) -> float:
+    """Return the area of a pixel on the sky, arcsec2."""
+    return Grid.of(cube).scale ** 2
+
+
+def deredden(cube: xr.Dataset, ebv: float, *, law: Law = "F19") -> xr.Dataset:
+    """Correct a cube for the dust of the Milky Way.
+
+    Each band is multiplied by 10**(0.4 A), A the extinction at its pivot wavelength for R_V = 3.1. A spectrum's slope
+    within a wide filter changes A by some percent of itself.
+
+    Parameters
+    ----------
+    cube : Dataset
+    ebv : float
+        Reddening E(B-V) of the field [mag]; not negative.
+    law : {"F19", "CCM89"}
+        Fitzpatrick et al. 2019, ApJ 886, 108, or Cardelli, Clayton & Mathis 1989, ApJ 345, 245.
+
+    Returns
+    -------
+    Dataset
+        ``sci``, ``wht``, ``sky`` and ``sky_error`` corrected; the zero points stay, for the unit does. A coordinate
+        ``extinction`` (band,) [mag] says what was taken off.
+
+    Raises
+    ------
+    CubeError
+        If the cube was corrected before, or a band's pivot is unknown or out of the law's range.
+    RecipeError
+        If `ebv` is not a reddening, or there is no such law.
+    """
+    validate(cube, data=False)
+    if "extinction" in cube.coords:
+        raise CubeError("HC-D34", "the cube is corrected for extinction already", "leave one of the two steps out")
+    if not (isinstance(ebv, int | float | np.number) and 0 <= ebv < math.inf):
+        raise RecipeError("HC-D35", f"E(B-V) is {ebv!r}", "give the reddening in mag, e.g. ebv=0.008")
+    extinction = float(ebv) * R_V * _curve(law, cube)
+    new = _scaled(cube, 10 ** (0.4 * extinction), f"deredden(ebv={float(ebv)!r}, law={law!r})")
+    return with_extinction(new, extinction)
+
+
+def with_extinction(cube: xr.Dataset, extinction: Any) -> xr.Dataset:
+    """Return the cube with a coordinate that says what extinction [mag], (band,), sci is corrected for."""
+    attrs = {"units": "mag", "long_name": "extinction that sci is corrected for"}
+    return cube.assign_coords(extinction=("band", np.asarray(extinction, dtype=np.float64), attrs))
+
+
+def _curve(law: str, cube: xr.Dataset) -> NDArray[np.float64]:
+    """Return A / A_V at the pivots."""
+    from astropy import units
+    from dust_extinction.parameter_averages import CCM89, F19
+
+    laws = {"F19": F19, "CCM89": CCM89}
+    if law not in laws:
+        raise RecipeError("HC-B30", f"there is no extinction law {law!r}", f"choose from {', '.join(laws)}")
+    model = laws[law](Rv=R_V)
+    low, high = model.x_range  # 1/micron
+    inverse = 1e4 / cube.pivot.values
+    if (outside := ~((inverse >= low) & (inverse <= high))).any():
+        name, pivot = str(cube.band.values[outside][0]), cube.pivot.values[outside][0]
+        reason = f"its pivot, {pivot:.0f} Angstrom, is not within those of {law}, {1e4 / high:.0f} to {1e4 / low:.0f}"
+        raise CubeError("HC-D36", reason, "leave the band out, or choose another law", band=name)
+    return np.asarray(model(inverse / units.micron), dtype=np.float64)
+
+
+def _of_known_zeropoint(cube: xr.Dataset) -> xr.Dataset:
+    """Return the cube with the zero point of its unit, where that is a flux density; else all bands must have one."""
+    known = cube.zeropoint.values
+    of_unit = unit_zeropoint(cube.sci.attrs["units"], cube.pivot.values)
+    if of_unit is not None:
+        if (apart := np.abs(known - of_unit) > AGREE).any():
+            name, said, meant = (values[apart][0] for values in (cube.band.values, known, of_unit))
+            said = f"{name}: the zero point {said:.2f} contradicts the unit's, {meant:.2f}, which is used"
+            cube = warn(cube, "HC-D31", said)
+        return cube.assign_coords(zeropoint=cube.zeropoint.copy(data=of_unit))
+    if (lacking := ~np.isfinite(known)).any():
+        name = str(cube.band.values[lacking][0])
+        fix = f"open it with open_bands(..., zeropoint={{{name!r}: 25.94}}), or zeropoint = 25.94 in a field file"
+        raise BandError("HC-D30", "has no zero point, so its flux is not known", fix, band=name)
+    return cube
+
+
+def _scaled(cube: xr.Dataset, factor: NDArray[np.float64], step: str, **coords: Any) -> xr.Dataset:
+    """Return the cube with sci and all that is in its unit multiplied by a factor a band."""
+    wide = factor[:, None, None]
+    return updated(
+        cube,
+        step,
+        sci=(cube.sci.data * wide).astype(np.float32),
+        wht=(cube.wht.data / wide**2).astype(np.float32),
+        sky=cube.sky.values * factor,
+        sky_error=cube.sky_error.values * factor,
+        **coords,
+    )

@@ -1,0 +1,1 @@
+"""Whole jobs: recipes, runs, checks, comparisons."""

@@ -1,0 +1,228 @@
+"""From an opened field to a homogeneous cube, in one call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from hstcube.core.bands import band_name
+from hstcube.core.blocks import over_bands
+from hstcube.core.convolution import convolver
+from hstcube.core.cube import updated, validate, warn
+from hstcube.core.grids import Grid
+from hstcube.errors import LabelError, RecipeError, SkyError
+from hstcube.noise.groups import with_matched_noise
+from hstcube.psf.match import gaussian_kernels, psf_match
+from hstcube.regridding.resample import coverage, regrid_labels, regrid_mask
+from hstcube.sky.level import left_over, measure_sky, subtract_sky
+from hstcube.sky.masks import grow as grow_mask
+from hstcube.sky.masks import mask as apply_mask
+from hstcube.sky.masks import object_mask, object_notes
+from hstcube.surveys.names import COUNT, IDS, NUMBER_OR_TEXT, TEXT, TEXTS, check_keys, read_toml
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import xarray as xr
+
+__all__ = ["blank_sky", "homogenize", "read_recipe"]
+
+Recipe = Literal["default", "original"]
+
+_KEYS = {"sky": NUMBER_OR_TEXT, "ids": IDS, "grow": COUNT, "to": TEXT, "recipe": TEXT, "allow": TEXTS}
+
+
+def homogenize(
+    cube: xr.Dataset,
+    *,
+    sky: Any = "measure",
+    labels: xr.DataArray | None = None,
+    ids: Sequence[int] = (),
+    grow: int = 1,
+    to: str = "f160w",
+    recipe: Recipe = "default",
+    allow: Sequence[str] = (),
+) -> xr.Dataset:
+    """Subtract the sky, bring all bands to one resolution, and choose the object's pixels.
+
+    Parameters
+    ----------
+    cube : Dataset
+        As `open_field` gives it.
+    sky : "measure", level or None
+        Measure it on the pixels that `labels` calls sky; or a level for `subtract_sky`; or leave it as it is.
+    labels : DataArray of int, (y, x), optional
+        Segmentation map on its own grid. Without it the mask is all that has data.
+    ids : sequence of int
+        Labels of the object, several for a merger; the one at the centre of the map when empty.
+    grow : int
+        How often the object is dilated with a 3x3 square on the map's grid.
+    to : str
+        The band, or the width ("0.6arcsec"), to match.
+    recipe : {"default", "original"}
+        ``"default"`` matches whole images, then masks. ``"original"`` does exactly what HST_data_processing (2022) did:
+        mask, then convolve with Gaussians, without regard to edges and missing data, and empty sci and wht outside
+        the mask.
+    allow : sequence of str
+        Bands that may miss the resolution of the others; see `psf_match`.
+
+    Returns
+    -------
+    Dataset
+        The homogeneous cube.
+
+    Raises
+    ------
+    SkyError
+        If the sky is to be measured and nothing tells the blank pixels.
+    LabelError, PSFError, GridError
+        As the steps raise them.
+    """
+    validate(cube, data=False)
+    if recipe not in ("default", "original"):
+        raise RecipeError("HC-B19", f"there is no recipe {recipe!r}", "choose 'default' or 'original'")
+    grid = Grid.of(cube)
+    given = sky is not None and not (isinstance(sky, str) and sky == "measure")
+    if isinstance(sky, str) and sky == "measure":
+        background = blank_sky(labels, grid, recipe).values  # plain: a slice of a cube keeps the labels of its pixels
+        sky = measure_sky(cube, background=background, method="original" if recipe == "original" else "clipped")
+    if sky is not None:
+        cube = subtract_sky(cube, sky)
+    if given and labels is not None and not cube.sci.chunks:
+        cube = _warned(cube, left_over(cube, background=blank_sky(labels, grid).values))
+    if recipe == "original":
+        keep = _object_on(grid, labels, ids, grow, "nearest")
+        return _warned(_as_the_original(cube, keep, to), [] if labels is None else object_notes(labels, *ids))
+    cube = psf_match(cube, to=to, allow=allow).assign_attrs(recipe="default")
+    if labels is None:
+        return cube
+    keep = _object_on(grid, labels, ids, grow, "uncovered")
+    cube = _warned(apply_mask(cube, keep.values), object_notes(labels, *ids))
+    return _with_notes(cube, keep, labels, grid)
+
+
+def blank_sky(labels: xr.DataArray | None, grid: Grid, recipe: Recipe = "default") -> xr.DataArray:
+    """Return the pixels that a segmentation map calls sky, (y, x) bool, on the cube's grid.
+
+    The original looked beyond the map at its nearest pixel; by default nothing is known there.
+
+    Raises
+    ------
+    SkyError
+        If there is no map.
+    """
+    if labels is None:
+        raise SkyError(
+            "HC-K01",
+            "no sky level, and no segmentation map that tells the blank pixels",
+            "give one of them: --sky FILE, or --labels FILE; in Python sky= or labels=",
+        )
+    if recipe == "original":
+        return regrid_mask(labels == 0, grid, outside="nearest")
+    return regrid_labels(labels, grid) == 0
+
+
+def read_recipe(path: str | Path) -> dict[str, Any]:
+    """Read a recipe file: TOML with arguments of `homogenize` (sky, ids, grow, to, recipe, allow), nothing else.
+
+    Raises
+    ------
+    RecipeError
+        If it holds an unknown key, or a value of the wrong kind.
+    """
+    path = Path(path)
+    settings = read_toml(path)
+    check_keys(settings, _KEYS, path, "")
+    if settings.get("recipe", "default") not in ("default", "original"):
+        raise RecipeError(
+            "HC-B19", f"recipe = {settings['recipe']!r}", "choose 'default' or 'original'", file=str(path)
+        )
+    if isinstance(settings.get("sky"), str) and settings["sky"] != "measure":
+        raise RecipeError(
+            "HC-B17",
+            f'sky is {settings["sky"]!r}, neither "measure" nor a number',
+            'write sky = "measure"',
+            file=str(path),
+        )
+    return settings
+
+
+def _object_on(grid: Grid, labels: xr.DataArray | None, ids: Sequence[int], grow: int, outside: Any) -> xr.DataArray:
+    """Return the object's pixels on the cube's grid."""
+    if labels is None:
+        raise LabelError("HC-S16", "this recipe needs a segmentation map", "give labels=, or --labels FILE")
+    keep = regrid_mask(grow_mask(object_mask(labels, *ids), pixels=grow), grid, outside=outside)
+    if not keep.values.any():
+        raise LabelError(
+            "HC-S09", "no pixel of the cube belongs to the object", "check that map and images show one field"
+        )
+    return keep
+
+
+def _warned(cube: xr.Dataset, notes: list[tuple[str, str]]) -> xr.Dataset:
+    for code, text in notes:
+        cube = warn(cube, code, text)
+    return cube
+
+
+def _with_notes(cube: xr.Dataset, keep: xr.DataArray, labels: xr.DataArray, grid: Grid) -> xr.Dataset:
+    """Say what a user should know of the map: what it leaves unknown, and where the object meets the frame."""
+    if (share := coverage(Grid.of(labels), grid)) < 1:
+        cube = warn(
+            cube, "HC-S14", f"the segmentation map covers {share:.1%} of the frame; outside it nothing is masked in"
+        )
+    if interpolated := labels.attrs.get("interpolated", 0):
+        cube = warn(
+            cube,
+            "HC-S04",
+            f"{interpolated / labels.size:.1%} of the map's pixels are not integers (it was "
+            "interpolated once); they belong to no object",
+        )
+    values = keep.values
+    sides = {"top": values[-1], "bottom": values[0], "left": values[:, 0], "right": values[:, -1]}
+    if cut := [side for side, pixels in sides.items() if pixels.any()]:
+        cube = warn(
+            cube, "HC-S08", f"the object reaches the {' and '.join(cut)} of the frame: part of it may be missing"
+        )
+    if values.all():
+        cube = warn(cube, "HC-S10", "the object fills the whole frame: no pixel is masked out")
+    return cube
+
+
+def _as_the_original(cube: xr.Dataset, keep: xr.DataArray, to: str) -> xr.Dataset:
+    """Mask, convolve, mask: M (K conv M sci), M (K^2 conv 1/wht), zeros beyond (Basto Pineda & Epinat 2022)."""
+    to = band_name(to)
+    kernels = gaussian_kernels(cube, to=to, sampled=True)
+    inside = keep.values
+
+    def one_band(sci: Any, wht: Any, kernel: Any) -> tuple[Any, Any]:
+        has_data = wht > 0
+        noise = np.divide(1.0, wht, where=has_data, out=np.zeros(wht.shape), dtype=np.float64)
+        signal = convolver(kernel, sci.shape)(np.where(inside & has_data, sci, 0))
+        spread = convolver(kernel**2, sci.shape)(noise)
+        use = inside & has_data
+        return (
+            np.where(use, signal, np.nan).astype(sci.dtype),
+            np.divide(1.0, spread, where=use, out=np.zeros(wht.shape)).astype(wht.dtype),
+        )
+
+    sci, wht = over_bands(one_band, *_in_one_chunk(cube), parameters=(kernels.variable,), outputs=2)
+    number = cube.sizes["band"]
+    width = float(cube.psf_fwhm.values[cube.band.values.tolist().index(to)])
+    return updated(
+        with_matched_noise(cube, kernels.variable).assign_attrs(recipe="original"),
+        f"original(to={to!r})",
+        sci=sci,
+        wht=wht,
+        mask=wht > 0,
+        psf_fwhm=np.full(number, width),
+        matched_to=np.full(number, to, object),
+    )
+
+
+def _in_one_chunk(cube: xr.Dataset) -> tuple[xr.Variable, xr.Variable]:
+    """Return sci and wht with whole images in a chunk: this recipe knows nothing of edges."""
+    planes = (cube.sci.variable, cube.wht.variable)
+    return tuple(plane.chunk({"y": -1, "x": -1}) if plane.chunks else plane for plane in planes)

@@ -1,0 +1,30 @@
+"""Pictures, as figures of matplotlib: what ``hstcube.plot`` is."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+_MODULE_OF = {
+    "bands": "cube",
+    "bin_map": "cube",
+    "figure_bytes": "cube",
+    "growth": "cube",
+    "homogeneous": "cube",
+    "noise_curve": "cube",
+    "sed": "cube",
+    "sky_histograms": "cube",
+    "snr_map": "cube",
+}
+
+__all__ = [*_MODULE_OF]  # noqa: PLE0604  the keys are strings
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULE_OF:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

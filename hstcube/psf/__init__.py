@@ -1,0 +1,1 @@
+"""PSFs from stars, kernels between them, and one resolution for every band."""

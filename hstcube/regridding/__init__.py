@@ -1,0 +1,1 @@
+"""From one pixel grid to another, and whether images lie where they should."""

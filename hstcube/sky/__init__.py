@@ -1,0 +1,1 @@
+"""What is sky and what is object: levels and masks."""

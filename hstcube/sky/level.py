@@ -1,0 +1,251 @@
+"""Sky levels: measured on blank pixels, and subtracted once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from hstcube.core.bands import band as find_band
+from hstcube.core.cube import in_band_order, require_same_grid, updated, validate
+from hstcube.errors import BandError, SkyError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+__all__ = ["measure_sky", "subtract_sky"]
+
+GROW = 0.6  # arcsec: how far the clipped method keeps from sources; the wings of galaxies reach farther than 0.3
+ENOUGH = 500  # blank pixels: where fewer are that far, the farthest so many are used
+CLIP = 3.0  # robust standard deviations
+BLOCK = 0.6  # arcsec: blocks of sky that are independent of one another
+FEWEST = 100  # blank pixels: fewer do not give a level
+
+Method = Literal["clipped", "original"]
+
+FAR = 1.0  # robust standard deviations of blank pixels; the levels of 2022 are within 0.7 of the median of blank pixels
+LOOKED_AT = 1000  # blank pixels: so many tell their median to 4 % of the noise
+
+_MAD_TO_SIGMA = 1.482602218505602
+_EROSIONS, _EROSION = 5, np.ones((5, 5))  # what the original did to the background of WFC3/IR bands
+
+
+def measure_sky(cube: xr.Dataset, *, background: Any, method: Method = "clipped") -> xr.DataArray:
+    """Measure the level of the blank sky in every band.
+
+    Parameters
+    ----------
+    cube : Dataset
+    background : DataArray or array of bool, (y, x)
+        True = blank, on the cube's grid: a segmentation map that is 0. The method itself keeps away from sources.
+    method : {"clipped", "original"}
+        ``"clipped"``: median of the blank pixels with data, within 3 robust standard deviations,
+        that are at least 0.6 arcsec from all others, or the 500 farthest where fewer are. ``"original"``: median of
+        all blank pixels; in WFC3/IR bands after five erosions with a 5x5 square (Models_HST_MUSE, 2022), beyond the
+        frame counting as blank.
+
+    Returns
+    -------
+    DataArray, (band,) [units of sci]
+        With a coordinate ``sky_error``, the standard error: the scatter of 0.6 arcsec blocks of sky among each other
+        (delete-a-block jackknife; Kunsch 1989, Ann. Statist. 17, 1217), which holds for correlated noise too.
+
+    Raises
+    ------
+    SkyError
+        If fewer than 100 blank pixels are left in a band.
+    GridError
+        If `background` lies on other pixels.
+    """
+    validate(cube, data=False)
+    require_same_grid(cube, background)
+    samples = sky_pixels(cube, background=background, method=method)
+    scale = float(np.sqrt(np.prod(_steps(cube))))
+    size = max(round(BLOCK / scale), 1)
+    rows, columns = np.ogrid[: samples.shape[1], : samples.shape[2]]
+    block = (rows // size * (samples.shape[2] // size + 1) + columns // size).ravel()
+    levels, errors = [], []
+    for name, sci, used in zip(cube.band.values, cube.sci.values, samples, strict=True):
+        where = np.flatnonzero(used)
+        if where.size < FEWEST:
+            raise SkyError(
+                "HC-K11",
+                f"only {where.size} blank pixels are left to measure the sky on",
+                "give the level: --sky FILES, or sky= in Python",
+                band=str(name),
+            )
+        values = sci.ravel()[where]
+        levels.append(float(np.median(values)))
+        errors.append(_block_error(values.astype(np.float64), block[where]))
+    error = ("band", errors, {"units": cube.sci.attrs["units"], "long_name": "standard error of the sky level"})
+    return xr.DataArray(
+        levels,
+        {"band": cube.band.values, "sky_error": error},
+        ("band",),
+        "sky",
+        {"units": cube.sci.attrs["units"], "method": method},
+    )
+
+
+def left_over(cube: xr.Dataset, *, background: Any) -> list[tuple[str, str]]:
+    """Say, as (code, text), in which bands the blank sky is not near zero after its level was subtracted.
+
+    Parameters
+    ----------
+    cube : Dataset
+    background : DataArray or array of bool, (y, x)
+        True = blank.
+    """
+    require_same_grid(cube, background)
+    blank = np.flatnonzero(np.asarray(background, dtype=bool) & (cube.wht.values > 0).all(axis=0))
+    if blank.size < FEWEST:
+        return []
+    looked_at = cube.sci.values.reshape(cube.sizes["band"], -1)[:, blank[:: max(blank.size // LOOKED_AT, 1)]]
+    middle = np.median(looked_at, axis=1)
+    width = _MAD_TO_SIGMA * np.median(np.abs(looked_at - middle[:, None]), axis=1)
+    return [
+        (
+            "HC-K09",
+            f"{name}: after its level was subtracted the blank sky is at {m:.2e}, {abs(m) / w:.1f} times its noise",
+        )
+        for name, m, w in zip(cube.band.values.tolist(), middle.tolist(), width.tolist(), strict=True)
+        if abs(m) > FAR * w > 0
+    ]
+
+
+def sky_pixels(cube: xr.Dataset, *, background: Any, method: str) -> NDArray[np.bool_]:
+    """Return the pixels that `measure_sky` uses, (band, y, x)."""
+    if isinstance(background, xr.DataArray):
+        background = background.transpose("y", "x")
+    blank = np.asarray(background, dtype=bool)
+    has_data = np.asarray(cube.wht.values > 0)
+    if method == "original":
+        eroded = np.stack([_eroded_as_the_original(blank, str(name)) for name in cube.band.values])
+        return np.asarray(eroded & has_data)
+    if method != "clipped":
+        raise SkyError("HC-K12", f"there is no method {method!r}", "choose method='clipped' or 'original'")
+    far = _away_from_sources(blank, _steps(cube))
+    return np.stack([_clipped(sci, far & there) for sci, there in zip(cube.sci.values, has_data, strict=True)])
+
+
+def subtract_sky(cube: xr.Dataset, level: Any, *, again: bool = False) -> xr.Dataset:
+    """Subtract the sky.
+
+    Parameters
+    ----------
+    cube : Dataset
+    level : DataArray (band,) or (band, y, x), mapping of band to float, or float
+        Level to subtract [units of sci]; a coordinate ``sky_error`` is kept.
+    again : bool
+        Subtract although a level was subtracted before; the two add up.
+
+    Returns
+    -------
+    Dataset
+        The same cube; ``sky`` and ``sky_error`` say what was subtracted.
+
+    Raises
+    ------
+    SkyError
+        If a band has no level, a level is not finite, or a sky was subtracted before.
+    """
+    validate(cube, data=False)
+    values, error = _levels(cube, level)
+    done = ~np.isnan(cube.sky.values)
+    if done.any() and not again:
+        raise SkyError(
+            "HC-K10",
+            "a sky level was subtracted already",
+            "pass again=True to subtract one more",
+            band=str(cube.band.values[done][0]),
+        )
+    sci = (cube.sci.variable.astype(np.float64) - values).astype(np.float32)  # the order keeps (band, y, x)
+    mean = values.mean(set(values.dims) - {"band"}).values
+    error = np.where(done, np.hypot(error, np.nan_to_num(cube.sky_error.values)), error)
+    return updated(cube, "subtract_sky", sci=sci.data, sky=np.where(done, cube.sky.values, 0) + mean, sky_error=error)
+
+
+def _levels(cube: xr.Dataset, level: Any) -> tuple[xr.Variable, NDArray[np.float64]]:
+    """Return the level of each band of the cube, in its order, and the levels' standard errors."""
+    names = cube.band.values.tolist()
+    if not isinstance(level, xr.DataArray):
+        level = _level_array(level, names)
+    try:
+        values = in_band_order(cube, level).astype(np.float64)
+    except BandError as lacking:
+        raise SkyError(
+            "HC-K08", "there is no sky level for it", "give one for each band, or leave the band out", band=lacking.band
+        ) from lacking
+    if values.ndim > 1:
+        require_same_grid(cube, level)
+    bad = ~np.isfinite(values.values.reshape(len(names), -1)).all(axis=1)
+    if bad.any():
+        raise SkyError(
+            "HC-K03", "its sky level is not a finite number", "measure it again", band=names[int(np.argmax(bad))]
+        )
+    known = "sky_error" in level.coords and level.coords["sky_error"].dims == ("band",)
+    error = in_band_order(cube, level.coords["sky_error"]).values if known else np.full(len(names), np.nan)
+    return values, np.asarray(error, dtype=np.float64)
+
+
+def _level_array(level: Any, names: list[str]) -> xr.DataArray:
+    given: Mapping[str, Any] = level if hasattr(level, "keys") else dict.fromkeys(names, level)
+    try:
+        numbers = np.array([float(value) for value in given.values()])
+    except (TypeError, ValueError) as error:
+        raise SkyError("HC-K03", f"the sky level {level!r} is not a number", "give a number for each band") from error
+    return xr.DataArray(numbers, {"band": np.array(list(given), object)}, ("band",))
+
+
+def _steps(cube: xr.Dataset) -> tuple[float, float]:
+    from hstcube.core.grids import Grid
+
+    return Grid.of(cube).steps
+
+
+def _away_from_sources(blank: NDArray[np.bool_], steps: tuple[float, float]) -> NDArray[np.bool_]:
+    from scipy import ndimage
+
+    if blank.all():
+        return blank
+    distance = ndimage.distance_transform_edt(blank, sampling=steps)
+    inside = distance[blank]
+    farthest = np.partition(inside, -ENOUGH)[-ENOUGH] if inside.size > ENOUGH else 0.0
+    return np.asarray(blank & (distance >= min(GROW, farthest)))
+
+
+def _clipped(sci: NDArray[Any], used: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Leave out, until nothing changes, what lies more than 3 robust standard deviations from the median."""
+    values = np.sort(sci.ravel()[np.flatnonzero(used)])
+    while values.size:
+        middle = values[(values.size - 1) // 2 : values.size // 2 + 1].mean()  # the median: they are sorted
+        far = np.abs(values - middle)  # from the ends of sorted values inwards
+        kept = values[far <= CLIP * _MAD_TO_SIGMA * np.median(far)]
+        if kept.size == values.size:
+            break
+        values = kept
+    if not values.size:
+        return np.zeros_like(used)
+    return np.asarray(used & (sci >= values[0]) & (sci <= values[-1]))
+
+
+def _eroded_as_the_original(blank: NDArray[np.bool_], name: str) -> NDArray[np.bool_]:
+    if find_band(name).detector != "IR":
+        return blank
+    from scipy import ndimage
+
+    return np.asarray(ndimage.binary_erosion(blank, _EROSION, _EROSIONS, border_value=1))
+
+
+def _block_error(values: NDArray[np.float64], block: NDArray[np.intp]) -> float:
+    """Return the standard error of the median level, from the block that each value lies in."""
+    counts = np.bincount(block)
+    sums = np.bincount(block, weights=values - values.mean())[counts > 0]
+    n = sums.size
+    if n < 2:  # noqa: PLR2004
+        return float("nan")
+    efficiency = np.pi / 2  # variance of the median over that of the mean, for Gaussian noise
+    return float(np.sqrt(efficiency * n / (n - 1) * np.sum(sums**2)) / values.size)

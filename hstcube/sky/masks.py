@@ -1,0 +1,176 @@
+"""Masks: which pixels belong to the object."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from hstcube.core.cube import in_band_order, require_same_grid, updated, validate
+from hstcube.errors import LabelError, RecipeError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["grow", "mask", "object_mask", "object_notes"]
+
+_MEANING = {0: "sky", -1: "not covered by the map", -2: "an interpolated edge, not an integer in the file"}
+_LISTED = 12
+_SCATTERED = 0.01  # share of an object outside its largest piece: less is what interpolation leaves at its rim
+
+
+def mask(cube: xr.Dataset, keep: Any) -> xr.Dataset:
+    """Choose the pixels to use; the images themselves stay as they are.
+
+    Parameters
+    ----------
+    cube : Dataset
+    keep : DataArray or array of bool, (y, x) or (band, y, x)
+        True = use. On the cube's grid.
+
+    Returns
+    -------
+    Dataset
+        The same cube; its new ``mask`` replaces the old one, and is False where there is no data.
+
+    Raises
+    ------
+    GridError
+        If `keep` lies on other pixels.
+    """
+    validate(cube, data=False)
+    require_same_grid(cube, keep)
+    if not isinstance(keep, xr.DataArray):
+        keep = xr.Variable(("band", "y", "x")[-np.ndim(keep) :], keep)
+    else:
+        keep = in_band_order(cube, keep) if "band" in keep.dims else keep.variable
+    chosen = (cube.wht.variable > 0) & keep.astype(bool)  # this order keeps (band, y, x)
+    return updated(cube, "mask", mask=chosen.data)
+
+
+def object_mask(labels: xr.DataArray, *ids: int) -> xr.DataArray:
+    """Return where a segmentation map shows the given objects.
+
+    Parameters
+    ----------
+    labels : DataArray of int, (y, x)
+        0 sky, -1 not covered, -2 not an integer in the file.
+    *ids : int
+        Labels of the object, several for a merger; the one at the centre of the map when none is given.
+
+    Returns
+    -------
+    DataArray of bool, (y, x)
+        On the grid of the labels.
+
+    Raises
+    ------
+    LabelError
+        If the centre shows no object, or an id is not in the map.
+    """
+    values = labels.values
+    chosen = ids or (_central(values),)
+    for label in chosen:
+        if label <= 0 or not (values == label).any():
+            raise LabelError(
+                "HC-S12", f"the map has no object {label}; it has {_sizes(values)}", _nearest_id(values, label)
+            )
+    return labels.copy(deep=False, data=np.isin(values, chosen)).drop_attrs(deep=False).rename("mask")
+
+
+def object_notes(labels: xr.DataArray, *ids: int) -> list[tuple[str, str]]:
+    """Say, as (code, text), what is odd about a segmentation map and the given objects in it.
+
+    Parameters
+    ----------
+    labels : DataArray of int, (y, x)
+        As `open_labels` gives it.
+    *ids : int
+        As in `object_mask`.
+    """
+    values = labels.values
+    told = labels.attrs.get("notes", "").splitlines()
+    notes = [(line.split(" ", 1)[0], line.split(" ", 1)[1]) for line in told]
+    central = labels.attrs.get("central_id")
+    if not ids and central is not None and _central(values) != central:
+        notes.append(("HC-S07", f"the map's header says RAF_ID = {central}, its centre shows {_central(values)}"))
+    for label in ids or (_central(values),):
+        number, share = _scattered(values == label)
+        if share > _SCATTERED:
+            notes.append(("HC-S11", f"object {label} is in {number} pieces; {share:.1%} lie outside the largest"))
+    return notes
+
+
+def _scattered(mask: NDArray[np.bool_]) -> tuple[int, float]:
+    """Return the number of pieces, whose pixels touch at sides or corners, and the share outside the largest."""
+    from scipy import ndimage
+
+    pieces, number = ndimage.label(mask, np.ones((3, 3)))
+    sizes = np.bincount(pieces.ravel())[1:]
+    return number, 1 - sizes.max(initial=0) / max(sizes.sum(), 1)
+
+
+def grow(mask: xr.DataArray, *, pixels: int = 1, shape: Literal["square", "diamond"] = "square") -> xr.DataArray:
+    """Grow a mask by so many pixels of its own grid.
+
+    Parameters
+    ----------
+    mask : DataArray of bool, (y, x)
+    pixels : int
+        How often the mask is dilated with a 3x3 square or diamond.
+    shape : {"square", "diamond"}
+
+    Returns
+    -------
+    DataArray of bool, (y, x)
+    """
+    return mask.copy(deep=False, data=grown(mask.values, pixels, shape))
+
+
+def grown(values: NDArray[np.bool_], pixels: int, shape: str = "square") -> NDArray[np.bool_]:
+    """Dilate a plain array; beyond its edges there is nothing."""
+    if pixels < 0:
+        raise RecipeError("HC-B17", f"a mask cannot grow by {pixels} pixels", "give 0 or more")
+    if pixels == 0:
+        return values.copy()
+    from scipy import ndimage
+
+    structure = ndimage.generate_binary_structure(2, 2 if shape == "square" else 1)
+    return np.asarray(ndimage.binary_dilation(values, structure, iterations=pixels))
+
+
+def _central(values: NDArray[Any]) -> int:
+    label = int(values[values.shape[0] // 2, values.shape[1] // 2])
+    if label <= 0:
+        raise LabelError(
+            "HC-S01",
+            f"the centre of the map is {label} ({_MEANING.get(label, 'no object')}); the map has {_sizes(values)}",
+            f"name the object: ids=[{_largest(values)}] or --ids FIELD={_largest(values)}",
+        )
+    return label
+
+
+def _objects(values: NDArray[Any]) -> list[tuple[int, int]]:
+    """Return (id, number of pixels), largest first."""
+    labels, counts = np.unique(values[values > 0], return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    return list(zip(labels[order].tolist(), counts[order].tolist(), strict=True))
+
+
+def _sizes(values: NDArray[Any]) -> str:
+    found = _objects(values)
+    listed = ", ".join(f"{label} ({n} px)" for label, n in found[:_LISTED])
+    more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+    return f"the objects {listed}{more}" if found else "no object at all"
+
+
+def _largest(values: NDArray[Any]) -> str:
+    return str(next((label for label, _ in _objects(values)), "ID"))
+
+
+def _nearest_id(values: NDArray[Any], wanted: int) -> str:
+    names = [str(label) for label, _ in _objects(values)]
+    close = difflib.get_close_matches(str(wanted), names, n=1) or names[:1]
+    return f"did you mean {close[0]}?" if close else "give another map"

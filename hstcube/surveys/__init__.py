@@ -1,0 +1,1 @@
+"""What surveys call their files, and what is known of them."""

@@ -1,0 +1,104 @@
+"""A look before the run: it finds what a run would refuse or assume, and writes nothing."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from stamps import BANDS, label_map, rewrite, stamp, write_field
+from typer.testing import CliRunner
+
+from hstcube.cli.app import app
+from hstcube.pipeline.findings import check
+from hstcube.pipeline.runs import plan
+
+
+def report_of(folder, **how):
+    return check(plan(folder, [], [], scale="60mas")[0], **how)
+
+
+def found(report, kind):
+    return {finding.code for finding in report.of(kind)}
+
+
+def test_a_good_field_passes_and_says_what_is_assumed(tmp_path):
+    report = report_of(write_field(tmp_path))
+    assert not report.fails()
+    assert report.bands == BANDS
+    assert found(report, "warning") == {"HC-B04", "HC-P12", "HC-S04", "HC-S14"}
+    assert any("zero points of xdf" in finding.text for finding in report.of("note"))
+    assert report.fails(strict=True)
+
+
+def test_every_broken_band_is_named_not_only_the_first(tmp_path):
+    folder = write_field(tmp_path)
+    stamp(folder, "f435w").write_bytes(b"<html>")
+    rewrite(stamp(folder, "f850lp"), cards={"CTYPE1": None, "CTYPE2": None})
+    report = report_of(folder)
+    assert {(finding.code, finding.band) for finding in report.of("error")} >= {
+        ("HC-F04", "f435w"),
+        ("HC-W02", "f850lp"),
+    }
+    assert all(finding.fix and finding.file for finding in report.of("error"))
+    assert report.bands == ("f160w",)
+
+
+def test_map_and_sky_are_looked_at_too(tmp_path):
+    folder = write_field(tmp_path, sky=False)
+    label_map(folder).unlink()
+    assert found(report_of(folder), "error") == {"HC-S16", "HC-K01"}
+    assert found(report_of(folder, masked=False), "error") == {"HC-K01"}
+
+
+@pytest.mark.parametrize(
+    "wrong", [lambda wht: wht / wht.max() * 2e4, lambda wht: 1 / np.sqrt(wht), lambda wht: wht * 10]
+)
+def test_weights_that_are_something_else_are_noticed(tmp_path, wrong):
+    """Exposure times of 2e4 s, rms, and weights that promise a third of the noise: beyond 0.3 to 1.3."""
+    folder = write_field(tmp_path, shape=(80, 80))
+    assert "HC-D24" not in found(report_of(folder), "warning")
+    rewrite(stamp(folder, "f850lp", "wht"), pixels=wrong)
+    odd = [finding for finding in report_of(folder).of("warning") if finding.code == "HC-D24"]
+    assert [finding.band for finding in odd] == ["f850lp"]
+    assert odd[0].file.endswith("f850lp_wht.fits")
+
+
+def test_nothing_is_written_and_the_command_speaks_json(tmp_path):
+    folder = write_field(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    result = CliRunner().invoke(app, ["check", str(folder), "--json"])
+    assert result.exit_code == 0
+    told = json.loads(result.stdout)
+    assert [report["target"] for report in told] == ["1"]
+    assert {finding["kind"] for finding in told[0]["findings"]} == {"warning", "note"}
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
+def test_exit_codes_tell_all_failed_from_some(tmp_path):
+    folder = write_field(write_field(tmp_path), "2")
+    runner = CliRunner()
+    assert runner.invoke(app, ["check", str(folder)]).exit_code == 0
+    assert runner.invoke(app, ["check", str(folder), "--strict"]).exit_code == 3
+    stamp(folder, "f160w", field="2").unlink()
+    result = runner.invoke(app, ["check", str(folder)])
+    assert result.exit_code == 5
+    assert "2: will fail" in result.stdout
+    assert "fix:" in result.stdout
+
+
+@pytest.mark.parametrize("kind", ["check", "run"])
+def test_what_check_refuses_run_refuses_too(tmp_path, kind):
+    folder = write_field(tmp_path / "data")
+    rewrite(stamp(folder, "f435w"), cards={"FILTER": "F606W"})
+    out = [] if kind == "check" else ["-o", str(tmp_path / "out"), "--no-netcdf"]
+    assert "HC-B03" in (result := CliRunner().invoke(app, [kind, str(folder), *out])).output
+    assert result.exit_code == 3
+
+
+def test_a_strict_run_writes_no_cube_that_carries_warnings(tmp_path):
+    folder = write_field(tmp_path / "data")
+    result = CliRunner().invoke(app, ["run", str(folder), "--strict", "-o", str(tmp_path / "out")])
+    assert result.exit_code == 3
+    assert "HC-R01" in result.output
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["run.json"]

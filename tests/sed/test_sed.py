@@ -1,0 +1,457 @@
+"""What SED-fitting codes get: their units, their names, their words for what is missing; and results read back.
+
+The golden texts follow the documented readers: EAZY's `PhotoZ.read_catalog`, `FilterFile`, `TranslateFile`, bagpipes'
+`galaxy`, Prospector's `rectify_obs` (all of them run in tests/clients); CIGALE's ObservationsManager and
+`pcigale-filters add`; LePHARE's list of keywords (CAT_FMT MEME, CAT_TYPE LONG); piXedfit's `pixel_binning`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import warnings
+
+import numpy as np
+import pytest
+from astropy import units
+from astropy.io import ascii as text_tables
+from astropy.io import fits
+from astropy.table import QTable, Table
+from strategies import plain_grid
+from test_groups import code_of, cube_on
+
+import hstcube
+from hstcube.core.bands import cameras
+from hstcube.sed import (
+    CODES,
+    bagpipes_files,
+    cigale_files,
+    each_pixel,
+    eazy_files,
+    lephare_files,
+    pixedfit_files,
+    prospector_files,
+    sed_files,
+)
+from hstcube.sed.catalogue import catalogue
+from hstcube.sed.curves import curve_of, pivot_of, two_columns
+
+BANDS = ("f435w", "f850lp", "f160w")
+OF_TABLES = (eazy_files, bagpipes_files, prospector_files, cigale_files, lephare_files)
+EAZY_NUMBERS = {
+    "f435w": 233,
+    "f606w": 236,
+    "f775w": 238,
+    "f814w": 239,
+    "f850lp": 240,
+    "f105w": 202,
+    "f125w": 203,
+    "f140w": 204,
+    "f160w": 205,
+}  # fmt: skip  FILTER.RES.latest
+
+
+def photometry(flux=((1.0, 2.0, 4.0), (-0.5, np.nan, 8.0)), error=((0.1, 0.2, 0.4), (0.25, np.nan, 0.8)), ids=(1, 7)):
+    """Return a table as hstcube.photometry makes it: the second object lacks light in one band, data in the next."""
+    table = QTable({"id": list(ids), "ra": [53.0, 53.5] * units.deg, "dec": [-27.0, -27.5] * units.deg})
+    for i, band in enumerate(BANDS):
+        table[f"flux_{band}"] = [row[i] for row in flux] * units.uJy
+        table[f"error_{band}"] = [row[i] for row in error] * units.uJy
+    table.meta = {"field": "37", "pivot": {"f435w": 4329.9, "f850lp": 9031.5, "f160w": 15369.2}}
+    return table
+
+
+def galaxy(bands=BANDS, side=8, zeropoint=25.0):
+    sci = np.arange(1.0, len(bands) + 1)[:, None, None] * np.ones((len(bands), side, side))
+    cube = cube_on(plain_grid((side, side)), bands, sci, np.full((len(bands), side, side), 100.0))
+    cube = cube.assign_coords(zeropoint=("band", [zeropoint] * len(bands)), sky=("band", [0.0] * len(bands)))
+    keep = np.zeros((side, side), bool)
+    keep[2:5, 2:6] = True
+    return hstcube.mask(cube, keep)
+
+
+def script(files, name, folder):
+    """Write files into a folder, and load one of them as a module."""
+    for file, data in files.items():
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_bytes(data)
+    spec = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# Curves
+
+
+@pytest.mark.parametrize("band", [band for band in cameras() if (band.instrument, band.detector) != ("WFC3", "UVIS")])
+def test_the_pivots_of_the_curves_are_those_of_stsci_to_two_thousandths(band):
+    curve = curve_of(band.name, pivot=band.pivot)
+    assert curve.band == band
+    assert pivot_of(curve.wavelength, curve.throughput) == pytest.approx(band.pivot, rel=2e-3)
+    assert curve.wavelength.size == 150
+    assert (np.diff(curve.wavelength) > 0).all()
+    assert curve.throughput[[0, -1]].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("slope", [-3, 0, 3])
+def test_resampling_changes_the_flux_of_steep_spectra_by_less_than_a_thousandth(slope):
+    sedpy = pytest.importorskip("sedpy.observate")
+    for band in cameras():
+        if band.detector == "UVIS":
+            continue
+        curve, whole = curve_of(band.name, pivot=band.pivot), sedpy.Filter(band.sedpy)
+        ours, theirs = (
+            np.trapezoid(t * w ** (slope - 1.0), w) / np.trapezoid(t / w, w)
+            for w, t in ((curve.wavelength, curve.throughput), (whole.wavelength, whole.transmission))
+        )
+        assert ours == pytest.approx(theirs, rel=1e-3), band
+
+
+def test_of_two_cameras_with_a_filter_of_one_name_the_one_with_the_cubes_pivot_is_taken():
+    assert curve_of("f606w", pivot=5921.9).band.instrument == "ACS"
+    pytest.importorskip("sedpy")
+    assert curve_of("f606w", pivot=5889.2).file == "wfc3_uvis_f606w"
+
+
+def test_a_band_without_a_curve_is_an_error_that_says_how_to_give_one(tmp_path):
+    with pytest.raises(hstcube.HstCubeError) as error:
+        curve_of("f200w")
+    assert error.value.code == "HC-E02"
+    assert "curves={'f200w': 'FILE'}" in error.value.fix
+    assert code_of(lambda: curve_of("f218w")) == "HC-E02"  # sedpy has none either
+    path = tmp_path / "f200w.txt"
+    path.write_text("# a top hat\n17500 0\n17600 0.5\n22200 0.5\n22300 0\n", encoding="utf-8")
+    curve = curve_of("f200w", files={"F200W": path})
+    assert curve.file == "f200w"
+    assert curve.band.pivot == pytest.approx(19800, rel=5e-3)
+
+
+@pytest.mark.parametrize("text", ["", "1 2\n", "a b\n", "2 1\n1 1\n", "1 0\n2 0\n", "1 nan\n2 1\n"])
+def test_a_file_that_is_no_curve_is_an_error(tmp_path, text):
+    path = tmp_path / "curve.txt"
+    path.write_text(text, encoding="utf-8")
+    assert code_of(lambda: two_columns(path)) == "HC-E05"
+    assert code_of(lambda: two_columns(tmp_path / "none.txt")) == "HC-E05"
+
+
+# What all codes have in common
+
+
+def test_the_floor_adds_its_share_of_the_flux_to_the_errors():
+    assert catalogue(photometry()).error[0] == pytest.approx(np.hypot([0.1, 0.2, 0.4], 0.05 * np.array([1, 2, 4])))
+    assert catalogue(photometry(), floor=0).error[0].tolist() == [0.1, 0.2, 0.4]
+    one = catalogue(photometry(), floor={"f160w": 0.1}).error
+    assert one[0] == pytest.approx([0.1, 0.2, np.hypot(0.4, 0.4)])
+    assert one[1, 0] == 0.25
+    for wrong in (-0.1, 1.0, np.nan):
+        assert code_of(lambda wrong=wrong: catalogue(photometry(), floor=wrong)) == "HC-B31"
+    assert code_of(lambda: catalogue(photometry(), floor={"f606w": 0.1})) == "HC-B01"
+
+
+def test_fluxes_in_another_unit_are_converted():
+    table = photometry()
+    for name in table.colnames[3:]:
+        table[name] = table[name].to("nJy")
+    assert catalogue(table).flux[0] == pytest.approx([1, 2, 4])
+
+
+def test_redshifts_are_of_all_of_each_or_of_those_that_are_named():
+    assert np.isnan(catalogue(photometry()).redshift).all()
+    assert catalogue(photometry(), redshift=0.98).redshift.tolist() == [0.98, 0.98]
+    assert catalogue(photometry(), redshift=[0.98, 1.1]).redshift.tolist() == [0.98, 1.1]
+    named = catalogue(photometry(), redshift={7: 1.1}).redshift
+    assert np.isnan(named[0])
+    assert named[1] == 1.1
+    for wrong in ([1.0], [1.0, 2.0, 3.0], -0.1, 300000.0, [0.1, np.inf]):
+        assert code_of(lambda wrong=wrong: catalogue(photometry(), redshift=wrong)) == "HC-E03"
+
+
+@pytest.mark.parametrize("files", OF_TABLES)
+def test_ids_that_are_not_unique_are_an_error(files):
+    assert code_of(lambda: files(photometry(ids=(3, 3)))) == "HC-E01"
+
+
+def test_a_table_of_something_else_is_an_error():
+    assert code_of(lambda: catalogue(QTable({"id": [1]}))) == "HC-E07"
+
+
+def test_an_error_of_zero_or_of_nan_is_no_measurement():
+    table = photometry(error=((0.0, np.nan, 0.4), (0.25, np.inf, 0.8)))
+    assert np.isnan(catalogue(table, floor=0).flux).tolist() == [[True, True, False], [False, True, False]]
+
+
+@pytest.mark.parametrize("files", OF_TABLES)
+def test_the_table_is_left_as_it_was(files):
+    table = photometry()
+    files(table, redshift=1.0)
+    assert table.colnames == photometry().colnames
+    assert np.array_equal(table["error_f435w"].value, photometry()["error_f435w"].value)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_readme_has_five_lines(code):
+    text = sed_files(galaxy(), code)["README"].decode()
+    assert len(text.splitlines()) == 5
+    assert max(map(len, text.splitlines())) < 200
+
+
+# One code after the other
+
+ROWS = {
+    "eazy": (
+        "1 53.0000000 -27.0000000 0.980000 1.000000e+00 1.118034e-01 2.000000e+00 2.236068e-01 4.000000e+00 "
+        "4.472136e-01\n"
+        "7 53.5000000 -27.5000000 -99.000000 -5.000000e-01 2.512469e-01 -9.900000e+01 -9.900000e+01 8.000000e+00 "
+        "8.944272e-01\n"
+    ),
+    "bagpipes": (
+        "1 0.980000 1.000000e+00 1.118034e-01 2.000000e+00 2.236068e-01 4.000000e+00 4.472136e-01\n"
+        "7 nan -5.000000e-01 2.512469e-01 0.000000e+00 9.900000e+99 8.000000e+00 8.944272e-01\n"
+    ),
+    "prospector": (
+        "1 0.980000 2.754062e-10 3.079135e-11 5.508124e-10 6.158270e-11 1.101625e-09 1.231654e-10\n"
+        "7 nan -1.377031e-10 6.919496e-11 nan nan 2.203250e-09 2.463308e-10\n"
+    ),
+    "cigale": (
+        "1 0.980000 1.000000e-03 1.118034e-04 2.000000e-03 2.236068e-04 4.000000e-03 4.472136e-04\n"
+        "7 nan -5.000000e-04 2.512469e-04 nan nan 8.000000e-03 8.944272e-04\n"
+    ),
+    "lephare": (
+        "1 1.000000e-29 1.118034e-30 2.000000e-29 2.236068e-30 4.000000e-29 4.472136e-30 7 0.980000 37\n"
+        "7 -5.000000e-30 2.512469e-30 -9.900000e+01 -9.900000e+01 8.000000e-29 8.944272e-30 5 -99.000000 37\n"
+    ),
+}
+HEADS = {
+    "eazy": "# id ra dec z_spec flux_f435w error_f435w flux_f850lp error_f850lp flux_f160w error_f160w\n",
+    "bagpipes": "# id redshift flux_f435w error_f435w flux_f850lp error_f850lp flux_f160w error_f160w\n",
+    "prospector": "# id redshift maggies_f435w unc_f435w maggies_f850lp unc_f850lp maggies_f160w unc_f160w\n",
+    "cigale": (
+        "# id redshift hst.wfc.F435W hst.wfc.F435W_err hst.wfc.F850LP hst.wfc.F850LP_err "
+        "hst.wfc3.F160W hst.wfc3.F160W_err\n"
+    ),
+    "lephare": "# id flux_f435w error_f435w flux_f850lp error_f850lp flux_f160w error_f160w context redshift string\n",
+}
+TABLES = {
+    "eazy": (eazy_files, "catalogue.cat"),
+    "bagpipes": (bagpipes_files, "photometry.txt"),
+    "prospector": (prospector_files, "photometry.txt"),
+    "cigale": (cigale_files, "observations.txt"),
+    "lephare": (lephare_files, "catalogue.in"),
+}
+
+
+@pytest.mark.parametrize("code", TABLES)
+def test_a_detection_a_non_detection_and_a_band_without_data_are_written_as_the_code_reads_them(code):
+    files, name = TABLES[code]
+    assert files(photometry(), redshift={1: 0.98})[name].decode() == HEADS[code] + ROWS[code]
+
+
+def test_eazy_finds_its_curves_by_number_in_our_file_and_in_its_own():
+    files = eazy_files(photometry())
+    assert files["zphot.translate"].decode().splitlines() == [
+        "flux_f435w F1", "error_f435w E1", "flux_f850lp F2", "error_f850lp E2", "flux_f160w F3", "error_f160w E3",
+    ]  # fmt: skip
+    assert "flux_f850lp F240\nerror_f850lp E240\n" in files["zphot.translate.latest"].decode()
+    assert {name: cameras(name)[0].eazy for name in EAZY_NUMBERS} == EAZY_NUMBERS
+    curves = files["hst.filters.res"].decode().splitlines()
+    assert [line.split()[:2] for line in curves if "lambda_c" in line] == [
+        ["150", "acs_wfc_f435w"], ["150", "acs_wfc_f850lp"], ["150", "wfc3_ir_f160w"],
+    ]  # fmt: skip
+    assert len(curves) == 3 * 151
+    assert curves[2] == "     2 3523.00 4.991030e-05"
+
+
+def test_eazy_is_told_that_fluxes_are_in_micro_jansky_and_gets_no_path_with_fits():
+    files = eazy_files(photometry())
+    param = dict(line.split()[:2] for line in files["zphot.param"].decode().splitlines() if not line.startswith("#"))
+    assert param["PRIOR_ABZP"] == "23.9"  # -2.5 log10(1e-29) - 48.6
+    assert param["MAGNITUDES"] == "n"
+    assert float(param["NOT_OBS_THRESHOLD"]) > -99
+    for key in ("CATALOG_FILE", "FILTERS_RES", "TEMP_ERR_FILE"):
+        assert param[key] in files
+        assert "fits" not in param[key]
+
+
+def test_a_band_without_a_number_in_eazys_file_is_left_out_of_its_translation():
+    table = QTable({"id": [1], "ra": [1.0], "dec": [1.0], "flux_f098m": [1.0], "error_f098m": [0.1]})
+    files = eazy_files(table)
+    assert files["zphot.translate"] == b"flux_f098m F1\nerror_f098m E1\n"
+    assert files["zphot.translate.latest"] == b""
+
+
+def test_bagpipes_loads_fluxes_errors_and_filters_in_one_order(tmp_path):
+    loader = script(bagpipes_files(photometry(), redshift={1: 0.98}), "load_hst", tmp_path)
+    assert loader.IDS == ["1", "7"]
+    assert loader.load_hst("1") == pytest.approx(np.array([[1, 0.1118034], [2, 0.2236068], [4, 0.4472136]]))
+    second = loader.load_hst("7")
+    assert second[1].tolist() == [0, 9.9e99]
+    assert np.isfinite(second).all()
+    for name, curve in zip(loader.FILTERS, ("acs_wfc_f435w", "acs_wfc_f850lp", "wfc3_ir_f160w"), strict=True):
+        assert name.endswith(f"filters/{curve}.txt")
+        assert np.loadtxt(name).shape == (150, 2)
+    assert loader.REDSHIFTS["1"] == 0.98
+    assert loader.fit_instructions(0.98)["redshift"] == 0.98
+    assert loader.fit_instructions(loader.REDSHIFTS["7"])["redshift"] == (0.0, 10.0)
+
+
+def test_one_object_alone_is_loaded_too(tmp_path):
+    loader = script(bagpipes_files(photometry()[:1]), "load_hst", tmp_path)
+    assert loader.load_hst(1).shape == (3, 2)
+
+
+def test_prospector_gets_maggies_and_a_mask(tmp_path):
+    pytest.importorskip("sedpy")
+    obs = script(prospector_files(photometry(), redshift={1: 0.98}), "obs", tmp_path)
+    first, second = obs.build_obs(1), obs.build_obs(7)
+    assert -2.5 * np.log10(first["maggies"][0]) == pytest.approx(23.9, abs=1e-3)  # 1 uJy
+    assert [one.name for one in first["filters"]] == ["acs_wfc_f435w", "acs_wfc_f850lp", "wfc3_ir_f160w"]
+    assert first["redshift"] == 0.98
+    assert second["redshift"] is None
+    assert second["phot_mask"].tolist() == [True, False, True]
+    assert np.isfinite(second["maggies"]).all()
+
+
+def test_prospector_takes_the_curve_of_a_band_that_sedpy_lacks_from_its_file(tmp_path):
+    pytest.importorskip("sedpy")
+    path = tmp_path / "hat.txt"
+    path.write_text("17500 0\n17600 0.5\n22200 0.5\n22300 0\n", encoding="utf-8")
+    table = QTable({"id": [1], "ra": [1.0], "dec": [1.0], "flux_f200w": [1.0], "error_f200w": [0.1]})
+    obs = script(prospector_files(table, curves={"f200w": path}), "obs", tmp_path)
+    assert obs.load_filters()[0].wave_pivot == pytest.approx(19800, rel=5e-3)
+
+
+def test_cigale_reads_its_table_and_gets_filters_under_the_same_names():
+    files = cigale_files(photometry(), redshift={1: 0.98})
+    table = text_tables.read(files["observations.txt"].decode(), format="commented_header", delimiter=r"\s")
+    assert table.colnames[:3] == ["id", "redshift", "hst.wfc.F435W"]
+    assert np.isnan(table["redshift"][1])  # to be fitted
+    assert np.isnan(table["hst.wfc.F850LP"][1])
+    head = files["filters/hst.wfc3.F160W.dat"].decode().splitlines()
+    assert head[:3] == ["# hst.wfc3.F160W", "# photon", "# wfc3_ir_f160w, from hstcube"]
+    assert len(head[3].split()) == 2
+    assert b"data_file = observations.txt\n" in files["pcigale.ini"]
+
+
+def test_names_that_cigale_has_otherwise_can_be_given():
+    files = cigale_files(photometry(), names={"F850LP": "hst.acs.F850LP"})
+    assert "hst.acs.F850LP hst.acs.F850LP_err" in files["observations.txt"].decode()
+    assert "filters/hst.acs.F850LP.dat" in files
+    assert code_of(lambda: sed_files(galaxy(), "eazy", names={"f850lp": "x"})) == "HC-B30"
+
+
+def test_the_context_of_lephare_is_the_sum_of_powers_of_two_of_the_bands_with_data():
+    lines = lephare_files(photometry())["catalogue.in"].decode().splitlines()[1:]
+    assert [int(line.split()[-3]) for line in lines] == [1 + 2 + 4, 1 + 4]
+    para = lephare_files(photometry())["hst.para"].decode()
+    assert "FILTER_LIST   acs_wfc_f435w.dat,acs_wfc_f850lp.dat,wfc3_ir_f160w.dat\n" in para
+    for line in ("INP_TYPE      F ", "CAT_FMT       MEME ", "CAT_TYPE      LONG ", "TRANS_TYPE    1 "):
+        assert line in para
+
+
+def test_pixedfit_gets_maps_in_flux_per_wavelength():
+    cube = galaxy(zeropoint=23.9)  # sci is in uJy
+    files = pixedfit_files(cube, cube.mask.any("band").astype("int32"), redshift=0.98)
+    with fits.open(io.BytesIO(files["fluxmap.fits"]), checksum=True) as opened:
+        assert [one.name for one in opened] == ["FLUX", "FLUX_ERR", "GALAXY_REGION", "STAMP_IMAGE"]
+        head = opened[0].header
+        assert (head["nfilters"], head["specphot"], head["z"], head["struct"]) == (3, 0, 0.98, "(band,y,x)")
+        assert [head[f"fil{i}"] for i in range(3)] == ["hst_acs_f435w", "hst_acs_f850lp", "hst_wfc3_ir_f160w"]
+        region = opened["galaxy_region"].data
+        assert region.sum() == 12
+        micro_jansky = units.uJy.to("erg s-1 cm-2 AA-1", equivalencies=units.spectral_density(15369.2 * units.AA))
+        assert opened["flux"].data[2][region == 1] * float(head["unit"]) == pytest.approx(3 * micro_jansky, rel=1e-6)
+        assert opened["flux_err"].data[2][region == 1] * float(head["unit"]) == pytest.approx(
+            0.1 * micro_jansky, rel=1e-6
+        )
+        assert (opened["flux"].data[:, region == 0] == 0).all()
+        assert opened["stamp_image"].header["CTYPE1"] == "RA---TAN"
+
+
+def test_pixels_that_lack_a_band_are_not_in_pixedfits_region():
+    cube = galaxy()
+    sci, wht = cube.sci.values.copy(), cube.wht.values.copy()
+    sci[0, 2, 2], wht[0, 2, 2] = np.nan, 0
+    holed = cube.assign(sci=cube.sci.copy(data=sci), wht=cube.wht.copy(data=wht), mask=cube.mask & (wht > 0))
+    region = holed.mask.any("band").astype("int32")
+    with fits.open(io.BytesIO(pixedfit_files(holed, region)["fluxmap.fits"])) as opened:
+        assert opened["galaxy_region"].data.sum() == 11
+    assert code_of(lambda: pixedfit_files(holed, region, redshift=[0.1, 0.2])) == "HC-E03"
+    nowhere = holed.assign(
+        sci=cube.sci.where(cube.band != "f435w"), wht=cube.wht.where(cube.band != "f435w", 0),
+        mask=cube.mask & (cube.band != "f435w"),
+    )  # fmt: skip
+    nowhere["mask"] = nowhere.mask.transpose("band", "y", "x")
+    assert code_of(lambda: pixedfit_files(nowhere, region)) == "HC-S24"
+
+
+# From the cube to files
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_to_sed_writes_all_files_or_none(code, tmp_path):
+    cube = galaxy()
+    written = hstcube.to_sed(cube, code, tmp_path / code, redshift=0.98)
+    assert sorted(path.relative_to(tmp_path / code).as_posix() for path in written) == sorted(sed_files(cube, code))
+    assert code_of(lambda: hstcube.to_sed(cube, code, tmp_path / code)) == "HC-O04"
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "README").mkdir()
+    with pytest.raises(hstcube.HstCubeError):
+        hstcube.to_sed(cube, code, tmp_path / "other")
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["README"]
+
+
+def test_the_object_is_one_row_pixels_are_rows_and_bins_are_rows():
+    cube = galaxy(zeropoint=23.9)
+    whole = text_tables.read(sed_files(cube, "eazy")["catalogue.cat"].decode(), format="commented_header")
+    assert whole["flux_f160w"].tolist() == pytest.approx([36.0])  # 12 pixels of 3 uJy
+    pixels = sed_files(cube, "eazy", groups=each_pixel(cube))["catalogue.cat"].decode()
+    assert len(pixels.splitlines()) == 13
+    bins = np.zeros((8, 8), int)
+    bins[2:5, 2:4], bins[2:5, 4:6] = 4, 9
+    table = text_tables.read(sed_files(cube, "eazy", groups=bins)["catalogue.cat"].decode(), format="commented_header")
+    assert table["id"].tolist() == [4, 9]
+    assert table["flux_f435w"].tolist() == pytest.approx([6.0, 6.0])
+
+
+def test_a_code_that_is_not_known_is_an_error():
+    assert code_of(lambda: sed_files(galaxy(), "hyperz")) == "HC-B30"
+
+
+def test_a_cube_without_zero_points_is_an_error():
+    cube = galaxy()
+    assert code_of(lambda: sed_files(cube.assign_coords(zeropoint=cube.zeropoint * np.nan), "eazy")) == "HC-D30"
+
+
+# Back from the fit
+
+
+def results(path, ids=(2, 1), name="id"):
+    table = Table({name: [str(i) for i in ids] if name == "#ID" else list(ids), "z_phot": [2.5, 1.5]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the sign in bagpipes' "#ID"
+        table.write(path)
+    return path
+
+
+def test_results_are_joined_by_id_and_painted_on_the_pixels(tmp_path):
+    cube = galaxy()
+    bins = np.zeros((8, 8), int)
+    bins[2], bins[3], bins[4] = 1, 2, 3
+    for code, name in (("eazy", "id"), ("bagpipes", "#ID")):
+        fit = hstcube.read_fit(code, results(tmp_path / f"{code}.fits", name=name))
+        painted = hstcube.paint_fit(cube, bins, fit, "z_phot")
+        assert painted.dims == ("y", "x")
+        assert painted.values[[2, 3], 0].tolist() == [1.5, 2.5]
+        assert np.isnan(painted.values[[0, 4], 0]).all()  # no group; a group without a result
+    assert code_of(lambda: hstcube.paint_fit(cube, bins, fit, "mass")) == "HC-B30"
+    assert code_of(lambda: hstcube.paint_fit(cube, bins * 100, fit, "z_phot")) == "HC-E08"
+    fit["id"] = 1
+    assert code_of(lambda: hstcube.paint_fit(cube, bins, fit, "z_phot")) == "HC-E01"
+
+
+def test_a_file_that_holds_no_results_is_an_error(tmp_path):
+    assert code_of(lambda: hstcube.read_fit("eazy", tmp_path / "none.fits")) == "HC-E06"
+    assert code_of(lambda: hstcube.read_fit("bagpipes", results(tmp_path / "eazy.fits"))) == "HC-E06"
+    assert code_of(lambda: hstcube.read_fit("cigale", tmp_path / "eazy.fits")) == "HC-B30"
+    assert code_of(lambda: hstcube.read_fit("eazy", results(tmp_path / "twice.fits", ids=(1, 1)))) == "HC-E01"
