@@ -30,7 +30,9 @@ NINE = ("f435w", "f606w", "f775w", "f814w", "f850lp", "f105w", "f125w", "f140w",
 def main() -> None:
     """Measure, and print a table; fail where a limit is not kept."""
     warnings.simplefilter("ignore")
-    print("| what | rim | bins | scatter | CPU [s] | limit [s] | kept |\n|---|---|---|---|---|---|---|")
+    print(
+        "| what | rim | bins | scatter | CPU [s] | limit [s] | kept |\n|---|---|---|---|---|---|---|"
+    )
     late = False
     for bands, limit in ((("f160w",), 2.0), (("f435w", "f160w"), 2.0), (NINE, 8.0)):
         for rim in (0.3, 2.0):
@@ -38,9 +40,13 @@ def main() -> None:
             for what, settings in (("", {}), (", one shape of spectra", {"sed_shape": 4.0})):
                 if settings and len(bands) == 1:
                     continue
-                spent, bins = cpu_of(lambda cube=cube, settings=settings: hstcube.bin_pixels(cube, **settings))
+                spent, bins = cpu_of(
+                    lambda cube=cube, settings=settings: hstcube.bin_pixels(cube, **settings)
+                )
                 late |= not settings and spent > limit
-                bound = ("", "") if settings else (f"{limit:.0f}", "yes" if spent <= limit else "NO")
+                bound = (
+                    ("", "") if settings else (f"{limit:.0f}", "yes" if spent <= limit else "NO")
+                )
                 size = f"{int((bins > 0).sum())} px in {len(bands)} bands{what}"
                 print(f"| {size} | {rim} | {int(bins.max())} | {scatter(cube, bins):.1%} | {spent:.2f} | "
                       f"{bound[0]} | {bound[1]} |", flush=True)  # fmt: skip
@@ -57,8 +63,13 @@ def galaxy(bands: tuple[str, ...], rim: float) -> Any:
     radius = np.hypot(y, x)
     light = rim * np.exp((SIDE / 2 - radius) / (SIDE / 8))
     lags = np.arange(-16, 17)
-    widths = [1.3 if i < len(bands) / 2 else 0.8 for i in range(len(bands))]  # pixels: of matching kernels
-    noise = [ndimage.gaussian_filter(rng.normal(size=light.shape), width, mode="wrap") for width in widths]
+    widths = [
+        1.3 if i < len(bands) / 2 else 0.8 for i in range(len(bands))
+    ]  # pixels: of matching kernels
+    noise = [
+        ndimage.gaussian_filter(rng.normal(size=light.shape), width, mode="wrap")
+        for width in widths
+    ]
     step = 0.06 / 3600
     cards = {
         "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRPIX1": 1.0, "CRPIX2": 1.0, "CRVAL1": 53.16, "CRVAL2": -27.79,

@@ -39,9 +39,14 @@ def main() -> None:
     for name, seen, true in pairs():
         say(f"{name} ...")
         known = methods()
-        spent = in_turns(*(lambda make=make, seen=seen: make(*seen) for make in known.values()), repeats=REPEATS)
+        spent = in_turns(
+            *(lambda make=make, seen=seen: make(*seen) for make in known.values()), repeats=REPEATS
+        )
         for (method, make), seconds in zip(known.items(), spent, strict=True):
-            cells = [f"{figure:.{digits}f}" for figure, digits in zip(figures(make(*seen), *true), DIGITS, strict=True)]
+            cells = [
+                f"{figure:.{digits}f}"
+                for figure, digits in zip(figures(make(*seen), *true), DIGITS, strict=True)
+            ]
             lines.append(f"| {name} | {method} | {' | '.join(cells)} | {1000 * seconds:.1f} |")
         ours.append(1000 * spent[0])
     print("\n".join(lines))
@@ -88,7 +93,11 @@ def pairs() -> Iterator[tuple[str, tuple[Any, Any], tuple[Any, Any]]]:
     rng = np.random.default_rng(1)
     for band in ("f435w", "f814w", "f850lp", "f105w", "f125w", "f140w"):
         true = telescope(band), telescope(TARGET)
-        yield f"{band}, truth", tuple(normal(noisy(image, rng, noise=NOISE)) for image in true), true
+        yield (
+            f"{band}, truth",
+            tuple(normal(noisy(image, rng, noise=NOISE)) for image in true),
+            true,
+        )
     if folder := os.environ.get("HSTCUBE_XDF"):
         import hstcube
 

@@ -33,14 +33,26 @@ def main() -> None:
     rows = [
         ("group_errors of 400 bins, 100x100, one band", cpu_of(errors(100, 400)), 0.05),
         ("group_errors of 10,000 bins, 2048x2048, one band", cpu_of(errors(2048, 10_000)), 3.0),
-        ("covariances of 400 bins, 100x100, one band", cpu_of(errors(100, 400, covariance=True)), None),
+        (
+            "covariances of 400 bins, 100x100, one band",
+            cpu_of(errors(100, 400, covariance=True)),
+            None,
+        ),
         ("psf_match of 9 bands of 100x100, white noise", cpu_of(matching("white")), None),
         ("psf_match of 9 bands of 100x100, noise of the XDF", cpu_of(matching("xdf")), None),
-        ("psf_match of 2 bands of 2048x2048, noise of the XDF", cpu_of(matching("xdf", 2048, (0, 5))), None),
+        (
+            "psf_match of 2 bands of 2048x2048, noise of the XDF",
+            cpu_of(matching("xdf", 2048, (0, 5))),
+            None,
+        ),
     ]
     print("| what | CPU [ms] | limit [ms] | kept |\n|---|---|---|---|")
     for what, spent, limit in rows:
-        bound, kept = ("", "") if limit is None else (f"{1000 * limit:.0f}", "yes" if spent <= limit else "NO")
+        bound, kept = (
+            ("", "")
+            if limit is None
+            else (f"{1000 * limit:.0f}", "yes" if spent <= limit else "NO")
+        )
         print(f"| {what} | {1000 * spent:.1f} | {bound} | {kept} |")
     if any(limit is not None and spent > limit for _, spent, limit in rows):
         sys.exit(1)
@@ -63,11 +75,17 @@ def errors(side: int, bins: int, *, covariance: bool = False) -> Callable[[], An
     rng = np.random.default_rng(1)
     y, x = np.mgrid[:side, :side]
     tree = cKDTree(rng.uniform(0, side, (bins, 2)))
-    groups = (tree.query(np.stack([y.ravel(), x.ravel()], axis=1))[1] + 1).reshape(side, side).astype(np.int32)
+    groups = (
+        (tree.query(np.stack([y.ravel(), x.ravel()], axis=1))[1] + 1)
+        .reshape(side, side)
+        .astype(np.int32)
+    )
     return lambda: hstcube.group_errors(cube, groups, covariance=covariance)
 
 
-def matching(noise: str, side: int = 100, bands: tuple[int, ...] = tuple(range(9))) -> Callable[[], Any]:
+def matching(
+    noise: str, side: int = 100, bands: tuple[int, ...] = tuple(range(9))
+) -> Callable[[], Any]:
     """Return a call of psf_match on images of noise."""
     rng = np.random.default_rng(2)
     shape = (len(bands), side, side)
@@ -82,7 +100,11 @@ def matching(noise: str, side: int = 100, bands: tuple[int, ...] = tuple(range(9
         psf_fwhm=[FWHM[i] for i in bands],
     )
     to = BANDS[bands[-1]]
-    cube = cube if noise == "white" else hstcube.with_noise(cube, survey_noise(noise, hstcube.Grid.of(cube)))
+    cube = (
+        cube
+        if noise == "white"
+        else hstcube.with_noise(cube, survey_noise(noise, hstcube.Grid.of(cube)))
+    )
     return lambda: hstcube.psf_match(cube, to=to)
 
 

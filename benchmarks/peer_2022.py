@@ -1,14 +1,17 @@
 """What the pipeline of 2022 does, written afresh from a description of it, to be timed beside ``hstcube run``.
 
-It shares no code with hstcube and none with the original, but it does the same work by the same means. For each target
-and band it reads the segmentation map twice (for the id at its centre, then for its pixels), dilates the object, and
-looks it up on the F160W image with a KD-tree over the positions of the map's pixels; all that once for the image and
-once more for its variance. It convolves by FFT with a kernel as large as the frame, and writes two FITS files with the
-weight image's header. Like the original it imports matplotlib and astropy.convolution, though this part draws nothing.
+It shares no code with hstcube and none with the original, but it does the same work by the same
+means. For each target and band it reads the segmentation map twice (for the id at its centre, then
+for its pixels), dilates the object, and looks it up on the F160W image with a KD-tree over the
+positions of the map's pixels; all that once for the image and once more for its variance. It
+convolves by FFT with a kernel as large as the frame, and writes two FITS files with the weight
+image's header. Like the original it imports matplotlib and astropy.convolution, though this part
+draws nothing.
 
     python peer_2022.py STAMPS OUT 3 15 37 m3=3:24353,24350
 
-The last line printed is JSON: CPU seconds of imports, masks, reading, convolution, writing, and in all.
+The last line printed is JSON: CPU seconds of imports, masks, reading, convolution, writing, and in
+all.
 """
 
 from __future__ import annotations
@@ -34,9 +37,12 @@ from scipy.ndimage import binary_dilation  # noqa: E402
 spent = dict.fromkeys(("imports", "masks", "reading", "convolution", "writing"), 0.0)
 spent["imports"] = time.process_time() - BEFORE_IMPORTS
 
-# Gaussian sigma in pixels of 60 mas: Basto Pineda & Epinat 2022; F160W is what the other bands are brought to
+# Gaussian sigma in pixels of 60 mas: Basto Pineda & Epinat 2022; F160W is what the other bands are
+# brought to
 BANDS = ("105", "125", "140", "435", "606", "775", "814", "850")
-SIGMA = dict(zip(BANDS, (1.47, 1.49, 1.55, 0.78, 0.95, 0.87, 0.91, 0.85), strict=True)) | {"160": 1.56}
+SIGMA = dict(zip(BANDS, (1.47, 1.49, 1.55, 0.78, 0.95, 0.87, 0.91, 0.85), strict=True)) | {
+    "160": 1.56
+}
 
 
 class timed:  # noqa: N801  used like a function
@@ -59,13 +65,17 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     for text in sys.argv[3:]:
         name, field, ids = re.fullmatch(r"([^=]+)(?:=([^:]+):(.+))?", text).groups()
-        more = [int(label) for label in ids.split(",")[1:]] if ids else []  # the first one is the one at the centre
+        more = (
+            [int(label) for label in ids.split(",")[1:]] if ids else []
+        )  # the first one is the one at the centre
         for band in BANDS:
             one_band(folder, out, name, field or name, more, band)
     print(json.dumps(spent | {"total": time.process_time()}))
 
 
-def one_band(folder: Path, out: Path, name: str, field: str, more_ids: list[int], band: str) -> None:
+def one_band(
+    folder: Path, out: Path, name: str, field: str, more_ids: list[int], band: str
+) -> None:
     """Write the smoothed, masked image of one band and its variance."""
     with timed("reading"):
         sci = fits.getdata(stamp(folder, field, band, "sci"))
@@ -124,7 +134,9 @@ def convolved(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 
 def stamp(folder: Path, field: str, band: str, kind: str) -> Path:
     """Return where an image is: {field}_60mas_f105w_sci.fits; only F850LP ends in lp."""
-    return folder / "new_stamps" / f"{field}_60mas_f{band}{'lp' if band == '850' else 'w'}_{kind}.fits"
+    return (
+        folder / "new_stamps" / f"{field}_60mas_f{band}{'lp' if band == '850' else 'w'}_{kind}.fits"
+    )
 
 
 if __name__ == "__main__":

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[name] = "1"  # before numpy is loaded; child processes inherit it: one thread for both sides
+    os.environ[name] = (
+        "1"  # before numpy is loaded; child processes inherit it: one thread for both sides
+    )
 
 import argparse  # noqa: E402
 import json  # noqa: E402
@@ -73,15 +75,27 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         stamps, golden, origin = find_stamps(Path(folder))
         rows: list[Row] = []
-        for part in (command_line, whole_run, in_memory, mask_look_up, regridding, cut_outs, convolution):
+        for part in (
+            command_line,
+            whole_run,
+            in_memory,
+            mask_look_up,
+            regridding,
+            cut_outs,
+            convolution,
+        ):
             say(f"{part.__name__.replace('_', ' ')} ...")
             rows += part(Path(folder), stamps, golden)
     facts = {"stamps": origin, **machine(), "wall_seconds": round(time.monotonic() - began)}
     print(table(rows))
     print("\n" + "; ".join(f"{key} {value}" for key, value in facts.items()))
     if arguments.json:
-        figures = [asdict(row) | {"ratio": row.ratio, "met": row.reaches(row.bound)} for row in rows]
-        arguments.json.write_text(json.dumps({"machine": facts, "rows": figures}, indent=1) + "\n", encoding="utf-8")
+        figures = [
+            asdict(row) | {"ratio": row.ratio, "met": row.reaches(row.bound)} for row in rows
+        ]
+        arguments.json.write_text(
+            json.dumps({"machine": facts, "rows": figures}, indent=1) + "\n", encoding="utf-8"
+        )
 
 
 # -- the parts
@@ -90,11 +104,21 @@ def main() -> None:
 def command_line(_folder: Path, _stamps: Path, _golden: Path | None) -> list[Row]:
     """Return what `--help` costs, and how many heavy packages `import hstcube` loads."""
     code = f"import sys, hstcube; print(sum(name in sys.modules for name in {HEAVY!r}))"
-    loaded = int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout)
+    loaded = int(
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, check=True, text=True
+        ).stdout
+    )
     shown = median_of([sys.executable, "-m", "hstcube", "--help"])
     return [
         Row("hstcube --help", shown, bound=0.5),
-        Row("heavy packages that import hstcube loads", loaded, bound=0, unit="", remark=", ".join(HEAVY)),
+        Row(
+            "heavy packages that import hstcube loads",
+            loaded,
+            bound=0,
+            unit="",
+            remark=", ".join(HEAVY),
+        ),
     ]
 
 
@@ -116,11 +140,20 @@ def whole_run(folder: Path, stamps: Path, golden: Path | None) -> list[Row]:
             times[name].append(cpu_of(command))
     middle = {name: statistics.median(values) for name, values in times.items()}
     targets = len(FIELDS) + len(named)
-    further = {who: (middle[who] - middle[f"{who}, one"]) / (targets - 1) for who in ("ours", "peer")}
+    further = {
+        who: (middle[who] - middle[f"{who}, one"]) / (targets - 1) for who in ("ours", "peer")
+    }
     start = {who: middle[f"{who}, one"] - further[who] for who in ("ours", "peer")}
     share = share_of_time(commands["peer"])
     return [
-        Row(f"hstcube run of {targets} targets", middle["ours"], middle["peer"], 2.5, 4, remark=f"the peer's: {share}"),
+        Row(
+            f"hstcube run of {targets} targets",
+            middle["ours"],
+            middle["peer"],
+            2.5,
+            4,
+            remark=f"the peer's: {share}",
+        ),
         Row("  of that, start-up (one target less a further one)", start["ours"], start["peer"]),
         Row(
             f"  each further target, against the peer's total / {targets}",
@@ -129,7 +162,11 @@ def whole_run(folder: Path, stamps: Path, golden: Path | None) -> list[Row]:
             4,
             10,
         ),
-        Row("  each further target, against a further one of the peer", further["ours"], further["peer"]),
+        Row(
+            "  each further target, against a further one of the peer",
+            further["ours"],
+            further["peer"],
+        ),
         *agreement(folder, [text.split("=")[0] for text in (*FIELDS, *named)], golden),
     ]
 
@@ -144,7 +181,9 @@ def in_memory(_folder: Path, stamps: Path, _golden: Path | None) -> list[Row]:
     levels = hstcube.measure_sky(cube, background=blank)
     measured = cpu_in_process(lambda: hstcube.homogenize(cube, labels=labels), repeats=30)
     given = cpu_in_process(lambda: hstcube.homogenize(cube, labels=labels, sky=levels), repeats=30)
-    what = "default recipe in memory, 9 bands of {}x{}, sky {{}}".format(cube.sizes["y"], cube.sizes["x"])
+    what = "default recipe in memory, 9 bands of {}x{}, sky {{}}".format(
+        cube.sizes["y"], cube.sizes["x"]
+    )
     return [
         Row(what.format("measured"), measured * 1000, bound=30, aim=12, unit="ms"),
         Row(what.format("given"), given * 1000, bound=30, aim=12, unit="ms"),
@@ -158,7 +197,11 @@ def mask_look_up(_folder: Path, _stamps: Path, _golden: Path | None) -> list[Row
 
     import hstcube
 
-    turned, upright, elsewhere = tangent_grid(42.0), tangent_grid(0.0), tangent_grid(0.0, shift=0.01)
+    turned, upright, elsewhere = (
+        tangent_grid(42.0),
+        tangent_grid(0.0),
+        tangent_grid(0.0, shift=0.01),
+    )
     values = np.arange(SIDE * SIDE, dtype=np.int32).reshape(SIDE, SIDE)
     labels = xr.DataArray(values, turned.coords(), ("y", "x"))
 
@@ -175,7 +218,12 @@ def mask_look_up(_folder: Path, _stamps: Path, _golden: Path | None) -> list[Row
     rows = []
     for where, grid, how, settings in (
         ("one tangent point", upright, "", {}),
-        ("one tangent point", upright, " without its round-trip check", {"roundtrip_coords": False}),
+        (
+            "one tangent point",
+            upright,
+            " without its round-trip check",
+            {"roundtrip_coords": False},
+        ),
         ("tangent points 36 arcsec apart", elsewhere, "", {}),
     ):
         found = hstcube.regrid_labels(labels, grid)
@@ -197,17 +245,30 @@ def regridding(_folder: Path, _stamps: Path, _golden: Path | None) -> list[Row]:
 
     import hstcube
 
-    turned, upright, elsewhere = tangent_grid(42.0), tangent_grid(0.0), tangent_grid(0.0, shift=0.01)
+    turned, upright, elsewhere = (
+        tangent_grid(42.0),
+        tangent_grid(0.0),
+        tangent_grid(0.0, shift=0.01),
+    )
     image = np.random.default_rng(1).normal(size=(1, SIDE, SIDE)).astype(np.float32)
     cube = hstcube.build(image, np.ones_like(image), bands=["f160w"], grid=turned, units="MJy sr-1")
     rows = []
-    for where, grid in (("one tangent point", upright), ("tangent points 36 arcsec apart", elsewhere)):
+    for where, grid in (
+        ("one tangent point", upright),
+        ("tangent points 36 arcsec apart", elsewhere),
+    ):
         for method, order in (("bilinear", "bilinear"), ("nearest", "nearest-neighbor")):
-            ours = cpu_in_process(lambda grid=grid, method=method: hstcube.regrid(cube, grid, method=method))
+            ours = cpu_in_process(
+                lambda grid=grid, method=method: hstcube.regrid(cube, grid, method=method)
+            )
             made = hstcube.regrid(cube, grid, method=method).sci.values[0]
             start = time.process_time()
             other = reproject_interp(
-                (image[0], turned.wcs), grid.wcs, shape_out=grid.shape, order=order, return_footprint=False
+                (image[0], turned.wcs),
+                grid.wcs,
+                shape_out=grid.shape,
+                order=order,
+                return_footprint=False,
             )
             peer = time.process_time() - start
             apart, most = np.abs(made - other), float(np.abs(image).max())
@@ -215,11 +276,26 @@ def regridding(_folder: Path, _stamps: Path, _golden: Path | None) -> list[Row]:
                 f"{int((apart > 0).sum())} of {SIDE**2} pixels differ")  # fmt: skip
             lone = int((np.isnan(made) != np.isnan(other)).sum())
             what = f"regrid of sci, wht and mask at {SIDE}x{SIDE}, {method}, {where}"
-            rows.append(Row(what, ours, peer, 3, remark=f"{told}; {lone} pixels have data in one of them only"))
+            rows.append(
+                Row(
+                    what,
+                    ours,
+                    peer,
+                    3,
+                    remark=f"{told}; {lone} pixels have data in one of them only",
+                )
+            )
     spent = {
-        m: cpu_in_process(lambda m=m: hstcube.regrid(cube, upright, method=m), repeats=1) for m in ("exact", "adaptive")
+        m: cpu_in_process(lambda m=m: hstcube.regrid(cube, upright, method=m), repeats=1)
+        for m in ("exact", "adaptive")
     }
-    return [*rows, *(Row(f"  the same, {method}, one tangent point", seconds) for method, seconds in spent.items())]
+    return [
+        *rows,
+        *(
+            Row(f"  the same, {method}, one tangent point", seconds)
+            for method, seconds in spent.items()
+        ),
+    ]
 
 
 def cut_outs(folder: Path, _stamps: Path, _golden: Path | None) -> list[Row]:
@@ -239,24 +315,34 @@ def cut_outs(folder: Path, _stamps: Path, _golden: Path | None) -> list[Row]:
             path = folder / "mosaics" / f"udf_60mas_{band}_{kind}.fits"
             fits.writeto(path, image if kind == "sci" else np.abs(image), header)
     del image
-    ra, dec = np.random.default_rng(1).uniform(-0.03, 0.03, (2, 1000)) + np.array([[53.12], [-27.8]])
+    ra, dec = np.random.default_rng(1).uniform(-0.03, 0.03, (2, 1000)) + np.array(
+        [[53.12], [-27.8]]
+    )
     lines = [f"{i},{a:.7f},{d:.7f}" for i, (a, d) in enumerate(zip(ra, dec, strict=True))]
     (folder / "catalogue.csv").write_text("\n".join(["id,ra,dec", *lines]) + "\n", encoding="utf-8")
     code = (
         "import sys, time; from hstcube import cut_stamps; start = time.perf_counter(); "
         "cut_stamps(sys.argv[1], sys.argv[2], sys.argv[3], size=6.0); wall = time.perf_counter() - start; "
         "peak = [line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')]; "
-        "print(wall, time.process_time(), int(peak[0]) * 1024)"  # the peak that wait4 tells is that of the parent, too
+        # the peak that wait4 tells is that of the parent, too
+        "print(wall, time.process_time(), int(peak[0]) * 1024)"
     )
     places = [str(folder / name) for name in ("mosaics", "catalogue.csv", "cut")]
-    told = subprocess.run([sys.executable, "-c", code, *places], capture_output=True, check=True, text=True).stdout
+    told = subprocess.run(
+        [sys.executable, "-c", code, *places], capture_output=True, check=True, text=True
+    ).stdout
     wall, cpu, memory = map(float, told.split())
     number = len(list((folder / "cut" / "new_stamps").glob("*.fits")))
     shutil.rmtree(folder / "mosaics")
     shutil.rmtree(folder / "cut")
     remark = f"{number} files; {wall:.1f} s by the clock"
     return [
-        Row("1,000 cut-outs of 9 bands, sci and wht, from mosaics of 6144x6144", cpu, bound=20, remark=remark),
+        Row(
+            "1,000 cut-outs of 9 bands, sci and wht, from mosaics of 6144x6144",
+            cpu,
+            bound=20,
+            remark=remark,
+        ),
         Row("  their memory", memory / 1e6, bound=500, unit="MB"),
     ]
 
@@ -275,7 +361,13 @@ def convolution(_folder: Path, _stamps: Path, _golden: Path | None) -> list[Row]
 
     def theirs(image: Any) -> Any:
         return convolve_fft(
-            image, kernel, boundary="fill", fill_value=0, nan_treatment="fill", normalize_kernel=False, allow_huge=True
+            image,
+            kernel,
+            boundary="fill",
+            fill_value=0,
+            nan_treatment="fill",
+            normalize_kernel=False,
+            allow_huge=True,
         )
 
     def ours(image: Any) -> Any:
@@ -286,17 +378,29 @@ def convolution(_folder: Path, _stamps: Path, _golden: Path | None) -> list[Row]
     del a, b
     mine, peer = in_turns(lambda: ours(image), lambda: theirs(image))
     remark = f"{SIDE**2 / 1e6 / mine:.0f} Mpix/s, kernel's transform included; they differ by {apart:.0e} of the peak"
-    rows = [Row(f"51x51 convolution at {SIDE}x{SIDE}, against convolve_fft", mine, peer, 5, remark=remark)]
+    rows = [
+        Row(
+            f"51x51 convolution at {SIDE}x{SIDE}, against convolve_fft",
+            mine,
+            peer,
+            5,
+            remark=remark,
+        )
+    ]
     holed, weights = image.copy(), wht.copy()
     weights[1000:1100, 1000:1100] = 0
     holed[weights == 0] = np.nan
     for what, planes in (("all pixels valid", (image, wht)), ("with a hole", (holed, weights))):
         spent = cpu_in_process(lambda planes=planes: match_plane(*planes, kernel))
-        rows.append(Row(f"match_plane (sci and wht), {what}, against two convolve_fft", spent, 2 * peer))
+        rows.append(
+            Row(f"match_plane (sci and wht), {what}, against two convolve_fft", spent, 2 * peer)
+        )
     return [*rows, *far_from_a_star(ours, theirs, kernel, rng)]
 
 
-def far_from_a_star(ours: Callable[..., Any], theirs: Callable[..., Any], kernel: Any, rng: Any) -> list[Row]:
+def far_from_a_star(
+    ours: Callable[..., Any], theirs: Callable[..., Any], kernel: Any, rng: Any
+) -> list[Row]:
     """Return how wrong blank sky is, in units of its noise, 60 to 220 pixels from a star: against a direct sum."""
     noise, star = 1.0, (SIDE // 2, SIDE // 2)
     image = rng.normal(size=(SIDE, SIDE)) * noise
@@ -304,7 +408,9 @@ def far_from_a_star(ours: Callable[..., Any], theirs: Callable[..., Any], kernel
     part = (slice(star[0] + 60, star[0] + 220), slice(star[1] + 60, star[1] + 220))
     exact = direct(image, kernel, part)
     left = noise * np.sqrt(np.sum(kernel**2))  # of the convolved image
-    error = [float(np.abs(function(image)[part] - exact).max() / left) for function in (ours, theirs)]
+    error = [
+        float(np.abs(function(image)[part] - exact).max() / left) for function in (ours, theirs)
+    ]
     return [
         Row(
             "largest error far from a star of 1e5 counts, noise 1 a pixel",
@@ -336,12 +442,33 @@ def agreement(folder: Path, targets: list[str], golden: Path | None) -> list[Row
             filt = f"f{band}{'lp' if band == '850' else 'w'}"
             for kind, end in (("sci", ""), ("var", "_variance")):
                 peer = fits.getdata(folder / "peer" / f"{target}_{band}{end}_lowres.fits")
-                pairs.append((fits.getdata(folder / "ours" / f"{target}_{filt}_{kind}.fits").astype(float), peer))
+                pairs.append(
+                    (
+                        fits.getdata(folder / "ours" / f"{target}_{filt}_{kind}.fits").astype(
+                            float
+                        ),
+                        peer,
+                    )
+                )
                 if record is not None:
                     originals.append((peer, record["sci" if kind == "sci" else "variance"][i]))
-    rows = [Row("  products against the peer's, and their support", worst(pairs), bound=2e-7, unit="of the maximum")]
+    rows = [
+        Row(
+            "  products against the peer's, and their support",
+            worst(pairs),
+            bound=2e-7,
+            unit="of the maximum",
+        )
+    ]
     if originals:
-        rows.append(Row("  the peer's against the original's own", worst(originals), bound=2e-7, unit="of the maximum"))
+        rows.append(
+            Row(
+                "  the peer's against the original's own",
+                worst(originals),
+                bound=2e-7,
+                unit="of the maximum",
+            )
+        )
     return rows
 
 
@@ -349,7 +476,9 @@ def share_of_time(command: list[str]) -> str:
     """Run the peer once more and return where its time went."""
     output = subprocess.run(command, capture_output=True, check=True, text=True).stdout
     spent = json.loads(output.splitlines()[-1])
-    return ", ".join(f"{part} {value / spent['total']:.0%}" for part, value in spent.items() if part != "total")
+    return ", ".join(
+        f"{part} {value / spent['total']:.0%}" for part, value in spent.items() if part != "total"
+    )
 
 
 def direct(image: Any, kernel: Any, part: tuple[slice, slice]) -> Any:
@@ -359,7 +488,9 @@ def direct(image: Any, kernel: Any, part: tuple[slice, slice]) -> Any:
     total = np.zeros((rows.stop - rows.start, columns.stop - columns.start))
     for dy in range(-radius, radius + 1):
         for dx in range(-radius, radius + 1):
-            shifted = image[rows.start - dy : rows.stop - dy, columns.start - dx : columns.stop - dx]
+            shifted = image[
+                rows.start - dy : rows.stop - dy, columns.start - dx : columns.stop - dx
+            ]
             total += kernel[radius + dy, radius + dx] * shifted
     return total
 
@@ -381,7 +512,9 @@ def find_stamps(folder: Path) -> tuple[Path, Path | None, str]:
 
 def run_command(stamps: Path, out: Path, fields: tuple[str, ...], named: list[str]) -> list[str]:
     """Return the command line of ours."""
-    chosen = [part for field in fields for part in ("-f", field)] + [part for text in named for part in ("--ids", text)]
+    chosen = [part for field in fields for part in ("-f", field)] + [
+        part for text in named for part in ("--ids", text)
+    ]
     return [
         sys.executable,
         "-m",
@@ -456,7 +589,9 @@ def cpu_of(command: list[str]) -> float:
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             errors.seek(0)
-            raise SystemExit(f"{' '.join(command)} ended with {process.returncode}:\n{errors.read().decode()}")  # noqa: EM102
+            raise SystemExit(
+                f"{' '.join(command)} ended with {process.returncode}:\n{errors.read().decode()}"
+            )  # noqa: EM102
     return usage.ru_utime + usage.ru_stime
 
 
@@ -493,7 +628,10 @@ def table(rows: list[Row]) -> str:
     lines = [head, *(cells(row) for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     lines.insert(1, tuple("-" * width for width in widths))
-    text = [f"| {' | '.join(cell.ljust(n) for cell, n in zip(line, widths, strict=True))} |" for line in lines]
+    text = [
+        f"| {' | '.join(cell.ljust(n) for cell, n in zip(line, widths, strict=True))} |"
+        for line in lines
+    ]
     remarks = [f"- {row.what.strip()}: {row.remark}" for row in rows if row.remark]
     return "\n".join([*text, "", *remarks])
 

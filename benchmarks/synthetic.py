@@ -11,7 +11,14 @@ from astropy.io import fits
 if TYPE_CHECKING:
     from pathlib import Path
 
-FIELDS = {"3": 253, "15": 167, "37": 167, "912": 167, "919": 167, "982": 253}  # side of the map, as in the real ones
+FIELDS = {
+    "3": 253,
+    "15": 167,
+    "37": 167,
+    "912": 167,
+    "919": 167,
+    "982": 253,
+}  # side of the map, as in the real ones
 OBJECT, NEIGHBOUR = 24353, 24350  # ids in every map; those of the real merger m3
 FILTERS = ("f435w", "f606w", "f775w", "f814w", "f850lp", "f105w", "f125w", "f140w", "f160w")
 
@@ -53,7 +60,9 @@ def wcs_cards(step: float, angle: float, side: int, middle: np.ndarray) -> dict[
     }
 
 
-def write_band(folder: Path, field: str, name: str, middle: np.ndarray, rng: np.random.Generator) -> None:
+def write_band(
+    folder: Path, field: str, name: str, middle: np.ndarray, rng: np.random.Generator
+) -> None:
     """Write one band: two Gaussian blobs on a sky with white noise, its weights, its level."""
     y, x = np.indices((SIDE, SIDE)) - (SIDE - 1) / 2
     blobs = np.exp(-(x**2 + y**2) / 150) + 0.5 * np.exp(-((x - 20) ** 2 + (y - 15) ** 2) / 60)
@@ -73,7 +82,9 @@ def write_band(folder: Path, field: str, name: str, middle: np.ndarray, rng: np.
         }
         path = folder / "new_stamps" / f"{field}_60mas_{name}_{kind}.fits"
         fits.PrimaryHDU(image.astype(np.float32), fits.Header(list(cards.items()))).writeto(path)
-    (folder / "NEW_SKY" / f"sky_{field}_{name[1:4]}.txt").write_text(f"{SKY:.18e}\n", encoding="utf-8")
+    (folder / "NEW_SKY" / f"sky_{field}_{name[1:4]}.txt").write_text(
+        f"{SKY:.18e}\n", encoding="utf-8"
+    )
 
 
 def write_map(path: Path, side: int, middle: np.ndarray) -> None:
@@ -86,6 +97,8 @@ def write_map(path: Path, side: int, middle: np.ndarray) -> None:
     cards = {"RADESYS": "FK5", **wcs_cards(MAP_STEP, ANGLE, side, middle)}
     unit = fits.ImageHDU(labels, fits.Header(list(cards.items())), name="DATA")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # BLANK is illegal with real numbers, and all the real maps carry it
+        warnings.simplefilter(
+            "ignore"
+        )  # BLANK is illegal with real numbers, and all the real maps carry it
         unit.header["BLANK"] = -(2**31)
         fits.HDUList([fits.PrimaryHDU(), unit]).writeto(path, output_verify="ignore")

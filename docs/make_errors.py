@@ -61,7 +61,10 @@ def catalogue_page(rows: Mapping[str, Any]) -> str:
         "",
         f"{len(rows)} cases. Each that concerns what is built has a test that makes the input.",
         "",
-        *table(("class", "", "cases"), ((kind, said, str(counts[kind])) for kind, said in KINDS.items())),
+        *table(
+            ("class", "", "cases"),
+            ((kind, said, str(counts[kind])) for kind, said in KINDS.items()),
+        ),
         "",
         f"Silently wrong: {len(untested)}. (A case counts as such unless a test shows its class.)",
         "",
@@ -78,7 +81,12 @@ def catalogue_page(rows: Mapping[str, Any]) -> str:
             if key.startswith(letter)
         ]
         if cells:
-            lines += ["", f"## {title}", "", *table(("case", "input", "class", "here", "code", "test"), cells)]
+            lines += [
+                "",
+                f"## {title}",
+                "",
+                *table(("case", "input", "class", "here", "code", "test"), cells),
+            ]
     return "\n".join(lines) + "\n"
 
 
@@ -102,7 +110,9 @@ def line(cells: Iterable[str]) -> str:
 def escaped(text: str) -> str:
     """Escape bars everywhere, and other marks outside of code."""
     pieces = re.split(r"(`[^`]*`)", text.replace("|", "\\|"))
-    return "".join(piece if piece.startswith("`") else re.sub(r"([*_<>])", r"\\\1", piece) for piece in pieces)
+    return "".join(
+        piece if piece.startswith("`") else re.sub(r"([*_<>])", r"\\\1", piece) for piece in pieces
+    )
 
 
 if __name__ == "__main__":

@@ -102,9 +102,14 @@ def main() -> None:
     noise = hstcube.calibrate_noise(cubes, background=maps)
     described = [hstcube.with_noise(cube, noise) for cube in cubes]
     check = noise_check(described, background=maps, sizes=SIZES)
-    blank = [((sky == 0) | (sky == -1)) & ~detect_sources(cube).values for cube, sky in zip(cubes, maps, strict=True)]
+    blank = [
+        ((sky == 0) | (sky == -1)) & ~detect_sources(cube).values
+        for cube, sky in zip(cubes, maps, strict=True)
+    ]
     made = simulated(described, blank)
-    lines = ["| band | noise_scale | sum of rho | side | apertures | scatter | simulated | constant sky | plain sum |"]
+    lines = [
+        "| band | noise_scale | sum of rho | side | apertures | scatter | simulated | constant sky | plain sum |"
+    ]
     lines += ["|---|---|---|---|---|---|---|---|---|"]
     for i, row in enumerate(check):
         one = noise.sel(band=row["band"])
@@ -118,10 +123,20 @@ def main() -> None:
             row["number"],
             *map(number, (row["ratio"], made[i])),
         )
-        lines.append("| " + " | ".join(map(str, (*cells, number(row["constant"]), number(plain)))) + " |")
+        lines.append(
+            "| " + " | ".join(map(str, (*cells, number(row["constant"]), number(plain)))) + " |"
+        )
     (DOCS / "images" / "noise.png").write_bytes(figure_bytes(noise_curve(check)))
-    lines += ["", "![scatter over prediction](images/noise.png)", "", "Blue: scatter; red: constant sky.", ""]
-    text = TEXT + "\n".join(lines) + MATCHED + "\n".join(after_matching(described[0])) + "\n" + LIMITS
+    lines += [
+        "",
+        "![scatter over prediction](images/noise.png)",
+        "",
+        "Blue: scatter; red: constant sky.",
+        "",
+    ]
+    text = (
+        TEXT + "\n".join(lines) + MATCHED + "\n".join(after_matching(described[0])) + "\n" + LIMITS
+    )
     (DOCS / "noise.md").write_text(text, encoding="utf-8")
 
 
@@ -176,7 +191,9 @@ def after_matching(cube) -> list[str]:
             true = hstcube.group_errors(matched.isel(band=[i]), box).item()
             for kind, image in zip(ratios, (variance[i], unsquared), strict=True):
                 kind.append(np.sqrt(image[box > 0].sum()) / true)
-        lines.append(f"| {band} | " + " | ".join(number(value) for kind in ratios for value in kind) + " |")
+        lines.append(
+            f"| {band} | " + " | ".join(number(value) for kind in ratios for value in kind) + " |"
+        )
     return lines
 
 

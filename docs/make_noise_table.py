@@ -35,16 +35,29 @@ def main() -> None:
     cubes, maps = stamps()
     noise = calibrate_noise(cubes, background=maps)
     middle = noise.sizes["dy"] // 2
-    with (Path(hstcube.__file__).parent / "noise" / "noise.csv").open("w", newline="", encoding="utf-8") as file:
+    with (Path(hstcube.__file__).parent / "noise" / "noise.csv").open(
+        "w", newline="", encoding="utf-8"
+    ) as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(("survey", "scale", "band", "noise_scale", "dy", "dx", "rho", "reference"))
         for band in noise.band.values:
             one = noise.sel(band=band)
             for y, x in np.argwhere(one.noise_acf.values != 0):
                 if (y, x) >= (middle, middle):
-                    row = ("xdf", SCALE, band, f"{float(one.noise_scale):.3f}", y - middle, x - middle)
+                    row = (
+                        "xdf",
+                        SCALE,
+                        band,
+                        f"{float(one.noise_scale):.3f}",
+                        y - middle,
+                        x - middle,
+                    )
                     table.writerow(
-                        (*row, f"{float(one.noise_acf.values[y, x]):.4f}", SOURCE if y == x == middle else "")
+                        (
+                            *row,
+                            f"{float(one.noise_acf.values[y, x]):.4f}",
+                            SOURCE if y == x == middle else "",
+                        )
                     )
 
 

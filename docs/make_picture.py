@@ -29,7 +29,9 @@ def main(out: Path) -> None:
     files = find_field(folder, FIELD)
     warnings.simplefilter("ignore", hstcube.HstCubeWarning)
     cube = hstcube.open_field(folder, FIELD)
-    cube = hstcube.with_psf(cube, cube.psf)  # widths of the measured profiles, not of the Gaussians of 2022
+    cube = hstcube.with_psf(
+        cube, cube.psf
+    )  # widths of the measured profiles, not of the Gaussians of 2022
     levels = {band: level for band, (level, _) in read_levels(files, cube.band.values).items()}
     native = hstcube.subtract_sky(cube, levels)
     matched = hstcube.homogenize(cube, sky=levels, labels=hstcube.open_labels(files.labels))
@@ -69,7 +71,9 @@ def colour(cube: xr.Dataset) -> np.ndarray:
     from astropy.visualization import make_lupton_rgb
 
     flux = [
-        cube.sel(band=band).sci.values * 10 ** (-0.4 * (float(cube.zeropoint.sel(band=band)) - 23.9)) for band in RGB
+        cube.sel(band=band).sci.values
+        * 10 ** (-0.4 * (float(cube.zeropoint.sel(band=band)) - 23.9))
+        for band in RGB
     ]
     flux = [np.nan_to_num(plane) * gain for plane, gain in zip(flux, (1.0, 1.2, 2.2), strict=True)]
     return make_lupton_rgb(*flux, stretch=0.003, Q=8)

@@ -41,8 +41,13 @@ def main() -> None:
     opened = hstcube.open_stars(Path(os.environ["HSTCUBE_XDF"]) / "psf_stars")
     looked_at = hstcube.examine_stars(opened)
     psf = hstcube.measure_psf(looked_at)
-    scores = {way: left_out(opened, looked_at, kernels) for way, kernels in ways(opened["2"]).items()}
-    for name, figure in {"psf_stars": psf_plot.stars(looked_at), "psf_growth": drawn_growth(scores)}.items():
+    scores = {
+        way: left_out(opened, looked_at, kernels) for way, kernels in ways(opened["2"]).items()
+    }
+    for name, figure in {
+        "psf_stars": psf_plot.stars(looked_at),
+        "psf_growth": drawn_growth(scores),
+    }.items():
         (DOCS / "images" / f"{name}.png").write_bytes(plot.figure_bytes(figure))
     page = TEXT.format(
         limits=", ".join(f"`{name}` {getattr(stars, name):g}" for name in LIMITS),
@@ -82,7 +87,10 @@ def verdicts(looked_at: Any) -> list[str]:
         (
             str(star),
             str(band),
-            *(f"{float(c.sel(star=star, band=band)):.2f}" for c in (width, misfit, looked_at.core_weight, compact)),
+            *(
+                f"{float(c.sel(star=star, band=band)):.2f}"
+                for c in (width, misfit, looked_at.core_weight, compact)
+            ),
             f"{float(looked_at.snr.sel(star=star, band=band)):.0f}",
             str(looked_at.verdict.sel(star=star, band=band).item()),
             short(str(looked_at.reason.sel(star=star, band=band).item())),
@@ -90,7 +98,9 @@ def verdicts(looked_at: Any) -> list[str]:
         for star in looked_at.star.values
         for band in looked_at.band.values
     ]
-    return table(("star", "band", "width", "misfit", "weight", "compactness", "S/N", "verdict", "why"), rows)
+    return table(
+        ("star", "band", "width", "misfit", "weight", "compactness", "S/N", "verdict", "why"), rows
+    )
 
 
 def short(reason: str) -> str:
@@ -105,7 +115,13 @@ def measured(psf: Any) -> list[str]:
     for band in psf.band.values:
         image = psf.sel(band=band).values.astype(float)
         grown = encircled_energy(image, np.array([*radii, 1.2]) / 0.06)
-        rows.append((str(band), f"{float(psf.fwhm.sel(band=band)):.3f}", *(f"{e / grown[-1]:.3f}" for e in grown[:-1])))
+        rows.append(
+            (
+                str(band),
+                f"{float(psf.fwhm.sel(band=band)):.3f}",
+                *(f"{e / grown[-1]:.3f}" for e in grown[:-1]),
+            )
+        )
     return table(("band", "FWHM, arcsec", *(f'within {r}"' for r in radii)), rows)
 
 
@@ -123,7 +139,15 @@ def left_out_table(scores: dict[str, Any]) -> list[str]:
         together = 100 * abs(np.median(error, 0)[FAR]).max()
         cells += [f"{rms:.1f}", f"{together:.1f}", f"{100 * residual:.1f}", f"{negative:.2f}"]
         rows.append((str(band), str(len(found)), *cells))
-    head = ("band", "stars", *WAYS, "rms, %", "of the median curve, %", "residual, %", "negative part")
+    head = (
+        "band",
+        "stars",
+        *WAYS,
+        "rms, %",
+        "of the median curve, %",
+        "residual, %",
+        "negative part",
+    )
     return table(head, rows)
 
 
@@ -139,7 +163,9 @@ def truth() -> list[str]:
         radii = np.arange(1.0, 33)
         error = 100 * np.abs(encircled_energy(made, radii) / encircled_energy(target, radii) - 1)
         figures = (error[2:].max(), error[0], 100 * np.abs(made - target)[inside].sum())
-        rows.append((band, *(f"{figure:.2f}" for figure in figures), f"{-kernel[kernel < 0].sum():.2f}"))
+        rows.append(
+            (band, *(f"{figure:.2f}" for figure in figures), f"{-kernel[kernel < 0].sum():.2f}")
+        )
     return table(("band", 'from 0.18", %', "at one pixel, %", "residual, %", "negative part"), rows)
 
 
@@ -153,13 +179,22 @@ def drawn_growth(scores: dict[str, Any]) -> Figure:
     for axis, (way, limits) in zip(figure.subplots(1, len(WAYS)), WAYS.items(), strict=True):
         axis.axhspan(0.99, 1.01, color="0.88", lw=0)
         axis.axhline(1, color="0.5", lw=0.8)
-        for colour, (band, found) in zip(colours, sorted(scores["unmatched"].items(), key=wavelength), strict=False):
+        for colour, (band, found) in zip(
+            colours, sorted(scores["unmatched"].items(), key=wavelength), strict=False
+        ):
             rows = scores[way].get(band)
             if rows:
                 curve = 1 + np.median([row[0] for row in rows], axis=0)
                 axis.plot(RADII, curve, color=colour, lw=1.2, marker="o", ms=2.5, label=band)
             else:
-                axis.plot([], [], color=colour, lw=1.2, ls=":", label=f"{band}: {len(found)} star, none to leave out")
+                axis.plot(
+                    [],
+                    [],
+                    color=colour,
+                    lw=1.2,
+                    ls=":",
+                    label=f"{band}: {len(found)} star, none to leave out",
+                )
         axis.set_ylim(*limits)
         axis.set_xlim(0.03, 1.2)
         axis.set_title(way, fontsize=10)

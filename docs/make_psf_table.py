@@ -2,8 +2,9 @@
 
     HSTCUBE_XDF=FOLDER python docs/make_psf_table.py
 
-Emsellem, Monnet & Bacon 1994, A&A 285, 723: weights >= 0 of Gaussians of fixed widths, here integrated over pixels and
-fitted to the encircled energies (relative errors) of what `hstcube.measure_psf` makes of the stars.
+Emsellem, Monnet & Bacon 1994, A&A 285, 723: weights >= 0 of Gaussians of fixed widths, here
+integrated over pixels and fitted to the encircled energies (relative errors) of what
+`hstcube.measure_psf` makes of the stars.
 """
 
 from __future__ import annotations
@@ -36,7 +37,11 @@ def model(image: np.ndarray, scale: float) -> list[tuple[float, float]]:
         columns.append(encircled_energy(np.outer(profile, profile), radii))
     aim = encircled_energy(image, radii)
     weights, _ = nnls(np.array(columns).T / aim[:, None], np.ones(aim.size))
-    return [(float(s), float(w)) for s, w in zip(SIGMAS, weights / weights.sum(), strict=True) if w > LEAST]
+    return [
+        (float(s), float(w))
+        for s, w in zip(SIGMAS, weights / weights.sum(), strict=True)
+        if w > LEAST
+    ]
 
 
 def main() -> None:
@@ -52,10 +57,16 @@ def main() -> None:
         psf = hstcube.measure_psf(hstcube.open_stars(stars, scale=label))
         for band in psf.band.values.tolist():
             image = psf.sel(band=band).values.astype(float)
-            said = f"XDF V1.0 stars {psf.stars.sel(band=band).item()}; hstcube {hstcube.__version__}"
+            said = (
+                f"XDF V1.0 stars {psf.stars.sel(band=band).item()}; hstcube {hstcube.__version__}"
+            )
             parts = model(image, scale)
-            lines += [f"xdf,{scale},{band},{sigma:.5f},{weight:.6f},{said}" for sigma, weight in parts]
-            lines[-len(parts) + 1 :] = [line.rsplit(",", 1)[0] + "," for line in lines[-len(parts) + 1 :]]
+            lines += [
+                f"xdf,{scale},{band},{sigma:.5f},{weight:.6f},{said}" for sigma, weight in parts
+            ]
+            lines[-len(parts) + 1 :] = [
+                line.rsplit(",", 1)[0] + "," for line in lines[-len(parts) + 1 :]
+            ]
     TABLE.write_text("\n".join(lines) + "\n", encoding="utf-8")
     from hstcube.files.psfs import survey_psf
 
@@ -64,7 +75,9 @@ def main() -> None:
         made = survey_psf("xdf", scale, tuple(psf.band.values.tolist()))
         radii = np.array([0.06, 0.12, 0.18, 0.3, 0.6, 0.9, 1.2]) / scale
         for band in psf.band.values.tolist():
-            one, two = (encircled_energy(p.sel(band=band).values.astype(float), radii) for p in (psf, made))
+            one, two = (
+                encircled_energy(p.sel(band=band).values.astype(float), radii) for p in (psf, made)
+            )
             print(label, band, np.round(100 * (two / two[-1] / (one / one[-1]) - 1), 2))
 
 

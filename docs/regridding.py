@@ -1,7 +1,7 @@
 """Measure what docs/regridding.md says, and write its tables: HSTCUBE_XDF=FOLDER python docs/regridding.py.
 
-Each table of the page stands between two marks that bear its name; the text around them stays. Without the stamps the
-tables that need them are left as they are.
+Each table of the page stands between two marks that bear its name; the text around them stays.
+Without the stamps the tables that need them are left as they are.
 """
 
 from __future__ import annotations
@@ -41,7 +41,12 @@ def main() -> None:
             continue
         lines = "\n".join("| " + " | ".join(row) + " |" for row in table())
         marked = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
-        text = re.sub(marked, lambda found, lines=lines: f"{found[1]}{lines}\n{found[2]}", text, flags=re.DOTALL)
+        text = re.sub(
+            marked,
+            lambda found, lines=lines: f"{found[1]}{lines}\n{found[2]}",
+            text,
+            flags=re.DOTALL,
+        )
         print(f"{name}\n{lines}\n")
     PAGE.write_text(text, encoding="utf-8")
 
@@ -49,7 +54,14 @@ def main() -> None:
 def sources() -> list[tuple[str, ...]]:
     """Return how well fluxes and places of Gaussian sources are kept: the worst of 25 places in a pixel."""
     rows = [
-        ("pair", "method", "FWHM 0.18 arcsec: flux", "place [px]", "FWHM 0.12 arcsec: flux", "place [px]"),
+        (
+            "pair",
+            "method",
+            "FWHM 0.18 arcsec: flux",
+            "place [px]",
+            "FWHM 0.12 arcsec: flux",
+            "place [px]",
+        ),
         ("---",) * 6,
     ]
     for pair, method in cases():
@@ -59,7 +71,9 @@ def sources() -> list[tuple[str, ...]]:
             worst = np.zeros(2)
             for dy, dx in np.ndindex(5, 5):
                 place = [n / 2 + (d - 2) / 5 for n, d in zip(source.shape, (dy, dx), strict=True)]
-                made = regrid(cube_on(source, gaussian(source, *place, fwhm)), grid, method=method).sci.values[0]
+                made = regrid(
+                    cube_on(source, gaussian(source, *place, fwhm)), grid, method=method
+                ).sci.values[0]
                 image = np.nan_to_num(made.astype(float))
                 y, x = np.indices(image.shape)
                 centre = np.array([(image * y).sum(), (image * x).sum()]) / image.sum()
@@ -88,22 +102,37 @@ def errors() -> list[tuple[str, ...]]:
             white.append(np.sqrt((cut**2).sum()) / exact - 1)
         constant = np.sqrt(np.mean(true**2)) / true - 1
         rows.append(
-            (pair, method, percent(sigma / true - 1), percent(constant), percent(boxes), f"{np.mean(white):+.0%}")
+            (
+                pair,
+                method,
+                percent(sigma / true - 1),
+                percent(constant),
+                percent(boxes),
+                f"{np.mean(white):+.0%}",
+            )
         )
     return rows
 
 
 def stamps() -> list[tuple[str, ...]]:
     """Return where the 30 mas stamps of the XDF lie, in pixels of the 60 mas stamps, by their pixels alone."""
-    rows = [("galaxy", "header", *(f"{band} (y, x)" for band in ("F606W", "F775W", "F814W", "F850LP"))), ("---",) * 6]
+    rows = [
+        ("galaxy", "header", *(f"{band} (y, x)" for band in ("F606W", "F775W", "F814W", "F850LP"))),
+        ("---",) * 6,
+    ]
     for name in GALAXIES:
         fine, coarse = (
-            hstcube.open_field(os.environ["HSTCUBE_XDF"], name, scale=scale) for scale in ("30mas", "60mas")
+            hstcube.open_field(os.environ["HSTCUBE_XDF"], name, scale=scale)
+            for scale in ("30mas", "60mas")
         )
         found = check_alignment(fine, coarse)
         said = [float(p) for p in pixel_mapping(Grid.of(fine), Grid.of(coarse))(0.5, 0.5)]
-        places = zip(found.dy.values / 0.06 + said[0], found.dx.values / 0.06 + said[1], strict=True)
-        rows.append((name, f"{said[0]:.2f}, {said[1]:.2f}", *(f"{y:.3f}, {x:.3f}" for y, x in places)))
+        places = zip(
+            found.dy.values / 0.06 + said[0], found.dx.values / 0.06 + said[1], strict=True
+        )
+        rows.append(
+            (name, f"{said[0]:.2f}, {said[1]:.2f}", *(f"{y:.3f}, {x:.3f}" for y, x in places))
+        )
     return rows
 
 
@@ -119,7 +148,11 @@ def colours() -> list[tuple[str, ...]]:
             mixed = hstcube.open_field(os.environ["HSTCUBE_XDF"], name, scale="mixed", align=align)
             share = flux_of(mixed, labels) / plain
             rows.append(
-                (name, "applied" if align == "apply" else "reported", *(f"{value:.4f}" for value in share[1:5]))
+                (
+                    name,
+                    "applied" if align == "apply" else "reported",
+                    *(f"{value:.4f}" for value in share[1:5]),
+                )
             )
     return rows
 
@@ -139,7 +172,10 @@ def grids_of(pair: tuple[float, float, float, float], side: int) -> tuple[Grid, 
     """Return an input grid that holds the output grid of `side` pixels."""
     scale, angle, to, turned = pair
     enough = round(1.5 * side * to / scale) + 4
-    return (Grid.around(PLACE, enough * scale, scale, angle=angle), Grid.around(PLACE, side * to, to, angle=turned))
+    return (
+        Grid.around(PLACE, enough * scale, scale, angle=angle),
+        Grid.around(PLACE, side * to, to, angle=turned),
+    )
 
 
 def cube_on(grid: Grid, image: np.ndarray | float = 0.0) -> xr.Dataset:
@@ -150,7 +186,9 @@ def cube_on(grid: Grid, image: np.ndarray | float = 0.0) -> xr.Dataset:
 
 def with_white_noise(cube: xr.Dataset) -> xr.Dataset:
     """Return a cube that says that its noise is white."""
-    return cube.assign_coords(noise_acf=(("band", "dy", "dx"), np.ones((1, 1, 1), np.float32)), dy=[0.0], dx=[0.0])
+    return cube.assign_coords(
+        noise_acf=(("band", "dy", "dx"), np.ones((1, 1, 1), np.float32)), dy=[0.0], dx=[0.0]
+    )
 
 
 def gaussian(grid: Grid, y: float, x: float, fwhm: float) -> np.ndarray:
@@ -171,7 +209,12 @@ def operator(source: Grid, grid: Grid, method: str) -> np.ndarray:
         stack = np.eye(min(500, number - start), number, start).reshape(-1, *source.shape)
         names = [f"b{i}" for i in range(len(stack))]
         cube = build(
-            stack, np.ones(stack.shape), bands=names, pivot=range(len(stack)), grid=source, units="electron s-1"
+            stack,
+            np.ones(stack.shape),
+            bands=names,
+            pivot=range(len(stack)),
+            grid=source,
+            units="electron s-1",
         )
         planes.append(regrid(cube, grid, method=method).sci.values)
     return np.moveaxis(np.concatenate(planes), 0, -1).astype(float)
@@ -184,7 +227,9 @@ def box_sigma(sigma: np.ndarray, acf: np.ndarray) -> float:
         dy, dx = i - acf.shape[0] // 2, j - acf.shape[1] // 2
         if abs(dy) < n and abs(dx) < n:
             one = sigma[max(0, -dy) : n - max(0, dy), max(0, -dx) : n - max(0, dx)]
-            total += rho * (one * sigma[max(0, dy) : n + min(0, dy), max(0, dx) : n + min(0, dx)]).sum()
+            total += (
+                rho * (one * sigma[max(0, dy) : n + min(0, dy), max(0, dx) : n + min(0, dx)]).sum()
+            )
     return float(np.sqrt(total))
 
 

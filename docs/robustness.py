@@ -1,8 +1,9 @@
 """Measure what docs/robustness.md says, and write its tables: python docs/robustness.py [--only kills disk ...].
 
-Writers are killed, run out of room, get folders that take nothing, and write into one folder at once; `open_field` gets
-mutated headers. Each table of the page stands between two marks that bear its name; the text around them stays. The
-program ends with 1 if a product was ever half written, accepted though mixed, or lost, or an input came out wrong.
+Writers are killed, run out of room, get folders that take nothing, and write into one folder at
+once; `open_field` gets mutated headers. Each table of the page stands between two marks that bear
+its name; the text around them stays. The program ends with 1 if a product was ever half written,
+accepted though mixed, or lost, or an input came out wrong.
 """
 
 from __future__ import annotations
@@ -65,7 +66,13 @@ class Table:
 def main() -> int:
     """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    tables = {"kills": kills, "disk": full_disks, "folders": closed_folders, "writers": writers_at_once, "fuzz": fuzz}
+    tables = {
+        "kills": kills,
+        "disk": full_disks,
+        "folders": closed_folders,
+        "writers": writers_at_once,
+        "fuzz": fuzz,
+    }
     parser.add_argument("--only", nargs="+", choices=tables, default=list(tables))
     parser.add_argument("--runs", type=int, default=100_000, help="mutated headers")
     parser.add_argument("--seed", type=int, default=1, help="of the mutations")
@@ -95,7 +102,9 @@ def write_table(name: str, text: str) -> None:
 
 def conditions() -> str:
     """Say what was measured with what."""
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("numpy", "astropy", "netCDF4"))
+    versions = ", ".join(
+        f"{name} {importlib.metadata.version(name)}" for name in ("numpy", "astropy", "netCDF4")
+    )
     return f"*hstcube {hstcube.__version__}, Python {platform.python_version()}, {versions}, {os.cpu_count()} cores.*"
 
 
@@ -104,7 +113,15 @@ def conditions() -> str:
 
 def kills(place: Path) -> Table:
     """Kill writers at all times of the clock."""
-    table = Table("writer", "killed", "old product", "new product", "of both: refused (HC-O20)", "left over", "bad")
+    table = Table(
+        "writer",
+        "killed",
+        "old product",
+        "new product",
+        "of both: refused (HC-O20)",
+        "left over",
+        "bad",
+    )
     columns = ("killed", "old", "new", "mixed", "left", "bad")
     for name, write in WRITERS.items():
         folder = Folder(place / write.__name__, write, a_cube(1, (200, 210)), a_cube(2, (200, 210)))
@@ -116,7 +133,9 @@ def kills(place: Path) -> Table:
         trial = 0
         while states["killed"] < KILLS:
             trial += 1
-            when = trial * 0.6180339887 % 1  # golden ratio: spread evenly, however many trials there are
+            when = (
+                trial * 0.6180339887 % 1
+            )  # golden ratio: spread evenly, however many trials there are
             if not killed(folder.write, after=1.1 * whole * when):
                 folder.restore()
                 continue
@@ -165,27 +184,59 @@ def opened(folder: Path) -> Any:
 
 def full_disks(place: Path) -> Table:
     """Write with more and more room."""
-    table = Table("writer", "no room by", "free space", "trials", "refused (HC-O02), old whole", "written", "bad")
+    table = Table(
+        "writer",
+        "no room by",
+        "free space",
+        "trials",
+        "refused (HC-O02), old whole",
+        "written",
+        "bad",
+    )
     for name, write in WRITERS.items():
-        for how, limited in {"a full disk": small_disk, "a limit on the size of files": small_files}.items():
+        for how, limited in {
+            "a full disk": small_disk,
+            "a limit on the size of files": small_files,
+        }.items():
             for known in (True, False):
                 states: Counter[str] = Counter()
-                folder = Folder(place / f"{write.__name__}-{limited.__name__}-{known}", write, a_cube(1), a_cube(2))
+                folder = Folder(
+                    place / f"{write.__name__}-{limited.__name__}-{known}",
+                    write,
+                    a_cube(1),
+                    a_cube(2),
+                )
                 largest = max(map(len, folder.new.values()))
-                needed = largest if limited is small_files else 2 * sum(map(len, folder.new.values()))
+                needed = (
+                    largest if limited is small_files else 2 * sum(map(len, folder.new.values()))
+                )
                 for room in (int(1.5 * needed * i / ROOMS) // 4096 * 4096 for i in range(ROOMS)):
                     with disk_usage(known), limited(folder, room) as possible:
-                        states[in_a_child(lambda f=folder: written(f)) if possible else "not possible"] += 1
+                        states[
+                            in_a_child(lambda f=folder: written(f)) if possible else "not possible"
+                        ] += 1
                     folder.restore()
                 bad = ROOMS - states["old"] - states["new"] - states["not possible"]
                 seen = (ROOMS, states["old"], states["new"], bad)
                 told = "is told" if known else "is not told"
-                table.add(name, how, told, *(seen if not states["not possible"] else ("needs root", "", "", "")))
+                table.add(
+                    name,
+                    how,
+                    told,
+                    *(seen if not states["not possible"] else ("needs root", "", "", "")),
+                )
                 table.bad += bad
         folder = Folder(place / f"{write.__name__}-again", write, a_cube(1), a_cube(2))
-        with small_disk(folder, max(map(len, folder.new.values())) // 8192 * 4096) as possible, disk_usage(known=False):
+        with (
+            small_disk(folder, max(map(len, folder.new.values())) // 8192 * 4096) as possible,
+            disk_usage(known=False),
+        ):
             if possible:
-                end = in_a_child(lambda f=folder: "old" if {written(f) for _ in range(ROOMS)} == {"old"} else "bad")
+                end = in_a_child(
+                    lambda f=folder: (
+                        "old" if {written(f) for _ in range(ROOMS)} == {"old"} else "bad"
+                    )
+                )
                 seen = (ROOMS if end == "old" else end, 0, int(end != "old"))
                 table.add(name, "a full disk, all in one process", "is not told", ROOMS, *seen)
                 table.bad += end != "old"
@@ -196,7 +247,11 @@ def full_disks(place: Path) -> Table:
 def disk_usage(known: bool) -> Iterator[None]:
     """Let the system tell the free space, or tell a wrong one, as with quotas."""
     plenty = shutil.disk_usage("/")._replace(free=2**40)
-    with contextlib.nullcontext() if known else mock.patch.object(shutil, "disk_usage", return_value=plenty):
+    with (
+        contextlib.nullcontext()
+        if known
+        else mock.patch.object(shutil, "disk_usage", return_value=plenty)
+    ):
         yield
 
 
@@ -252,7 +307,9 @@ def closed_folders(place: Path) -> Table:
     table = Table("folder", *WRITERS, "what was there")
     cube = a_cube(1)
     for write in WRITERS.values():
-        code_of(write, cube, Path("/proc/self"))  # who is nobody may not import what the refusal needs
+        code_of(
+            write, cube, Path("/proc/self")
+        )  # who is nobody may not import what the refusal needs
     for name, (prepare, where) in FOLDERS.items():
         said, kept = [], []
         for write in WRITERS.values():
@@ -262,7 +319,9 @@ def closed_folders(place: Path) -> Table:
                 before = everything(base)
                 target = where(base)
                 said.append(
-                    in_a_child(lambda w=write, t=target: code_of(w, cube, t), name) if possible else "not possible here"
+                    in_a_child(lambda w=write, t=target: code_of(w, cube, t), name)
+                    if possible
+                    else "not possible here"
                 )
                 kept.append(everything(base) == before)
             table.bad += said[-1] not in (*codes(), "not possible here") or not kept[-1]
@@ -352,7 +411,10 @@ def a_link_to_nowhere(base: Path) -> Iterator[bool]:
 
 FOLDERS: dict[str, tuple[Callable[[Path], Any], Callable[[Path], Path]]] = {
     "without permission to write": (without_permission, lambda base: base / "out"),
-    "below one without permission to enter": (not_to_be_entered, lambda base: base / "out" / "below"),
+    "below one without permission to enter": (
+        not_to_be_entered,
+        lambda base: base / "out" / "below",
+    ),
     "on a disk that is mounted read-only": (mounted_read_only, lambda base: base / "out"),
     "in a system's own folder (/proc)": (as_it_is, lambda _: Path("/proc/hstcube")),
     "a file has its name": (a_file_there, lambda base: base / "out"),
@@ -381,7 +443,16 @@ def writers_at_once(place: Path) -> Table:
     )
     for name, write in WRITERS.items():
         counts = meet(place / write.__name__, write)
-        columns = ("rounds", "whole", "mixed", "failed", "reads", "read whole", "read refused", "bad")
+        columns = (
+            "rounds",
+            "whole",
+            "mixed",
+            "failed",
+            "reads",
+            "read whole",
+            "read refused",
+            "bad",
+        )
         table.add(f"{WRITERS_AT_ONCE} of {name}", *(counts[key] for key in columns))
         table.bad += counts["bad"]
     return table
@@ -397,7 +468,11 @@ def meet(folder: Path, write: Callable[[Any, Path], None]) -> Counter[str]:
     out = folder / "out"
     write(cubes[0], out)
     context = multiprocessing.get_context("fork")
-    gate, done, failed = context.Barrier(WRITERS_AT_ONCE + 1), context.Value("i", 0), context.Value("i", 0)
+    gate, done, failed = (
+        context.Barrier(WRITERS_AT_ONCE + 1),
+        context.Value("i", 0),
+        context.Value("i", 0),
+    )
 
     def writer(cube: Any) -> None:
         for _ in range(ROUNDS):
@@ -442,7 +517,10 @@ def seen(result: Any, cubes: list[Any]) -> str:
     """Say whether a reader saw one writer's cube, or was refused; anything else is bad."""
     if isinstance(result, str):
         return "refused" if result == "HC-O20" else "bad"
-    same = (all(np.array_equal(result[name], cube[name], equal_nan=True) for name in ("sci", "wht")) for cube in cubes)
+    same = (
+        all(np.array_equal(result[name], cube[name], equal_nan=True) for name in ("sci", "wht"))
+        for cube in cubes
+    )
     return "whole" if any(same) else "bad"
 
 
@@ -455,7 +533,9 @@ def fuzz(asked: argparse.Namespace) -> Table:
     print(fuzz_headers.report(summary))
     corpus = "real and made-up" if os.environ.get("HSTCUBE_XDF") else "made-up"
     table = Table(f"outcome, headers of {corpus} stamps", "inputs")
-    for outcome, number in sorted(summary.outcomes.items(), key=lambda item: (item[0].split(":")[0], -item[1])):
+    for outcome, number in sorted(
+        summary.outcomes.items(), key=lambda item: (item[0].split(":")[0], -item[1])
+    ):
         code = outcome.rpartition(" ")[2]
         meaning = f" {codes()[code].meaning}" if code in codes() else ""
         table.add(f"{outcome}{meaning}", f"{number:,}")

@@ -2,8 +2,9 @@
 
     FITS -> open_field -> subtract_sky -> psf_match -> mask -> to_fits
 
-Every step takes a Dataset and returns a new one. Names are loaded when they are first used, so that ``import hstcube``
-and ``hstcube --help`` cost nothing; ``__init__.pyi`` beside this file tells editors and mypy the same names.
+Every step takes a Dataset and returns a new one. Names are loaded when they are first used, so that
+``import hstcube`` and ``hstcube --help`` cost nothing; ``__init__.pyi`` beside this file tells
+editors and mypy the same names.
 
 docs/architecture.md shows the folders.
 """

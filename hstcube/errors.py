@@ -1,7 +1,7 @@
 """Errors and warnings: what is wrong, where, and what to do.
 
-Every error carries a stable code; ``codes.csv`` beside this file says what each code means, what causes it and how
-it is mended.
+Every error carries a stable code; ``codes.csv`` beside this file says what each code means, what
+causes it and how it is mended.
 """
 
 from __future__ import annotations
@@ -46,8 +46,12 @@ class HstCubeError(ValueError):
 
     exit_code = 3
 
-    def __init__(self, code: str, reason: str, fix: str = "", file: str = "", band: str = "") -> None:
-        super().__init__(code, reason, fix, file, band)  # all of them in args, so that the error can be pickled
+    def __init__(
+        self, code: str, reason: str, fix: str = "", file: str = "", band: str = ""
+    ) -> None:
+        super().__init__(
+            code, reason, fix, file, band
+        )  # all of them in args, so that the error can be pickled
         self.code = code
         self.reason = reason
         self.fix = fix

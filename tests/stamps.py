@@ -4,9 +4,10 @@
     rewrite(stamp(folder, "f435w"), cards={"FILTER": "F606W"})        one card is wrong
     rewrite(stamp(folder, "f435w", "wht"), pixels=lambda a: -a)       all weights are negative
 
-Each image shows an object (label `OBJECT`) at its centre and a neighbour (`NEIGHBOUR`) on a sky of level `SKY[band]`.
-The segmentation map has pixels of 30 mas, is rotated by 42 degrees, leaves the corners of the frame uncovered, and was
-interpolated: the borders of its labels are not integers. Everything follows from the arguments; nothing is random.
+Each image shows an object (label `OBJECT`) at its centre and a neighbour (`NEIGHBOUR`) on a sky of
+level `SKY[band]`. The segmentation map has pixels of 30 mas, is rotated by 42 degrees, leaves the
+corners of the frame uncovered, and was interpolated: the borders of its labels are not integers.
+Everything follows from the arguments; nothing is random.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ NOISE = 1e-3  # electron/s per pixel of 60 mas
 
 _POINTING = (53.122751, -27.805089)  # RA and Dec of the tangent point, degrees
 _MAP_STEP, _MAP_SIDE, _MAP_ANGLE = 0.03, 84, 42.0  # arcsec, pixels, degrees
-_SHAPES = {OBJECT: (0.0, 0.0, 0.24), NEIGHBOUR: (0.60, 0.45, 0.15)}  # x, y, radius of a label, arcsec from the centre
+_SHAPES = {
+    OBJECT: (0.0, 0.0, 0.24),
+    NEIGHBOUR: (0.60, 0.45, 0.15),
+}  # x, y, radius of a label, arcsec from the centre
 
 
 def write_field(
@@ -50,7 +54,9 @@ def write_field(
     for band in bands:
         for kind, image in zip(("sci", "wht"), images(field, band, shape, step), strict=True):
             header = _image_header(field, band, kind, shape, step)
-            fits.PrimaryHDU(image, header).writeto(stamp(folder, band, kind, field=field, scale=scale), overwrite=True)
+            fits.PrimaryHDU(image, header).writeto(
+                stamp(folder, band, kind, field=field, scale=scale), overwrite=True
+            )
         if sky:
             sky_file(folder, band, field=field).write_text(f"{SKY[band]:.18e}\n")
     if labels:
@@ -58,7 +64,9 @@ def write_field(
     return folder
 
 
-def stamp(folder: Path, band: str, kind: str = "sci", *, field: str = "1", scale: str = "60mas") -> Path:
+def stamp(
+    folder: Path, band: str, kind: str = "sci", *, field: str = "1", scale: str = "60mas"
+) -> Path:
     """Return the path of one image."""
     return folder / "new_stamps" / f"{field}_{scale}_{band}_{kind}.fits"
 
@@ -106,7 +114,9 @@ def edit_bytes(path: Path, old: bytes, new: bytes) -> Path:
     return path
 
 
-def images(field: str, band: str, shape: tuple[int, int], step: float) -> tuple[np.ndarray, np.ndarray]:
+def images(
+    field: str, band: str, shape: tuple[int, int], step: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the science image and the weights of one band, float32."""
     rng = np.random.default_rng([zlib.crc32(field.encode()), ALL_BANDS.index(band)])
     y, x = np.indices(shape)
@@ -114,17 +124,30 @@ def images(field: str, band: str, shape: tuple[int, int], step: float) -> tuple[
     noise = NOISE * np.sqrt(area) * (1 + 0.1 * x / shape[1])
     sci = SKY[band] * area + rng.normal(size=shape) * noise
     for label, (x0, y0, radius) in _SHAPES.items():
-        distance = np.hypot(x - (shape[1] - 1) / 2 - x0 / step, y - (shape[0] - 1) / 2 - y0 / step) * step
+        distance = (
+            np.hypot(x - (shape[1] - 1) / 2 - x0 / step, y - (shape[0] - 1) / 2 - y0 / step) * step
+        )
         peak = 0.02 if label == OBJECT else 0.01
-        sci += area * peak * (1 + 0.2 * ALL_BANDS.index(band)) * np.exp(-0.5 * (distance / (0.6 * radius)) ** 2)
+        sci += (
+            area
+            * peak
+            * (1 + 0.2 * ALL_BANDS.index(band))
+            * np.exp(-0.5 * (distance / (0.6 * radius)) ** 2)
+        )
     return sci.astype(np.float32), (1 / noise**2).astype(np.float32)
 
 
-def write_labels(path: Path, field: str = "1", shape: tuple[int, int] = (40, 44), step: float = 0.06) -> Path:
+def write_labels(
+    path: Path, field: str = "1", shape: tuple[int, int] = (40, 44), step: float = 0.06
+) -> Path:
     """Write the segmentation map of a field whose images have that shape and step [arcsec]."""
     turn = np.deg2rad(_MAP_ANGLE)
-    matrix = np.array([[-np.cos(turn), np.sin(turn)], [np.sin(turn), np.cos(turn)]]) * _MAP_STEP / 3600
-    middle = _offset(field) + (step / 3600) * np.array([0.5, 0.5])  # half a pixel: as ill-aligned as the real ones
+    matrix = (
+        np.array([[-np.cos(turn), np.sin(turn)], [np.sin(turn), np.cos(turn)]]) * _MAP_STEP / 3600
+    )
+    middle = _offset(field) + (step / 3600) * np.array(
+        [0.5, 0.5]
+    )  # half a pixel: as ill-aligned as the real ones
     header = fits.Header()
     header["WCSAXES"] = 2
     for i in (1, 2):
@@ -140,8 +163,12 @@ def write_labels(path: Path, field: str = "1", shape: tuple[int, int] = (40, 44)
     unit = fits.ImageHDU(_interpolated_labels(turn), header, name="DATA")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        unit.header["BLANK"] = -(2**31)  # illegal with real numbers, and there in every one of the originals
-        fits.HDUList([fits.PrimaryHDU(), unit]).writeto(path, overwrite=True, output_verify="ignore")
+        unit.header["BLANK"] = -(
+            2**31
+        )  # illegal with real numbers, and there in every one of the originals
+        fits.HDUList([fits.PrimaryHDU(), unit]).writeto(
+            path, overwrite=True, output_verify="ignore"
+        )
     return path
 
 
@@ -165,7 +192,9 @@ def _offset(field: str) -> np.ndarray:
     return np.array([(number % 1000) - 500, (number // 1000 % 1000) - 500]) / 3600 * 0.2
 
 
-def _image_header(field: str, band: str, kind: str, shape: tuple[int, int], step: float) -> fits.Header:
+def _image_header(
+    field: str, band: str, kind: str, shape: tuple[int, int], step: float
+) -> fits.Header:
     """Return the cards of an XDF stamp: the camera is wrong for ACS bands, and DATE is no legal date."""
     east, north = _offset(field) * 3600 / step
     cards = [

@@ -1,6 +1,7 @@
 """Small cubes for the laws: every parity of size, one to five bands, holes, grids turned and flipped at will.
 
-Structure is drawn by hypothesis, pixels come from a seeded generator: examples shrink well and cost little.
+Structure is drawn by hypothesis, pixels come from a seeded generator: examples shrink well and cost
+little.
 """
 
 from __future__ import annotations
@@ -21,10 +22,15 @@ from hstcube import Grid, HstCubeWarning, build, mask, psf_match, subtract_sky
 from hstcube.core.grids import pixel_mapping
 from hstcube.psf.match import FWHM_OF_SIGMA
 
-# "laws": the same examples in every run. "search": new ones, and ten times as many (HYPOTHESIS_PROFILE=search).
+# "laws": the same examples in every run. "search": new ones, and ten times as many
+# (HYPOTHESIS_PROFILE=search).
 _SEARCH = os.environ.get("HYPOTHESIS_PROFILE") == "search"
 _SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-_PHASES = [Phase.explicit, Phase.generate, Phase.shrink]  # not explain: it runs a failing example hundreds of times
+_PHASES = [
+    Phase.explicit,
+    Phase.generate,
+    Phase.shrink,
+]  # not explain: it runs a failing example hundreds of times
 _COMMON = {"deadline": None, "phases": _PHASES, "database": None, "suppress_health_check": _SLOW}
 settings.register_profile("laws", derandomize=True, **_COMMON)
 settings.register_profile("search", print_blob=True, **_COMMON)
@@ -50,14 +56,23 @@ def grids(draw, *, shape=None, angle=None):
     scale = draw(st.sampled_from([0.03, 0.06, 0.128])) / 3600
     turn = np.deg2rad(draw(st.floats(0, 360)) if angle is None else angle)
     turned = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    unit = turned @ np.diag([draw(st.sampled_from([-1.0, 1.0])), draw(st.sampled_from([-1.0, 1.0]))])
+    unit = turned @ np.diag(
+        [draw(st.sampled_from([-1.0, 1.0])), draw(st.sampled_from([-1.0, 1.0]))]
+    )
     header = {
         "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN",
         "CRPIX1": draw(st.floats(-50, 90)), "CRPIX2": draw(st.floats(-50, 90)),
         "CRVAL1": draw(st.floats(0, 360, exclude_max=True)), "CRVAL2": draw(st.floats(-89, 89)),
     }  # fmt: skip
     if draw(st.booleans()):
-        header = {"WCSAXES": 2, **header, "CUNIT1": "deg", "CUNIT2": "deg", "LONPOLE": 180.0, "RADESYS": "ICRS"}
+        header = {
+            "WCSAXES": 2,
+            **header,
+            "CUNIT1": "deg",
+            "CUNIT2": "deg",
+            "LONPOLE": 180.0,
+            "RADESYS": "ICRS",
+        }
     if draw(st.booleans()):
         header |= {f"CD{i}_{j}": float(scale * unit[i - 1, j - 1]) for i in (1, 2) for j in (1, 2)}
     else:
@@ -151,7 +166,9 @@ def cubes(draw, *, bands=(1, 5), sides=SIDES, kinds=HOLES, angle=None):
     wht = np.stack([weights(rng, grid.shape, noise=noise) for _ in names])
     for image, weight in zip(sci, wht, strict=True):
         gone = holes(rng, grid.shape, draw(st.sampled_from(kinds)))
-        image[gone & (rng.random(grid.shape) < 0.5)] = np.nan  # a hole is told by either image, or by both
+        image[gone & (rng.random(grid.shape) < 0.5)] = (
+            np.nan
+        )  # a hole is told by either image, or by both
         weight[gone & ~(np.isnan(image) & (rng.random(grid.shape) < 0.5))] = 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HstCubeWarning)  # of pixels that are NaN and have a weight
@@ -183,26 +200,38 @@ def levels(cube):
     """Return a sky level for every band, and its error."""
     number = np.arange(1.0, cube.sizes["band"] + 1)
     level = np.nanmedian(cube.sci.values) * number / 3
-    return xr.DataArray(level, {"band": cube.band, "sky_error": ("band", abs(level) / 10)}, ("band",), "sky")
+    return xr.DataArray(
+        level, {"band": cube.band, "sky_error": ("band", abs(level) / 10)}, ("band",), "sky"
+    )
 
 
 def chosen(cube):
     """Return a mask with no symmetry, (y, x)."""
     rows, columns = np.arange(cube.sizes["y"])[:, None], np.arange(cube.sizes["x"])
-    return xr.DataArray((rows + 2 * columns) % 5 > 0, {"y": cube.y, "x": cube.x, "wcs": cube.wcs}, ("y", "x"))
+    return xr.DataArray(
+        (rows + 2 * columns) % 5 > 0, {"y": cube.y, "x": cube.x, "wcs": cube.wcs}, ("y", "x")
+    )
 
 
 def kernels_of(cube, *, seed=1, radius=(2, 1)):
     """Return a kernel without any symmetry for every band."""
-    stack = np.random.default_rng(seed).random((cube.sizes["band"], 2 * radius[0] + 1, 2 * radius[1] + 1))
-    return xr.DataArray(stack / stack.sum((1, 2), keepdims=True), {"band": cube.band}, ("band", "ky", "kx"))
+    stack = np.random.default_rng(seed).random(
+        (cube.sizes["band"], 2 * radius[0] + 1, 2 * radius[1] + 1)
+    )
+    return xr.DataArray(
+        stack / stack.sum((1, 2), keepdims=True), {"band": cube.band}, ("band", "ky", "kx")
+    )
 
 
 STEPS = {
     "subtract_sky": lambda cube: subtract_sky(cube, levels(cube)),
     "psf_match to a band": lambda cube: psf_match(cube, to=broadest(cube)),
-    "psf_match to a width": lambda cube: psf_match(cube, to=f"{1.1 * float(cube.psf_fwhm.max()):.6f}arcsec"),
-    "psf_match with kernels": lambda cube: psf_match(cube, to=broadest(cube), kernels=kernels_of(cube)),
+    "psf_match to a width": lambda cube: psf_match(
+        cube, to=f"{1.1 * float(cube.psf_fwhm.max()):.6f}arcsec"
+    ),
+    "psf_match with kernels": lambda cube: psf_match(
+        cube, to=broadest(cube), kernels=kernels_of(cube)
+    ),
     "mask": lambda cube: mask(cube, chosen(cube)),
 }
 
@@ -218,10 +247,16 @@ def label_maps(draw, *, sides=SIDES, grid=None):
     y, x = np.indices(grid.shape)
     labels = np.zeros(grid.shape, dtype=np.int32)
     for label in (3, 24353, 7, 24350)[: draw(st.integers(1, 4))]:
-        y0, x0, radius = rng.uniform(0, grid.shape[0]), rng.uniform(0, grid.shape[1]), rng.uniform(1, 8)
+        y0, x0, radius = (
+            rng.uniform(0, grid.shape[0]),
+            rng.uniform(0, grid.shape[1]),
+            rng.uniform(1, 8),
+        )
         labels[np.hypot(y - y0, x - x0) < radius] = label
     labels[rng.random(grid.shape) < 0.02] = -2
-    return xr.DataArray(labels, grid.coords(), ("y", "x"), "labels", {"interpolated": int((labels == -2).sum())})
+    return xr.DataArray(
+        labels, grid.coords(), ("y", "x"), "labels", {"interpolated": int((labels == -2).sum())}
+    )
 
 
 @st.composite
@@ -256,7 +291,11 @@ def a_folder():
 
 def snapshot(data):
     """Everything that a Dataset or DataArray holds, bit for bit, to be compared with what it holds later."""
-    parts = data.variables if isinstance(data, xr.Dataset) else {**data.coords.variables, None: data.variable}
+    parts = (
+        data.variables
+        if isinstance(data, xr.Dataset)
+        else {**data.coords.variables, None: data.variable}
+    )
     return (
         copy.deepcopy(data.attrs), copy.deepcopy(data.encoding), list(parts),
         {name: (v.dims, v.dtype, _bits(v.values), copy.deepcopy((v.attrs, v.encoding))) for name, v in parts.items()},
@@ -270,7 +309,11 @@ def _bits(values):
 def read_only(data):
     """Return a copy none of whose arrays can be written to."""
     frozen = data.copy(deep=True)
-    parts = frozen.variables if isinstance(data, xr.Dataset) else {**frozen.coords.variables, None: frozen.variable}
+    parts = (
+        frozen.variables
+        if isinstance(data, xr.Dataset)
+        else {**frozen.coords.variables, None: frozen.variable}
+    )
     for variable in parts.values():
         if isinstance(variable, xr.IndexVariable):
             continue  # a pandas index is immutable anyway
@@ -289,7 +332,8 @@ def same_bits(one, other, *, names=("sci", "wht", "mask")):
 def same_to_float32(one, other, *, peak):
     """Assert that two cubes have data at the same pixels, and there the same to 1e-6 of the peak of each band.
 
-    `peak` is the brightest pixel of what went in, (band, 1, 1). Weights have no zero point: theirs are relative.
+    `peak` is the brightest pixel of what went in, (band, 1, 1). Weights have no zero point: theirs
+    are relative.
     """
     np.testing.assert_array_equal(one.wht.values > 0, other.wht.values > 0)
     np.testing.assert_array_equal(one.mask.values, other.mask.values)

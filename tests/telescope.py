@@ -1,7 +1,8 @@
 """PSFs of known truth: a telescope of HST's size, its pixels, and stars that it sees.
 
-An obstructed aperture with spiders and a little astigmatism, computed four times finer than the pixels of the mosaic,
-then convolved with the detector's pixel, its charge diffusion and the drop of drizzle, and sampled.
+An obstructed aperture with spiders and a little astigmatism, computed four times finer than the
+pixels of the mosaic, then convolved with the detector's pixel, its charge diffusion and the drop of
+drizzle, and sampled.
 """
 
 from __future__ import annotations
@@ -19,7 +20,12 @@ BANDS = ("f435w", "f814w", "f105w", "f160w")
 WAVELENGTH = {"f435w": 0.43, "f606w": 0.60, "f775w": 0.77, "f814w": 0.80, "f850lp": 0.90, "f105w": 1.05, "f125w": 1.25,
               "f140w": 1.40, "f160w": 1.537}  # micron  # fmt: skip
 
-_DIAMETER, _OBSTRUCTION, _SPIDER, _ASTIGMATISM = 2.4, 0.33, 0.011, 0.03  # m, of the diameter twice, waves
+_DIAMETER, _OBSTRUCTION, _SPIDER, _ASTIGMATISM = (
+    2.4,
+    0.33,
+    0.011,
+    0.03,
+)  # m, of the diameter twice, waves
 _FINE = 4
 _SIDE = 512
 
@@ -27,8 +33,9 @@ _SIDE = 512
 def telescope(band, *, size=SIZE, shift=(0.0, 0.0), scale=SCALE, sharp=True):
     """Return the true PSF of a band, (size, size), unit sum over the frame; `shift` (y, x) in pixels.
 
-    The pixels of the mosaic are too coarse for ACS: what a star looks like depends on where in a pixel it lies. The
-    mean over all places, which is what can be measured, has no frequencies beyond those of the pixels (`sharp` False).
+    The pixels of the mosaic are too coarse for ACS: what a star looks like depends on where in a
+    pixel it lies. The mean over all places, which is what can be measured, has no frequencies
+    beyond those of the pixels (`sharp` False).
     """
     offsets = np.arange(size) - size // 2
     image = _seen(band, scale, tuple(shift), sharp)
@@ -48,7 +55,9 @@ def _seen(band, scale, shift, sharp):
         transfer *= np.sinc(cycles * box)[:, None] * np.sinc(cycles * box)
     beside = np.cos(2 * np.pi * cycles * pixel)
     transfer *= 1 - 4 * diffusion + 2 * diffusion * (beside[:, None] + beside)
-    transfer *= np.exp(-2 * np.pi**2 * 0.007**2 * (cycles[:, None] ** 2 + cycles**2))  # jitter of 7 mas
+    transfer *= np.exp(
+        -2 * np.pi**2 * 0.007**2 * (cycles[:, None] ** 2 + cycles**2)
+    )  # jitter of 7 mas
     if not sharp:
         inside = abs(cycles) < 0.5 / scale
         transfer *= inside[:, None] & inside
@@ -73,10 +82,13 @@ def noisy(psf, rng, *, noise=1e-5):
     return psf + rng.normal(0, noise, psf.shape)
 
 
-def star(rng, *, bands=BANDS, flux=1000.0, noise=1e-3, shift=None, size=71, scale=SCALE, spoil=None):
+def star(
+    rng, *, bands=BANDS, flux=1000.0, noise=1e-3, shift=None, size=71, scale=SCALE, spoil=None
+):
     """Return the stamp of a star as a cube; `spoil` changes (band, sci, wht) in place before the noise is added.
 
-    Noise is per pixel, in the units of `flux`; a shift of up to half a pixel is drawn when not given.
+    Noise is per pixel, in the units of `flux`; a shift of up to half a pixel is drawn when not
+    given.
     """
     shift = tuple(rng.uniform(-0.5, 0.5, 2)) if shift is None else shift
     sci = np.stack([flux * telescope(band, size=size, shift=shift, scale=scale) for band in bands])
@@ -85,7 +97,9 @@ def star(rng, *, bands=BANDS, flux=1000.0, noise=1e-3, shift=None, size=71, scal
         if spoil:
             spoil(band, sci[i], wht[i])
     sci += rng.normal(0, noise, sci.shape)
-    return build(sci, wht, bands=bands, grid=plain_grid((size, size), scale=scale), units="electron s-1")
+    return build(
+        sci, wht, bands=bands, grid=plain_grid((size, size), scale=scale), units="electron s-1"
+    )
 
 
 def stars(rng, number, **how):

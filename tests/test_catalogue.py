@@ -1,8 +1,8 @@
 """The catalogue of bad input: each row is refused, warned of or handled, as docs/catalogue.md says of it.
 
-A row is tested here, by a function that spoils a good field and uses it, or it names the test that does so elsewhere.
-Classes: E an error with its code; W a warning with its code, kept in the cube; H handled, and the result is right;
-"later" concerns what is not built yet.
+A row is tested here, by a function that spoils a good field and uses it, or it names the test that
+does so elsewhere. Classes: E an error with its code; W a warning with its code, kept in the cube; H
+handled, and the result is right; "later" concerns what is not built yet.
 """
 
 from __future__ import annotations
@@ -32,7 +32,18 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.wcs import WCS
 from astropy.wcs.utils import fit_wcs_from_points
-from stamps import BANDS, NEIGHBOUR, OBJECT, SKY, edit_bytes, label_map, rewrite, sky_file, stamp, write_field
+from stamps import (
+    BANDS,
+    NEIGHBOUR,
+    OBJECT,
+    SKY,
+    edit_bytes,
+    label_map,
+    rewrite,
+    sky_file,
+    stamp,
+    write_field,
+)
 from test_errors import DEFECTS, homogenize, open_it, open_map, ran, run, run_field_file, set_pixels
 
 import hstcube
@@ -140,7 +151,9 @@ def rows_lost_in_the_header(folder: Path) -> xr.Dataset:
 
 
 def half_of_bitpix(folder: Path) -> Any:
-    edit_bytes(stamp(folder, "f435w"), b"BITPIX  =                  -32", b"BITPIX  =                   16")
+    edit_bytes(
+        stamp(folder, "f435w"), b"BITPIX  =                  -32", b"BITPIX  =                   16"
+    )
     return open_it(folder)
 
 
@@ -149,7 +162,9 @@ def minus_lost(kind: str, bits: int = 32) -> Callable[[Path], Any]:
         path = stamp(folder, "f435w", kind)
         if bits == 64:
             rewrite(path, pixels=lambda image: image.astype(float))
-        edit_bytes(path, b"BITPIX  =                  -%d" % bits, b"BITPIX  =                   %d" % bits)
+        edit_bytes(
+            path, b"BITPIX  =                  -%d" % bits, b"BITPIX  =                   %d" % bits
+        )
         return open_it(folder)
 
     return do
@@ -158,7 +173,9 @@ def minus_lost(kind: str, bits: int = 32) -> Callable[[Path], Any]:
 def packed_with_loss(folder: Path) -> xr.Dataset:
     path = stamp(folder, "f435w")
     with fits.open(path, memmap=False) as hdus:
-        unit = fits.CompImageHDU(hdus[0].data, hdus[0].header, compression_type="RICE_1", quantize_level=16)
+        unit = fits.CompImageHDU(
+            hdus[0].data, hdus[0].header, compression_type="RICE_1", quantize_level=16
+        )
     path.unlink()
     fits.HDUList([fits.PrimaryHDU(), unit]).writeto(path.with_name(path.name + ".fz"))
     cube = open_it(folder)
@@ -178,7 +195,9 @@ def any_packing(folder: Path) -> None:
 def bomb(folder: Path) -> Any:
     """64 MB of zeros behind the pixels: refused without unpacking them."""
     path = stamp(folder, "f435w")
-    path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes() + bytes(64 * 2**20), 1))
+    path.with_name(path.name + ".gz").write_bytes(
+        gzip.compress(path.read_bytes() + bytes(64 * 2**20), 1)
+    )
     path.unlink()
     tracemalloc.start()
     try:
@@ -325,7 +344,9 @@ def one_weight_of(factor: float) -> Callable[[Path], xr.Dataset]:
 
 def integers(folder: Path) -> xr.Dataset:
     for path, values in zip(pair(folder), (np.arange(1760) % 200, np.full(1760, 7)), strict=True):
-        fits.writeto(path, values.reshape(40, 44).astype(np.uint8), fits.getheader(path), overwrite=True)
+        fits.writeto(
+            path, values.reshape(40, 44).astype(np.uint8), fits.getheader(path), overwrite=True
+        )
     cube = open_it(folder)
     assert "whole numbers of 8 bits" in cube.attrs["warnings"]
     return cube
@@ -335,14 +356,20 @@ def built_of(kind: Any) -> Callable[[Path], Any]:
     def do(folder: Path) -> Any:
         cube = open_it(folder)
         return hstcube.build(
-            cube.sci.values.astype(kind), cube.wht.values, bands=BANDS, grid=hstcube.Grid.of(cube), units="electron s-1"
+            cube.sci.values.astype(kind),
+            cube.wht.values,
+            bands=BANDS,
+            grid=hstcube.Grid.of(cube),
+            units="electron s-1",
         )
 
     return do
 
 
 def unknown_depth(folder: Path) -> Any:
-    edit_bytes(stamp(folder, "f435w"), b"BITPIX  =                  -32", b"BITPIX  =                  -16")
+    edit_bytes(
+        stamp(folder, "f435w"), b"BITPIX  =                  -32", b"BITPIX  =                  -16"
+    )
     return open_it(folder)
 
 
@@ -389,14 +416,18 @@ def any_case(folder: Path) -> None:
     plain = hstcube.open_field(folder, "1", bands=["f160w", "f435w"])
     for names in (["F160W", "F435W"], ["160", "435"], [" f160w", "F435w"]):
         xr.testing.assert_identical(hstcube.open_field(folder, "1", bands=names), plain)
-    xr.testing.assert_identical(hstcube.psf_match(plain, to="F160W"), hstcube.psf_match(plain, to="f160w"))
+    xr.testing.assert_identical(
+        hstcube.psf_match(plain, to="F160W"), hstcube.psf_match(plain, to="f160w")
+    )
 
 
 def two_scales(folder: Path) -> Any:
     write_field(folder, "2", scale="30mas", bands=("f606w",))
     files = {
         "f160w": pair(folder, "f160w"),
-        "f606w": tuple(stamp(folder, "f606w", kind, field="2", scale="30mas") for kind in ("sci", "wht")),
+        "f606w": tuple(
+            stamp(folder, "f606w", kind, field="2", scale="30mas") for kind in ("sci", "wht")
+        ),
     }
     return hstcube.open_bands(files, field="1")
 
@@ -428,7 +459,9 @@ def same_mask_with_the_map(change: Callable[[Path], Any]) -> Callable[[Path], No
     def do(folder: Path) -> None:
         def mask() -> np.ndarray:
             labels = open_map(folder)
-            return hstcube.regrid_mask(hstcube.object_mask(labels, OBJECT), hstcube.Grid.of(open_it(folder))).values
+            return hstcube.regrid_mask(
+                hstcube.object_mask(labels, OBJECT), hstcube.Grid.of(open_it(folder))
+            ).values
 
         before = mask()
         assert before.sum() > 10
@@ -449,10 +482,16 @@ def fitted_anew(frame: str, projection: str) -> Callable[[Path], Any]:
             sky = WCS(header).pixel_to_world(x, y)
             centre = WCS(header).pixel_to_world(*(np.array(data.shape[::-1]) / 2))
             sky, centre = (SkyCoord(point.transform_to(frame)) for point in (sky, centre))
-            header = fit_wcs_from_points((x, y), sky, proj_point=centre, projection="TAN").to_header()
+            header = fit_wcs_from_points(
+                (x, y), sky, proj_point=centre, projection="TAN"
+            ).to_header()
         for key in ("CTYPE1", "CTYPE2"):
-            header[key] = header[key].replace("TAN", projection)  # within 2 arcsec of its centre it is the same
-        fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(data, header, name="DATA")]).writeto(path, overwrite=True)
+            header[key] = header[key].replace(
+                "TAN", projection
+            )  # within 2 arcsec of its centre it is the same
+        fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(data, header, name="DATA")]).writeto(
+            path, overwrite=True
+        )
 
     return change
 
@@ -479,7 +518,9 @@ def swapped_axes(path: Path) -> None:
         for k, m in ((1, 2), (2, 1)):
             other[f"PC{i}_{k}"] = header[f"PC{j}_{m}"]
     other["RADESYS"], other["EQUINOX"] = "FK5", 2000.0
-    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(data.T, other, name="DATA")]).writeto(path, overwrite=True)
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(data.T, other, name="DATA")]).writeto(
+        path, overwrite=True
+    )
 
 
 def upside_down(path: Path) -> None:
@@ -489,7 +530,9 @@ def upside_down(path: Path) -> None:
         header["CRPIX2"] = data.shape[0] + 1 - header["CRPIX2"]
         header["PC1_2"], header["PC2_2"] = -header["PC1_2"], -header["PC2_2"]
         del header["BLANK"]
-    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(data[::-1], header, name="DATA")]).writeto(path, overwrite=True)
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(data[::-1], header, name="DATA")]).writeto(
+        path, overwrite=True
+    )
 
 
 def unknown_frame(folder: Path) -> Any:
@@ -625,7 +668,9 @@ def two_writers(folder: Path) -> None:
     except HstCubeError as error:
         assert error.code == "HC-O20"  # noqa: PT017
     else:
-        assert any(left.sci.equals(cube.sci) and left.wht.equals(cube.wht) for cube in (first, second))
+        assert any(
+            left.sci.equals(cube.sci) and left.wht.equals(cube.wht) for cube in (first, second)
+        )
 
 
 def attributes_of_any_kind(folder: Path) -> None:
@@ -651,7 +696,16 @@ def marks_in_a_header(folder: Path) -> None:
 
 def escape_codes_in_a_header(folder: Path) -> Any:
     edit_bytes(stamp(folder, "f435w"), b"INSTRUME= 'WFC3    '", b"INSTRUME= '\x1b[31mred'")
-    command = [sys.executable, "-m", "hstcube", "run", str(folder), "-o", str(folder.parent / "out"), "--no-netcdf"]
+    command = [
+        sys.executable,
+        "-m",
+        "hstcube",
+        "run",
+        str(folder),
+        "-o",
+        str(folder.parent / "out"),
+        "--no-netcdf",
+    ]
     done = subprocess.run(command, capture_output=True, check=False)
     assert done.returncode == 3
     assert b"HC-F04" in done.stderr
@@ -697,7 +751,13 @@ except hstcube.HstCubeError as error:
 # -- the table
 
 
-ERRORS, FAULTS, CLI, LAWS, GRIDS = "test_errors.py", "test_faults.py", "test_cli.py", "test_laws.py", "test_grids.py"
+ERRORS, FAULTS, CLI, LAWS, GRIDS = (
+    "test_errors.py",
+    "test_faults.py",
+    "test_cli.py",
+    "test_laws.py",
+    "test_grids.py",
+)
 REGRID, ALIGNMENT = "test_regrid.py", "test_alignment.py"
 SAME_PIXELS = f"{ERRORS}::test_the_same_pixels_in_another_dress_are_the_same_cube"
 
@@ -956,10 +1016,20 @@ ROWS = {
         f"{CLI}::test_results_do_not_depend_on_time_zone_language_or_home",)),
 }  # fmt: skip
 
-NUMBERS = {"F": 25, "D": 22, "B": 17, "W": 21, "S": 15, "K": 10, "O": 18}  # cases of the catalogue, by their letter
+NUMBERS = {
+    "F": 25,
+    "D": 22,
+    "B": 17,
+    "W": 21,
+    "S": 15,
+    "K": 10,
+    "O": 18,
+}  # cases of the catalogue, by their letter
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS.values() if row.do], ids=[key for key in ROWS if ROWS[key].do])
+@pytest.mark.parametrize(
+    "row", [row for row in ROWS.values() if row.do], ids=[key for key in ROWS if ROWS[key].do]
+)
 def test_a_row_is_of_its_class(row: Row, tmp_path: Path) -> None:
     folder = write_field(tmp_path / "data")
     assert row.do

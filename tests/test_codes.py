@@ -64,5 +64,9 @@ def test_what_is_only_warned_of_is_a_warning_and_all_else_an_error() -> None:
 
 
 def test_every_code_is_made_by_a_test() -> None:
-    made = {code for path in TESTS for code in re.findall(r"HC-[A-Z]\d\d", path.read_text(encoding="utf-8"))}
+    made = {
+        code
+        for path in TESTS
+        for code in re.findall(r"HC-[A-Z]\d\d", path.read_text(encoding="utf-8"))
+    }
     assert set(codes()) <= made

@@ -17,7 +17,17 @@ import xarray as xr
 from astropy.io import fits
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from stamps import BANDS, NEIGHBOUR, OBJECT, edit_bytes, label_map, rewrite, sky_file, stamp, write_field
+from stamps import (
+    BANDS,
+    NEIGHBOUR,
+    OBJECT,
+    edit_bytes,
+    label_map,
+    rewrite,
+    sky_file,
+    stamp,
+    write_field,
+)
 
 import hstcube
 from hstcube.core import grids
@@ -313,20 +323,34 @@ class Defect(NamedTuple):
 
 HTML = b"<!DOCTYPE html><html><body>404</body></html>"
 FILES = {
-    "missing science image": Defect(FileError, "HC-F01", WHT, remove(lambda f: stamp(f, "f435w")), at=IN_BAND),
-    "missing weight image": Defect(FileError, "HC-F01", SCI, remove(lambda f: stamp(f, "f435w", "wht")), at=IN_BAND),
-    "missing band": Defect(FileError, "HC-F01", "f435w, f850lp, f160w", use=open_only("f125w"), at=("", "f125w")),
+    "missing science image": Defect(
+        FileError, "HC-F01", WHT, remove(lambda f: stamp(f, "f435w")), at=IN_BAND
+    ),
+    "missing weight image": Defect(
+        FileError, "HC-F01", SCI, remove(lambda f: stamp(f, "f435w", "wht")), at=IN_BAND
+    ),
+    "missing band": Defect(
+        FileError, "HC-F01", "f435w, f850lp, f160w", use=open_only("f125w"), at=("", "f125w")
+    ),
     "missing field": Defect(FileError, "HC-F01", "1", use=lambda f: hstcube.open_field(f, "7")),
     "missing scale": Defect(FileError, "HC-F01", "60mas", use=opened(scale="30mas")),
     "missing folder": Defect(
-        FileError, "HC-F01", "folder", use=lambda f: hstcube.open_field(f / "nowhere", "1"), at=("nowhere", "")
+        FileError,
+        "HC-F01",
+        "folder",
+        use=lambda f: hstcube.open_field(f / "nowhere", "1"),
+        at=("nowhere", ""),
     ),
     "truncated pixels": Defect(FileError, "HC-F02", "6000 of", cut_to(6000), at=IN_SCI),
     "truncated header": Defect(FileError, "HC-F04", "no END", cut_to(1000), at=IN_SCI),
     "empty": Defect(FileError, "HC-F04", "empty", replace_by(b""), at=IN_SCI),
     "web page": Defect(FileError, "HC-F04", "<!DOCTYPE", replace_by(HTML), at=IN_SCI),
-    "web page as weights": Defect(FileError, "HC-F04", "<!DOCTYPE", replace_by(HTML, "wht"), at=IN_WHT),
-    "foreign": Defect(FileError, "HC-F04", "PNG", replace_by(b"\x89PNG\r\n\x1a\n" + bytes(5000)), at=IN_SCI),
+    "web page as weights": Defect(
+        FileError, "HC-F04", "<!DOCTYPE", replace_by(HTML, "wht"), at=IN_WHT
+    ),
+    "foreign": Defect(
+        FileError, "HC-F04", "PNG", replace_by(b"\x89PNG\r\n\x1a\n" + bytes(5000)), at=IN_SCI
+    ),
     "directory": Defect(FileError, "HC-F24", "regular file", put_directory, at=IN_SCI),
     "fifo": Defect(FileError, "HC-F24", "regular file", put_fifo, at=IN_SCI),
     "device": Defect(FileError, "HC-F24", "regular file", put_device, at=IN_SCI),
@@ -337,17 +361,23 @@ FILES = {
         FileError,
         "HC-F02",
         "of 1200000002880 bytes",
-        lambda f: edit_bytes(stamp(f, "f435w"), b"NAXIS1  =                   44", b"NAXIS1  =           7500000000"),
+        lambda f: edit_bytes(
+            stamp(f, "f435w"), b"NAXIS1  =                   44", b"NAXIS1  =           7500000000"
+        ),
         at=IN_SCI,
     ),
     "negative size": Defect(
         FileError,
         "HC-F04",
         "",
-        lambda f: edit_bytes(stamp(f, "f435w"), b"NAXIS1  =                   44", b"NAXIS1  =                  -44"),
+        lambda f: edit_bytes(
+            stamp(f, "f435w"), b"NAXIS1  =                   44", b"NAXIS1  =                  -44"
+        ),
         at=IN_SCI,
     ),
-    "billions of axes": Defect(FileError, "HC-F04", "NAXIS = 2147483648", raw_card("NAXIS", " 2147483648"), at=IN_SCI),
+    "billions of axes": Defect(
+        FileError, "HC-F04", "NAXIS = 2147483648", raw_card("NAXIS", " 2147483648"), at=IN_SCI
+    ),
     "negative size, which astropy never ends to read": Defect(
         FileError, "HC-F04", "NAXIS2 is '-40'", raw_card("NAXIS2", " -40"), at=IN_SCI
     ),
@@ -355,17 +385,27 @@ FILES = {
         FileError, "HC-F04", "NAXIS2 is '40.0'", raw_card("NAXIS2", " 40.0"), at=IN_SCI
     ),
     "two numbers of axes, of which astropy takes either": Defect(
-        FileError, "HC-F04", "NAXIS is there in two ways", raw_card("NAXIS", " 9", "EXPTIME"), at=IN_SCI
+        FileError,
+        "HC-F04",
+        "NAXIS is there in two ways",
+        raw_card("NAXIS", " 9", "EXPTIME"),
+        at=IN_SCI,
     ),
     "scale of the pixels that is no number": Defect(
-        FileError, "HC-F04", "BSCALE is not a number", raw_card("BSCALE", " F", "EXPTIME"), at=IN_SCI
+        FileError,
+        "HC-F04",
+        "BSCALE is not a number",
+        raw_card("BSCALE", " F", "EXPTIME"),
+        at=IN_SCI,
     ),
     "damaged END": Defect(FileError, "HC-F04", "END alone", damaged_end, at=IN_SCI),
     "several chips": Defect(FileError, "HC-F12", "3 images", three_chips, at=IN_SCI),
     "cube of five planes": Defect(
         FileError, "HC-F13", "(5, 40, 44)", spoil(pixels=lambda a: np.stack([a] * 5)), at=IN_SCI
     ),
-    "one axis": Defect(FileError, "HC-F13", "(99,)", units_of(fits.PrimaryHDU(np.ones(99))), at=IN_SCI),
+    "one axis": Defect(
+        FileError, "HC-F13", "(99,)", units_of(fits.PrimaryHDU(np.ones(99))), at=IN_SCI
+    ),
     "table": Defect(
         FileError,
         "HC-F14",
@@ -376,7 +416,11 @@ FILES = {
     "no pixels": Defect(FileError, "HC-F14", "no image", units_of(fits.PrimaryHDU()), at=IN_SCI),
     "swapped sci and wht": Defect(FileError, "HC-D14", "WHT", swap_sci_and_wht, at=IN_SCI),
     "science image as weights": Defect(
-        FileError, "HC-D14", "SCI", lambda f: shutil.copy(stamp(f, "f435w"), stamp(f, "f435w", "wht")), at=IN_WHT
+        FileError,
+        "HC-D14",
+        "SCI",
+        lambda f: shutil.copy(stamp(f, "f435w"), stamp(f, "f435w", "wht")),
+        at=IN_WHT,
     ),
     "swapped without a word": Defect(
         CubeError, "HC-D10", "negative", swap_sci_and_wht_that_do_not_say_what_they_are, at=IN_WHT
@@ -385,16 +429,24 @@ FILES = {
 
 PIXELS = {
     "other shape of wht": Defect(
-        GridError, "HC-D01", "(40, 44) and (38, 41)", spoil(kind="wht", pixels=lambda a: a[:-2, :-3]), at=IN_SCI
+        GridError,
+        "HC-D01",
+        "(40, 44) and (38, 41)",
+        spoil(kind="wht", pixels=lambda a: a[:-2, :-3]),
+        at=IN_SCI,
     ),
     "other shape of a band": Defect(
         GridError,
         "HC-D01",
         "(40, 44) and (40, 41)",
-        lambda f: [rewrite(stamp(f, "f160w", kind), pixels=lambda a: a[:, :-3]) for kind in ("sci", "wht")],
+        lambda f: [
+            rewrite(stamp(f, "f160w", kind), pixels=lambda a: a[:, :-3]) for kind in ("sci", "wht")
+        ],
         at=("1_60mas_f160w_sci.fits", "f160w"),
     ),
-    "other grid of wht": Defect(GridError, "HC-D02", "0.0002 pixels", move_by(0.0002, "wht"), at=IN_SCI),
+    "other grid of wht": Defect(
+        GridError, "HC-D02", "0.0002 pixels", move_by(0.0002, "wht"), at=IN_SCI
+    ),
     "other grid of a band": Defect(
         GridError,
         "HC-D02",
@@ -402,11 +454,15 @@ PIXELS = {
         lambda f: [move_by(7, kind, "f160w")(f) for kind in ("sci", "wht")],
         at=("1_60mas_f160w_sci.fits", "f160w"),
     ),
-    "nothing but NaN": Defect(CubeError, "HC-D08", "no pixel", spoil(pixels=lambda a: a * np.nan), at=IN_SCI),
+    "nothing but NaN": Defect(
+        CubeError, "HC-D08", "no pixel", spoil(pixels=lambda a: a * np.nan), at=IN_SCI
+    ),
     "nothing but weights of zero": Defect(
         CubeError, "HC-D08", "no pixel", spoil(kind="wht", pixels=np.zeros_like), at=IN_SCI
     ),
-    "negative weights": Defect(CubeError, "HC-D10", "10 of 1760", spoil(kind="wht", pixels=set_pixels(-1)), at=IN_WHT),
+    "negative weights": Defect(
+        CubeError, "HC-D10", "10 of 1760", spoil(kind="wht", pixels=set_pixels(-1)), at=IN_WHT
+    ),
     "weights of NaN": Defect(
         CubeError, "HC-D10", "10 of 1760", spoil(kind="wht", pixels=set_pixels(np.nan)), at=IN_WHT
     ),
@@ -420,7 +476,10 @@ PIXELS = {
         lambda f: [rewrite(stamp(f, band), cards={"BUNIT": "BANANAS"}) for band in BANDS],
     ),
     "different units": Defect(
-        CubeError, "HC-D21", "'f435w': 'nJy', 'f850lp': 'electron s-1'", spoil(cards={"BUNIT": "nJy"})
+        CubeError,
+        "HC-D21",
+        "'f435w': 'nJy', 'f850lp': 'electron s-1'",
+        spoil(cards={"BUNIT": "nJy"}),
     ),
     "unknown kind of weights": Defect(
         CubeError,
@@ -434,18 +493,29 @@ PIXELS = {
 }
 
 NAMES = {
-    "compressed twin": Defect(FileError, "HC-B02", f"{SCI}.gz", three_bands_of_which_one_is_compressed_too, at=IN_SCI),
-    "band in both folders": Defect(FileError, "HC-B02", f"new_stamps/{SCI}", band_in_both_places, at=IN_SCI),
-    "band spelled twice": Defect(
-        FileError, "HC-B02", "F435W", band_under_two_spellings, at=("1_60mas_F435W_sci.fits", "f435w")
+    "compressed twin": Defect(
+        FileError, "HC-B02", f"{SCI}.gz", three_bands_of_which_one_is_compressed_too, at=IN_SCI
     ),
-    "band asked for twice": Defect(BandError, "HC-B02", "twice", use=open_only("f435w", "F435W"), at=IN_BAND),
+    "band in both folders": Defect(
+        FileError, "HC-B02", f"new_stamps/{SCI}", band_in_both_places, at=IN_SCI
+    ),
+    "band spelled twice": Defect(
+        FileError,
+        "HC-B02",
+        "F435W",
+        band_under_two_spellings,
+        at=("1_60mas_F435W_sci.fits", "f435w"),
+    ),
+    "band asked for twice": Defect(
+        BandError, "HC-B02", "twice", use=open_only("f435w", "F435W"), at=IN_BAND
+    ),
     "band given twice": Defect(
         BandError,
         "HC-B02",
         "twice",
         use=lambda f: hstcube.open_bands(
-            dict.fromkeys(["435", "F435W"], (stamp(f, "f435w"), stamp(f, "f435w", "wht"))), field="1"
+            dict.fromkeys(["435", "F435W"], (stamp(f, "f435w"), stamp(f, "f435w", "wht"))),
+            field="1",
         ),
         at=IN_BAND,
     ),
@@ -471,30 +541,54 @@ NAMES = {
         "HC-W23",
         "60.00 mas",
         lambda f: [
-            path.rename(path.with_name(path.name.replace("60mas", "30mas"))) for path in (f / "new_stamps").iterdir()
+            path.rename(path.with_name(path.name.replace("60mas", "30mas")))
+            for path in (f / "new_stamps").iterdir()
         ],
         use=opened(scale="30mas"),
         at=("1_30mas_f435w_sci.fits", "f435w"),
     ),
     **{
         f"field {name[:9]!r}": Defect(
-            RecipeError, "HC-B12", name[:20] or "''", use=lambda f, name=name: hstcube.open_field(f, name)
+            RecipeError,
+            "HC-B12",
+            name[:20] or "''",
+            use=lambda f, name=name: hstcube.open_field(f, name),
         )
-        for name in ("../1", "/etc/passwd", "a/b", "a:b", "-rf", "", "x" * 65, "1*", ".hidden", "a b")
+        for name in (
+            "../1",
+            "/etc/passwd",
+            "a/b",
+            "a:b",
+            "-rf",
+            "",
+            "x" * 65,
+            "1*",
+            ".hidden",
+            "a b",
+        )
     },
-    "field with a NUL": Defect(RecipeError, "HC-B12", "a\\x00", use=lambda f: hstcube.open_field(f, "a\x00")),
+    "field with a NUL": Defect(
+        RecipeError, "HC-B12", "a\\x00", use=lambda f: hstcube.open_field(f, "a\x00")
+    ),
     "field of open_bands": Defect(
         RecipeError,
         "HC-B12",
         "../x",
-        use=lambda f: hstcube.open_bands({"f435w": (stamp(f, "f435w"), stamp(f, "f435w", "wht"))}, field="../x"),
+        use=lambda f: hstcube.open_bands(
+            {"f435w": (stamp(f, "f435w"), stamp(f, "f435w", "wht"))}, field="../x"
+        ),
     ),
     "target that escapes": Defect(RecipeError, "HC-B12", "../m3", use=ran(ids=("../m3=1:4001",))),
     "cube that escapes": Defect(
-        RecipeError, "HC-B12", "../x", use=lambda f: hstcube.to_fits(open_it(f).assign_attrs(field="../x"), f / "out")
+        RecipeError,
+        "HC-B12",
+        "../x",
+        use=lambda f: hstcube.to_fits(open_it(f).assign_attrs(field="../x"), f / "out"),
     ),
     "two targets of one name": Defect(RecipeError, "HC-O07", "1", use=ran(ids=("1=1:4001",))),
-    "two further targets of one name": Defect(RecipeError, "HC-O07", "called M", use=ran(ids=("m=1:4001", "M=1:4002"))),
+    "two further targets of one name": Defect(
+        RecipeError, "HC-O07", "called M", use=ran(ids=("m=1:4001", "M=1:4002"))
+    ),
     "ids that are no numbers": Defect(RecipeError, "HC-B20", "1=a", use=ran(ids=("1=a",))),
     "ids of a field that is not in the run": Defect(
         RecipeError,
@@ -504,13 +598,19 @@ NAMES = {
         use=ran(fields=["1"], ids=("2=4001",)),
     ),
     "pattern without a band": Defect(
-        RecipeError, "HC-B18", "{field}_sci.fits", use=lambda f: run(f, images=str(f / "{field}_sci.fits"))
+        RecipeError,
+        "HC-B18",
+        "{field}_sci.fits",
+        use=lambda f: run(f, images=str(f / "{field}_sci.fits")),
     ),
     "pattern with a kind alone": Defect(
         RecipeError, "HC-B18", "{kind}.fits", use=lambda f: run(f, images=str(f / "{kind}.fits"))
     ),
     "pattern with an unknown part": Defect(
-        RecipeError, "HC-B18", "{filter}", use=lambda f: run(f, images=str(f / "{field}_{band}_{filter}_sci.fits"))
+        RecipeError,
+        "HC-B18",
+        "{filter}",
+        use=lambda f: run(f, images=str(f / "{field}_{band}_{filter}_sci.fits")),
     ),
 }
 
@@ -520,33 +620,57 @@ WCS = {
     "no CRVAL": Defect(GridError, "HC-W01", "CRVAL1", cards(CRVAL1=None), at=IN_SCI),
     "CD of zeros": Defect(GridError, "HC-W03", "singular", cards(CD1_1=0.0, CD2_2=0.0), at=IN_SCI),
     "singular CD": Defect(
-        GridError, "HC-W03", "singular", cards(CD1_2=1.6666666666667e-05, CD2_1=-1.6666666666667e-05), at=IN_SCI
+        GridError,
+        "HC-W03",
+        "singular",
+        cards(CD1_2=1.6666666666667e-05, CD2_1=-1.6666666666667e-05),
+        at=IN_SCI,
     ),
-    "CD against CDELT": Defect(GridError, "HC-W05", "CDELT1", cards(CDELT1=-0.001, CDELT2=0.001), at=IN_SCI),
+    "CD against CDELT": Defect(
+        GridError, "HC-W05", "CDELT1", cards(CDELT1=-0.001, CDELT2=0.001), at=IN_SCI
+    ),
     "CD with PC": Defect(GridError, "HC-W05", "PC", cards(PC1_1=1.0), at=IN_SCI),
     "CRVAL that is text": Defect(GridError, "HC-W06", "'53.1'", cards(CRVAL1="53.1"), at=IN_SCI),
     "CRVAL of NaN": Defect(
         GridError,
         "HC-W06",
         "NaN",
-        lambda f: edit_bytes(stamp(f, "f435w"), b"CRVAL1  =            53.122751", b"CRVAL1  =                  NaN"),
+        lambda f: edit_bytes(
+            stamp(f, "f435w"), b"CRVAL1  =            53.122751", b"CRVAL1  =                  NaN"
+        ),
         at=IN_SCI,
     ),
     "CRVAL beyond numbers": Defect(
         GridError,
         "HC-W06",
         "inf",
-        lambda f: edit_bytes(stamp(f, "f435w"), b"CRVAL1  =            53.122751", b"CRVAL1  =               1E+999"),
+        lambda f: edit_bytes(
+            stamp(f, "f435w"), b"CRVAL1  =            53.122751", b"CRVAL1  =               1E+999"
+        ),
         at=IN_SCI,
     ),
     "two axes of 102": Defect(GridError, "HC-W06", "WCSAXES is 102", cards(WCSAXES=102), at=IN_SCI),
-    "sky tied to a third axis": Defect(GridError, "HC-W06", "CD1_3", cards(WCSAXES=3, CD1_3=1e-05), at=IN_SCI),
-    "equinox in the far future": Defect(GridError, "HC-W06", "EQUINOX is 20000", cards(EQUINOX=20000), at=IN_SCI),
-    "equinox of another day": Defect(GridError, "HC-D02", "5.902 pixels", cards(EQUINOX=2000.01), at=IN_SCI),
-    "latitude of 120 degrees": Defect(GridError, "HC-W06", "CRVAL2", cards(CRVAL2=120.0), at=IN_SCI),
-    "pole at 1000 degrees": Defect(GridError, "HC-W06", "LONPOLE", cards(LONPOLE=1000.0), at=IN_SCI),
+    "sky tied to a third axis": Defect(
+        GridError, "HC-W06", "CD1_3", cards(WCSAXES=3, CD1_3=1e-05), at=IN_SCI
+    ),
+    "equinox in the far future": Defect(
+        GridError, "HC-W06", "EQUINOX is 20000", cards(EQUINOX=20000), at=IN_SCI
+    ),
+    "equinox of another day": Defect(
+        GridError, "HC-D02", "5.902 pixels", cards(EQUINOX=2000.01), at=IN_SCI
+    ),
+    "latitude of 120 degrees": Defect(
+        GridError, "HC-W06", "CRVAL2", cards(CRVAL2=120.0), at=IN_SCI
+    ),
+    "pole at 1000 degrees": Defect(
+        GridError, "HC-W06", "LONPOLE", cards(LONPOLE=1000.0), at=IN_SCI
+    ),
     "bytes that are no text": Defect(
-        GridError, "HC-W06", "EQUINOX is shifted, or holds bytes", raw_card("EQUINOX", " 2000.0 \n\r"), at=IN_SCI
+        GridError,
+        "HC-W06",
+        "EQUINOX is shifted, or holds bytes",
+        raw_card("EQUINOX", " 2000.0 \n\r"),
+        at=IN_SCI,
     ),
     "shifted card, which astropy reads and wcslib does not": Defect(
         GridError,
@@ -559,7 +683,9 @@ WCS = {
     "projection that nobody knows": Defect(
         GridError, "HC-W12", "RA---XXX", cards(CTYPE1="RA---XXX", CTYPE2="DEC--XXX"), at=IN_SCI
     ),
-    "small letters": Defect(GridError, "HC-W12", "ra---tan", cards(CTYPE1="ra---tan", CTYPE2="dec--tan"), at=IN_SCI),
+    "small letters": Defect(
+        GridError, "HC-W12", "ra---tan", cards(CTYPE1="ra---tan", CTYPE2="dec--tan"), at=IN_SCI
+    ),
     "number of a projection": Defect(GridError, "HC-W07", "PV1_1", cards(PV1_1=1.0), at=IN_SCI),
     "zero of a projection": Defect(GridError, "HC-W07", "PV1_2", cards(PV1_2=0.0), at=IN_SCI),
     "radians": Defect(GridError, "HC-W06", "rad", cards(CUNIT1="rad", CUNIT2="rad"), at=IN_SCI),
@@ -577,45 +703,97 @@ WCS = {
     "a word of SIP without coefficients": Defect(
         GridError, "HC-W07", "SIP", cards(CTYPE1="RA---TAN-SIP", CTYPE2="DEC--TAN-SIP"), at=IN_SCI
     ),
-    "TPV": Defect(GridError, "HC-W07", "TPV", cards(CTYPE1="RA---TPV", CTYPE2="DEC--TPV", PV1_1=1.01), at=IN_SCI),
-    "two systems": Defect(GridError, "HC-W12", "GLON-TAN", cards(CTYPE1="GLON-TAN", CTYPE2="DEC--TAN"), at=IN_SCI),
+    "TPV": Defect(
+        GridError,
+        "HC-W07",
+        "TPV",
+        cards(CTYPE1="RA---TPV", CTYPE2="DEC--TPV", PV1_1=1.01),
+        at=IN_SCI,
+    ),
+    "two systems": Defect(
+        GridError, "HC-W12", "GLON-TAN", cards(CTYPE1="GLON-TAN", CTYPE2="DEC--TAN"), at=IN_SCI
+    ),
     "two latitudes": Defect(GridError, "HC-W12", "DEC--TAN", cards(CTYPE1="DEC--TAN"), at=IN_SCI),
     "two projections": Defect(GridError, "HC-W12", "RA---SIN", cards(CTYPE1="RA---SIN"), at=IN_SCI),
     "spectral axis": Defect(GridError, "HC-W12", "WAVE", cards(CTYPE1="WAVE"), at=IN_SCI),
     "map without WCS": Defect(
-        GridError, "HC-W02", "CTYPE", spoil_map(cards={"CTYPE1": None, "CTYPE2": None}), use=open_map, at=IN_MAP
+        GridError,
+        "HC-W02",
+        "CTYPE",
+        spoil_map(cards={"CTYPE1": None, "CTYPE2": None}),
+        use=open_map,
+        at=IN_MAP,
     ),
-    "map elsewhere on the sky": Defect(GridError, "HC-W15", "overlap", map_of_another_field, use=homogenize),
+    "map elsewhere on the sky": Defect(
+        GridError, "HC-W15", "overlap", map_of_another_field, use=homogenize
+    ),
     "cube without a place": Defect(
-        GridError, "HC-W01", "wcs", use=lambda _: grids.Grid.of(xr.DataArray(np.zeros((3, 3)), dims=("y", "x")))
+        GridError,
+        "HC-W01",
+        "wcs",
+        use=lambda _: grids.Grid.of(xr.DataArray(np.zeros((3, 3)), dims=("y", "x"))),
     ),
     "uneven labels": Defect(
-        GridError, "HC-W22", "labels of x", use=lambda f: grids.Grid.of(open_it(f).isel(x=[0, 1, 5]))
+        GridError,
+        "HC-W22",
+        "labels of x",
+        use=lambda f: grids.Grid.of(open_it(f).isel(x=[0, 1, 5])),
     ),
     "single pixel": Defect(
-        GridError, "HC-W22", "single pixel", use=lambda f: grids.Grid.of(open_it(f).isel(x=[0], y=[0]))
+        GridError,
+        "HC-W22",
+        "single pixel",
+        use=lambda f: grids.Grid.of(open_it(f).isel(x=[0], y=[0])),
     ),
 }
 
 LABELS = {
-    "missing map": Defect(FileError, "HC-F01", "no such file", remove(label_map), use=open_map, at=IN_MAP),
+    "missing map": Defect(
+        FileError, "HC-F01", "no such file", remove(label_map), use=open_map, at=IN_MAP
+    ),
     "truncated map": Defect(
-        FileError, "HC-F02", "9000 of", lambda f: os.truncate(label_map(f), 9000), use=open_map, at=IN_MAP
+        FileError,
+        "HC-F02",
+        "9000 of",
+        lambda f: os.truncate(label_map(f), 9000),
+        use=open_map,
+        at=IN_MAP,
     ),
     "web page as a map": Defect(
-        FileError, "HC-F04", "<!DOCTYPE", lambda f: label_map(f).write_bytes(HTML), use=open_map, at=IN_MAP
+        FileError,
+        "HC-F04",
+        "<!DOCTYPE",
+        lambda f: label_map(f).write_bytes(HTML),
+        use=open_map,
+        at=IN_MAP,
     ),
     "directory as a map": Defect(
-        FileError, "HC-F24", "regular file", use=lambda f: hstcube.open_labels(f / "NEW_SKY"), at=("NEW_SKY", "")
+        FileError,
+        "HC-F24",
+        "regular file",
+        use=lambda f: hstcube.open_labels(f / "NEW_SKY"),
+        at=("NEW_SKY", ""),
     ),
     "no such extension": Defect(FileError, "HC-F12", "'SEG'", use=open_map_hdu("SEG"), at=IN_MAP),
     "no such number": Defect(FileError, "HC-F12", "7", use=open_map_hdu(7), at=IN_MAP),
-    "extension without pixels": Defect(FileError, "HC-F14", "no image", use=open_map_hdu(0), at=IN_MAP),
+    "extension without pixels": Defect(
+        FileError, "HC-F14", "no image", use=open_map_hdu(0), at=IN_MAP
+    ),
     "map of three axes": Defect(
-        FileError, "HC-F13", "(2, 84, 84)", spoil_map(pixels=lambda a: np.stack([a, a])), use=open_map, at=IN_MAP
+        FileError,
+        "HC-F13",
+        "(2, 84, 84)",
+        spoil_map(pixels=lambda a: np.stack([a, a])),
+        use=open_map,
+        at=IN_MAP,
     ),
     "ids beyond float32": Defect(
-        LabelError, "HC-S05", "400", spoil_map(pixels=lambda a: a * 100000.0), use=open_map, at=IN_MAP
+        LabelError,
+        "HC-S05",
+        "400",
+        spoil_map(pixels=lambda a: a * 100000.0),
+        use=open_map,
+        at=IN_MAP,
     ),
     "sky at the centre": Defect(
         LabelError,
@@ -642,27 +820,44 @@ LABELS = {
         LabelError,
         "HC-S01",
         "is -1 (not covered by the map); the map has",
-        use=lambda f: hstcube.object_mask(open_map(f) * 0 + xr.where(open_map(f) == NEIGHBOUR, NEIGHBOUR, -1)),
+        use=lambda f: hstcube.object_mask(
+            open_map(f) * 0 + xr.where(open_map(f) == NEIGHBOUR, NEIGHBOUR, -1)
+        ),
     ),
-    "empty map": Defect(LabelError, "HC-S01", "no object at all", spoil_map(pixels=np.zeros_like), use=homogenize),
+    "empty map": Defect(
+        LabelError, "HC-S01", "no object at all", spoil_map(pixels=np.zeros_like), use=homogenize
+    ),
     "wrong label": Defect(
-        LabelError, "HC-S12", f"no object 4003; it has the objects {OBJECT} (", use=homogenized(ids=[4003])
+        LabelError,
+        "HC-S12",
+        f"no object 4003; it has the objects {OBJECT} (",
+        use=homogenized(ids=[4003]),
     ),
-    "wrong label of a run": Defect(LabelError, "HC-S12", "no object 24353", use=ran(ids=("m3=1:4001,24353",))),
+    "wrong label of a run": Defect(
+        LabelError, "HC-S12", "no object 24353", use=ran(ids=("m3=1:4001,24353",))
+    ),
     "grown by less than nothing": Defect(RecipeError, "HC-B17", "-1", use=homogenized(grow=-1)),
     "negative label": Defect(LabelError, "HC-S12", "no object -2", use=homogenized(ids=[-2])),
     "object outside the frame": Defect(
         LabelError,
         "HC-S09",
         "no pixel",
-        use=lambda f: hstcube.homogenize(open_it(f).isel(x=slice(0, 8)), labels=open_map(f), sky=0.0, ids=[NEIGHBOUR]),
+        use=lambda f: hstcube.homogenize(
+            open_it(f).isel(x=slice(0, 8)), labels=open_map(f), sky=0.0, ids=[NEIGHBOUR]
+        ),
     ),
     "no map for the recipe of 2022": Defect(
-        LabelError, "HC-S16", "map", use=lambda f: hstcube.homogenize(open_it(f), sky=0.0, recipe="original")
+        LabelError,
+        "HC-S16",
+        "map",
+        use=lambda f: hstcube.homogenize(open_it(f), sky=0.0, recipe="original"),
     ),
     "no map for a run": Defect(LabelError, "HC-S16", "field 1", remove(label_map), use=run),
     "map on other pixels than the cube": Defect(
-        GridError, "HC-D02", "labels", use=lambda f: hstcube.mask(open_it(f).isel(x=slice(0, 9)), open_it(f).mask)
+        GridError,
+        "HC-D02",
+        "labels",
+        use=lambda f: hstcube.mask(open_it(f).isel(x=slice(0, 9)), open_it(f).mask),
     ),
     "mask of another shape": Defect(
         GridError, "HC-D01", "(3, 4)", use=lambda f: hstcube.mask(open_it(f), np.ones((3, 4), bool))
@@ -670,7 +865,9 @@ LABELS = {
 }
 
 SKIES = {
-    "no sky and no map": Defect(SkyError, "HC-K01", "no sky level", use=lambda f: hstcube.homogenize(open_it(f))),
+    "no sky and no map": Defect(
+        SkyError, "HC-K01", "no sky level", use=lambda f: hstcube.homogenize(open_it(f))
+    ),
     "no sky and no map in a run": Defect(
         SkyError,
         "HC-K01",
@@ -705,8 +902,18 @@ SKIES = {
             ("decimal comma", "-1,6e-6\n", "HC-K06", "-1,6e-6"),
             ("word for a level", "none\n", "HC-K06", "none"),
             ("bytes for a level", "\x00\x01\x02", "HC-K06", r"\x00"),
-            ("level of other pixels", "# electron s-1 per pixel of 0.03 arcsec\n1e-6\n", "HC-K07", "0.03 arcsec"),
-            ("pixels of no size", "# electron s-1 per pixel of 0.0 arcsec\n1e-6\n", "HC-K07", "0.0 arcsec"),
+            (
+                "level of other pixels",
+                "# electron s-1 per pixel of 0.03 arcsec\n1e-6\n",
+                "HC-K07",
+                "0.03 arcsec",
+            ),
+            (
+                "pixels of no size",
+                "# electron s-1 per pixel of 0.0 arcsec\n1e-6\n",
+                "HC-K07",
+                "0.0 arcsec",
+            ),
             (
                 "pixels of a size that is no number",
                 "# electron s-1 per pixel of 0.0.6 arcsec\n1e-6\n",
@@ -728,10 +935,14 @@ SKIES = {
         SkyError,
         "HC-K03",
         "not a finite number",
-        use=lambda f: hstcube.subtract_sky(open_it(f), dict.fromkeys(BANDS, 0.0) | {"f850lp": np.nan}),
+        use=lambda f: hstcube.subtract_sky(
+            open_it(f), dict.fromkeys(BANDS, 0.0) | {"f850lp": np.nan}
+        ),
         at=("", "f850lp"),
     ),
-    "word for a level in Python": Defect(SkyError, "HC-K03", "'mesure'", use=homogenized(sky="mesure")),
+    "word for a level in Python": Defect(
+        SkyError, "HC-K03", "'mesure'", use=homogenized(sky="mesure")
+    ),
     "sky subtracted twice": Defect(
         SkyError,
         "HC-K10",
@@ -750,7 +961,9 @@ SKIES = {
         SkyError,
         "HC-K12",
         "mode",
-        use=lambda f: hstcube.measure_sky(open_it(f), background=np.ones((40, 44), bool), method="mode"),
+        use=lambda f: hstcube.measure_sky(
+            open_it(f), background=np.ones((40, 44), bool), method="mode"
+        ),
     ),
 }
 
@@ -772,26 +985,50 @@ RESOLUTIONS = {
         PSFError,
         "HC-B06",
         "cannot match f850lp (FWHM 0.120 arcsec) to the sharper f435w (0.110 arcsec)",
-        use=lambda f: hstcube.psf_match(hstcube.open_field(f, "1", bands=["f435w", "f850lp"]), to="f435w"),
+        use=lambda f: hstcube.psf_match(
+            hstcube.open_field(f, "1", bands=["f435w", "f850lp"]), to="f435w"
+        ),
         at=("", "f850lp"),
     ),
-    "width sharper than a band": Defect(PSFError, "HC-B06", "0.100arcsec", use=matched(to="0.100arcsec"), at=IN_BAND),
-    "target absent": Defect(PSFError, "HC-B05", "'f140w' is not in the cube", use=matched(to="f140w")),
+    "width sharper than a band": Defect(
+        PSFError, "HC-B06", "0.100arcsec", use=matched(to="0.100arcsec"), at=IN_BAND
+    ),
+    "target absent": Defect(
+        PSFError, "HC-B05", "'f140w' is not in the cube", use=matched(to="f140w")
+    ),
     "target that is nothing": Defect(PSFError, "HC-B05", "'sharpest'", use=matched(to="sharpest")),
-    "width that is no number": Defect(PSFError, "HC-B05", "0.2.2arcsec", use=matched(to="0.2.2arcsec")),
-    "negative width": Defect(PSFError, "HC-P02", "-0.1 arcsec", use=opened(psf_fwhm={"f435w": -0.1}), at=IN_SCI),
-    "zero point that is text": Defect(CubeError, "HC-D22", "ABZP is 'FK5'", cards(ABZP="FK5"), at=IN_SCI),
-    "zero point that is true": Defect(CubeError, "HC-D22", "ABZP is True", cards(ABZP=True), at=IN_SCI),
-    "zero point of NaN": Defect(CubeError, "HC-D22", "ABZP is 'NaN'", raw_card("ABZP", " NaN", "EXPTIME"), at=IN_SCI),
-    "zero point beyond numbers": Defect(CubeError, "HC-D22", "1e+38 mag by ABZP", cards(ABZP=1e38), at=IN_SCI),
-    "flux of the zero point that is text": Defect(CubeError, "HC-D22", "PHOTFNU", cards(PHOTFNU="SCI"), at=IN_SCI),
-    "negative width in a header": Defect(PSFError, "HC-P02", "-0.1 arcsec", cards(PSFFWHM=-0.1), at=IN_SCI),
+    "width that is no number": Defect(
+        PSFError, "HC-B05", "0.2.2arcsec", use=matched(to="0.2.2arcsec")
+    ),
+    "negative width": Defect(
+        PSFError, "HC-P02", "-0.1 arcsec", use=opened(psf_fwhm={"f435w": -0.1}), at=IN_SCI
+    ),
+    "zero point that is text": Defect(
+        CubeError, "HC-D22", "ABZP is 'FK5'", cards(ABZP="FK5"), at=IN_SCI
+    ),
+    "zero point that is true": Defect(
+        CubeError, "HC-D22", "ABZP is True", cards(ABZP=True), at=IN_SCI
+    ),
+    "zero point of NaN": Defect(
+        CubeError, "HC-D22", "ABZP is 'NaN'", raw_card("ABZP", " NaN", "EXPTIME"), at=IN_SCI
+    ),
+    "zero point beyond numbers": Defect(
+        CubeError, "HC-D22", "1e+38 mag by ABZP", cards(ABZP=1e38), at=IN_SCI
+    ),
+    "flux of the zero point that is text": Defect(
+        CubeError, "HC-D22", "PHOTFNU", cards(PHOTFNU="SCI"), at=IN_SCI
+    ),
+    "negative width in a header": Defect(
+        PSFError, "HC-P02", "-0.1 arcsec", cards(PSFFWHM=-0.1), at=IN_SCI
+    ),
     "width of zero": Defect(PSFError, "HC-B05", "0arcsec", use=matched(to="0arcsec")),
     "even kernel": Defect(PSFError, "HC-P04", "(5, 4)", use=matched(kernels=kernels((5, 4)))),
     "kernel that loses flux": Defect(
         PSFError, "HC-P05", "0.01", use=matched(kernels=kernels((5, 5), 0.99)), at=("", "f850lp")
     ),
-    "kernel of NaN": Defect(PSFError, "HC-P05", "nan", use=matched(kernels=kernels((5, 5), np.nan)), at=("", "f850lp")),
+    "kernel of NaN": Defect(
+        PSFError, "HC-P05", "nan", use=matched(kernels=kernels((5, 5), np.nan)), at=("", "f850lp")
+    ),
     "kernel missing for a band": Defect(
         BandError,
         "HC-B01",
@@ -804,11 +1041,15 @@ RESOLUTIONS = {
 PATHS = 'sci = "new_stamps/1_60mas_f435w_sci.fits"\nwht = "new_stamps/1_60mas_f435w_wht.fits"\n'
 MAPPED = f'[labels]\npath = "segment_maps/{MAP}"\n'
 TEXTS = {
-    "unknown recipe key": Defect(RecipeError, "HC-B15", "unknown key grwo", use=read_recipe("grwo = 1"), at=IN_RECIPE),
+    "unknown recipe key": Defect(
+        RecipeError, "HC-B15", "unknown key grwo", use=read_recipe("grwo = 1"), at=IN_RECIPE
+    ),
     "recipe key of a field file": Defect(
         RecipeError, "HC-B15", "unknown key bands", use=read_recipe("[bands.f435w]"), at=IN_RECIPE
     ),
-    "recipe that is not TOML": Defect(RecipeError, "HC-B15", "not TOML", use=read_recipe("grow: 1"), at=IN_RECIPE),
+    "recipe that is not TOML": Defect(
+        RecipeError, "HC-B15", "not TOML", use=read_recipe("grow: 1"), at=IN_RECIPE
+    ),
     "recipe that is not text": Defect(
         RecipeError, "HC-B15", "not TOML", use=read_recipe(b"\xff\xfe\x00"), at=IN_RECIPE
     ),
@@ -819,12 +1060,22 @@ TEXTS = {
         RecipeError, "HC-B15", "not TOML", use=read_recipe("grow = 1\ngrow = 2"), at=IN_RECIPE
     ),
     "missing recipe file": Defect(
-        FileError, "HC-F01", "", use=lambda f: recipes.read_recipe(f / "nowhere.toml"), at=("nowhere.toml", "")
+        FileError,
+        "HC-F01",
+        "",
+        use=lambda f: recipes.read_recipe(f / "nowhere.toml"),
+        at=("nowhere.toml", ""),
     ),
-    "unknown recipe": Defect(RecipeError, "HC-B19", "orignal", use=read_recipe('recipe = "orignal"'), at=IN_RECIPE),
-    "unknown recipe in Python": Defect(RecipeError, "HC-B19", "orignal", use=homogenized(recipe="orignal")),
+    "unknown recipe": Defect(
+        RecipeError, "HC-B19", "orignal", use=read_recipe('recipe = "orignal"'), at=IN_RECIPE
+    ),
+    "unknown recipe in Python": Defect(
+        RecipeError, "HC-B19", "orignal", use=homogenized(recipe="orignal")
+    ),
     **{
-        f"recipe with {text}": Defect(RecipeError, "HC-B17", text.split(" = ")[0], use=read_recipe(text), at=IN_RECIPE)
+        f"recipe with {text}": Defect(
+            RecipeError, "HC-B17", text.split(" = ")[0], use=read_recipe(text), at=IN_RECIPE
+        )
         for text in (
             'grow = "1"',
             "grow = 1.5",
@@ -869,7 +1120,11 @@ TEXTS = {
         RecipeError, "HC-B17", "bands", use=run_field_file("bands = ['f435w']"), at=IN_FIELD
     ),
     "name that escapes": Defect(
-        RecipeError, "HC-B12", "../x", use=run_field_file(f'name = "../x"\n[bands.f435w]\n{PATHS}'), at=IN_FIELD
+        RecipeError,
+        "HC-B12",
+        "../x",
+        use=run_field_file(f'name = "../x"\n[bands.f435w]\n{PATHS}'),
+        at=IN_FIELD,
     ),
     "band named twice": Defect(
         BandError,
@@ -989,7 +1244,9 @@ PRODUCTS = {
         "2 versions",
         lambda f: [
             product(f),
-            hstcube.to_fits(open_it(f).assign_attrs(field="x", history="of before"), f / "out", layout="mef"),
+            hstcube.to_fits(
+                open_it(f).assign_attrs(field="x", history="of before"), f / "out", layout="mef"
+            ),
         ],
         use=open_product,
         at=("out", ""),
@@ -1000,7 +1257,9 @@ PRODUCTS = {
         "2 versions",
         lambda f: [
             product(f),
-            hstcube.to_fits(open_it(f).assign_attrs(field="x"), f / "out", noise="variance", overwrite=True),
+            hstcube.to_fits(
+                open_it(f).assign_attrs(field="x"), f / "out", noise="variance", overwrite=True
+            ),
         ],
         use=open_product,
         at=("out", ""),
@@ -1009,7 +1268,9 @@ PRODUCTS = {
         FileError,
         "HC-F05",
         "CHECKSUM",
-        lambda f: edit_bytes(product(f) / "x_f435w_sci.fits", b"FILTER  = 'F435W   '", b"FILTER  = 'F606W   '"),
+        lambda f: edit_bytes(
+            product(f) / "x_f435w_sci.fits", b"FILTER  = 'F435W   '", b"FILTER  = 'F606W   '"
+        ),
         use=open_product,
         at=("x_f435w_sci.fits", "f435w"),
     ),
@@ -1022,7 +1283,11 @@ PRODUCTS = {
         at=("x_f435w_wht.fits", "f435w"),
     ),
     "no such cube": Defect(
-        FileError, "HC-F01", "no such file", use=lambda f: hstcube.open_cube(f / "x.nc"), at=("x.nc", "")
+        FileError,
+        "HC-F01",
+        "no such file",
+        use=lambda f: hstcube.open_cube(f / "x.nc"),
+        at=("x.nc", ""),
     ),
     "web page as a cube": Defect(
         FileError,
@@ -1091,36 +1356,66 @@ def built(**changes: Any) -> Callable[[Path], Any]:
 CUBES = {
     "no bands": Defect(CubeError, "HC-C01", "at least one band", use=built(bands=())),
     "unknown state": Defect(CubeError, "HC-C01", "gain", use=built(gain=[1, 2, 3])),
-    "too few bands": Defect(CubeError, "HC-C02", "sci has shape (3, 40, 44)", use=built(bands=BANDS[:2])),
-    "band built twice": Defect(BandError, "HC-B02", "twice", use=built(bands=("f435w", "f435w", "f160w")), at=IN_BAND),
+    "too few bands": Defect(
+        CubeError, "HC-C02", "sci has shape (3, 40, 44)", use=built(bands=BANDS[:2])
+    ),
+    "band built twice": Defect(
+        BandError, "HC-B02", "twice", use=built(bands=("f435w", "f435w", "f160w")), at=IN_BAND
+    ),
     "band built without a wavelength": Defect(
         BandError, "HC-B07", "f999x", use=built(bands=("f435w", "f999x", "f160w")), at=("", "f999x")
     ),
-    "state of too few bands": Defect(CubeError, "HC-C02", "psf_fwhm has shape (2,)", use=built(psf_fwhm=[0.1, 0.2])),
+    "state of too few bands": Defect(
+        CubeError, "HC-C02", "psf_fwhm has shape (2,)", use=built(psf_fwhm=[0.1, 0.2])
+    ),
     "mask of another size": Defect(
         CubeError, "HC-C02", "mask has shape (40, 44)", use=built(mask=np.ones((40, 44), bool))
     ),
-    "not a cube": Defect(CubeError, "HC-C01", "'sci'", use=lambda _: hstcube.psf_match(xr.Dataset())),
-    "an array": Defect(CubeError, "HC-C01", "'sci'", use=lambda _: hstcube.psf_match(np.zeros((3, 4, 5)))),
-    "turned": Defect(CubeError, "HC-C02", "('y', 'x', 'band')", use=changed(lambda c: c.transpose("y", "x", "band"))),
-    "float64": Defect(CubeError, "HC-C03", "float64", use=changed(lambda c: c.assign(sci=c.sci.astype(float)))),
-    "no unit": Defect(
-        CubeError, "HC-C04", "BANANAS", use=changed(lambda c: c.assign(sci=c.sci.assign_attrs(units="BANANAS")))
+    "not a cube": Defect(
+        CubeError, "HC-C01", "'sci'", use=lambda _: hstcube.psf_match(xr.Dataset())
     ),
-    "hole with weight": Defect(CubeError, "HC-C05", "finite where wht > 0", use=changed(with_pixel("sci", np.nan))),
-    "pixel without weight": Defect(CubeError, "HC-C05", "finite where wht > 0", use=changed(with_pixel("wht", 0))),
-    "weight of infinity": Defect(CubeError, "HC-D10", "finite", use=changed(with_pixel("wht", np.inf))),
+    "an array": Defect(
+        CubeError, "HC-C01", "'sci'", use=lambda _: hstcube.psf_match(np.zeros((3, 4, 5)))
+    ),
+    "turned": Defect(
+        CubeError,
+        "HC-C02",
+        "('y', 'x', 'band')",
+        use=changed(lambda c: c.transpose("y", "x", "band")),
+    ),
+    "float64": Defect(
+        CubeError, "HC-C03", "float64", use=changed(lambda c: c.assign(sci=c.sci.astype(float)))
+    ),
+    "no unit": Defect(
+        CubeError,
+        "HC-C04",
+        "BANANAS",
+        use=changed(lambda c: c.assign(sci=c.sci.assign_attrs(units="BANANAS"))),
+    ),
+    "hole with weight": Defect(
+        CubeError, "HC-C05", "finite where wht > 0", use=changed(with_pixel("sci", np.nan))
+    ),
+    "pixel without weight": Defect(
+        CubeError, "HC-C05", "finite where wht > 0", use=changed(with_pixel("wht", 0))
+    ),
+    "weight of infinity": Defect(
+        CubeError, "HC-D10", "finite", use=changed(with_pixel("wht", np.inf))
+    ),
     "mask without data": Defect(
         CubeError,
         "HC-C06",
         "without data",
-        use=changed(lambda c: with_pixel("mask", True)(with_pixel("wht", 0)(with_pixel("sci", np.nan)(c)))),
+        use=changed(
+            lambda c: with_pixel("mask", True)(with_pixel("wht", 0)(with_pixel("sci", np.nan)(c)))
+        ),
     ),
     "difference of cubes": Defect(
         CubeError,
         "HC-C07",
         "is missing",
-        use=lambda f: hstcube.psf_match(difference(hstcube.subtract_sky(open_it(f), 1e-6), open_it(f))),
+        use=lambda f: hstcube.psf_match(
+            difference(hstcube.subtract_sky(open_it(f), 1e-6), open_it(f))
+        ),
     ),
     "band stacked twice": Defect(
         BandError, "HC-B02", "twice", use=lambda f: hstcube.stack_bands([open_it(f), open_it(f)])
@@ -1129,17 +1424,32 @@ CUBES = {
         CubeError,
         "HC-D21",
         "nJy",
-        use=lambda f: hstcube.stack_bands([open_it(f).isel(band=[0]), in_njy(open_it(f).isel(band=[1]))]),
+        use=lambda f: hstcube.stack_bands(
+            [open_it(f).isel(band=[0]), in_njy(open_it(f).isel(band=[1]))]
+        ),
     ),
     "stack of different grids": Defect(
         GridError,
         "HC-D02",
         "y",
-        use=lambda f: hstcube.stack_bands([open_it(f).isel(band=[0]), open_it(f).isel(band=[1], y=slice(1, None))]),
+        use=lambda f: hstcube.stack_bands(
+            [open_it(f).isel(band=[0]), open_it(f).isel(band=[1], y=slice(1, None))]
+        ),
     ),
 }
 
-DEFECTS = {**FILES, **PIXELS, **NAMES, **WCS, **LABELS, **SKIES, **RESOLUTIONS, **TEXTS, **PRODUCTS, **CUBES}
+DEFECTS = {
+    **FILES,
+    **PIXELS,
+    **NAMES,
+    **WCS,
+    **LABELS,
+    **SKIES,
+    **RESOLUTIONS,
+    **TEXTS,
+    **PRODUCTS,
+    **CUBES,
+}
 
 
 @pytest.mark.parametrize("defect", DEFECTS.values(), ids=DEFECTS)
@@ -1159,7 +1469,9 @@ def test_a_defect_says_what_and_where_and_what_to_do(defect: Defect, tmp_path: P
     assert error.code in codes()
     assert str(error).startswith(error.code)
     assert str(error).endswith(f"fix: {error.fix}")
-    assert vars(pickle.loads(pickle.dumps(error))) == vars(error)  # an error crosses from a worker's process
+    assert vars(pickle.loads(pickle.dumps(error))) == vars(
+        error
+    )  # an error crosses from a worker's process
 
 
 def test_the_nearest_known_key_is_proposed(tmp_path: Path) -> None:
@@ -1199,15 +1511,20 @@ def write_raw(path: Path, array: np.ndarray, **more: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "zero", "scale"), [("i2", 10.0, 0.5), ("i2", 32768.0, 1.0), ("i4", 0.0, 1e-6), ("u1", -1.0, 0.25)]
+    ("dtype", "zero", "scale"),
+    [("i2", 10.0, 0.5), ("i2", 32768.0, 1.0), ("i4", 0.0, 1e-6), ("u1", -1.0, 0.25)],
 )
-def test_integers_are_read_with_their_scale_and_zero(tmp_path: Path, dtype: str, zero: float, scale: float) -> None:
+def test_integers_are_read_with_their_scale_and_zero(
+    tmp_path: Path, dtype: str, zero: float, scale: float
+) -> None:
     folder = write_field(tmp_path, bands=("f435w",))
     stored = np.arange(1760).reshape(40, 44).astype(dtype)
     write_raw(stamp(folder, "f435w"), stored, BZERO=zero, BSCALE=scale)
     cube = open_it(folder)
     assert cube.sci.dtype == np.float32
-    np.testing.assert_array_equal(cube.sci.values[0], (zero + scale * stored.astype(float)).astype(np.float32))
+    np.testing.assert_array_equal(
+        cube.sci.values[0], (zero + scale * stored.astype(float)).astype(np.float32)
+    )
 
 
 def test_blank_integers_have_no_data(tmp_path: Path) -> None:
@@ -1244,7 +1561,9 @@ def compressed(folder: Path) -> None:
 def fpacked(folder: Path) -> None:
     for path in list((folder / "new_stamps").iterdir()):
         with fits.open(path, memmap=False) as hdus:
-            unit = fits.CompImageHDU(hdus[0].data, hdus[0].header, compression_type="GZIP_2", quantize_level=0)
+            unit = fits.CompImageHDU(
+                hdus[0].data, hdus[0].header, compression_type="GZIP_2", quantize_level=0
+            )
         fits.HDUList([fits.PrimaryHDU(), unit]).writeto(path.with_name(path.name + ".fz"))
         path.unlink()
 
@@ -1252,7 +1571,9 @@ def fpacked(folder: Path) -> None:
 def in_an_extension(folder: Path) -> None:
     for path in list((folder / "new_stamps").iterdir()):
         with fits.open(path, memmap=False) as hdus:
-            fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(hdus[0].data, hdus[0].header)]).writeto(path, overwrite=True)
+            fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(hdus[0].data, hdus[0].header)]).writeto(
+                path, overwrite=True
+            )
 
 
 def with_a_third_axis(folder: Path) -> None:
@@ -1267,7 +1588,9 @@ def as_float64(folder: Path) -> None:
 
 def named_by_digits(folder: Path) -> None:
     for path in (folder / "new_stamps").iterdir():
-        path.rename(path.with_name(path.name.replace("_f", "_").replace("lp", "").replace("w_", "_")))
+        path.rename(
+            path.with_name(path.name.replace("_f", "_").replace("lp", "").replace("w_", "_"))
+        )
 
 
 def in_the_folder_itself(folder: Path) -> None:
@@ -1293,7 +1616,9 @@ def almost_on_one_grid(folder: Path) -> None:
     ],
     ids=lambda change: change.__name__,
 )
-def test_the_same_pixels_in_another_dress_are_the_same_cube(change: Callable[[Path], None], tmp_path: Path) -> None:
+def test_the_same_pixels_in_another_dress_are_the_same_cube(
+    change: Callable[[Path], None], tmp_path: Path
+) -> None:
     folder = write_field(tmp_path)
     before = open_it(folder)
     change(folder)
@@ -1305,7 +1630,9 @@ def test_extensions_are_found_by_name_not_by_order(order: tuple[str, str], tmp_p
     folder = write_field(tmp_path)
     path = two_units(folder, *order)
     cube = hstcube.open_bands({"f435w": (path, path)}, field="1")
-    xr.testing.assert_identical(cube.drop_attrs(deep=False), open_only("f435w")(folder).drop_attrs(deep=False))
+    xr.testing.assert_identical(
+        cube.drop_attrs(deep=False), open_only("f435w")(folder).drop_attrs(deep=False)
+    )
 
 
 @pytest.mark.parametrize(("kind", "power"), [("rms", -0.5), ("variance", -1.0), ("ivar", 1.0)])
@@ -1318,7 +1645,9 @@ def test_weights_of_any_kind_become_inverse_variances(
     rewrite(stamp(folder, "f435w", "wht"), pixels=lambda wht: wht**power)
     files = {"f435w": (stamp(folder, "f435w"), stamp(folder, "f435w", "wht"))}
     cube = hstcube.open_bands(files, field="1", wht_kind=kind, chunks=chunks)
-    np.testing.assert_allclose(cube.wht.values, expected, rtol=4e-7)  # twice the rounding of float32
+    np.testing.assert_allclose(
+        cube.wht.values, expected, rtol=4e-7
+    )  # twice the rounding of float32
 
 
 def test_a_pixel_without_weight_has_no_data(tmp_path: Path) -> None:
@@ -1328,14 +1657,18 @@ def test_a_pixel_without_weight_has_no_data(tmp_path: Path) -> None:
     after = open_it(folder)
     assert np.isnan(after.sci.values[1].flat[:7]).all()
     assert not after.mask.values[1].flat[:7].any()
-    assert after.attrs["warnings"] == before.attrs["warnings"]  # that is what a weight of zero is for
+    assert (
+        after.attrs["warnings"] == before.attrs["warnings"]
+    )  # that is what a weight of zero is for
     has_data = after.wht.values > 0
     assert (~has_data).sum() == 7
     np.testing.assert_array_equal(after.sci.values[has_data], before.sci.values[has_data])
 
 
 @pytest.mark.parametrize("value", [-1.0, np.nan, np.inf])
-def test_one_impossible_weight_in_a_thousand_is_a_pixel_without_data(value: float, tmp_path: Path) -> None:
+def test_one_impossible_weight_in_a_thousand_is_a_pixel_without_data(
+    value: float, tmp_path: Path
+) -> None:
     folder = write_field(tmp_path)
     rewrite(stamp(folder, "f850lp", "wht"), pixels=set_pixels(value, count=1))  # of 1760
     with pytest.warns(HstCubeWarning, match="HC-D10 f850lp: 1 "):
@@ -1355,7 +1688,11 @@ def test_a_wrong_camera_is_corrected_and_told_once(tmp_path: Path) -> None:
         cube = open_it(folder)
     assert codes_in(told) == ["HC-B04"]
     assert "f435w, f850lp: the headers say WFC3/IR" in cube.attrs["warnings"]
-    assert cube.pivot.values.tolist() == [4329.9, 9031.5, 15369.2]  # bands.csv: ACS/WFC, ACS/WFC, WFC3/IR
+    assert cube.pivot.values.tolist() == [
+        4329.9,
+        9031.5,
+        15369.2,
+    ]  # bands.csv: ACS/WFC, ACS/WFC, WFC3/IR
 
 
 def test_a_missing_unit_is_assumed_and_told(tmp_path: Path) -> None:
@@ -1442,13 +1779,18 @@ def test_a_wrong_byte_of_a_product_is_refused_or_of_no_consequence(tmp_path: Pat
         damaged = bytearray(whole)
         damaged[position] ^= 1 << int(rng.integers(8))
         path.write_bytes(damaged)
-        if refusal(lambda: hstcube.open_field(folder, "x")) is None:  # the blanks after END mean nothing
+        if (
+            refusal(lambda: hstcube.open_field(folder, "x")) is None
+        ):  # the blanks after END mean nothing
             xr.testing.assert_identical(hstcube.open_field(folder, "x"), cube)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
-    text=st.text(st.characters(codec="utf-8"), max_size=40) | st.from_regex(r"[-+0-9.,einf#\n ]{0,12}", fullmatch=True)
+    text=st.text(st.characters(codec="utf-8"), max_size=40)
+    | st.from_regex(r"[-+0-9.,einf#\n ]{0,12}", fullmatch=True)
 )
 def test_any_text_is_a_level_or_a_sky_error(text: str, tmp_path: Path) -> None:
     path = tmp_path / "sky.txt"
@@ -1461,7 +1803,9 @@ def test_any_text_is_a_level_or_a_sky_error(text: str, tmp_path: Path) -> None:
         assert (type(error), error.file, error.band) == (SkyError, str(path), "f435w")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(name=st.text(max_size=70))
 def test_a_name_is_safe_or_refused(name: str, tmp_path: Path) -> None:
     error = refusal(lambda: surveys.checked_name(name))

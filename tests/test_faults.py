@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.filterwarnings("ignore::hstcube.errors.HstCubeWarning")
 
-KILLS = int(os.environ.get("HSTCUBE_KILLS", "12"))  # how often a writer is killed at a time of the clock
+KILLS = int(
+    os.environ.get("HSTCUBE_KILLS", "12")
+)  # how often a writer is killed at a time of the clock
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +63,12 @@ def a_cube(seed: int, shape: tuple[int, int] = (60, 64)) -> xr.Dataset:
     sci, wht = rng.normal(size=(len(BANDS), *shape)), rng.uniform(1, 2, (len(BANDS), *shape))
     grid = grids.Grid.from_header(cards, shape=shape)
     return hstcube.build(
-        sci.astype(np.float32), wht.astype(np.float32), bands=BANDS, grid=grid, units="electron s-1", field="x"
+        sci.astype(np.float32),
+        wht.astype(np.float32),
+        bands=BANDS,
+        grid=grid,
+        units="electron s-1",
+        field="x",
     )
 
 
@@ -89,7 +96,11 @@ class Folder:
     """A folder with an old product, and what it holds before and after the product is written again."""
 
     def __init__(
-        self, place: Path, write: Callable[[xr.Dataset, Path], None], before: xr.Dataset, after: xr.Dataset
+        self,
+        place: Path,
+        write: Callable[[xr.Dataset, Path], None],
+        before: xr.Dataset,
+        after: xr.Dataset,
     ) -> None:
         self.path = place / "out"
         self.write = lambda: write(after, self.path)
@@ -116,13 +127,18 @@ class Folder:
             (self.path / name).write_bytes(data)
 
 
-def killed(action: Callable[[], None], *, after: float | None = None, at_event: int | None = None) -> bool:
+def killed(
+    action: Callable[[], None], *, after: float | None = None, at_event: int | None = None
+) -> bool:
     """Run `action` in a child that dies of SIGKILL, after so many seconds or at its n-th event. Return whether it died.
 
-    Events are the moments at which the order of things on disk is decided: a file is made durable, or gets its name.
+    Events are the moments at which the order of things on disk is decided: a file is made durable,
+    or gets its name.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside idle threads of numerical libraries
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # of a fork beside idle threads of numerical libraries
         child = os.fork()
     if child == 0:
         with contextlib.suppress(BaseException):
@@ -182,7 +198,9 @@ def test_a_writer_that_is_killed_at_any_step_leaves_whole_files(
 
 
 @pytest.mark.parametrize("write", WRITERS)
-def test_a_writer_that_is_killed_at_any_time_leaves_whole_files(write: Callable, tmp_path: Path) -> None:
+def test_a_writer_that_is_killed_at_any_time_leaves_whole_files(
+    write: Callable, tmp_path: Path
+) -> None:
     folder = Folder(tmp_path, write, a_cube(1, (200, 210)), a_cube(2, (200, 210)))
     start = time.perf_counter()
     folder.write()
@@ -216,11 +234,15 @@ def test_the_next_run_sweeps_what_a_killed_one_left(tmp_path: Path) -> None:
     targets = runs.plan(folder, [], [], scale="60mas")
     assert killed(lambda: runs.run(targets, out, runs.Options()), at_event=7)
     assert leftovers(out)
-    theirs = out / f".x_f160w_sci.fits.part-{os.getpid()}-0123abcd"  # of a writer that is alive: of us
+    theirs = (
+        out / f".x_f160w_sci.fits.part-{os.getpid()}-0123abcd"
+    )  # of a writer that is alive: of us
     foreign = out / ".notes.part-of-a-book"
     for path in (theirs, foreign):
         path.touch()
-    assert [outcome.error for outcome in runs.run(targets, out, runs.Options(overwrite=True))] == [None]
+    assert [outcome.error for outcome in runs.run(targets, out, runs.Options(overwrite=True))] == [
+        None
+    ]
     assert leftovers(out) == sorted([theirs.name, foreign.name])
 
 
@@ -230,7 +252,9 @@ def test_a_run_that_is_killed_before_its_first_file_leaves_nothing_that_stays(
     folder, out = write_field(tmp_path / "data"), tmp_path / "out"
     targets = runs.plan(folder, [], [], scale="60mas")
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "unlink", lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))  # the probe of the folder
+        patch.setattr(
+            Path, "unlink", lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+        )  # the probe of the folder
         assert killed(lambda: runs.run(targets, out, runs.Options()))
     runs.run(targets, out, runs.Options())
     assert not [path.name for path in out.iterdir() if path.name.startswith(".")]
@@ -249,7 +273,9 @@ def no_room(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable
         kept = contents(folder)
         size = sum(-(-len(data) // 4096) * 4096 for data in kept.values()) + room
         mount = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True, check=False
+            ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder],
+            capture_output=True,
+            check=False,
         )
         if mount.returncode:
             pytest.skip("mounting a small disk needs root")
@@ -269,7 +295,9 @@ def no_room(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable
 
     yield small_disk if request.param == "disk" else small_files
     for folder in mounted:
-        subprocess.run(["umount", "--lazy", folder], check=True)  # HDF5 keeps a file open that it could not write
+        subprocess.run(
+            ["umount", "--lazy", folder], check=True
+        )  # HDF5 keeps a file open that it could not write
 
 
 @pytest.mark.parametrize("write", WRITERS)
@@ -285,7 +313,9 @@ def test_a_full_disk_leaves_the_old_files(
 ) -> None:
     folder = Folder(tmp_path, write, before, after)
     if not warned:  # as on a disk with quotas, whose free space is not the user's
-        monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(2**40, 0, 2**40))  # noqa: SLF001
+        monkeypatch.setattr(
+            shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(2**40, 0, 2**40)
+        )  # noqa: SLF001
     room = max(map(len, folder.new.values())) // 8192 * 4096
     with no_room(folder.path, room):
         for _ in ("once", "and again, for what failed before takes no room"):
@@ -302,7 +332,10 @@ def test_a_full_disk_leaves_the_old_files(
 
 
 def test_a_run_on_a_full_disk_ends_with_four(
-    no_room: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    no_room: Callable,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
 ) -> None:
     folder, out = write_field(tmp_path / "data"), tmp_path / "out"
     out.mkdir()
@@ -318,7 +351,12 @@ def test_a_run_on_a_full_disk_ends_with_four(
 @pytest.mark.parametrize("write", WRITERS)
 @pytest.mark.parametrize("step", ["fsync", "replace", "mkdir"])
 def test_an_error_of_the_disk_at_any_step_leaves_whole_files(
-    write: Callable, step: str, before: xr.Dataset, after: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    write: Callable,
+    step: str,
+    before: xr.Dataset,
+    after: xr.Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = Folder(tmp_path, write, before, after)
     owner = os if step == "fsync" else Path
@@ -397,7 +435,9 @@ def test_what_exists_stays_unless_it_may_be_replaced(
     assert contents(tmp_path) == old
 
 
-def test_one_file_that_exists_keeps_all_others_from_being_written(after: xr.Dataset, tmp_path: Path) -> None:
+def test_one_file_that_exists_keeps_all_others_from_being_written(
+    after: xr.Dataset, tmp_path: Path
+) -> None:
     last = tmp_path / "x_f160w_mask.fits"
     last.write_text("mine")
     with pytest.raises(WriteError) as caught:
@@ -455,7 +495,9 @@ def test_a_file_in_the_place_of_the_folder_stays(
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_a_run_into_a_file_computes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_into_a_file_computes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = write_field(tmp_path / "data")
     (tmp_path / "out").write_text("mine")
     monkeypatch.setattr(runs, "open_files", lambda *_, **__: pytest.fail("a file was opened"))
@@ -468,7 +510,11 @@ def test_a_run_into_a_file_computes_nothing(tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.parametrize("command", ["run", "sky"])
 @pytest.mark.parametrize("inside", [".", "out", "new_stamps/deep/out"])
 def test_nothing_is_written_into_the_folder_of_the_input(
-    command: str, inside: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    command: str,
+    inside: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
 ) -> None:
     folder = write_field(tmp_path)
     there = sorted(folder.rglob("*"))
@@ -484,13 +530,29 @@ def test_nothing_is_written_into_the_folder_of_the_input(
 # -- interrupted
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"])
-def test_an_interrupted_run_says_so_and_leaves_whole_files(sent: signal.Signals, code: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
+)
+def test_an_interrupted_run_says_so_and_leaves_whole_files(
+    sent: signal.Signals, code: int, tmp_path: Path
+) -> None:
     folder, out = write_field(tmp_path / "data"), tmp_path / "out"
     many = [part for i in range(400) for part in ("--ids", f"m{i}=1:{OBJECT}")]
-    command = [sys.executable, "-m", "hstcube", "run", str(folder), "-o", str(out), "--no-netcdf", *many]
+    command = [
+        sys.executable,
+        "-m",
+        "hstcube",
+        "run",
+        str(folder),
+        "-o",
+        str(out),
+        "--no-netcdf",
+        *many,
+    ]
     pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL, "text": True}
-    heard = {"preexec_fn": lambda: signal.signal(sent, signal.SIG_DFL)}  # a job in the background ignores SIGINT
+    heard = {
+        "preexec_fn": lambda: signal.signal(sent, signal.SIG_DFL)
+    }  # a job in the background ignores SIGINT
     with subprocess.Popen(command, **pipes, **heard) as process:
         said = ""
         while not said.startswith("[3/401]"):
@@ -505,7 +567,9 @@ def test_an_interrupted_run_says_so_and_leaves_whole_files(sent: signal.Signals,
     written = [path for path in out.iterdir() if path.suffix == ".fits"]
     assert 3 * 9 <= len(written) < 401 * 9
     for path in written:
-        with fits.open(path, checksum=True) as hdus:  # a mismatch is a warning, which is an error here
+        with fits.open(
+            path, checksum=True
+        ) as hdus:  # a mismatch is a warning, which is an error here
             assert hdus[0].data.shape == (40, 44)
 
 

@@ -13,7 +13,18 @@ import hstcube
 
 PACKAGE = Path(hstcube.__file__).parent
 DRAWING = PACKAGE.parent / "docs" / "architecture.md"
-HEAVY = {"xarray", "astropy", "matplotlib", "photutils", "reproject", "dask", "zarr", "netCDF4", "scipy", "pandas"}
+HEAVY = {
+    "xarray",
+    "astropy",
+    "matplotlib",
+    "photutils",
+    "reproject",
+    "dask",
+    "zarr",
+    "netCDF4",
+    "scipy",
+    "pandas",
+}
 
 
 WITH_A_DISK = {"fits", "files", "surveys", "sed", "pipeline", "demo", "cli"}
@@ -43,7 +54,11 @@ def imported(path: Path) -> set[str]:
 def loaded_by(statement: str) -> set[str]:
     code = f"{statement}\nimport json, sys\nprint(json.dumps([name.split('.')[0] for name in sys.modules]))"
     return set(
-        json.loads(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
+        json.loads(
+            subprocess.run(
+                [sys.executable, "-c", code], check=True, capture_output=True, text=True
+            ).stdout
+        )
     )
 
 
@@ -64,11 +79,17 @@ def test_imports_run_downwards_only():
 def test_no_module_of_a_folder_imports_one_that_imports_it():
     for name in drawn_order():
         uses = {
-            path.stem: {module.split(".")[2] for module in imported(path) if module.startswith(f"hstcube.{name}.")}
+            path.stem: {
+                module.split(".")[2]
+                for module in imported(path)
+                if module.startswith(f"hstcube.{name}.")
+            }
             for path in files_of(name)
         }
         while uses:
-            free = [module for module, others in uses.items() if not others & uses.keys() - {module}]
+            free = [
+                module for module, others in uses.items() if not others & uses.keys() - {module}
+            ]
             assert free, f"in {name}, {sorted(uses)} import one another in a circle"
             uses = {module: others for module, others in uses.items() if module not in free}
 
@@ -77,7 +98,11 @@ def test_what_another_folder_uses_is_public():
     for name in drawn_order():
         for path in files_of(name):
             for module in imported(path):
-                private = [part for part in module.split(".") if part.startswith("_") and part != "__version__"]
+                private = [
+                    part
+                    for part in module.split(".")
+                    if part.startswith("_") and part != "__version__"
+                ]
                 assert not private or module.split(".")[1] == name, f"{path} imports {module}"
 
 
@@ -96,7 +121,10 @@ def test_no_folder_or_module_hides_a_public_function():
 
 
 def test_folders_below_the_files_know_no_disk_clock_or_terminal():
-    known = re.compile(r"^\s*(import|from) (os|time|datetime|sys|pathlib|logging)\b|\bopen\(|\bprint\(", re.MULTILINE)
+    known = re.compile(
+        r"^\s*(import|from) (os|time|datetime|sys|pathlib|logging)\b|\bopen\(|\bprint\(",
+        re.MULTILINE,
+    )
     for name in set(drawn_order()) - WITH_A_DISK:
         for path in files_of(name):
             assert not known.search(path.read_text(encoding="utf-8")), path
@@ -113,8 +141,17 @@ def test_importing_every_module_loads_neither_plots_nor_photometry_nor_storage()
         for path in PACKAGE.rglob("*.py")
         if not path.stem.startswith("__")
     ]
-    statement = "import warnings; warnings.simplefilter('ignore')\n" + "\n".join(f"import {name}" for name in modules)
-    assert not loaded_by(statement) & {"matplotlib", "photutils", "reproject", "dask", "zarr", "netCDF4"}
+    statement = "import warnings; warnings.simplefilter('ignore')\n" + "\n".join(
+        f"import {name}" for name in modules
+    )
+    assert not loaded_by(statement) & {
+        "matplotlib",
+        "photutils",
+        "reproject",
+        "dask",
+        "zarr",
+        "netCDF4",
+    }
 
 
 def test_every_public_name_exists_and_says_what_it_does():

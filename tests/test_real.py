@@ -46,9 +46,13 @@ def levels_of(cube, files):
 def test_the_original_recipe_gives_the_images_of_2022(fields, xdf, target):
     field, ids = TARGETS[target]
     cube, labels, files = fields[field]
-    made = hstcube.homogenize(cube, sky=levels_of(cube, files), labels=labels, ids=ids, recipe="original")
+    made = hstcube.homogenize(
+        cube, sky=levels_of(cube, files), labels=labels, ids=ids, recipe="original"
+    )
     golden = np.load(xdf / "golden" / f"{target}_lowres.npz")
-    for digits, sci, variance in zip(golden["bands"], golden["sci"], golden["variance"], strict=True):
+    for digits, sci, variance in zip(
+        golden["bands"], golden["sci"], golden["variance"], strict=True
+    ):
         one = made.sel(band=band_name(str(digits)))
         assert np.array_equal(one.wht.values > 0, variance != 0), "the support differs"
         assert np.abs(np.nan_to_num(one.sci.values) - sci).max() <= PARITY * np.abs(sci).max()
@@ -58,15 +62,21 @@ def test_the_original_recipe_gives_the_images_of_2022(fields, xdf, target):
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_the_files_of_the_original_recipe_hold_zeros_where_the_original_had_them(fields, xdf, target, tmp_path):
+def test_the_files_of_the_original_recipe_hold_zeros_where_the_original_had_them(
+    fields, xdf, target, tmp_path
+):
     from astropy.io import fits
 
     field, ids = TARGETS[target]
     cube, labels, files = fields[field]
-    made = hstcube.homogenize(cube, sky=levels_of(cube, files), labels=labels, ids=ids, recipe="original")
+    made = hstcube.homogenize(
+        cube, sky=levels_of(cube, files), labels=labels, ids=ids, recipe="original"
+    )
     hstcube.to_fits(made.assign_attrs(field=target), tmp_path, noise="variance")
     golden = np.load(xdf / "golden" / f"{target}_lowres.npz")
-    for digits, sci, variance in zip(golden["bands"], golden["sci"], golden["variance"], strict=True):
+    for digits, sci, variance in zip(
+        golden["bands"], golden["sci"], golden["variance"], strict=True
+    ):
         for kind, want in (("sci", sci), ("var", variance)):
             got = fits.getdata(tmp_path / f"{target}_{band_name(str(digits))}_{kind}.fits")
             assert np.array_equal(got != 0, want != 0)
@@ -103,14 +113,20 @@ def test_the_fluxes_of_galaxy_37_are_those_of_its_label(fields):
     assert int(keep.sum()) == 794
     flux = cube.sci.where(keep).sum(("y", "x")) * 10 ** (-0.4 * (cube.zeropoint - 23.9))
     for band, wanted in FLUXES_37.items():
-        assert float(flux.sel(band=band)) == pytest.approx(wanted, abs=0.0006 + 0.002 * wanted), band
+        assert float(flux.sel(band=band)) == pytest.approx(wanted, abs=0.0006 + 0.002 * wanted), (
+            band
+        )
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_every_target_becomes_a_homogeneous_cube_and_comes_back_from_its_files(fields, target, tmp_path):
+def test_every_target_becomes_a_homogeneous_cube_and_comes_back_from_its_files(
+    fields, target, tmp_path
+):
     field, ids = TARGETS[target]
     cube, labels, files = fields[field]
-    made = hstcube.homogenize(cube, sky=levels_of(cube, files), labels=labels, ids=ids).assign_attrs(field=target)
+    made = hstcube.homogenize(
+        cube, sky=levels_of(cube, files), labels=labels, ids=ids
+    ).assign_attrs(field=target)
     assert set(made.matched_to.values) == {"f160w"}
     assert np.unique(made.psf_fwhm.values).size == 1
     assert made.mask.any(("y", "x")).all()
@@ -137,12 +153,18 @@ def test_the_stamps_themselves_are_never_changed(xdf, tmp_path, monkeypatch):
 
     def digest(folder: Path) -> str:
         files = sorted(path for path in folder.rglob("*") if path.is_file())
-        return hashlib.sha256(b"".join(path.name.encode() + path.read_bytes() for path in files)).hexdigest()
+        return hashlib.sha256(
+            b"".join(path.name.encode() + path.read_bytes() for path in files)
+        ).hexdigest()
 
     before = digest(xdf / "new_stamps"), digest(xdf / "segment_maps"), digest(xdf / "NEW_SKY")
     outcomes = run(plan(xdf, ["37"], [], scale="60mas"), tmp_path / "out", Options(netcdf=False))
     assert [outcome.error for outcome in outcomes] == [None]
-    assert before == (digest(xdf / "new_stamps"), digest(xdf / "segment_maps"), digest(xdf / "NEW_SKY"))
+    assert before == (
+        digest(xdf / "new_stamps"),
+        digest(xdf / "segment_maps"),
+        digest(xdf / "NEW_SKY"),
+    )
 
 
 def test_bands_at_30_mas_open_with_their_own_widths_and_scale(xdf):

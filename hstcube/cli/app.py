@@ -37,22 +37,34 @@ app = typer.Typer(
 )
 
 Folder = Annotated[
-    Path, typer.Argument(help="Folder of stamps ({field}_{scale}_{filter}_{sci,wht}.fits, in it or in its new_stamps).")
+    Path,
+    typer.Argument(
+        help="Folder of stamps ({field}_{scale}_{filter}_{sci,wht}.fits, in it or in its new_stamps)."
+    ),
 ]
 Fields = Annotated[
-    list[str] | None, typer.Option("--field", "-f", help="A field; may be repeated. All when not given.")
+    list[str] | None,
+    typer.Option("--field", "-f", help="A field; may be repeated. All when not given."),
 ]
 Scale = Annotated[
-    str, typer.Option(help="Label of the pixel scale in the file names; mixed: each band at the finest there is.")
+    str,
+    typer.Option(
+        help="Label of the pixel scale in the file names; mixed: each band at the finest there is."
+    ),
 ]
 Images = Annotated[
-    str | None, typer.Option(help="Where images are: a folder, or a pattern with {field}, {scale}, {band}, {kind}.")
+    str | None,
+    typer.Option(
+        help="Where images are: a folder, or a pattern with {field}, {scale}, {band}, {kind}."
+    ),
 ]
 Labels = Annotated[
-    str | None, typer.Option(help="Where segmentation maps are: a file, a folder, or a pattern with {field}.")
+    str | None,
+    typer.Option(help="Where segmentation maps are: a file, a folder, or a pattern with {field}."),
 ]
 To = Annotated[
-    str | None, typer.Option(help="What to match: a band, or a width such as 0.3arcsec; f160w when not given.")
+    str | None,
+    typer.Option(help="What to match: a band, or a width such as 0.3arcsec; f160w when not given."),
 ]
 PSF = Annotated[
     str,
@@ -69,7 +81,8 @@ _TOLD, _LISTED = 2, 8  # warnings of one kind, and targets of one warning, that 
 
 # click's, or that of the copy of click that newer typers bring
 _UsageError = cast(
-    "type[typer.BadParameter]", next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+    "type[typer.BadParameter]",
+    next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"),
 )
 
 _state = {"debug": False}
@@ -106,7 +119,9 @@ def list_(
     for files in found:
         whole = [name for name, band in files.bands.items() if len(band.sci) == len(band.wht) == 1]
         odd = [name for name in files.bands if name not in whole]
-        levels = sum(isinstance(band.sky, Path) and band.sky.exists() for band in files.bands.values())
+        levels = sum(
+            isinstance(band.sky, Path) and band.sky.exists() for band in files.bands.values()
+        )
         mapped = "yes" if files.labels and files.labels.exists() else "no"
         rows.append(
             (
@@ -120,21 +135,31 @@ def list_(
         )
     if not rows:
         raise RecipeError(
-            "HC-F01", f"no images in {folder}", "give the folder that holds the stamps, or --images PATTERN"
+            "HC-F01",
+            f"no images in {folder}",
+            "give the folder that holds the stamps, or --images PATTERN",
         )
-    _table(("field", "scale", "bands", "incomplete", "map", "sky"), rows, title=f"{len(rows)} in {folder}")
+    _table(
+        ("field", "scale", "bands", "incomplete", "map", "sky"),
+        rows,
+        title=f"{len(rows)} in {folder}",
+    )
 
 
 @app.command()
 def sky(
     folder: Folder,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for sky_{field}_{band}.txt and the pictures.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="Folder for sky_{field}_{band}.txt and the pictures."),
+    ],
     field: Fields = None,
     scale: Scale = "60mas",
     images: Images = None,
     labels: Labels = None,
     method: Annotated[
-        Literal["clipped", "original"], typer.Option(help="clipped, or original (the median of 2022).")
+        Literal["clipped", "original"],
+        typer.Option(help="clipped, or original (the median of 2022)."),
     ] = "clipped",
     overwrite: Overwrite = False,
 ) -> None:
@@ -150,10 +175,14 @@ def sky(
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", HstCubeWarning)
-                outcome.files, levels = measure_levels(target.files, out, method=method, overwrite=overwrite)
+                outcome.files, levels = measure_levels(
+                    target.files, out, method=method, overwrite=overwrite
+                )
             rows += [
                 (target.name, band, f"{level:.4e}", f"{error:.1e}")
-                for band, level, error in zip(levels.band.values, levels.values, levels.sky_error.values, strict=True)
+                for band, level, error in zip(
+                    levels.band.values, levels.values, levels.sky_error.values, strict=True
+                )
             ]
         except HstCubeError as error:
             outcome.error = error
@@ -167,18 +196,31 @@ def sky(
 
 @app.command()
 def run(
-    source: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of stamps, or a field file (.toml).")],
+    source: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Folder of stamps, or a field file (.toml).")
+    ],
     field: Fields = None,
     ids: Annotated[
-        list[str] | None, typer.Option(help="Labels of a target: 943=22950,22951, or a further one: m3=3:24353,24350.")
+        list[str] | None,
+        typer.Option(
+            help="Labels of a target: 943=22950,22951, or a further one: m3=3:24353,24350."
+        ),
     ] = None,
     recipe: Annotated[
-        str, typer.Option(help="default, original (what the pipeline of 2022 did), or a recipe file (.toml).")
+        str,
+        typer.Option(
+            help="default, original (what the pipeline of 2022 did), or a recipe file (.toml)."
+        ),
     ] = "default",
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the products.")] = Path("hstcube_out"),
-    no_mask: Annotated[bool, typer.Option("--no-mask", help="Use all pixels that have data.")] = False,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the products.")] = Path(
+        "hstcube_out"
+    ),
+    no_mask: Annotated[
+        bool, typer.Option("--no-mask", help="Use all pixels that have data.")
+    ] = False,
     apply_mask: Annotated[
-        bool, typer.Option("--apply-mask", help="Leave pixels outside the mask out of the FITS images.")
+        bool,
+        typer.Option("--apply-mask", help="Leave pixels outside the mask out of the FITS images."),
     ] = False,
     no_netcdf: Annotated[bool, typer.Option("--no-netcdf", help="Write FITS only.")] = False,
     noise: Annotated[
@@ -188,24 +230,31 @@ def run(
     layout: Annotated[
         Literal["files", "mef"], typer.Option(help="files (three a band), or mef (one a band).")
     ] = "files",
-    bands: Annotated[list[str] | None, typer.Option("--band", "-b", help="Only this band; may be repeated.")] = None,
+    bands: Annotated[
+        list[str] | None, typer.Option("--band", "-b", help="Only this band; may be repeated.")
+    ] = None,
     scale: Scale = "60mas",
     onto: Annotated[
         str | None,
-        typer.Option(help="Grid of the products: that of the images at a scale, or labels (that of the map)."),
+        typer.Option(
+            help="Grid of the products: that of the images at a scale, or labels (that of the map)."
+        ),
     ] = None,
     align: Annotated[
-        Literal["report", "apply"], typer.Option(help="Of mixed scales that lie apart: report, or apply the shift.")
+        Literal["report", "apply"],
+        typer.Option(help="Of mixed scales that lie apart: report, or apply the shift."),
     ] = "report",
     images: Images = None,
     labels: Labels = None,
     sky: Annotated[
-        str | None, typer.Option(help="Where levels are: a folder or a pattern; or measure; or none.")
+        str | None,
+        typer.Option(help="Where levels are: a folder or a pattern; or measure; or none."),
     ] = None,
     to: To = None,
     psf: PSF = "auto",
     allow: Annotated[
-        list[str] | None, typer.Option(help="A band that may miss the resolution of the others; may be repeated.")
+        list[str] | None,
+        typer.Option(help="A band that may miss the resolution of the others; may be repeated."),
     ] = None,
     strict: Strict = False,
     overwrite: Overwrite = False,
@@ -218,12 +267,16 @@ def run(
     if recipe not in ("default", "original") and not recipe.endswith(".toml"):
         msg = f"{recipe!r} is not one of default, original, or the name of a .toml file"
         raise typer.BadParameter(msg, param_hint="--recipe")
-    settings: dict[str, Any] = read_recipe(recipe) if recipe.endswith(".toml") else {"recipe": recipe}
+    settings: dict[str, Any] = (
+        read_recipe(recipe) if recipe.endswith(".toml") else {"recipe": recipe}
+    )
     settings |= {"to": to} if to else {}
     settings |= {"allow": list(allow)} if allow else {}
     _require_outside(out, source)
     place = None if sky in ("measure", "none") else sky
-    targets = plan(source, field or [], ids or [], scale=scale, images=images, labels=labels, sky=place)
+    targets = plan(
+        source, field or [], ids or [], scale=scale, images=images, labels=labels, sky=place
+    )
     options = Options(
         settings,
         tuple(bands or ()),
@@ -254,12 +307,20 @@ def run(
 
 @app.command()
 def cutout(
-    mosaics: Annotated[Path, typer.Argument(help="Folder of mosaics ({field}_{scale}_{filter}_{sci,wht}.fits).")],
-    catalogue: Annotated[Path, typer.Option("--catalogue", help="Table (ECSV, CSV, FITS): id, ra, dec in degrees.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the stamps; `run` reads it.")],
+    mosaics: Annotated[
+        Path, typer.Argument(help="Folder of mosaics ({field}_{scale}_{filter}_{sci,wht}.fits).")
+    ],
+    catalogue: Annotated[
+        Path, typer.Option("--catalogue", help="Table (ECSV, CSV, FITS): id, ra, dec in degrees.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for the stamps; `run` reads it.")
+    ],
     size: Annotated[float, typer.Option(help="Side of the stamps, arcsec.")] = 6.0,
     scale: Annotated[str | None, typer.Option(help="Only this pixel scale.")] = None,
-    bands: Annotated[list[str] | None, typer.Option("--band", "-b", help="Only this band; may be repeated.")] = None,
+    bands: Annotated[
+        list[str] | None, typer.Option("--band", "-b", help="Only this band; may be repeated.")
+    ] = None,
     images: Images = None,
     labels: Labels = None,
     overwrite: Overwrite = False,
@@ -270,7 +331,15 @@ def cutout(
 
     _require_outside(out, mosaics)
     stamps = cut_stamps(
-        mosaics, catalogue, out, size=size, scale=scale, bands=bands, images=images, labels=labels, overwrite=overwrite
+        mosaics,
+        catalogue,
+        out,
+        size=size,
+        scale=scale,
+        bands=bands,
+        images=images,
+        labels=labels,
+        overwrite=overwrite,
     )
     lost = [stamp for stamp in stamps if not stamp.bands]
     rows = [
@@ -288,14 +357,18 @@ def cutout(
 
 @app.command()
 def check(
-    source: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of stamps, or a field file (.toml).")],
+    source: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Folder of stamps, or a field file (.toml).")
+    ],
     field: Fields = None,
     ids: Annotated[list[str] | None, typer.Option(help="As in run.")] = None,
     no_mask: Annotated[bool, typer.Option("--no-mask", help="As in run.")] = False,
     scale: Scale = "60mas",
     images: Images = None,
     labels: Labels = None,
-    sky: Annotated[str | None, typer.Option(help="Where levels are: a folder or a pattern.")] = None,
+    sky: Annotated[
+        str | None, typer.Option(help="Where levels are: a folder or a pattern.")
+    ] = None,
     to: To = None,
     psf: PSF = "auto",
     strict: Strict = False,
@@ -305,8 +378,12 @@ def check(
     from hstcube.pipeline.findings import check as check_target
     from hstcube.pipeline.runs import SOME_FAILED, plan
 
-    targets = plan(source, field or [], ids or [], scale=scale, images=images, labels=labels, sky=sky)
-    reports = [check_target(target, masked=not no_mask, to=to or "f160w", psf=psf) for target in targets]
+    targets = plan(
+        source, field or [], ids or [], scale=scale, images=images, labels=labels, sky=sky
+    )
+    reports = [
+        check_target(target, masked=not no_mask, to=to or "f160w", psf=psf) for target in targets
+    ]
     failed = [report for report in reports if report.fails(strict=strict)]
     if as_json:
         import dataclasses
@@ -316,7 +393,11 @@ def check(
     else:
         for report in reports:
             _tell_report(report, failed=report in failed)
-    code = 0 if not failed else (HstCubeError.exit_code if len(failed) == len(reports) else SOME_FAILED)
+    code = (
+        0
+        if not failed
+        else (HstCubeError.exit_code if len(failed) == len(reports) else SOME_FAILED)
+    )
     raise typer.Exit(code)
 
 
@@ -324,7 +405,9 @@ def check(
 def compare(
     first: Annotated[Path, typer.Argument(help="A FITS file, a netCDF cube, or a folder of them.")],
     second: Annotated[Path, typer.Argument(help="Its counterpart.")],
-    rtol: Annotated[float, typer.Option(help="Largest difference allowed, of the maximum of the image.")] = 0.0,
+    rtol: Annotated[
+        float, typer.Option(help="Largest difference allowed, of the maximum of the image.")
+    ] = 0.0,
 ) -> None:
     """Compare two products: exit 0 when all images agree within --rtol on the same pixels."""
     from hstcube.pipeline.differences import compare as compare_products
@@ -337,9 +420,15 @@ def compare(
          str(row.support or ""), " ".join(row.cards))
         for row in found if row in apart or row.cards
     ]  # fmt: skip
-    title = f"{len(found) - len(apart)} of {len(found)} images agree within {rtol:g} of their maximum"
+    title = (
+        f"{len(found) - len(apart)} of {len(found)} images agree within {rtol:g} of their maximum"
+    )
     if rows:
-        _table(("image", "largest difference", "unlike support [px]", "unlike cards"), rows, title=title)
+        _table(
+            ("image", "largest difference", "unlike support [px]", "unlike cards"),
+            rows,
+            title=title,
+        )
     else:
         typer.echo(f"{title}, with the same cards")
     raise typer.Exit(SOME_FAILED if apart else 0)
@@ -351,10 +440,17 @@ app.add_typer(psf_app, name="psf")
 
 @psf_app.command("measure")
 def psf_measure(
-    stars: Annotated[Path, typer.Argument(help="Folder of stamps of stars: {star}_{scale}_{filter}_{sci,wht}.fits.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The FITS file; a picture and a table go beside it.")],
+    stars: Annotated[
+        Path,
+        typer.Argument(help="Folder of stamps of stars: {star}_{scale}_{filter}_{sci,wht}.fits."),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The FITS file; a picture and a table go beside it.")
+    ],
     scale: Scale = "60mas",
-    bands: Annotated[list[str] | None, typer.Option("--band", "-b", help="Only this band; may be repeated.")] = None,
+    bands: Annotated[
+        list[str] | None, typer.Option("--band", "-b", help="Only this band; may be repeated.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Measure the PSF of every band; say of every star what it was used for, and why not."""
@@ -374,7 +470,10 @@ def psf_measure(
     text = io.StringIO()
     star_table(examined).write(text, format="ascii.ecsv")
     save_psf(psf, out, overwrite=overwrite)
-    write_files({picture: figure_bytes(draw_stars(examined)), listing: text.getvalue().encode()}, overwrite=overwrite)
+    write_files(
+        {picture: figure_bytes(draw_stars(examined)), listing: text.getvalue().encode()},
+        overwrite=overwrite,
+    )
     names = examined.star.values.tolist()
     rows = []
     for i, name in enumerate(names):
@@ -383,22 +482,35 @@ def psf_measure(
             examined.band.values, examined.verdict.values[i], examined.reason.values[i], strict=True
         ):
             groups.setdefault((verdict, reason), []).append(band)
-        rows += [(name, verdict, " ".join(members), reason) for (verdict, reason), members in groups.items()]
+        rows += [
+            (name, verdict, " ".join(members), reason)
+            for (verdict, reason), members in groups.items()
+        ]
     _table(("star", "verdict", "bands", "why"), rows, title=f"{len(names)} stars")
     cells = [
         (band, f"{width:.3f}", used)
-        for band, width, used in zip(psf.band.values, psf.fwhm.values, psf.stars.values, strict=True)
+        for band, width, used in zip(
+            psf.band.values, psf.fwhm.values, psf.stars.values, strict=True
+        )
     ]
-    _table(("band", "FWHM [arcsec]", "stars"), cells, title=f"PSFs in {out}, stamps in {picture}, table in {listing}")
+    _table(
+        ("band", "FWHM [arcsec]", "stars"),
+        cells,
+        title=f"PSFs in {out}, stamps in {picture}, table in {listing}",
+    )
 
 
 @psf_app.command("show")
 def psf_show(
-    file: Annotated[Path, typer.Argument(help="FITS file of PSFs, or xdf for the table of the survey.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Picture: PSFs, kernels, and curves of growth.")] = Path(
-        "kernels.png"
-    ),
-    to: Annotated[str, typer.Option(help="The band, or the width (0.6arcsec), to match.")] = "f160w",
+    file: Annotated[
+        Path, typer.Argument(help="FITS file of PSFs, or xdf for the table of the survey.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Picture: PSFs, kernels, and curves of growth.")
+    ] = Path("kernels.png"),
+    to: Annotated[
+        str, typer.Option(help="The band, or the width (0.6arcsec), to match.")
+    ] = "f160w",
     overwrite: Overwrite = False,
 ) -> None:
     """Show what matching with these PSFs achieves: a table of the kernels, and a picture."""
@@ -409,7 +521,11 @@ def psf_show(
     from hstcube.plots.psf import growth, images
     from hstcube.psf.kernels import matched_psf, matching_kernels, psf_quality
 
-    psf = open_psf(file) if str(file) != "xdf" or (table := survey_psf("xdf", 0.06)) is None else table
+    psf = (
+        open_psf(file)
+        if str(file) != "xdf" or (table := survey_psf("xdf", 0.06)) is None
+        else table
+    )
     to = to if to.endswith("arcsec") else band_name(to)
     kernels = matching_kernels(psf, to=to)
     rows = [
@@ -426,7 +542,9 @@ def psf_show(
     curves = out.with_stem(f"{out.stem}_growth")
     ratios = growth(psf_quality(psf, to=to), psf_quality(matched_psf(psf, kernels), to=to))
     pictures = {out: images(psf, kernels), curves: ratios}
-    write_files({path: figure_bytes(figure) for path, figure in pictures.items()}, overwrite=overwrite)
+    write_files(
+        {path: figure_bytes(figure) for path, figure in pictures.items()}, overwrite=overwrite
+    )
     _table(
         ("band", "encircled energy off by", "residual", "negative part", "half-light ratio"),
         rows,
@@ -436,7 +554,9 @@ def psf_show(
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Argument(help="Folder for stamps, products and picture.")] = Path("hstcube_demo"),
+    out: Annotated[Path, typer.Argument(help="Folder for stamps, products and picture.")] = Path(
+        "hstcube_demo"
+    ),
     seed: Annotated[int, typer.Option(help="Of what is random in the field.")] = 1,
     overwrite: Overwrite = False,
 ) -> None:
@@ -463,18 +583,25 @@ def demo(
     typer.echo(
         "truth: noise-free images, convolved with the same kernels, then masked; scene: the true scene at the true"
     )
-    typer.echo("PSF of F160W; rim: colour of the mask's outermost ring, against F160W; core: within 0.18 arcsec")
+    typer.echo(
+        "PSF of F160W; rim: colour of the mask's outermost ring, against F160W; core: within 0.18 arcsec"
+    )
     typer.echo(f"stamps    {places['stamps']}    (truth.nc: noise-free images, PSFs, fluxes)")
     typer.echo(f"products  {places['products']}\npicture   {places['picture']}")
     typer.echo("try next:")
     typer.echo(f"  hstcube check {places['stamps']}")
     typer.echo(f"  hstcube run {places['stamps']} --recipe original -o {out / 'original'}")
-    typer.echo(f"  python -c \"import hstcube; print(hstcube.open_field('{places['products']}', 'demo'))\"")
+    typer.echo(
+        f"  python -c \"import hstcube; print(hstcube.open_field('{places['products']}', 'demo'))\""
+    )
 
 
 Source = Annotated[
     Path,
-    typer.Argument(metavar="SOURCE", help="A saved cube (.nc), or a folder of products or stamps (with -f FIELD)."),
+    typer.Argument(
+        metavar="SOURCE",
+        help="A saved cube (.nc), or a folder of products or stamps (with -f FIELD).",
+    ),
 ]
 Field = Annotated[str | None, typer.Option("--field", "-f", help="Which field of a folder.")]
 
@@ -483,20 +610,33 @@ Field = Annotated[str | None, typer.Option("--field", "-f", help="Which field of
 def export(
     source: Source,
     code: Annotated[
-        Literal["eazy", "bagpipes", "prospector", "cigale", "lephare", "pixedfit"], typer.Option(help="Which code.")
+        Literal["eazy", "bagpipes", "prospector", "cigale", "lephare", "pixedfit"],
+        typer.Option(help="Which code."),
     ],
     field: Field = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The folder; named like the code if not given.")
+        Path | None,
+        typer.Option("--out", "-o", help="The folder; named like the code if not given."),
     ] = None,
     bins: Annotated[
         float | None,
-        typer.Option("--bins", help="Bins that reach this signal to noise in every band, instead of one object."),
+        typer.Option(
+            "--bins",
+            help="Bins that reach this signal to noise in every band, instead of one object.",
+        ),
     ] = None,
-    pixels: Annotated[bool, typer.Option("--pixels", help="Every pixel of the mask, instead of one object.")] = False,
-    groups: Annotated[Path | None, typer.Option(help="Map of groups on the cube's grid, as bin writes it.")] = None,
-    redshift: Annotated[float | None, typer.Option(help="Of the object, where it is known.")] = None,
-    floor: Annotated[float, typer.Option(help="Share of the flux that is added to its error.")] = 0.05,
+    pixels: Annotated[
+        bool, typer.Option("--pixels", help="Every pixel of the mask, instead of one object.")
+    ] = False,
+    groups: Annotated[
+        Path | None, typer.Option(help="Map of groups on the cube's grid, as bin writes it.")
+    ] = None,
+    redshift: Annotated[
+        float | None, typer.Option(help="Of the object, where it is known.")
+    ] = None,
+    floor: Annotated[
+        float, typer.Option(help="Share of the flux that is added to its error.")
+    ] = 0.05,
     scale: Scale = "60mas",
     overwrite: Overwrite = False,
 ) -> None:
@@ -517,7 +657,9 @@ def export(
         else:
             chosen = each_pixel(cube) if pixels else open_groups(cube, groups=groups)
         require_free_names([out / "groups.fits"], overwrite=overwrite)
-        files = to_sed(cube, code, out, groups=chosen, redshift=redshift, floor=floor, overwrite=overwrite)
+        files = to_sed(
+            cube, code, out, groups=chosen, redshift=redshift, floor=floor, overwrite=overwrite
+        )
         files += write_files({out / "groups.fits": groups_bytes(chosen)}, overwrite=overwrite)
     typer.echo(_plain(f"{len(files)} files for {code} in {out}; start with {out / 'README'}"))
 
@@ -527,15 +669,20 @@ def bin_(
     source: Source,
     field: Field = None,
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="The map of bins (FITS); beside it the picture (.png).")
+        Path,
+        typer.Option("--out", "-o", help="The map of bins (FITS); beside it the picture (.png)."),
     ] = Path("bins.fits"),
     snr: Annotated[float, typer.Option(help="Signal to noise that every bin must reach.")] = 5.0,
     bands: Annotated[
-        list[str] | None, typer.Option("--band", "-b", help="Where it must; all bands if not given.")
+        list[str] | None,
+        typer.Option("--band", "-b", help="Where it must; all bands if not given."),
     ] = None,
-    mode: Annotated[Literal["all", "any"], typer.Option(help="In all of these bands, or in any.")] = "all",
+    mode: Annotated[
+        Literal["all", "any"], typer.Option(help="In all of these bands, or in any.")
+    ] = "all",
     sed_shape: Annotated[
-        float | None, typer.Option(help="Keep to one shape of spectrum, to this reduced chi square (e.g. 4).")
+        float | None,
+        typer.Option(help="Keep to one shape of spectrum, to this reduced chi square (e.g. 4)."),
     ] = None,
     scale: Scale = "60mas",
     overwrite: Overwrite = False,
@@ -567,15 +714,25 @@ def bin_(
 def phot(
     source: Source,
     field: Field = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The table: .ecsv, .fits or .parquet.")] = Path("phot.ecsv"),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The table: .ecsv, .fits or .parquet.")
+    ] = Path("phot.ecsv"),
     groups: Annotated[
         Path | None,
-        typer.Option(help="Map of groups on the cube's grid, as bin writes it; else the mask is one group."),
+        typer.Option(
+            help="Map of groups on the cube's grid, as bin writes it; else the mask is one group."
+        ),
     ] = None,
-    labels: Annotated[Path | None, typer.Option(help="Segmentation map, on its own grid: its objects.")] = None,
-    ebv: Annotated[float | None, typer.Option(help="E(B-V) of the Milky Way to correct for [mag].")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Segmentation map, on its own grid: its objects.")
+    ] = None,
+    ebv: Annotated[
+        float | None, typer.Option(help="E(B-V) of the Milky Way to correct for [mag].")
+    ] = None,
     law: Annotated[Literal["F19", "CCM89"], typer.Option(help="Extinction law.")] = "F19",
-    total: Annotated[bool, typer.Option("--total", help="Correct apertures to the total of a point source.")] = False,
+    total: Annotated[
+        bool, typer.Option("--total", help="Correct apertures to the total of a point source.")
+    ] = False,
     partial: Annotated[
         bool, typer.Option("--partial", help="Give fluxes where a band has only part of a group.")
     ] = False,
@@ -597,10 +754,21 @@ def phot(
         cube = open_source(source, field=field, scale=scale)
         chosen = open_groups(cube, groups=groups, labels=labels)
         cube = cube if ebv is None else deredden(cube, ebv, law=law)
-        table = photometry(cube, chosen, partial=partial, pixels="data" if labels is not None else "mask", total=total)
+        table = photometry(
+            cube,
+            chosen,
+            partial=partial,
+            pixels="data" if labels is not None else "mask",
+            total=total,
+        )
     write_table(table, out, overwrite=overwrite)
     rows = [
-        (str(row["id"]), str(row["npix"]), name, *(f"{row[f'{kind}_{name}'].value:.4g}" for kind in ("flux", "error")))
+        (
+            str(row["id"]),
+            str(row["npix"]),
+            name,
+            *(f"{row[f'{kind}_{name}'].value:.4g}" for kind in ("flux", "error")),
+        )
         for row in table[:_ROWS]
         for name in table.meta["pivot"]
     ]
@@ -613,11 +781,15 @@ def phot(
 def noise(
     folder: Folder,
     field: Fields = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The picture (.png); beside it the table (.ecsv).")] = Path(
-        "noise.png"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The picture (.png); beside it the table (.ecsv).")
+    ] = Path("noise.png"),
     measure: Annotated[
-        bool, typer.Option("--measure", help="Measure the noise on these fields, instead of taking the survey's table.")
+        bool,
+        typer.Option(
+            "--measure",
+            help="Measure the noise on these fields, instead of taking the survey's table.",
+        ),
     ] = False,
     scale: Scale = "60mas",
     overwrite: Overwrite = False,
@@ -656,13 +828,16 @@ def _told_warnings() -> Iterator[None]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
-    for text in dict.fromkeys(str(one.message) for one in caught if issubclass(one.category, HstCubeWarning)):
+    for text in dict.fromkeys(
+        str(one.message) for one in caught if issubclass(one.category, HstCubeWarning)
+    ):
         print(_plain(f"warning: {text}"), file=sys.stderr)  # noqa: T201
 
 
 def main() -> NoReturn:
     """Run the command line; errors become one message and an exit code."""
-    gc.disable()  # until the first target is done: looking through what modules load takes a quarter of the start
+    # until the first target is done: looking through what modules load takes a quarter of the start
+    gc.disable()
     signal.signal(signal.SIGTERM, _terminate)
     try:
         result = app(standalone_mode=False)
@@ -706,14 +881,19 @@ def _require_outside(out: Path, source: Path) -> None:
     folder = source.resolve().parent if source.suffix == ".toml" else source.resolve()
     if source.suffix != ".toml" and (out.resolve() == folder or folder in out.resolve().parents):
         raise WriteError(
-            "HC-O06", f"the output folder {out} lies inside {source}", "choose another one with -o", file=str(out)
+            "HC-O06",
+            f"the output folder {out} lies inside {source}",
+            "choose another one with -o",
+            file=str(out),
         )
 
 
 def _tell_report(report: Report, *, failed: bool) -> None:
     """Print what was found of one target: errors with their fixes, warnings, assumptions."""
     result = "will fail" if failed else "ok"
-    typer.echo(_plain(f"{report.target}: {result}; {len(report.bands)} bands: {' '.join(report.bands)}"))
+    typer.echo(
+        _plain(f"{report.target}: {result}; {len(report.bands)} bands: {' '.join(report.bands)}")
+    )
     for kind in ("error", "warning", "note"):
         for finding in report.of(kind):
             where = ", ".join(filter(None, (finding.file, finding.band and f"band {finding.band}")))
@@ -727,7 +907,14 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
     if outcome.error:
         return (outcome.target.name, "failed", "", "", "", outcome.error.code)
     counts = ", ".join(sorted({note.split()[0] for note in outcome.notes}))
-    return (outcome.target.name, "ok", str(len(outcome.bands)), str(outcome.pixels), outcome.sky, counts)
+    return (
+        outcome.target.name,
+        "ok",
+        str(len(outcome.bands)),
+        str(outcome.pixels),
+        outcome.sky,
+        counts,
+    )
 
 
 def _list_failures(outcomes: list[Outcome]) -> None:
@@ -740,10 +927,14 @@ def _list_failures(outcomes: list[Outcome]) -> None:
             notes.setdefault(note.split()[0], {}).setdefault(note, []).append(outcome.target.name)
     for code, texts in notes.items():
         for note, names in list(texts.items())[:_TOLD]:
-            listed = ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
+            listed = ", ".join(names[:_LISTED]) + (
+                f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+            )
             print(_plain(f"warning: {note} [{listed}]"), file=sys.stderr)  # noqa: T201
         if len(texts) > _TOLD:
-            print(f"warning: {code} in {len(texts) - _TOLD} more forms, see run.json", file=sys.stderr)  # noqa: T201
+            print(
+                f"warning: {code} in {len(texts) - _TOLD} more forms, see run.json", file=sys.stderr
+            )  # noqa: T201
 
 
 def _plain(text: str) -> str:
@@ -754,7 +945,9 @@ def _plain(text: str) -> str:
 def _console(file: Any) -> Console:
     from rich.console import Console
 
-    return Console(file=file, width=None if file.isatty() else 160, highlight=False, soft_wrap=False)
+    return Console(
+        file=file, width=None if file.isatty() else 160, highlight=False, soft_wrap=False
+    )
 
 
 def _table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, title: str) -> None:
@@ -780,7 +973,13 @@ class _Progress:
 
     def __enter__(self) -> Any:
         if sys.stderr.isatty():
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                Progress,
+                TextColumn,
+                TimeRemainingColumn,
+            )
 
             self.bar = Progress(
                 TextColumn("{task.description}"),
@@ -801,7 +1000,11 @@ class _Progress:
             self.bar.update(self.task, advance=1, description=f"{outcome.target.name}")
         else:
             said = f"failed, {outcome.error.code}" if outcome.error else "ok"
-            print(f"[{self.done}/{self.total}] {_plain(outcome.target.name)}: {said}", file=sys.stderr, flush=True)  # noqa: T201
+            print(
+                f"[{self.done}/{self.total}] {_plain(outcome.target.name)}: {said}",
+                file=sys.stderr,
+                flush=True,
+            )  # noqa: T201
 
     def __exit__(self, *_: object) -> None:
         if self.bar is not None:

@@ -17,8 +17,8 @@ __all__ = ["Band", "band", "band_name", "cameras"]
 class Band(NamedTuple):
     """A filter as one camera has it; ``pivot`` is its pivot wavelength, Angstrom.
 
-    ``eazy`` is its number in EAZY's FILTER.RES.latest (0 where it is not known), the others are its names in sedpy,
-    CIGALE and piXedfit (empty where they have none).
+    ``eazy`` is its number in EAZY's FILTER.RES.latest (0 where it is not known), the others are its
+    names in sedpy, CIGALE and piXedfit (empty where they have none).
     """
 
     name: str
@@ -93,7 +93,13 @@ def _table() -> dict[str, tuple[Band, ...]]:
     table: dict[str, tuple[Band, ...]] = {}
     for row in csv.DictReader(text.splitlines()):
         names = (row["sedpy"], row["cigale"], row["pixedfit"])
-        plain = (row["name"], row["instrument"], row["detector"], float(row["pivot"]), row["reference"])
+        plain = (
+            row["name"],
+            row["instrument"],
+            row["detector"],
+            float(row["pivot"]),
+            row["reference"],
+        )
         entry = Band(*plain, int(row["eazy"] or 0), *names)
         table[entry.name] = (*table.get(entry.name, ()), entry)
     return table

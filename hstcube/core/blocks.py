@@ -25,14 +25,16 @@ def over_bands(
     Parameters
     ----------
     function : callable
-        Takes one (y, x) array for each plane, then one array for each parameter; returns `outputs` (y, x) arrays.
+        Takes one (y, x) array for each plane, then one array for each parameter; returns `outputs`
+        (y, x) arrays.
     *planes : Variable, (band, y, x)
         Of one dtype, which the outputs have too.
     parameters : Variable, (band, ...)
-        What differs from band to band, in the order of the planes (variables have no labels to align).
+        What differs from band to band, in the order of the planes (variables have no labels to
+        align).
     halo : (int, int)
-        How far along y and x the function looks. Images in several chunks are handed over in blocks with that margin,
-        filled with zeros beyond the frame.
+        How far along y and x the function looks. Images in several chunks are handed over in blocks
+        with that margin, filled with zeros beyond the frame.
     outputs : int
         How many planes the function returns.
 
@@ -44,8 +46,12 @@ def over_bands(
     if any(len(chunks) > 1 for plane in planes if plane.chunks for chunks in plane.chunks[1:]):
         if halo[0] < planes[0].sizes["y"] and halo[1] < planes[0].sizes["x"]:
             return _in_blocks(function, planes, parameters, halo, outputs)
-        planes = tuple(plane.chunk({"y": -1, "x": -1}) for plane in planes)  # every pixel sees all others
-    core = [["y", "x"]] * len(planes) + [[str(dim) for dim in p.dims if dim != "band"] for p in parameters]
+        planes = tuple(
+            plane.chunk({"y": -1, "x": -1}) for plane in planes
+        )  # every pixel sees all others
+    core = [["y", "x"]] * len(planes) + [
+        [str(dim) for dim in p.dims if dim != "band"] for p in parameters
+    ]
     result = xr.apply_ufunc(
         function,
         *planes,
@@ -73,7 +79,9 @@ def _in_blocks(
     bands = []
     for i in range(planes[0].sizes["band"]):
 
-        def one(block: Any, arguments: tuple[Any, ...] = tuple(p.values[i] for p in parameters)) -> Any:
+        def one(
+            block: Any, arguments: tuple[Any, ...] = tuple(p.values[i] for p in parameters)
+        ) -> Any:
             results = function(*block, *arguments)
             return np.stack(results if outputs > 1 else [results]).astype(dtype, copy=False)
 

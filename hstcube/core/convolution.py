@@ -1,7 +1,8 @@
 """Linear convolution of an image with a small kernel: float64, same size, zeros beyond the frame.
 
-Overlap-save tiles (Oppenheim & Schafer, Discrete-Time Signal Processing, 8.7.3): work and memory grow with the image,
-not with the next fast size of the whole frame, and the kernel is transformed once for all tiles.
+Overlap-save tiles (Oppenheim & Schafer, Discrete-Time Signal Processing, 8.7.3): work and memory
+grow with the image, not with the next fast size of the whole frame, and the kernel is transformed
+once for all tiles.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def convolver(kernel: Image64, shape: tuple[int, int]) -> Callable[[Image], Imag
 
     def convolve(image: Image) -> Image64:
         out = np.empty(shape)
-        # every tile is written over the last one: fresh pages of memory cost more than the transforms
+        # every tile is written over the last one: fresh pages of memory cost more than the
+        # transforms
         padded, spectrum = np.zeros(size), np.empty_like(transfer)
         for (y0, y1), (x0, x1) in _tiles(shape, size, radius):
             top, left = max(y0 - radius[0], 0), max(x0 - radius[1], 0)
@@ -78,16 +80,22 @@ def convolver(kernel: Image64, shape: tuple[int, int]) -> Callable[[Image], Imag
     return convolve
 
 
-def _transfer(kernel: bytes, shape: tuple[int, int], size: tuple[int, int]) -> NDArray[np.complex128]:
+def _transfer(
+    kernel: bytes, shape: tuple[int, int], size: tuple[int, int]
+) -> NDArray[np.complex128]:
     """Return the transform of a kernel whose middle pixel is moved to the origin."""
     from scipy import fft
 
     centred = np.zeros(size)
     centred[: shape[0], : shape[1]] = np.frombuffer(kernel).reshape(shape)
-    return np.asarray(fft.rfft2(np.roll(centred, (-(shape[0] // 2), -(shape[1] // 2)), axis=(0, 1))))
+    return np.asarray(
+        fft.rfft2(np.roll(centred, (-(shape[0] // 2), -(shape[1] // 2)), axis=(0, 1)))
+    )
 
 
-_cached_transfer = lru_cache(maxsize=128)(_transfer)  # the bands of a cube, the squares of their kernels, and lags
+_cached_transfer = lru_cache(maxsize=128)(
+    _transfer
+)  # the bands of a cube, the squares of their kernels, and lags
 
 
 def _transform_size(n: int, radius: int) -> int:
@@ -100,7 +108,9 @@ def _transform_size(n: int, radius: int) -> int:
     return TILE
 
 
-def _tiles(shape: tuple[int, int], size: list[int], radius: tuple[int, int]) -> Iterator[tuple[tuple[int, int], ...]]:
+def _tiles(
+    shape: tuple[int, int], size: list[int], radius: tuple[int, int]
+) -> Iterator[tuple[tuple[int, int], ...]]:
     """Yield the output ranges (y0, y1), (x0, x1) that cover the image, one a transform."""
     spans = []
     for n, length, r in zip(shape, size, radius, strict=True):
@@ -112,8 +122,8 @@ def _tiles(shape: tuple[int, int], size: list[int], radius: tuple[int, int]) -> 
 def coverage_of_full_frame(kernel: Image64, shape: tuple[int, int]) -> Image64:
     """Return what `kernel` convolved with a frame of ones gives, exactly: 1 inside, less within a radius of an edge.
 
-    The sum of the kernel's part that falls inside the frame, read off its summed-area table (Crow 1984, SIGGRAPH 18,
-    207).
+    The sum of the kernel's part that falls inside the frame, read off its summed-area table (Crow
+    1984, SIGGRAPH 18, 207).
     """
     table = np.zeros((kernel.shape[0] + 1, kernel.shape[1] + 1))
     table[1:, 1:] = kernel.cumsum(0).cumsum(1)
@@ -125,6 +135,8 @@ def coverage_of_full_frame(kernel: Image64, shape: tuple[int, int]) -> Image64:
 def _reaches(n: int, k: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
     """Return the different parts [low, high) of a kernel of length k that fall into a frame, and each pixel's part."""
     pixel = np.arange(n)
-    part = pixel if n <= 2 * k else np.where(pixel < k, pixel, np.maximum(pixel - (n - 2 * k), k - 1))
+    part = (
+        pixel if n <= 2 * k else np.where(pixel < k, pixel, np.maximum(pixel - (n - 2 * k), k - 1))
+    )
     place = pixel if n <= 2 * k else np.concatenate([pixel[:k], pixel[-k:]])
     return part, np.maximum(place - n + 1 + k // 2, 0), np.minimum(place + k // 2, k - 1) + 1

@@ -2,7 +2,8 @@
 
     Dimensions   band, y, x
     Coordinates  band (object, ordered by pivot wavelength), y and x (0-based pixel centres), wcs (the FITS cards),
-                 psf_fwhm [arcsec], matched_to, sky and sky_error [units of sci], zeropoint [AB mag], pivot [Angstrom]
+                 psf_fwhm [arcsec], matched_to, sky and sky_error [units of sci], zeropoint [AB
+                 mag], pivot [Angstrom]
     Variables    sci (float32), wht (float32, inverse variance of sci, 0 = no data), mask (bool, True = use)
     Attributes   field, title, Conventions, hstcube_schema, history, warnings
 
@@ -46,7 +47,9 @@ PLANES = ("sci", "wht", "mask")
 KNOWN_UNITS = ("electron s-1", "uJy", "nJy", "Jy", "electron", "MJy sr-1")
 
 _DTYPES = {"sci": np.float32, "wht": np.float32, "mask": np.bool_}
-_STATE: dict[str, tuple[Any, dict[str, str]]] = {  # default and attributes of what each band remembers
+_STATE: dict[
+    str, tuple[Any, dict[str, str]]
+] = {  # default and attributes of what each band remembers
     "psf_fwhm": (np.nan, {"units": "arcsec", "long_name": "FWHM of the PSF"}),
     "matched_to": ("", {"long_name": "what sci was matched to"}),
     "sky": (np.nan, {"long_name": "sky level already subtracted, units of sci"}),
@@ -88,26 +91,34 @@ def build(
     field, title : str, optional
         Names for people.
     **band_coords : sequence, one value a band
-        ``psf_fwhm`` [arcsec], ``zeropoint`` [AB mag], ``pivot`` [Angstrom], ``sky`` and ``sky_error`` [units],
-        ``matched_to``.
+        ``psf_fwhm`` [arcsec], ``zeropoint`` [AB mag], ``pivot`` [Angstrom], ``sky`` and
+        ``sky_error`` [units], ``matched_to``.
 
     Returns
     -------
     Dataset
-        A cube that passes `validate`. Pixels without a finite `sci` and a positive, finite `wht` have no data.
+        A cube that passes `validate`. Pixels without a finite `sci` and a positive, finite `wht`
+        have no data.
 
     Raises
     ------
     CubeError
-        If shapes do not fit, or more than 0.1 % of a band's weights are negative or not finite, or a band has no data.
+        If shapes do not fit, or more than 0.1 % of a band's weights are negative or not finite, or
+        a band has no data.
     BandError
         If a band is there twice, or unknown and without a pivot wavelength.
     """
     names = [str(name) for name in bands]
     if twice := [name for name, n in Counter(names).items() if n > 1]:
-        raise BandError("HC-B02", f"the band {twice[0]} is there twice", "keep one of the two", band=twice[0])
+        raise BandError(
+            "HC-B02", f"the band {twice[0]} is there twice", "keep one of the two", band=twice[0]
+        )
     if not names:
-        raise CubeError("HC-C01", "a cube needs at least one band", "give bands, sci and wht with the same length")
+        raise CubeError(
+            "HC-C01",
+            "a cube needs at least one band",
+            "give bands, sci and wht with the same length",
+        )
     shape = (len(names), *grid.shape)
     _require_shape("sci", sci, shape)
     _require_shape("wht", wht, shape)
@@ -116,13 +127,23 @@ def build(
     if mask is not None:
         _require_shape("mask", mask, shape)
     pivots = band_coords.pop("pivot", None)
-    band_coords["pivot"] = [find_band(name).pivot for name in names] if pivots is None else list(pivots)
+    band_coords["pivot"] = (
+        [find_band(name).pivot for name in names] if pivots is None else list(pivots)
+    )
     sci, wht, notes = _without_bad_pixels(sci, wht, names)
-    coords = {"band": ("band", np.array(names, dtype=object)), **_band_state(band_coords, len(names)), **grid.coords()}
+    coords = {
+        "band": ("band", np.array(names, dtype=object)),
+        **_band_state(band_coords, len(names)),
+        **grid.coords(),
+    }
     dims = ("band", "y", "x")
     variables = {
         "sci": (dims, sci, {"units": units}),
-        "wht": (dims, wht, {"units": inverse_variance_unit(units), "long_name": "inverse variance of sci"}),
+        "wht": (
+            dims,
+            wht,
+            {"units": inverse_variance_unit(units), "long_name": "inverse variance of sci"},
+        ),
         "mask": (dims, wht > 0 if mask is None else np.asarray(mask, dtype=bool) & (wht > 0)),
     }
     attrs = {
@@ -154,7 +175,9 @@ def _require_shape(what: str, array: Any, shape: tuple[int, ...]) -> None:
 def _require_real(what: str, array: Any) -> None:
     kind = array.dtype if hasattr(array, "dtype") else np.asarray(array).dtype
     if kind.kind not in "fiu":
-        raise CubeError("HC-D17", f"{what} holds {kind}, not real numbers", f"convert {what} to float32")
+        raise CubeError(
+            "HC-D17", f"{what} holds {kind}, not real numbers", f"convert {what} to float32"
+        )
 
 
 def inverse_variance_unit(units: str) -> str:
@@ -188,15 +211,21 @@ def _band_state(given: dict[str, Sequence[Any]], number: int) -> dict[str, Any]:
     for name, (default, attrs) in _STATE.items():
         values = given.pop(name, None)
         dtype = object if isinstance(default, str) else np.float64
-        column = np.full(number, default, dtype) if values is None else np.array(list(values), dtype)
+        column = (
+            np.full(number, default, dtype) if values is None else np.array(list(values), dtype)
+        )
         _require_shape(name, column, (number,))
         coords[name] = ("band", column, attrs)
     if given:
-        raise CubeError("HC-C01", f"bands have no coordinate {min(given)!r}", f"choose from {', '.join(_STATE)}")
+        raise CubeError(
+            "HC-C01", f"bands have no coordinate {min(given)!r}", f"choose from {', '.join(_STATE)}"
+        )
     return coords
 
 
-def _without_bad_pixels(sci: Any, wht: Any, names: list[str]) -> tuple[Any, Any, list[tuple[str, str]]]:
+def _without_bad_pixels(
+    sci: Any, wht: Any, names: list[str]
+) -> tuple[Any, Any, list[tuple[str, str]]]:
     """Give pixels that cannot be used neither value nor weight; count what was wrong with them."""
     lazy = not isinstance(sci, np.ndarray) or not isinstance(wht, np.ndarray)
     good = (wht > 0) & np.isfinite(wht) & np.isfinite(sci)
@@ -208,7 +237,11 @@ def _without_bad_pixels(sci: Any, wht: Any, names: list[str]) -> tuple[Any, Any,
         import dask.array
 
         where = dask.array.where
-    return where(good, sci, np.nan).astype(np.float32), where(good, wht, 0).astype(np.float32), notes
+    return (
+        where(good, sci, np.nan).astype(np.float32),
+        where(good, wht, 0).astype(np.float32),
+        notes,
+    )
 
 
 def _judge(sci: Any, wht: Any, good: Any, names: list[str]) -> list[tuple[str, str]]:
@@ -225,11 +258,23 @@ def _judge(sci: Any, wht: Any, good: Any, names: list[str]) -> list[tuple[str, s
                 band=name,
             )
         if bad:
-            notes.append(("HC-D10", f"{name}: {bad} negative, NaN or infinite weights; these pixels have no data"))
+            notes.append(
+                (
+                    "HC-D10",
+                    f"{name}: {bad} negative, NaN or infinite weights; these pixels have no data",
+                )
+            )
         if not good[i].any():
-            raise CubeError("HC-D08", "no pixel of the band has data", "leave the band out with bands=", band=name)
+            raise CubeError(
+                "HC-D08",
+                "no pixel of the band has data",
+                "leave the band out with bands=",
+                band=name,
+            )
         if lost := int(np.sum(~np.isfinite(sci[i]) & (wht[i] > 0))):
-            notes.append(("HC-D07", f"{name}: {lost} pixels are NaN or infinite; they have no data"))
+            notes.append(
+                ("HC-D07", f"{name}: {lost} pixels are NaN or infinite; they have no data")
+            )
     return notes
 
 
@@ -249,12 +294,20 @@ def validate(cube: xr.Dataset, *, data: bool = True) -> xr.Dataset:
     """
     for name in PLANES:
         if name not in getattr(cube, "data_vars", ()):
-            raise CubeError("HC-C01", f"there is no variable {name!r}, so this is not a cube", "see hstcube.build")
+            raise CubeError(
+                "HC-C01",
+                f"there is no variable {name!r}, so this is not a cube",
+                "see hstcube.build",
+            )
         plane = cube[name]
         if plane.dims != ("band", "y", "x"):
-            raise CubeError("HC-C02", f"{name} has dims {plane.dims}", f"transpose {name} to ('band', 'y', 'x')")
+            raise CubeError(
+                "HC-C02", f"{name} has dims {plane.dims}", f"transpose {name} to ('band', 'y', 'x')"
+            )
         if plane.dtype != _DTYPES[name]:
-            raise CubeError("HC-C03", f"{name} is {plane.dtype}", f"convert it to {np.dtype(_DTYPES[name])}")
+            raise CubeError(
+                "HC-C03", f"{name} is {plane.dtype}", f"convert it to {np.dtype(_DTYPES[name])}"
+            )
     missing = [name for name in (*_STATE, "band", "wcs") if name not in cube.coords]
     if missing:
         raise CubeError(
@@ -287,9 +340,13 @@ def _validate_pixels(cube: xr.Dataset) -> None:
             "use cube.sci.where(cube.wht > 0), or hstcube.build",
         )
     if not (np.isfinite(wht).all() and (wht >= 0).all()):
-        raise CubeError("HC-D10", "wht must be finite and not negative", "give inverse variances; 0 = no data")
+        raise CubeError(
+            "HC-D10", "wht must be finite and not negative", "give inverse variances; 0 = no data"
+        )
     if (mask & ~has_data).any():
-        raise CubeError("HC-C06", "mask is True on pixels without data", "use hstcube.mask(cube, keep)")
+        raise CubeError(
+            "HC-C06", "mask is True on pixels without data", "use hstcube.mask(cube, keep)"
+        )
 
 
 def stack_bands(cubes: Sequence[xr.Dataset]) -> xr.Dataset:
@@ -330,28 +387,41 @@ def stack_bands(cubes: Sequence[xr.Dataset]) -> xr.Dataset:
     )
     joined = joined.assign_attrs(
         history=_joined([cube.attrs["history"] for cube in cubes]),
-        warnings="\n".join(dict.fromkeys(line for cube in cubes for line in cube.attrs["warnings"].splitlines())),
+        warnings="\n".join(
+            dict.fromkeys(line for cube in cubes for line in cube.attrs["warnings"].splitlines())
+        ),
     )
     _validate_names(joined)
-    return validate(record(joined.isel(band=np.argsort(joined.pivot.values, kind="stable")), "stack_bands"))
+    return validate(
+        record(joined.isel(band=np.argsort(joined.pivot.values, kind="stable")), "stack_bands")
+    )
 
 
 def _with_psf_alike(cubes: list[xr.Dataset]) -> list[xr.Dataset]:
     """Give all cubes PSFs on one frame, the largest; none of them any where one has none, or other pixels."""
     told = [cube for cube in cubes if "psf" in cube.coords]
-    quality = [name for name in ("psf_ee_error", "psf_negative") if not all(name in cube.coords for cube in cubes)]
+    quality = [
+        name
+        for name in ("psf_ee_error", "psf_negative")
+        if not all(name in cube.coords for cube in cubes)
+    ]
     cubes = [cube.drop_vars(quality, errors="ignore") for cube in cubes]
     if not told:
         return cubes
     largest = max(told, key=lambda cube: cube.sizes["ky"])
     offsets = {axis: largest[axis].variable for axis in ("ky", "kx")}
     alike = len(told) == len(cubes) and all(
-        np.allclose(_middle(offsets[axis].values, cube.sizes[axis]), cube[axis].values, rtol=1e-6, atol=1e-9)
+        np.allclose(
+            _middle(offsets[axis].values, cube.sizes[axis]), cube[axis].values, rtol=1e-6, atol=1e-9
+        )
         for cube in told
         for axis in offsets
     )
     if not alike:
-        return [cube.drop_vars(["psf", *offsets, "psf_ee_error", "psf_negative"], errors="ignore") for cube in cubes]
+        return [
+            cube.drop_vars(["psf", *offsets, "psf_ee_error", "psf_negative"], errors="ignore")
+            for cube in cubes
+        ]
     padded = []
     for cube in cubes:
         psf = cube.psf.variable
@@ -376,13 +446,20 @@ def _with_noise_alike(cubes: Sequence[xr.Dataset]) -> list[xr.Dataset]:
         lags[dim] = max(told, key=lambda lag: lag.size, default=xr.Variable(dim, np.zeros(1)))
         for lag in told:
             n, cut = lag.size // 2, lags[dim].size // 2
-            if not np.allclose(lags[dim].values[cut - n : cut + n + 1], lag.values, rtol=1e-6, atol=0):
+            if not np.allclose(
+                lags[dim].values[cut - n : cut + n + 1], lag.values, rtol=1e-6, atol=0
+            ):
                 raise NoiseError(
                     "HC-N04",
                     f"the lags {dim} of noise_acf differ between the cubes",
                     "measure the noise of all of them on images of one scale, or drop it",
                 )
-    attrs = {name: cube[name].attrs for cube in cubes for name in ("noise_scale", "noise_acf") if name in cube.coords}
+    attrs = {
+        name: cube[name].attrs
+        for cube in cubes
+        for name in ("noise_scale", "noise_acf")
+        if name in cube.coords
+    }
     return [_with_noise_at(cube, lags, attrs) for cube in cubes]
 
 
@@ -397,7 +474,9 @@ def _with_noise_at(cube: xr.Dataset, lags: dict[str, Any], attrs: dict[str, Any]
     else:
         acf[:, middle[0], middle[1]] = 1
     scale = cube.noise_scale.values if "noise_scale" in cube.coords else scale
-    plain = cube.drop_vars([name for name in ("noise_scale", "noise_acf", "dy", "dx") if name in cube.coords])
+    plain = cube.drop_vars(
+        [name for name in ("noise_scale", "noise_acf", "dy", "dx") if name in cube.coords]
+    )
     return plain.assign_coords(
         noise_scale=("band", scale, attrs.get("noise_scale")),
         noise_acf=(("band", "dy", "dx"), acf, attrs.get("noise_acf")),
@@ -421,7 +500,10 @@ def variance(cube: xr.Dataset) -> xr.DataArray:
     scale = cube.coords.get("noise_scale", 1.0)
     units = cube.sci.attrs["units"]
     result: xr.DataArray = (
-        (scale**2 / wht.where(wht > 0)).astype(np.float32).assign_attrs(units=f"({units})2").rename("variance")
+        (scale**2 / wht.where(wht > 0))
+        .astype(np.float32)
+        .assign_attrs(units=f"({units})2")
+        .rename("variance")
     )
     return result
 
@@ -440,21 +522,27 @@ def require_same_grid(cube: xr.Dataset | xr.DataArray, other: Any) -> None:
             )
         return
     for dim in ("y", "x"):
-        if other.sizes.get(dim) != cube.sizes[dim] or not np.array_equal(other[dim].values, cube[dim].values):
+        if other.sizes.get(dim) != cube.sizes[dim] or not np.array_equal(
+            other[dim].values, cube[dim].values
+        ):
             raise GridError(
                 "HC-D02",
                 f"the labels of {dim} differ from the cube's",
                 "select the same pixels of both, or use regrid_labels or regrid_mask",
             )
-    if "wcs" in other.coords and "wcs" in cube.coords and int(other.coords["wcs"]) != int(cube.coords["wcs"]):
+    if (
+        "wcs" in other.coords
+        and "wcs" in cube.coords
+        and int(other.coords["wcs"]) != int(cube.coords["wcs"])
+    ):
         Grid.of(cube).require(Grid.of(other), what="the cube and the other array")
 
 
 def updated(cube: xr.Dataset, step: str, **data: Any) -> xr.Dataset:
     """Return a cube with new arrays in some of its variables and coordinates, and `step` in its history.
 
-    The arrays have the dims and keep the attributes of those they replace. (`Dataset.assign` aligns and merges every
-    coordinate again: 2 ms a step, where the arithmetic takes less.)
+    The arrays have the dims and keep the attributes of those they replace. (`Dataset.assign` aligns
+    and merges every coordinate again: 2 ms a step, where the arithmetic takes less.)
     """
     new = cube.copy()  # shallow: its own variables, the same arrays
     for name, array in data.items():
@@ -479,12 +567,16 @@ def in_band_order(cube: xr.Dataset, array: xr.DataArray) -> xr.Variable:
             band=missing[0],
         )
     variable = array.variable if "band" in array.dims else array.expand_dims("band").variable
-    return variable if wanted == there else variable.isel(band=[there.index(name) for name in wanted])
+    return (
+        variable if wanted == there else variable.isel(band=[there.index(name) for name in wanted])
+    )
 
 
 def record(cube: xr.Dataset, step: str) -> xr.Dataset:
     """Return the cube with one more line in its history: a step, its arguments, the version."""
-    return cube.assign_attrs(history=_line(cube.attrs.get("history", ""), f"{step} (hstcube {__version__})"))
+    return cube.assign_attrs(
+        history=_line(cube.attrs.get("history", ""), f"{step} (hstcube {__version__})")
+    )
 
 
 def warn(cube: xr.Dataset, code: str, text: str) -> xr.Dataset:
@@ -492,7 +584,11 @@ def warn(cube: xr.Dataset, code: str, text: str) -> xr.Dataset:
     line = f"{code} {text}"
     if line in cube.attrs.get("warnings", "").splitlines():
         return cube
-    warnings.warn(f"{cube.attrs['field']}: {line}" if cube.attrs.get("field") else line, HstCubeWarning, stacklevel=3)
+    warnings.warn(
+        f"{cube.attrs['field']}: {line}" if cube.attrs.get("field") else line,
+        HstCubeWarning,
+        stacklevel=3,
+    )
     return cube.assign_attrs(warnings=_line(cube.attrs.get("warnings", ""), line))
 
 

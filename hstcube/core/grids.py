@@ -35,7 +35,9 @@ _NUMBERS = (
     *("LONPOLE", "LATPOLE", "EQUINOX"),
 )
 CARDS = ("WCSAXES", *_TEXT, *_NUMBERS)
-_DISTORTION = re.compile(r"(A|B|AP|BP)_ORDER|[AB]_\d_\d|PV\d+_\d+|PS\d+_\d+|CPDIS\d|DP\d|D2IM.*|WAT\d_\d+")
+_DISTORTION = re.compile(
+    r"(A|B|AP|BP)_ORDER|[AB]_\d_\d|PV\d+_\d+|PS\d+_\d+|CPDIS\d|DP\d|D2IM.*|WAT\d_\d+"
+)
 _BETWEEN = {  # what a card can say; beyond, it is damaged
     **dict.fromkeys(("CRPIX1", "CRPIX2"), 1e9),
     **dict.fromkeys(("CRVAL1", "CRVAL2", "LONPOLE"), 360.0),
@@ -43,12 +45,33 @@ _BETWEEN = {  # what a card can say; beyond, it is damaged
 }
 _YEARS = (1800.0, 2200.0)
 _MOST_AXES = 9
-_OLD_NAMES = {"RADESYS": "RADECSYS", "EQUINOX": "EPOCH"}  # of FITS before 2002; wcslib reads them too
+_OLD_NAMES = {
+    "RADESYS": "RADECSYS",
+    "EQUINOX": "EPOCH",
+}  # of FITS before 2002; wcslib reads them too
 _ZENITHAL = ("TAN", "SIN", "STG", "ARC", "ZEA")
 _LATITUDES = ("DEC-", "GLAT", "ELAT")
-_PROJECTIONS = (*_ZENITHAL, "CAR", "CEA", "MER", "SFL", "PAR", "MOL", "AIT")  # those that need no further numbers
-_BESIDE_THE_SKY = re.compile(r"(CD|PC)([12]_[3-9]|[3-9]_[12])")  # pixels along a third axis that move the sky
-_SYSTEMS = {"RA": (0, 0), "DEC": (0, 1), "GLON": (1, 0), "GLAT": (1, 1), "ELON": (2, 0), "ELAT": (2, 1)}  # system, axis
+_PROJECTIONS = (
+    *_ZENITHAL,
+    "CAR",
+    "CEA",
+    "MER",
+    "SFL",
+    "PAR",
+    "MOL",
+    "AIT",
+)  # those that need no further numbers
+_BESIDE_THE_SKY = re.compile(
+    r"(CD|PC)([12]_[3-9]|[3-9]_[12])"
+)  # pixels along a third axis that move the sky
+_SYSTEMS = {
+    "RA": (0, 0),
+    "DEC": (0, 1),
+    "GLON": (1, 0),
+    "GLAT": (1, 1),
+    "ELON": (2, 0),
+    "ELAT": (2, 1),
+}  # system, axis
 _FRAMES = ("ICRS", "FK5", "FK4", "FK4-NO-E")
 _STEP = 64  # pixels between nodes
 _SINGULAR = 1e-8  # of a matrix whose columns have unit length
@@ -70,7 +93,9 @@ class Grid:
     cards: tuple[Card, ...]
 
     @classmethod
-    def from_header(cls, header: Mapping[str, Any], *, shape: tuple[int, int] | None = None) -> Grid:
+    def from_header(
+        cls, header: Mapping[str, Any], *, shape: tuple[int, int] | None = None
+    ) -> Grid:
         """Read the grid of an image from its header.
 
         Parameters
@@ -109,7 +134,9 @@ class Grid:
         GridError
             If it has no WCS, or labels that are not evenly spaced.
         """
-        there = cube.coords.variables  # plain variables: a DataArray of each takes longer than all the rest
+        there = (
+            cube.coords.variables
+        )  # plain variables: a DataArray of each takes longer than all the rest
         for name in ("wcs", "y", "x"):
             if name not in there:
                 raise GridError(
@@ -121,7 +148,9 @@ class Grid:
         y, x = (np.asarray(there[dim].values, dtype=float) for dim in ("y", "x"))
         return Grid((0, 0), cards).stepped((y[0], x[0]), _steps(y, x), (y.size, x.size))
 
-    def stepped(self, start: tuple[float, float], step: tuple[float, float], shape: tuple[int, int]) -> Grid:
+    def stepped(
+        self, start: tuple[float, float], step: tuple[float, float], shape: tuple[int, int]
+    ) -> Grid:
         """Return the grid whose pixel (i, j) is centred on pixel start + step * (i, j) of this one."""
         if tuple(start) == (0.0, 0.0) and tuple(step) == (1.0, 1.0):
             return Grid(shape, self.cards)
@@ -138,11 +167,19 @@ class Grid:
     def coarsen(self, factor: int) -> Grid:
         """Return the grid whose pixels are blocks of factor x factor pixels of this one; a remainder is left out."""
         middle = (factor - 1) / 2
-        return self.stepped((middle, middle), (factor, factor), (self.shape[0] // factor, self.shape[1] // factor))
+        return self.stepped(
+            (middle, middle), (factor, factor), (self.shape[0] // factor, self.shape[1] // factor)
+        )
 
     @classmethod
     def around(
-        cls, center: Any, size: float | tuple[float, float], scale: float, *, angle: float = 0.0, frame: str = "ICRS"
+        cls,
+        center: Any,
+        size: float | tuple[float, float],
+        scale: float,
+        *,
+        angle: float = 0.0,
+        frame: str = "ICRS",
     ) -> Grid:
         """Return a gnomonic (TAN) grid around a position.
 
@@ -212,15 +249,21 @@ class Grid:
         for grid in grids:
             edge_y, edge_x = ([0.0, (n - 1) / 2, n - 1.0] for n in grid.shape)
             y, x = pixel_mapping(grid, grids[0])(*np.meshgrid(edge_y, edge_x, indexing="ij"))
-            reach = np.abs(np.linalg.solve(grids[0].matrix, grid.matrix)).sum(1)[::-1] / 2 - 0.5  # pixels have a size
+            reach = (
+                np.abs(np.linalg.solve(grids[0].matrix, grid.matrix)).sum(1)[::-1] / 2 - 0.5
+            )  # pixels have a size
             corners += [np.stack([y, x]).reshape(2, -1) + sign * reach[:, None] for sign in (-1, 1)]
         places = np.concatenate(corners, axis=1)
         if not np.isfinite(places).all():
             raise GridError(
-                "HC-W25", "the cubes lie on opposite sides of the sky: no grid covers them", "cover nearby fields only"
+                "HC-W25",
+                "the cubes lie on opposite sides of the sky: no grid covers them",
+                "cover nearby fields only",
             )
         (y0, x0), (y1, x1) = np.floor(places.min(1) + TOLERANCE), np.ceil(places.max(1) - TOLERANCE)
-        return grids[0].stepped((float(y0), float(x0)), (1.0, 1.0), (int(y1 - y0) + 1, int(x1 - x0) + 1))
+        return grids[0].stepped(
+            (float(y0), float(x0)), (1.0, 1.0), (int(y1 - y0) + 1, int(x1 - x0) + 1)
+        )
 
     @cached_property
     def matrix(self) -> NDArray[np.float64]:
@@ -294,7 +337,10 @@ class Grid:
         """Return the largest distance between equal corners of two grids, pixels."""
         if self.cards == other.cards:
             return 0.0
-        y, x = np.array([[0.0, 0.0], [self.shape[0] - 1, self.shape[0] - 1]]), np.array([[0.0, self.shape[1] - 1]] * 2)
+        y, x = (
+            np.array([[0.0, 0.0], [self.shape[0] - 1, self.shape[0] - 1]]),
+            np.array([[0.0, self.shape[1] - 1]] * 2),
+        )
         there_y, there_x = pixel_mapping(self, other)(y, x)
         return float(np.max(np.hypot(there_y - y, there_x - x)))
 
@@ -302,9 +348,9 @@ class Grid:
 def pixel_mapping(source: Grid, target: Grid) -> PixelMapping:
     """Return the function that takes pixel coordinates (y, x) on `source` to (y, x) on `target`, both 0-based.
 
-    Two grids with one projection and one reference point are tied by an exact affine map; any other pair goes through
-    the sky with astropy: for the rows and columns of a large image at nodes 64 pixels apart, interpolated where that is
-    good to 1e-4 pixels. ICRS and FK5 are told apart.
+    Two grids with one projection and one reference point are tied by an exact affine map; any other
+    pair goes through the sky with astropy: for the rows and columns of a large image at nodes 64
+    pixels apart, interpolated where that is good to 1e-4 pixels. ICRS and FK5 are told apart.
     """
     affine = affine_mapping(source, target)
     if affine is None:
@@ -313,7 +359,9 @@ def pixel_mapping(source: Grid, target: Grid) -> PixelMapping:
     return lambda y, x: (yx * x + yy * y + y0, xx * x + xy * y + x0)
 
 
-def affine_mapping(source: Grid, target: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+def affine_mapping(
+    source: Grid, target: Grid
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Return matrix and origin that take (y, x) on `source` to (y, x) on `target`, exactly.
 
     None for grids whose projections or reference points differ: those are tied by the sky only.
@@ -322,7 +370,9 @@ def affine_mapping(source: Grid, target: Grid) -> tuple[NDArray[np.float64], NDA
         return None
     a, b = dict(source.cards), dict(target.cards)
     step = np.asarray(np.linalg.solve(target.matrix, source.matrix), dtype=np.float64)
-    start, end = (np.array([float(cards.get(f"CRPIX{i}", 0.0)) - 1 for i in (1, 2)]) for cards in (a, b))
+    start, end = (
+        np.array([float(cards.get(f"CRPIX{i}", 0.0)) - 1 for i in (1, 2)]) for cards in (a, b)
+    )
     return step[::-1, ::-1], (end - step @ start)[::-1]
 
 
@@ -376,7 +426,9 @@ def sky_position(center: Any, frame: str = "ICRS") -> tuple[float, float]:
         ra = dec = math.nan
     if not (math.isfinite(ra) and abs(dec) <= 90):  # noqa: PLR2004
         raise GridError(
-            "HC-W25", f"{center!r} is no position on the sky", "give (ra, dec) in degrees, e.g. (53.16, -27.79)"
+            "HC-W25",
+            f"{center!r} is no position on the sky",
+            "give (ra, dec) in degrees, e.g. (53.16, -27.79)",
         )
     return ra % 360, dec
 
@@ -421,7 +473,9 @@ def _plain(key: str, value: Any) -> float | str:
     if key in _TEXT:
         return str(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise GridError("HC-W06", f"the WCS card {key} is {value!r}, not a finite number", "repair the header")
+        raise GridError(
+            "HC-W06", f"the WCS card {key} is {value!r}, not a finite number", "repair the header"
+        )
     return value
 
 
@@ -434,7 +488,11 @@ def _check(cards: dict[str, float | str]) -> None:
             "give the image a celestial WCS, e.g. CTYPE1 = 'RA---TAN'",
         )
     systems = sorted(_SYSTEMS.get(t[:5].rstrip("-"), (-1, 0)) for t in types)
-    if systems[0][0] != systems[1][0] or [axis for _, axis in systems] != [0, 1] or types[0][5:] != types[1][5:]:
+    if (
+        systems[0][0] != systems[1][0]
+        or [axis for _, axis in systems] != [0, 1]
+        or types[0][5:] != types[1][5:]
+    ):
         raise GridError(
             "HC-W12",
             f"CTYPE1, CTYPE2 = {types} are not a longitude and a latitude of one system and projection",
@@ -442,20 +500,42 @@ def _check(cards: dict[str, float | str]) -> None:
         )
     if types[0][5:] not in _PROJECTIONS:
         known = ", ".join(_PROJECTIONS)
-        raise GridError("HC-W12", f"CTYPE1, CTYPE2 = {types} name no projection that is known", f"there are {known}")
+        raise GridError(
+            "HC-W12",
+            f"CTYPE1, CTYPE2 = {types} name no projection that is known",
+            f"there are {known}",
+        )
     if missing := [key for key in ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2") if key not in cards]:
         raise GridError("HC-W01", f"the WCS lacks {', '.join(missing)}", "repair the header")
-    if not any(key.startswith(("CD", "PC")) for key in cards):  # the standard's default is a degree a pixel
-        raise GridError("HC-W01", "the WCS has no pixel scale: no CD, and no CDELT", "repair the header")
+    if not any(
+        key.startswith(("CD", "PC")) for key in cards
+    ):  # the standard's default is a degree a pixel
+        raise GridError(
+            "HC-W01", "the WCS has no pixel scale: no CD, and no CDELT", "repair the header"
+        )
     units = {str(cards.get(f"CUNIT{i}", "deg")).strip().lower() or "deg" for i in (1, 2)}
     if not units <= {"deg", "degree", "degrees"}:
-        raise GridError("HC-W06", f"the WCS is in {sorted(units)}, not in degrees", "write CRVAL and CD in degrees")
+        raise GridError(
+            "HC-W06",
+            f"the WCS is in {sorted(units)}, not in degrees",
+            "write CRVAL and CD in degrees",
+        )
     if (frame := _frame(cards)) not in _FRAMES:
-        raise GridError("HC-W06", f"RADESYS is {frame!r}", f"choose from {', '.join(_FRAMES)}, or remove the card")
-    _require_possible(cards, latitude=2 if systems[0] == _SYSTEMS.get(types[0][:5].rstrip("-")) else 1)
+        raise GridError(
+            "HC-W06",
+            f"RADESYS is {frame!r}",
+            f"choose from {', '.join(_FRAMES)}, or remove the card",
+        )
+    _require_possible(
+        cards, latitude=2 if systems[0] == _SYSTEMS.get(types[0][:5].rstrip("-")) else 1
+    )
     matrix = _matrix(cards)
     sizes = np.hypot(*matrix)
-    if not (np.isfinite(matrix).all() and (sizes > 0).all() and abs(np.linalg.det(matrix / sizes)) > _SINGULAR):
+    if not (
+        np.isfinite(matrix).all()
+        and (sizes > 0).all()
+        and abs(np.linalg.det(matrix / sizes)) > _SINGULAR
+    ):
         raise GridError(
             "HC-W03",
             f"the CD (or PC, CDELT) matrix is singular: {matrix.tolist()}",
@@ -477,16 +557,26 @@ def _require_possible(cards: Mapping[str, float | str], *, latitude: int) -> Non
 def _require_two_axes(header: Mapping[str, Any], number: float | str) -> None:
     """Refuse a number of axes that cannot be, and further axes that the sky depends on."""
     if number not in range(2, _MOST_AXES + 1):
-        raise GridError("HC-W06", f"WCSAXES is {number}: an image has two axes", "write WCSAXES = 2, or remove it")
-    if tied := [key for key in header if _BESIDE_THE_SKY.fullmatch(str(key)) and header[key] not in (0, 0.0)]:
-        raise GridError("HC-W06", f"{tied[0]} ties the sky to a third axis", "remove the third axis")
+        raise GridError(
+            "HC-W06",
+            f"WCSAXES is {number}: an image has two axes",
+            "write WCSAXES = 2, or remove it",
+        )
+    if tied := [
+        key for key in header if _BESIDE_THE_SKY.fullmatch(str(key)) and header[key] not in (0, 0.0)
+    ]:
+        raise GridError(
+            "HC-W06", f"{tied[0]} ties the sky to a third axis", "remove the third axis"
+        )
 
 
 def _refuse_contradiction(cards: dict[str, float | str]) -> None:
     """CD with PC, or CD with a CDELT of another size: which one is right cannot be known."""
     has_cd = _has_cd(cards)
     if has_cd and any(key.startswith("PC") for key in cards):
-        raise GridError("HC-W05", "the header holds both CD and PC cards", "remove the one that is not meant")
+        raise GridError(
+            "HC-W05", "the header holds both CD and PC cards", "remove the one that is not meant"
+        )
     sizes = np.hypot(*_matrix(cards))
     for size, key in zip(sizes, ("CDELT1", "CDELT2"), strict=True):
         delta = abs(float(cards.get(key, 1.0)))
@@ -500,10 +590,20 @@ def _refuse_contradiction(cards: dict[str, float | str]) -> None:
 
 def _refuse_distortion(header: Mapping[str, Any]) -> None:
     if any(header.get(key, 0) not in (0, 0.0) for key in ("CROTA1", "CROTA2")):
-        raise GridError("HC-W24", "the WCS is rotated by CROTA, which the standard gave up", "write CD cards instead")
+        raise GridError(
+            "HC-W24",
+            "the WCS is rotated by CROTA, which the standard gave up",
+            "write CD cards instead",
+        )
     types = [str(header.get(f"CTYPE{i}", "")).strip().upper() for i in (1, 2)]
-    found = [t for t in types if len(t) > 8] + [t for t in types if t.endswith(("TPV", "TNX", "ZPX", "ZPN", "DSS"))]  # noqa: PLR2004  'RA---TAN' has 8
-    found += [key for key in header if _DISTORTION.fullmatch(str(key)) and _has_effect(key, header[key], types)]
+    found = [t for t in types if len(t) > 8] + [
+        t for t in types if t.endswith(("TPV", "TNX", "ZPX", "ZPN", "DSS"))
+    ]  # noqa: PLR2004  'RA---TAN' has 8
+    found += [
+        key
+        for key in header
+        if _DISTORTION.fullmatch(str(key)) and _has_effect(key, header[key], types)
+    ]
     if found:
         raise GridError(
             "HC-W07",
@@ -516,7 +616,11 @@ def _has_effect(key: str, value: Any, types: list[str]) -> bool:
     """Say whether a number of a distortion or projection moves pixels; that of a PV card may do so when it is 0."""
     if value not in (0, 0.0) or not key.startswith("PV"):
         return value not in (0, 0.0)
-    harmless = {i for i, kind in enumerate(types, start=1) if kind[:4] in _LATITUDES and kind[5:] in _ZENITHAL}
+    harmless = {
+        i
+        for i, kind in enumerate(types, start=1)
+        if kind[:4] in _LATITUDES and kind[5:] in _ZENITHAL
+    }
     return not any(key.startswith(f"PV{i}_") for i in harmless)
 
 
@@ -531,7 +635,13 @@ def _matrix(cards: Mapping[str, float | str]) -> NDArray[np.float64]:
     if _has_cd(cards):
         return np.array([[element("CD", i, j, 0.0) for j in (1, 2)] for i in (1, 2)])
     return np.array(
-        [[float(cards.get(f"CDELT{i}", 1.0)) * element("PC", i, j, float(i == j)) for j in (1, 2)] for i in (1, 2)]
+        [
+            [
+                float(cards.get(f"CDELT{i}", 1.0)) * element("PC", i, j, float(i == j))
+                for j in (1, 2)
+            ]
+            for i in (1, 2)
+        ]
     )
 
 
@@ -542,10 +652,16 @@ def _steps(y: NDArray[np.float64], x: NDArray[np.float64]) -> tuple[float, float
         spacing = np.diff(labels)
         if spacing.size and (spacing[0] == 0 or np.ptp(spacing) > 1e-9 * abs(spacing[0])):
             raise GridError(
-                "HC-W22", f"the labels of {name} are not evenly spaced", "choose pixels with a slice, not with a list"
+                "HC-W22",
+                f"the labels of {name} are not evenly spaced",
+                "choose pixels with a slice, not with a list",
             )
         found.append(float(spacing[0]) if spacing.size else None)
     sy, sx = found
     if sy is None and sx is None:
-        raise GridError("HC-W22", "a single pixel does not tell the size of the pixels", "keep at least two pixels")
+        raise GridError(
+            "HC-W22",
+            "a single pixel does not tell the size of the pixels",
+            "keep at least two pixels",
+        )
     return (abs(sx or 1.0) if sy is None else sy), (abs(sy or 1.0) if sx is None else sx)

@@ -1,7 +1,8 @@
 """A made-up field with known truth: XDF-like stamps of a galaxy, its neighbours, a merger and stars.
 
-Everything follows from the seed. Scenes are drawn on 30 mas pixels, convolved with PSFs that have wings, and summed to
-60 mas; noise, weights, sky and headers are those of the XDF (Illingworth et al. 2013, ApJS 209, 6), with their faults.
+Everything follows from the seed. Scenes are drawn on 30 mas pixels, convolved with PSFs that have
+wings, and summed to 60 mas; noise, weights, sky and headers are those of the XDF (Illingworth et
+al. 2013, ApJS 209, 6), with their faults.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ __all__ = ["BANDS", "MERGER", "TARGET", "simulate"]
 
 TARGET, MERGER, NEIGHBOURS, STAR = 101, 102, (201, 202, 203), 301  # labels of the map
 
-SIZE, MARGIN = 100, 30  # pixels of 60 mas: the stamps, and what the truth shows beyond them on every side
+SIZE, MARGIN = (
+    100,
+    30,
+)  # pixels of 60 mas: the stamps, and what the truth shows beyond them on every side
 STARS = 3
 STAMP = 67  # pixels of 60 mas: the stamps of stars
 CENTRE = (53.16, -27.78)  # RA, Dec [deg]
@@ -40,7 +44,8 @@ GAP = (slice(0, 9), slice(60, 100))  # of the F435W stamp: not covered by any ex
 SCALE, FINE = 0.06, 0.03  # arcsec per pixel
 FINE_BANDS = ("f606w", "f775w", "f814w", "f850lp")
 IR_RMS = 0.47  # rms of a WFC3/IR pixel times sqrt(wht), as in the XDF
-IR_TAP = 0.335  # [p, 1, p] x [p, 1, p] gives rho(0,1) = 0.55, rho(1,1) = 0.30, rho(0,2) = 0.09, as in the XDF
+# [p, 1, p] x [p, 1, p] gives rho(0,1) = 0.55, rho(1,1) = 0.30, rho(0,2) = 0.09, as in the XDF
+IR_TAP = 0.335
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,9 @@ class Part:
     power: float  # 1 a disc, 0.5 a bulge, 2 a clump
 
 
-def simulate(folder: str | Path, *, field: str = "demo", seed: int = 1, overwrite: bool = False) -> Path:
+def simulate(
+    folder: str | Path, *, field: str = "demo", seed: int = 1, overwrite: bool = False
+) -> Path:
     """Write the stamps of a made-up field, in the layout that `open_field` and `run` read, and the truth beside them.
 
     Parameters
@@ -99,9 +106,10 @@ def simulate(folder: str | Path, *, field: str = "demo", seed: int = 1, overwrit
     Returns
     -------
     Path
-        The truth, a netCDF file: ``native`` (band, y, x), noise-free images [electron s-1 per pixel of 60 mas] on the
-        stamps' grid and 30 pixels beyond on every side; ``at_f160w``, the same scene at the PSF of F160W; ``psf``
-        (band, ky, kx) on 60 mas; ``flux`` (band, source) and ``sky`` (band,).
+        The truth, a netCDF file: ``native`` (band, y, x), noise-free images [electron s-1 per pixel
+        of 60 mas] on the stamps' grid and 30 pixels beyond on every side; ``at_f160w``, the same
+        scene at the PSF of F160W; ``psf`` (band, ky, kx) on 60 mas; ``flux`` (band, source) and
+        ``sky`` (band,).
     """
     folder = Path(folder)
     rng = np.random.default_rng(seed)
@@ -166,9 +174,21 @@ def _sources(rng: np.random.Generator) -> list[Part]:
         parts.append(Part(TARGET, *spot, rng.uniform(0.05, 0.15), -1.0, 0.06, 1.0, 0.0, 2.0))
     for label, spot in zip(NEIGHBOURS, ((-1.9, 1.3), (2.1, 1.7), (-1.5, -2.2)), strict=True):
         parts.append(
-            Part(label, *spot, rng.uniform(0.2, 0.8), rng.uniform(0, 1.5), 0.12, 0.7, rng.uniform(0, 180), 1.0)
+            Part(
+                label,
+                *spot,
+                rng.uniform(0.2, 0.8),
+                rng.uniform(0, 1.5),
+                0.12,
+                0.7,
+                rng.uniform(0, 180),
+                1.0,
+            )
         )
-    return [*parts, Part(STAR, 2.205, -0.915, 0.5, 0.5, 0.01, 1.0, 0.0, 2.0)]  # within one pixel of 30 mas
+    return [
+        *parts,
+        Part(STAR, 2.205, -0.915, 0.5, 0.5, 0.01, 1.0, 0.0, 2.0),
+    ]  # within one pixel of 30 mas
 
 
 def _drawn(parts: list[Part], band: str, psf: Image) -> Image:
@@ -222,7 +242,8 @@ def _stamps(
     cards = _cards(band, camera, image.shape, scale)
     return {
         folder / IMAGES.format(field=field, scale=label, band=band, kind=kind): hdu(
-            plane.astype(np.float32), [("FILETYPE", kind.upper(), "type of data found in data file"), *cards]
+            plane.astype(np.float32),
+            [("FILETYPE", kind.upper(), "type of data found in data file"), *cards],
         )
         for kind, plane in (("sci", sci), ("wht", wht))
     }
@@ -238,7 +259,9 @@ def _unit_noise(rng: np.random.Generator, shape: tuple[int, ...], *, infrared: b
     return np.asarray(IR_RMS * both / (1 + 2 * IR_TAP**2))
 
 
-def _cards(band: str, camera: Camera, shape: tuple[int, ...], scale: float) -> list[tuple[str, Any, str]]:
+def _cards(
+    band: str, camera: Camera, shape: tuple[int, ...], scale: float
+) -> list[tuple[str, Any, str]]:
     """Return the header of an XDF stamp, with its faults: every band says WFC3/IR, and there is no zero point."""
     return [
         ("TELESCOP", "HST", "telescope used to acquire data"),
@@ -272,7 +295,8 @@ def _grid(shape: tuple[int, ...], scale: float, rotation: float = 0.0) -> Grid:
         "CD2_2": step * np.cos(turn),
     }
     return Grid.from_header(
-        {k: v.item() if isinstance(v, np.generic) else v for k, v in cards.items()}, shape=(shape[0], shape[1])
+        {k: v.item() if isinstance(v, np.generic) else v for k, v in cards.items()},
+        shape=(shape[0], shape[1]),
     )
 
 
@@ -282,8 +306,12 @@ def _label_map(parts: list[Part]) -> bytes:
 
     labels = sorted({part.label for part in parts})
     psf = psf_image(BANDS["f160w"], FINE, 61)
-    light = np.stack([_drawn([part for part in parts if part.label == label], "f160w", psf) for label in labels])
-    limit = 1.5 / np.sqrt(BANDS["f160w"].wht) / 4  # 1.5 sigma of a pixel of 60 mas, on pixels of a quarter of its area
+    light = np.stack(
+        [_drawn([part for part in parts if part.label == label], "f160w", psf) for label in labels]
+    )
+    limit = (
+        1.5 / np.sqrt(BANDS["f160w"].wht) / 4
+    )  # 1.5 sigma of a pixel of 60 mas, on pixels of a quarter of its area
     plain = np.where(light.sum(0) > limit, np.array(labels)[light.argmax(0)], 0)
     side = plain.shape[0]
     grid = _grid((MAP_SIDE, MAP_SIDE), FINE, ROTATION)
@@ -291,14 +319,19 @@ def _label_map(parts: list[Part]) -> bytes:
     y, x = pixel_mapping(grid, _grid((side, side), FINE))(rows, columns)
     values = ndimage.map_coordinates(plain.astype(np.float32), [y, x], order=1)
     cards = [("BITPIX", None, ""), *((key, value, "") for key, value in grid.cards)]
-    return hdu(None, [("OBJECT", "segmentation map", "")]) + hdu(values.astype(np.float32), cards, extname="DATA")
+    return hdu(None, [("OBJECT", "segmentation map", "")]) + hdu(
+        values.astype(np.float32), cards, extname="DATA"
+    )
 
 
-def _write_truth(path: Path, parts: list[Part], images: dict[str, list[Image]], psf: Image, *, overwrite: bool) -> Path:
+def _write_truth(
+    path: Path, parts: list[Part], images: dict[str, list[Image]], psf: Image, *, overwrite: bool
+) -> Path:
     names = list(BANDS)
     labels = sorted({part.label for part in parts})
     flux = [
-        [sum(_count_rate(part, name) for part in parts if part.label == label) for label in labels] for name in names
+        [sum(_count_rate(part, name) for part in parts if part.label == label) for label in labels]
+        for name in names
     ]
     truth = xr.Dataset(
         {
@@ -315,6 +348,12 @@ def _write_truth(path: Path, parts: list[Part], images: dict[str, list[Image]], 
             "sky": ("band", [camera.sky for camera in BANDS.values()], {"units": "electron s-1"}),
         },
         {"band": np.array(names, object), "source": labels},
-        {"title": "noise-free truth of a field made by hstcube.demo.simulate", "target": TARGET, "merger": MERGER},
+        {
+            "title": "noise-free truth of a field made by hstcube.demo.simulate",
+            "target": TARGET,
+            "merger": MERGER,
+        },
     )
-    return written_whole(path, lambda part: truth.to_netcdf(part, engine="netcdf4"), overwrite=overwrite)
+    return written_whole(
+        path, lambda part: truth.to_netcdf(part, engine="netcdf4"), overwrite=overwrite
+    )

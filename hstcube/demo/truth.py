@@ -37,12 +37,14 @@ FIELD, PAIR = "demo", "pair"
 class Comparison(NamedTuple):
     """One band of the demo field against its truth.
 
-    ``flux`` is what the run measured in the mask, over the reference: the noise-free native images of the larger frame,
-    convolved with the same kernels, then masked; ``noise`` is the standard error of that ratio. ``rim`` and
-    ``rim_masked_first`` are the colour bias of the outermost ring of the mask, band minus F160W [mag], of noise-free
-    stamps: matched then masked, and masked then convolved with Gaussians, as in 2022. Against the true scene at the
-    true PSF of F160W, and noise-free: ``scene`` is the flux in the mask, ``scene_rim`` the colour bias of its ring
-    [mag], ``core`` the light within 0.18 arcsec of the galaxy's centre, ``core_gaussian`` the same with Gaussians.
+    ``flux`` is what the run measured in the mask, over the reference: the noise-free native images
+    of the larger frame, convolved with the same kernels, then masked; ``noise`` is the standard
+    error of that ratio. ``rim`` and ``rim_masked_first`` are the colour bias of the outermost ring
+    of the mask, band minus F160W [mag], of noise-free stamps: matched then masked, and masked then
+    convolved with Gaussians, as in 2022. Against the true scene at the true PSF of F160W, and
+    noise-free: ``scene`` is the flux in the mask, ``scene_rim`` the colour bias of its ring [mag],
+    ``core`` the light within 0.18 arcsec of the galaxy's centre, ``core_gaussian`` the same with
+    Gaussians.
     """
 
     band: str
@@ -56,14 +58,16 @@ class Comparison(NamedTuple):
     core_gaussian: float
 
 
-def demo(out: str | Path, *, seed: int = 1, overwrite: bool = False) -> tuple[list[Comparison], dict[str, Path]]:
+def demo(
+    out: str | Path, *, seed: int = 1, overwrite: bool = False
+) -> tuple[list[Comparison], dict[str, Path]]:
     """Simulate a field, make its cubes as `hstcube run` does, compare them with the truth, and draw a picture.
 
     Parameters
     ----------
     out : path
-        Gets ``stamps`` (with ``truth.nc``, and ``psf_60mas.fits`` measured from its stars), ``products``,
-        ``truth.json`` and ``demo.png``.
+        Gets ``stamps`` (with ``truth.nc``, and ``psf_60mas.fits`` measured from its stars),
+        ``products``, ``truth.json`` and ``demo.png``.
     seed : int
         Of the simulation.
     overwrite : bool
@@ -110,7 +114,12 @@ def compare_with_truth(cube: xr.Dataset, stamps: Path, truth: Path) -> list[Comp
     scene = _inside(true.at_f160w.values, margin)
     kernels = matching_kernels(native.psf, to="f160w").values
     reference, gaussian = (
-        _inside(np.stack([convolver(k, p.shape)(p) for k, p in zip(stack, true.native.values, strict=True)]), margin)
+        _inside(
+            np.stack(
+                [convolver(k, p.shape)(p) for k, p in zip(stack, true.native.values, strict=True)]
+            ),
+            margin,
+        )
         for stack in (kernels, gaussian_kernels(native, to="f160w").values)
     )
     quiet = _noise_free(native, _inside(true.native.values, margin))
@@ -175,8 +184,8 @@ def _core(image: NDArray[np.float64]) -> float:
 def _sum_error(cube: xr.Dataset, native: xr.Dataset, i: int, mask: NDArray[np.bool_]) -> float:
     """Return the standard error of a sum over the mask: independent native pixels, and the level of the sky.
 
-    Matching spreads the noise of a pixel over its neighbours but hardly beyond the mask, and wht is white-equivalent,
-    so the sum of many pixels has the variance of the unmatched ones.
+    Matching spreads the noise of a pixel over its neighbours but hardly beyond the mask, and wht is
+    white-equivalent, so the sum of many pixels has the variance of the unmatched ones.
     """
     wht = native.wht.values[i][mask]
     return float(np.hypot(np.sqrt((1 / wht).sum()), cube.sky_error.values[i] * mask.sum()))

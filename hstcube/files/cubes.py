@@ -48,10 +48,11 @@ def to_fits(
     folder : path
         Made when it does not exist.
     noise : {"wht", "variance"}
-        Write inverse variances (``_wht.fits``, 0 = no data) or variances of the weights (``_var.fits``, NaN = no data).
+        Write inverse variances (``_wht.fits``, 0 = no data) or variances of the weights
+        (``_var.fits``, NaN = no data).
     layout : {"files", "mef"}
-        ``{field}_{band}_sci.fits``, ``_wht.fits`` and ``_mask.fits`` (uint8, 1 = use), or one ``{field}_{band}.fits``
-        with the extensions SCI, WHT (or VAR) and MASK.
+        ``{field}_{band}_sci.fits``, ``_wht.fits`` and ``_mask.fits`` (uint8, 1 = use), or one
+        ``{field}_{band}.fits`` with the extensions SCI, WHT (or VAR) and MASK.
     apply_mask : bool
         Leave out the pixels that the mask leaves out: NaN in sci, no data in wht.
     overwrite : bool
@@ -60,8 +61,8 @@ def to_fits(
     Returns
     -------
     list of Path
-        What was written. All files are on disk and verified before the first gets its name. `open_field` reads them
-        back to an equal cube.
+        What was written. All files are on disk and verified before the first gets its name.
+        `open_field` reads them back to an equal cube.
 
     Raises
     ------
@@ -72,7 +73,10 @@ def to_fits(
     name = checked_name(str(cube.attrs["field"]))
     folder = Path(folder)
     kinds = ("sci", "wht" if noise == "wht" else "var", "mask")
-    planes = {band: _planes(cube, i, noise, apply_mask) for i, band in enumerate(cube.band.values.tolist())}
+    planes = {
+        band: _planes(cube, i, noise, apply_mask)
+        for i, band in enumerate(cube.band.values.tolist())
+    }
     common = [*Grid.of(cube).header_cards(), *_common_cards(cube, planes)]
     files: dict[Path, bytes] = {}
     for band in planes:
@@ -84,9 +88,14 @@ def to_fits(
             for kind, image in zip(kinds, images, strict=True):
                 more = beside.get(kind, b"")
                 first = [("EXTEND", True, "extensions may follow")] if more else []
-                files[folder / f"{name}_{band}_{kind}.fits"] = hdu(image, [*first, *cards[kind]]) + more
+                files[folder / f"{name}_{band}_{kind}.fits"] = (
+                    hdu(image, [*first, *cards[kind]]) + more
+                )
         else:
-            units = [hdu(image, cards[kind], extname=kind.upper()) for kind, image in zip(kinds, images, strict=True)]
+            units = [
+                hdu(image, cards[kind], extname=kind.upper())
+                for kind, image in zip(kinds, images, strict=True)
+            ]
             empty = hdu(None, [("OBJECT", name, "field")])
             files[folder / f"{name}_{band}.fits"] = b"".join([empty, *units, *beside.values()])
     return write_files(files, overwrite=overwrite)
@@ -117,13 +126,22 @@ def save_cube(cube: xr.Dataset, path: str | Path, *, overwrite: bool = False) ->
         try:
             cube.to_netcdf(part, engine="netcdf4", encoding=encoding)
             whole = open_cube(part).identical(cube.compute())
-        except (OSError, RuntimeError, FileError) as error:  # the HDF5 library's words do not tell a full disk
+        except (
+            OSError,
+            RuntimeError,
+            FileError,
+        ) as error:  # the HDF5 library's words do not tell a full disk
             require_room_after_all(part.parent)
             reason = f"cannot be written: {error}"
-            raise WriteError("HC-O02", reason, "make room, or choose another folder", str(path)) from error
+            raise WriteError(
+                "HC-O02", reason, "make room, or choose another folder", str(path)
+            ) from error
         if not whole:
             raise WriteError(
-                "HC-O21", "what was read back differs from the cube", "report it; write FITS instead", str(path)
+                "HC-O21",
+                "what was read back differs from the cube",
+                "report it; write FITS instead",
+                str(path),
             )
 
     return written_whole(path, write, overwrite=overwrite)
@@ -163,14 +181,17 @@ def open_cube(path: str | Path, *, chunks: Any = None) -> xr.Dataset:
             "write it again with save_cube",
             file=str(path),
         ) from error
-    state = {name: coord.compute() for name, coord in cube.coords.items()}  # never chunked: every step looks at it
+    state = {
+        name: coord.compute() for name, coord in cube.coords.items()
+    }  # never chunked: every step looks at it
     texts = {name: coord.astype(object) for name, coord in state.items() if coord.dtype.kind == "U"}
     cube = cube.assign_coords(state | texts)
     holders: tuple[Any, ...] = (cube, *cube.variables.values())
     for holder in holders:
         holder.encoding = {}
         holder.attrs = {
-            key: value.item() if isinstance(value, np.generic) else value for key, value in holder.attrs.items()
+            key: value.item() if isinstance(value, np.generic) else value
+            for key, value in holder.attrs.items()
         }
     try:
         return validate(cube.assign(mask=cube.mask.astype(bool)) if "mask" in cube else cube)
@@ -185,7 +206,9 @@ def _with_plain_attrs(cube: xr.Dataset) -> xr.Dataset:
     holders: tuple[Any, ...] = (plain, *plain.variables.values())
     for holder in holders:
         holder.attrs = {
-            key: json.dumps(value, default=str) if value is None or isinstance(value, bool | dict) else value
+            key: json.dumps(value, default=str)
+            if value is None or isinstance(value, bool | dict)
+            else value
             for key, value in holder.attrs.items()
         }
     return plain
@@ -202,14 +225,18 @@ def _planes(
     error = wht
     if noise == "variance":
         with np.errstate(divide="ignore"):
-            error = np.where(empty, np.float32(np.nan), (1.0 / wht.astype(np.float64)).astype(np.float32))
+            error = np.where(
+                empty, np.float32(np.nan), (1.0 / wht.astype(np.float64)).astype(np.float32)
+            )
     if cube.attrs.get("recipe") == "original":  # which wrote zeros where others write NaN
         sci, error = np.where(empty, np.float32(0), sci), np.where(empty, np.float32(0), error)
     return sci, error, mask.astype(np.uint8)
 
 
 def _common_cards(cube: xr.Dataset, planes: dict[str, Any]) -> list[tuple[str, Any, str]]:
-    digest = hashlib.sha256("".join([cube.attrs["history"], cube.attrs["warnings"], *planes]).encode())
+    digest = hashlib.sha256(
+        "".join([cube.attrs["history"], cube.attrs["warnings"], *planes]).encode()
+    )
     for images in planes.values():
         for image in images:
             digest.update(image.tobytes())
@@ -304,7 +331,8 @@ def _camera(name: str, pivot: float) -> Any:
 
     try:
         cameras = [
-            find_band(name, instrument=i, detector=d) for i, d in (("ACS", "WFC"), ("WFC3", "UVIS"), ("WFC3", "IR"))
+            find_band(name, instrument=i, detector=d)
+            for i, d in (("ACS", "WFC"), ("WFC3", "UVIS"), ("WFC3", "IR"))
         ]
     except BandError:
         return None

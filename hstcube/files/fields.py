@@ -45,14 +45,29 @@ from hstcube.phot.units import AGREE, header_zeropoints
 from hstcube.psf.match import attached, with_psf
 from hstcube.regridding.align import apply_shifts, check_alignment, warn_of_shifts
 from hstcube.regridding.resample import NOT_COVERED, regrid
-from hstcube.surveys.names import BandFiles, FieldFiles, checked_name, find_field, list_fields, survey_of
+from hstcube.surveys.names import (
+    BandFiles,
+    FieldFiles,
+    checked_name,
+    find_field,
+    list_fields,
+    survey_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from astropy.io import fits
 
-__all__ = ["Align", "PSFChoice", "open_bands", "open_field", "open_files", "open_labels", "open_stars"]
+__all__ = [
+    "Align",
+    "PSFChoice",
+    "open_bands",
+    "open_field",
+    "open_files",
+    "open_labels",
+    "open_stars",
+]
 
 NOT_AN_INTEGER = -2
 
@@ -91,31 +106,34 @@ def open_field(
     Parameters
     ----------
     folder : path
-        Holds ``{field}_{scale}_{filter}_{sci,wht}.fits`` (or .gz, .fz), itself or in its ``new_stamps``; or products of
-        `to_fits`, which come back as the cube that was written.
+        Holds ``{field}_{scale}_{filter}_{sci,wht}.fits`` (or .gz, .fz), itself or in its
+        ``new_stamps``; or products of `to_fits`, which come back as the cube that was written.
     field : str
         What the file names begin with.
     scale : str
-        The label of the pixel scale in the file names. The scale itself is read from the WCS and must agree.
-        ``"mixed"`` takes each band at the finest scale there is, and brings all to one grid.
+        The label of the pixel scale in the file names. The scale itself is read from the WCS and
+        must agree. ``"mixed"`` takes each band at the finest scale there is, and brings all to one
+        grid.
     bands : sequence of str, optional
         Only these.
     psf_fwhm : mapping of band to float, optional
         FWHM of the PSF [arcsec]; else from the header or the table of the survey, or NaN.
     psf : "auto", "gaussian", "xdf", path, DataArray or None
-        PSFs for the coordinate ``psf``: a file for `open_psf`, or what `measure_psf` returned. ``"auto"`` takes
-        ``psf_{scale}.fits`` beside the images or the file that a field file names, else the table of the survey (which
-        leaves ``psf_fwhm`` as it is), unless widths are given. ``"gaussian"`` and None: widths only.
+        PSFs for the coordinate ``psf``: a file for `open_psf`, or what `measure_psf` returned.
+        ``"auto"`` takes ``psf_{scale}.fits`` beside the images or the file that a field file names,
+        else the table of the survey (which leaves ``psf_fwhm`` as it is), unless widths are given.
+        ``"gaussian"`` and None: widths only.
     chunks : mapping, optional
         Open lazily with dask, in chunks of so many pixels: ``{"y": 1024, "x": 1024}``.
     images : str, optional
         Another place for the images; see `list_fields`.
     onto : str or Grid, optional
-        The grid to bring the images to, by the area that pixels share (`regrid` with method "exact"): that of the
-        images at a scale, such as ``"60mas"``, or any other. The coarsest scale there is, when not given, for "mixed".
+        The grid to bring the images to, by the area that pixels share (`regrid` with method
+        "exact"): that of the images at a scale, such as ``"60mas"``, or any other. The coarsest
+        scale there is, when not given, for "mixed".
     align : {"report", "apply"}
-        What to do about images at one scale that lie elsewhere than those at another (`check_alignment`): warn, or
-        move them (`apply_shifts`).
+        What to do about images at one scale that lie elsewhere than those at another
+        (`check_alignment`): warn, or move them (`apply_shifts`).
 
     Returns
     -------
@@ -137,8 +155,14 @@ def open_field(
         if not products or images is not None:
             raise
         cube = open_products(products, bands)
-        return cube if chunks is None else cube.assign({name: cube[name].chunk(chunks) for name in PLANES})
-    return open_files(files, bands=bands, psf_fwhm=psf_fwhm, psf=psf, chunks=chunks, onto=onto, align=align)
+        return (
+            cube
+            if chunks is None
+            else cube.assign({name: cube[name].chunk(chunks) for name in PLANES})
+        )
+    return open_files(
+        files, bands=bands, psf_fwhm=psf_fwhm, psf=psf, chunks=chunks, onto=onto, align=align
+    )
 
 
 def open_bands(
@@ -181,10 +205,14 @@ def open_bands(
     """
     _each_once([band_name(name) for name in files])
     entries = {
-        band_name(name): BandFiles((Path(sci),), (Path(wht),), wht_kind, (zeropoint or {}).get(name))
+        band_name(name): BandFiles(
+            (Path(sci),), (Path(wht),), wht_kind, (zeropoint or {}).get(name)
+        )
         for name, (sci, wht) in files.items()
     }
-    return open_files(FieldFiles(checked_name(field), "", entries), psf_fwhm=psf_fwhm, psf=psf, chunks=chunks)
+    return open_files(
+        FieldFiles(checked_name(field), "", entries), psf_fwhm=psf_fwhm, psf=psf, chunks=chunks
+    )
 
 
 def open_files(
@@ -218,12 +246,16 @@ def _open_mixed(
 ) -> xr.Dataset:
     """Open each band at its finest scale, compare the scales where bands are there at both, and regrid."""
     if align not in get_args(Align):
-        raise RecipeError("HC-B22", f"there is no align {align!r}", "choose align= from 'report', 'apply'")
+        raise RecipeError(
+            "HC-B22", f"there is no align {align!r}", "choose align= from 'report', 'apply'"
+        )
     names = _each_once([band_name(name) for name in bands] if bands else list(files.bands))
     labels = [part.scale for part in files.parts]
     if isinstance(onto, str) and onto not in labels:
         raise _no_such_scale(onto, labels)
-    home = files.parts[labels.index(onto) if isinstance(onto, str) else -1]  # what the others are compared with
+    home = files.parts[
+        labels.index(onto) if isinstance(onto, str) else -1
+    ]  # what the others are compared with
     widths = {band_name(name): width for name, width in (psf_fwhm or {}).items()}
     left, pieces = list(names), []
     for part in files.parts:
@@ -231,7 +263,9 @@ def _open_mixed(
         left = [name for name in left if name not in mine]
         if not mine:
             continue
-        cube = _open_scale(part, mine, {name: widths[name] for name in mine if name in widths}, psf, chunks)
+        cube = _open_scale(
+            part, mine, {name: widths[name] for name in mine if name in widths}, psf, chunks
+        )
         both = [name for name in part.bands if name in home.bands]
         if part is not home and both and chunks is None:
             shared = [name for name in both if name in names] or both
@@ -245,11 +279,15 @@ def _open_mixed(
     return stack_bands([regrid(cube, onto, method="exact") for cube in pieces])
 
 
-def _aligned(cube: xr.Dataset, part: FieldFiles, home: FieldFiles, bands: list[str], align: Align) -> xr.Dataset:
+def _aligned(
+    cube: xr.Dataset, part: FieldFiles, home: FieldFiles, bands: list[str], align: Align
+) -> xr.Dataset:
     """Say whether one scale lies elsewhere than another, or move it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HstCubeWarning)  # of images that are only compared
-        shifts = check_alignment(*(_open_scale(files, bands, None, None, None) for files in (part, home)))
+        shifts = check_alignment(
+            *(_open_scale(files, bands, None, None, None) for files in (part, home))
+        )
     if align == "apply" and shifts.shifted.any():
         return apply_shifts(cube, shifts)
     return warn_of_shifts(cube, shifts, scales=(part.scale, home.scale))
@@ -257,7 +295,11 @@ def _aligned(cube: xr.Dataset, part: FieldFiles, home: FieldFiles, bands: list[s
 
 def _no_such_scale(onto: str, labels: list[str]) -> FileError:
     listed = ", ".join(repr(label) for label in labels) or "a Grid"
-    return FileError("HC-F01", f"there are no images at {onto!r} to take the grid from", f"choose onto= from {listed}")
+    return FileError(
+        "HC-F01",
+        f"there are no images at {onto!r} to take the grid from",
+        f"choose onto= from {listed}",
+    )
 
 
 def _open_scale(
@@ -285,7 +327,11 @@ def _open_scale(
         with located(files.one(name, "sci"), name):
             grid.require(sci.grid, what=f"{name} and {names[0]}")
     units, unit_notes = _common_units([(name, sci.header) for name, sci, _ in planes])
-    notes += [*_file_notes(planes), *_camera_notes([(name, sci.header) for name, sci, _ in planes]), *unit_notes]
+    notes += [
+        *_file_notes(planes),
+        *_camera_notes([(name, sci.header) for name, sci, _ in planes]),
+        *unit_notes,
+    ]
     state, sources, said = _band_state(files, planes, grid, psf_fwhm or {}, units)
     notes += said
     weights = []
@@ -295,7 +341,9 @@ def _open_scale(
     if chunks is None:
         pairs = zip(planes, weights, strict=True)
         notes += [
-            (code, f"{name}: {text}") for (name, sci, _), wht in pairs for code, text in odd_pixels(sci.data, wht)
+            (code, f"{name}: {text}")
+            for (name, sci, _), wht in pairs
+            for code, text in odd_pixels(sci.data, wht)
         ]
     cube = _built(
         files,
@@ -342,14 +390,21 @@ def open_stars(
     found = list_fields(folder, scale=scale)
     if not found:
         raise PSFError(
-            "HC-P10", f"no stamps of stars at {scale}", "name them STAR_60mas_f160w_sci.fits and _wht.fits", str(folder)
+            "HC-P10",
+            f"no stamps of stars at {scale}",
+            "name them STAR_60mas_f160w_sci.fits and _wht.fits",
+            str(folder),
         )
     common = [name for name in found[0].bands if all(name in files.bands for files in found)]
     names = [band_name(name) for name in bands] if bands else common
     if not names:
-        raise PSFError("HC-P11", "there is no band that all stars have", "choose stars and bands=", str(folder))
+        raise PSFError(
+            "HC-P11", "there is no band that all stars have", "choose stars and bands=", str(folder)
+        )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", HstCubeWarning)  # of units and cameras: they are those of the fields
+        warnings.simplefilter(
+            "ignore", HstCubeWarning
+        )  # of units and cameras: they are those of the fields
         return {files.field: open_files(files, bands=names, psf=None) for files in found}
 
 
@@ -365,7 +420,9 @@ def _is_xdf(headers: list[fits.Header]) -> bool:
     return all("eXtreme Deep Field" in str(header.get("XDFVER", "")) for header in headers)
 
 
-def _with_chosen_psf(cube: xr.Dataset, psf: PSFChoice, files: FieldFiles, headers: list[fits.Header]) -> xr.Dataset:
+def _with_chosen_psf(
+    cube: xr.Dataset, psf: PSFChoice, files: FieldFiles, headers: list[fits.Header]
+) -> xr.Dataset:
     """Return the cube with the PSFs that were asked for, or that are known of its files."""
     if isinstance(psf, xr.DataArray):
         return with_psf(cube, psf)
@@ -377,7 +434,9 @@ def _with_chosen_psf(cube: xr.Dataset, psf: PSFChoice, files: FieldFiles, header
         with located(Path(psf)):
             return with_psf(cube, open_psf(psf))
     of_xdf = psf == "xdf" or _is_xdf(headers)
-    known = survey_psf("xdf", Grid.of(cube).scale, tuple(cube.band.values.tolist())) if of_xdf else None
+    known = (
+        survey_psf("xdf", Grid.of(cube).scale, tuple(cube.band.values.tolist())) if of_xdf else None
+    )
     if known is None and psf == "xdf":
         raise PSFError(
             "HC-P16",
@@ -390,7 +449,9 @@ def _with_chosen_psf(cube: xr.Dataset, psf: PSFChoice, files: FieldFiles, header
 def _each_once(names: list[str]) -> list[str]:
     for name in names:
         if names.count(name) > 1:
-            raise BandError("HC-B02", f"the band is there twice: {', '.join(names)}", "name it once", band=name)
+            raise BandError(
+                "HC-B02", f"the band is there twice: {', '.join(names)}", "name it once", band=name
+            )
     return names
 
 
@@ -415,9 +476,8 @@ def open_labels(path: str | Path, *, hdu: str | int | None = None) -> xr.DataArr
     Returns
     -------
     DataArray of int32, (y, x)
-        0 is sky. Values that are not integers (maps that were interpolated) become -2 and are counted in
-        ``attrs["interpolated"]``: they belong to nobody. NaN becomes -1,
-        not covered.
+        0 is sky. Values that are not integers (maps that were interpolated) become -2 and are
+        counted in ``attrs["interpolated"]``: they belong to nobody. NaN becomes -1, not covered.
 
     Raises
     ------
@@ -449,10 +509,15 @@ def open_labels(path: str | Path, *, hdu: str | int | None = None) -> xr.DataArr
         labels[negative & np.isfinite(values)] = NOT_AN_INTEGER  # -1 has a meaning of ours
         labels[interpolated] = NOT_AN_INTEGER
         told = str(unit.header.get("RAF_ID", hdus[0].header.get("RAF_ID", ""))).strip()
-    attrs: dict[str, Any] = {"interpolated": int(interpolated.sum()), "long_name": "segmentation map"}
+    attrs: dict[str, Any] = {
+        "interpolated": int(interpolated.sum()),
+        "long_name": "segmentation map",
+    }
     attrs |= {"central_id": int(told)} if told.isdecimal() else {}
     if lost := int((negative & np.isfinite(values)).sum()):
-        notes.append(("HC-S06", f"{lost} pixels of the map have negative labels; they belong to no object"))
+        notes.append(
+            ("HC-S06", f"{lost} pixels of the map have negative labels; they belong to no object")
+        )
     attrs |= {"notes": "\n".join(f"{code} {text}" for code, text in notes)} if notes else {}
     return xr.DataArray(labels, grid.coords(), ("y", "x"), "labels", attrs)
 
@@ -461,7 +526,9 @@ def _check_band(name: str, header: fits.Header) -> None:
     said = str(header.get("FILTER", "")).strip()
     if said and band_name(said) != name:
         raise BandError(
-            "HC-B03", f"the header says FILTER = {said!r}, the file name {name}", "rename the file, or repair the card"
+            "HC-B03",
+            f"the header says FILTER = {said!r}, the file name {name}",
+            "rename the file, or repair the card",
         )
 
 
@@ -493,9 +560,14 @@ def _camera_notes(headers: list[tuple[str, fits.Header]]) -> list[tuple[str, str
         said = tuple(str(header.get(key, "")).strip().upper() for key in ("INSTRUME", "DETECTOR"))
         owner = find_band(name, instrument=said[0], detector=said[1])
         if said[0] and (said[0] != owner.instrument or said[1] not in ("", owner.detector)):
-            wrong.setdefault(("/".join(filter(None, said)), f"{owner.instrument}/{owner.detector}"), []).append(name)
+            wrong.setdefault(
+                ("/".join(filter(None, said)), f"{owner.instrument}/{owner.detector}"), []
+            ).append(name)
     return [
-        ("HC-B04", f"{', '.join(names)}: the headers say {said}, which has no such filter; taken as {owner}")
+        (
+            "HC-B04",
+            f"{', '.join(names)}: the headers say {said}, which has no such filter; taken as {owner}",
+        )
         for (said, owner), names in wrong.items()
     ]
 
@@ -509,12 +581,18 @@ def _common_units(headers: list[tuple[str, fits.Header]]) -> tuple[str, list[tup
             units[name] = KNOWN_UNITS[0]
             notes.append(("HC-D20", f"{name}: no BUNIT; taken as {KNOWN_UNITS[0]}"))
     if len(set(units.values())) > 1:
-        raise CubeError("HC-D21", f"bands are in different units: {units}", "convert them to one unit first")
+        raise CubeError(
+            "HC-D21", f"bands are in different units: {units}", "convert them to one unit first"
+        )
     return next(iter(units.values())), notes
 
 
 def _band_state(
-    files: FieldFiles, planes: list[tuple[str, Plane, Plane]], grid: Grid, psf_fwhm: Mapping[str, float], units: str
+    files: FieldFiles,
+    planes: list[tuple[str, Plane, Plane]],
+    grid: Grid,
+    psf_fwhm: Mapping[str, float],
+    units: str,
 ) -> tuple[dict[str, Any], str, list[tuple[str, str]]]:
     """Return zero points, widths and pivots of the bands, a remark on their sources, and what is odd about them."""
     given = {band_name(name): width for name, width in psf_fwhm.items()}
@@ -525,25 +603,42 @@ def _band_state(
     notes: list[tuple[str, str]] = []
     for name, sci, _ in planes:
         header, survey, said = sci.header, survey_of(sci.header, grid.scale), files.bands[name]
-        camera = {"instrument": str(header.get("INSTRUME", "")), "detector": str(header.get("DETECTOR", ""))}
+        camera = {
+            "instrument": str(header.get("INSTRUME", "")),
+            "detector": str(header.get("DETECTOR", "")),
+        }
         pivots.append(find_band(name, **camera).pivot)
         with located(files.one(name, "sci"), name):
             known = header_zeropoints(header, units, pivots[-1])
         if survey and name in survey.zeropoint and units == KNOWN_UNITS[0]:
-            tables |= set() if known or said.zeropoint is not None else {f"; zero points of {survey.name}"}
+            tables |= (
+                set()
+                if known or said.zeropoint is not None
+                else {f"; zero points of {survey.name}"}
+            )
             known[f"the table of {survey.name}"] = survey.zeropoint[name]
         notes += _zeropoint_notes(name, known) if said.zeropoint is None else []
-        zeropoint = said.zeropoint if said.zeropoint is not None else next(iter(known.values()), None)
-        width = given.get(name, said.psf_fwhm if said.psf_fwhm is not None else header.get("PSFFWHM"))
+        zeropoint = (
+            said.zeropoint if said.zeropoint is not None else next(iter(known.values()), None)
+        )
+        width = given.get(
+            name, said.psf_fwhm if said.psf_fwhm is not None else header.get("PSFFWHM")
+        )
         if width is not None and not _is_positive(width):
             reason = f"the FWHM of its PSF is {width!r} arcsec"
-            raise PSFError("HC-P02", reason, "give a positive number", str(files.one(name, "sci")), name)
+            raise PSFError(
+                "HC-P02", reason, "give a positive number", str(files.one(name, "sci")), name
+            )
         if width is None and survey and name in survey.psf_fwhm:
             width = survey.psf_fwhm[name]
             tables.add(f"; PSF widths of {survey.name}")
         zeropoints.append(math.nan if zeropoint is None else float(zeropoint))
         widths.append(math.nan if width is None else float(width))
-    return {"zeropoint": zeropoints, "psf_fwhm": widths, "pivot": pivots}, "".join(sorted(tables)), notes
+    return (
+        {"zeropoint": zeropoints, "psf_fwhm": widths, "pivot": pivots},
+        "".join(sorted(tables)),
+        notes,
+    )
 
 
 def _is_positive(width: Any) -> bool:
@@ -553,8 +648,14 @@ def _is_positive(width: Any) -> bool:
 def _zeropoint_notes(name: str, found: Mapping[str, float]) -> list[tuple[str, str]]:
     """Say which zero points disagree with the one that is taken, the first."""
     taken, value = next(iter(found.items()), ("", 0.0))
-    apart = [f"{source} {other:.2f}" for source, other in found.items() if abs(other - value) > AGREE]
-    return [("HC-D31", f"{name}: the zero point by {taken} is {value:.2f}, by {', '.join(apart)}")] if apart else []
+    apart = [
+        f"{source} {other:.2f}" for source, other in found.items() if abs(other - value) > AGREE
+    ]
+    return (
+        [("HC-D31", f"{name}: the zero point by {taken} is {value:.2f}, by {', '.join(apart)}")]
+        if apart
+        else []
+    )
 
 
 def _stacked(sci: list[Any], wht: list[Any], chunks: Mapping[str, int] | None) -> tuple[Any, Any]:

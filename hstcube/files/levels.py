@@ -23,7 +23,9 @@ _ERROR = re.compile(r"^# standard error:(.*)$", re.MULTILINE)
 _ONE_SCALE = 0.01  # relative: scales closer than this are one
 
 
-def level_text(level: float, error: float, *, field: str, band: str, units: str, scale: float, method: str) -> str:
+def level_text(
+    level: float, error: float, *, field: str, band: str, units: str, scale: float, method: str
+) -> str:
     """Return the text of a level, as `read_levels` reads it; `scale` is the pixel scale, arcsec."""
     return (
         f"# sky of field {field}, {band}: {units} per pixel of {scale:.4g} arcsec, {method}, hstcube {__version__}\n"
@@ -42,10 +44,12 @@ def read_levels(
     bands : iterable of str
         Those without a level are left out.
     scale : float, optional
-        Pixel scale of the images, arcsec: a level that says that it belongs to another one is refused.
+        Pixel scale of the images, arcsec: a level that says that it belongs to another one is
+        refused.
     to : float, optional
-        Pixel scale that levels are wanted for, arcsec: they are multiplied by the ratio of the pixels' areas. Then a
-        level may belong to any scale; one that does not say so belongs to `scale`.
+        Pixel scale that levels are wanted for, arcsec: they are multiplied by the ratio of the
+        pixels' areas. Then a level may belong to any scale; one that does not say so belongs to
+        `scale`.
 
     Raises
     ------
@@ -59,7 +63,9 @@ def read_levels(
         place = files.bands[name].sky
         if isinstance(place, Path):
             with located(place, name):
-                levels[name] = _parsed(place.read_text(encoding="utf-8", errors="replace"), scale, to)
+                levels[name] = _parsed(
+                    place.read_text(encoding="utf-8", errors="replace"), scale, to
+                )
         elif place is not None:
             levels[name] = (float(place) * _area(to, scale), math.nan)
     return levels
@@ -76,7 +82,11 @@ def _parsed(text: str, scale: float | None, to: float | None) -> tuple[float, fl
         raise SkyError("HC-K02", f"holds {len(numbers)} values, not one sky level", fix)
     level = _number(numbers[0])
     if not math.isfinite(level):
-        raise SkyError("HC-K03", f"the sky level is {level}", "measure the sky again: hstcube sky FOLDER -o OUT")
+        raise SkyError(
+            "HC-K03",
+            f"the sky level is {level}",
+            "measure the sky again: hstcube sky FOLDER -o OUT",
+        )
     if (pixel := _PIXEL.search(text)) and to is not None and _number(pixel[1]) > 0:
         scale = _number(pixel[1])
     elif pixel and scale is not None:

@@ -10,7 +10,14 @@ import numpy as np
 from hstcube.core.bands import band_name
 from hstcube.core.cube import build
 from hstcube.errors import FileError
-from hstcube.fits.images import NOISE_UNIT, PSF_UNIT, Plane, inverse_variance, read_plane, require_whole
+from hstcube.fits.images import (
+    NOISE_UNIT,
+    PSF_UNIT,
+    Plane,
+    inverse_variance,
+    read_plane,
+    require_whole,
+)
 from hstcube.fits.opening import located, opened
 from hstcube.fits.units import history_lines
 from hstcube.noise.groups import with_noise_coords
@@ -28,7 +35,13 @@ if TYPE_CHECKING:
 __all__ = ["find_products", "open_products"]
 
 _NUMBERS = ("HSTCUBE", "NBANDS", "PSFFWHM", "SKY", "SKYERR", "ABZP", "PHOTPLAM")
-_HOLDS = {"sci": ("sci",), "wht": ("wht",), "var": ("wht",), "mask": ("mask",), "": ("sci", "wht", "mask")}
+_HOLDS = {
+    "sci": ("sci",),
+    "wht": ("wht",),
+    "var": ("wht",),
+    "mask": ("mask",),
+    "": ("sci", "wht", "mask"),
+}
 
 
 def find_products(folder: Path, field: str) -> dict[str, dict[str, Path]]:
@@ -60,7 +73,9 @@ def open_products(products: dict[str, dict[str, Path]], bands: Sequence[str] | N
     return _cube_of(names, planes)
 
 
-def _read_band(name: str, files: dict[str, Path], folder: Path) -> tuple[dict[str, Plane], set[str]]:
+def _read_band(
+    name: str, files: dict[str, Path], folder: Path
+) -> tuple[dict[str, Plane], set[str]]:
     """Return the three images of a band, and the identities of the cubes that its files belong to."""
     planes: dict[str, Plane] = {}
     cubes = set()
@@ -107,7 +122,10 @@ def _with_psf(cube: xr.Dataset, bands: list[dict[str, Plane]]) -> xr.Dataset:
         return cube
     quality = {"psf_ee_error": "PSFEEERR", "psf_negative": "PSFNEG"}
     return cube.assign_coords(
-        {key: ("band", [float(header[card]) for header in headers]) for key, card in quality.items()}
+        {
+            key: ("band", [float(header[card]) for header in headers])
+            for key, card in quality.items()
+        }
     )
 
 
@@ -124,20 +142,34 @@ def _with_noise(cube: xr.Dataset, bands: list[dict[str, Plane]]) -> xr.Dataset:
 
 
 def _require_cards(plane: Plane) -> None:
-    needed = ("CUBEID", "NBANDS", "OBJECT", "FILETYPE", *(("BUNIT",) if plane.header.get("FILETYPE") == "SCI" else ()))
+    needed = (
+        "CUBEID",
+        "NBANDS",
+        "OBJECT",
+        "FILETYPE",
+        *(("BUNIT",) if plane.header.get("FILETYPE") == "SCI" else ()),
+    )
     if lost := [key for key in needed if key not in plane.header]:
-        raise FileError("HC-F04", f"has lost the card {lost[0]}", "write the cube again with to_fits")
+        raise FileError(
+            "HC-F04", f"has lost the card {lost[0]}", "write the cube again with to_fits"
+        )
     for key in (key for key in _NUMBERS if key in plane.header):
         if isinstance(value := plane.header[key], bool) or not isinstance(value, int | float):
             raise FileError(
-                "HC-F04", f"has a card {key} of {value!r}, not a number", "write the cube again with to_fits"
+                "HC-F04",
+                f"has a card {key} of {value!r}, not a number",
+                "write the cube again with to_fits",
             )
 
 
 def _cube_of(names: list[str], planes: list[dict[str, Plane]]) -> xr.Dataset:
     headers = [band["sci"].header for band in planes]
     wht = [
-        inverse_variance(band["wht"].data, "variance" if band["wht"].header["FILETYPE"] == "VAR" else "ivar", name)
+        inverse_variance(
+            band["wht"].data,
+            "variance" if band["wht"].header["FILETYPE"] == "VAR" else "ivar",
+            name,
+        )
         for name, band in zip(names, planes, strict=True)
     ]
 
@@ -168,4 +200,6 @@ def _cube_of(names: list[str], planes: list[dict[str, Plane]]) -> xr.Dataset:
         cube = with_extinction(cube, [extinction[name] for name in cube.band.values])
     history, notes = history_lines(headers[0].get("HISTORY", ()))
     extra = {"recipe": headers[0]["RECIPE"]} if "RECIPE" in headers[0] else {}
-    return cube.assign_attrs(history=history, warnings=notes, hstcube_schema=int(headers[0]["HSTCUBE"]), **extra)
+    return cube.assign_attrs(
+        history=history, warnings=notes, hstcube_schema=int(headers[0]["HSTCUBE"]), **extra
+    )

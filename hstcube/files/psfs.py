@@ -55,7 +55,11 @@ def save_psf(psf: xr.DataArray, path: str | Path, *, overwrite: bool = False) ->
             ("FILTER", name.upper(), ""),
             ("PIXSCALE", scale, "[arcsec] size of a pixel"),
             ("PSFFWHM", fwhm(image.astype(float)) * scale, "[arcsec] FWHM of the profile"),
-            ("STARS", str(one.stars.item()) if "stars" in one.coords else None, "stars it was measured from"),
+            (
+                "STARS",
+                str(one.stars.item()) if "stars" in one.coords else None,
+                "stars it was measured from",
+            ),
         ]
         units.append(hdu(image, cards, extname=name.upper()))
     path = Path(path)
@@ -101,11 +105,16 @@ def open_psf(path: str | Path, *, scale: float | None = None) -> xr.DataArray:
                 notes.append(f"{name}: {one.attrs['notes']}")
             images[name] = one
     if not images:
-        raise FileError("HC-F04", "holds no image", "give a FITS file with one PSF a band", str(path))
+        raise FileError(
+            "HC-F04", "holds no image", "give a FITS file with one PSF a band", str(path)
+        )
     steps = {round(float(one.ky[1] - one.ky[0]), 6) for one in images.values()}
     if len(steps) > 1:
         raise PSFError(
-            "HC-P11", f"the PSFs are on pixels of {sorted(steps)} arcsec", "give one scale a file", str(path)
+            "HC-P11",
+            f"the PSFs are on pixels of {sorted(steps)} arcsec",
+            "give one scale a file",
+            str(path),
         )
     return _stacked(images, {"source": path.name, "notes": "; ".join(notes)})
 
@@ -121,7 +130,10 @@ def _one_psf(values: Any, scale: float) -> xr.DataArray:
     offset = (np.arange(len(image)) - len(image) // 2) * scale
     axis = {"units": "arcsec"}
     return xr.DataArray(
-        image, {"ky": ("ky", offset, axis), "kx": ("kx", offset, axis)}, ("ky", "kx"), attrs={"notes": ""}
+        image,
+        {"ky": ("ky", offset, axis), "kx": ("kx", offset, axis)},
+        ("ky", "kx"),
+        attrs={"notes": ""},
     )
 
 
@@ -141,7 +153,9 @@ def _band_of(header: Any, path: Path) -> str:
     for key in ("FILTER", "EXTNAME"):
         if said := str(header.get(key, "")).strip():
             return band_name(said)
-    raise PSFError("HC-P15", "an image names no band", "set EXTNAME or FILTER, e.g. to F160W", str(path))
+    raise PSFError(
+        "HC-P15", "an image names no band", "set EXTNAME or FILTER, e.g. to F160W", str(path)
+    )
 
 
 def _scale_of(header: Any, path: Path) -> float:
@@ -150,15 +164,22 @@ def _scale_of(header: Any, path: Path) -> float:
         return float(said)
     if "CTYPE1" in header:
         return Grid.from_header(header).scale
-    raise PSFError("HC-P15", "an image does not say the size of its pixels", "give it: scale=0.06 (arcsec)", str(path))
+    raise PSFError(
+        "HC-P15",
+        "an image does not say the size of its pixels",
+        "give it: scale=0.06 (arcsec)",
+        str(path),
+    )
 
 
 @lru_cache(maxsize=32)
-def survey_psf(survey: str, scale: float, bands: tuple[str, ...] | None = None) -> xr.DataArray | None:
+def survey_psf(
+    survey: str, scale: float, bands: tuple[str, ...] | None = None
+) -> xr.DataArray | None:
     """Return the PSFs of a survey from the table that ships with the package, or None where it has not all of them.
 
-    Circular multi-Gaussian models (Emsellem, Monnet & Bacon 1994, A&A 285, 723) of PSFs that `measure_psf` made of
-    stars; ``psf_surveys.csv`` says of which.
+    Circular multi-Gaussian models (Emsellem, Monnet & Bacon 1994, A&A 285, 723) of PSFs that
+    `measure_psf` made of stars; ``psf_surveys.csv`` says of which.
 
     Parameters
     ----------
@@ -192,7 +213,9 @@ def survey_psf(survey: str, scale: float, bands: tuple[str, ...] | None = None) 
             image += weight * np.outer(profile, profile)
         axis = {"units": "arcsec"}
         images[name] = xr.DataArray(
-            image / image.sum(), {"ky": ("ky", offset, axis), "kx": ("kx", offset, axis)}, ("ky", "kx")
+            image / image.sum(),
+            {"ky": ("ky", offset, axis), "kx": ("kx", offset, axis)},
+            ("ky", "kx"),
         )
     return _stacked(images, {"source": f"PSFs of {survey}"})
 

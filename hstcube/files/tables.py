@@ -30,15 +30,17 @@ def write_table(table: QTable, path: str | Path, *, overwrite: bool = False) -> 
     table : QTable
         As `photometry` returns it.
     path : path
-        ``.ecsv`` (text; everything), ``.fits`` (a binary table; metadata as cards ``HIERARCH zeropoint f160w``, history
-        and warnings as HISTORY) or ``.parquet`` (needs pyarrow). astropy's ``QTable.read(path)`` reads each.
+        ``.ecsv`` (text; everything), ``.fits`` (a binary table; metadata as cards ``HIERARCH
+        zeropoint f160w``, history and warnings as HISTORY) or ``.parquet`` (needs pyarrow).
+        astropy's ``QTable.read(path)`` reads each.
     overwrite : bool
         Replace a file that exists.
 
     Raises
     ------
     WriteError
-        If the format is not one of these, pyarrow is missing, or the file exists or cannot be written.
+        If the format is not one of these, pyarrow is missing, or the file exists or cannot be
+        written.
     """
     path = Path(path)
     ending = path.suffix.lower()
@@ -47,7 +49,12 @@ def write_table(table: QTable, path: str | Path, *, overwrite: bool = False) -> 
         raise WriteError("HC-O30", reason, f"choose from {', '.join(_FORMATS)}", file=str(path))
     if ending == ".parquet" and find_spec("pyarrow") is None:
         reason = "parquet is written by pyarrow, which is not installed"
-        raise WriteError("HC-O31", reason, "pip install 'hstcube[parquet]', or write .ecsv or .fits", file=str(path))
+        raise WriteError(
+            "HC-O31",
+            reason,
+            "pip install 'hstcube[parquet]', or write .ecsv or .fits",
+            file=str(path),
+        )
 
     def write(part: Path) -> None:
         if ending == ".fits":

@@ -29,14 +29,20 @@ __all__ = [
     "require_whole",
 ]
 
-NOISE_UNIT, PSF_UNIT = "NOISEACF", "PSFIMAGE"  # what our own weights and science images have beside them
+NOISE_UNIT, PSF_UNIT = (
+    "NOISEACF",
+    "PSFIMAGE",
+)  # what our own weights and science images have beside them
 
 _BESIDE = (NOISE_UNIT, PSF_UNIT)
 _WEIGHTS = ("ivar", "rms", "variance")
 _BLOCK = 2880  # bytes
 _LIKELY_FLOATS = (1e-20, 1e20)  # between these lie the pixels of images and weights in any unit
-_UNLIKELY_WEIGHT = 1e6  # times smaller or larger than the median; the edges of a drizzled image reach 1e3
-_UNLIKELY_SIGNAL = 1e9  # times the noise; a star that just saturates reaches 1e5, a wrong bit of an exponent up to 1e38
+_UNLIKELY_WEIGHT = (
+    1e6  # times smaller or larger than the median; the edges of a drizzled image reach 1e3
+)
+# times the noise; a star that just saturates reaches 1e5, a wrong bit of an exponent up to 1e38
+_UNLIKELY_SIGNAL = 1e9
 
 
 class Plane(NamedTuple):
@@ -71,12 +77,19 @@ def read_plane(path: Path, kind: str, *, band: str = "", lazy: bool = False) -> 
     with located(path, band), opened(path) as hdus:
         unit = image_unit(hdus, kind, path)
         header = unit.header
-        header.tostring()  # astropy mends the cards that it can, and refuses the file for those that it cannot
+        # astropy mends the cards that it can, and refuses the file for those that it cannot
+        header.tostring()
         notes = require_whole(path, unit)
         shape = image_shape(unit)
-        if kind == "sci" and str(header.get("FILETYPE", "")).strip().upper() in ("WHT", "VAR", "RMS"):
+        if kind == "sci" and str(header.get("FILETYPE", "")).strip().upper() in (
+            "WHT",
+            "VAR",
+            "RMS",
+        ):
             raise FileError(
-                "HC-D14", f"is a {header['FILETYPE']} image by its FILETYPE, not a science image", "swap sci and wht"
+                "HC-D14",
+                f"is a {header['FILETYPE']} image by its FILETYPE, not a science image",
+                "swap sci and wht",
             )
         grid = Grid.from_header(header, shape=shape)
         bits = _bits_of_integers(header) if kind != "mask" else 0
@@ -87,19 +100,41 @@ def read_plane(path: Path, kind: str, *, band: str = "", lazy: bool = False) -> 
             return Plane(_lazy_pixels(path, kind, shape), header, grid, tuple(notes))
         _refuse_floats_as_integers(unit, bits)
         pixels = _pixels(unit, shape)
-        if kind == "wht" and str(header.get("FILETYPE", "")).strip().upper() == "SCI" and (pixels < 0).any():
-            raise FileError("HC-D14", "is a SCI image by its FILETYPE and its negative pixels", "give the weight image")
+        if (
+            kind == "wht"
+            and str(header.get("FILETYPE", "")).strip().upper() == "SCI"
+            and (pixels < 0).any()
+        ):
+            raise FileError(
+                "HC-D14",
+                "is a SCI image by its FILETYPE and its negative pixels",
+                "give the weight image",
+            )
         return Plane(pixels, header, grid, tuple(notes))
 
 
 def image_unit(hdus: fits.HDUList, kind: str, path: Path) -> Any:
     """Return the unit that holds the image: the only one, or the one that is named so."""
-    if path.suffix != ".fz" and hdus[0].header.get("NAXIS", 0) > 0 and hdus[0].is_image and kind != "labels":
-        place = hdus[0].fileinfo()  # the usual case: looking for more units would read the file twice
+    if (
+        path.suffix != ".fz"
+        and hdus[0].header.get("NAXIS", 0) > 0
+        and hdus[0].is_image
+        and kind != "labels"
+    ):
+        place = hdus[
+            0
+        ].fileinfo()  # the usual case: looking for more units would read the file twice
         if place["file"].size - place["datLoc"] - place["datSpan"] < _BLOCK:
             return hdus[0]
-    images = [unit for unit in hdus if unit.is_image and len(unit.shape) >= 2 and unit.name not in _BESIDE]  # noqa: PLR2004
-    names = {"sci": ("SCI",), "wht": ("WHT", "VAR"), "labels": ("DATA", "SEGMAP", "SEG"), "mask": ("MASK",)}[kind]
+    images = [
+        unit for unit in hdus if unit.is_image and len(unit.shape) >= 2 and unit.name not in _BESIDE
+    ]  # noqa: PLR2004
+    names = {
+        "sci": ("SCI",),
+        "wht": ("WHT", "VAR"),
+        "labels": ("DATA", "SEGMAP", "SEG"),
+        "mask": ("MASK",),
+    }[kind]
     if len(images) == 1:
         return images[0]
     if not images:
@@ -129,7 +164,11 @@ def image_shape(unit: Any) -> tuple[int, int]:
     while len(shape) > 2 and shape[0] == 1:  # noqa: PLR2004
         shape = shape[1:]
     if len(shape) != 2 or 0 in shape or (1 in shape and "HSTCUBE" not in unit.header):  # noqa: PLR2004  a cut cube may
-        raise FileError("HC-F13", f"holds an array of shape {unit.shape}, not an image", "give one 2-d image a file")
+        raise FileError(
+            "HC-F13",
+            f"holds an array of shape {unit.shape}, not an image",
+            "give one 2-d image a file",
+        )
     return shape
 
 
@@ -138,7 +177,9 @@ def chosen_unit(hdus: fits.HDUList, hdu: str | int) -> Any:
     try:
         return hdus[hdu]
     except (KeyError, IndexError) as error:
-        raise FileError("HC-F12", f"has no extension {hdu!r}", f"choose from {[unit.name for unit in hdus]}") from error
+        raise FileError(
+            "HC-F12", f"has no extension {hdu!r}", f"choose from {[unit.name for unit in hdus]}"
+        ) from error
 
 
 def require_whole(path: Path, unit: Any) -> list[Note]:
@@ -161,14 +202,23 @@ def require_whole(path: Path, unit: Any) -> list[Note]:
         If the file is cut off or damaged, or the image too large.
     """
     header = unit.header
-    depth, pixels = abs(int(header.get("BITPIX", 8))) // 8, math.prod(unit.shape if unit.is_image else ())
+    depth, pixels = (
+        abs(int(header.get("BITPIX", 8))) // 8,
+        math.prod(unit.shape if unit.is_image else ()),
+    )
     packed = type(unit).__name__ == "CompImageHDU"
     notes = _stored_notes(path) if packed else notes_on_bytes(unit.fileinfo())
     require_budget(pixels * max(depth, 4), "the header declares an image of")
     if "DATASUM" in header and not unit.verify_datasum():
-        raise FileError("HC-F05", "is damaged: DATASUM does not agree with the pixels", "get it again")
+        raise FileError(
+            "HC-F05", "is damaged: DATASUM does not agree with the pixels", "get it again"
+        )
     if "CHECKSUM" in header and not unit.verify_checksum():
-        raise FileError("HC-F05", "is damaged or was edited: CHECKSUM does not agree with the file", "get it again")
+        raise FileError(
+            "HC-F05",
+            "is damaged or was edited: CHECKSUM does not agree with the file",
+            "get it again",
+        )
     return notes
 
 
@@ -178,14 +228,20 @@ def _stored_notes(path: Path) -> list[Note]:
     with opened(path, disable_image_compression=True) as hdus:
         for table in (unit for unit in hdus if unit.header.get("ZIMAGE")):
             notes += notes_on_bytes(table.fileinfo())
-            names = {str(value).strip() for key, value in table.header.items() if key.startswith("TTYPE")}
+            names = {
+                str(value).strip() for key, value in table.header.items() if key.startswith("TTYPE")
+            }
             options = [
-                f"ZVAL{key[5:]}" for key, value in table.header.items() if (key[:5], value) == ("ZNAME", "SCALE")
+                f"ZVAL{key[5:]}"
+                for key, value in table.header.items()
+                if (key[:5], value) == ("ZNAME", "SCALE")
             ]
             if "ZSCALE" in names or any(
                 float(table.header.get(key, 0)) > 0 for key in options
             ):  # the latter: HCOMPRESS
-                notes.append(("HC-F15", "its pixels were rounded when the file was compressed (fpack -q)"))
+                notes.append(
+                    ("HC-F15", "its pixels were rounded when the file was compressed (fpack -q)")
+                )
     return notes
 
 
@@ -201,9 +257,13 @@ def _refuse_floats_as_integers(unit: Any, bits: int) -> None:
         return
     low, high = np.array(_LIKELY_FLOATS, f"f{bits // 8}").view(f"i{bits // 8}").tolist()
     set_pixels = unit.data[unit.data != 0].astype(np.float64)
-    if set_pixels.size and low < np.median(set_pixels % 2.0 ** (bits - 1)) < high:  # without the sign
+    if (
+        set_pixels.size and low < np.median(set_pixels % 2.0 ** (bits - 1)) < high
+    ):  # without the sign
         reason = f"BITPIX is {bits}, but the pixels are real numbers by their bits"
-        raise FileError("HC-F09", reason, f"write BITPIX = -{bits} into the header, or get the file again")
+        raise FileError(
+            "HC-F09", reason, f"write BITPIX = -{bits} into the header, or get the file again"
+        )
 
 
 def _pixels(unit: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -223,7 +283,9 @@ def inverse_variance(wht: Any, kind: str, band: str) -> Any:
     if kind == "ivar":
         return wht
     if kind not in _WEIGHTS:
-        raise CubeError("HC-D13", f"wht_kind is {kind!r}", f"choose from {', '.join(_WEIGHTS)}", band=band)
+        raise CubeError(
+            "HC-D13", f"wht_kind is {kind!r}", f"choose from {', '.join(_WEIGHTS)}", band=band
+        )
     good = (wht > 0) & np.isfinite(wht)
     return np.where(good, 1 / np.where(good, wht, 1) ** (1 if kind == "variance" else 2), 0)
 
@@ -242,12 +304,16 @@ def odd_pixels(sci: Any, wht: Any) -> list[Note]:
     if float(wht.min()) * _UNLIKELY_WEIGHT < most < np.inf:
         positive = wht[wht > 0].astype(np.float64)
         middle = np.median(positive)
-        if odd := int(np.sum((positive * _UNLIKELY_WEIGHT < middle) | (positive > middle * _UNLIKELY_WEIGHT))):
+        if odd := int(
+            np.sum((positive * _UNLIKELY_WEIGHT < middle) | (positive > middle * _UNLIKELY_WEIGHT))
+        ):
             text = f"{odd} weights are more than {_UNLIKELY_WEIGHT:.0e} times smaller or larger than the median"
             notes.append(("HC-D12", text))
     if most > 0 and not max(sci.max(), -sci.min()) * most**0.5 <= _UNLIKELY_SIGNAL:
         good = np.isfinite(sci) & (wht > 0) & np.isfinite(wht)
         signal = np.abs(sci[good], dtype=np.float64) * np.sqrt(wht[good], dtype=np.float64)
         if wild := int(np.sum(signal > _UNLIKELY_SIGNAL)):
-            notes.append(("HC-F06", f"{wild} pixels are more than {_UNLIKELY_SIGNAL:.0e} times their noise"))
+            notes.append(
+                ("HC-F06", f"{wild} pixels are more than {_UNLIKELY_SIGNAL:.0e} times their noise")
+            )
     return notes

@@ -1,7 +1,7 @@
 """A FITS file opened: unpacked, and its headers walked, byte by byte, before astropy sees them.
 
-Sizes that headers declare are compared with the file and with a memory budget here, before anything is allocated; and
-this is where what astropy and the system raise becomes errors of ours.
+Sizes that headers declare are compared with the file and with a memory budget here, before anything
+is allocated; and this is where what astropy and the system raise becomes errors of ours.
 """
 
 from __future__ import annotations
@@ -27,18 +27,30 @@ if TYPE_CHECKING:
 
 __all__ = ["located", "notes_on_bytes", "opened", "require_budget"]
 
-LARGEST_PLANE = 4 * 2**30  # bytes that one image may take in memory, and one compressed file once it is unpacked
+LARGEST_PLANE = (
+    4 * 2**30
+)  # bytes that one image may take in memory, and one compressed file once it is unpacked
 LARGEST_HEADER = 10 * 2**20  # bytes
 
 _BLOCK, _CARD = 2880, 80  # bytes
 _PIECE = 2**20  # bytes unpacked at a time
 _MOST_AXES = 999
 _DEPTHS = (8, 16, 32, 64, -32, -64)
-_OF_THE_STRUCTURE = re.compile(rb"SIMPLE|XTENSION|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|GROUPS|BSCALE|BZERO|BLANK")
-_NUMBER = re.compile(rb"= *[+-]? *(\d+\.?\d*|\.\d+) *([ED] *[+-]? *\d+)? *(/.*)?", re.DOTALL | re.IGNORECASE)
+_OF_THE_STRUCTURE = re.compile(
+    rb"SIMPLE|XTENSION|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|GROUPS|BSCALE|BZERO|BLANK"
+)
+_NUMBER = re.compile(
+    rb"= *[+-]? *(\d+\.?\d*|\.\d+) *([ED] *[+-]? *\d+)? *(/.*)?", re.DOTALL | re.IGNORECASE
+)
 _WHOLE_NUMBER = re.compile(rb"= +([+-]?\d{1,18}) *(/.*)?", re.DOTALL)
 _PACKERS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ": "lzma"}
-_REPEATED = {b"", b"COMMENT", b"HISTORY", b"CONTINUE", b"HIERARCH"}  # keywords that may be there many times
+_REPEATED = {
+    b"",
+    b"COMMENT",
+    b"HISTORY",
+    b"CONTINUE",
+    b"HIERARCH",
+}  # keywords that may be there many times
 _OF_THE_WCS = {key.encode() for key in CARDS}
 _OF_THE_SYSTEM = (
     errno.ENOENT,
@@ -62,7 +74,9 @@ class located:  # noqa: N801  a context manager, used like a function
     def __enter__(self) -> None:
         pass
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> None:
         if isinstance(error, HstCubeError):
             error.at(file=str(self.path), band=self.band)
         elif isinstance(error, OSError) and error.errno in _OF_THE_SYSTEM:
@@ -94,8 +108,9 @@ class located:  # noqa: N801  a context manager, used like a function
 class opened:  # noqa: N801  a context manager, used like a function
     """Open a FITS file; what astropy warns of is either judged here or of no consequence.
 
-    A compressed file is unpacked first, as far as its headers declare. The headers of any other are walked, since
-    astropy may loop for ever over sizes that are impossible. `how` goes to `astropy.io.fits.open`.
+    A compressed file is unpacked first, as far as its headers declare. The headers of any other are
+    walked, since astropy may loop for ever over sizes that are impossible. `how` goes to
+    `astropy.io.fits.open`.
     """
 
     def __init__(self, path: Path, **how: Any) -> None:
@@ -108,11 +123,17 @@ class opened:  # noqa: N801  a context manager, used like a function
 
         if not self.path.exists():
             if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(self.path)):
-                raise FileError("HC-F21", "is an address on the network, not a file", "download it, and give its path")
+                raise FileError(
+                    "HC-F21",
+                    "is an address on the network, not a file",
+                    "download it, and give its path",
+                )
             raise FileError("HC-F01", "there is no such file", "check the path")
         if not self.path.is_file():
             raise FileError("HC-F24", "is not a regular file", "give a FITS file")
-        self.handle: IO[bytes] = self.path.open("rb")  # ours to close: astropy leaves it open when it fails
+        self.handle: IO[bytes] = self.path.open(
+            "rb"
+        )  # ours to close: astropy leaves it open when it fails
         start = self.handle.read(80)
         self.handle.seek(0)
         if not start.startswith((b"SIMPLE  =", *_PACKERS)):
@@ -170,9 +191,13 @@ def _unpacked(packed: IO[bytes], packer: str) -> io.BytesIO:
                 source.skip(_padded(size))
             if source.read(_BLOCK) and stream.read(1):
                 reason = f"goes on, once unpacked, beyond the {content.tell() / 1e6:.3g} MB that its headers declare"
-                raise FileError("HC-F17", reason, "get it again; do not unpack it: it may fill the disk")
+                raise FileError(
+                    "HC-F17", reason, "get it again; do not unpack it: it may fill the disk"
+                )
         except EOFError as error:
-            raise FileError("HC-F02", "is truncated: the compressed data break off", "get it again") from error
+            raise FileError(
+                "HC-F02", "is truncated: the compressed data break off", "get it again"
+            ) from error
     content.seek(0)
     return content
 
@@ -207,7 +232,9 @@ def _data_sizes(source: Any) -> Iterator[int]:
         while not _ends(block):
             if len(header) > LARGEST_HEADER:
                 reason = f"has a header of more than {LARGEST_HEADER / 2**20:.0f} MB"
-                raise FileError("HC-F18", reason, "remove HISTORY and COMMENT cards, or get it again")
+                raise FileError(
+                    "HC-F18", reason, "remove HISTORY and COMMENT cards, or get it again"
+                )
             if not (block := source.read(_BLOCK)):
                 _refuse("its header has no END")
             header += block
@@ -234,7 +261,11 @@ def _declared_size(header: bytes) -> int:
         match = _WHOLE_NUMBER.fullmatch(card or b"")
         value = int(match[1]) if match else -1
         if value < 0 and not (match and key == "BITPIX"):
-            said = "missing" if card is None else repr(card[1:].partition(b"/")[0].decode("latin-1").strip())
+            said = (
+                "missing"
+                if card is None
+                else repr(card[1:].partition(b"/")[0].decode("latin-1").strip())
+            )
             _refuse(f"{key} is {said} in its header")
         return value
 
@@ -253,7 +284,8 @@ def _declared_size(header: bytes) -> int:
 def _structure(header: bytes) -> dict[bytes, bytes]:
     """Return the cards, from the ninth character on, that say how pixels are stored.
 
-    Of two such cards astropy takes the first in some places and the last in others, and it reads some that are shifted.
+    Of two such cards astropy takes the first in some places and the last in others, and it reads
+    some that are shifted.
     """
     cards: dict[bytes, bytes] = {}
     for at in range(0, len(header), _CARD):
@@ -261,7 +293,10 @@ def _structure(header: bytes) -> dict[bytes, bytes]:
         key = _keyword(card)
         if _OF_THE_STRUCTURE.fullmatch(key):
             said = card[8:].partition(b"/")[0].rstrip()
-            if card[:8].rstrip() != key or cards.setdefault(key, card[8:]).partition(b"/")[0].rstrip() != said:
+            if (
+                card[:8].rstrip() != key
+                or cards.setdefault(key, card[8:]).partition(b"/")[0].rstrip() != said
+            ):
                 _refuse(f"{key.decode()} is there in two ways in its header, or is shifted")
     return cards
 
@@ -315,9 +350,19 @@ def notes_on_bytes(place: dict[str, Any]) -> list[Note]:
     rest = file.read(-end % _BLOCK + 8)
     padding, beyond = rest[: -end % _BLOCK], rest[-end % _BLOCK :]
     if len(padding) < -end % _BLOCK:
-        notes.append(("HC-F03", f"the last block of the file is not filled up ({file.size} of {_padded(end)} bytes)"))
+        notes.append(
+            (
+                "HC-F03",
+                f"the last block of the file is not filled up ({file.size} of {_padded(end)} bytes)",
+            )
+        )
     if padding.strip(b"\0 ") or (beyond.strip(b"\0 ") and beyond != b"XTENSION"):
-        notes.append(("HC-F08", "the file goes on with something else than zeros where its pixels should end"))
+        notes.append(
+            (
+                "HC-F08",
+                "the file goes on with something else than zeros where its pixels should end",
+            )
+        )
     return notes
 
 
@@ -327,13 +372,24 @@ def _header_notes(raw: bytes) -> list[Note]:
     for card in cards:
         if (key := _keyword(card)) in _OF_THE_WCS:
             value = card[8:].partition(b"/")[0]
-            if card[:8].rstrip().upper() != key or not (value.isascii() and value.decode("ascii").isprintable()):
+            if card[:8].rstrip().upper() != key or not (
+                value.isascii() and value.decode("ascii").isprintable()
+            ):
                 reason = f"the WCS card {key.decode()} is shifted, or holds bytes that are no text"
                 raise GridError("HC-W06", reason, "repair the header")
     keys = Counter(card[:8].rstrip().upper() for card in cards)
-    if twice := [key.decode("ascii", "replace") for key, n in keys.items() if n > 1 and key not in _REPEATED]:
-        notes.append(("HC-F20", f"cards are there more than once, the first one counts: {', '.join(sorted(twice))}"))
+    if twice := [
+        key.decode("ascii", "replace") for key, n in keys.items() if n > 1 and key not in _REPEATED
+    ]:
+        notes.append(
+            (
+                "HC-F20",
+                f"cards are there more than once, the first one counts: {', '.join(sorted(twice))}",
+            )
+        )
     if not raw.isascii():
         odd = {card[:8].decode("ascii", "replace").strip() for card in cards if not card.isascii()}
-        notes.append(("HC-F19", f"cards hold bytes that are no text, read as '?': {', '.join(sorted(odd))}"))
+        notes.append(
+            ("HC-F19", f"cards hold bytes that are no text, read as '?': {', '.join(sorted(odd))}")
+        )
     return notes

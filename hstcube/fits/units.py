@@ -1,7 +1,7 @@
 """FITS as bytes: cards, header-data units, checksums (FITS standard 4.0, sections 3, 4 and appendix J).
 
-astropy spends 3 ms on a file of this kind, most of it on the header's bookkeeping; a run writes 27 files a target.
-What is written here is read back by astropy in the tests, checksums included.
+astropy spends 3 ms on a file of this kind, most of it on the header's bookkeeping; a run writes 27
+files a target. What is written here is read back by astropy in the tests, checksums included.
 """
 
 from __future__ import annotations
@@ -24,9 +24,14 @@ __all__ = ["hdu", "history_cards", "history_lines"]
 BLOCK = 2880
 _CARD = 80
 _BITPIX = {"f4": -32, "f8": -64, "u1": 8, "i4": 32}
-_LONG_PIECE = 33  # characters of a long text in one card: all of them may be quotes, which are doubled
+_LONG_PIECE = (
+    33  # characters of a long text in one card: all of them may be quotes, which are doubled
+)
 _TEXT_WIDTH = 70  # of a HISTORY card, after its two marks
-_PUNCTUATION = {*range(0x3A, 0x41), *range(0x5B, 0x61)}  # characters an encoded checksum must not hold
+_PUNCTUATION = {
+    *range(0x3A, 0x41),
+    *range(0x5B, 0x61),
+}  # characters an encoded checksum must not hold
 
 
 def hdu(data: NDArray[Any] | None, cards: Cards, *, extname: str = "") -> bytes:
@@ -44,10 +49,15 @@ def hdu(data: NDArray[Any] | None, cards: Cards, *, extname: str = "") -> bytes:
     body = b"" if data is None else data.astype(data.dtype.newbyteorder(">"), copy=False).tobytes()
     body += b"\0" * (-len(body) % BLOCK)
     start: list[tuple[str, Any, str]] = [
-        ("XTENSION", "IMAGE", "image extension") if extname else ("SIMPLE", True, "conforms to the FITS standard"),
+        ("XTENSION", "IMAGE", "image extension")
+        if extname
+        else ("SIMPLE", True, "conforms to the FITS standard"),
         ("BITPIX", 8 if data is None else _BITPIX[data.dtype.str[1:]], "array data type"),
         ("NAXIS", 0 if data is None else data.ndim, "number of axes"),
-        *((f"NAXIS{i}", n, "") for i, n in enumerate(() if data is None else data.shape[::-1], start=1)),
+        *(
+            (f"NAXIS{i}", n, "")
+            for i, n in enumerate(() if data is None else data.shape[::-1], start=1)
+        ),
         *((("PCOUNT", 0, ""), ("GCOUNT", 1, ""), ("EXTNAME", extname, "")) if extname else ()),
         *((("EXTEND", True, "extensions may follow"),) if data is None else ()),
     ]
@@ -60,7 +70,12 @@ def hdu(data: NDArray[Any] | None, cards: Cards, *, extname: str = "") -> bytes:
     )
     header = text.ljust(len(text) + -len(text) % BLOCK).encode("ascii")
     total = _fold(_ones_sum(header) + datasum)
-    return header.replace(b"CHECKSUM= '0000000000000000'", f"CHECKSUM= '{_encoded(total)}'".encode(), 1) + body
+    return (
+        header.replace(
+            b"CHECKSUM= '0000000000000000'", f"CHECKSUM= '{_encoded(total)}'".encode(), 1
+        )
+        + body
+    )
 
 
 @lru_cache(maxsize=4096)
@@ -85,9 +100,16 @@ def card(key: str, value: Any, comment: str = "") -> str:
 def _long_text(key: str, text: str) -> str:
     """Return a text as a card and its CONTINUE cards (FITS standard 4.0, section 4.2.1.2)."""
     starts = range(0, len(text), _LONG_PIECE)
-    pieces = [text[at : at + _LONG_PIECE].replace("'", "''") + "&" * (at != starts[-1]) for at in starts]
+    pieces = [
+        text[at : at + _LONG_PIECE].replace("'", "''") + "&" * (at != starts[-1]) for at in starts
+    ]
     first, *others = (f"'{piece}'" for piece in pieces)
-    return "".join([f"{key:<8}= {first}".ljust(_CARD), *(f"CONTINUE  {piece}".ljust(_CARD) for piece in others)])
+    return "".join(
+        [
+            f"{key:<8}= {first}".ljust(_CARD),
+            *(f"CONTINUE  {piece}".ljust(_CARD) for piece in others),
+        ]
+    )
 
 
 def history_cards(history: str, warnings: str) -> list[tuple[str, str, str]]:

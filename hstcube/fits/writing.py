@@ -43,7 +43,9 @@ def write_files(files: Mapping[Path, bytes], *, overwrite: bool = False) -> list
     with _our_errors(next(iter(files), Path())):
         for folder in {path.parent for path in files}:
             folder.mkdir(parents=True, exist_ok=True)
-            _require_room(folder, sum(len(data) for path, data in files.items() if path.parent == folder))
+            _require_room(
+                folder, sum(len(data) for path, data in files.items() if path.parent == folder)
+            )
         try:
             for path, data in files.items():
                 parts[path] = part = _part_of(path)
@@ -84,7 +86,8 @@ def written_whole(path: Path, write: Callable[[Path], None], *, overwrite: bool 
 class Parts:
     """Many files, each written beside its place, and given their names together when the block ends without an error.
 
-    They are not verified one by one, which would take longer than writing them: for copies that can be made again.
+    They are not verified one by one, which would take longer than writing them: for copies that can
+    be made again.
     """
 
     def __init__(self, folder: Path, size: int) -> None:
@@ -130,10 +133,18 @@ def require_free_names(paths: Mapping[Path, bytes] | list[Path], *, overwrite: b
                     file=str(path),
                 )
             if path.is_dir():
-                raise WriteError("HC-O01", "is a folder", "remove it, or choose another folder with -o", file=str(path))
+                raise WriteError(
+                    "HC-O01",
+                    "is a folder",
+                    "remove it, or choose another folder with -o",
+                    file=str(path),
+                )
             if path.exists() and not overwrite:
                 raise WriteError(
-                    "HC-O04", "exists already", "choose another folder, or --overwrite (overwrite=True)", file=str(path)
+                    "HC-O04",
+                    "exists already",
+                    "choose another folder, or --overwrite (overwrite=True)",
+                    file=str(path),
                 )
 
 
@@ -215,8 +226,13 @@ def _our_errors(path: Path) -> Iterator[None]:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         name = str(error.filename2 or error.filename or path)
         final = _PART.fullmatch(Path(name).name)
-        code, fix = ("HC-O02", "make room") if full else ("HC-O01", "check the folder and its permissions")
+        code, fix = (
+            ("HC-O02", "make room") if full else ("HC-O01", "check the folder and its permissions")
+        )
         name = str(Path(name).with_name(final[1])) if final else name
         raise WriteError(
-            code, f"cannot be written: {error.strerror or error}", f"{fix}, or choose another folder with -o", file=name
+            code,
+            f"cannot be written: {error.strerror or error}",
+            f"{fix}, or choose another folder with -o",
+            file=name,
         ) from error

@@ -1,6 +1,7 @@
 """Autocorrelation of the noise of blank sky whose local background was removed, without the bias that this leaves.
 
-Plain arrays, (y, x). An image z of unit-free noise, a mask of blank pixels, and the scale of the background in pixels.
+Plain arrays, (y, x). An image z of unit-free noise, a mask of blank pixels, and the scale of the
+background in pixels.
 """
 
 from __future__ import annotations
@@ -48,19 +49,24 @@ def pair_sums(z: Image64, blank: Mask, reach: tuple[int, int]) -> tuple[Image64,
     -------
     array, (2 ry + 1, 2 rx + 1); array, (2 ry + 1, 2 rx + 1)
     """
-    return _correlated(np.where(blank, z, 0), reach), np.rint(_correlated(blank.astype(np.float64), reach))
+    return _correlated(np.where(blank, z, 0), reach), np.rint(
+        _correlated(blank.astype(np.float64), reach)
+    )
 
 
 def removal_bias(blank: Mask, scale: float, reach: tuple[int, int]) -> Image64:
     """Return the sum over pairs of blank pixels of what removing the background takes from their covariance.
 
-    In units of the sum of the covariances over all lags, which must be short against the scale of the background: for
-    weights g_i(j) = G(i - j) m_j/D_i, D = G conv m, the mean over j that is subtracted at i,
+    In units of the sum of the covariances over all lags, which must be short against the scale of
+    the background: for weights g_i(j) = G(i - j) m_j/D_i, D = G conv m, the mean over j that is
+    subtracted at i,
 
-        cov(z_i - sum_j g_i(j) z_j, z_k - sum_j g_k(j) z_j) = C(i - k) - S (g_k(i) + g_i(k) - sum_j g_i(j) g_k(j)).
+        cov(z_i - sum_j g_i(j) z_j, z_k - sum_j g_k(j) z_j) = C(i - k) - S (g_k(i) + g_i(k) - sum_j
+        g_i(j) g_k(j)).
 
-    White noise sent through the same mask has S = 1: this is its expectation, without the scatter of a simulation. The
-    last sum is exp(-l^2/4 scale^2) (G^2 conv m)/(D_i D_k), taken half-way between i and k.
+    White noise sent through the same mask has S = 1: this is its expectation, without the scatter
+    of a simulation. The last sum is exp(-l^2/4 scale^2) (G^2 conv m)/(D_i D_k), taken half-way
+    between i and k.
 
     Returns
     -------
@@ -83,7 +89,8 @@ def removal_bias(blank: Mask, scale: float, reach: tuple[int, int]) -> Image64:
 def unbiased(raw: Image64, bias: Image64, within: Mask) -> Image64:
     """Return the covariances from those that were left once the background was removed.
 
-    C(l) = raw(l) + bias(l) S, S the sum of C over the lags that count: S = sum(raw)/(1 - sum(bias)) over them.
+    C(l) = raw(l) + bias(l) S, S the sum of C over the lags that count: S = sum(raw)/(1 - sum(bias))
+    over them.
 
     Parameters
     ----------
@@ -134,4 +141,7 @@ def _ends(image: Image64, middle: Image64, dy: int, dx: int) -> Sequence[Image64
     """Return the image at i and at i + l, and `middle` half-way, for all i of which i + l is in the frame."""
     starts = [(max(-d, 0), max(-d, 0) + d, max(-d, 0) + d // 2) for d in (dy, dx)]
     height, width = (max(n - abs(d), 0) for n, d in zip(image.shape, (dy, dx), strict=True))
-    return [source[y : y + height, x : x + width] for source, y, x in zip((image, image, middle), *starts, strict=True)]
+    return [
+        source[y : y + height, x : x + width]
+        for source, y, x in zip((image, image, middle), *starts, strict=True)
+    ]

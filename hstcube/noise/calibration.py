@@ -16,7 +16,13 @@ from hstcube.core.bands import band as find_band
 from hstcube.core.cube import in_band_order, record, require_same_grid, updated, validate, warn
 from hstcube.core.grids import Grid
 from hstcube.errors import BandError, NoiseError
-from hstcube.noise._autocorrelation import clipped, pair_sums, removal_bias, unbiased, without_background
+from hstcube.noise._autocorrelation import (
+    clipped,
+    pair_sums,
+    removal_bias,
+    unbiased,
+    without_background,
+)
 from hstcube.noise.groups import pixel_acf, with_noise_coords
 
 if TYPE_CHECKING:
@@ -30,8 +36,13 @@ if TYPE_CHECKING:
 __all__ = ["add_poisson", "blank_sky", "calibrate_noise", "detect_sources", "with_noise"]
 
 GROW = 0.4  # arcsec: how far the pixels that are used keep from sources
-BACKGROUND = 0.6  # arcsec: the scale on which the background is removed, so that faint sources do not count as noise
-REACH = {"IR": 0.18, "WFC": 0.30, "UVIS": 0.30}  # arcsec: the lags that six stamps of the XDF support
+# arcsec: the scale on which the background is removed, so that faint sources do not count as noise
+BACKGROUND = 0.6
+REACH = {
+    "IR": 0.18,
+    "WFC": 0.30,
+    "UVIS": 0.30,
+}  # arcsec: the lags that six stamps of the XDF support
 FEWEST, ENOUGH = 500, 10_000  # blank pixels: fewer give no result; fewer, one with a warning
 
 _SURE = 3.0  # robust standard deviations above the background: what is a source
@@ -40,43 +51,54 @@ _MAD_TO_SIGMA = 1.482602218505602
 _UNITS = "electron s-1"
 
 
-def calibrate_noise(cubes: xr.Dataset | Sequence[xr.Dataset], *, background: Any = None) -> xr.Dataset:
+def calibrate_noise(
+    cubes: xr.Dataset | Sequence[xr.Dataset], *, background: Any = None
+) -> xr.Dataset:
     """Measure how large the noise of single pixels is, and how pixels are correlated, on the blank sky of images.
 
-    The local background (a Gaussian mean over 0.6 arcsec) is removed, so that faint sources do not count as noise;
-    the covariances are corrected for what that takes away from them (see `removal_bias`). A stamp of 100x100 pixels
-    gives ``noise_scale`` to 8 %: give several fields of one survey, and their pixels are pooled.
+    The local background (a Gaussian mean over 0.6 arcsec) is removed, so that faint sources do not
+    count as noise; the covariances are corrected for what that takes away from them (see
+    `removal_bias`). A stamp of 100x100 pixels gives ``noise_scale`` to 8 %: give several fields of
+    one survey, and their pixels are pooled.
 
     Parameters
     ----------
     cubes : Dataset, or sequence of Dataset
         Of one survey, bands and pixel scale, as observed: before `psf_match`.
     background : array of bool or int, (y, x), or one for each cube, optional
-        True = blank, or a segmentation map on the cube's grid, 0 = blank and -1 = not covered by the map. What
-        `detect_sources` finds beside it, or without a map, is left out, too; the method keeps 0.4 arcsec from sources.
+        True = blank, or a segmentation map on the cube's grid, 0 = blank and -1 = not covered by
+        the map. What `detect_sources` finds beside it, or without a map, is left out, too; the
+        method keeps 0.4 arcsec from sources.
 
     Returns
     -------
     Dataset
-        ``noise_scale`` (band,), sigma sqrt(wht) of single pixels; ``noise_acf`` (band, dy, dx), 1 at zero lag [lags in
-        arcsec]; ``pixels`` (band,), how many were used. Hand it to `with_noise`.
+        ``noise_scale`` (band,), sigma sqrt(wht) of single pixels; ``noise_acf`` (band, dy, dx), 1
+        at zero lag [lags in arcsec]; ``pixels`` (band,), how many were used. Hand it to
+        `with_noise`.
 
     Raises
     ------
     NoiseError
-        If images were matched already, their pixel scales differ, or fewer than 500 pixels are blank.
+        If images were matched already, their pixel scales differ, or fewer than 500 pixels are
+        blank.
     """
     pairs = blank_sky(cubes, background)
     first = pairs[0][0]
     names, steps = first.band.values.tolist(), Grid.of(first).steps
-    found = [_measured(name, [_plane(cube, blank, name) for cube, blank in pairs], steps) for name in names]
+    found = [
+        _measured(name, [_plane(cube, blank, name) for cube, blank in pairs], steps)
+        for name in names
+    ]
     reach = np.max([np.array(acf.shape) // 2 for _, acf, _ in found], axis=0)
-    out = xr.Dataset(attrs={"field": ", ".join(str(cube.attrs["field"]) for cube, _ in pairs)}).assign_coords(
-        band=first.band.variable
-    )
+    out = xr.Dataset(
+        attrs={"field": ", ".join(str(cube.attrs["field"]) for cube, _ in pairs)}
+    ).assign_coords(band=first.band.variable)
     stack = np.stack([_padded(acf, (int(reach[0]), int(reach[1]))) for _, acf, _ in found])
     out = with_noise_coords(out, [scale for scale, _, _ in found], stack, steps)
-    out = out.reset_coords(["noise_scale", "noise_acf"]).assign(pixels=("band", [number for *_, number in found]))
+    out = out.reset_coords(["noise_scale", "noise_acf"]).assign(
+        pixels=("band", [number for *_, number in found])
+    )
     out = _warned_of_few(out, min(number for *_, number in found))
     return record(out, f"calibrate_noise({len(pairs)} cubes)")
 
@@ -84,8 +106,12 @@ def calibrate_noise(cubes: xr.Dataset | Sequence[xr.Dataset], *, background: Any
 def _warned_of_few(cube: xr.Dataset, few: int) -> xr.Dataset:
     if few >= ENOUGH:
         return cube
-    good = 8 * np.sqrt(3000 / few)  # per cent: a stamp of the XDF has so many blank pixels, and gives 8 %
-    return warn(cube, "HC-N06", f"the noise was measured on {few} pixels only: good to {good:.0f} %")
+    good = 8 * np.sqrt(
+        3000 / few
+    )  # per cent: a stamp of the XDF has so many blank pixels, and gives 8 %
+    return warn(
+        cube, "HC-N06", f"the noise was measured on {few} pixels only: good to {good:.0f} %"
+    )
 
 
 def _padded(acf: Image64, reach: tuple[int, int]) -> Image64:
@@ -100,12 +126,18 @@ def blank_sky(cubes: Any, background: Any) -> list[tuple[xr.Dataset, Mask]]:
     maps = maps * len(cubes) if background is None else maps
     if not cubes or len(maps) != len(cubes):
         raise NoiseError(
-            "HC-N08", f"there are {len(cubes)} cubes and {len(maps)} maps of the background", "give one map for each"
+            "HC-N08",
+            f"there are {len(cubes)} cubes and {len(maps)} maps of the background",
+            "give one map for each",
         )
     for cube in cubes:
         validate(cube, data=False)
         if not np.allclose(Grid.of(cube).steps, Grid.of(cubes[0]).steps, rtol=1e-3):
-            raise NoiseError("HC-N04", "the pixel scales of the cubes differ", "measure the noise of each scale apart")
+            raise NoiseError(
+                "HC-N04",
+                "the pixel scales of the cubes differ",
+                "measure the noise of each scale apart",
+            )
     return [(cube, _blank(cube, sky)) for cube, sky in zip(cubes, maps, strict=True)]
 
 
@@ -125,8 +157,8 @@ def _blank(cube: xr.Dataset, sky: Any) -> Mask:
 def detect_sources(cube: xr.Dataset) -> xr.DataArray:
     """Return where a cube shows sources, for want of a segmentation map.
 
-    Five pixels that touch, each 3 robust standard deviations above the local background in the mean signal to noise of
-    all bands, smoothed by a pixel (photutils.segmentation; Bradley et al.).
+    Five pixels that touch, each 3 robust standard deviations above the local background in the mean
+    signal to noise of all bands, smoothed by a pixel (photutils.segmentation; Bradley et al.).
 
     Parameters
     ----------
@@ -147,9 +179,15 @@ def detect_sources(cube: xr.Dataset) -> xr.DataArray:
     for _ in range(3):  # what was found no longer raises the background
         rest = smooth - np.where(there, smooth - without_background(smooth, there, 3 * scale), 0)
         rest = without_background(smooth, there & ~sources, 3 * scale) + np.where(sources, rest, 0)
-        width = _MAD_TO_SIGMA * np.median(np.abs(rest[there & ~sources])) if (there & ~sources).any() else np.inf
+        width = (
+            _MAD_TO_SIGMA * np.median(np.abs(rest[there & ~sources]))
+            if (there & ~sources).any()
+            else np.inf
+        )
         with warnings.catch_warnings(action="ignore"):  # that there is none
-            found = detect(rest, _SURE * width, _CONNECTED, mask=~there) if np.isfinite(width) else None
+            found = (
+                detect(rest, _SURE * width, _CONNECTED, mask=~there) if np.isfinite(width) else None
+            )
         if found is None:
             break
         sources = ndimage.binary_dilation(found.data > 0, iterations=2) | ~there
@@ -165,7 +203,9 @@ class _Plane(NamedTuple):
 
 def _plane(cube: xr.Dataset, blank: Mask, name: str) -> _Plane:
     if name not in cube.band.values:
-        raise BandError("HC-B01", "one of the cubes has no such band", "give cubes of the same bands", band=name)
+        raise BandError(
+            "HC-B01", "one of the cubes has no such band", "give cubes of the same bands", band=name
+        )
     one = cube.isel(band=cube.band.values.tolist().index(name))
     if one.matched_to.item():
         raise NoiseError(
@@ -178,7 +218,9 @@ def _plane(cube: xr.Dataset, blank: Mask, name: str) -> _Plane:
     return _Plane(noise, blank & (one.wht.values > 0))
 
 
-def _measured(name: str, planes: list[_Plane], steps: tuple[float, float]) -> tuple[float, Image64, int]:
+def _measured(
+    name: str, planes: list[_Plane], steps: tuple[float, float]
+) -> tuple[float, Image64, int]:
     """Return noise_scale, the autocorrelation, and the number of pixels of one band."""
     scale = BACKGROUND / float(np.mean(steps))
     far = REACH.get(find_band(name).detector, REACH["IR"]) if _known(name) else REACH["IR"]
@@ -220,8 +262,9 @@ def with_noise(cube: xr.Dataset, noise: xr.Dataset | str | None = None) -> xr.Da
     cube : Dataset
         As observed: before `psf_match`.
     noise : Dataset or str, optional
-        What `calibrate_noise` measured, the name of a survey in the package's table (``"xdf"``), or ``"white"``. When
-        not given: the survey whose zero points or PSF widths the cube has, else white noise.
+        What `calibrate_noise` measured, the name of a survey in the package's table (``"xdf"``), or
+        ``"white"``. When not given: the survey whose zero points or PSF widths the cube has, else
+        white noise.
 
     Returns
     -------
@@ -248,7 +291,10 @@ def with_noise(cube: xr.Dataset, noise: xr.Dataset | str | None = None) -> xr.Da
         named = re.search(r"\b(?:zero points|PSF widths) of (\w+)", cube.attrs["history"])
         noise = named[1] if named else "white"
     if isinstance(noise, str):
-        what, noise = noise, survey_noise(noise, Grid.of(cube)) if noise != "white" else _white(cube)
+        what, noise = (
+            noise,
+            survey_noise(noise, Grid.of(cube)) if noise != "white" else _white(cube),
+        )
     else:
         what = "measured"
     scale = in_band_order(cube, noise.noise_scale).values
@@ -263,12 +309,18 @@ def with_noise(cube: xr.Dataset, noise: xr.Dataset | str | None = None) -> xr.Da
 
 
 def _white(cube: xr.Dataset) -> xr.Dataset:
-    return with_noise_coords(cube, np.ones(cube.sizes["band"]), np.ones((cube.sizes["band"], 1, 1)), (0.0, 0.0))
+    return with_noise_coords(
+        cube, np.ones(cube.sizes["band"]), np.ones((cube.sizes["band"], 1, 1)), (0.0, 0.0)
+    )
 
 
 def survey_noise(survey: str, grid: Grid) -> xr.Dataset:
     """Return the noise of a survey at the pixel scale of a grid, from the package's table."""
-    rows = [row for row in _table() if row["survey"] == survey and abs(float(row["scale"]) / grid.scale - 1) < 0.01]  # noqa: PLR2004
+    rows = [
+        row
+        for row in _table()
+        if row["survey"] == survey and abs(float(row["scale"]) / grid.scale - 1) < 0.01
+    ]  # noqa: PLR2004
     if not rows:
         known = sorted({f"{row['survey']} at {row['scale']} arcsec" for row in _table()})
         raise NoiseError(
@@ -284,7 +336,9 @@ def survey_noise(survey: str, grid: Grid) -> xr.Dataset:
         acf[i, reach + dy, reach + dx] = acf[i, reach - dy, reach - dx] = rho
         scale[i] = float(row["noise_scale"])
     step = float(rows[0]["scale"])
-    return with_noise_coords(xr.Dataset(coords={"band": np.array(names, object)}), scale, acf, (step, step))
+    return with_noise_coords(
+        xr.Dataset(coords={"band": np.array(names, object)}), scale, acf, (step, step)
+    )
 
 
 @cache
@@ -296,8 +350,9 @@ def _table() -> list[dict[str, str]]:
 def add_poisson(cube: xr.Dataset, *, exposure: Any) -> xr.Dataset:
     """Add the noise of the sources' own photons, which the weights of drizzled images leave out.
 
-    The variance of sci/exposure electrons per second squared is added to 1/wht where sci is positive. It was drizzled
-    like the rest of the noise, so ``noise_scale`` and ``noise_acf`` hold for it, too.
+    The variance of sci/exposure electrons per second squared is added to 1/wht where sci is
+    positive. It was drizzled like the rest of the noise, so ``noise_scale`` and ``noise_acf`` hold
+    for it, too.
 
     Parameters
     ----------
@@ -313,26 +368,34 @@ def add_poisson(cube: xr.Dataset, *, exposure: Any) -> xr.Dataset:
     Raises
     ------
     NoiseError
-        If the cube was matched or has the term already, is in other units, or an exposure time is not positive where
-        there is data.
+        If the cube was matched or has the term already, is in other units, or an exposure time is
+        not positive where there is data.
     """
     validate(cube, data=False)
     done = any(line.startswith("add_poisson") for line in cube.attrs["history"].splitlines())
     if (cube.matched_to.values != "").any() or done:
         raise NoiseError(
             "HC-N10",
-            "the noise of the sources is in the weights already" if done else "the images were matched already",
+            "the noise of the sources is in the weights already"
+            if done
+            else "the images were matched already",
             "call add_poisson once, before psf_match",
         )
     if cube.sci.attrs["units"] != _UNITS:
         raise NoiseError(
-            "HC-N11", f"sci is in {cube.sci.attrs['units']!r}, not in {_UNITS!r}", "call it before to_flux"
+            "HC-N11",
+            f"sci is in {cube.sci.attrs['units']!r}, not in {_UNITS!r}",
+            "call it before to_flux",
         )
     time = _exposure(cube, exposure)
     sci, wht = cube.sci.variable.astype(np.float64), cube.wht.variable.astype(np.float64)
     has_data = wht > 0
     if not cube.wht.chunks and not bool((np.isfinite(time) & (time > 0) | ~has_data).all()):
-        raise NoiseError("HC-N11", "an exposure time is not a positive number", "give seconds: TEXPTIME of the header")
+        raise NoiseError(
+            "HC-N11",
+            "an exposure time is not a positive number",
+            "give seconds: TEXPTIME of the header",
+        )
     own = (sci / time).where(has_data & (sci > 0), 0.0)
     added = (wht / (1 + wht * own)).astype(np.float32)
     return updated(cube, "add_poisson", wht=added.transpose("band", "y", "x").data)
@@ -346,7 +409,9 @@ def _exposure(cube: xr.Dataset, exposure: Any) -> xr.Variable:
     if hasattr(exposure, "keys"):
         times = {str(name): float(time) for name, time in exposure.items()}
         bands = np.array(list(times), object)
-        return in_band_order(cube, xr.DataArray(list(times.values()), {"band": bands}, ("band",), "exposure"))
+        return in_band_order(
+            cube, xr.DataArray(list(times.values()), {"band": bands}, ("band",), "exposure")
+        )
     if np.ndim(exposure):
         require_same_grid(cube, exposure)
     return xr.Variable(("band", "y", "x")[3 - np.ndim(exposure) :], exposure)

@@ -1,7 +1,8 @@
 """Sums of correlated noise: how large the error of every group of pixels is, and what a kernel does to correlations.
 
-The model: noise_i = sigma_i g_i, with g stationary, of unit variance and autocorrelation rho. Then the sum over the
-pixels of a group has the variance sum_ij sigma_i sigma_j rho(i - j). Plain arrays; `noise` has the public functions.
+The model: noise_i = sigma_i g_i, with g stationary, of unit variance and autocorrelation rho. Then
+the sum over the pixels of a group has the variance sum_ij sigma_i sigma_j rho(i - j). Plain arrays;
+`noise` has the public functions.
 """
 
 from __future__ import annotations
@@ -21,7 +22,15 @@ if TYPE_CHECKING:
     Image64 = NDArray[np.float64]
     Integers = NDArray[np.intp]
 
-__all__ = ["Groups", "correlated_spread", "covariances", "find_groups", "propagated", "resized", "variances"]
+__all__ = [
+    "Groups",
+    "correlated_spread",
+    "covariances",
+    "find_groups",
+    "propagated",
+    "resized",
+    "variances",
+]
 
 _AT_ONCE = 1 << 18  # numbers in one batch: what fits into the cache is fastest
 _PAIR_COST = 2  # a pair of pixels costs as much as half a pixel of a transform
@@ -32,8 +41,9 @@ _SHORT = 0.03  # correlations below this are no matter for the variance of one p
 class Groups(NamedTuple):
     """The pixels of an image, group by group.
 
-    ``ids`` are the labels, increasing; ``rows`` and ``columns`` the pixels, sorted by group; those of group k are
-    ``first[k] : first[k] + number[k]``; ``corner`` and ``sides`` (group, 2) are the bounding boxes.
+    ``ids`` are the labels, increasing; ``rows`` and ``columns`` the pixels, sorted by group; those
+    of group k are ``first[k] : first[k] + number[k]``; ``corner`` and ``sides`` (group, 2) are the
+    bounding boxes.
     """
 
     ids: NDArray[np.int64]
@@ -64,8 +74,9 @@ def find_groups(labels: NDArray[np.integer]) -> Groups:
 def variances(sigma: Image64, groups: Groups, acf: Image64) -> Image64:
     """Return the variance of the sum over every group.
 
-    Compact groups: the power spectrum of sigma in the bounding box, padded by the reach of the correlations, times
-    that of the noise (Wiener-Khinchin), many boxes in one transform. Small or scattered ones: all pairs of pixels.
+    Compact groups: the power spectrum of sigma in the bounding box, padded by the reach of the
+    correlations, times that of the noise (Wiener-Khinchin), many boxes in one transform. Small or
+    scattered ones: all pairs of pixels.
 
     Parameters
     ----------
@@ -99,11 +110,41 @@ def _lengths(wanted: Integers) -> Integers:
     """Return lengths of transforms, not shorter than wanted; few different ones, so that many boxes go together."""
     from scipy import fft
 
-    steps = np.array([1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 18, 20, 24, 27, 30, 36, 40, 48, 54, 60, 72, 80, 96, 108, 128])
+    steps = np.array(
+        [
+            1,
+            2,
+            3,
+            4,
+            5,
+            6,
+            8,
+            10,
+            12,
+            15,
+            18,
+            20,
+            24,
+            27,
+            30,
+            36,
+            40,
+            48,
+            54,
+            60,
+            72,
+            80,
+            96,
+            108,
+            128,
+        ]
+    )
     large = wanted > steps[-1]
     found = steps[np.searchsorted(steps, np.where(large, 1, wanted))]
     sizes, place = np.unique(wanted[large], return_inverse=True)
-    found[large] = np.array([fft.next_fast_len(int(n), real=True) for n in sizes], dtype=np.intp)[place]
+    found[large] = np.array([fft.next_fast_len(int(n), real=True) for n in sizes], dtype=np.intp)[
+        place
+    ]
     return found
 
 
@@ -151,7 +192,9 @@ def _from_spectra(
     boxes = np.zeros((members.size, *shape))
     places, owner = _pixels_of(groups, members)
     corner = groups.corner[members][owner]
-    boxes[owner, groups.rows[places] - corner[:, 0], groups.columns[places] - corner[:, 1]] = values[places]
+    boxes[owner, groups.rows[places] - corner[:, 0], groups.columns[places] - corner[:, 1]] = (
+        values[places]
+    )
     spectra = fft.rfft2(boxes, overwrite_x=True)
     parts = (spectra.real, spectra.imag)
     return np.asarray(sum(np.einsum("gyx,gyx,yx->g", part, part, power) for part in parts))
@@ -178,7 +221,8 @@ def _half_spectrum_weights(acf: Image64, shape: tuple[int, int]) -> Image64:
 def covariances(sigma: Image64, groups: Groups, acf: Image64) -> Image64:
     """Return the covariance of the sums over every two groups, (group, group).
 
-    sigma of one group convolved with the autocorrelation is summed over the pixels of all groups within its reach.
+    sigma of one group convolved with the autocorrelation is summed over the pixels of all groups
+    within its reach.
     """
     values = sigma[groups.rows, groups.columns]
     number = groups.ids.size
@@ -188,11 +232,15 @@ def covariances(sigma: Image64, groups: Groups, acf: Image64) -> Image64:
     owner[groups.rows + ry, groups.columns + rx] = np.repeat(np.arange(number), groups.number)
     noise[groups.rows + ry, groups.columns + rx] = values
     out = np.empty((number, number))
-    for k, ((top, left), (height, width)) in enumerate(zip(groups.corner, groups.sides, strict=True)):
+    for k, ((top, left), (height, width)) in enumerate(
+        zip(groups.corner, groups.sides, strict=True)
+    ):
         window = (slice(top, top + height + 2 * ry), slice(left, left + width + 2 * rx))
         own = np.where(owner[window] == k, noise[window], 0)
         field = convolver(acf, (own.shape[0], own.shape[1]))(own)
-        seen = np.bincount(owner[window].ravel(), weights=(field * noise[window]).ravel(), minlength=number + 1)
+        seen = np.bincount(
+            owner[window].ravel(), weights=(field * noise[window]).ravel(), minlength=number + 1
+        )
         out[k] = seen[:number]
     return np.asarray((out + out.T) / 2)  # what transforms round differently
 
@@ -200,7 +248,8 @@ def covariances(sigma: Image64, groups: Groups, acf: Image64) -> Image64:
 def propagated(kernels: Image64, acf: Image64) -> tuple[Image64, Image64]:
     """Return the autocorrelation of convolved noise, and how much its variance exceeds that of white noise.
 
-    With C = K corr K: acf' = (rho conv C)/(rho conv C)(0), and the second result is (rho conv C)(0)/C(0).
+    With C = K corr K: acf' = (rho conv C)/(rho conv C)(0), and the second result is (rho conv
+    C)(0)/C(0).
 
     Parameters
     ----------
@@ -221,17 +270,28 @@ def _propagated(
 ) -> tuple[Image64, Image64]:
     from scipy import fft
 
-    kernels, acf = np.frombuffer(kernel_bytes).reshape(kernel_shape), np.frombuffer(acf_bytes).reshape(acf_shape)
+    kernels, acf = (
+        np.frombuffer(kernel_bytes).reshape(kernel_shape),
+        np.frombuffer(acf_bytes).reshape(acf_shape),
+    )
     radius = [n // 2 + k - 1 for n, k in zip(acf.shape[1:], kernels.shape[1:], strict=True)]
     size = [fft.next_fast_len(2 * r + 1, real=True) for r in radius]
     power = np.abs(fft.rfft2(kernels, size)) ** 2
     before = np.stack([_wrapped(one, (size[0], size[1])) for one in acf])
     circle = fft.irfft2(power * fft.rfft2(before).real, size)
-    spread = circle[:, np.arange(-radius[0], radius[0] + 1)][:, :, np.arange(-radius[1], radius[1] + 1)]
+    spread = circle[:, np.arange(-radius[0], radius[0] + 1)][
+        :, :, np.arange(-radius[1], radius[1] + 1)
+    ]
     middle, squares = circle[:, 0, 0], (kernels**2).sum((1, 2))
-    # rounded, and no -0: the last digits of a transform are no result, and need not be the same everywhere
-    after, gain = np.round(spread / middle[:, None, None], _DIGITS) + 0.0, np.round(middle / squares, 12)
-    same = (np.count_nonzero(kernels, axis=(1, 2)) == 1) & (squares == 1)  # not even their rounding changes
+    # rounded, and no -0: the last digits of a transform are no result, and need not be the same
+    # everywhere
+    after, gain = (
+        np.round(spread / middle[:, None, None], _DIGITS) + 0.0,
+        np.round(middle / squares, 12),
+    )
+    same = (np.count_nonzero(kernels, axis=(1, 2)) == 1) & (
+        squares == 1
+    )  # not even their rounding changes
     after[same], gain[same] = resized(acf[same], (radius[0], radius[1])), 1
     after.flags.writeable = gain.flags.writeable = False
     return after, gain
@@ -242,19 +302,22 @@ def resized(acf: Image64, radius: tuple[int, int]) -> Image64:
     out = np.zeros((acf.shape[0], 2 * radius[0] + 1, 2 * radius[1] + 1))
     (ty, tx), (fy, fx) = ([n // 2 for n in array.shape[1:]] for array in (out, acf))
     ry, rx = min(ty, fy), min(tx, fx)
-    out[:, ty - ry : ty + ry + 1, tx - rx : tx + rx + 1] = acf[:, fy - ry : fy + ry + 1, fx - rx : fx + rx + 1]
+    out[:, ty - ry : ty + ry + 1, tx - rx : tx + rx + 1] = acf[
+        :, fy - ry : fy + ry + 1, fx - rx : fx + rx + 1
+    ]
     return out
 
 
 def correlated_spread(noise: Image64, kernel: Image64, acf: Image64) -> Image64:
     """Return the variance of every pixel of a convolved image, over what correlations add where it is constant.
 
-    var_i = sum over lags l of rho(l) [K(m) K(m - l)] conv [sigma(j) sigma(j + l)], divided by (rho conv C)(0)/C(0): for
-    white noise, K^2 conv var. Lags whose correlation is below 0.03 are left out of the sum and of the divisor.
+    var_i = sum over lags l of rho(l) [K(m) K(m - l)] conv [sigma(j) sigma(j + l)], divided by (rho
+    conv C)(0)/C(0): for white noise, K^2 conv var. Lags whose correlation is below 0.03 are left
+    out of the sum and of the divisor.
 
-    The product K(m) K(m - l) of a Gaussian is that of the lag l mod 2 (0 or 1 along each axis), times C(l)/C(l mod 2),
-    moved by (l - l mod 2)/2. So four convolutions do for all lags; of other kernels, a lag at which C is larger than
-    at l mod 2 gets a convolution of its own.
+    The product K(m) K(m - l) of a Gaussian is that of the lag l mod 2 (0 or 1 along each axis),
+    times C(l)/C(l mod 2), moved by (l - l mod 2)/2. So four convolutions do for all lags; of other
+    kernels, a lag at which C is larger than at l mod 2 gets a convolution of its own.
 
     Parameters
     ----------
@@ -293,7 +356,10 @@ def _lags_of(
     kernel_bytes: bytes, kernel_shape: tuple[int, int], acf_bytes: bytes, acf_shape: tuple[int, int]
 ) -> tuple[float, list[_Lag], dict[tuple[int, int], Image64]]:
     """Return by how much the variance grows, what each lag adds, and the products of the kernel with itself, moved."""
-    kernel, acf = np.frombuffer(kernel_bytes).reshape(kernel_shape), np.frombuffer(acf_bytes).reshape(acf_shape)
+    kernel, acf = (
+        np.frombuffer(kernel_bytes).reshape(kernel_shape),
+        np.frombuffer(acf_bytes).reshape(acf_shape),
+    )
     white, gain, parts = float((kernel**2).sum()), 1.0, []
     for lag, rho in _half_of_lags(acf):
         share = float(_product_with_shifted(kernel, *lag).sum())
@@ -304,7 +370,9 @@ def _lags_of(
             parity, of_parity = lag, share
         move = ((lag[0] - parity[0]) // 2, (lag[1] - parity[1]) // 2)
         parts.append(_Lag(lag, parity, move, 2 * rho * share / of_parity if of_parity else 0.0))
-    products = {lag: _product_with_shifted(kernel, *lag) for lag in ((0, 0), *(part.base for part in parts))}
+    products = {
+        lag: _product_with_shifted(kernel, *lag) for lag in ((0, 0), *(part.base for part in parts))
+    }
     return gain, parts, products
 
 

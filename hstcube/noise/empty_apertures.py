@@ -34,7 +34,10 @@ _MAD_TO_SIGMA = 1.482602218505602
 
 
 def noise_check(
-    cubes: xr.Dataset | Sequence[xr.Dataset], *, background: Any = None, sizes: Sequence[int] = SIZES
+    cubes: xr.Dataset | Sequence[xr.Dataset],
+    *,
+    background: Any = None,
+    sizes: Sequence[int] = SIZES,
 ) -> Table:
     """Compare the errors that the noise of cubes predicts with the scatter of empty apertures.
 
@@ -50,16 +53,19 @@ def noise_check(
     Returns
     -------
     Table
-        One row a band and size: ``number`` of apertures; ``predicted``, the median of `group_errors` [units of sci];
-        ``ratio``, the scatter of the sums over what is predicted, once the local background is removed from the images
-        and what that takes away is removed from the prediction, too; ``constant``, the same with a constant sky:
-        faint sources and gradients make it larger. NaN where there are fewer than 10 apertures.
+        One row a band and size: ``number`` of apertures; ``predicted``, the median of
+        `group_errors` [units of sci]; ``ratio``, the scatter of the sums over what is predicted,
+        once the local background is removed from the images and what that takes away is removed
+        from the prediction, too; ``constant``, the same with a constant sky: faint sources and
+        gradients make it larger. NaN where there are fewer than 10 apertures.
     """
     from astropy.table import Table
 
     pairs = blank_sky(cubes, background)
     names = pairs[0][0].band.values.tolist()
-    pulls: dict[tuple[str, int], list[list[Image64]]] = {(name, size): [] for name in names for size in sizes}
+    pulls: dict[tuple[str, int], list[list[Image64]]] = {
+        (name, size): [] for name in names for size in sizes
+    }
     for cube, blank in pairs:
         flat, lowered = _without_local_background(cube, blank, max(sizes))
         for size in sizes:
@@ -69,7 +75,9 @@ def noise_check(
     rows = []
     for (name, size), found in pulls.items():
         errors, local, constant = (
-            (np.concatenate(part) for part in zip(*found, strict=True)) if found else [np.zeros(0)] * 3
+            (np.concatenate(part) for part in zip(*found, strict=True))
+            if found
+            else [np.zeros(0)] * 3
         )
         rows.append(
             (
@@ -96,7 +104,9 @@ def _width(pulls: Image64) -> float:
     return float(pulls.std())
 
 
-def _without_local_background(cube: xr.Dataset, blank: Mask, largest: int) -> tuple[xr.Dataset, xr.Dataset]:
+def _without_local_background(
+    cube: xr.Dataset, blank: Mask, largest: int
+) -> tuple[xr.Dataset, xr.Dataset]:
     """Return the cube without its local background; and one whose noise is what that leaves of the cube's."""
     acf, steps = pixel_acf(cube).values, Grid.of(cube).steps
     scale = BACKGROUND / float(np.mean(steps))
@@ -114,7 +124,9 @@ def _without_local_background(cube: xr.Dataset, blank: Mask, largest: int) -> tu
         amplitude.append(np.sqrt(left[reach]))
         lowered.append(left / left[reach])
     flat = updated(cube, "without_background", sci=np.stack(sci).astype(np.float32))
-    return flat, with_noise_coords(cube, noise_scale(cube).values * amplitude, np.stack(lowered), steps)
+    return flat, with_noise_coords(
+        cube, noise_scale(cube).values * amplitude, np.stack(lowered), steps
+    )
 
 
 def _aperture_pulls(
@@ -131,7 +143,9 @@ def _aperture_pulls(
                 continue
             one = {"band": [i]}
             predicted = group_errors(plain.isel(one), groups).values[0]
-            left = group_errors(lowered.isel(one).assign_coords(sky_error=("band", [np.nan])), groups).values[0]
+            left = group_errors(
+                lowered.isel(one).assign_coords(sky_error=("band", [np.nan])), groups
+            ).values[0]
             sums = [_sums(image[i], groups) for image in (flat.sci.values, cube.sci.values - level)]
             yield name, predicted, sums[0] / left, sums[1] / predicted
 
@@ -149,4 +163,6 @@ def _apertures(blank: Mask, size: int, offset: int) -> NDArray[np.int64]:
 
 def _sums(image: NDArray[np.floating], groups: NDArray[np.int64]) -> Image64:
     inside = groups > 0
-    return np.asarray(np.bincount(groups[inside], weights=image[inside].astype(np.float64))[1:], dtype=np.float64)
+    return np.asarray(
+        np.bincount(groups[inside], weights=image[inside].astype(np.float64))[1:], dtype=np.float64
+    )

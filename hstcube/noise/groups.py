@@ -1,8 +1,8 @@
 """Errors that hold for any group of pixels: what the noise of a cube is like, and what it does to sums.
 
-A cube describes its noise by the standard deviation of single pixels, noise_scale/sqrt(wht), and by the autocorrelation
-``noise_acf``, the same everywhere in a band; drizzled images and matched ones have correlated pixels (Casertano et al.
-2000, AJ 120, 2747; Fruchter & Hook 2002, PASP 114, 144).
+A cube describes its noise by the standard deviation of single pixels, noise_scale/sqrt(wht), and by
+the autocorrelation ``noise_acf``, the same everywhere in a band; drizzled images and matched ones
+have correlated pixels (Casertano et al. 2000, AJ 120, 2747; Fruchter & Hook 2002, PASP 114, 144).
 """
 
 from __future__ import annotations
@@ -16,7 +16,14 @@ import xarray as xr
 from hstcube.core.cube import require_same_grid, validate
 from hstcube.core.grids import Grid
 from hstcube.errors import NoiseError
-from hstcube.noise.correlation import Groups, covariances, find_groups, propagated, resized, variances
+from hstcube.noise.correlation import (
+    Groups,
+    covariances,
+    find_groups,
+    propagated,
+    resized,
+    variances,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,49 +32,61 @@ if TYPE_CHECKING:
 
 __all__ = ["group_errors", "with_matched_noise"]
 
-REACH = 0.96  # arcsec: how far the autocorrelation of matched images is kept at least, 16 pixels of 60 mas
+# arcsec: how far the autocorrelation of matched images is kept at least, 16 pixels of 60 mas
+REACH = 0.96
 NEGLIGIBLE = 1e-3  # and as far as it is larger than this
 
-_AS_EQUAL = 1e-3  # how far rho(0) may be from 1, rho(l) from rho(-l), and a lag from a whole number of pixels
+# how far rho(0) may be from 1, rho(l) from rho(-l), and a lag from a whole number of pixels
+_AS_EQUAL = 1e-3
 
 
 def group_errors(cube: xr.Dataset, groups: Any, *, covariance: bool = False) -> xr.DataArray:
     """Return the error of the sum of sci over every group of pixels.
 
-    The variance of a sum is the double sum of sigma_i sigma_j rho(i - j) over the group's pixels, sigma =
-    noise_scale/sqrt(wht) and rho = noise_acf, plus N^2 times the variance of the sky level, which all N pixels have in
-    common. Without ``noise_acf`` the pixels are independent. In a matched cube this agrees with the exact form, the
-    sum of var_j (K^T 1_group)_j^2 over the pixels j before matching, to some percent.
+    The variance of a sum is the double sum of sigma_i sigma_j rho(i - j) over the group's pixels,
+    sigma = noise_scale/sqrt(wht) and rho = noise_acf, plus N^2 times the variance of the sky level,
+    which all N pixels have in common. Without ``noise_acf`` the pixels are independent. In a
+    matched cube this agrees with the exact form, the sum of var_j (K^T 1_group)_j^2 over the pixels
+    j before matching, to some percent.
 
     Parameters
     ----------
     cube : Dataset
     groups : DataArray or array of int, (y, x)
-        The group each pixel belongs to: bins, apertures, objects. 0 and negative values belong to no group.
+        The group each pixel belongs to: bins, apertures, objects. 0 and negative values belong to
+        no group.
     covariance : bool
         Return the covariances of all groups instead. For some of them, set the others to 0.
 
     Returns
     -------
     DataArray, (band, group) [units of sci]
-        1 sigma. ``group`` holds the map's values, increasing. Pixels without data in a band are no part of the sum;
-        NaN where a group has none that has data. With `covariance`: (band, group, other) [units of sci squared].
+        1 sigma. ``group`` holds the map's values, increasing. Pixels without data in a band are no
+        part of the sum; NaN where a group has none that has data. With `covariance`: (band, group,
+        other) [units of sci squared].
 
     Raises
     ------
     GridError
         If `groups` lies on other pixels.
     NoiseError
-        If `groups` does not hold integers, or no group at all; if ``noise_scale`` or ``noise_acf`` are impossible.
+        If `groups` does not hold integers, or no group at all; if ``noise_scale`` or ``noise_acf``
+        are impossible.
     """
     validate(cube, data=False)
     require_same_grid(cube, groups)
     found = find_groups(_integers(groups))
     if not found.ids.size:
         raise NoiseError(
-            "HC-N02", "the map has no group: no value above 0", "number the groups from 1; 0 is for pixels of none"
+            "HC-N02",
+            "the map has no group: no value above 0",
+            "number the groups from 1; 0 is for pixels of none",
         )
-    shape, dims = ((found.ids.size,) * 2, ["group", "other"]) if covariance else ((found.ids.size,), ["group"])
+    shape, dims = (
+        ((found.ids.size,) * 2, ["group", "other"])
+        if covariance
+        else ((found.ids.size,), ["group"])
+    )
     function = _covariances if covariance else _errors
     acf = pixel_acf(cube)
     values = xr.apply_ufunc(
@@ -81,7 +100,10 @@ def group_errors(cube: xr.Dataset, groups: Any, *, covariance: bool = False) -> 
         vectorize=True,
         dask="parallelized",
         output_dtypes=[np.float64],
-        dask_gufunc_kwargs={"output_sizes": dict(zip(dims, shape, strict=True)), "allow_rechunk": True},
+        dask_gufunc_kwargs={
+            "output_sizes": dict(zip(dims, shape, strict=True)),
+            "allow_rechunk": True,
+        },
     )
     units = cube.sci.attrs["units"]
     return xr.DataArray(
@@ -107,14 +129,18 @@ def _integers(groups: Any) -> NDArray[np.integer]:
 def _errors(groups: Groups, wht: Any, scale: Any, acf: Image64, sky_error: Any) -> Image64:
     variance = variances(_sigma(wht, scale), groups, acf)
     number = _pixels_with_data(groups, wht)
-    with np.errstate(invalid="ignore"):  # a correlation that is no correlation gives a negative variance, hence NaN
+    with np.errstate(
+        invalid="ignore"
+    ):  # a correlation that is no correlation gives a negative variance, hence NaN
         return np.where(number > 0, np.sqrt(variance + (number * sky_error) ** 2), np.nan)
 
 
 def _covariances(groups: Groups, wht: Any, scale: Any, acf: Image64, sky_error: Any) -> Image64:
     number = _pixels_with_data(groups, wht)
     both = np.outer(number, number)
-    return np.where(both > 0, covariances(_sigma(wht, scale), groups, acf) + both * sky_error**2, np.nan)
+    return np.where(
+        both > 0, covariances(_sigma(wht, scale), groups, acf) + both * sky_error**2, np.nan
+    )
 
 
 def _sigma(wht: Any, scale: float) -> Image64:
@@ -132,8 +158,9 @@ def _pixels_with_data(groups: Groups, wht: Any) -> Image64:
 def with_matched_noise(cube: xr.Dataset, kernels: xr.Variable) -> xr.Dataset:
     """Return the cube with the noise that its images have once they are convolved with the kernels.
 
-    ``noise_acf`` becomes (rho conv C)/(rho conv C)(0), C = K corr K, and ``noise_scale`` grows by the square root of
-    (rho conv C)(0)/C(0): where the weights are constant, those that K^2 gives stay what they are for white noise.
+    ``noise_acf`` becomes (rho conv C)/(rho conv C)(0), C = K corr K, and ``noise_scale`` grows by
+    the square root of (rho conv C)(0)/C(0): where the weights are constant, those that K^2 gives
+    stay what they are for white noise.
 
     Parameters
     ----------
@@ -145,7 +172,9 @@ def with_matched_noise(cube: xr.Dataset, kernels: xr.Variable) -> xr.Dataset:
     acf, gain = propagated(kernels.values.astype(np.float64), pixel_acf(cube).values)
     steps = Grid.of(cube).steps
     radius = tuple(_kept_reach(acf, axis, step) for axis, step in zip((1, 2), steps, strict=True))
-    acf = resized(acf, (radius[0], radius[1]))[:, :: _direction(cube, "y"), :: _direction(cube, "x")]
+    acf = resized(acf, (radius[0], radius[1]))[
+        :, :: _direction(cube, "y"), :: _direction(cube, "x")
+    ]
     return with_noise_coords(cube, noise_scale(cube).values * np.sqrt(gain), acf, steps)
 
 
@@ -156,7 +185,9 @@ def _kept_reach(acf: Image64, axis: int, step: float) -> int:
     return max(math.ceil(REACH / step - _AS_EQUAL), int(profile.size // 2 - far[0]))
 
 
-def with_noise_coords(cube: xr.Dataset, scale: Any, acf: Image64, steps: tuple[float, float]) -> xr.Dataset:
+def with_noise_coords(
+    cube: xr.Dataset, scale: Any, acf: Image64, steps: tuple[float, float]
+) -> xr.Dataset:
     """Return the cube with ``noise_scale`` and ``noise_acf``, whose lags are pixels of so many arcsec (y, x)."""
     old = [name for name in ("noise_scale", "noise_acf", "dy", "dx") if name in cube.coords]
     lags: dict[str, Any] = {}
@@ -165,8 +196,16 @@ def with_noise_coords(cube: xr.Dataset, scale: Any, acf: Image64, steps: tuple[f
         values = np.round(np.arange(-(n // 2), n // 2 + 1) * round(step, 10), 10)
         lags[name] = (name, values, {"units": "arcsec", "long_name": f"lag along {name[1]}"})
     return (cube.drop_vars(old) if old else cube).assign_coords(
-        noise_scale=("band", np.asarray(scale, np.float64), {"long_name": "sigma of one pixel times sqrt(wht)"}),
-        noise_acf=(("band", "dy", "dx"), acf.astype(np.float32), {"long_name": "autocorrelation of the noise"}),
+        noise_scale=(
+            "band",
+            np.asarray(scale, np.float64),
+            {"long_name": "sigma of one pixel times sqrt(wht)"},
+        ),
+        noise_acf=(
+            ("band", "dy", "dx"),
+            acf.astype(np.float32),
+            {"long_name": "autocorrelation of the noise"},
+        ),
         **lags,
     )
 
@@ -183,14 +222,19 @@ def noise_scale(cube: xr.Dataset) -> xr.Variable:
         return xr.Variable("band", np.ones(cube.sizes["band"]))
     scale = cube.coords["noise_scale"].variable.astype(np.float64)
     if scale.dims != ("band",) or not (np.isfinite(scale.values) & (scale.values > 0)).all():
-        raise NoiseError("HC-N03", "noise_scale is not a positive number for each band", "measure it: calibrate_noise")
+        raise NoiseError(
+            "HC-N03",
+            "noise_scale is not a positive number for each band",
+            "measure it: calibrate_noise",
+        )
     return scale
 
 
 def pixel_acf(cube: xr.Dataset) -> xr.Variable:
     """Return the autocorrelation of the noise at lags of whole pixels of the cube, (band, dy, dx); white if absent.
 
-    A cube that was cut, strided or flipped has other pixels than those on which the noise was described.
+    A cube that was cut, strided or flipped has other pixels than those on which the noise was
+    described.
 
     Raises
     ------
@@ -205,7 +249,9 @@ def pixel_acf(cube: xr.Dataset) -> xr.Variable:
     possible = all(n % 2 for n in values.shape[1:]) and np.isfinite(values).all()
     middle = values[:, values.shape[1] // 2, values.shape[2] // 2]
     if not (
-        possible and np.abs(middle - 1).max() <= _AS_EQUAL and np.abs(values - values[:, ::-1, ::-1]).max() <= _AS_EQUAL
+        possible
+        and np.abs(middle - 1).max() <= _AS_EQUAL
+        and np.abs(values - values[:, ::-1, ::-1]).max() <= _AS_EQUAL
     ):
         raise NoiseError(
             "HC-N03",
@@ -214,7 +260,10 @@ def pixel_acf(cube: xr.Dataset) -> xr.Variable:
         )
     steps = Grid.of(cube).steps
     return acf.isel(
-        {f"d{axis}": _whole_pixels(cube, given, axis, step) for axis, step in zip("yx", steps, strict=True)}
+        {
+            f"d{axis}": _whole_pixels(cube, given, axis, step)
+            for axis, step in zip("yx", steps, strict=True)
+        }
     )
 
 
@@ -232,4 +281,6 @@ def _whole_pixels(cube: xr.Dataset, acf: xr.DataArray, axis: str, step: float) -
             "measure the noise on images of this scale, or drop it: cube.drop_vars('noise_acf')",
         )
     half = lags.size // 2
-    return np.asarray(half + _direction(cube, axis) * fold * np.arange(-(half // fold), half // fold + 1))
+    return np.asarray(
+        half + _direction(cube, axis) * fold * np.arange(-(half // fold), half // fold + 1)
+    )

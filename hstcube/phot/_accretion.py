@@ -18,8 +18,9 @@ __all__ = ["regions_alike"]
 def regions_alike(field: Field, spectra: Spectra, limit: float) -> Bins:
     """Return connected regions of pixels whose spectra have the shape of that of the region's brightest pixel.
 
-    The brightest free pixel begins a region, which takes all free pixels that touch it and are alike. Like the bins of
-    Abdurro'uf et al. 2021, ApJS 254, 15, but without regard to signal to noise: that is for bins within a region.
+    The brightest free pixel begins a region, which takes all free pixels that touch it and are
+    alike. Like the bins of Abdurro'uf et al. 2021, ApJS 254, 15, but without regard to signal to
+    noise: that is for bins within a region.
 
     Parameters
     ----------
@@ -46,7 +47,9 @@ def regions_alike(field: Field, spectra: Spectra, limit: float) -> Bins:
         while front.size:
             near = np.unique(around[front])
             near = near[regions[near] == -1]
-            fresh = np.array([pixel for pixel in near.tolist() if pixel not in looked_at], dtype=np.intp)
+            fresh = np.array(
+                [pixel for pixel in near.tolist() if pixel not in looked_at], dtype=np.intp
+            )
             looked_at.update(fresh.tolist())
             front = _alike(spectra, first, fresh, limit)
             regions[front] = number

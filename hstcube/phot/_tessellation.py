@@ -1,7 +1,8 @@
 """Bins of pixels that reach a signal to noise: weighted Voronoi tessellation, trading of pixels, merging.
 
-Plain arrays; `bins` has the public function. A bin is a number 0, 1, ... for each pixel of a list of pixels. Its noise
-is the double sum of sigma_i sigma_j rho(i - j) over its pixels, as in `noise`, over the lags that matter.
+Plain arrays; `bins` has the public function. A bin is a number 0, 1, ... for each pixel of a list
+of pixels. Its noise is the double sum of sigma_i sigma_j rho(i - j) over its pixels, as in `noise`,
+over the lags that matter.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ __all__ = [
     "whole",
 ]
 
-_SHORT = 0.01  # correlations below this are no matter here; the bins are judged with all of them at the end
+# correlations below this are no matter here; the bins are judged with all of them at the end
+_SHORT = 0.01
 _CLOSE = 12  # generators that a pixel may belong to
 _SETTLED = 0.03  # share of pixels that change their bin when the tessellation has settled
 _ROUNDS = 12  # of the tessellation
@@ -44,8 +46,19 @@ _TRIES = 4  # with fewer bins each time
 _FOR_TWO = 1.25  # of the target: what bins need to be cut in two
 _CUTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # shares of the pixels
 _ABOVE = 1.1  # of the target: where the S/N of bins should lie, so that few are below
-_SPACING = 0.85  # between seeds, of the side of a bin: as dense as bins of that area where the next free pixel is taken
-_RING = ((-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1))  # around a pixel, in order
+# between seeds, of the side of a bin: as dense as bins of that area where the next free pixel is
+# taken
+_SPACING = 0.85
+_RING = (
+    (-1, -1),
+    (-1, 0),
+    (-1, 1),
+    (0, 1),
+    (1, 1),
+    (1, 0),
+    (1, -1),
+    (0, -1),
+)  # around a pixel, in order
 _SIDES = (1, 3, 5, 7)  # of these, those that share a side with it
 
 
@@ -53,8 +66,9 @@ _SIDES = (1, 3, 5, 7)  # of these, those that share a side with it
 class Field:
     """Pixels to put into bins, in some bands.
 
-    ``place`` is where each pixel is in ``index``, the flat padded frame that holds pixels' numbers (``size`` where
-    there is none, which has sigma 0). ``offsets`` are those of the lags, one of each pair first, then their opposites.
+    ``place`` is where each pixel is in ``index``, the flat padded frame that holds pixels' numbers
+    (``size`` where there is none, which has sigma 0). ``offsets`` are those of the lags, one of
+    each pair first, then their opposites.
     """
 
     rows: Bins
@@ -109,7 +123,11 @@ class Field:
         """Return the neighbours of pixels within their regions, (pixel, 8), or of one, (8,); `size` for none."""
         ring = np.array([dy * self.width + dx for dy, dx in _RING])
         near = self.index[np.asarray(self.place[pixels])[..., None] + ring]
-        return np.asarray(np.where(self.region[near] == np.asarray(self.region[pixels])[..., None], near, self.size))
+        return np.asarray(
+            np.where(
+                self.region[near] == np.asarray(self.region[pixels])[..., None], near, self.size
+            )
+        )
 
 
 class Spectra(NamedTuple):
@@ -122,8 +140,8 @@ class Spectra(NamedTuple):
     def apart(flux: Values, model: Values, noise: Values) -> Values:
         """Return the reduced chi square of spectra (band, ...) against models at their best scale s; infinite if s < 0.
 
-        chi2 = sum (f - s g)^2 / sigma^2, s = sum(f g / sigma^2) / sum(g^2 / sigma^2) (Abdurro'uf et al. 2021, ApJS 254,
-        15).
+        chi2 = sum (f - s g)^2 / sigma^2, s = sum(f g / sigma^2) / sum(g^2 / sigma^2) (Abdurro'uf et
+        al. 2021, ApJS 254, 15).
         """
         weight = noise**-2
         scale = (flux * model * weight).sum(axis=0) / (model**2 * weight).sum(axis=0)
@@ -132,7 +150,13 @@ class Spectra(NamedTuple):
 
 
 def make_field(
-    inside: NDArray[np.bool_], signal: Values, sigma: Values, acf: Values, sky_error: Values, *, any_band: bool
+    inside: NDArray[np.bool_],
+    signal: Values,
+    sigma: Values,
+    acf: Values,
+    sky_error: Values,
+    *,
+    any_band: bool,
 ) -> Field:
     """Collect the pixels of a mask.
 
@@ -188,9 +212,10 @@ def _tails(acf: Values, lags: Bins, largest: int) -> Values:
 def tessellated(field: Field, target: float) -> Bins:
     """Return a weighted Voronoi tessellation of pixels (Diehl & Statler 2006, MNRAS 368, 497).
 
-    A pixel that reaches the target is a bin. The others belong to the generator that is nearest in units of its length
-    scale, (area target/(S/N))^(1/2) (their equation 4); generators move to the middles of their bins until bins stay.
-    Seeds are as dense as the boxes that reach the target are large.
+    A pixel that reaches the target is a bin. The others belong to the generator that is nearest in
+    units of its length scale, (area target/(S/N))^(1/2) (their equation 4); generators move to the
+    middles of their bins until bins stay. Seeds are as dense as the boxes that reach the target are
+    large.
     """
     everyone = np.arange(field.size)
     alone = _alone(field) >= target
@@ -199,11 +224,15 @@ def tessellated(field: Field, target: float) -> Bins:
     bins[alone] = np.arange(alone.sum())
     if not faint.size:
         return everyone
-    apart = field.region[faint] * float(field.index.size)  # far enough that no bin is in two regions
+    apart = field.region[faint] * float(
+        field.index.size
+    )  # far enough that no bin is in two regions
     places = np.stack([field.rows[faint], field.columns[faint], apart], axis=1).astype(float)
     area = _areas(field, target)[faint]
     for _ in range(_TRIES):
-        bins[faint] = alone.sum() + _voronoi(field, places, area, (faint, bins, int(alone.sum())), target)
+        bins[faint] = alone.sum() + _voronoi(
+            field, places, area, (faint, bins, int(alone.sum())), target
+        )
         ratio = field.ratio(*field.sums(bins, int(bins.max()) + 1))[alone.sum() :] / target
         if (level := float(np.median(ratio))) >= 1:
             break
@@ -211,7 +240,9 @@ def tessellated(field: Field, target: float) -> Bins:
     return bins
 
 
-def _voronoi(field: Field, places: Values, area: Values, frame: tuple[Bins, Bins, int], target: float) -> Bins:
+def _voronoi(
+    field: Field, places: Values, area: Values, frame: tuple[Bins, Bins, int], target: float
+) -> Bins:
     """Return the bin of each of the faint pixels when the tessellation has settled.
 
     Parameters
@@ -219,7 +250,8 @@ def _voronoi(field: Field, places: Values, area: Values, frame: tuple[Bins, Bins
     places, area : array, (faint, 3) and (faint,)
         Where they are, and how large bins are there to begin with.
     frame : tuple
-        Which of all pixels they are, the bins of all, and how many of these are single bright pixels.
+        Which of all pixels they are, the bins of all, and how many of these are single bright
+        pixels.
     """
     faint, bins, bright = frame
     bins = bins.copy()
@@ -229,7 +261,9 @@ def _voronoi(field: Field, places: Values, area: Values, frame: tuple[Bins, Bins
     for _ in range(_ROUNDS):
         used, owner = np.unique(_nearest(places, middles, scales), return_inverse=True)
         bins[faint] = bright + owner
-        signal, variance, count = (part[..., bright:] for part in field.sums(bins, bright + used.size))
+        signal, variance, count = (
+            part[..., bright:] for part in field.sums(bins, bright + used.size)
+        )
         ratio = np.clip(field.ratio(signal, variance, count) / target, 0.2, 5)
         middles = np.stack([np.bincount(owner, axis) for axis in places.T], axis=1) / count[:, None]
         scales = np.sqrt(count / ratio)
@@ -258,7 +292,12 @@ def _areas(field: Field, target: float) -> Values:
     before, previous, out = None, None, np.full(field.size, float(field.size))
     for side in sides.tolist():
         signal, variance = (
-            np.stack([ndimage.uniform_filter(p, side, mode="constant").ravel()[field.place] * side**2 for p in part])
+            np.stack(
+                [
+                    ndimage.uniform_filter(p, side, mode="constant").ravel()[field.place] * side**2
+                    for p in part
+                ]
+            )
             for part in planes
         )
         count = ndimage.uniform_filter(ones, side, mode="constant").ravel()[field.place] * side**2
@@ -328,12 +367,18 @@ def pieces(field: Field, bins: Bins) -> Bins:
 
     around = field.around(np.arange(field.size))[:, :4]
     one, which = np.nonzero(np.append(bins, -1)[around] == bins[:, None])
-    graph = sparse.coo_matrix((np.ones(one.size, bool), (one, around[one, which])), shape=(field.size,) * 2)
+    graph = sparse.coo_matrix(
+        (np.ones(one.size, bool), (one, around[one, which])), shape=(field.size,) * 2
+    )
     return np.asarray(sparse.csgraph.connected_components(graph, directed=False)[1])
 
 
 def absorbed(
-    field: Field, bins: Bins, loose: NDArray[np.bool_], target: float = 1.0, spectra: Spectra | None = None
+    field: Field,
+    bins: Bins,
+    loose: NDArray[np.bool_],
+    target: float = 1.0,
+    spectra: Spectra | None = None,
 ) -> Bins:
     """Give loose pixels to bins that they touch, rim first: to the nearest in units of its size, or the most alike.
 
@@ -344,7 +389,11 @@ def absorbed(
     bins[~loose] = place
     if not kept.size:
         return _islands(field, bins)
-    distance = _near(field, bins, kept.size, target) if spectra is None else _like(bins, kept.size, spectra)
+    distance = (
+        _near(field, bins, kept.size, target)
+        if spectra is None
+        else _like(bins, kept.size, spectra)
+    )
     while (waiting := np.flatnonzero(bins < 0)).size:
         owner = np.append(bins, -1)[field.around(waiting)]
         far = np.where(owner >= 0, distance(waiting[:, None], owner), np.inf)
@@ -359,10 +408,15 @@ def absorbed(
 
 def _near(field: Field, bins: Bins, number: int, target: float) -> Callable[[Bins, Bins], Values]:
     """Return the function that gives the distance of pixels from the middles of bins, in units of the bins' sizes."""
-    signal, variance, count = (part[..., :number] for part in field.sums(np.where(bins < 0, number, bins), number + 1))
+    signal, variance, count = (
+        part[..., :number] for part in field.sums(np.where(bins < 0, number, bins), number + 1)
+    )
     scale = np.sqrt(count / np.clip(field.ratio(signal, variance, count) / target, 0.2, 5))
     there = bins >= 0
-    y, x = (np.bincount(bins[there], axis[there], minlength=number) / count for axis in (field.rows, field.columns))
+    y, x = (
+        np.bincount(bins[there], axis[there], minlength=number) / count
+        for axis in (field.rows, field.columns)
+    )
 
     def distance(pixels: Bins, owners: Bins) -> Values:
         away = np.hypot(field.rows[pixels] - y[owners], field.columns[pixels] - x[owners])
@@ -374,7 +428,9 @@ def _near(field: Field, bins: Bins, number: int, target: float) -> Callable[[Bin
 def _like(bins: Bins, number: int, spectra: Spectra) -> Callable[[Bins, Bins], Values]:
     """Return the function that gives how far the shapes of pixels' spectra are from those of bins."""
     there = bins >= 0
-    sums = np.stack([np.bincount(bins[there], flux[there], minlength=number) for flux in spectra.flux]).astype(float)
+    sums = np.stack(
+        [np.bincount(bins[there], flux[there], minlength=number) for flux in spectra.flux]
+    ).astype(float)
 
     def distance(pixels: Bins, owners: Bins) -> Values:
         return spectra.apart(spectra.flux[:, pixels], sums[:, owners], spectra.noise[:, pixels])
@@ -468,8 +524,9 @@ def _contacts(field: Field, bins: Bins) -> tuple[Bins, Bins]:
 def traded(field: Field, bins: Bins, target: float) -> Bins:
     """Let bins give pixels of their rim to neighbours, so that the S/N of both gets nearer to the target.
 
-    A bin above the target gives to a weaker one; one that has a pixel of the target's S/N by itself gives all others to
-    bins that have not. None falls below the target by it or apart, and a pixel is taken only by a bin beside it.
+    A bin above the target gives to a weaker one; one that has a pixel of the target's S/N by itself
+    gives all others to bins that have not. None falls below the target by it or apart, and a pixel
+    is taken only by a bin beside it.
     """
     bins = np.append(bins, -1)
     state = _State(field, bins, target)
@@ -493,13 +550,17 @@ def freed(field: Field, bins: Bins, target: float) -> Bins:
     bins = np.append(bins, -1)
     alone = _alone(field)
     bright = np.flatnonzero(alone >= target)
-    bright = bright[np.argsort(alone[bright], kind="stable")].tolist()  # the faintest first: more of them can go
+    bright = bright[
+        np.argsort(alone[bright], kind="stable")
+    ].tolist()  # the faintest first: more of them can go
     number = int(bins.max()) + 1
     state = _State(field, bins, target, spare=len(bright))
     for _ in range(_PASSES):
         before = number
         for pixel in bright:
-            if state.count[bins[pixel]] > 1 and state.move(pixel, bins[field.around(pixel)].tolist(), to=number):
+            if state.count[bins[pixel]] > 1 and state.move(
+                pixel, bins[field.around(pixel)].tolist(), to=number
+            ):
                 number += 1
         if number == before:
             break
@@ -535,7 +596,9 @@ class _State:
                 if not self.bright[taker] and self._done(pixel, giver, taker, always=True):
                     return True
         taker = min(beside, key=lambda who: self.ratio[who], default=-1)
-        return taker >= 0 and self.ratio[taker] < self.ratio[giver] and self._done(pixel, giver, taker)
+        return (
+            taker >= 0 and self.ratio[taker] < self.ratio[giver] and self._done(pixel, giver, taker)
+        )
 
     def _done(self, pixel: int, giver: int, taker: int, *, always: bool = False) -> bool:
         field, target = self.field, self.target

@@ -40,7 +40,10 @@ __all__ = ["bin_pixels", "group_snr"]
 Mode = Literal["all", "any"]
 
 _ROUNDING = 1e-9
-_MARGINS = (1.004, 1.02)  # over the target: what the noise of groups may exceed what is counted here
+_MARGINS = (
+    1.004,
+    1.02,
+)  # over the target: what the noise of groups may exceed what is counted here
 _TIMES = 3  # that bins trade, merge and are halved
 
 
@@ -54,14 +57,16 @@ def bin_pixels(
 ) -> xr.DataArray:
     """Put the pixels of the mask into bins that reach a signal to noise.
 
-    Weighted Voronoi tessellation (Diehl & Statler 2006, MNRAS 368, 497), from seeds as dense as the boxes that reach
-    the target are large; then bins trade pixels of their rims, and those below the target go to their neighbours. The
-    noise is that of `group_errors`: pixels are correlated, and twice the pixels are less than sqrt(2) times better.
+    Weighted Voronoi tessellation (Diehl & Statler 2006, MNRAS 368, 497), from seeds as dense as the
+    boxes that reach the target are large; then bins trade pixels of their rims, and those below the
+    target go to their neighbours. The noise is that of `group_errors`: pixels are correlated, and
+    twice the pixels are less than sqrt(2) times better.
 
     Parameters
     ----------
     cube : Dataset
-        The pixels are those that the mask holds in all of the bands. Mask sky out: without signal there is no bin.
+        The pixels are those that the mask holds in all of the bands. Mask sky out: without signal
+        there is no bin.
     snr : float
         Signal to noise that every bin must reach.
     bands : str or sequence of str, optional
@@ -69,17 +74,19 @@ def bin_pixels(
     mode : {"all", "any"}
         In each of the bands, or in one at least.
     sed_shape : float, optional
-        Bins also keep to one shape of spectrum, as those of Abdurro'uf et al. 2021 (ApJS 254, 15) do: the mask is cut
-        into regions in which the reduced chi square, in all bands of the cube, between the scaled spectra of a pixel
-        and of the brightest one is at most this (4 is what they take), and no bin is in two regions. Regions that do
-        not reach the target go to the most alike of those around them.
+        Bins also keep to one shape of spectrum, as those of Abdurro'uf et al. 2021 (ApJS 254, 15)
+        do: the mask is cut into regions in which the reduced chi square, in all bands of the cube,
+        between the scaled spectra of a pixel and of the brightest one is at most this (4 is what
+        they take), and no bin is in two regions. Regions that do not reach the target go to the
+        most alike of those around them.
 
     Returns
     -------
     DataArray of int32, (y, x)
-        Bins 1, 2, ..., each in one piece (pixels touch at sides or corners); 0 outside the mask. Every pixel of the
-        mask is in one. ``attrs["below_target"]`` lists the bins that do not reach the target: they lie on islands of
-        the mask that do not reach it with all their pixels.
+        Bins 1, 2, ..., each in one piece (pixels touch at sides or corners); 0 outside the mask.
+        Every pixel of the mask is in one. ``attrs["below_target"]`` lists the bins that do not
+        reach the target: they lie on islands of the mask that do not reach it with all their
+        pixels.
 
     Raises
     ------
@@ -102,9 +109,17 @@ def bin_pixels(
     inside = common_mask(everything).values
     if not inside.any():
         names = ", ".join(everything.band.values)
-        raise LabelError("HC-S24", f"no pixel is in the mask of all of {names}", "choose other bands, or another mask")
+        raise LabelError(
+            "HC-S24",
+            f"no pixel is in the mask of all of {names}",
+            "choose other bands, or another mask",
+        )
     field = _field(judged, inside, mode)
-    spectra = None if sed_shape is None else Spectra(*(image[:, inside] for image in _signal_and_sigma(cube)))
+    spectra = (
+        None
+        if sed_shape is None
+        else Spectra(*(image[:, inside] for image in _signal_and_sigma(cube)))
+    )
     walls = field
     if spectra is not None and sed_shape is not None:
         regions = merged(field, regions_alike(field, spectra, sed_shape), snr, spectra=spectra)
@@ -115,7 +130,9 @@ def bin_pixels(
         if not (_below(judged, field, bins, snr)[bins] & ~hopeless).any():
             break
     bins, low = _judged(judged, replace(field, region=np.append(kept, -1)), bins, snr, spectra)
-    return _map(cube, field, bins, low).assign_attrs(snr=float(snr), bands=" ".join(judged.band.values), mode=mode)
+    return _map(cube, field, bins, low).assign_attrs(
+        snr=float(snr), bands=" ".join(judged.band.values), mode=mode
+    )
 
 
 def group_snr(cube: xr.Dataset, groups: Any) -> xr.DataArray:
@@ -125,7 +142,11 @@ def group_snr(cube: xr.Dataset, groups: Any) -> xr.DataArray:
     labels = np.asarray(groups)
     place = np.searchsorted(errors.group.values, labels[labels > 0])
     sums = [
-        np.bincount(place, np.nan_to_num(image[labels > 0].astype(np.float64)), minlength=errors.sizes["group"])
+        np.bincount(
+            place,
+            np.nan_to_num(image[labels > 0].astype(np.float64)),
+            minlength=errors.sizes["group"],
+        )
         for image in cube.sci.values
     ]
     return errors.copy(data=np.stack(sums) / errors.values).drop_attrs(deep=False).rename("snr")
@@ -140,7 +161,9 @@ def _signal_and_sigma(cube: xr.Dataset) -> tuple[NDArray[np.float64], NDArray[np
 def _field(cube: xr.Dataset, inside: NDArray[np.bool_], mode: Mode) -> Field:
     signal, sigma = _signal_and_sigma(cube)
     sky_error = np.nan_to_num(cube.sky_error.values)
-    return make_field(inside, signal, sigma, pixel_acf(cube).values, sky_error, any_band=mode == "any")
+    return make_field(
+        inside, signal, sigma, pixel_acf(cube).values, sky_error, any_band=mode == "any"
+    )
 
 
 def _hopeless(field: Field, target: float) -> NDArray[np.bool_]:
@@ -149,7 +172,9 @@ def _hopeless(field: Field, target: float) -> NDArray[np.bool_]:
     return np.asarray(field.ratio(*field.sums(island, int(island.max()) + 1)) < target)[island]
 
 
-def _compact(field: Field, target: float, *, hopeless: NDArray[np.bool_]) -> tuple[Bins, NDArray[np.bool_]]:
+def _compact(
+    field: Field, target: float, *, hopeless: NDArray[np.bool_]
+) -> tuple[Bins, NDArray[np.bool_]]:
     """Return the bins; and the pixels of good bins on hopeless islands, which the others must not pull down."""
     bins = traded(field, whole(field, tessellated(field, target), target), target)
     good = field.ratio(*field.sums(bins, int(bins.max()) + 1)) >= target
@@ -182,7 +207,9 @@ def _judged(
 def _below(cube: xr.Dataset, field: Field, bins: Bins, target: float) -> NDArray[np.bool_]:
     """Return which bins do not reach the target, by the errors of `group_errors`."""
     each = group_snr(cube, _labels(cube, field, bins)).values
-    return np.asarray((each.max(axis=0) if field.any_band else each.min(axis=0)) < target * (1 - _ROUNDING))
+    return np.asarray(
+        (each.max(axis=0) if field.any_band else each.min(axis=0)) < target * (1 - _ROUNDING)
+    )
 
 
 def _in_order(bins: Bins) -> Bins:

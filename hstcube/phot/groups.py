@@ -1,7 +1,8 @@
 """Groups of pixels: integer maps (y, x) of apertures and annuli, profiles over them, and their values on the pixels.
 
-In a group map a positive number is the name of a group; 0 and negative numbers are no group. A pixel belongs to a
-group when its centre lies in it: whole pixels are what errors of correlated noise are known for.
+In a group map a positive number is the name of a group; 0 and negative numbers are no group. A
+pixel belongs to a group when its centre lies in it: whole pixels are what errors of correlated
+noise are known for.
 """
 
 from __future__ import annotations
@@ -62,13 +63,14 @@ def apertures(
     angle : float
         Position angle of the major axis, degrees from north through east.
     overlap : {"error", "nearest"}
-        A pixel is in one group only: where apertures overlap, stop, or give it to the nearest centre in units of its
-        radius.
+        A pixel is in one group only: where apertures overlap, stop, or give it to the nearest
+        centre in units of its radius.
 
     Returns
     -------
     DataArray of int32, (y, x)
-        1, 2, ... in the order of `centres`; ``attrs["cut"]`` names those that reach beyond the frame.
+        1, 2, ... in the order of `centres`; ``attrs["cut"]`` names those that reach beyond the
+        frame.
 
     Raises
     ------
@@ -93,7 +95,9 @@ def apertures(
             raise LabelError("HC-S20", reason, "check the place, or choose a larger radius")
         if (taken := found[window][inside & (found[window] > 0)]).size and overlap != "nearest":
             reason = f"apertures {taken[0]} and {i} overlap, but a pixel is in one group only"
-            raise LabelError("HC-S21", reason, "measure them one by one, or choose overlap='nearest'")
+            raise LabelError(
+                "HC-S21", reason, "measure them one by one, or choose overlap='nearest'"
+            )
         closer = inside & (distance < nearest[window])
         found[window][closer], nearest[window][closer] = i, distance[closer]
         cut += [] if whole else [i]
@@ -110,15 +114,16 @@ def annuli(
     cube : Dataset
     centre : SkyCoord, or (RA, Dec) [deg]
     edges : sequence of float
-        Semi-major axes [arcsec], increasing; ring i lies between edge i - 1 and edge i. The first may be 0.
+        Semi-major axes [arcsec], increasing; ring i lies between edge i - 1 and edge i. The first
+        may be 0.
     ratio, angle : float
         As in `apertures`.
 
     Returns
     -------
     DataArray of int32, (y, x)
-        1, 2, ... from the inside; ``attrs["cut"]`` names those that reach beyond the frame. A ring thinner than a
-        pixel may have none.
+        1, 2, ... from the inside; ``attrs["cut"]`` names those that reach beyond the frame. A ring
+        thinner than a pixel may have none.
 
     Raises
     ------
@@ -129,7 +134,11 @@ def annuli(
     """
     limits = np.asarray(edges, dtype=float)
     if limits.ndim != 1 or limits.size < 2 or not (np.diff(limits) > 0).all() or limits[0] < 0:  # noqa: PLR2004
-        raise RecipeError("HC-B31", f"edges are {edges!r}", "give increasing radii in arcsec, e.g. edges=[0, 0.2, 0.4]")
+        raise RecipeError(
+            "HC-B31",
+            f"edges are {edges!r}",
+            "give increasing radii in arcsec, e.g. edges=[0, 0.2, 0.4]",
+        )
     grid = Grid.of(cube)
     middle = _pixel(grid, _places(centre)[0])
     everything = (slice(0, grid.shape[0]), slice(0, grid.shape[1]))
@@ -138,8 +147,14 @@ def annuli(
     found[distance == limits[0]] = 1
     found[found == limits.size] = 0
     if not found.any():
-        raise LabelError("HC-S20", "no ring has a pixel in the frame", "check the place, or choose wider rings")
-    cut = [i for i, edge in enumerate(limits[1:], start=1) if not _window(grid, middle, edge, ratio, angle)[1]]
+        raise LabelError(
+            "HC-S20", "no ring has a pixel in the frame", "check the place, or choose wider rings"
+        )
+    cut = [
+        i
+        for i, edge in enumerate(limits[1:], start=1)
+        if not _window(grid, middle, edge, ratio, angle)[1]
+    ]
     return _map(cube, found, "annuli", cut)
 
 
@@ -160,8 +175,9 @@ def radial_profile(
     Returns
     -------
     Dataset
-        ``brightness`` and ``error`` (band, radius) [units of sci per arcsec2], ``npix`` (band, radius); ``radius``
-        [arcsec] is the middle of the ring. NaN where a ring has no pixel. Errors are those of `group_errors`.
+        ``brightness`` and ``error`` (band, radius) [units of sci per arcsec2], ``npix`` (band,
+        radius); ``radius`` [arcsec] is the middle of the ring. NaN where a ring has no pixel.
+        Errors are those of `group_errors`.
     """
     groups = annuli(cube, centre, edges=edges, ratio=ratio, angle=angle)
     limits = np.asarray(edges, dtype=float)
@@ -176,7 +192,10 @@ def radial_profile(
             "error": (("band", "radius"), error * per_area, units),
             "npix": (("band", "radius"), npix),
         },
-        {"band": cube.band, "radius": ("radius", (limits[1:] + limits[:-1]) / 2, {"units": "arcsec"})},
+        {
+            "band": cube.band,
+            "radius": ("radius", (limits[1:] + limits[:-1]) / 2, {"units": "arcsec"}),
+        },
     )
 
 
@@ -200,11 +219,13 @@ def curve_of_growth(
     Returns
     -------
     Dataset
-        ``flux`` and ``error`` (band, radius) [units of sci], ``npix`` (band, radius). Errors are those of
-        `group_errors`; those of growing apertures are not independent.
+        ``flux`` and ``error`` (band, radius) [units of sci], ``npix`` (band, radius). Errors are
+        those of `group_errors`; those of growing apertures are not independent.
     """
     rows = [
-        _measured(cube, apertures(cube, centre, radius=radius, ratio=ratio, angle=angle), [1], pixels)
+        _measured(
+            cube, apertures(cube, centre, radius=radius, ratio=ratio, angle=angle), [1], pixels
+        )
         for radius in radii
     ]
     flux, error, npix = (np.concatenate(column, axis=1) for column in zip(*rows, strict=True))
@@ -215,7 +236,10 @@ def curve_of_growth(
             "error": (("band", "radius"), error, units),
             "npix": (("band", "radius"), npix),
         },
-        {"band": cube.band, "radius": ("radius", np.asarray(radii, dtype=float), {"units": "arcsec"})},
+        {
+            "band": cube.band,
+            "radius": ("radius", np.asarray(radii, dtype=float), {"units": "arcsec"}),
+        },
     )
 
 
@@ -237,7 +261,9 @@ def common_mask(cube: xr.Dataset, *, bands: Sequence[str] | None = None) -> xr.D
     BandError
         If a band is not in the cube.
     """
-    common: xr.DataArray = of_bands(cube, bands).mask.all("band").rename("mask").drop_attrs(deep=False)
+    common: xr.DataArray = (
+        of_bands(cube, bands).mask.all("band").rename("mask").drop_attrs(deep=False)
+    )
     return common
 
 
@@ -249,7 +275,12 @@ def of_bands(cube: xr.Dataset, bands: Sequence[str] | str | None) -> xr.Dataset:
     names = [band_name(name) for name in ([bands] if isinstance(bands, str) else bands)]
     there = cube.band.values.tolist()
     if missing := [name for name in names if name not in there]:
-        raise BandError("HC-B01", f"there is no band {missing[0]}", f"choose from {', '.join(there)}", band=missing[0])
+        raise BandError(
+            "HC-B01",
+            f"there is no band {missing[0]}",
+            f"choose from {', '.join(there)}",
+            band=missing[0],
+        )
     if not names:
         raise BandError("HC-B01", "no band is named", f"choose from {', '.join(there)}")
     return cube.isel(band=[there.index(name) for name in names])
@@ -263,8 +294,8 @@ def paint(cube: xr.Dataset, groups: Any, values: Any) -> xr.DataArray:
     cube : Dataset
     groups : DataArray or array of int, (y, x)
     values : array, Quantity, table column or mapping
-        One value for each group, in the order of their numbers (that of the rows of `photometry`); or a mapping from
-        number to value.
+        One value for each group, in the order of their numbers (that of the rows of `photometry`);
+        or a mapping from number to value.
 
     Returns
     -------
@@ -280,21 +311,26 @@ def paint(cube: xr.Dataset, groups: Any, values: Any) -> xr.DataArray:
     ids = group_ids(labels)
     if isinstance(values, Mapping):
         lacking = [number for number in ids.tolist() if number not in values]
-        column = np.array([np.nan if number in lacking else values[number] for number in ids.tolist()], dtype=float)
+        column = np.array(
+            [np.nan if number in lacking else values[number] for number in ids.tolist()],
+            dtype=float,
+        )
     else:
         column = np.ma.filled(np.ma.asarray(getattr(values, "value", values), dtype=float), np.nan)
         lacking = [] if column.shape == ids.shape else ids.tolist()
     if lacking:
-        reason = (
-            f"there are {ids.size} groups, but {np.size(column) - len(lacking) * isinstance(values, Mapping)} values"
+        reason = f"there are {ids.size} groups, but {np.size(column) - len(lacking) * isinstance(values, Mapping)} values"
+        raise LabelError(
+            "HC-S23", reason, "give one value for each group, in the order of their numbers"
         )
-        raise LabelError("HC-S23", reason, "give one value for each group, in the order of their numbers")
     painted = np.full(labels.shape, np.nan)
     inside = labels > 0
     painted[inside] = column[np.searchsorted(ids, labels[inside])]
     attrs = {"units": str(values.unit)} if getattr(values, "unit", None) is not None else {}
     coords = {name: cube.coords[name] for name in ("y", "x", "wcs")}
-    return xr.DataArray(painted, coords, ("y", "x"), name=getattr(values, "name", None), attrs=attrs)
+    return xr.DataArray(
+        painted, coords, ("y", "x"), name=getattr(values, "name", None), attrs=attrs
+    )
 
 
 def checked_groups(cube: xr.Dataset, groups: Any) -> NDArray[np.int64]:
@@ -312,10 +348,10 @@ def checked_groups(cube: xr.Dataset, groups: Any) -> NDArray[np.int64]:
         groups = groups.transpose("y", "x")
     values = np.asarray(groups)
     if values.ndim != 2 or values.dtype.kind not in "iub":  # noqa: PLR2004
-        reason = (
-            f"the map of groups holds {values.dtype} of shape {values.shape}, not one integer for each pixel (y, x)"
+        reason = f"the map of groups holds {values.dtype} of shape {values.shape}, not one integer for each pixel (y, x)"
+        raise NoiseError(
+            "HC-N01", reason, "convert it: groups.astype('int32'); 0 is for pixels of no group"
         )
-        raise NoiseError("HC-N01", reason, "convert it: groups.astype('int32'); 0 is for pixels of no group")
     values = values.astype(np.int64)
     if not (values > 0).any():
         reason = "the map has no group: no value above 0"
@@ -328,15 +364,21 @@ def group_ids(labels: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.unique(labels[labels > 0])
 
 
-def group_sums(labels: NDArray[np.int64], ids: NDArray[np.int64], image: Any) -> NDArray[np.float64]:
+def group_sums(
+    labels: NDArray[np.int64], ids: NDArray[np.int64], image: Any
+) -> NDArray[np.float64]:
     """Return the sum of an image over each group, in float64; pixels that are not finite count as 0."""
     inside = labels > 0
     place = np.searchsorted(ids, labels[inside])
-    weights = np.nan_to_num(np.asarray(image[inside], dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    weights = np.nan_to_num(
+        np.asarray(image[inside], dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0
+    )
     return np.asarray(np.bincount(place, weights, minlength=ids.size), dtype=float)
 
 
-def _measured(cube: xr.Dataset, groups: xr.DataArray, ids: Any, pixels: Pixels) -> tuple[Any, Any, Any]:
+def _measured(
+    cube: xr.Dataset, groups: xr.DataArray, ids: Any, pixels: Pixels
+) -> tuple[Any, Any, Any]:
     """Return sums, their errors and numbers of pixels, (band, id); NaN and 0 for a group without pixels."""
     labels = groups.values
     wanted = np.asarray(list(ids))
@@ -373,7 +415,9 @@ def _places(centres: Any) -> NDArray[np.float64]:
 
 def _positive(what: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
     if not ((values > 0) & np.isfinite(values)).all():
-        raise RecipeError("HC-B31", f"{what} is {values.tolist()}", f"give {what} as a positive number, in arcsec")
+        raise RecipeError(
+            "HC-B31", f"{what} is {values.tolist()}", f"give {what} as a positive number, in arcsec"
+        )
     return values
 
 
@@ -386,10 +430,17 @@ def _pixel(grid: Grid, place: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def _distance(
-    grid: Grid, centre: tuple[float, float], window: tuple[slice, slice], *, ratio: float, angle: float
+    grid: Grid,
+    centre: tuple[float, float],
+    window: tuple[slice, slice],
+    *,
+    ratio: float,
+    angle: float,
 ) -> NDArray[np.float64]:
     """Return the semi-major axis [arcsec] of the ellipse around `centre` that the centre of each pixel lies on."""
-    rows, columns = (np.arange(part.start, part.stop) - c for part, c in zip(window, centre, strict=True))
+    rows, columns = (
+        np.arange(part.start, part.stop) - c for part, c in zip(window, centre, strict=True)
+    )
     major, minor = _axes(grid, rows[:, None], columns[None, :], angle)
     return np.asarray(np.hypot(major, minor / _positive("ratio", np.asarray([ratio]))[0]))
 
@@ -397,7 +448,11 @@ def _distance(
 def _axes(grid: Grid, rows: Any, columns: Any, angle: float) -> tuple[Any, Any]:
     """Turn offsets in pixels into offsets [arcsec] along and across the position angle."""
     first, second = grid.matrix * 3600
-    east, north = (second, first) if str(dict(grid.cards)["CTYPE1"]).strip()[1:4] in ("EC-", "LAT") else (first, second)
+    east, north = (
+        (second, first)
+        if str(dict(grid.cards)["CTYPE1"]).strip()[1:4] in ("EC-", "LAT")
+        else (first, second)
+    )
     turn = np.deg2rad(angle)
     along = np.sin(turn) * east + np.cos(turn) * north
     across = np.cos(turn) * east - np.sin(turn) * north
@@ -409,10 +464,14 @@ def _window(
 ) -> tuple[tuple[slice, slice], bool]:
     """Return the part of the frame that an ellipse reaches, and whether all of it lies within the frame."""
     turn = np.linspace(0, 2 * np.pi, 721)
-    basis = np.array([[_axes(grid, 0.0, 1.0, angle)[k], _axes(grid, 1.0, 0.0, angle)[k]] for k in (0, 1)])
+    basis = np.array(
+        [[_axes(grid, 0.0, 1.0, angle)[k], _axes(grid, 1.0, 0.0, angle)[k]] for k in (0, 1)]
+    )
     x, y = np.linalg.solve(basis, np.stack([reach * np.cos(turn), reach * ratio * np.sin(turn)]))
     limits = [(c + axis.min(), c + axis.max()) for c, axis in zip(centre, (y, x), strict=True)]
-    whole = all(low > -1 and high < size for (low, high), size in zip(limits, grid.shape, strict=True))
+    whole = all(
+        low > -1 and high < size for (low, high), size in zip(limits, grid.shape, strict=True)
+    )
     first = [
         (int(np.clip(low - 1, 0, n)), int(np.clip(high + 3, 0, n)))
         for (low, high), n in zip(limits, grid.shape, strict=True)

@@ -27,7 +27,12 @@ UNIT = "uJy"
 
 
 def photometry(
-    cube: xr.Dataset, groups: Any, *, partial: bool = False, pixels: Pixels = "mask", total: bool = False
+    cube: xr.Dataset,
+    groups: Any,
+    *,
+    partial: bool = False,
+    pixels: Pixels = "mask",
+    total: bool = False,
 ) -> QTable:
     """Measure the flux of every group of pixels in every band.
 
@@ -38,21 +43,24 @@ def photometry(
     groups : DataArray or array of int, (y, x)
         Objects, bins or apertures on the cube's grid; 0 and negative values belong to none.
     partial : bool
-        Give the flux of the pixels that there are, where a band lacks some of a group's; without it NaN.
+        Give the flux of the pixels that there are, where a band lacks some of a group's; without it
+        NaN.
     pixels : {"mask", "data"}
-        The pixels of the cube's mask, or all that have data. A pixel that has data but is masked in all bands is left
-        out of its group, and not missed.
+        The pixels of the cube's mask, or all that have data. A pixel that has data but is masked in
+        all bands is left out of its group, and not missed.
     total : bool
-        Divide flux and error by the share of the light of a point source, at the middle of the group, that the group
-        holds: by the cube's ``psf``. It is the correction from an aperture to the total of a point source.
+        Divide flux and error by the share of the light of a point source, at the middle of the
+        group, that the group holds: by the cube's ``psf``. It is the correction from an aperture to
+        the total of a point source.
 
     Returns
     -------
     QTable
-        A row for each group, by its number: ``id``; ``ra`` and ``dec`` [deg, ICRS] of the middle of its pixels;
-        ``area`` [arcsec2] and ``npix``; then of each band ``flux_{band}`` and ``error_{band}`` [uJy] (the sum, negative
-        where it is negative, and its 1 sigma error from `group_errors`) and ``npix_{band}``, the pixels that the band
-        has. A group of which no pixel is left has npix 0 and NaN. ``meta`` says where the numbers come from.
+        A row for each group, by its number: ``id``; ``ra`` and ``dec`` [deg, ICRS] of the middle of
+        its pixels; ``area`` [arcsec2] and ``npix``; then of each band ``flux_{band}`` and
+        ``error_{band}`` [uJy] (the sum, negative where it is negative, and its 1 sigma error from
+        `group_errors`) and ``npix_{band}``, the pixels that the band has. A group of which no pixel
+        is left has npix 0 and NaN. ``meta`` says where the numbers come from.
 
     Raises
     ------
@@ -78,7 +86,11 @@ def photometry(
     wanted, had = _pixels(flux, labels, pixels)
     number = _counts(labels, ids, wanted)
     share = _share(flux, labels, ids, wanted) if total else np.ones((cube.sizes["band"], ids.size))
-    cut = np.isin(ids, getattr(groups, "attrs", {}).get("cut", ())) if not partial else np.zeros(ids.size, bool)
+    cut = (
+        np.isin(ids, getattr(groups, "attrs", {}).get("cut", ()))
+        if not partial
+        else np.zeros(ids.size, bool)
+    )
     table = QTable({"id": ids, **_places(flux, labels, ids, wanted)})
     table["area"] = number * pixel_area(flux) * units.arcsec**2
     table["npix"] = number
@@ -102,7 +114,8 @@ def _warned_of_sky(cube: xr.Dataset) -> xr.Dataset:
 def _pixels(cube: xr.Dataset, labels: Labels, pixels: Pixels) -> tuple[Any, Any]:
     """Return the pixels (y, x) that belong to the groups, and those (band, y, x) that each band has of them.
 
-    A pixel without data in any band belongs to its group, and is missed: nothing says that it was masked.
+    A pixel without data in any band belongs to its group, and is missed: nothing says that it was
+    masked.
     """
     data = cube.wht.values > 0
     use = cube.mask.values if pixels == "mask" else data
@@ -121,7 +134,9 @@ def _errors(cube: xr.Dataset, labels: Labels, ids: Labels, had: Any) -> NDArray[
     for bands in [slice(None)] if alike else [slice(i, i + 1) for i in range(len(had))]:
         used = np.where(had[bands][0], labels, 0)
         if (there := group_ids(used)).size:
-            out[bands, np.searchsorted(ids, there)] = group_errors(cube.isel(band=bands), used).values
+            out[bands, np.searchsorted(ids, there)] = group_errors(
+                cube.isel(band=bands), used
+            ).values
     return out
 
 
@@ -137,7 +152,10 @@ def _places(cube: xr.Dataset, labels: Labels, ids: Labels, wanted: Any) -> dict[
 def _middles(labels: Labels, ids: Labels, wanted: Any) -> tuple[Any, Any]:
     kept = np.isin(labels, group_ids(np.where(wanted, labels, 0)))
     used = np.where(wanted | ~kept, labels, 0)
-    rows, columns = (np.broadcast_to(axis, labels.shape) for axis in np.ogrid[: labels.shape[0], : labels.shape[1]])
+    rows, columns = (
+        np.broadcast_to(axis, labels.shape)
+        for axis in np.ogrid[: labels.shape[0], : labels.shape[1]]
+    )
     number = _counts(used, ids, used > 0)
     return group_sums(used, ids, rows) / number, group_sums(used, ids, columns) / number
 
@@ -145,13 +163,18 @@ def _middles(labels: Labels, ids: Labels, wanted: Any) -> tuple[Any, Any]:
 def _share(cube: xr.Dataset, labels: Labels, ids: Labels, wanted: Any) -> NDArray[np.float64]:
     """Return the share (band, group) of the PSF, put on the middle of each group, that falls on its pixels.
 
-    The PSF is interpolated with cubic splines at the pixels' offsets; what lies beyond its stamp is 0.
+    The PSF is interpolated with cubic splines at the pixels' offsets; what lies beyond its stamp is
+    0.
     """
     from scipy import ndimage
 
     if "psf" not in cube.coords:
         reason = "the cube has no PSF (coordinate psf), so the share of the light in an aperture is not known"
-        raise PSFError("HC-P20", reason, "assign it, unit sum: cube.assign_coords(psf=(('band', 'ky', 'kx'), psf))")
+        raise PSFError(
+            "HC-P20",
+            reason,
+            "assign it, unit sum: cube.assign_coords(psf=(('band', 'ky', 'kx'), psf))",
+        )
     psf = cube.coords["psf"].transpose("band", "ky", "kx")
     y, x = _middles(labels, ids, wanted)
     rows, columns = np.nonzero(wanted)
@@ -163,7 +186,11 @@ def _share(cube: xr.Dataset, labels: Labels, ids: Labels, wanted: Any) -> NDArra
     ]
     share = np.stack(
         [
-            np.bincount(owner, ndimage.map_coordinates(plane.astype(np.float64), places, order=3), minlength=ids.size)
+            np.bincount(
+                owner,
+                ndimage.map_coordinates(plane.astype(np.float64), places, order=3),
+                minlength=ids.size,
+            )
             for plane in psf.values
         ]
     )
@@ -190,7 +217,16 @@ def _meta(cube: xr.Dataset, flux: xr.Dataset, **settings: Any) -> dict[str, Any]
             for band, value in zip(cube.band.values, column.values, strict=True)
         }
 
-    states = ("pivot", "zeropoint", "psf_fwhm", "matched_to", "sky", "sky_error", "extinction", "noise_scale")
+    states = (
+        "pivot",
+        "zeropoint",
+        "psf_fwhm",
+        "matched_to",
+        "sky",
+        "sky_error",
+        "extinction",
+        "noise_scale",
+    )
     return {
         "field": str(cube.attrs.get("field", "")),
         "software": f"hstcube {__version__}",

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hstcube.core.cube import KNOWN_UNITS, inverse_variance_unit, parsed_unit, updated, validate, warn
+from hstcube.core.cube import (
+    KNOWN_UNITS,
+    inverse_variance_unit,
+    parsed_unit,
+    updated,
+    validate,
+    warn,
+)
 from hstcube.core.grids import Grid
 from hstcube.errors import BandError, CubeError, RecipeError
 
@@ -48,19 +55,21 @@ def to_flux(cube: xr.Dataset, unit: str = "uJy") -> xr.Dataset:
     Parameters
     ----------
     cube : Dataset
-        In count rates, with ``zeropoint`` [AB mag of one unit of sci]; or in a flux density already.
+        In count rates, with ``zeropoint`` [AB mag of one unit of sci]; or in a flux density
+        already.
     unit : str
-        A flux density, per frequency (``"uJy"``, ``"nJy"``, ``"erg s-1 cm-2 Hz-1"``) or, at the pivot, per wavelength
-        (``"erg s-1 cm-2 AA-1"``): sci is then the flux in a pixel. With a solid angle (``"MJy sr-1"``,
-        ``"uJy arcsec-2"``) sci is a surface brightness, the flux in a pixel over its area on the sky. Either is made
-        from either.
+        A flux density, per frequency (``"uJy"``, ``"nJy"``, ``"erg s-1 cm-2 Hz-1"``) or, at the
+        pivot, per wavelength (``"erg s-1 cm-2 AA-1"``): sci is then the flux in a pixel. With a
+        solid angle (``"MJy sr-1"``, ``"uJy arcsec-2"``) sci is a surface brightness, the flux in a
+        pixel over its area on the sky. Either is made from either.
 
     Returns
     -------
     Dataset
-        ``sci``, ``wht``, ``sky`` and ``sky_error`` are in the new unit, and ``zeropoint`` is the unit's: 23.9 for uJy;
-        of a surface brightness that of an arcsec2, 20.47 for MJy sr-1. Where float32 cannot hold the weights (in
-        erg s-1 cm-2 AA-1 they are 1e45) the cube is in 1e-20 of the unit, as its ``units`` and a warning say.
+        ``sci``, ``wht``, ``sky`` and ``sky_error`` are in the new unit, and ``zeropoint`` is the
+        unit's: 23.9 for uJy; of a surface brightness that of an arcsec2, 20.47 for MJy sr-1. Where
+        float32 cannot hold the weights (in erg s-1 cm-2 AA-1 they are 1e45) the cube is in 1e-20 of
+        the unit, as its ``units`` and a warning say.
 
     Raises
     ------
@@ -73,17 +82,31 @@ def to_flux(cube: xr.Dataset, unit: str = "uJy") -> xr.Dataset:
     given, pivot = cube.sci.attrs["units"], cube.pivot.values
     if (wanted := unit_zeropoint(unit, pivot)) is None:
         reason = f"{unit!r} is not a flux density, nor one per solid angle"
-        raise CubeError("HC-D33", reason, "choose e.g. 'uJy', 'nJy', 'erg s-1 cm-2 AA-1' or 'MJy sr-1'")
+        raise CubeError(
+            "HC-D33", reason, "choose e.g. 'uJy', 'nJy', 'erg s-1 cm-2 AA-1' or 'MJy sr-1'"
+        )
     if np.isnan(wanted).any():
         name = str(cube.band.values[np.isnan(wanted)][0])
         reason = f"its pivot wavelength is not known, which {unit!r} needs"
-        raise CubeError("HC-D36", reason, "give it: build(..., pivot=[...]), or choose 'uJy'", band=name)
+        raise CubeError(
+            "HC-D36", reason, "give it: build(..., pivot=[...]), or choose 'uJy'", band=name
+        )
     cube = _of_known_zeropoint(cube)
     factor = 10 ** (-0.4 * (cube.zeropoint.values - wanted))
-    factor = factor * pixel_area(cube) ** (int(is_surface_brightness(given)) - int(is_surface_brightness(unit)))
+    factor = factor * pixel_area(cube) ** (
+        int(is_surface_brightness(given)) - int(is_surface_brightness(unit))
+    )
     if (factor**-2 > _SHRINK).any():
-        cube = warn(cube, "HC-D32", f"float32 cannot hold weights in {unit!r}; the cube is in {_SMALL} of it")
-        unit, factor, wanted = f"{_SMALL} {unit}", factor / float(_SMALL), wanted - 2.5 * math.log10(float(_SMALL))
+        cube = warn(
+            cube,
+            "HC-D32",
+            f"float32 cannot hold weights in {unit!r}; the cube is in {_SMALL} of it",
+        )
+        unit, factor, wanted = (
+            f"{_SMALL} {unit}",
+            factor / float(_SMALL),
+            wanted - 2.5 * math.log10(float(_SMALL)),
+        )
     new = _scaled(cube, factor, f"to_flux({unit!r})", zeropoint=wanted)
     new.variables["sci"].attrs["units"] = unit
     new.variables["wht"].attrs["units"] = inverse_variance_unit(unit)
@@ -120,7 +143,8 @@ def unit_zeropoint(unit: str, pivot: Any) -> NDArray[np.float64] | None:
 def header_zeropoints(header: Mapping[str, Any], units: str, pivot: float) -> dict[str, float]:
     """Return the AB zero points that the header of an image gives, and by what; first the one to take.
 
-    They are the unit itself, where it is a flux density; ABZP; PHOTFNU [Jy s/e-]; PHOTFLAM and PHOTPLAM (STScI).
+    They are the unit itself, where it is a flux density; ABZP; PHOTFNU [Jy s/e-]; PHOTFLAM and
+    PHOTPLAM (STScI).
 
     Parameters
     ----------
@@ -135,13 +159,25 @@ def header_zeropoints(header: Mapping[str, Any], units: str, pivot: float) -> di
     CubeError
         If a card is not a number, or a zero point is impossible.
     """
-    said = {key: header[key] for key in ("ABZP", "PHOTFNU", "PHOTFLAM", "PHOTPLAM") if header.get(key) is not None}
+    said = {
+        key: header[key]
+        for key in ("ABZP", "PHOTFNU", "PHOTFLAM", "PHOTPLAM")
+        if header.get(key) is not None
+    }
     for key, value in said.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise CubeError("HC-D22", f"the card {key} is {value!r}, not a finite number", "repair the header")
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not math.isfinite(value)
+        ):
+            raise CubeError(
+                "HC-D22", f"the card {key} is {value!r}, not a finite number", "repair the header"
+            )
     found: dict[str, float] = {}
     if units != KNOWN_UNITS[0]:  # the common case is known, and astropy's units take time
-        with contextlib.suppress(CubeError):  # a unit that is none is refused when the cube is built
+        with contextlib.suppress(
+            CubeError
+        ):  # a unit that is none is refused when the cube is built
             of_unit = unit_zeropoint(units, [pivot])
             found |= {} if of_unit is None else {"its unit": float(of_unit[0])}
     if "ABZP" in said:
@@ -153,7 +189,9 @@ def header_zeropoints(header: Mapping[str, Any], units: str, pivot: float) -> di
         found["PHOTFLAM and PHOTPLAM"] = -2.5 * math.log10(flam) - 5 * math.log10(plam) - 2.408
     for source, zeropoint in found.items():
         if abs(zeropoint) > _FAINTEST_ZERO:
-            raise CubeError("HC-D22", f"the zero point is {zeropoint:g} mag by {source}", "repair the header")
+            raise CubeError(
+                "HC-D22", f"the zero point is {zeropoint:g} mag by {source}", "repair the header"
+            )
     return found
 
 
@@ -173,8 +211,8 @@ def pixel_area(cube: xr.Dataset) -> float:
 def deredden(cube: xr.Dataset, ebv: float, *, law: Law = "F19") -> xr.Dataset:
     """Correct a cube for the dust of the Milky Way.
 
-    Each band is multiplied by 10**(0.4 A), A the extinction at its pivot wavelength for R_V = 3.1. A spectrum's slope
-    within a wide filter changes A by some percent of itself.
+    Each band is multiplied by 10**(0.4 A), A the extinction at its pivot wavelength for R_V = 3.1.
+    A spectrum's slope within a wide filter changes A by some percent of itself.
 
     Parameters
     ----------
@@ -187,8 +225,8 @@ def deredden(cube: xr.Dataset, ebv: float, *, law: Law = "F19") -> xr.Dataset:
     Returns
     -------
     Dataset
-        ``sci``, ``wht``, ``sky`` and ``sky_error`` corrected; the zero points stay, for the unit does. A coordinate
-        ``extinction`` (band,) [mag] says what was taken off.
+        ``sci``, ``wht``, ``sky`` and ``sky_error`` corrected; the zero points stay, for the unit
+        does. A coordinate ``extinction`` (band,) [mag] says what was taken off.
 
     Raises
     ------
@@ -199,9 +237,15 @@ def deredden(cube: xr.Dataset, ebv: float, *, law: Law = "F19") -> xr.Dataset:
     """
     validate(cube, data=False)
     if "extinction" in cube.coords:
-        raise CubeError("HC-D34", "the cube is corrected for extinction already", "leave one of the two steps out")
+        raise CubeError(
+            "HC-D34",
+            "the cube is corrected for extinction already",
+            "leave one of the two steps out",
+        )
     if not (isinstance(ebv, int | float | np.number) and 0 <= ebv < math.inf):
-        raise RecipeError("HC-D35", f"E(B-V) is {ebv!r}", "give the reddening in mag, e.g. ebv=0.008")
+        raise RecipeError(
+            "HC-D35", f"E(B-V) is {ebv!r}", "give the reddening in mag, e.g. ebv=0.008"
+        )
     extinction = float(ebv) * R_V * _curve(law, cube)
     new = _scaled(cube, 10 ** (0.4 * extinction), f"deredden(ebv={float(ebv)!r}, law={law!r})")
     return with_extinction(new, extinction)
@@ -220,7 +264,9 @@ def _curve(law: str, cube: xr.Dataset) -> NDArray[np.float64]:
 
     laws = {"F19": F19, "CCM89": CCM89}
     if law not in laws:
-        raise RecipeError("HC-B30", f"there is no extinction law {law!r}", f"choose from {', '.join(laws)}")
+        raise RecipeError(
+            "HC-B30", f"there is no extinction law {law!r}", f"choose from {', '.join(laws)}"
+        )
     model = laws[law](Rv=R_V)
     low, high = model.x_range  # 1/micron
     inverse = 1e4 / cube.pivot.values

@@ -20,15 +20,17 @@ __all__ = ["Difference", "compare"]
 _NEVER_EQUAL = ("CHECKSUM", "DATASUM", "CUBEID", "DATE", "HISTORY", "COMMENT", "")
 
 
-_EMPTY = 0.01  # share of pixels that are exactly zero: more are no chance but pixels without data, as of old
+# share of pixels that are exactly zero: more are no chance but pixels without data, as of old
+_EMPTY = 0.01
 
 
 class Difference(NamedTuple):
     """What one image of the first product has against its counterpart in the second.
 
-    ``largest`` is the largest difference over the largest absolute value of the two, where both have data; ``support``
-    counts pixels where only one of them has a value (finite and, where zeros stand for missing data, not zero);
-    ``cards`` lists header cards, or attributes, that differ; ``lacking`` says which side lacks the image.
+    ``largest`` is the largest difference over the largest absolute value of the two, where both
+    have data; ``support`` counts pixels where only one of them has a value (finite and, where zeros
+    stand for missing data, not zero); ``cards`` lists header cards, or attributes, that differ;
+    ``lacking`` says which side lacks the image.
     """
 
     name: str
@@ -62,19 +64,35 @@ def compare(first: str | Path, second: str | Path) -> list[Difference]:
     first, second = Path(first), Path(second)
     for path in (first, second):
         if not path.exists():
-            raise FileError("HC-F01", "there is no such file or folder", "check the path", file=str(path))
+            raise FileError(
+                "HC-F01", "there is no such file or folder", "check the path", file=str(path)
+            )
     if first.is_dir() != second.is_dir() or (first.is_file() and first.suffix != second.suffix):
-        raise FileError("HC-F27", f"is not of one kind with {second}", "give two files or two folders", file=str(first))
+        raise FileError(
+            "HC-F27",
+            f"is not of one kind with {second}",
+            "give two files or two folders",
+            file=str(first),
+        )
     if first.is_file():
         return _images_compared(first.name, _images(first), _images(second))
     found = []
-    names = sorted({path.name for folder in (first, second) for path in folder.iterdir() if _is_product(path)})
+    names = sorted(
+        {path.name for folder in (first, second) for path in folder.iterdir() if _is_product(path)}
+    )
     if not names:
         raise FileError(
-            "HC-F01", f"there are no FITS or netCDF files in it, nor in {second}", "check the paths", str(first)
+            "HC-F01",
+            f"there are no FITS or netCDF files in it, nor in {second}",
+            "check the paths",
+            str(first),
         )
     for name in names:
-        lacking = [side for side, folder in (("first", first), ("second", second)) if not (folder / name).exists()]
+        lacking = [
+            side
+            for side, folder in (("first", first), ("second", second))
+            if not (folder / name).exists()
+        ]
         if lacking:
             found.append(Difference(name, np.nan, 0, (), lacking[0]))
         else:
@@ -83,16 +101,27 @@ def compare(first: str | Path, second: str | Path) -> list[Difference]:
 
 
 def _is_product(path: Path) -> bool:
-    return path.is_file() and not path.name.startswith(".") and path.name.endswith((".fits", ".fits.gz", ".nc"))
+    return (
+        path.is_file()
+        and not path.name.startswith(".")
+        and path.name.endswith((".fits", ".fits.gz", ".nc"))
+    )
 
 
 def _images(path: Path) -> dict[str, tuple[Any, dict[str, Any]]]:
     """Return the images of a file and their cards, by a name that tells them apart."""
     if path.suffix == ".nc":
         cube = open_cube(path)
-        state = {name: coord for name, coord in cube.coords.items() if coord.dims == ("band",) and name != "band"}
+        state = {
+            name: coord
+            for name, coord in cube.coords.items()
+            if coord.dims == ("band",) and name != "band"
+        }
         return {
-            f"{band} {name}": (cube[name].values[i], {str(key): coord.values[i] for key, coord in state.items()})
+            f"{band} {name}": (
+                cube[name].values[i],
+                {str(key): coord.values[i] for key, coord in state.items()},
+            )
             for i, band in enumerate(cube.band.values.tolist())
             for name in ("sci", "wht", "mask")
         }
@@ -102,7 +131,8 @@ def _images(path: Path) -> dict[str, tuple[Any, dict[str, Any]]]:
         several = sum(unit.name not in beside for unit in units) > 1
         names = [unit.name if several or unit.name in beside else "" for unit in units]
         return {
-            name: (np.asarray(unit.data), dict(unit.header.items())) for name, unit in zip(names, units, strict=True)
+            name: (np.asarray(unit.data), dict(unit.header.items()))
+            for name, unit in zip(names, units, strict=True)
         }
 
 
@@ -117,7 +147,9 @@ def _images_compared(name: str, first: dict[str, Any], second: dict[str, Any]) -
     return rows
 
 
-def _compared(name: str, a: NDArray[Any], a_cards: Any, b: NDArray[Any], b_cards: Any) -> Difference:
+def _compared(
+    name: str, a: NDArray[Any], a_cards: Any, b: NDArray[Any], b_cards: Any
+) -> Difference:
     keys = [key for key in {**a_cards, **b_cards} if key not in _NEVER_EQUAL]
     cards = tuple(key for key in keys if not _equal(a_cards.get(key), b_cards.get(key)))
     if a.shape != b.shape:

@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Finding", "Report", "check"]
 
-NOISE_RATIO = (0.3, 1.3)  # robust rms of the sky times sqrt(wht): 0.46 to 0.48 in drizzled WFC3/IR, 1.0 to 1.2 in ACS
+NOISE_RATIO = (
+    0.3,
+    1.3,
+)  # robust rms of the sky times sqrt(wht): 0.46 to 0.48 in drizzled WFC3/IR, 1.0 to 1.2 in ACS
 LARGE = 2**24  # pixels: of larger images only the headers are read
 
 _MAD_TO_SIGMA = 1.482602218505602
@@ -89,13 +92,25 @@ def check(target: Target, *, masked: bool = True, to: str = "f160w", psf: str = 
     report = Report(target.name, target.files.field)
     everything = list(target.files.bands)
     cube = _attempt(report, partial(_open, target, everything, psf))
-    if cube is None:  # then band by band, so that each says what is wrong with it, and those that are whole together
-        whole = [band for band in everything if _attempt(report, partial(_open, target, [band], psf)) is not None]
-        cube = _attempt(report, partial(_open, target, whole, psf)) if 0 < len(whole) < len(everything) else None
+    if (
+        cube is None
+    ):  # then band by band, so that each says what is wrong with it, and those that are whole together
+        whole = [
+            band
+            for band in everything
+            if _attempt(report, partial(_open, target, [band], psf)) is not None
+        ]
+        cube = (
+            _attempt(report, partial(_open, target, whole, psf))
+            if 0 < len(whole) < len(everything)
+            else None
+        )
     if cube is None:
         return report
     report.bands = tuple(cube.band.values.tolist())
-    report.findings += [Finding("warning", *line.split(" ", 1)) for line in cube.attrs["warnings"].splitlines()]
+    report.findings += [
+        Finding("warning", *line.split(" ", 1)) for line in cube.attrs["warnings"].splitlines()
+    ]
     report.findings += [Finding("note", "", text) for text in _assumed(cube)]
     _attempt(report, lambda: _judge_places(report, cube))
     _attempt(report, lambda: _judge_resolution(report, cube, to))
@@ -120,28 +135,44 @@ def _attempt(report: Report, function: Callable[[], Any]) -> Any:
 
 
 def _open(target: Target, bands: list[str], psf: str) -> xr.Dataset:
-    size = max(path.stat().st_size for files in target.files.bands.values() for path in files.sci if path.exists())
+    size = max(
+        path.stat().st_size
+        for files in target.files.bands.values()
+        for path in files.sci
+        if path.exists()
+    )
     return open_files(target.files, bands=bands, psf=psf, chunks={} if size > 4 * LARGE else None)
 
 
 def _assumed(cube: xr.Dataset) -> list[str]:
     """Return what opening the files took from tables and from files beside them, each thing once."""
-    lines = [line.removesuffix(f" (hstcube {__version__})") for line in cube.attrs["history"].splitlines()]
-    notes = [text for line in lines for text in (line.split("; ")[1:] if line.startswith("open_field") else [line])]
+    lines = [
+        line.removesuffix(f" (hstcube {__version__})")
+        for line in cube.attrs["history"].splitlines()
+    ]
+    notes = [
+        text
+        for line in lines
+        for text in (line.split("; ")[1:] if line.startswith("open_field") else [line])
+    ]
     return list(dict.fromkeys(notes))
 
 
 def _judge_resolution(report: Report, cube: xr.Dataset, to: str) -> None:
     """Say how the bands will be matched, and which of them cannot be."""
     seen, _ = choose_kernels(cube.assign_attrs(warnings=""), to=to)
-    report.findings += [Finding("warning", *line.split(" ", 1)) for line in seen.attrs["warnings"].splitlines()]
+    report.findings += [
+        Finding("warning", *line.split(" ", 1)) for line in seen.attrs["warnings"].splitlines()
+    ]
 
 
 def _judge_places(report: Report, cube: xr.Dataset) -> None:
     """Say which bands lie elsewhere than their neighbours in wavelength."""
     if not cube.chunks:
         found = warn_of_shifts(cube.assign_attrs(warnings=""), check_alignment(cube))
-        report.findings += [Finding("warning", *line.split(" ", 1)) for line in found.attrs["warnings"].splitlines()]
+        report.findings += [
+            Finding("warning", *line.split(" ", 1)) for line in found.attrs["warnings"].splitlines()
+        ]
 
 
 def _labels(target: Target, *, masked: bool) -> xr.DataArray | None:
@@ -149,7 +180,9 @@ def _labels(target: Target, *, masked: bool) -> xr.DataArray | None:
         return open_labels(target.files.labels, hdu=target.files.hdu)
     if masked:
         reason = f"field {target.files.field} has no segmentation map"
-        raise LabelError("HC-S16", reason, "give one with --labels FILE, or take all pixels with --no-mask")
+        raise LabelError(
+            "HC-S16", reason, "give one with --labels FILE, or take all pixels with --no-mask"
+        )
     return None
 
 
@@ -158,34 +191,44 @@ def _judge_object(report: Report, target: Target, cube: xr.Dataset, labels: xr.D
     seen = regrid_mask(keep, Grid.of(cube))
     if not seen.any():
         raise LabelError(
-            "HC-S09", "no pixel of the cube belongs to the object", "check that map and images show one field"
+            "HC-S09",
+            "no pixel of the cube belongs to the object",
+            "check that map and images show one field",
         )
     report.findings.append(Finding("note", "", f"object of {int(seen.sum())} pixels, not grown"))
     if (share := coverage(Grid.of(labels), Grid.of(cube))) < 1:
-        report.findings.append(Finding("warning", "HC-S14", f"the segmentation map covers {share:.1%} of the frame"))
+        report.findings.append(
+            Finding("warning", "HC-S14", f"the segmentation map covers {share:.1%} of the frame")
+        )
     if interpolated := labels.attrs["interpolated"]:
         text = f"{interpolated / labels.size:.1%} of the map's pixels are not integers; they belong to no object"
         report.findings.append(Finding("warning", "HC-S04", text))
     report.findings += [Finding("warning", *note) for note in object_notes(labels, *target.ids)]
 
 
-def _judge_sky(report: Report, target: Target, cube: xr.Dataset, labels: xr.DataArray | None) -> None:
+def _judge_sky(
+    report: Report, target: Target, cube: xr.Dataset, labels: xr.DataArray | None
+) -> None:
     """Compare the noise of the blank sky with the weights; say where levels will come from."""
     known = read_levels(target.files, report.bands, scale=Grid.of(cube).scale)
     if missing := [band for band in report.bands if band not in known]:
         blank_sky(labels, Grid.of(cube))  # raises when nothing tells the blank pixels
-        report.findings.append(Finding("note", "", f"sky levels of {', '.join(missing)} will be measured"))
+        report.findings.append(
+            Finding("note", "", f"sky levels of {', '.join(missing)} will be measured")
+        )
     if labels is None or cube.chunks:
         return
     used = sky_pixels(cube, background=blank_sky(labels, Grid.of(cube)), method="clipped")
-    for band, sci, wht, there in zip(report.bands, cube.sci.values, cube.wht.values, used, strict=True):
+    for band, sci, wht, there in zip(
+        report.bands, cube.sci.values, cube.wht.values, used, strict=True
+    ):
         ratio = _noise_ratio(sci[there], wht[there])
         if there.any() and not NOISE_RATIO[0] <= ratio <= NOISE_RATIO[1]:
             text = f"the sky's rms is {ratio:.3g} of 1/sqrt(wht); 0.4 to 1.2 is usual: wht is not an inverse variance"
-            fix = (
-                "say what it is: wht_kind = 'rms' or 'variance' in a field file; exposure times must be converted first"
+            fix = "say what it is: wht_kind = 'rms' or 'variance' in a field file; exposure times must be converted first"
+            report.findings.append(
+                Finding("warning", "HC-D24", text, fix, str(target.files.one(band, "wht")), band)
             )
-            report.findings.append(Finding("warning", "HC-D24", text, fix, str(target.files.one(band, "wht")), band))
 
 
 def _noise_ratio(sci: Any, wht: Any) -> float:

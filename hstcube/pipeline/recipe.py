@@ -31,7 +31,14 @@ __all__ = ["blank_sky", "homogenize", "read_recipe"]
 
 Recipe = Literal["default", "original"]
 
-_KEYS = {"sky": NUMBER_OR_TEXT, "ids": IDS, "grow": COUNT, "to": TEXT, "recipe": TEXT, "allow": TEXTS}
+_KEYS = {
+    "sky": NUMBER_OR_TEXT,
+    "ids": IDS,
+    "grow": COUNT,
+    "to": TEXT,
+    "recipe": TEXT,
+    "allow": TEXTS,
+}
 
 
 def homogenize(
@@ -52,7 +59,8 @@ def homogenize(
     cube : Dataset
         As `open_field` gives it.
     sky : "measure", level or None
-        Measure it on the pixels that `labels` calls sky; or a level for `subtract_sky`; or leave it as it is.
+        Measure it on the pixels that `labels` calls sky; or a level for `subtract_sky`; or leave it
+        as it is.
     labels : DataArray of int, (y, x), optional
         Segmentation map on its own grid. Without it the mask is all that has data.
     ids : sequence of int
@@ -62,9 +70,9 @@ def homogenize(
     to : str
         The band, or the width ("0.6arcsec"), to match.
     recipe : {"default", "original"}
-        ``"default"`` matches whole images, then masks. ``"original"`` does exactly what HST_data_processing (2022) did:
-        mask, then convolve with Gaussians, without regard to edges and missing data, and empty sci and wht outside
-        the mask.
+        ``"default"`` matches whole images, then masks. ``"original"`` does exactly what
+        HST_data_processing (2022) did: mask, then convolve with Gaussians, without regard to edges
+        and missing data, and empty sci and wht outside the mask.
     allow : sequence of str
         Bands that may miss the resolution of the others; see `psf_match`.
 
@@ -82,19 +90,27 @@ def homogenize(
     """
     validate(cube, data=False)
     if recipe not in ("default", "original"):
-        raise RecipeError("HC-B19", f"there is no recipe {recipe!r}", "choose 'default' or 'original'")
+        raise RecipeError(
+            "HC-B19", f"there is no recipe {recipe!r}", "choose 'default' or 'original'"
+        )
     grid = Grid.of(cube)
     given = sky is not None and not (isinstance(sky, str) and sky == "measure")
     if isinstance(sky, str) and sky == "measure":
-        background = blank_sky(labels, grid, recipe).values  # plain: a slice of a cube keeps the labels of its pixels
-        sky = measure_sky(cube, background=background, method="original" if recipe == "original" else "clipped")
+        background = blank_sky(
+            labels, grid, recipe
+        ).values  # plain: a slice of a cube keeps the labels of its pixels
+        sky = measure_sky(
+            cube, background=background, method="original" if recipe == "original" else "clipped"
+        )
     if sky is not None:
         cube = subtract_sky(cube, sky)
     if given and labels is not None and not cube.sci.chunks:
         cube = _warned(cube, left_over(cube, background=blank_sky(labels, grid).values))
     if recipe == "original":
         keep = _object_on(grid, labels, ids, grow, "nearest")
-        return _warned(_as_the_original(cube, keep, to), [] if labels is None else object_notes(labels, *ids))
+        return _warned(
+            _as_the_original(cube, keep, to), [] if labels is None else object_notes(labels, *ids)
+        )
     cube = psf_match(cube, to=to, allow=allow).assign_attrs(recipe="default")
     if labels is None:
         return cube
@@ -137,7 +153,10 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     check_keys(settings, _KEYS, path, "")
     if settings.get("recipe", "default") not in ("default", "original"):
         raise RecipeError(
-            "HC-B19", f"recipe = {settings['recipe']!r}", "choose 'default' or 'original'", file=str(path)
+            "HC-B19",
+            f"recipe = {settings['recipe']!r}",
+            "choose 'default' or 'original'",
+            file=str(path),
         )
     if isinstance(settings.get("sky"), str) and settings["sky"] != "measure":
         raise RecipeError(
@@ -149,14 +168,20 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     return settings
 
 
-def _object_on(grid: Grid, labels: xr.DataArray | None, ids: Sequence[int], grow: int, outside: Any) -> xr.DataArray:
+def _object_on(
+    grid: Grid, labels: xr.DataArray | None, ids: Sequence[int], grow: int, outside: Any
+) -> xr.DataArray:
     """Return the object's pixels on the cube's grid."""
     if labels is None:
-        raise LabelError("HC-S16", "this recipe needs a segmentation map", "give labels=, or --labels FILE")
+        raise LabelError(
+            "HC-S16", "this recipe needs a segmentation map", "give labels=, or --labels FILE"
+        )
     keep = regrid_mask(grow_mask(object_mask(labels, *ids), pixels=grow), grid, outside=outside)
     if not keep.values.any():
         raise LabelError(
-            "HC-S09", "no pixel of the cube belongs to the object", "check that map and images show one field"
+            "HC-S09",
+            "no pixel of the cube belongs to the object",
+            "check that map and images show one field",
         )
     return keep
 
@@ -167,11 +192,15 @@ def _warned(cube: xr.Dataset, notes: list[tuple[str, str]]) -> xr.Dataset:
     return cube
 
 
-def _with_notes(cube: xr.Dataset, keep: xr.DataArray, labels: xr.DataArray, grid: Grid) -> xr.Dataset:
+def _with_notes(
+    cube: xr.Dataset, keep: xr.DataArray, labels: xr.DataArray, grid: Grid
+) -> xr.Dataset:
     """Say what a user should know of the map: what it leaves unknown, and where the object meets the frame."""
     if (share := coverage(Grid.of(labels), grid)) < 1:
         cube = warn(
-            cube, "HC-S14", f"the segmentation map covers {share:.1%} of the frame; outside it nothing is masked in"
+            cube,
+            "HC-S14",
+            f"the segmentation map covers {share:.1%} of the frame; outside it nothing is masked in",
         )
     if interpolated := labels.attrs.get("interpolated", 0):
         cube = warn(
@@ -184,7 +213,9 @@ def _with_notes(cube: xr.Dataset, keep: xr.DataArray, labels: xr.DataArray, grid
     sides = {"top": values[-1], "bottom": values[0], "left": values[:, 0], "right": values[:, -1]}
     if cut := [side for side, pixels in sides.items() if pixels.any()]:
         cube = warn(
-            cube, "HC-S08", f"the object reaches the {' and '.join(cut)} of the frame: part of it may be missing"
+            cube,
+            "HC-S08",
+            f"the object reaches the {' and '.join(cut)} of the frame: part of it may be missing",
         )
     if values.all():
         cube = warn(cube, "HC-S10", "the object fills the whole frame: no pixel is masked out")

@@ -90,7 +90,12 @@ class Outcome:
 
 
 def plan(
-    source: str | Path, fields: Sequence[str], ids: Sequence[str], *, scale: str, **places: str | None
+    source: str | Path,
+    fields: Sequence[str],
+    ids: Sequence[str],
+    *,
+    scale: str,
+    **places: str | None,
 ) -> list[Target]:
     """Return the targets of a run.
 
@@ -101,7 +106,8 @@ def plan(
     fields : sequence of str
         Names of fields; all of the folder when empty.
     ids : sequence of str
-        ``"943=22950,22951"`` gives the ids of field 943; ``"m3=3:24353,24350"`` makes a further target, m3, of field 3.
+        ``"943=22950,22951"`` gives the ids of field 943; ``"m3=3:24353,24350"`` makes a further
+        target, m3, of field 3.
     scale : str
         Label of the pixel scale in file names, or "mixed"; see `list_fields`.
     **places : str, optional
@@ -126,24 +132,36 @@ def plan(
         name, of, labels = _parse_ids(text)
         if of is None and name not in targets and fields:
             raise RecipeError(
-                "HC-B21", f"--ids {text} names the field {name}, which is not in this run", f"add -f {name}"
+                "HC-B21",
+                f"--ids {text} names the field {name}, which is not in this run",
+                f"add -f {name}",
             )
         if of is not None and (name in targets or name.lower() in map(str.lower, targets)):
-            raise RecipeError("HC-O07", f"two targets are called {name}", "give the new target another name")
+            raise RecipeError(
+                "HC-O07", f"two targets are called {name}", "give the new target another name"
+            )
         targets[name] = Target(name, _files_of(found, of or name, source, scale, places), labels)
-    if alike := [name for name in targets if sum(name.lower() == other.lower() for other in targets) > 1]:
+    if alike := [
+        name for name in targets if sum(name.lower() == other.lower() for other in targets) > 1
+    ]:
         raise RecipeError(
             "HC-O07",
             f"targets {' and '.join(alike)} differ in upper and lower case only: some disks take them for one",
             "choose one with -f, or rename the files of the other",
         )
     if not targets:
-        raise RecipeError("HC-F01", f"no images at {scale} in {source}", f"see what is there: hstcube ls {source}")
+        raise RecipeError(
+            "HC-F01", f"no images at {scale} in {source}", f"see what is there: hstcube ls {source}"
+        )
     return list(targets.values())
 
 
 def run(
-    targets: Sequence[Target], out: str | Path, options: Options, *, tell: Callable[[Outcome], None] = lambda _: None
+    targets: Sequence[Target],
+    out: str | Path,
+    options: Options,
+    *,
+    tell: Callable[[Outcome], None] = lambda _: None,
 ) -> list[Outcome]:
     """Make and write the cube of every target; a bad one does not stop the others.
 
@@ -219,7 +237,10 @@ def measure_levels(
             level, error, field=files.field, band=band, units=units, scale=scale, method=method
         ).encode()
         for band, level, error in zip(
-            levels.band.values.tolist(), levels.values.tolist(), levels.sky_error.values.tolist(), strict=True
+            levels.band.values.tolist(),
+            levels.values.tolist(),
+            levels.sky_error.values.tolist(),
+            strict=True,
         )
     }
     figure = sky_histograms(cube, background=background, levels=levels, method=method)
@@ -238,7 +259,9 @@ def exit_code(outcomes: Iterable[Outcome]) -> int:
 def _attempt(target: Target, out: Path, options: Options, opened: dict[str, Any]) -> Outcome:
     outcome = Outcome(target)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", HstCubeWarning)  # they are in the cube, the record and the summary
+        warnings.simplefilter(
+            "ignore", HstCubeWarning
+        )  # they are in the cube, the record and the summary
         try:
             _one_target(outcome, out, options, opened)
         except HstCubeError as error:
@@ -248,7 +271,9 @@ def _attempt(target: Target, out: Path, options: Options, opened: dict[str, Any]
 
 def _one_target(outcome: Outcome, out: Path, options: Options, opened: dict[str, Any]) -> None:
     target = outcome.target
-    noise: Noise = options.noise or ("variance" if options.recipe.get("recipe") == "original" else "wht")
+    noise: Noise = options.noise or (
+        "variance" if options.recipe.get("recipe") == "original" else "wht"
+    )
     bands = [band_name(name) for name in options.bands] or list(target.files.bands)
     _refuse_inputs(target, out, bands)
     _require_free(target.name, bands, out, options)
@@ -283,7 +308,9 @@ def _one_target(outcome: Outcome, out: Path, options: Options, opened: dict[str,
         overwrite=options.overwrite,
     )
     if options.netcdf:
-        outcome.files.append(save_cube(cube, out / f"{target.name}.nc", overwrite=options.overwrite))
+        outcome.files.append(
+            save_cube(cube, out / f"{target.name}.nc", overwrite=options.overwrite)
+        )
     outcome.bands = tuple(cube.band.values.tolist())
     outcome.pixels = int(cube.mask.values.any(axis=0).sum())
     outcome.notes = cube.attrs["warnings"].splitlines()
@@ -305,7 +332,9 @@ def _opened(files: FieldFiles, options: Options) -> tuple[xr.Dataset, xr.DataArr
     if files.parts:
         cube = open_files(files, bands=bands, psf=options.psf, onto=onto, align=options.align)
         return cube, labels, scale_of_label(SKY_SCALE)
-    cube = open_files(files, bands=bands, psf=options.psf, onto=None if isinstance(onto, Grid) else onto)
+    cube = open_files(
+        files, bands=bands, psf=options.psf, onto=None if isinstance(onto, Grid) else onto
+    )
     scale = Grid.of(cube).scale
     return regrid(cube, onto, method="exact") if isinstance(onto, Grid) else cube, labels, scale
 
@@ -313,18 +342,24 @@ def _opened(files: FieldFiles, options: Options) -> tuple[xr.Dataset, xr.DataArr
 def _require_free(name: str, bands: list[str], out: Path, options: Options) -> None:
     """Look before computing whether the products may be written."""
     end = "" if options.layout == "mef" else "_sci"
-    paths = [out / f"{name}_{band}{end}.fits" for band in bands] + ([out / f"{name}.nc"] if options.netcdf else [])
+    paths = [out / f"{name}_{band}{end}.fits" for band in bands] + (
+        [out / f"{name}.nc"] if options.netcdf else []
+    )
     require_free_names(paths, overwrite=options.overwrite)
 
 
 def _refuse_inputs(target: Target, out: Path, bands: list[str]) -> None:
     """Keep `overwrite` from replacing an input, whatever links lead to it."""
-    files = [path for band in target.files.bands.values() for path in (*band.sci, *band.wht, band.sky)]
+    files = [
+        path for band in target.files.bands.values() for path in (*band.sci, *band.wht, band.sky)
+    ]
     inputs = {path.resolve() for path in (*files, target.files.labels) if isinstance(path, Path)}
     ends = [f"_{band}{end}.fits" for band in bands for end in ("", "_sci", "_wht", "_var", "_mask")]
     for path in (out / f"{target.name}{end}" for end in (*ends, ".nc")):
         if path.exists() and path.resolve() in inputs:
-            raise WriteError("HC-O06", "is an input of this run", "choose another folder with -o", file=str(path))
+            raise WriteError(
+                "HC-O06", "is an input of this run", "choose another folder with -o", file=str(path)
+            )
 
 
 def _level(
@@ -340,21 +375,38 @@ def _level(
     known = (
         {}
         if options.sky == "measure" or constant == "measure"
-        else read_levels(files, bands, scale=scale, to=Grid.of(cube).scale if files.parts or options.onto else None)
+        else read_levels(
+            files,
+            bands,
+            scale=scale,
+            to=Grid.of(cube).scale if files.parts or options.onto else None,
+        )
     )
     if missing := [band for band in bands if band not in known]:
         recipe = options.recipe.get("recipe", "default")
         background = blank_sky(labels, Grid.of(cube), recipe)
         part = cube.isel(band=[bands.index(band) for band in missing])
-        measured = measure_sky(part, background=background, method="original" if recipe == "original" else "clipped")
+        measured = measure_sky(
+            part, background=background, method="original" if recipe == "original" else "clipped"
+        )
         known |= dict(
-            zip(missing, zip(measured.values.tolist(), measured.sky_error.values.tolist(), strict=True), strict=True)
+            zip(
+                missing,
+                zip(measured.values.tolist(), measured.sky_error.values.tolist(), strict=True),
+                strict=True,
+            )
         )
     level, error = np.array([known[band] for band in bands]).T
-    array = xr.DataArray(level, {"band": cube.band.values, "sky_error": ("band", error)}, ("band",), "sky")
+    array = xr.DataArray(
+        level, {"band": cube.band.values, "sky_error": ("band", error)}, ("band",), "sky"
+    )
     if not missing:
         return "from files", array
-    return ("measured" if len(missing) == len(bands) else f"measured in {', '.join(missing)}, else from files"), array
+    return (
+        "measured"
+        if len(missing) == len(bands)
+        else f"measured in {', '.join(missing)}, else from files"
+    ), array
 
 
 def _labels_of(files: FieldFiles) -> xr.DataArray | None:
@@ -362,7 +414,11 @@ def _labels_of(files: FieldFiles) -> xr.DataArray | None:
 
 
 def _files_of(
-    found: dict[str, FieldFiles], name: str, source: str | Path, scale: str, places: dict[str, str | None]
+    found: dict[str, FieldFiles],
+    name: str,
+    source: str | Path,
+    scale: str,
+    places: dict[str, str | None],
 ) -> FieldFiles:
     if name in found:
         return found[name]
@@ -373,9 +429,15 @@ def _parse_ids(text: str) -> tuple[str, str | None, tuple[int, ...]]:
     match = _TARGET.fullmatch(text.replace(" ", ""))
     if not match:
         raise RecipeError(
-            "HC-B20", f"--ids {text!r} is not understood", "write --ids 943=22950,22951 or --ids m3=3:24353,24350"
+            "HC-B20",
+            f"--ids {text!r} is not understood",
+            "write --ids 943=22950,22951 or --ids m3=3:24353,24350",
         )
-    return checked_name(match["name"]), match["field"], tuple(int(part) for part in match["ids"].split(","))
+    return (
+        checked_name(match["name"]),
+        match["field"],
+        tuple(int(part) for part in match["ids"].split(",")),
+    )
 
 
 def _require_writable(out: Path) -> None:
@@ -389,7 +451,10 @@ def _require_writable(out: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise WriteError(
-            "HC-O01", f"cannot be written: {error.strerror}", "choose another folder with -o", file=str(out)
+            "HC-O01",
+            f"cannot be written: {error.strerror}",
+            "choose another folder with -o",
+            file=str(out),
         ) from error
 
 
@@ -407,7 +472,10 @@ def _record_of(outcome: Outcome, cube: xr.Dataset, options: Options) -> dict[str
         "ids": list(outcome.target.ids),
         "bands": list(outcome.bands),
         "pixels": outcome.pixels,
-        "sky": {"origin": outcome.sky, "levels": dict(zip(outcome.bands, map(_number, cube.sky.values), strict=True))},
+        "sky": {
+            "origin": outcome.sky,
+            "levels": dict(zip(outcome.bands, map(_number, cube.sky.values), strict=True)),
+        },
         "inputs": {str(path): _sha256(path) for path in inputs},
         "outputs": [path.name for path in outcome.files],
         "warnings": outcome.notes,
@@ -443,7 +511,11 @@ def _write_record(out: Path, outcomes: list[Outcome], options: Options) -> None:
         if outcome.error is None:
             targets[outcome.target.name] = {"status": "ok", **outcome.record}
         elif targets.get(outcome.target.name, {}).get("status") != "ok" or options.overwrite:
-            error = {"code": outcome.error.code, "message": str(outcome.error), "field": outcome.target.files.field}
+            error = {
+                "code": outcome.error.code,
+                "message": str(outcome.error),
+                "field": outcome.target.files.field,
+            }
             targets[outcome.target.name] = {"status": "failed", **error}
     text = json.dumps({"hstcube": __version__, "targets": targets}, indent=1)
     write_files({path: text.encode()}, overwrite=True)

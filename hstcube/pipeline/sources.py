@@ -24,7 +24,11 @@ __all__ = ["groups_bytes", "open_groups", "open_source", "open_with_maps"]
 
 
 def open_source(
-    source: str | Path, *, field: str | None = None, bands: Sequence[str] | None = None, scale: str = "60mas"
+    source: str | Path,
+    *,
+    field: str | None = None,
+    bands: Sequence[str] | None = None,
+    scale: str = "60mas",
 ) -> xr.Dataset:
     """Open a saved cube (.nc), or a field of a folder of stamps or products.
 
@@ -50,10 +54,16 @@ def open_source(
         return open_cube(source)
     if field is None:
         saved = sorted(source.glob("*.nc"))
-        names = [files.field for files in list_fields(source, scale=scale)] or [path.stem for path in saved]
+        names = [files.field for files in list_fields(source, scale=scale)] or [
+            path.stem for path in saved
+        ]
         if len(names) != 1:
             there = ", ".join(names[:12]) or "none"
-            raise RecipeError("HC-B32", f"{source} does not hold one field, but {there}", "choose one with -f FIELD")
+            raise RecipeError(
+                "HC-B32",
+                f"{source} does not hold one field, but {there}",
+                "choose one with -f FIELD",
+            )
         field = names[0]
     return open_field(source, field, scale=scale, bands=bands)
 
@@ -69,8 +79,8 @@ def open_groups(
     groups : path, optional
         A FITS map of integers on the cube's grid, such as `hstcube bin` writes.
     labels : path, optional
-        A segmentation map on a grid of its own; each of its objects is a group. Without either the pixels that the mask
-        holds in any band are group 1.
+        A segmentation map on a grid of its own; each of its objects is a group. Without either the
+        pixels that the mask holds in any band are group 1.
 
     Raises
     ------
@@ -104,11 +114,18 @@ def open_with_maps(
     chosen = [find_field(folder, name, scale=scale) for name in names]
     cubes = [open_files(files) for files in chosen]
     maps = [
-        regrid_labels(open_labels(files.labels), Grid.of(cube)) if files.labels and files.labels.exists() else None
+        regrid_labels(open_labels(files.labels), Grid.of(cube))
+        if files.labels and files.labels.exists()
+        else None
         for files, cube in zip(chosen, cubes, strict=True)
     ]
     if not cubes:
-        raise FileError("HC-F01", "there are no images", "give the folder that holds the stamps", file=str(folder))
+        raise FileError(
+            "HC-F01",
+            "there are no images",
+            "give the folder that holds the stamps",
+            file=str(folder),
+        )
     return cubes, maps
 
 

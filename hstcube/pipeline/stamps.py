@@ -27,7 +27,10 @@ __all__ = ["Position", "Stamp", "cut_stamps", "read_catalogue"]
 STAMPS = "new_stamps"
 
 _ID = ("id", "name", "field", "number", "source_id", "objid")
-_RA, _DEC = ("ra", "ra_deg", "raj2000", "alpha_j2000"), ("dec", "dec_deg", "dej2000", "decj2000", "delta_j2000")
+_RA, _DEC = (
+    ("ra", "ra_deg", "raj2000", "alpha_j2000"),
+    ("dec", "dec_deg", "dej2000", "decj2000", "delta_j2000"),
+)
 _OF_THE_FILE = {  # what belongs to the mosaic's file, not to the pixels cut out of it
     "SIMPLE", "XTENSION", "BITPIX", "NAXIS", "EXTEND", "PCOUNT", "GCOUNT", "CHECKSUM", "DATASUM", "BSCALE", "BZERO",
     "EXTNAME", "EXTVER", "EXTLEVEL", "HISTORY", "COMMENT", "", "CONTINUE", "END", "RAF_ID", "PARENT",
@@ -66,7 +69,8 @@ def cut_stamps(
 ) -> list[Stamp]:
     """Cut stamps of all bands out of mosaics, and pieces of their segmentation map.
 
-    Only the rows that a stamp shows are read. Every stamp is written beside its place and renamed when all are there.
+    Only the rows that a stamp shows are read. Every stamp is written beside its place and renamed
+    when all are there.
 
     Parameters
     ----------
@@ -75,7 +79,8 @@ def cut_stamps(
     catalogue : path, or sequence of Position
         See `read_catalogue`.
     out : path
-        The stamps go to ``new_stamps/{id}_{scale}_{filter}_{sci,wht}.fits`` in it, maps to its ``segment_maps``.
+        The stamps go to ``new_stamps/{id}_{scale}_{filter}_{sci,wht}.fits`` in it, maps to its
+        ``segment_maps``.
     size : float
         Side of the stamps, arcsec.
     scale, images, labels : str, optional
@@ -104,20 +109,27 @@ def cut_stamps(
     mosaics = list_fields(folder, scale=scale, images=images, labels=labels)
     if not mosaics:
         raise FileError(
-            "HC-F01", "there are no mosaics", f"name them {IMAGES}, or give --images PATTERN", file=str(folder)
+            "HC-F01",
+            "there are no mosaics",
+            f"name them {IMAGES}, or give --images PATTERN",
+            file=str(folder),
         )
     chosen = [band_name(name) for name in bands or ()]
     sources = [source for files in mosaics for source in _sources(files, chosen)]
     pieces, shares = _planned(sources, positions, size)
     if not pieces:
         raise GridError(
-            "HC-W15", "no position of the catalogue lies on a mosaic", "check that ra and dec are in degrees, ICRS"
+            "HC-W15",
+            "no position of the catalogue lies on a mosaic",
+            "check that ra and dec are in degrees, ICRS",
         )
     require_free_names([out / piece.path for piece in pieces], overwrite=overwrite)
     for place in {(out / piece.path).parent for piece in pieces}:
         sweep(place)
     with Parts(out, sum(piece.size for piece in pieces)) as parts:
-        for source, mine in groupby(pieces, key=lambda piece: piece.source):  # they come source by source
+        for source, mine in groupby(
+            pieces, key=lambda piece: piece.source
+        ):  # they come source by source
             with located(source.path, source.band):
                 pixels, header = source.pixels(), source.header()
             for piece in mine:
@@ -130,13 +142,16 @@ def cut_stamps(
 
 def _told(name: str, pieces: list[Piece], shares: dict[str, float], out: Path) -> Stamp:
     bands = dict.fromkeys(piece.source.band for piece in pieces if piece.source.band)
-    return Stamp(name, tuple(bands), shares.get(name, 0.0), tuple(out / piece.path for piece in pieces))
+    return Stamp(
+        name, tuple(bands), shares.get(name, 0.0), tuple(out / piece.path for piece in pieces)
+    )
 
 
 def read_catalogue(path: str | Path) -> list[Position]:
     """Read names and positions from a table: ECSV, or whatever astropy reads by the file's ending.
 
-    Columns: ``id`` (or ``name``), ``ra`` and ``dec`` in degrees or in the unit that the table says; ICRS.
+    Columns: ``id`` (or ``name``), ``ra`` and ``dec`` in degrees or in the unit that the table says;
+    ICRS.
 
     Raises
     ------
@@ -155,10 +170,16 @@ def read_catalogue(path: str | Path) -> list[Position]:
         table = Table.read(path)
     except Exception as error:  # what a reader raises for what is not its table is anything
         raise FileError(
-            "HC-F04", f"is no table ({type(error).__name__}: {error})", "write an ECSV file with id, ra, dec", str(path)
+            "HC-F04",
+            f"is no table ({type(error).__name__}: {error})",
+            "write an ECSV file with id, ra, dec",
+            str(path),
         ) from error
     columns = {name.lower(): name for name in table.colnames}
-    found = [next((columns[name] for name in names if name in columns), None) for names in (_ID, _RA, _DEC)]
+    found = [
+        next((columns[name] for name in names if name in columns), None)
+        for names in (_ID, _RA, _DEC)
+    ]
     if None in found:
         raise RecipeError(
             "HC-B23",
@@ -174,7 +195,9 @@ def read_catalogue(path: str | Path) -> list[Position]:
         raise RecipeError(
             "HC-B23", f"ra and dec are not angles: {error}", "give them in degrees", file=str(path)
         ) from error
-    return _checked([Position(*row) for row in zip(names, ra.tolist(), dec.tolist(), strict=True)], path)
+    return _checked(
+        [Position(*row) for row in zip(names, ra.tolist(), dec.tolist(), strict=True)], path
+    )
 
 
 def _checked(positions: list[Position], path: Path) -> list[Position]:
@@ -187,7 +210,10 @@ def _checked(positions: list[Position], path: Path) -> list[Position]:
             raise
         if position.name.lower() in seen:
             raise RecipeError(
-                "HC-O07", f"two rows are called {position.name}", "give every row an id of its own", file=str(path)
+                "HC-O07",
+                f"two rows are called {position.name}",
+                "give every row an id of its own",
+                file=str(path),
             )
         seen[position.name.lower()] = position.name
         if not (np.isfinite(position.ra) and abs(position.dec) <= 90):  # noqa: PLR2004
@@ -198,7 +224,9 @@ def _checked(positions: list[Position], path: Path) -> list[Position]:
                 file=str(path),
             )
     if not positions:
-        raise RecipeError("HC-B23", "the catalogue is empty", "give it at least one row", file=str(path))
+        raise RecipeError(
+            "HC-B23", "the catalogue is empty", "give it at least one row", file=str(path)
+        )
     return positions
 
 
@@ -226,8 +254,16 @@ class Source(NamedTuple):
             unit = image_unit(hdus, self.kind, self.path)
             cards = []
             for card in unit.header.cards:
-                key = card.keyword.rstrip("0123456789") if card.keyword.startswith("NAXIS") else card.keyword
-                if key in _OF_THE_FILE or card.keyword in ("CRPIX1", "CRPIX2", *(("BLANK",) if self.scaled else ())):
+                key = (
+                    card.keyword.rstrip("0123456789")
+                    if card.keyword.startswith("NAXIS")
+                    else card.keyword
+                )
+                if key in _OF_THE_FILE or card.keyword in (
+                    "CRPIX1",
+                    "CRPIX2",
+                    *(("BLANK",) if self.scaled else ()),
+                ):
                     continue
                 text = str(card)
                 cards += [text[i : i + 80] for i in range(0, len(text), 80)]
@@ -248,7 +284,11 @@ def opened_by_header(path: Path) -> Any:
         If it is compressed.
     """
     if path.suffix in (".gz", ".fz", ".bz2", ".xz"):
-        raise FileError("HC-F28", "is compressed: its pixels cannot be read piece by piece", f"unpack it: {path.stem}")
+        raise FileError(
+            "HC-F28",
+            "is compressed: its pixels cannot be read piece by piece",
+            f"unpack it: {path.stem}",
+        )
     return opened(path)
 
 
@@ -256,7 +296,9 @@ def _sources(files: FieldFiles, chosen: list[str]) -> Iterator[Source]:
     """Yield the images of a mosaic, and its map."""
     for name in files.bands:
         if not chosen or name in chosen:
-            pair = [_source(files.one(name, kind), name, kind, files.scale) for kind in ("sci", "wht")]
+            pair = [
+                _source(files.one(name, kind), name, kind, files.scale) for kind in ("sci", "wht")
+            ]
             with located(pair[0].path, name):
                 pair[0].grid.require(pair[1].grid, what="sci and wht")
             yield from pair
@@ -268,7 +310,9 @@ def _source(path: Path, band: str, kind: str, scale: str) -> Source:
     with located(path, band), opened_by_header(path) as hdus:
         unit = image_unit(hdus, kind, path)
         if type(unit).__name__ == "CompImageHDU":
-            raise FileError("HC-F28", "is compressed: its pixels cannot be read piece by piece", "funpack it")
+            raise FileError(
+                "HC-F28", "is compressed: its pixels cannot be read piece by piece", "funpack it"
+            )
         header, shape = unit.header, image_shape(unit)
         grid = Grid.from_header(header, shape=shape)
         bits = int(header["BITPIX"])
@@ -276,7 +320,11 @@ def _source(path: Path, band: str, kind: str, scale: str) -> Source:
         place = unit.fileinfo()["datLoc"]
         if path.stat().st_size < place + grid.shape[0] * grid.shape[1] * abs(bits) // 8:
             raise FileError("HC-F02", "is truncated", "get it again")
-        factor = (float(header.get("BSCALE", 1)), float(header.get("BZERO", 0)), header.get("BLANK"))
+        factor = (
+            float(header.get("BSCALE", 1)),
+            float(header.get("BZERO", 0)),
+            header.get("BLANK"),
+        )
         return Source(path, band, kind, scale, grid, place, dtype, factor)
 
 
@@ -294,7 +342,9 @@ class Piece(NamedTuple):
         if not self.source.band:
             return Path(LABELS.format(field=self.name))
         source = self.source
-        return Path(STAMPS) / IMAGES.format(field=self.name, scale=source.scale, band=source.band, kind=source.kind)
+        return Path(STAMPS) / IMAGES.format(
+            field=self.name, scale=source.scale, band=source.band, kind=source.kind
+        )
 
     @property
     def size(self) -> int:
@@ -302,7 +352,9 @@ class Piece(NamedTuple):
         return (self.rows[1] - self.rows[0]) * (self.columns[1] - self.columns[0]) * 8 + 2 * _BLOCK
 
 
-def _planned(sources: list[Source], positions: list[Position], size: float) -> tuple[list[Piece], dict[str, float]]:
+def _planned(
+    sources: list[Source], positions: list[Position], size: float
+) -> tuple[list[Piece], dict[str, float]]:
     """Return the pieces of all sources; each band and scale of a position comes from the first mosaic that shows it."""
     ra, dec = (np.array([position[i] for position in positions]) for i in (1, 2))
     known: dict[tuple[Grid, bool], tuple[NDArray[np.int64], tuple[int, int]]] = {}
@@ -312,7 +364,9 @@ def _planned(sources: list[Source], positions: list[Position], size: float) -> t
     for source in sources:
         key = (source.grid, bool(source.band))
         if key not in known:  # a map that is turned must reach as far as the stamp's corners
-            known[key] = spans_around(source.grid, ra, dec, size if source.band else size * _reach(source, sources))
+            known[key] = spans_around(
+                source.grid, ra, dec, size if source.band else size * _reach(source, sources)
+            )
         spans, wanted = known[key]
         inside = (spans[:, :, 0] < spans[:, :, 1]).all(axis=1)
         for i in np.flatnonzero(inside):
@@ -334,7 +388,9 @@ def _reach(source: Source, sources: list[Source]) -> float:
     for other in sources:
         if other.band:
             matrix = np.linalg.solve(source.grid.matrix, other.grid.matrix)
-            reach = max(reach, float((np.abs(matrix).sum(1) * source.grid.scale / other.grid.scale).max()))
+            reach = max(
+                reach, float((np.abs(matrix).sum(1) * source.grid.scale / other.grid.scale).max())
+            )
     return reach
 
 
@@ -359,4 +415,6 @@ def _stamp(piece: Piece, pixels: Any, header: list[str]) -> tuple[bytes, bytes]:
         f"{'CRPIX2':8}= {float(cards['CRPIX2']) - piece.rows[0]:>20.13G}",
     ]
     text = "".join(line.ljust(80) for line in (*start, *header, "END"))
-    return text.ljust(len(text) + -len(text) % _BLOCK).encode("ascii"), raw + bytes(-len(raw) % _BLOCK)
+    return text.ljust(len(text) + -len(text) % _BLOCK).encode("ascii"), raw + bytes(
+        -len(raw) % _BLOCK
+    )

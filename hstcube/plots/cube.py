@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from astropy.table import Table
     from matplotlib.figure import Figure
 
-__all__ = ["bands", "bin_map", "figure_bytes", "growth", "homogeneous", "sed", "sky_histograms", "snr_map"]
+__all__ = [
+    "bands",
+    "bin_map",
+    "figure_bytes",
+    "growth",
+    "homogeneous",
+    "sed",
+    "sky_histograms",
+    "snr_map",
+]
 
 _COLUMNS = 5
 _GREY, _BLUE, _RED = "0.75", "#3465a4", "#cc0000"
@@ -63,7 +72,10 @@ def homogeneous(native: xr.Dataset, cube: xr.Dataset) -> Figure:
     number = cube.sizes["band"]
     figure = Figure(figsize=(1.5 * number, 3.4), layout="constrained")
     for line, one, name in zip(
-        figure.subplots(2, number, squeeze=False), (native, cube), ("as observed", "homogeneous"), strict=True
+        figure.subplots(2, number, squeeze=False),
+        (native, cube),
+        ("as observed", "homogeneous"),
+        strict=True,
     ):
         line[0].set_ylabel(name, fontsize=8)
         for i, axis in enumerate(line):
@@ -83,7 +95,9 @@ def _draw_band(axis: Any, one: xr.Dataset, reference: xr.Dataset) -> None:
     axis.set_yticks([])
 
 
-def sky_histograms(cube: xr.Dataset, *, background: Any, levels: xr.DataArray, method: str = "clipped") -> Figure:
+def sky_histograms(
+    cube: xr.Dataset, *, background: Any, levels: xr.DataArray, method: str = "clipped"
+) -> Figure:
     """Draw the histogram of the background pixels of every band, and the level in it.
 
     Parameters
@@ -100,7 +114,8 @@ def sky_histograms(cube: xr.Dataset, *, background: Any, levels: xr.DataArray, m
     Returns
     -------
     Figure
-        Grey: all blank pixels; blue: those the level was taken from; red: the level and its standard error.
+        Grey: all blank pixels; blue: those the level was taken from; red: the level and its
+        standard error.
     """
     figure, axes = _panels(cube.sizes["band"], size=2.6)
     blank = np.asarray(background, dtype=bool)
@@ -110,7 +125,13 @@ def sky_histograms(cube: xr.Dataset, *, background: Any, levels: xr.DataArray, m
         level, error = float(levels.values[i]), float(levels.sky_error.values[i])
         edges = _edges(image[used[i]])
         axis.hist(image[blank & np.isfinite(image)], edges, color=_GREY, label="blank")
-        axis.hist(image[used[i]], edges, histtype="step", color=_BLUE, label=f"used: {int(used[i].sum())} px")
+        axis.hist(
+            image[used[i]],
+            edges,
+            histtype="step",
+            color=_BLUE,
+            label=f"used: {int(used[i].sum())} px",
+        )
         axis.axvspan(level - error, level + error, color=_RED, alpha=0.3, lw=0)
         axis.axvline(level, color=_RED, lw=1)
         axis.set_title(f"{cube.band.values[i]}: {level:.2e} $\\pm$ {error:.0e}", fontsize=8)
@@ -142,12 +163,16 @@ def snr_map(cube: xr.Dataset, *, groups: Any = None) -> Figure:
     if groups is None:
         ratio = cube.sci.values / np.sqrt(variance(cube).values)
     else:
-        ratio = np.stack([paint(cube, groups, values).values for values in group_snr(cube, groups).values])
+        ratio = np.stack(
+            [paint(cube, groups, values).values for values in group_snr(cube, groups).values]
+        )
     figure, axes = _panels(cube.sizes["band"], size=2.4)
     for axis, name, image in zip(axes, cube.band.values, ratio, strict=True):
         shown = np.where(image >= 1, image, np.nan)
         top = max(np.nanpercentile(shown, 99.5), 2.0) if np.isfinite(shown).any() else 2.0
-        drawn = axis.imshow(shown, origin="lower", norm=LogNorm(1, top), cmap="viridis", interpolation="nearest")
+        drawn = axis.imshow(
+            shown, origin="lower", norm=LogNorm(1, top), cmap="viridis", interpolation="nearest"
+        )
         figure.colorbar(drawn, ax=axis, shrink=0.7).ax.tick_params(labelsize=6)
         _bare(axis, f"{name}  S/N")
     return figure
@@ -165,7 +190,8 @@ def bin_map(cube: xr.Dataset, bins: Any) -> Figure:
     Returns
     -------
     Figure
-        The bins, and the S/N of every bin against its number of pixels; red: islands below the target.
+        The bins, and the S/N of every bin against its number of pixels; red: islands below the
+        target.
     """
     labels = np.asarray(bins)
     attrs = getattr(bins, "attrs", {})
@@ -186,7 +212,10 @@ def bin_map(cube: xr.Dataset, bins: Any) -> Figure:
     if "snr" in attrs:
         right.axhline(float(attrs["snr"]), color=_GREY, lw=1)
     right.set_xlabel("pixels of a bin", fontsize=8)
-    right.set_ylabel(f"S/N ({'best' if attrs.get('mode') == 'any' else 'worst'} of {', '.join(names)})", fontsize=7)
+    right.set_ylabel(
+        f"S/N ({'best' if attrs.get('mode') == 'any' else 'worst'} of {', '.join(names)})",
+        fontsize=7,
+    )
     right.tick_params(labelsize=7)
     return figure
 
@@ -211,7 +240,15 @@ def growth(curve: xr.Dataset) -> Figure:
     for i, name in enumerate(curve.band.values):
         total = float(curve.flux.values[i, -1])
         flux, error = (curve[kind].values[i] / total for kind in ("flux", "error"))
-        axis.errorbar(curve.radius.values, flux, error, color=colours[i], lw=1, elinewidth=0.7, label=str(name))
+        axis.errorbar(
+            curve.radius.values,
+            flux,
+            error,
+            color=colours[i],
+            lw=1,
+            elinewidth=0.7,
+            label=str(name),
+        )
     axis.axhline(1, color=_GREY, lw=0.8)
     axis.set_xlabel("radius [arcsec]", fontsize=8)
     axis.set_ylabel("flux within / in the largest", fontsize=8)
@@ -243,7 +280,9 @@ def sed(table: Any, *ids: int) -> Figure:
     axis = figure.subplots()
     for number, colour in zip(chosen, _colours(len(chosen)), strict=True):
         row = table[table["id"] == number][0]
-        flux, error = ([float(row[f"{kind}_{name}"].value) for name in pivot] for kind in ("flux", "error"))
+        flux, error = (
+            [float(row[f"{kind}_{name}"].value) for name in pivot] for kind in ("flux", "error")
+        )
         axis.errorbar([value / 1e4 for value in pivot.values()], flux, error, fmt="o-", ms=3, lw=0.7, color=colour,
                       label=str(number))  # fmt: skip
     axis.axhline(0, color=_GREY, lw=0.8)
@@ -257,9 +296,13 @@ def sed(table: Any, *ids: int) -> Figure:
 def _pivots(table: Any) -> dict[str, float]:
     """Return the pivot wavelengths of a table's bands, in their order; those of a FITS table stand one in a card."""
     said = table.meta.get("pivot") or {
-        key.split()[1]: value for key, value in table.meta.items() if key.lower().startswith("pivot ")
+        key.split()[1]: value
+        for key, value in table.meta.items()
+        if key.lower().startswith("pivot ")
     }
-    return {str(name): float(value) for name, value in sorted(said.items(), key=lambda pair: pair[1])}
+    return {
+        str(name): float(value) for name, value in sorted(said.items(), key=lambda pair: pair[1])
+    }
 
 
 def _colours(number: int) -> list[Any]:
@@ -309,7 +352,8 @@ def noise_curve(check: Table) -> Figure:
     Returns
     -------
     Figure
-        Blue: the local background removed; red: a constant sky, where faint sources count as noise. 1 is right.
+        Blue: the local background removed; red: a constant sky, where faint sources count as noise.
+        1 is right.
     """
     names = list(dict.fromkeys(check["band"]))
     figure, axes = _panels(len(names), size=2.0)
@@ -317,7 +361,9 @@ def noise_curve(check: Table) -> Figure:
         rows = check[check["band"] == name]
         error = 1 / np.sqrt(2 * np.maximum(rows["number"], 1))  # of a standard deviation
         axis.axhline(1, color=_GREY, lw=1)
-        axis.errorbar(rows["size"], rows["ratio"], error * rows["ratio"], fmt="o-", color=_BLUE, ms=3, lw=1)
+        axis.errorbar(
+            rows["size"], rows["ratio"], error * rows["ratio"], fmt="o-", color=_BLUE, ms=3, lw=1
+        )
         axis.plot(rows["size"], rows["constant"], "s--", color=_RED, ms=3, lw=1)
         axis.set_title(name, fontsize=8)
         axis.set_ylim(0.5, 2)

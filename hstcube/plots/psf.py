@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 __all__ = ["growth", "images", "stars"]
 
 _GREY = "0.75"
-_VERDICTS = {"used": "#4e9a06", "core only": "#c4a000", "wings only": "#f57900", "rejected": "#cc0000"}
+_VERDICTS = {
+    "used": "#4e9a06",
+    "core only": "#c4a000",
+    "wings only": "#f57900",
+    "rejected": "#cc0000",
+}
 
 
 def stars(examined: xr.Dataset) -> Figure:
@@ -29,8 +34,8 @@ def stars(examined: xr.Dataset) -> Figure:
     Returns
     -------
     Figure
-        A row a star, a column a band; the cleaned stamps, logarithmic from the peak down by 1e5. Green: used; orange:
-        wings only; yellow: core only; red: rejected.
+        A row a star, a column a band; the cleaned stamps, logarithmic from the peak down by 1e5.
+        Green: used; orange: wings only; yellow: core only; red: rejected.
     """
     from matplotlib.figure import Figure
 
@@ -61,7 +66,8 @@ def images(psf: xr.DataArray, kernels: xr.DataArray | None = None) -> Figure:
     Returns
     -------
     Figure
-        PSFs logarithmic from the peak down by 1e5; kernels too, by 1e3 on either side of zero, red is negative.
+        PSFs logarithmic from the peak down by 1e5; kernels too, by 1e3 on either side of zero, red
+        is negative.
     """
     from matplotlib.colors import SymLogNorm
     from matplotlib.figure import Figure
@@ -79,14 +85,18 @@ def images(psf: xr.DataArray, kernels: xr.DataArray | None = None) -> Figure:
             top = np.abs(core).max()
             norm = SymLogNorm(1e-3 * top, vmin=-top, vmax=top)
             axes[1, i].imshow(core, origin="lower", cmap="RdBu", norm=norm, interpolation="nearest")
-            said = f"negative {float(kernels.negative[i]):.2f}" if "negative" in kernels.coords else ""
+            said = (
+                f"negative {float(kernels.negative[i]):.2f}" if "negative" in kernels.coords else ""
+            )
             axes[1, i].set_xlabel(said, fontsize=6)
             axes[1, i].set_xticks([])
             axes[1, i].set_yticks([])
     return figure
 
 
-def growth(*qualities: xr.Dataset, names: Sequence[str] = ("before", "after"), span: float | None = None) -> Figure:
+def growth(
+    *qualities: xr.Dataset, names: Sequence[str] = ("before", "after"), span: float | None = None
+) -> Figure:
     """Draw the encircled energy of every band over that of the target, a panel for each table of `psf_quality`.
 
     Parameters
@@ -111,12 +121,16 @@ def growth(*qualities: xr.Dataset, names: Sequence[str] = ("before", "after"), s
     axes = figure.subplots(1, len(qualities), squeeze=False)[0]
     for axis, quality, name in zip(axes, qualities, names, strict=False):
         axis.axhspan(0.99, 1.01, color=_GREY, alpha=0.6, lw=0)
-        for band, curve, colour in zip(quality.band.values, quality.ee_ratio.values, colours, strict=True):
+        for band, curve, colour in zip(
+            quality.band.values, quality.ee_ratio.values, colours, strict=True
+        ):
             axis.plot(quality.radius.values, curve, color=colour, label=str(band), lw=1.2)
         low, high = (1 - span, 1 + span) if span else _limits(quality.ee_ratio.values)
         axis.set(ylim=(low, high), xlabel="radius [arcsec]", title=name)
     axes[0].set_ylabel(f"encircled energy / that of {qualities[0].attrs['to']}")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=7, frameon=False)
+    figure.legend(
+        *axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=7, frameon=False
+    )
     return figure
 
 

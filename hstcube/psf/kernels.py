@@ -41,9 +41,24 @@ __all__ = [
     "width_of",
 ]
 
-RADII = (0.06, 0.09, 0.12, 0.18, 0.24, 0.3, 0.36, 0.45, 0.6, 0.75, 0.9, 1.05, 1.2)  # arcsec, of encircled energies
+RADII = (
+    0.06,
+    0.09,
+    0.12,
+    0.18,
+    0.24,
+    0.3,
+    0.36,
+    0.45,
+    0.6,
+    0.75,
+    0.9,
+    1.05,
+    1.2,
+)  # arcsec, of encircled energies
 
-# A band passes when it agrees with the target as well as real HST stars agree with one another (docs/psf.md)
+# A band passes when it agrees with the target as well as real HST stars agree with one another
+# (docs/psf.md)
 LARGEST_EE_ERROR = 0.025  # at 0.18 arcsec and beyond
 LARGEST_RESIDUAL = 0.12
 LARGEST_NEGATIVE = 1.0
@@ -66,18 +81,19 @@ def matching_kernels(
     psf : DataArray, (band, ky, kx)
         PSFs of odd size with offsets ``ky``, ``kx`` [arcsec], as `measure_psf` gives them.
     to : str or DataArray
-        A band; a width such as ``"0.6arcsec"``, a Gaussian of that FWHM; or a PSF (ky, kx) with offsets in arcsec, of
-        any scale.
+        A band; a width such as ``"0.6arcsec"``, a Gaussian of that FWHM; or a PSF (ky, kx) with
+        offsets in arcsec, of any scale.
     method, regularization
         As for `matching_kernel`, which has the sources.
 
     Returns
     -------
     DataArray, (band, ky, kx)
-        Unit sum; the identity for the target's own band. Coordinates on the band axis: ``sum``, ``negative`` (minus the
-        sum of the negative pixels), ``sum_of_squares``, ``centroid_y`` and ``centroid_x`` [arcsec], ``residual`` (sum
-        of |K * S - T| within 1.2 arcsec), ``half_light_ratio``, and ``ee_error``: the largest error of the encircled
-        energy at 0.18 arcsec and beyond.
+        Unit sum; the identity for the target's own band. Coordinates on the band axis: ``sum``,
+        ``negative`` (minus the sum of the negative pixels), ``sum_of_squares``, ``centroid_y`` and
+        ``centroid_x`` [arcsec], ``residual`` (sum of |K * S - T| within 1.2 arcsec),
+        ``half_light_ratio``, and ``ee_error``: the largest error of the encircled energy at 0.18
+        arcsec and beyond.
 
     Raises
     ------
@@ -92,7 +108,9 @@ def matching_kernels(
         (identity, _measured(image, target, identity, scale))
         if isinstance(to, str) and band == to
         else _pair(image, target, scale, method, regularization)
-        for band, image in zip(bands, psf.transpose("band", "ky", "kx").values.astype(np.float64), strict=True)
+        for band, image in zip(
+            bands, psf.transpose("band", "ky", "kx").values.astype(np.float64), strict=True
+        )
     ]
     stack = np.stack(on_one_frame(*(kernel for kernel, _ in pairs)))
     offsets = (np.arange(stack.shape[1]) - stack.shape[1] // 2) * scale
@@ -105,24 +123,26 @@ def matching_kernels(
     return xr.DataArray(stack, coords, ("band", "ky", "kx"), "kernels", {"method": method})
 
 
-def psf_quality(cube: xr.Dataset | xr.DataArray, *, to: str | xr.DataArray | None = None) -> xr.Dataset:
+def psf_quality(
+    cube: xr.Dataset | xr.DataArray, *, to: str | xr.DataArray | None = None
+) -> xr.Dataset:
     """Compare the PSF of every band with the one that the cube is matched to.
 
     Parameters
     ----------
     cube : Dataset or DataArray
-        With the coordinate ``psf``, as it is after `psf_match`; before, the table shows how unlike the bands are. Or
-        PSFs (band, ky, kx) alone.
+        With the coordinate ``psf``, as it is after `psf_match`; before, the table shows how unlike
+        the bands are. Or PSFs (band, ky, kx) alone.
     to : str or DataArray, optional
-        What to compare with, as for `psf_match`; what ``matched_to`` says when not given, else F160W or the broadest
-        band.
+        What to compare with, as for `psf_match`; what ``matched_to`` says when not given, else
+        F160W or the broadest band.
 
     Returns
     -------
     Dataset
-        ``ee_ratio`` (band, radius): encircled energy over the target's, both set to one at 1.2 arcsec; on the band axis
-        ``half_light_ratio``, ``residual``, ``negative`` (of the kernel that was used; NaN before matching) and
-        ``verdict``. `to_dataframe` makes a table of it.
+        ``ee_ratio`` (band, radius): encircled energy over the target's, both set to one at 1.2
+        arcsec; on the band axis ``half_light_ratio``, ``residual``, ``negative`` (of the kernel
+        that was used; NaN before matching) and ``verdict``. `to_dataframe` makes a table of it.
 
     Raises
     ------
@@ -130,21 +150,33 @@ def psf_quality(cube: xr.Dataset | xr.DataArray, *, to: str | xr.DataArray | Non
         If the cube has no PSF, or the target is not known.
     """
     if isinstance(cube, xr.Dataset) and "psf" not in cube.coords:
-        raise PSFError("HC-P09", "the cube has no PSF", "give it one: with_psf(cube, measure_psf(stars))")
+        raise PSFError(
+            "HC-P09", "the cube has no PSF", "give it one: with_psf(cube, measure_psf(stars))"
+        )
     psf = cube.psf if isinstance(cube, xr.Dataset) else cube
     scale = scale_of(psf)
     images = psf.transpose("band", "ky", "kx").values.astype(np.float64)
     if to is None:
-        matched, names = str(cube.matched_to.values[0]) if "matched_to" in cube.coords else "", psf.band.values.tolist()
-        to = matched or ("f160w" if "f160w" in names else names[int(np.argmax([fwhm(image) for image in images]))])
+        matched, names = (
+            str(cube.matched_to.values[0]) if "matched_to" in cube.coords else "",
+            psf.band.values.tolist(),
+        )
+        to = matched or (
+            "f160w"
+            if "f160w" in names
+            else names[int(np.argmax([fwhm(image) for image in images]))]
+        )
     target = target_psf(psf, to, scale)
     identity = np.ones((1, 1))
     qualities = [_measured(image, target, identity, scale) for image in images]
-    negative = cube.psf_negative.values if "psf_negative" in cube.coords else np.full(len(images), np.nan)
+    negative = (
+        cube.psf_negative.values if "psf_negative" in cube.coords else np.full(len(images), np.nan)
+    )
     worst = [q["ee_error"] for q in qualities]
     residual = [q["residual"] for q in qualities]
     verdict = [
-        failing(ee, rest, n) or "good" for ee, rest, n in zip(worst, residual, np.nan_to_num(negative), strict=True)
+        failing(ee, rest, n) or "good"
+        for ee, rest, n in zip(worst, residual, np.nan_to_num(negative), strict=True)
     ]
     return xr.Dataset(
         {
@@ -160,7 +192,12 @@ def psf_quality(cube: xr.Dataset | xr.DataArray, *, to: str | xr.DataArray | Non
 
 
 def prepare_psf(
-    image: Any, *, scale: float, to_scale: float | None = None, size: int | None = None, name: str = "psf"
+    image: Any,
+    *,
+    scale: float,
+    to_scale: float | None = None,
+    size: int | None = None,
+    name: str = "psf",
 ) -> xr.DataArray:
     """Make a PSF that can be used of any image of one: cut, centre, resample, normalise; say what was done.
 
@@ -173,14 +210,16 @@ def prepare_psf(
     to_scale : float, optional
         Of the result; a PSF is summed, not sampled, on coarser pixels. The same when not given.
     size : int, optional
-        Side of the result in its pixels, odd; as much as the image shows on all sides when not given.
+        Side of the result in its pixels, odd; as much as the image shows on all sides when not
+        given.
     name : str
         What cubes that are matched to it will say.
 
     Returns
     -------
     DataArray, (ky, kx)
-        Unit sum, odd, centred to 0.01 pixels; offsets in arcsec; ``attrs["notes"]`` says what was done to the image.
+        Unit sum, odd, centred to 0.01 pixels; offsets in arcsec; ``attrs["notes"]`` says what was
+        done to the image.
 
     Raises
     ------
@@ -190,16 +229,28 @@ def prepare_psf(
     from scipy import ndimage
 
     given = np.asarray(image, dtype=np.float64)
-    if given.ndim != 2 or not np.isfinite(given).all() or not given.sum() > 0 or min(given.shape) < 3:  # noqa: PLR2004
+    if (
+        given.ndim != 2
+        or not np.isfinite(given).all()
+        or not given.sum() > 0
+        or min(given.shape) < 3
+    ):  # noqa: PLR2004
         raise PSFError(
-            "HC-P08", f"the PSF image {given.shape} holds NaN or no light, or is no image", "repair the image", band=""
+            "HC-P08",
+            f"the PSF image {given.shape} holds NaN or no light, or is no image",
+            "repair the image",
+            band="",
         )
     to_scale = to_scale or scale
     peak = np.unravel_index(np.argmax(ndimage.gaussian_filter(given, 1.0)), given.shape)
     centre = centroid(given, (float(peak[0]), float(peak[1])), max(2.0, 0.1 / scale))
     if not np.isfinite(centre).all():
-        raise PSFError("HC-P08", "the PSF image has no peak", "cut the image around the star", band="")
-    reach = min(centre[0], centre[1], given.shape[0] - 1 - centre[0], given.shape[1] - 1 - centre[1])
+        raise PSFError(
+            "HC-P08", "the PSF image has no peak", "cut the image around the star", band=""
+        )
+    reach = min(
+        centre[0], centre[1], given.shape[0] - 1 - centre[0], given.shape[1] - 1 - centre[1]
+    )
     largest = 2 * int((reach + 0.5) * scale / to_scale - 0.5) + 1
     side = max(largest if size is None else size, 3)
     offset = np.arange(side) - side // 2
@@ -208,9 +259,15 @@ def prepare_psf(
     places = np.meshgrid(centre[0] + fine, centre[1] + fine, indexing="ij")
     values = ndimage.map_coordinates(given, places, order=5, mode="constant")
     values = values.reshape(side, fold, side, fold).sum((1, 3))
-    off = float(np.hypot(centre[0] - (given.shape[0] - 1) / 2, centre[1] - (given.shape[1] - 1) / 2))
+    off = float(
+        np.hypot(centre[0] - (given.shape[0] - 1) / 2, centre[1] - (given.shape[1] - 1) / 2)
+    )
     notes = [f"moved by {off:.2f} pixels"] if off > 0.01 else []  # noqa: PLR2004
-    notes += [f"resampled from {scale:.4g} to {to_scale:.4g} arcsec"] if abs(to_scale / scale - 1) > SAME_SCALE else []
+    notes += (
+        [f"resampled from {scale:.4g} to {to_scale:.4g} arcsec"]
+        if abs(to_scale / scale - 1) > SAME_SCALE
+        else []
+    )
     notes += [f"cut from {given.shape} to {(side, side)}"] if (side, side) != given.shape else []
     notes += [f"sum {given.sum():.4g} set to 1"] if abs(given.sum() - 1) > 1e-3 else []  # noqa: PLR2004
     if (negative := -values[values < 0].sum() / values.sum()) > 0.01:  # noqa: PLR2004
@@ -231,10 +288,17 @@ def matched_psf(psf: xr.DataArray, kernels: xr.DataArray) -> xr.DataArray:
 
 
 def _pair(
-    image: Image64, target: Image64, scale: float, method: KernelMethod, regularization: float | None
+    image: Image64,
+    target: Image64,
+    scale: float,
+    method: KernelMethod,
+    regularization: float | None,
 ) -> tuple[Image64, dict[str, float]]:
     """Return the kernel of one pair and what it does; a survey has one set of PSFs for thousands of targets."""
-    arrays = (np.ascontiguousarray(image, dtype=np.float64), np.ascontiguousarray(target, dtype=np.float64))
+    arrays = (
+        np.ascontiguousarray(image, dtype=np.float64),
+        np.ascontiguousarray(target, dtype=np.float64),
+    )
     return _remembered(*((a.tobytes(), a.shape[0]) for a in arrays), scale, method, regularization)
 
 
@@ -301,7 +365,10 @@ def matched_psfs(psf: xr.DataArray, kernels: xr.Variable) -> Any:
     images = psf.transpose("band", "ky", "kx").values
     pairs = zip(images, kernels.values, strict=True)
     return np.stack(
-        [_matched_psf(image.tobytes(), image.shape[0], kernel.tobytes(), kernel.shape) for image, kernel in pairs]
+        [
+            _matched_psf(image.tobytes(), image.shape[0], kernel.tobytes(), kernel.shape)
+            for image, kernel in pairs
+        ]
     )
 
 
@@ -311,7 +378,11 @@ def _matched_psf(psf: bytes, size: int, kernel: bytes, shape: tuple[int, int]) -
     matrix = trimmed(np.frombuffer(kernel).reshape(shape))
     if is_identity(matrix):
         return image
-    square = on_one_frame(matrix, np.zeros((1, 1)))[0] if matrix.shape[0] == matrix.shape[1] else _squared(matrix)
+    square = (
+        on_one_frame(matrix, np.zeros((1, 1)))[0]
+        if matrix.shape[0] == matrix.shape[1]
+        else _squared(matrix)
+    )
     made = convolved(image.astype(np.float64), square)
     return (made / made.sum()).astype(np.float32)
 
@@ -325,7 +396,9 @@ def target_psf(psf: xr.DataArray, to: str | xr.DataArray, scale: float) -> Image
     """Return the target on pixels of `scale`."""
     if not isinstance(to, str):
         scale_of(to)
-        return np.asarray(prepare_psf(to.values, scale=scale_of(to), to_scale=scale).values, dtype=np.float64)
+        return np.asarray(
+            prepare_psf(to.values, scale=scale_of(to), to_scale=scale).values, dtype=np.float64
+        )
     if width := width_of(to):
         sigma = width / scale / FWHM_OF_SIGMA
         half = max(psf.sizes["ky"] // 2, int(np.ceil(5 * sigma)))
@@ -351,20 +424,26 @@ def scale_of(psf: xr.DataArray) -> float:
     for axis in ("ky", "kx"):
         if axis not in psf.coords or psf.sizes.get(axis, 0) < 3:  # noqa: PLR2004
             raise PSFError(
-                "HC-P14", f"the PSF has no offsets {axis} in arcsec", "make it with prepare_psf(image, scale=0.06)"
+                "HC-P14",
+                f"the PSF has no offsets {axis} in arcsec",
+                "make it with prepare_psf(image, scale=0.06)",
             )
     steps = [np.diff(psf[axis].values) for axis in ("ky", "kx")]
     step = float(steps[0].mean())
     if not step > 0 or any(np.abs(s / step - 1).max() > SAME_SCALE for s in steps):
         raise PSFError(
-            "HC-P14", "the offsets ky, kx of the PSF are not even", "make it with prepare_psf(image, scale=0.06)"
+            "HC-P14",
+            "the offsets ky, kx of the PSF are not even",
+            "make it with prepare_psf(image, scale=0.06)",
         )
     return step
 
 
 def fwhm_of(image: Image64) -> float:
     """Return the FWHM of a PSF, pixels; remembered, for it takes as long as a step of the recipe."""
-    return _remembered_fwhm(np.ascontiguousarray(image, dtype=np.float64).tobytes(), (image.shape[0], image.shape[1]))
+    return _remembered_fwhm(
+        np.ascontiguousarray(image, dtype=np.float64).tobytes(), (image.shape[0], image.shape[1])
+    )
 
 
 @lru_cache(maxsize=64)

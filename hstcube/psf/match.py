@@ -28,7 +28,14 @@ from hstcube.psf.kernels import (
     width_of,
 )
 from hstcube.psf.profiles import fwhm
-from hstcube.psf.solver import FWHM_OF_SIGMA, checked_psf, gaussian_kernel, is_identity, matching_kernel, trimmed
+from hstcube.psf.solver import (
+    FWHM_OF_SIGMA,
+    checked_psf,
+    gaussian_kernel,
+    is_identity,
+    matching_kernel,
+    trimmed,
+)
 from hstcube.psf.solver import Method as KernelMethod
 
 if TYPE_CHECKING:
@@ -67,26 +74,27 @@ def psf_match(
 ) -> xr.Dataset:
     """Bring every band to one resolution.
 
-    With the PSFs of the cube (coordinate ``psf``), kernels come from `matching_kernels`, and a band whose kernel does
-    not reach the target is an error. Without them, Gaussian kernels come from ``psf_fwhm``, with a warning: they miss
-    the wings.
+    With the PSFs of the cube (coordinate ``psf``), kernels come from `matching_kernels`, and a band
+    whose kernel does not reach the target is an error. Without them, Gaussian kernels come from
+    ``psf_fwhm``, with a warning: they miss the wings.
 
-    Each image is convolved with its kernel and each variance with the squared kernel, both normalised by the part of
-    the kernel that saw data (Knutsson & Westin 1993, CVPR, 515), so that a constant stays constant at edges and beside
-    holes; correlations of the noise are carried along. Holes are not filled. Bands that are matched to the target
-    already pass through bit for bit.
+    Each image is convolved with its kernel and each variance with the squared kernel, both
+    normalised by the part of the kernel that saw data (Knutsson & Westin 1993, CVPR, 515), so that
+    a constant stays constant at edges and beside holes; correlations of the noise are carried
+    along. Holes are not filled. Bands that are matched to the target already pass through bit for
+    bit.
 
     Parameters
     ----------
     cube : Dataset
     to : str or DataArray
-        The band to match; or a width: ``"0.6arcsec"`` is a Gaussian of that FWHM; or a PSF (ky, kx) with offsets in
-        arcsec, as `prepare_psf` gives it, for cubes that have PSFs.
+        The band to match; or a width: ``"0.6arcsec"`` is a Gaussian of that FWHM; or a PSF (ky, kx)
+        with offsets in arcsec, as `prepare_psf` gives it, for cubes that have PSFs.
     kernels : DataArray, (band, ky, kx), optional
         Unit sum, odd sizes, on the cube's pixels; `to` then names what they lead to.
     min_coverage : float
-        A pixel keeps its data when at least this share of the kernel's absolute sum saw data. A corner of the frame
-        sees 0.3 or more.
+        A pixel keeps its data when at least this share of the kernel's absolute sum saw data. A
+        corner of the frame sees 0.3 or more.
     method : {"mge-wiener", "wiener", "gaussian"}
         How `matching_kernels` makes kernels from PSFs.
     allow : sequence of str, or "all"
@@ -95,15 +103,16 @@ def psf_match(
     Returns
     -------
     Dataset
-        The same cube at one resolution: new ``sci``, ``wht``, ``psf`` if there was one, ``psf_fwhm`` [arcsec] and
-        ``matched_to``; ``noise_scale`` and ``noise_acf`` say how the matching correlated the pixels, ``psf_ee_error``
-        and ``psf_negative`` (band) how good measured kernels are.
+        The same cube at one resolution: new ``sci``, ``wht``, ``psf`` if there was one,
+        ``psf_fwhm`` [arcsec] and ``matched_to``; ``noise_scale`` and ``noise_acf`` say how the
+        matching correlated the pixels, ``psf_ee_error`` and ``psf_negative`` (band) how good
+        measured kernels are.
 
     Raises
     ------
     PSFError
-        If the target is not in the cube, a width is unknown, a band is broader than the target, a band misses it with
-        measured PSFs, or a kernel is even or does not sum to one.
+        If the target is not in the cube, a width is unknown, a band is broader than the target, a
+        band misses it with measured PSFs, or a kernel is even or does not sum to one.
     """
     validate(cube, data=False)
     to = _canonical(to)
@@ -137,7 +146,11 @@ def psf_match(
 
 
 def choose_kernels(
-    cube: xr.Dataset, *, to: str | xr.DataArray, method: KernelMethod = "mge-wiener", allow: Any = ()
+    cube: xr.Dataset,
+    *,
+    to: str | xr.DataArray,
+    method: KernelMethod = "mge-wiener",
+    allow: Any = (),
 ) -> tuple[xr.Dataset, xr.Variable]:
     """Return the kernels that `psf_match` takes, and the cube with what there is to say about them.
 
@@ -151,7 +164,9 @@ def choose_kernels(
     done = cube.matched_to.values == name
     if knows_psfs(cube, to):
         _require_scale(cube)
-        cube, made = _gated(cube, matching_kernels(cube.psf, to=to, method=method), name, done, allow)
+        cube, made = _gated(
+            cube, matching_kernels(cube.psf, to=to, method=method), name, done, allow
+        )
         return cube, _identity_where(done, made.variable)
     chosen = gaussian_kernels(cube, to=_named(to, cube)).variable
     if chosen.size > chosen.sizes["band"]:
@@ -193,21 +208,35 @@ def with_psf(cube: xr.Dataset, psf: xr.DataArray) -> xr.Dataset:
     """
     cube = attached(cube, psf)
     widths = np.array([fwhm(image.astype(float)) for image in cube.psf.values]) * scale_of(cube.psf)
-    return updated(cube, f"with_psf({psf.attrs.get('source', 'PSFs that were given')})", psf_fwhm=widths)
+    return updated(
+        cube, f"with_psf({psf.attrs.get('source', 'PSFs that were given')})", psf_fwhm=widths
+    )
 
 
 def attached(cube: xr.Dataset, psf: xr.DataArray) -> xr.Dataset:
     """Return the cube with its PSFs on its own pixels; see `with_psf`. Widths stay as they are."""
     validate(cube, data=False)
     if any(cube.matched_to.values != ""):
-        raise PSFError("HC-P09", "the cube is matched already: its native PSFs are gone", "give PSFs before psf_match")
+        raise PSFError(
+            "HC-P09",
+            "the cube is matched already: its native PSFs are gone",
+            "give PSFs before psf_match",
+        )
     chosen = in_band_order(cube, psf.rename("psf")).transpose("band", "ky", "kx").values
     have, want = scale_of(psf), Grid.of(cube).scale
     if abs(have / want - 1) > SAME_SCALE:
-        chosen = np.stack([prepare_psf(image, scale=have, to_scale=want).values for image in chosen])
-    images = np.stack([checked_psf(image, band) for image, band in zip(chosen, cube.band.values, strict=True)])
-    stale = [name for name in ("psf", "ky", "kx", "psf_ee_error", "psf_negative") if name in cube.coords]
-    return with_psf_coords(cube.drop_vars(stale) if stale else cube, images.astype(np.float32), want)
+        chosen = np.stack(
+            [prepare_psf(image, scale=have, to_scale=want).values for image in chosen]
+        )
+    images = np.stack(
+        [checked_psf(image, band) for image, band in zip(chosen, cube.band.values, strict=True)]
+    )
+    stale = [
+        name for name in ("psf", "ky", "kx", "psf_ee_error", "psf_negative") if name in cube.coords
+    ]
+    return with_psf_coords(
+        cube.drop_vars(stale) if stale else cube, images.astype(np.float32), want
+    )
 
 
 def with_psf_coords(cube: xr.Dataset, images: NDArray[np.float32], scale: float) -> xr.Dataset:
@@ -230,7 +259,8 @@ def gaussian_kernels(cube: xr.Dataset, *, to: str, sampled: bool = False) -> xr.
     to : str
         A band of the cube, or a width such as ``"0.6arcsec"``.
     sampled : bool
-        Sample the Gaussian as it is, as the original pipeline did, even where it is too narrow for the pixels.
+        Sample the Gaussian as it is, as the original pipeline did, even where it is too narrow for
+        the pixels.
 
     Returns
     -------
@@ -266,11 +296,16 @@ def gaussian_kernels(cube: xr.Dataset, *, to: str, sampled: bool = False) -> xr.
     extra[target - fwhm <= _AS_NARROW] = 0.0
     steps = Grid.of(cube).steps
     pairs = [(width / steps[0], width / steps[1]) for width in extra.tolist()]
-    reach = [tuple(int(np.ceil(_REACH * sigma)) for sigma in pair) for pair in pairs]  # of each band for itself
+    reach = [
+        tuple(int(np.ceil(_REACH * sigma)) for sigma in pair) for pair in pairs
+    ]  # of each band for itself
     radius = np.max(reach, axis=0)
     stack = np.zeros((len(pairs), *(2 * radius + 1)))
     for plane, pair, (ry, rx) in zip(stack, pairs, reach, strict=True):
-        inner = (slice(radius[0] - ry, radius[0] + ry + 1), slice(radius[1] - rx, radius[1] + rx + 1))
+        inner = (
+            slice(radius[0] - ry, radius[0] + ry + 1),
+            slice(radius[1] - rx, radius[1] + rx + 1),
+        )
         plane[inner] = gaussian_kernel(pair, (ry, rx), sampled=sampled)
     return xr.DataArray(stack, dims=("band", "ky", "kx"), coords={"band": cube.band})
 
@@ -294,9 +329,9 @@ def match_plane(
     Returns
     -------
     tuple of array, (y, x)
-        sci' = (K conv v sci)/(K conv v) and wht' = (K conv v)^2/(K^2 conv v/wht), with v = (wht > 0); NaN and 0 where
-        there is no data. For correlated noise `correlated_spread` stands for K^2 conv v/wht. The inputs themselves
-        when the kernel is the identity.
+        sci' = (K conv v sci)/(K conv v) and wht' = (K conv v)^2/(K^2 conv v/wht), with v = (wht >
+        0); NaN and 0 where there is no data. For correlated noise `correlated_spread` stands for
+        K^2 conv v/wht. The inputs themselves when the kernel is the identity.
     """
     kernel = trimmed(kernel)  # so that the kernels of other bands do not change its rounding
     if is_identity(kernel):
@@ -312,15 +347,23 @@ def match_plane(
     else:
         seen = convolve(valid)
         share = convolver(np.abs(kernel), sci.shape)(valid) if signed else seen
-        signal, noise = np.where(valid, sci, 0), np.divide(1.0, wht, where=valid, out=np.zeros(sci.shape), dtype=float)
+        signal, noise = (
+            np.where(valid, sci, 0),
+            np.divide(1.0, wht, where=valid, out=np.zeros(sci.shape), dtype=float),
+        )
     keep = valid & (share >= min_coverage * np.abs(kernel).sum()) & (seen > 0)
     matched = convolve(signal)
-    spread = convolver(kernel**2, sci.shape)(noise) if acf is None else correlated_spread(noise, kernel, acf)
+    spread = (
+        convolver(kernel**2, sci.shape)(noise)
+        if acf is None
+        else correlated_spread(noise, kernel, acf)
+    )
     least = noise.min(where=valid, initial=np.inf) / kernel.size
     with np.errstate(divide="ignore", invalid="ignore"):
         np.divide(matched, seen, out=matched)
         np.square(seen, out=seen)
-        # Cauchy-Schwarz: K^2 conv var >= min(var) (K conv v)^2 / size. Below it is the rounding of a transform.
+        # Cauchy-Schwarz: K^2 conv var >= min(var) (K conv v)^2 / size. Below it is the rounding of
+        # a transform.
         np.maximum(spread, np.multiply(seen, least, out=noise), out=spread)
         weights = np.divide(seen, spread, out=spread)
     drop = ~keep
@@ -360,7 +403,9 @@ def _gated(
     cube: xr.Dataset, kernels: xr.DataArray, name: str, done: NDArray[np.bool_], allow: Any
 ) -> tuple[xr.Dataset, xr.DataArray]:
     """Refuse bands that miss the target, unless they are allowed to; write down how good the others are."""
-    allowed = cube.band.values.tolist() if allow in ("all", True) else [band_name(band) for band in allow]
+    allowed = (
+        cube.band.values.tolist() if allow in ("all", True) else [band_name(band) for band in allow]
+    )
     columns = (kernels.ee_error.values, kernels.residual.values, kernels.negative.values)
     for band, finished, *values in zip(cube.band.values, done, *columns, strict=True):
         wrong = "" if finished else failing(*values)
@@ -380,9 +425,17 @@ def _gated(
 def _require_scale(cube: xr.Dataset) -> None:
     """Require that the PSFs are sampled, and turned, as the images are: a cube may have been thinned out or flipped."""
     have, steps = scale_of(cube.psf), Grid.of(cube).steps
-    flipped = [axis for axis in ("y", "x") if cube.sizes[axis] > 1 and cube[axis].values[1] < cube[axis].values[0]]
+    flipped = [
+        axis
+        for axis in ("y", "x")
+        if cube.sizes[axis] > 1 and cube[axis].values[1] < cube[axis].values[0]
+    ]
     if flipped or any(abs(step / have - 1) > SAME_SCALE for step in steps):
-        found = f"the images are flipped in {flipped[0]}" if flipped else f"the images on pixels of {steps[0]:.4g}"
+        found = (
+            f"the images are flipped in {flipped[0]}"
+            if flipped
+            else f"the images on pixels of {steps[0]:.4g}"
+        )
         raise PSFError(
             "HC-P14",
             f"the PSFs are on pixels of {have:.4g} arcsec, {found}",
@@ -393,7 +446,9 @@ def _require_scale(cube: xr.Dataset) -> None:
 def _psf_width(to: str | xr.DataArray, cube: xr.Dataset) -> float:
     """Return the FWHM of a target that is known as a PSF [arcsec]."""
     if isinstance(to, str):
-        return width_of(to) or fwhm_of(target_psf(cube.psf, to, scale := scale_of(cube.psf))) * scale
+        return (
+            width_of(to) or fwhm_of(target_psf(cube.psf, to, scale := scale_of(cube.psf))) * scale
+        )
     return fwhm(prepare_psf(to.values, scale=scale_of(to)).values) * scale_of(to)
 
 
@@ -403,7 +458,11 @@ def _named(to: str | xr.DataArray, cube: xr.Dataset) -> str:
     name = str(to.name or "psf")
     if (cube.matched_to.values == name).all():
         return name
-    raise PSFError("HC-P09", "matching to a PSF image needs the PSFs of the bands", "give them: with_psf(cube, psf)")
+    raise PSFError(
+        "HC-P09",
+        "matching to a PSF image needs the PSFs of the bands",
+        "give them: with_psf(cube, psf)",
+    )
 
 
 def _target_width(cube: xr.Dataset, to: str) -> float:
@@ -415,5 +474,7 @@ def _target_width(cube: xr.Dataset, to: str) -> float:
         return float(cube.psf_fwhm.values[already][0])
     known = ", ".join(cube.band.values)
     raise PSFError(
-        "HC-B05", f"the target {to!r} is not in the cube", f"choose to= from {known}, or a width such as '0.3arcsec'"
+        "HC-B05",
+        f"the target {to!r} is not in the cube",
+        f"choose to= from {known}, or a width such as '0.3arcsec'",
     )

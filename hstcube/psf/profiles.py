@@ -29,7 +29,9 @@ def radius_map(shape: tuple[int, int], centre: tuple[float, float] | None = None
     return np.asarray(np.hypot(np.arange(shape[0])[:, None] - y, np.arange(shape[1])[None, :] - x))
 
 
-def encircled_energy(image: Image64, radii: ArrayLike, centre: tuple[float, float] | None = None) -> Image64:
+def encircled_energy(
+    image: Image64, radii: ArrayLike, centre: tuple[float, float] | None = None
+) -> Image64:
     """Return the sum of an image within circles.
 
     Parameters
@@ -45,7 +47,11 @@ def encircled_energy(image: Image64, radii: ArrayLike, centre: tuple[float, floa
     array, (n,)
         Pixels that a circle cuts count by the share of their area, to 1e-3.
     """
-    centre = middle((image.shape[0], image.shape[1])) if centre is None else (float(centre[0]), float(centre[1]))
+    centre = (
+        middle((image.shape[0], image.shape[1]))
+        if centre is None
+        else (float(centre[0]), float(centre[1]))
+    )
     radii = tuple(float(r) for r in np.atleast_1d(np.asarray(radii, dtype=float)))
     shares = _shares((image.shape[0], image.shape[1]), centre, radii)
     return np.asarray(shares @ np.asarray(image, dtype=np.float64).ravel())
@@ -80,7 +86,8 @@ def half_light_radius(image: Image64, outer: float) -> float:
 def fwhm(image: Image64) -> float:
     """Return the full width at half maximum of the azimuthal mean around the middle, pixels.
 
-    The image is interpolated with a quintic spline, so that the width of undersampled PSFs is smooth in their position.
+    The image is interpolated with a quintic spline, so that the width of undersampled PSFs is
+    smooth in their position.
     """
     from scipy import ndimage
 
@@ -89,7 +96,9 @@ def fwhm(image: Image64) -> float:
     turn = np.linspace(0, 2 * np.pi, 72, endpoint=False)
     y0, x0 = middle((image.shape[0], image.shape[1]))
     places = [y0 + np.outer(radii, np.sin(turn)), x0 + np.outer(radii, np.cos(turn))]
-    profile = ndimage.map_coordinates(np.asarray(image, dtype=float), places, order=5, mode="nearest").mean(1)
+    profile = ndimage.map_coordinates(
+        np.asarray(image, dtype=float), places, order=5, mode="nearest"
+    ).mean(1)
     below = np.flatnonzero(profile < profile[0] / 2)
     if not below.size:
         return float(2 * reach)

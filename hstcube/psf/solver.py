@@ -1,16 +1,18 @@
 """Kernels that turn one PSF into another: plain arrays in, plain arrays out.
 
-The kernel K that makes K * S = T (S and T the two PSFs, * the convolution) amplifies noise where S has no power.
-Three methods keep it tame:
+The kernel K that makes K * S = T (S and T the two PSFs, * the convolution) amplifies noise where S
+has no power. Three methods keep it tame:
 
 ``mge-wiener``
-    K0, a sum of centred Gaussians and a delta with coefficients >= 0 fitted to T (multi-Gaussian expansion, Emsellem,
-    Monnet & Bacon 1994, A&A 285, 723), carries the bulk; what is left, T - S K0, is added by a Wiener filter with a
-    Laplacian penalty, ``K = K0 + F^-1[ S^* (T - S K0) / (|S|^2 + lambda |L|^2) ]`` in Fourier space. Where S has no
-    power K falls back to K0, which is smooth and positive, instead of to zero. The positive part of K is then taken
-    for K0, and the filter applied again, with ever weaker penalties: iterated Tikhonov regularisation (Hanke & Groetsch
-    1998, J. Optim. Theory Appl. 98, 37) with projections onto what is positive (Bertero & Boccacci 1998, Introduction
-    to Inverse Problems in Imaging, 6.2). Between bands of WFC3/IR this makes the negative part up to a quarter smaller.
+    K0, a sum of centred Gaussians and a delta with coefficients >= 0 fitted to T (multi-Gaussian
+    expansion, Emsellem, Monnet & Bacon 1994, A&A 285, 723), carries the bulk; what is left, T - S
+    K0, is added by a Wiener filter with a Laplacian penalty, ``K = K0 + F^-1[ S^* (T - S K0) /
+    (|S|^2 + lambda |L|^2) ]`` in Fourier space. Where S has no power K falls back to K0, which is
+    smooth and positive, instead of to zero. The positive part of K is then taken for K0, and the
+    filter applied again, with ever weaker penalties: iterated Tikhonov regularisation (Hanke &
+    Groetsch 1998, J. Optim. Theory Appl. 98, 37) with projections onto what is positive (Bertero &
+    Boccacci 1998, Introduction to Inverse Problems in Imaging, 6.2). Between bands of WFC3/IR this
+    makes the negative part up to a quarter smaller.
 ``wiener``
     The filter alone, K0 = 0 (Boucaud et al. 2016, A&A 596, A63).
 ``gaussian``
@@ -48,9 +50,12 @@ FWHM_OF_SIGMA = 2 * math.sqrt(2 * math.log(2))
 
 Method = Literal["mge-wiener", "wiener", "gaussian"]
 
-STRENGTHS = tuple(10**exponent for exponent in np.linspace(-2.5, -4, 7))  # of the penalty, the strongest first
+STRENGTHS = tuple(
+    10**exponent for exponent in np.linspace(-2.5, -4, 7)
+)  # of the penalty, the strongest first
 PASSES = 3  # at each strength
-NEAR_ERROR = 0.008  # of the encircled energy of K * S against T at one and two pixels, that the penalty may cost
+# of the encircled energy of K * S against T at one and two pixels, that the penalty may cost
+NEAR_ERROR = 0.008
 FAR_ERROR = 0.004  # ... from three pixels outwards
 COST_OF_NEGATIVE = 0.05  # misplaced light that is as bad as a negative part of one
 
@@ -73,25 +78,32 @@ def matching_kernel(
     method : {"mge-wiener", "wiener", "gaussian"}
         See the module.
     regularization : float, optional
-        Strength of the last penalty. When not given, the one between 3e-3 and 1e-4 with the least sum of misplaced
-        light, |K * S - T|, and a twentieth of the negative part, among those with which K * S agrees with T in
-        encircled energy to 0.8 % at one and two pixels and to 0.4 % from three pixels outwards; if none does, 1e-4.
+        Strength of the last penalty. When not given, the one between 3e-3 and 1e-4 with the least
+        sum of misplaced light, |K * S - T|, and a twentieth of the negative part, among those with
+        which K * S agrees with T in encircled energy to 0.8 % at one and two pixels and to 0.4 %
+        from three pixels outwards; if none does, 1e-4.
 
     Returns
     -------
     array, (k, k)
-        Unit sum, odd, as large as the larger PSF, or larger where a cut would cost 0.1 % of encircled energy.
+        Unit sum, odd, as large as the larger PSF, or larger where a cut would cost 0.1 % of
+        encircled energy.
 
     Raises
     ------
     PSFError
-        If a PSF has an even size, is not centred, holds NaN or no light, or there is no such method.
+        If a PSF has an even size, is not centred, holds NaN or no light, or there is no such
+        method.
     """
     source, target = checked_psf(source, "source"), checked_psf(target, "target")
     if method == "gaussian":
         return _gaussian_from_widths(source, target)
     if method not in ("mge-wiener", "wiener"):
-        raise PSFError("HC-P06", f"there is no method {method!r}", "choose 'mge-wiener', 'wiener' or 'gaussian'")
+        raise PSFError(
+            "HC-P06",
+            f"there is no method {method!r}",
+            "choose 'mge-wiener', 'wiener' or 'gaussian'",
+        )
     size = max(*source.shape, *target.shape)
     side = _fast_size(3 * size)
     s, t = _transfer(source, side), _transfer(target, side)
@@ -134,22 +146,30 @@ def checked_psf(image: Any, what: str) -> Image64:
     if psf.ndim != 2 or psf.shape[0] != psf.shape[1] or psf.shape[0] % 2 == 0:  # noqa: PLR2004
         raise PSFError("HC-P07", f"the {what} PSF has shape {psf.shape}, not square and odd", fix)
     if not np.isfinite(psf).all() or not psf.sum() > 0:
-        raise PSFError("HC-P08", f"the {what} PSF holds NaN or no light", "repair the image, or measure the PSF anew")
+        raise PSFError(
+            "HC-P08",
+            f"the {what} PSF holds NaN or no light",
+            "repair the image, or measure the PSF anew",
+        )
     psf = psf / psf.sum()
     y, x = centroid(psf)
     distance = math.hypot(y - psf.shape[0] // 2, x - psf.shape[1] // 2)
     if not distance <= _OFF_CENTRE:
-        raise PSFError("HC-P07", f"the {what} PSF is {distance:.2f} pixels off the middle pixel", fix)
+        raise PSFError(
+            "HC-P07", f"the {what} PSF is {distance:.2f} pixels off the middle pixel", fix
+        )
     return np.asarray(psf)
 
 
 @lru_cache(maxsize=256)
-def gaussian_kernel(sigma: tuple[float, float], radius: tuple[int, int], *, sampled: bool = False) -> Image64:
+def gaussian_kernel(
+    sigma: tuple[float, float], radius: tuple[int, int], *, sampled: bool = False
+) -> Image64:
     """Return a Gaussian of `sigma` (y, x) pixels, (2 ry + 1, 2 rx + 1), unit sum, read-only.
 
-    A Gaussian narrower than about 0.7 pixels, sampled at pixel centres, is narrower than it should be (in the limit a
-    delta). Unless `sampled`, its width is adjusted until its second moment is sigma squared to 1e-12, which is what
-    adds up when PSFs are convolved.
+    A Gaussian narrower than about 0.7 pixels, sampled at pixel centres, is narrower than it should
+    be (in the limit a delta). Unless `sampled`, its width is adjusted until its second moment is
+    sigma squared to 1e-12, which is what adds up when PSFs are convolved.
     """
     y, x = (_profile(s, r, sampled) for s, r in zip(sigma, radius, strict=True))
     kernel = np.outer(y, x)
@@ -177,7 +197,11 @@ def _profile(sigma: float, radius: int, sampled: bool) -> Image64:
 
 def _strengths(last: float | None) -> tuple[float, ...]:
     """Return the strengths of the penalty, one after another."""
-    return STRENGTHS if last is None else (*(strength for strength in STRENGTHS if strength > last), last)
+    return (
+        STRENGTHS
+        if last is None
+        else (*(strength for strength in STRENGTHS if strength > last), last)
+    )
 
 
 def _filtered(s: Any, t: Any, start: Any, strength: float, passes: int) -> Any:
@@ -233,7 +257,8 @@ def _expansion(s: Any, t: Any, size: int, side: int) -> Any:
 
     One of the Gaussians is the one that turns S into T if they are Gaussians themselves.
 
-    By Parseval's theorem least squares on pixels are least squares on transforms, where the Gram matrix is small.
+    By Parseval's theorem least squares on pixels are least squares on transforms, where the Gram
+    matrix is small.
     """
     from scipy.optimize import nnls
 
@@ -245,8 +270,12 @@ def _expansion(s: Any, t: Any, size: int, side: int) -> Any:
     weight = np.sqrt(weight)
     matrix = (columns * (s * weight)).reshape(len(columns), -1)
     aim = (t * weight).ravel()
-    gram = np.einsum("ip,jp->ij", matrix.real, matrix.real) + np.einsum("ip,jp->ij", matrix.imag, matrix.imag)
-    right = np.einsum("ip,p->i", matrix.real, aim.real) + np.einsum("ip,p->i", matrix.imag, aim.imag)
+    gram = np.einsum("ip,jp->ij", matrix.real, matrix.real) + np.einsum(
+        "ip,jp->ij", matrix.imag, matrix.imag
+    )
+    right = np.einsum("ip,p->i", matrix.real, aim.real) + np.einsum(
+        "ip,p->i", matrix.imag, aim.imag
+    )
     lower = np.linalg.cholesky(gram + 1e-12 * np.trace(gram) * np.eye(len(gram)))
     coefficients, _ = nnls(lower.T, np.linalg.solve(lower, right))
     return np.einsum("i,iyx->yx", coefficients, columns)
@@ -264,7 +293,9 @@ def _gaussian_between(s: Any, t: Any, side: int) -> Image64:
     """Return the transform of the Gaussian whose width is the median of what the frequencies say, each for itself."""
     square = _square_frequency(side)
     shown = (np.abs(s) > _SHOWN) & (np.abs(t) > _SHOWN) & (square > 0)
-    variance = np.median(-2 * np.log(np.abs(t[shown] / s[shown])) / square[shown]) if shown.any() else 0.0
+    variance = (
+        np.median(-2 * np.log(np.abs(t[shown] / s[shown])) / square[shown]) if shown.any() else 0.0
+    )
     return np.asarray(np.exp(-0.5 * max(variance, 0.0) * square))
 
 
@@ -286,11 +317,15 @@ def _laplacian(side: int) -> Image64:
 def _framed(kernel: Image64, s: Any, size: int, radii: Image64) -> Image64:
     """Return the kernel on the smallest frame, from `size` upwards, that costs less than 0.1 % of encircled energy."""
     side = kernel.shape[0]
-    whole = encircled_energy(_cut_out(np.fft.irfft2(np.fft.rfft2(kernel) * s, s=kernel.shape), size), radii)
+    whole = encircled_energy(
+        _cut_out(np.fft.irfft2(np.fft.rfft2(kernel) * s, s=kernel.shape), size), radii
+    )
     for frame in range(size, side - 1, max(2 * (size // 8), 2)):
         cut = _cut_out(kernel, frame)
         cut = cut / cut.sum()
-        made = encircled_energy(_cut_out(np.fft.irfft2(_transfer(cut, side) * s, s=(side, side)), size), radii)
+        made = encircled_energy(
+            _cut_out(np.fft.irfft2(_transfer(cut, side) * s, s=(side, side)), size), radii
+        )
         if np.abs(made / whole - 1).max() < _CUT:
             break
     return cut

@@ -1,7 +1,7 @@
 """PSFs from stars: which stars can be trusted where, and the mean of those that can.
 
-`examine_stars` centres stamps of stars, cleans them of neighbours, and judges every star in every band; `measure_psf`
-adds up what it trusts. In between is a table that can be read, and changed.
+`examine_stars` centres stamps of stars, cleans them of neighbours, and judges every star in every
+band; `measure_psf` adds up what it trusts. In between is a table that can be read, and changed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ __all__ = ["examine_stars", "find_stars", "fit_width", "measure_psf", "star_stam
 SIZE = 3.9  # arcsec, side of a PSF image: 65 pixels of 60 mas
 APERTURE = 1.2  # arcsec: stars are compared, and scaled to one another, within it
 
-# What tells a star that can be trusted; the XDF stars lie well on either side of each (docs/psf.md shows them)
+# What tells a star that can be trusted; the XDF stars lie well on either side of each (docs/psf.md
+# shows them)
 FLATTENED = 1.17  # core width over that of the narrowest star: saturated, or broadened otherwise
 DAMAGED = 3.0  # misfit of the core, over that of the best star
 LOW_WEIGHT = 0.25  # least weight in the core, over the median of the stamp
@@ -46,26 +47,29 @@ _PERFECT = 0.005  # misfit that no core falls below: noise is taken off it
 _CLIP = 3.0
 
 
-def measure_psf(stars: Mapping[str, xr.Dataset] | xr.Dataset, *, size: int | None = None) -> xr.DataArray:
+def measure_psf(
+    stars: Mapping[str, xr.Dataset] | xr.Dataset, *, size: int | None = None
+) -> xr.DataArray:
     """Measure the PSF of every band from stars.
 
-    The mean of the stars that `examine_stars` trusts, weighted by their signal to noise (up to where true PSFs differ
-    from star to star, 5 % of a pixel's value) and clipped at 3 sigma. Cores and wings are put together from
-    different stars where they must: stars are scaled to one another by the light that they have in common.
+    The mean of the stars that `examine_stars` trusts, weighted by their signal to noise (up to
+    where true PSFs differ from star to star, 5 % of a pixel's value) and clipped at 3 sigma. Cores
+    and wings are put together from different stars where they must: stars are scaled to one another
+    by the light that they have in common.
 
     Parameters
     ----------
     stars : mapping of name to Dataset, or Dataset
-        One cube a star, with the star near its middle; or what `examine_stars` returned, with verdicts changed or
-        not.
+        One cube a star, with the star near its middle; or what `examine_stars` returned, with
+        verdicts changed or not.
     size : int, optional
         Side of the PSF, pixels, odd; 3.9 arcsec when not given.
 
     Returns
     -------
     DataArray, (band, ky, kx)
-        Unit sum, centred on the middle pixel; ``ky``, ``kx`` are offsets in arcsec. Coordinates ``stars`` (band), the
-        names of those used, and ``fwhm`` (band) [arcsec].
+        Unit sum, centred on the middle pixel; ``ky``, ``kx`` are offsets in arcsec. Coordinates
+        ``stars`` (band), the names of those used, and ``fwhm`` (band) [arcsec].
 
     Raises
     ------
@@ -80,12 +84,21 @@ def measure_psf(stars: Mapping[str, xr.Dataset] | xr.Dataset, *, size: int | Non
         core = [v in ("used", "core only") for v in one.verdict.values]
         wings = [v in ("used", "wings only") for v in one.verdict.values]
         if not any(core):
-            reasons = "; ".join(f"{n}: {r}" for n, r in zip(one.star.values, one.reason.values, strict=True))
-            raise PSFError("HC-P10", f"no star shows the core of its PSF ({reasons})", "give more stars", band=band)
+            reasons = "; ".join(
+                f"{n}: {r}" for n, r in zip(one.star.values, one.reason.values, strict=True)
+            )
+            raise PSFError(
+                "HC-P10",
+                f"no star shows the core of its PSF ({reasons})",
+                "give more stars",
+                band=band,
+            )
         if not any(wings):
             wings = core
         planes.append(_mean_star(one, np.array(core), np.array(wings), scale))
-        used.append(" ".join(str(n) for n, c, w in zip(one.star.values, core, wings, strict=True) if c or w))
+        used.append(
+            " ".join(str(n) for n, c, w in zip(one.star.values, core, wings, strict=True) if c or w)
+        )
     images = np.stack(planes)
     psf = xr.DataArray(
         images.astype(np.float32),
@@ -95,18 +108,20 @@ def measure_psf(stars: Mapping[str, xr.Dataset] | xr.Dataset, *, size: int | Non
         {"long_name": "point spread function, unit sum"},
     )
     widths = [fwhm(image) * scale for image in images]
-    return psf.assign_coords(stars=("band", np.array(used, object)), fwhm=("band", widths, {"units": "arcsec"}))
+    return psf.assign_coords(
+        stars=("band", np.array(used, object)), fwhm=("band", widths, {"units": "arcsec"})
+    )
 
 
 def examine_stars(stars: Mapping[str, xr.Dataset], *, size: int | None = None) -> xr.Dataset:
     """Centre and clean stamps of stars, and say of each in every band what it can be used for.
 
-    The local background is removed, and neighbours are taken out: a point source by its PSF (the median of other
-    stars), anything else by what lies opposite it across the star. A star is
+    The local background is removed, and neighbours are taken out: a point source by its PSF (the
+    median of other stars), anything else by what lies opposite it across the star. A star is
 
     - *rejected* when it is too faint, or more extended than the most compact star in any band;
-    - *wings only* where its core is flatter than that of the narrowest star (saturated), misfits it, or has pixels of
-      little or no weight;
+    - *wings only* where its core is flatter than that of the narrowest star (saturated), misfits
+      it, or has pixels of little or no weight;
     - *core only* where its wings drown in noise;
     - *used* otherwise.
 
@@ -120,10 +135,11 @@ def examine_stars(stars: Mapping[str, xr.Dataset], *, size: int | None = None) -
     Returns
     -------
     Dataset, (star, band)
-        ``verdict`` and ``reason`` in words; ``core_width`` (sigma of a Gaussian fitted to the core) and ``fwhm``
-        [arcsec], ``compactness`` (light within 0.45 arcsec over that within 1.2 arcsec) and its error, ``misfit``,
-        ``core_weight``, ``snr``, ``neighbours`` (their number), ``y``, ``x`` (pixels of the stamp); ``image`` (star,
-        band, ky, kx), cleaned, centred, and scaled to unit light within 1.2 arcsec. `star_table` makes a table of it.
+        ``verdict`` and ``reason`` in words; ``core_width`` (sigma of a Gaussian fitted to the core)
+        and ``fwhm`` [arcsec], ``compactness`` (light within 0.45 arcsec over that within 1.2
+        arcsec) and its error, ``misfit``, ``core_weight``, ``snr``, ``neighbours`` (their number),
+        ``y``, ``x`` (pixels of the stamp); ``image`` (star, band, ky, kx), cleaned, centred, and
+        scaled to unit light within 1.2 arcsec. `star_table` makes a table of it.
 
     Raises
     ------
@@ -136,7 +152,10 @@ def examine_stars(stars: Mapping[str, xr.Dataset], *, size: int | None = None) -
     _clean(places, names, bands)
     for stamp in places.values():
         stamp.measure()
-    columns = {key: np.array([[getattr(places[n, b], key) for b in bands] for n in names]) for key in _COLUMNS}
+    columns = {
+        key: np.array([[getattr(places[n, b], key) for b in bands] for n in names])
+        for key in _COLUMNS
+    }
     verdict, reason = _judged(columns, names, bands)
     offsets = (np.arange(side) - side // 2) * scale
     images = np.stack([[places[n, b].centred(side) for b in bands] for n in names])
@@ -174,9 +193,13 @@ def star_table(stars: xr.Dataset) -> QTable:
     from astropy.units import Unit
 
     rows = [(star, band) for star in stars.star.values for band in stars.band.values]
-    table = QTable({"star": [str(star) for star, _ in rows], "band": [str(band) for _, band in rows]})
+    table = QTable(
+        {"star": [str(star) for star, _ in rows], "band": [str(band) for _, band in rows]}
+    )
     for key in ("verdict", "reason", *_COLUMNS):
-        table[key] = stars[key].values.ravel().astype(str if key in ("verdict", "reason") else float)
+        table[key] = (
+            stars[key].values.ravel().astype(str if key in ("verdict", "reason") else float)
+        )
         if unit := stars[key].attrs.get("units"):
             table[key] = table[key] * Unit(unit)
     return table
@@ -196,7 +219,9 @@ _COLUMNS = {
 }
 
 
-def fit_width(star: Any, mask: Any = None, *, method: Literal["original", "core", "profile"] = "original") -> float:
+def fit_width(
+    star: Any, mask: Any = None, *, method: Literal["original", "core", "profile"] = "original"
+) -> float:
     """Return the width of a star, sigma in pixels (FWHM = 2.355 sigma).
 
     Parameters
@@ -205,9 +230,10 @@ def fit_width(star: Any, mask: Any = None, *, method: Literal["original", "core"
     mask : array, (ny, nx), optional
         Pixels that are fitted (not 0); all when not given.
     method : {"original", "core", "profile"}
-        ``"original"``: least squares of a circular Gaussian plus a constant, sampled at pixel centres, as in
-        HST_data_processing (2022). Its result depends on the mask, as a Gaussian is no PSF. ``"core"``: a Gaussian
-        integrated over the pixels, fitted within 1.2 FWHM. ``"profile"``: the FWHM of the azimuthal mean.
+        ``"original"``: least squares of a circular Gaussian plus a constant, sampled at pixel
+        centres, as in HST_data_processing (2022). Its result depends on the mask, as a Gaussian is
+        no PSF. ``"core"``: a Gaussian integrated over the pixels, fitted within 1.2 FWHM.
+        ``"profile"``: the FWHM of the azimuthal mean.
 
     Returns
     -------
@@ -221,9 +247,13 @@ def fit_width(star: Any, mask: Any = None, *, method: Literal["original", "core"
     image = np.asarray(star, dtype=np.float64)
     use = np.ones(image.shape, bool) if mask is None else np.asarray(mask) > 0
     if method not in ("original", "core", "profile"):
-        raise PSFError("HC-P06", f"there is no method {method!r}", "choose 'original', 'core' or 'profile'")
+        raise PSFError(
+            "HC-P06", f"there is no method {method!r}", "choose 'original', 'core' or 'profile'"
+        )
     if not np.isfinite(image[use]).all() or not use.any() or not image[use].max() > 0:
-        raise PSFError("HC-P08", "there is no star in the mask", "check that image and mask show one star")
+        raise PSFError(
+            "HC-P08", "there is no star in the mask", "check that image and mask show one star"
+        )
     peak = np.unravel_index(np.argmax(np.where(use, image, -np.inf)), image.shape)
     if method == "original":
         return _fitted_gaussian(image, use, (float(peak[0]), float(peak[1])), _sampled)[3]
@@ -234,7 +264,9 @@ def fit_width(star: Any, mask: Any = None, *, method: Literal["original", "core"
     return _core_fit(np.where(use, image, 0), _CORE * fwhm(shifted), centre)[3]
 
 
-def star_stamps(cube: xr.Dataset, positions: Any, *, size: float = SIZE + 0.3) -> dict[str, xr.Dataset]:
+def star_stamps(
+    cube: xr.Dataset, positions: Any, *, size: float = SIZE + 0.3
+) -> dict[str, xr.Dataset]:
     """Cut stars out of a cube.
 
     Parameters
@@ -260,16 +292,21 @@ def star_stamps(cube: xr.Dataset, positions: Any, *, size: float = SIZE + 0.3) -
         row, column = round(float(y)), round(float(x))
         inside = half <= row < grid.shape[0] - half and half <= column < grid.shape[1] - half
         if inside:
-            cut = {"y": slice(row - half, row + half + 1), "x": slice(column - half, column + half + 1)}
+            cut = {
+                "y": slice(row - half, row + half + 1),
+                "x": slice(column - half, column + half + 1),
+            }
             stamps[str(number)] = cube.isel(cut)
     return stamps
 
 
-def find_stars(cube: xr.Dataset, *, band: str = "f160w", brightest: int = 20, isolation: float = 1.0) -> Image64:
+def find_stars(
+    cube: xr.Dataset, *, band: str = "f160w", brightest: int = 20, isolation: float = 1.0
+) -> Image64:
     """Find what looks like a star in one band of a cube; `examine_stars` tells in all bands whether it is one.
 
-    Local maxima (photutils' DAOFIND, Stetson 1987, PASP 99, 191) whose light is as compact as that of the most compact
-    bright sources, to 15 %, and without a brighter neighbour.
+    Local maxima (photutils' DAOFIND, Stetson 1987, PASP 99, 191) whose light is as compact as that
+    of the most compact bright sources, to 15 %, and without a brighter neighbour.
 
     Parameters
     ----------
@@ -301,13 +338,22 @@ def find_stars(cube: xr.Dataset, *, band: str = "f160w", brightest: int = 20, is
     width = float(plane.psf_fwhm) if np.isfinite(plane.psf_fwhm) else 0.18
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NoDetectionsWarning)  # an error of ours follows
-        found = DAOStarFinder(50 * noise, width / scale, min_separation=isolation / scale / 2)(image)
+        found = DAOStarFinder(50 * noise, width / scale, min_separation=isolation / scale / 2)(
+            image
+        )
     if found is None:
-        raise PSFError("HC-P10", "nothing bright enough was found", "give the places of stars", band=band)
-    names = ("y_centroid", "x_centroid") if "y_centroid" in found.colnames else ("ycentroid", "xcentroid")
+        raise PSFError(
+            "HC-P10", "nothing bright enough was found", "give the places of stars", band=band
+        )
+    names = (
+        ("y_centroid", "x_centroid")
+        if "y_centroid" in found.colnames
+        else ("ycentroid", "xcentroid")
+    )
     places = np.column_stack([np.asarray(found[name]) for name in names])
     near, far = (
-        np.array([_light(image, place, radius / scale) for place in places]) for radius in (0.15, APERTURE / 2)
+        np.array([_light(image, place, radius / scale) for place in places])
+        for radius in (0.15, APERTURE / 2)
     )
     ratio = np.divide(near, far, out=np.zeros_like(near), where=far > 0)
     compact = (ratio > 0.85 * np.quantile(ratio, 0.95)) & (far > 0)
@@ -319,7 +365,9 @@ def find_stars(cube: xr.Dataset, *, band: str = "f160w", brightest: int = 20, is
         if compact[i] and not brighter.any():
             kept.append(int(i))
     if not kept:
-        raise PSFError("HC-P10", "no compact source without a neighbour", "give the places of stars", band=band)
+        raise PSFError(
+            "HC-P10", "no compact source without a neighbour", "give the places of stars", band=band
+        )
     return np.asarray(places[kept[:brightest]])
 
 
@@ -329,22 +377,32 @@ def _light(image: Image64, place: Image64, radius: float) -> float:
     row, column = round(float(place[0])), round(float(place[1]))
     top, left = max(row - half, 0), max(column - half, 0)
     cut = image[top : row + half + 1, left : column + half + 1]
-    return float(encircled_energy(cut, [radius], (place[0] - top, place[1] - left))[0]) if cut.size else 0.0
+    return (
+        float(encircled_energy(cut, [radius], (place[0] - top, place[1] - left))[0])
+        if cut.size
+        else 0.0
+    )
 
 
 def _checked(stars: Mapping[str, xr.Dataset]) -> tuple[list[str], list[str], float]:
     if not stars:
-        raise PSFError("HC-P10", "there are no stars", "give stamps of stars: examine_stars({'1': cube, ...})")
+        raise PSFError(
+            "HC-P10", "there are no stars", "give stamps of stars: examine_stars({'1': cube, ...})"
+        )
     names = list(stars)
     bands, scale = stars[names[0]].band.values.tolist(), Grid.of(stars[names[0]]).scale
     for name in names:
         validate(stars[name], data=False)
         if (has := stars[name].band.values.tolist()) != bands:
             raise PSFError(
-                "HC-P11", f"star {name} has bands {has}, star {names[0]} {bands}", "open them with the same bands"
+                "HC-P11",
+                f"star {name} has bands {has}, star {names[0]} {bands}",
+                "open them with the same bands",
             )
         if abs(Grid.of(stars[name]).scale / scale - 1) > 1e-3:  # noqa: PLR2004
-            raise PSFError("HC-P11", f"star {name} is on pixels of another size", "measure one scale at a time")
+            raise PSFError(
+                "HC-P11", f"star {name} is on pixels of another size", "measure one scale at a time"
+            )
     return names, bands, scale
 
 
@@ -360,7 +418,9 @@ class _Stamp:
         self.raw = np.where(self.weight > 0, plane.sci.values.astype(np.float64), 0.0)
         self.scale = scale
         self.noise = (
-            1 / math.sqrt(float(np.median(self.weight[self.weight > 0]))) if (self.weight > 0).any() else math.inf
+            1 / math.sqrt(float(np.median(self.weight[self.weight > 0])))
+            if (self.weight > 0).any()
+            else math.inf
         )
         centre = _core_centre(self.raw, 0.1 / scale)
         self.sharpness = fwhm(_shifted(self.raw, centre, _odd(1.0 / scale)))
@@ -372,7 +432,10 @@ class _Stamp:
     def fit_core(self, radius: float) -> None:
         self.core = radius
         self.fit = _core_fit(self.raw, radius, (self.fit[0], self.fit[1]))
-        model = self.fit[2] * _integrated(np.indices(self.raw.shape), *self.fit[:2], self.fit[3]) + self.fit[4]
+        model = (
+            self.fit[2] * _integrated(np.indices(self.raw.shape), *self.fit[:2], self.fit[3])
+            + self.fit[4]
+        )
         inside = self.distance <= radius
         unexplained = max(float(np.mean((self.raw - model)[inside] ** 2)) - self.noise**2, 0.0)
         self.misfit = math.sqrt(unexplained) / float(self.raw[inside].max(initial=1e-30))
@@ -400,7 +463,9 @@ class _Stamp:
 
         rows, columns = np.indices(self.raw.shape)
         places = [2 * self.y - rows, 2 * self.x - columns]
-        return np.asarray(ndimage.map_coordinates(self.raw, places, order=3, mode="constant", cval=math.nan))
+        return np.asarray(
+            ndimage.map_coordinates(self.raw, places, order=3, mode="constant", cval=math.nan)
+        )
 
     def excess(self) -> NDArray[np.bool_]:
         """Return pixels that are twice as bright as those across the star."""
@@ -410,7 +475,11 @@ class _Stamp:
         across = np.nan_to_num(self.opposite(), nan=math.inf)
         across = np.where(np.isfinite(across), across, smooth.max())
         across = ndimage.gaussian_filter(across, 1.0)
-        odd = (smooth - across > 3 * self.noise) & (smooth > 2 * across) & (self.distance > 2 * self.core)
+        odd = (
+            (smooth - across > 3 * self.noise)
+            & (smooth > 2 * across)
+            & (self.distance > 2 * self.core)
+        )
         return np.asarray(ndimage.binary_opening(odd, np.ones((3, 3))))
 
     def measure(self) -> None:
@@ -423,16 +492,22 @@ class _Stamp:
         self.compactness = inner / self.total if self.total > 0 else 0.0
         area = math.pi * self.aperture**2
         level = 1.25 / math.sqrt(max(int(self.outermost.sum()), 1))  # of the background, a median
-        self.compactness_error = self.noise * math.hypot(math.sqrt(area), area * level) / max(self.total, 1e-30)
+        self.compactness_error = (
+            self.noise * math.hypot(math.sqrt(area), area * level) / max(self.total, 1e-30)
+        )
         self.snr = near / (self.noise * math.sqrt(math.pi) * 0.3 / self.scale)
         self.fwhm = self.sharpness * self.scale
         self.core_width = self.fit[3] * self.scale
         inside = self.distance <= self.core
         positive = self.weight[self.weight > 0]
-        self.core_weight = float(self.weight[inside].min() / np.median(positive)) if positive.size else 0.0
+        self.core_weight = (
+            float(self.weight[inside].min() / np.median(positive)) if positive.size else 0.0
+        )
 
     def centred(self, side: int) -> Image64:
-        return _shifted(self.image, (self.y, self.x), side) / (self.total if self.total > 0 else 1.0)
+        return _shifted(self.image, (self.y, self.x), side) / (
+            self.total if self.total > 0 else 1.0
+        )
 
 
 def _clean(places: dict[tuple[str, str], _Stamp], names: list[str], bands: list[str]) -> None:
@@ -468,7 +543,9 @@ def _neighbours(stamps: list[_Stamp]) -> tuple[list[tuple[float, float]], NDArra
     votes = np.zeros(shape)
     for stamp in stamps:
         shift = (stamps[0].y - stamp.y, stamps[0].x - stamp.x)
-        votes += ndimage.shift(ndimage.binary_dilation(stamp.excess()).astype(float), shift, order=0)
+        votes += ndimage.shift(
+            ndimage.binary_dilation(stamp.excess()).astype(float), shift, order=0
+        )
     odd = votes >= needed
     labels, number = ndimage.label(odd, np.ones((3, 3)))
     light = sum(np.clip(stamp.raw, 0, None) / stamp.noise for stamp in stamps)
@@ -484,7 +561,9 @@ def _mended(stamp: _Stamp, image: Image64, mask: NDArray[np.bool_]) -> Image64:
     if not mask.any():
         return image
     across = stamp.opposite()
-    return np.where(mask, np.fmin(across, image), image)  # the fainter of the two: the other may be a neighbour too
+    return np.where(
+        mask, np.fmin(across, image), image
+    )  # the fainter of the two: the other may be a neighbour too
 
 
 def _without_background(image: Image64, stamp: _Stamp, mask: NDArray[np.bool_]) -> Image64:
@@ -525,7 +604,10 @@ def _without_companions(
 
         free = [start - 2 * stamp.core / 2, start + 2 * stamp.core / 2]
         fit = optimize.least_squares(
-            misfit, [*start, 0.03, 1.0], bounds=([*free[0], 0, 0.5], [*free[1], 1, 1.5]), x_scale=[1, 1, 0.03, 1]
+            misfit,
+            [*start, 0.03, 1.0],
+            bounds=([*free[0], 0, 0.5], [*free[1], 1, 1.5]),
+            x_scale=[1, 1, 0.03, 1],
         )
         companion = fit.x[2] * flux * _placed(template, (fit.x[0], fit.x[1]), stamp.raw.shape)
         good = np.abs(misfit(fit.x)).sum() * flux < 0.25 * companion[near].sum()
@@ -560,10 +642,16 @@ def _judged(columns: dict[str, Any], names: list[str], bands: list[str]) -> tupl
             )
     stars = verdict[:, 0] != "rejected"
     for j in range(len(bands)):
-        sound = stars & (columns["core_weight"][:, j] >= LOW_WEIGHT) & (columns["snr"][:, j] >= FAINT)
-        best = max(np.nanmin(np.where(sound, columns["misfit"][:, j], np.nan), initial=math.inf), _PERFECT)
+        sound = (
+            stars & (columns["core_weight"][:, j] >= LOW_WEIGHT) & (columns["snr"][:, j] >= FAINT)
+        )
+        best = max(
+            np.nanmin(np.where(sound, columns["misfit"][:, j], np.nan), initial=math.inf), _PERFECT
+        )
         sound &= columns["misfit"][:, j] <= DAMAGED * best
-        narrowest = np.nanmin(np.where(sound, columns["core_width"][:, j], np.nan), initial=math.inf)
+        narrowest = np.nanmin(
+            np.where(sound, columns["core_width"][:, j], np.nan), initial=math.inf
+        )
         for i in map(int, np.flatnonzero(stars)):
             verdict[i, j], reason[i, j] = _verdict(
                 columns["core_width"][i, j] / narrowest,
@@ -575,26 +663,37 @@ def _judged(columns: dict[str, Any], names: list[str], bands: list[str]) -> tupl
     return verdict, reason
 
 
-def _verdict(width: float, misfit: float, weight: float, snr: float, neighbours: int) -> tuple[str, str]:
+def _verdict(
+    width: float, misfit: float, weight: float, snr: float, neighbours: int
+) -> tuple[str, str]:
     if not snr >= FAINT:
         return "rejected", f"too faint: signal to noise {snr:.0f} within 0.3 arcsec"
     if weight < LOW_WEIGHT:
         return "wings only", f"damaged core: a pixel has {weight:.0%} of the usual weight"
     if not width <= FLATTENED:
-        return "wings only", f"flattened core, as saturation makes it: {width - 1:.0%} wider than the narrowest star's"
+        return (
+            "wings only",
+            f"flattened core, as saturation makes it: {width - 1:.0%} wider than the narrowest star's",
+        )
     if misfit > DAMAGED:
         return "wings only", f"damaged core: its misfit is {misfit:.1f} times that of the best star"
     mended = f"{neighbours} neighbour{'s' * (neighbours > 1)} taken out" if neighbours else ""
     if snr < NO_WINGS:
-        return "core only", f"signal to noise {snr:.0f} within 0.3 arcsec" + (f"; {mended}" if mended else "")
+        return "core only", f"signal to noise {snr:.0f} within 0.3 arcsec" + (
+            f"; {mended}" if mended else ""
+        )
     return "used", mended
 
 
-def _mean_star(one: xr.Dataset, core: NDArray[np.bool_], wings: NDArray[np.bool_], scale: float) -> Image64:
+def _mean_star(
+    one: xr.Dataset, core: NDArray[np.bool_], wings: NDArray[np.bool_], scale: float
+) -> Image64:
     """Return the mean of the stars in one band: weighted, clipped, core and wings from those that show them."""
     images = one.image.values.astype(np.float64)
     distance = radius_map(images.shape[1:])
-    inner = 2 * _CORE * float(np.nanmin(one.fwhm.values[core])) / scale  # beyond, a saturated star is sound
+    inner = (
+        2 * _CORE * float(np.nanmin(one.fwhm.values[core])) / scale
+    )  # beyond, a saturated star is sound
     reference = images[core].mean(0)
     ring = (distance > inner) & (distance <= APERTURE / scale)
     for i in np.flatnonzero(wings & ~core):
@@ -622,11 +721,15 @@ def _core_centre(image: Image64, width: float) -> tuple[float, float]:
     smooth = ndimage.gaussian_filter(image, max(width, 1.0))
     rows, columns = np.indices(image.shape)
     away = np.hypot(rows - (image.shape[0] - 1) / 2, columns - (image.shape[1] - 1) / 2)
-    peak = np.unravel_index(np.argmax(np.where(away <= min(image.shape) / 4, smooth, -np.inf)), image.shape)
+    peak = np.unravel_index(
+        np.argmax(np.where(away <= min(image.shape) / 4, smooth, -np.inf)), image.shape
+    )
     return float(peak[0]), float(peak[1])
 
 
-def _core_fit(image: Image64, radius: float, start: tuple[float, float]) -> tuple[float, float, float, float, float]:
+def _core_fit(
+    image: Image64, radius: float, start: tuple[float, float]
+) -> tuple[float, float, float, float, float]:
     """Fit (y, x, flux, sigma, constant) of a Gaussian integrated over pixels, within `radius` of its centre."""
     centre = start
     for _ in range(3):
@@ -648,7 +751,9 @@ def _fitted_gaussian(
         return p[2] * shape(places, p[0], p[1], p[3]) + p[4] - values / peak
 
     bounds = ([start[0] - 3, start[1] - 3, 0, 0.2, -1], [start[0] + 3, start[1] + 3, 1e3, 30, 1])
-    fit = optimize.least_squares(misfit, [*start, 1.0, 1.2, 0.0], bounds=bounds, xtol=1e-12, ftol=1e-12, gtol=1e-12)
+    fit = optimize.least_squares(
+        misfit, [*start, 1.0, 1.2, 0.0], bounds=bounds, xtol=1e-12, ftol=1e-12, gtol=1e-12
+    )
     y, x, amplitude, sigma, constant = map(float, fit.x)
     return y, x, amplitude * peak, sigma, constant * peak
 
@@ -661,7 +766,10 @@ def _integrated(places: Any, y: float, x: float, sigma: float) -> Any:
     from scipy.special import erf
 
     def share(offset: Any) -> Any:
-        return 0.5 * (erf((offset + 0.5) / (math.sqrt(2) * sigma)) - erf((offset - 0.5) / (math.sqrt(2) * sigma)))
+        return 0.5 * (
+            erf((offset + 0.5) / (math.sqrt(2) * sigma))
+            - erf((offset - 0.5) / (math.sqrt(2) * sigma))
+        )
 
     return share(places[0] - y) * share(places[1] - x)
 

@@ -1,7 +1,8 @@
 """The linear operators that take images from one pixel grid to another: which input pixels each output pixel sees.
 
-One sparse matrix a tile of the output, shared by all bands. The squares of its elements carry the variance, pixel by
-pixel: a constant factor would be wrong by up to 50 % where the two lattices beat.
+One sparse matrix a tile of the output, shared by all bands. The squares of its elements carry the
+variance, pixel by pixel: a constant factor would be wrong by up to 50 % where the two lattices
+beat.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ Method = Literal["adaptive", "exact", "bilinear", "nearest"]
 METHODS = get_args(Method)
 COARSER = 1.5  # times the input's scale: output pixels larger than that see several input pixels
 
-_KERNEL_SIGMA = 0.65  # pixels, the larger of the two: the default of reproject_adaptive, whose kernel_width is 2 sigma
+# pixels, the larger of the two: the default of reproject_adaptive, whose kernel_width is 2 sigma
+_KERNEL_SIGMA = 0.65
 _KERNEL_REACH = 4 * _KERNEL_SIGMA
 _ELEMENTS = 2_000_000  # of the matrix of one tile
 _TILE = 256  # pixels along one side of a tile, at most
@@ -58,7 +60,15 @@ class Taps(NamedTuple):
 
 
 def regrid_planes(
-    sci: Any, wht: Any, mask: Any, *, source: Grid, grid: Grid, method: Method, flux: bool, min_coverage: float
+    sci: Any,
+    wht: Any,
+    mask: Any,
+    *,
+    source: Grid,
+    grid: Grid,
+    method: Method,
+    flux: bool,
+    min_coverage: float,
 ) -> tuple[Any, Any, Any]:
     """Take images, weights and masks to another grid.
 
@@ -72,13 +82,15 @@ def regrid_planes(
     flux : bool
         Multiply by the area of a pixel of `grid` in pixels of `source`.
     min_coverage : float
-        A pixel has data where at least this share of its weights inside the frame saw data, its centre lies in the
-        frame and, unless it is larger than 1.5 pixels of the input, on a pixel that has data.
+        A pixel has data where at least this share of its weights inside the frame saw data, its
+        centre lies in the frame and, unless it is larger than 1.5 pixels of the input, on a pixel
+        that has data.
 
     Returns
     -------
     tuple of array, (band, y, x)
-        sci' = A (W v sci) / (W v) and wht' = (W v)^2 / (A^2 (W^2 v/wht)), with v = (wht > 0) and A = 1 or the area.
+        sci' = A (W v sci) / (W v) and wht' = (W v)^2 / (A^2 (W^2 v/wht)), with v = (wht > 0) and A
+        = 1 or the area.
     """
     number = len(sci)
     out = (
@@ -91,7 +103,9 @@ def regrid_planes(
         if window is None:
             continue
         (top, bottom), (left, right) = window
-        planes = tuple(plane[:, top:bottom, left:right].reshape(number, -1).T for plane in (sci, wht, mask))
+        planes = tuple(
+            plane[:, top:bottom, left:right].reshape(number, -1).T for plane in (sci, wht, mask)
+        )
         found = _regrid_tile(
             planes, (bottom - top, right - left), (y - top, x - left), jacobian, method, (min_coverage, source.shape,
             (top, left)),
@@ -145,14 +159,18 @@ def _matrices(taps: Taps, shape: tuple[int, int]) -> tuple[Any, Any, Array]:
     size, number = weight.shape
     pointers = np.arange(0, size * number + 1, number, dtype=np.int32)
     index = index.astype(np.int32).ravel()
-    matrices = (csr_array((w.ravel(), index, pointers), shape=(size, ny * nx)) for w in (weight, weight**2))
+    matrices = (
+        csr_array((w.ravel(), index, pointers), shape=(size, ny * nx)) for w in (weight, weight**2)
+    )
     return *matrices, weight.sum(1)
 
 
 # -- places
 
 
-def _tiles(source: Grid, grid: Grid, method: Method) -> Iterator[tuple[Any, Array, Array, Array, Array]]:
+def _tiles(
+    source: Grid, grid: Grid, method: Method
+) -> Iterator[tuple[Any, Array, Array, Array, Array]]:
     """Yield tiles of `grid`: slices, the places (y, x) of the pixels on `source`, the Jacobian, the pixels' areas."""
     affine, mapping = affine_mapping(grid, source), pixel_mapping(grid, source)
     side = _TILE
@@ -161,11 +179,20 @@ def _tiles(source: Grid, grid: Grid, method: Method) -> Iterator[tuple[Any, Arra
         side = int(np.clip(math.isqrt(_ELEMENTS // taps), 32, _TILE))
     for top in range(0, grid.shape[0], side):
         for left in range(0, grid.shape[1], side):
-            tile = (slice(top, min(top + side, grid.shape[0])), slice(left, min(left + side, grid.shape[1])))
+            tile = (
+                slice(top, min(top + side, grid.shape[0])),
+                slice(left, min(left + side, grid.shape[1])),
+            )
             rows, columns = (np.arange(s.start - 1.0, s.stop + 1.0) for s in tile)
             if affine is not None:
                 y, x = mapping(rows[1:-1, None], columns[None, 1:-1])
-                yield tile, _snapped(y), _snapped(x), affine[0], np.full(y.shape, abs(np.linalg.det(affine[0])))
+                yield (
+                    tile,
+                    _snapped(y),
+                    _snapped(x),
+                    affine[0],
+                    np.full(y.shape, abs(np.linalg.det(affine[0]))),
+                )
                 continue
             y, x = mapping(rows[:, None], columns[None, :])
             slopes = np.array([[_slope(place, axis) for axis in (0, 1)] for place in (y, x)])
@@ -187,7 +214,9 @@ def _slope(place: Array, axis: int) -> Array:
 def _snapped(place: Array) -> Array:
     """Return places with those that are a pixel's centre but for rounding put there: a shift by a pixel is exact."""
     nearest = np.rint(place)
-    return np.where(np.abs(place - nearest) < _SNAP * np.maximum(1, np.abs(nearest)), nearest, place)
+    return np.where(
+        np.abs(place - nearest) < _SNAP * np.maximum(1, np.abs(nearest)), nearest, place
+    )
 
 
 def _window(
@@ -220,8 +249,9 @@ def _taps(y: Array, x: Array, jacobian: Array, method: Method) -> Taps:
     jacobian : array, (2, 2)
         Change of (y, x) on the input for a step along y and along x of the output.
     method : str
-        nearest; bilinear; exact: the shared area (as drizzle does it, Fruchter & Hook 2002, PASP 114, 144); adaptive: a
-        Gaussian of sigma 0.65 pixels, of the larger of the two in any direction (DeForest 2004, Solar Physics 219, 3).
+        nearest; bilinear; exact: the shared area (as drizzle does it, Fruchter & Hook 2002, PASP
+        114, 144); adaptive: a Gaussian of sigma 0.65 pixels, of the larger of the two in any
+        direction (DeForest 2004, Solar Physics 219, 3).
     """
     offsets_y, offsets_x = _offsets(jacobian, method)
     corner = np.floor if method == "bilinear" else np.rint
@@ -251,7 +281,9 @@ def _offsets(jacobian: Array, method: Method) -> tuple[NDArray[np.int64], NDArra
         return np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
     ry, rx = _reach(jacobian, method)
     dy, dx = (axis.ravel() for axis in np.mgrid[-ry : ry + 1, -rx : rx + 1])
-    if method == "exact":  # the pixel, moved by up to half a pixel, and the parallelogram must meet: separating axes
+    if (
+        method == "exact"
+    ):  # the pixel, moved by up to half a pixel, and the parallelogram must meet: separating axes
         inverse = np.linalg.inv(jacobian)
         u, v = inverse @ np.stack([dy, dx])
         slack = 0.5 + np.abs(inverse).sum(1)
@@ -259,7 +291,9 @@ def _offsets(jacobian: Array, method: Method) -> tuple[NDArray[np.int64], NDArra
     else:
         inverse = _padded_inverse(jacobian)
         u, v = inverse @ np.stack([dy, dx])
-        near = np.hypot(u, v) < _KERNEL_REACH + math.sqrt(0.5)  # of the inverse no direction is longer than one
+        near = np.hypot(u, v) < _KERNEL_REACH + math.sqrt(
+            0.5
+        )  # of the inverse no direction is longer than one
     return dy[near], dx[near]
 
 
@@ -283,7 +317,8 @@ def _padded_inverse(jacobian: Array) -> Array:
 def _shared_area(away_y: Array, away_x: Array, jacobian: Array) -> Array:
     """Return the area that unit squares share with the image of an output pixel around the origin.
 
-    The sum over the sides of that parallelogram of the signed area between the side and the square's lower edge.
+    The sum over the sides of that parallelogram of the signed area between the side and the
+    square's lower edge.
     """
     along_y, along_x = jacobian[:, 0] / 2, jacobian[:, 1] / 2
     corners = [s * along_y + t * along_x for s, t in ((-1, -1), (-1, 1), (1, 1), (1, -1))]
@@ -314,17 +349,22 @@ def _below(y: Array) -> Array:
 class Blur(NamedTuple):
     """The operator near the middle of the output, on an input without edges.
 
-    `jacobian` and `origin` place pixel (i, j) of the output around its middle at origin + jacobian (i, j) on the input.
+    `jacobian` and `origin` place pixel (i, j) of the output around its middle at origin + jacobian
+    (i, j) on the input.
     """
 
     jacobian: Array
     origin: Array
     method: Method
 
-    def matrix(self, i: Array, j: Array, *, shift: tuple[float, float] = (0.0, 0.0)) -> tuple[Any, Any]:
+    def matrix(
+        self, i: Array, j: Array, *, shift: tuple[float, float] = (0.0, 0.0)
+    ) -> tuple[Any, Any]:
         """Return the operator for output pixels (i, j), rows of unit sum, and the input's (y, x) of its columns."""
         y, x = (
-            _snapped(self.origin[k] + shift[k] + self.jacobian[k, 0] * i + self.jacobian[k, 1] * j).ravel()
+            _snapped(
+                self.origin[k] + shift[k] + self.jacobian[k, 0] * i + self.jacobian[k, 1] * j
+            ).ravel()
             for k in (0, 1)
         )
         taps = _taps(y, x, self.jacobian, self.method)
@@ -373,9 +413,9 @@ def regrid_noise(acf: Array, blur: Blur) -> tuple[Array, Array]:
     Returns
     -------
     array (band, 2M + 1, 2N + 1), array (band,)
-        The mean autocorrelation of the output's noise at lags of its own pixels, and how much larger the sigma of a
-        pixel is than without correlations in the input: C(a, b) = sum of w_a(j) w_b(k) rho(j - k), averaged over the
-        pixels a of a patch.
+        The mean autocorrelation of the output's noise at lags of its own pixels, and how much
+        larger the sigma of a pixel is than without correlations in the input: C(a, b) = sum of
+        w_a(j) w_b(k) rho(j - k), averaged over the pixels a of a patch.
     """
     lags = [n // 2 for n in acf.shape[1:]]
     inverse = np.abs(np.linalg.inv(blur.jacobian))
@@ -388,14 +428,20 @@ def regrid_noise(acf: Array, blur: Blur) -> tuple[Array, Array]:
     known: dict[bytes, tuple[Array, float]] = {}
     for rho in acf:
         if rho.tobytes() not in known:
-            known[rho.tobytes()] = _carried(rho, matrix, shape, middle, (i.shape, (int(reach[0]), int(reach[1]))))
+            known[rho.tobytes()] = _carried(
+                rho, matrix, shape, middle, (i.shape, (int(reach[0]), int(reach[1])))
+            )
     results = [known[rho.tobytes()] for rho in acf]
     stack = np.stack([result[0] for result in results])
     return _trimmed(stack), np.array([result[1] for result in results])
 
 
 def _carried(
-    rho: Array, matrix: Any, shape: tuple[int, int], middle: NDArray[Any], patch: tuple[Any, tuple[int, int]]
+    rho: Array,
+    matrix: Any,
+    shape: tuple[int, int],
+    middle: NDArray[Any],
+    patch: tuple[Any, tuple[int, int]],
 ) -> tuple[Array, float]:
     """Return the mean correlation at every lag, and the ratio of sigmas, for one band."""
     from numpy.lib.stride_tricks import sliding_window_view
@@ -404,12 +450,15 @@ def _carried(
     rows = matrix[middle]
     covariance = (_correlate_rows(rows, shape, rho) @ matrix.T).tocoo()
     sigma = np.sqrt((matrix * matrix).sum(1))  # of each pixel, as wht tells it
-    (iy, ix), (jy, jx) = (np.divmod(index, frame[1]) for index in (middle[covariance.row], covariance.col))
+    (iy, ix), (jy, jx) = (
+        np.divmod(index, frame[1]) for index in (middle[covariance.row], covariance.col)
+    )
     dy, dx = jy - iy, jx - ix
     near = (np.abs(dy) <= reach_y) & (np.abs(dx) <= reach_x)
     total = np.zeros((2 * reach_y + 1, 2 * reach_x + 1))
     np.add.at(total, (dy[near] + reach_y, dx[near] + reach_x), covariance.data[near])
-    # the ratio of sums, not the mean of ratios: with the sigmas of single pixels it gives sums right on average
+    # the ratio of sums, not the mean of ratios: with the sigmas of single pixels it gives sums
+    # right on average
     there = sigma.reshape(frame)
     here = there[reach_y : reach_y + _PATCH, reach_x : reach_x + _PATCH]
     products = sliding_window_view(there, here.shape)
@@ -471,11 +520,16 @@ def regrid_psf(psf: Array, steps: tuple[float, float], blur: Blur) -> Array:
     smooth = [ndimage.spline_filter(plane, order=3, mode="grid-constant") for plane in psf]
     total = np.zeros((i.size, len(psf)))
     for phase in [(a, b) for a in _PHASES for b in _PHASES]:
-        matrix, (low, shape) = Blur(blur.jacobian, np.zeros(2), blur.method).matrix(i, j, shift=phase)
+        matrix, (low, shape) = Blur(blur.jacobian, np.zeros(2), blur.method).matrix(
+            i, j, shift=phase
+        )
         y, x = (np.arange(low[k], low[k] + shape[k]) - phase[k] for k in (0, 1))
-        place = np.meshgrid(y / steps[0] + psf.shape[1] // 2, x / steps[1] + psf.shape[2] // 2, indexing="ij")
+        place = np.meshgrid(
+            y / steps[0] + psf.shape[1] // 2, x / steps[1] + psf.shape[2] // 2, indexing="ij"
+        )
         seen = [
-            ndimage.map_coordinates(plane, place, order=3, mode="grid-constant", prefilter=False) for plane in smooth
+            ndimage.map_coordinates(plane, place, order=3, mode="grid-constant", prefilter=False)
+            for plane in smooth
         ]
         total += matrix @ np.stack(seen).reshape(len(psf), -1).T
     total /= total.sum(0)

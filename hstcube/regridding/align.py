@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["apply_shifts", "check_alignment", "warn_of_shifts"]
 
 LEAST_ERROR = 0.02  # pixels of the coarser image: what differences of drizzling and of PSFs leave
-NO_VERDICT = 0.3  # pixels: colour gradients inside sources mimic shifts as large as that between bands
+NO_VERDICT = (
+    0.3  # pixels: colour gradients inside sources mimic shifts as large as that between bands
+)
 SIGNIFICANT = 3.0  # standard errors
 FEWEST = 3  # sources for a shift between bands
 
@@ -32,7 +34,9 @@ _STARTS = (-0.7, 0.0, 0.7)  # shifts tried first, pixels of the coarser image
 _BLURS = (0.01, 1.0)  # variances tried first, pixels squared of the coarser image
 _ROUNDS = 25
 _CONVERGED = 1e-4  # pixels
-_LARGEST = 400  # pixels of the coarser image: of larger ones the middle of what they share is compared
+_LARGEST = (
+    400  # pixels of the coarser image: of larger ones the middle of what they share is compared
+)
 _DRAWS = 64  # of the noise of the finer image
 _EDGE = 4  # pixels of the coarser image, left out at the rim and beside holes
 _STEP = 0.02  # pixels: for derivatives
@@ -47,10 +51,11 @@ _MAD_TO_SIGMA = 1.482602218505602
 def check_alignment(cube: xr.Dataset, other: xr.Dataset | None = None) -> xr.Dataset:
     """Measure how far images lie from where their headers put them.
 
-    With `other`, a cube of the same field at another pixel scale: for every band in both, the image of the finer one is
-    fitted to that of the coarser one by its shift, a blur, a factor and a constant (a peak of their correlation misses
-    by up to 0.14 pixels: the two have different PSFs and pixels). Without it: each band against its neighbour in
-    wavelength, by the centroids of the sources in both.
+    With `other`, a cube of the same field at another pixel scale: for every band in both, the image
+    of the finer one is fitted to that of the coarser one by its shift, a blur, a factor and a
+    constant (a peak of their correlation misses by up to 0.14 pixels: the two have different PSFs
+    and pixels). Without it: each band against its neighbour in wavelength, by the centroids of the
+    sources in both.
 
     Parameters
     ----------
@@ -61,12 +66,13 @@ def check_alignment(cube: xr.Dataset, other: xr.Dataset | None = None) -> xr.Dat
     Returns
     -------
     Dataset
-        ``dy``, ``dx`` with ``dy_error``, ``dx_error``: by how much the contents of `cube` must be moved along y and x,
-        arcsec, so that they lie where `other`, or the next bluer band, has them. Along ``band``; for the bluest band
-        alone they are zero. ``pixels``: the larger of the two, in pixels of the coarser image; ``sources``: how many
-        were compared (0: the whole image); ``shifted``: whether it is more than three errors and more than what means
-        anything, 0.02 pixels between scales (which is also the least error), 0.3 pixels between bands, where the
-        colours inside the sources mimic shifts.
+        ``dy``, ``dx`` with ``dy_error``, ``dx_error``: by how much the contents of `cube` must be
+        moved along y and x, arcsec, so that they lie where `other`, or the next bluer band, has
+        them. Along ``band``; for the bluest band alone they are zero. ``pixels``: the larger of the
+        two, in pixels of the coarser image; ``sources``: how many were compared (0: the whole
+        image); ``shifted``: whether it is more than three errors and more than what means anything,
+        0.02 pixels between scales (which is also the least error), 0.3 pixels between bands, where
+        the colours inside the sources mimic shifts.
 
     Raises
     ------
@@ -85,7 +91,9 @@ def check_alignment(cube: xr.Dataset, other: xr.Dataset | None = None) -> xr.Dat
     validate(other, data=False)
     shared = [name for name in cube.band.values.tolist() if name in other.band.values.tolist()]
     if not shared:
-        raise BandError("HC-B01", "the two cubes share no band", "compare cubes that have a band at both scales")
+        raise BandError(
+            "HC-B01", "the two cubes share no band", "compare cubes that have a band at both scales"
+        )
     one, two = Grid.of(cube), Grid.of(other)
     finer_first = one.scale <= two.scale
     rows = []
@@ -96,7 +104,9 @@ def check_alignment(cube: xr.Dataset, other: xr.Dataset | None = None) -> xr.Dat
     return _table(shared, rows, [0] * len(shared), max(one.scale, two.scale), least=LEAST_ERROR)
 
 
-def warn_of_shifts(cube: xr.Dataset, shifts: xr.Dataset, *, scales: tuple[str, str] = ("", "")) -> xr.Dataset:
+def warn_of_shifts(
+    cube: xr.Dataset, shifts: xr.Dataset, *, scales: tuple[str, str] = ("", "")
+) -> xr.Dataset:
     """Return the cube with a warning for what `check_alignment` found to be shifted.
 
     Parameters
@@ -113,11 +123,17 @@ def warn_of_shifts(cube: xr.Dataset, shifts: xr.Dataset, *, scales: tuple[str, s
         dy, dx = _mean_shift(shifts)
         text = f"the images at {scales[0]} lie elsewhere than those at {scales[1]}: to be moved by"
         fix = "open the field with align='apply', or use apply_shifts"
-        return warn(cube, "HC-W20", f"{text} {_mas(dy, dx)}, {float(shifts.pixels.median()):.2f} pixels; {fix}")
+        return warn(
+            cube,
+            "HC-W20",
+            f"{text} {_mas(dy, dx)}, {float(shifts.pixels.median()):.2f} pixels; {fix}",
+        )
     for name in shifts.band.values[shifts.shifted.values].tolist():
         row = shifts.sel(band=name)
         text = f"{name} lies elsewhere than its bluer neighbour: to be moved by {_mas(float(row.dy), float(row.dx))}"
-        cube = warn(cube, "HC-W20", f"{text}, {float(row.pixels):.2f} pixels ({int(row.sources)} sources)")
+        cube = warn(
+            cube, "HC-W20", f"{text}, {float(row.pixels):.2f} pixels ({int(row.sources)} sources)"
+        )
     return cube
 
 
@@ -125,17 +141,19 @@ def _mas(dy: float, dx: float) -> str:
     return f"dy {dy * 1000:+.1f} mas, dx {dx * 1000:+.1f} mas"
 
 
-def apply_shifts(cube: xr.Dataset, shifts: xr.Dataset, *, method: Method = "adaptive") -> xr.Dataset:
+def apply_shifts(
+    cube: xr.Dataset, shifts: xr.Dataset, *, method: Method = "adaptive"
+) -> xr.Dataset:
     """Move the contents of a cube by what `check_alignment` found.
 
     Parameters
     ----------
     cube : Dataset
     shifts : Dataset
-        With ``dy``, ``dx`` [arcsec, along y and x of the cube] and their errors, along ``band``. Those between scales
-        become one for all bands, their mean weighted by their errors, which moves the grid: no pixel changes. Shifts
-        between bands (``attrs["between"] == "bands"``) add up from the bluest band on, as far as they are ``shifted``;
-        such bands are resampled.
+        With ``dy``, ``dx`` [arcsec, along y and x of the cube] and their errors, along ``band``.
+        Those between scales become one for all bands, their mean weighted by their errors, which
+        moves the grid: no pixel changes. Shifts between bands (``attrs["between"] == "bands"``) add
+        up from the bluest band on, as far as they are ``shifted``; such bands are resampled.
     method : str
         For bands that are resampled; see `regrid`.
 
@@ -157,7 +175,10 @@ def apply_shifts(cube: xr.Dataset, shifts: xr.Dataset, *, method: Method = "adap
     names = cube.band.values.tolist()
     if missing := [name for name in names if name not in shifts.band.values.tolist()]:
         raise BandError(
-            "HC-B01", "the shifts have no such band", "check_alignment(cube) gives them all", band=missing[0]
+            "HC-B01",
+            "the shifts have no such band",
+            "check_alignment(cube) gives them all",
+            band=missing[0],
         )
     steps = shifts.sel(band=names)
     used = np.where(steps.shifted.values, np.stack([steps.dy.values, steps.dx.values]), 0.0)
@@ -168,7 +189,11 @@ def apply_shifts(cube: xr.Dataset, shifts: xr.Dataset, *, method: Method = "adap
         if total[:, i].any():
             piece = regrid(_moved(piece, grid, total[0, i], total[1, i], name), grid, method=method)
         pieces.append(piece)
-    return stack_bands([piece.assign_coords(grid.coords()) for piece in pieces]) if total.any() else cube
+    return (
+        stack_bands([piece.assign_coords(grid.coords()) for piece in pieces])
+        if total.any()
+        else cube
+    )
 
 
 def _moved(cube: xr.Dataset, grid: Grid, dy: float, dx: float, what: str) -> xr.Dataset:
@@ -184,12 +209,21 @@ def _mean_shift(shifts: xr.Dataset) -> Array:
 
 
 def _table(
-    names: list[str], rows: list[tuple[Array, Array]], sources: list[int], scale: float, least: float
+    names: list[str],
+    rows: list[tuple[Array, Array]],
+    sources: list[int],
+    scale: float,
+    least: float,
 ) -> xr.Dataset:
     shift, error = (np.array([row[i] for row in rows]) for i in (0, 1))
     larger = np.abs(shift).max(1) / scale
     significant = (np.abs(shift) > SIGNIFICANT * error) & (np.abs(shift) > least * scale)
-    columns = {"dy": shift[:, 0], "dx": shift[:, 1], "dy_error": error[:, 0], "dx_error": error[:, 1]}
+    columns = {
+        "dy": shift[:, 0],
+        "dx": shift[:, 1],
+        "dy_error": error[:, 0],
+        "dx_error": error[:, 1],
+    }
     attrs = {"units": "arcsec"}
     return xr.Dataset(
         {name: ("band", column, attrs) for name, column in columns.items()}
@@ -221,8 +255,9 @@ class _Pair(NamedTuple):
 def _fit(fine: xr.Dataset, coarse: xr.Dataset) -> tuple[Array, Array]:
     """Return the shift of the finer image's contents, in coarse pixels along the coarse axes, and its errors.
 
-    Least squares of coarse = a + b S(K F), K a Gaussian times the coarse pixel, S the sampling at shifted places.
-    Errors follow from the noise of both images through the linearised fit; that of the finer one is drawn.
+    Least squares of coarse = a + b S(K F), K a Gaussian times the coarse pixel, S the sampling at
+    shifted places. Errors follow from the noise of both images through the linearised fit; that of
+    the finer one is drawn.
     """
     from scipy import ndimage
 
@@ -231,14 +266,21 @@ def _fit(fine: xr.Dataset, coarse: xr.Dataset) -> tuple[Array, Array]:
     mapping = pixel_mapping(b, a)
     y, x = mapping(np.arange(b.shape[0])[:, None], np.arange(b.shape[1])[None, :])
     jacobian = np.asarray(np.linalg.solve(a.matrix, b.matrix), dtype=np.float64)[::-1, ::-1]
-    planes = [np.asarray(p.values, dtype=np.float64) for p in (fine.sci, fine.wht, coarse.sci, coarse.wht)]
+    planes = [
+        np.asarray(p.values, dtype=np.float64) for p in (fine.sci, fine.wht, coarse.sci, coarse.wht)
+    ]
     margin = int(np.ceil(_EDGE * np.abs(jacobian).sum(1).max()))
     known = ndimage.binary_erosion(planes[1] > 0, iterations=margin)
-    inside = ndimage.map_coordinates(known.astype(float), [y, x], order=1, cval=0.0, mode="constant") > 0.999  # noqa: PLR2004
+    inside = (
+        ndimage.map_coordinates(known.astype(float), [y, x], order=1, cval=0.0, mode="constant")
+        > 0.999
+    )  # noqa: PLR2004
     inside &= planes[3] > 0
     if inside.sum() < 100:  # noqa: PLR2004
         raise GridError(
-            "HC-W15", f"the two cubes share {int(inside.sum())} pixels only", "check that both show one field"
+            "HC-W15",
+            f"the two cubes share {int(inside.sum())} pixels only",
+            "check that both show one field",
         )
     pair = _Pair(
         np.nan_to_num(planes[0]), planes[1] > 0, np.nan_to_num(planes[2]), np.where(inside, planes[3], 0.0), y, x,
@@ -247,10 +289,14 @@ def _fit(fine: xr.Dataset, coarse: xr.Dataset) -> tuple[Array, Array]:
     solution, jac, sampled = _least_squares(pair)
     hessian = jac.T @ (pair.weight.ravel()[:, None] * jac)
     gain = np.linalg.solve(hessian, (pair.weight.ravel()[:, None] * jac).T)[:2]
-    own = _scale_of(coarse) ** 2 * np.einsum("ij,ij,j->i", gain, gain, _inverse(pair.weight).ravel())
+    own = _scale_of(coarse) ** 2 * np.einsum(
+        "ij,ij,j->i", gain, gain, _inverse(pair.weight).ravel()
+    )
     rng = np.random.default_rng(0)  # the same in every call
     sigma = _scale_of(fine) * np.sqrt(_inverse(planes[1]))
-    drawn = np.array([gain @ sampled(rng.normal(size=sigma.shape) * sigma).ravel() for _ in range(_DRAWS)])
+    drawn = np.array(
+        [gain @ sampled(rng.normal(size=sigma.shape) * sigma).ravel() for _ in range(_DRAWS)]
+    )
     error = np.sqrt(own + drawn.var(0))
     return solution[:2], np.maximum(error, LEAST_ERROR)
 
@@ -265,14 +311,17 @@ def _middles(fine: xr.Dataset, coarse: xr.Dataset) -> tuple[xr.Dataset, xr.Datas
             shared = (y > 0) & (y < a.shape[0]) & (x > 0) & (x < a.shape[1])
         i, j = np.nonzero(shared) if shared.any() else (np.array([32]), np.array([32]))
         spans = [
-            slice(max(int(at - _LARGEST / 2), 0), int(at + _LARGEST / 2)) for at in (rows[i].mean(), columns[j].mean())
+            slice(max(int(at - _LARGEST / 2), 0), int(at + _LARGEST / 2))
+            for at in (rows[i].mean(), columns[j].mean())
         ]
         coarse = coarse.isel(y=spans[0], x=spans[1])
         b = Grid.of(coarse)
     if max(a.shape) > _LARGEST * b.scale / a.scale:
         edges = [np.array([-_EDGE, n + _EDGE]) for n in b.shape]
         corners = pixel_mapping(b, a)(edges[0][:, None], edges[1][None, :])
-        cuts = [slice(max(int(np.nanmin(p)) - 8, 0), max(int(np.nanmax(p)) + 9, 1)) for p in corners]
+        cuts = [
+            slice(max(int(np.nanmin(p)) - 8, 0), max(int(np.nanmax(p)) + 9, 1)) for p in corners
+        ]
         if all(cut.start < n for cut, n in zip(cuts, a.shape, strict=True)):
             fine = fine.isel(y=cuts[0], x=cuts[1])
     return fine, coarse
@@ -300,7 +349,9 @@ def _least_squares(pair: _Pair) -> tuple[Array, Array, Callable[[Array], Array]]
         normal, gradient = jac.T @ (w[:, None] * jac), jac.T @ (w * residual)
         step = np.linalg.solve(normal + damping * np.diag(np.diag(normal)), gradient)[:3]
         trial = p + np.clip(step, -0.5, 0.5)
-        trial[2] = max(trial[2], -0.2)  # a little sharpening: the finer image may be the blurrier one
+        trial[2] = max(
+            trial[2], -0.2
+        )  # a little sharpening: the finer image may be the blurrier one
         found = _misfit(pair, trial)
         if found < best:
             small = np.abs(trial - p)[:2].max() < _CONVERGED
@@ -326,7 +377,9 @@ def _line(pair: _Pair, model: Array) -> tuple[float, float]:
     total = pair.weight.sum()
     mean_m, mean_c = (pair.weight * model).sum() / total, (pair.weight * pair.coarse).sum() / total
     away = model - mean_m
-    factor = float((pair.weight * away * (pair.coarse - mean_c)).sum() / (pair.weight * away**2).sum())
+    factor = float(
+        (pair.weight * away * (pair.coarse - mean_c)).sum() / (pair.weight * away**2).sum()
+    )
     return factor, float(mean_c - factor * mean_m)
 
 
@@ -356,18 +409,24 @@ def _sampler(pair: _Pair, blur: float) -> Callable[[Array, Array], Array]:
     ny, nx = pair.fine.shape
     size = [fft.next_fast_len(n + 2 * _EDGE * 2, real=True) for n in (ny, nx)]
     ky, kx = fft.fftfreq(size[0])[:, None], fft.rfftfreq(size[1])[None, :]
-    u, v = (pair.jacobian[0, i] * ky + pair.jacobian[1, i] * kx for i in (0, 1))  # along the coarse axes
+    u, v = (
+        pair.jacobian[0, i] * ky + pair.jacobian[1, i] * kx for i in (0, 1)
+    )  # along the coarse axes
     transfer = np.sinc(u) * np.sinc(v) * np.exp(-2 * np.pi**2 * blur * (u * u + v * v))
 
     def sample(image: Array, shift: Array) -> Array:
         smooth = fft.irfft2(fft.rfft2(image, size) * transfer, size)
         dy, dx = pair.jacobian @ shift
-        return np.asarray(ndimage.map_coordinates(smooth, [pair.y - dy, pair.x - dx], order=3, mode="grid-wrap"))
+        return np.asarray(
+            ndimage.map_coordinates(smooth, [pair.y - dy, pair.x - dx], order=3, mode="grid-wrap")
+        )
 
     return sample
 
 
-def _on_the_axes_of(one: Grid, two: Grid, found: tuple[Array, Array], *, finer_first: bool) -> tuple[Array, Array]:
+def _on_the_axes_of(
+    one: Grid, two: Grid, found: tuple[Array, Array], *, finer_first: bool
+) -> tuple[Array, Array]:
     """Return a shift of the finer image's contents, in coarse pixels, as one of the contents of `one`, arcsec."""
     coarse = two if finer_first else one
     shift, error = found
@@ -394,7 +453,9 @@ def _between_bands(cube: xr.Dataset) -> xr.Dataset:
             continue
         middle = np.median(shifts, axis=0)
         scatter = _MAD_TO_SIGMA * np.median(np.abs(shifts - middle), axis=0)
-        rows.append((middle * steps, np.maximum(1.25 * scatter / np.sqrt(len(shifts)), LEAST_ERROR) * steps))
+        rows.append(
+            (middle * steps, np.maximum(1.25 * scatter / np.sqrt(len(shifts)), LEAST_ERROR) * steps)
+        )
     return _table(names, rows, counts, grid.scale, least=NO_VERDICT)
 
 
@@ -441,7 +502,9 @@ def _centroid(image: Array, start: Array) -> Any:
         total = light.sum()
         if total <= 0:
             return None
-        step = 2 * np.array([(light * (y - place[0])).sum(), (light * (x - place[1])).sum()]) / total
+        step = (
+            2 * np.array([(light * (y - place[0])).sum(), (light * (x - place[1])).sum()]) / total
+        )
         place = place + np.clip(step, -1, 1)
         if np.abs(step).max() < 1e-3:  # noqa: PLR2004
             return place

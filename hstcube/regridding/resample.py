@@ -40,8 +40,9 @@ def regrid(
 ) -> xr.Dataset:
     """Take a cube to another pixel grid, with its errors, sky levels, resolution and PSFs.
 
-    Each output pixel is a weighted mean of input pixels, times its area where fluxes are conserved; its variance is the
-    mean with the squared weights. Equal grids pass through bit for bit, and a shift by whole pixels moves pixels.
+    Each output pixel is a weighted mean of input pixels, times its area where fluxes are conserved;
+    its variance is the mean with the squared weights. Equal grids pass through bit for bit, and a
+    shift by whole pixels moves pixels.
 
     Parameters
     ----------
@@ -49,23 +50,25 @@ def regrid(
     grid : Grid
         Where the pixels are wanted; see `Grid.of`, `Grid.around`, `Grid.covering`.
     method : {"adaptive", "exact", "bilinear", "nearest"}
-        How input pixels are weighted. ``"adaptive"``: by a Gaussian with a sigma of 0.65 pixels, the larger of the two
-        (DeForest 2004, Solar Physics 219, 3). ``"exact"``: by the area they share with the output pixel.
-        ``"bilinear"``: the four around its centre. ``"nearest"``: the one at its centre, which keeps neither fluxes nor
-        places.
+        How input pixels are weighted. ``"adaptive"``: by a Gaussian with a sigma of 0.65 pixels,
+        the larger of the two (DeForest 2004, Solar Physics 219, 3). ``"exact"``: by the area they
+        share with the output pixel. ``"bilinear"``: the four around its centre. ``"nearest"``: the
+        one at its centre, which keeps neither fluxes nor places.
     conserve : {"flux", "surface_brightness"}, optional
-        By the unit when not given: what is per solid angle keeps its values, all else its sums. Zero points never
-        change.
+        By the unit when not given: what is per solid angle keeps its values, all else its sums.
+        Zero points never change.
     min_coverage : float
-        A pixel has data when at least this share of its weights (inside the frame) saw data, when its centre lies in
-        the frame and, unless it is larger than 1.5 pixels of the input, on a pixel that has data: holes are not filled.
+        A pixel has data when at least this share of its weights (inside the frame) saw data, when
+        its centre lies in the frame and, unless it is larger than 1.5 pixels of the input, on a
+        pixel that has data: holes are not filled.
 
     Returns
     -------
     Dataset
-        On `grid`. ``wht`` is the inverse variance of single pixels for white noise of the input; ``noise_scale`` and
-        ``noise_acf`` are carried along where the cube has them, and so is ``psf``. ``psf_fwhm`` [arcsec] has the width
-        of the weights added in quadrature. ``mask`` and ``labels`` are those of the nearest pixels.
+        On `grid`. ``wht`` is the inverse variance of single pixels for white noise of the input;
+        ``noise_scale`` and ``noise_acf`` are carried along where the cube has them, and so is
+        ``psf``. ``psf_fwhm`` [arcsec] has the width of the weights added in quadrature. ``mask``
+        and ``labels`` are those of the nearest pixels.
 
     Raises
     ------
@@ -82,11 +85,18 @@ def regrid(
     step = f"regrid({_words(grid)}, method={method!r}, conserve={kept!r})"
     covered = _require_overlap(source, grid)
     if (shift := _whole_shift(source, grid)) is not None:
-        planes = [_moved(cube[name].data, shift, grid.shape, fill) for name, fill in zip(PLANES, _EMPTY, strict=True)]
+        planes = [
+            _moved(cube[name].data, shift, grid.shape, fill)
+            for name, fill in zip(PLANES, _EMPTY, strict=True)
+        ]
         cube = _assembled(cube, grid, planes, {})
     else:
-        planes = _regridded(cube, source, grid, method, flux=kept == "flux", min_coverage=min_coverage)
-        cube = _assembled(cube, grid, planes, _carried_along(cube, source, grid, method, flux=kept == "flux"))
+        planes = _regridded(
+            cube, source, grid, method, flux=kept == "flux", min_coverage=min_coverage
+        )
+        cube = _assembled(
+            cube, grid, planes, _carried_along(cube, source, grid, method, flux=kept == "flux")
+        )
         if method == "bilinear" and grid.scale > COARSER * source.scale:
             text = f"bilinear to pixels {grid.scale / source.scale:.3g} times as large leaves most of the data unused"
             cube = warn(cube, "HC-W17", f"{text}; use method='adaptive' or 'exact'")
@@ -107,8 +117,9 @@ def rebin(cube: xr.Dataset, factor: int) -> xr.Dataset:
     Returns
     -------
     Dataset
-        On ``Grid.of(cube).coarsen(factor)``. A block has data where at least half of its pixels have; those without are
-        taken for the mean of the others. ``mask`` and ``labels`` are those of one pixel at the middle of the block.
+        On ``Grid.of(cube).coarsen(factor)``. A block has data where at least half of its pixels
+        have; those without are taken for the mean of the others. ``mask`` and ``labels`` are those
+        of one pixel at the middle of the block.
 
     Raises
     ------
@@ -119,15 +130,23 @@ def rebin(cube: xr.Dataset, factor: int) -> xr.Dataset:
     source = Grid.of(cube)
     if factor != int(factor) or not 1 <= factor <= min(source.shape):
         raise GridError(
-            "HC-W25", f"images of {source.shape} pixels have no blocks of {factor}", "give a whole number, e.g. 2"
+            "HC-W25",
+            f"images of {source.shape} pixels have no blocks of {factor}",
+            "give a whole number, e.g. 2",
         )
     if factor == 1:
         return record(cube, "rebin(1)")
     grid, flux = source.coarsen(int(factor)), _kept_by(cube.sci.attrs["units"]) == "flux"
-    planes = _lazily(cube, grid.shape, lambda sci, wht, mask: _block_sums(sci, wht, mask, int(factor), flux=flux))
+    planes = _lazily(
+        cube, grid.shape, lambda sci, wht, mask: _block_sums(sci, wht, mask, int(factor), flux=flux)
+    )
     out = _assembled(cube, grid, planes, _carried_along(cube, source, grid, "exact", flux=flux))
     if "labels" in cube:
-        out["labels"] = (("y", "x"), _middles(cube.labels.values, int(factor), *grid.shape), cube.labels.attrs)
+        out["labels"] = (
+            ("y", "x"),
+            _middles(cube.labels.values, int(factor), *grid.shape),
+            cube.labels.attrs,
+        )
     return record(out, f"rebin({factor})")
 
 
@@ -158,9 +177,14 @@ def cutout(cube: xr.Dataset, position: Any, size: float | tuple[float, float]) -
     rows, columns = spans[0].tolist()
     if rows[0] >= rows[1] or columns[0] >= columns[1]:
         raise GridError(
-            "HC-W15", f"the images do not show the position ({ra:.6f}, {dec:.6f})", "give (ra, dec) in degrees, ICRS"
+            "HC-W15",
+            f"the images do not show the position ({ra:.6f}, {dec:.6f})",
+            "give (ra, dec) in degrees, ICRS",
         )
-    cube = record(cube.isel(y=slice(*rows), x=slice(*columns)), f"cutout(({ra:.6f}, {dec:.6f}), {size} arcsec)")
+    cube = record(
+        cube.isel(y=slice(*rows), x=slice(*columns)),
+        f"cutout(({ra:.6f}, {dec:.6f}), {size} arcsec)",
+    )
     if (share := (rows[1] - rows[0]) * (columns[1] - columns[0]) / (wanted[0] * wanted[1])) < 1:
         cube = warn(cube, "HC-W16", f"{share:.0%} of the piece lie in the frame")
     return cube
@@ -182,7 +206,8 @@ def spans_around(
     Returns
     -------
     array of int, (piece, 2, 2)
-        First and last + 1 of rows and columns, cut at the frame: not in order where the piece lies outside.
+        First and last + 1 of rows and columns, cut at the frame: not in order where the piece lies
+        outside.
     (int, int)
         Rows and columns of a whole piece.
 
@@ -195,12 +220,18 @@ def spans_around(
 
     sides = [float(side) for side in np.broadcast_to(size, 2)]
     if not all(0 < side < np.inf for side in sides):
-        raise GridError("HC-W25", f"a piece of {size} arcsec cannot be", "give its size in arcsec, e.g. 6.0")
+        raise GridError(
+            "HC-W25", f"a piece of {size} arcsec cannot be", "give its size in arcsec, e.g. 6.0"
+        )
     x, y = grid.wcs.world_to_pixel(SkyCoord(ra, dec, unit="deg", frame="icrs"))
     wanted = tuple(max(round(side / step), 1) for side, step in zip(sides, grid.steps, strict=True))
     spans = []
     for place, n, length in zip((y, x), wanted, grid.shape, strict=True):
-        start = np.rint(np.nan_to_num(place, nan=_NOWHERE) - (n - 1) / 2).clip(-1e9, 1e9).astype(np.int64)
+        start = (
+            np.rint(np.nan_to_num(place, nan=_NOWHERE) - (n - 1) / 2)
+            .clip(-1e9, 1e9)
+            .astype(np.int64)
+        )
         spans.append(np.stack([np.clip(start, 0, None), np.clip(start + n, None, length)], axis=-1))
     return np.stack(spans, axis=-2), (wanted[0], wanted[1])
 
@@ -226,7 +257,12 @@ def regrid_labels(labels: xr.DataArray, grid: Grid) -> xr.DataArray:
         If the two grids do not overlap at all.
     """
     labels = labels.transpose("y", "x")
-    found = _nearest(np.asarray(labels.values, dtype=np.int32), Grid.of(labels), grid, outside=np.int32(NOT_COVERED))
+    found = _nearest(
+        np.asarray(labels.values, dtype=np.int32),
+        Grid.of(labels),
+        grid,
+        outside=np.int32(NOT_COVERED),
+    )
     return xr.DataArray(found, grid.coords(), ("y", "x"), name="labels", attrs=labels.attrs)
 
 
@@ -242,7 +278,8 @@ def regrid_mask(
     grid : Grid
         Where the mask is wanted.
     outside : {"uncovered", "nearest"}
-        What pixels outside the map get: False, or the map's nearest pixel (which is what the original pipeline did).
+        What pixels outside the map get: False, or the map's nearest pixel (which is what the
+        original pipeline did).
 
     Returns
     -------
@@ -256,13 +293,17 @@ def regrid_mask(
     """
     mask = mask.transpose("y", "x")
     values = np.asarray(mask.values, dtype=bool)
-    found = _nearest(values, Grid.of(mask), grid, outside=None if outside == "nearest" else np.False_)
+    found = _nearest(
+        values, Grid.of(mask), grid, outside=None if outside == "nearest" else np.False_
+    )
     return xr.DataArray(found, grid.coords(), ("y", "x"), name=mask.name)
 
 
 def coverage(source: Grid, grid: Grid) -> float:
     """Return the share of the pixels of `grid` whose centres lie on `source`."""
-    return float(_nearest(np.ones(source.shape, dtype=bool), source, grid, outside=np.False_).mean())
+    return float(
+        _nearest(np.ones(source.shape, dtype=bool), source, grid, outside=np.False_).mean()
+    )
 
 
 # -- cubes
@@ -273,7 +314,9 @@ _EMPTY = (np.nan, 0, False)
 def _require_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
     if value not in choices:
         listed = ", ".join(repr(choice) for choice in choices if choice)
-        raise RecipeError("HC-B22", f"there is no {name} {value!r}", f"choose {name}= from {listed}")
+        raise RecipeError(
+            "HC-B22", f"there is no {name} {value!r}", f"choose {name}= from {listed}"
+        )
 
 
 def _kept_by(units: str) -> Conserve:
@@ -296,10 +339,15 @@ def _require_overlap(source: Grid, grid: Grid) -> float:
     rows, columns = (np.unique(np.linspace(0, n - 1, min(n, 256)).round()) for n in grid.shape)
     y, x = pixel_mapping(grid, source)(rows[:, None], columns[None, :])
     with np.errstate(invalid="ignore"):
-        inside = [(p > -0.5 - TOLERANCE) & (p < n - 0.5 + TOLERANCE) for p, n in zip((y, x), source.shape, strict=True)]
+        inside = [
+            (p > -0.5 - TOLERANCE) & (p < n - 0.5 + TOLERANCE)
+            for p, n in zip((y, x), source.shape, strict=True)
+        ]
     share = float(np.mean(inside[0] & inside[1]))
     if share == 0:
-        here, there = (g.wcs.pixel_to_world((g.shape[1] - 1) / 2, (g.shape[0] - 1) / 2) for g in (source, grid))
+        here, there = (
+            g.wcs.pixel_to_world((g.shape[1] - 1) / 2, (g.shape[0] - 1) / 2) for g in (source, grid)
+        )
         apart = here.transform_to(there.frame).separation(there).arcsec
         raise GridError(
             "HC-W15",
@@ -308,7 +356,10 @@ def _require_overlap(source: Grid, grid: Grid) -> float:
         )
     rim = np.abs(_weights.typical_blur(source, grid, "nearest").jacobian).sum(1)  # one new pixel
     with np.errstate(invalid="ignore"):
-        near = [(p > -0.5 - r) & (p < n - 0.5 + r) for p, n, r in zip((y, x), source.shape, rim, strict=True)]
+        near = [
+            (p > -0.5 - r) & (p < n - 0.5 + r)
+            for p, n, r in zip((y, x), source.shape, rim, strict=True)
+        ]
     return 1.0 if (near[0] & near[1]).all() else share
 
 
@@ -321,7 +372,9 @@ def _whole_shift(source: Grid, grid: Grid) -> tuple[int, int] | None:
     corners = np.array([[0, 0, 1, 1], [0, 1, 0, 1]]) * (np.array(grid.shape)[:, None] - 1)
     moved = matrix @ corners + origin[:, None] - corners
     shift = np.rint(moved[:, 0])
-    return (int(shift[0]), int(shift[1])) if np.abs(moved - shift[:, None]).max() < TOLERANCE else None
+    return (
+        (int(shift[0]), int(shift[1])) if np.abs(moved - shift[:, None]).max() < TOLERANCE else None
+    )
 
 
 def _moved(plane: Any, shift: tuple[int, int], shape: tuple[int, int], fill: Any) -> Any:
@@ -344,7 +397,9 @@ def _dask() -> Any:
     return dask.array
 
 
-def _regridded(cube: xr.Dataset, source: Grid, grid: Grid, method: Method, *, flux: bool, min_coverage: float) -> Any:
+def _regridded(
+    cube: xr.Dataset, source: Grid, grid: Grid, method: Method, *, flux: bool, min_coverage: float
+) -> Any:
     def work(*planes: Any) -> Any:
         return _weights.regrid_planes(
             *planes, source=source, grid=grid, method=method, flux=flux, min_coverage=min_coverage
@@ -353,7 +408,9 @@ def _regridded(cube: xr.Dataset, source: Grid, grid: Grid, method: Method, *, fl
     return _lazily(cube, grid.shape, work)
 
 
-def _lazily(cube: xr.Dataset, shape: tuple[int, int], work: Callable[..., tuple[Any, ...]]) -> list[Any]:
+def _lazily(
+    cube: xr.Dataset, shape: tuple[int, int], work: Callable[..., tuple[Any, ...]]
+) -> list[Any]:
     """Apply a function of (band, y, x) planes to sci, wht and mask; band by band and later, where they are chunked."""
     planes = [cube[name].data for name in PLANES]
     if not any(cube[name].chunks for name in PLANES):
@@ -362,16 +419,22 @@ def _lazily(cube: xr.Dataset, shape: tuple[int, int], work: Callable[..., tuple[
     whole = [da.asarray(plane).rechunk({0: 1, 1: -1, 2: -1}) for plane in planes]
     chunks = (1,) * cube.sizes["band"], (shape[0],), (shape[1],)
 
-    def one(sci: Any, wht: Any, mask: Any) -> Any:  # one array of objects would not be sliced by dask: three floats are
+    def one(
+        sci: Any, wht: Any, mask: Any
+    ) -> Any:  # one array of objects would not be sliced by dask: three floats are
         return np.stack([np.asarray(plane, dtype=np.float32) for plane in work(sci, wht, mask)])
 
-    stacked = da.map_blocks(one, *whole, new_axis=0, chunks=((3,), *chunks), dtype=np.float32, meta=np.empty(()))
+    stacked = da.map_blocks(
+        one, *whole, new_axis=0, chunks=((3,), *chunks), dtype=np.float32, meta=np.empty(())
+    )
     return [stacked[i].astype(cube[name].dtype) for i, name in enumerate(PLANES)]
 
 
 def _block_sums(sci: Any, wht: Any, mask: Any, n: int, *, flux: bool) -> tuple[Any, Any, Any]:
     shape = (len(sci), sci.shape[1] // n, n, sci.shape[2] // n, n)
-    values, weights = (plane[:, : shape[1] * n, : shape[3] * n].reshape(shape) for plane in (sci, wht))
+    values, weights = (
+        plane[:, : shape[1] * n, : shape[3] * n].reshape(shape) for plane in (sci, wht)
+    )
     valid = weights > 0
     noise = np.divide(1.0, weights, where=valid, out=np.zeros(shape), dtype=float)
     number = valid.sum((2, 4))
@@ -389,7 +452,9 @@ def _middles(plane: Any, n: int, rows: int, columns: int) -> Any:
     return plane[..., n // 2 :: n, n // 2 :: n][..., :rows, :columns]
 
 
-def _carried_along(cube: xr.Dataset, source: Grid, grid: Grid, method: Method, *, flux: bool) -> dict[str, Any]:
+def _carried_along(
+    cube: xr.Dataset, source: Grid, grid: Grid, method: Method, *, flux: bool
+) -> dict[str, Any]:
     """Return the coordinates that change with the pixels."""
     blur = _weights.typical_blur(source, grid, method)
     steps = np.array(source.steps)
@@ -416,13 +481,19 @@ def _noise(cube: xr.Dataset, grid: Grid, blur: Blur) -> dict[str, Any]:
     scale = cube.noise_scale.values if "noise_scale" in cube.coords else np.ones(number)
     lags = {dim: (dim, (np.arange(n) - n // 2) * step, {"units": "arcsec", "long_name": f"lag along {dim[1]}"})
             for dim, n, step in zip(("dy", "dx"), after.shape[1:], grid.steps, strict=True)}  # fmt: skip
-    return {"noise_scale": scale * widened, "noise_acf": (("band", "dy", "dx"), after.astype(np.float32)), **lags}
+    return {
+        "noise_scale": scale * widened,
+        "noise_acf": (("band", "dy", "dx"), after.astype(np.float32)),
+        **lags,
+    }
 
 
 def _psf(cube: xr.Dataset, source: Grid, grid: Grid, blur: Blur) -> dict[str, Any]:
     variable = in_band_order(cube, cube.psf).transpose("band", "ky", "kx")
     steps = [
-        float(np.diff(cube[dim].values).mean()) / step if dim in cube.coords and cube.sizes[dim] > 1 else 1.0
+        float(np.diff(cube[dim].values).mean()) / step
+        if dim in cube.coords and cube.sizes[dim] > 1
+        else 1.0
         for dim, step in zip(("ky", "kx"), source.steps, strict=True)
     ]
     psf = _weights.regrid_psf(variable.values.astype(np.float64), (steps[0], steps[1]), blur)
@@ -434,19 +505,30 @@ def _psf(cube: xr.Dataset, source: Grid, grid: Grid, blur: Blur) -> dict[str, An
 def _assembled(cube: xr.Dataset, grid: Grid, planes: list[Any], new: dict[str, Any]) -> xr.Dataset:
     """Return a cube on `grid`: new planes, the coordinates in `new`, and all others that have no pixels."""
     variables: dict[str, Any] = {
-        name: (("band", "y", "x"), plane, cube[name].attrs) for name, plane in zip(PLANES, planes, strict=True)
+        name: (("band", "y", "x"), plane, cube[name].attrs)
+        for name, plane in zip(PLANES, planes, strict=True)
     }
     if "labels" in cube:
-        variables["labels"] = (("y", "x"), regrid_labels(cube.labels, grid).values, cube.labels.attrs)
+        variables["labels"] = (
+            ("y", "x"),
+            regrid_labels(cube.labels, grid).values,
+            cube.labels.attrs,
+        )
     coords: dict[str, Any] = {}
     replaced = {"noise_acf": ("dy", "dx"), "psf": ("ky", "kx")}
-    dropped = {dim for name, dims in replaced.items() if name in new for dim in (name, *dims)} | {"wcs", "y", "x"}
+    dropped = {dim for name, dims in replaced.items() if name in new for dim in (name, *dims)} | {
+        "wcs",
+        "y",
+        "x",
+    }
     for name, variable in cube.coords.variables.items():
         if not {"y", "x"} & set(variable.dims) and name not in dropped:
             coords[str(name)] = variable
     for name, value in new.items():
         coords[name] = (
-            value if isinstance(value, tuple) else (("band",), value, cube[name].attrs if name in cube else {})
+            value
+            if isinstance(value, tuple)
+            else (("band",), value, cube[name].attrs if name in cube else {})
         )
     return xr.Dataset(variables, {**coords, **grid.coords()}, cube.attrs)
 
@@ -466,7 +548,9 @@ def _nearest(values: NDArray[Any], source: Grid, grid: Grid, *, outside: Any) ->
     touched = False
     for top in range(0, grid.shape[0], _ROWS):
         rows = np.arange(top, min(top + _ROWS, grid.shape[0]), dtype=float)
-        y, x = (np.nan_to_num(place, nan=_NOWHERE) for place in mapping(rows[:, None], columns[None, :]))
+        y, x = (
+            np.nan_to_num(place, nan=_NOWHERE) for place in mapping(rows[:, None], columns[None, :])
+        )
         iy, ix = np.rint(y).astype(np.int64), np.rint(x).astype(np.int64)
         near_y, near_x = np.clip(iy, 0, ny - 1), np.clip(ix, 0, nx - 1)
         block = flat[near_y * nx + near_x]
@@ -475,6 +559,8 @@ def _nearest(values: NDArray[Any], source: Grid, grid: Grid, *, outside: Any) ->
         out[top : top + len(rows)] = block if outside is None else np.where(inside, block, outside)
     if not touched:
         raise GridError(
-            "HC-W15", "the map and the images do not overlap on the sky", "check that the map belongs to this field"
+            "HC-W15",
+            "the map and the images do not overlap on the sky",
+            "check that the map belongs to this field",
         )
     return out

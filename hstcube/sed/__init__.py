@@ -68,20 +68,22 @@ def to_sed(
         With zero points; sky subtracted, bands matched to one resolution.
     code : {"eazy", "bagpipes", "prospector", "cigale", "lephare", "pixedfit"}
     folder : path
-        Gets the table of fluxes, the curves of the filters, a configuration or a script, and a README.
+        Gets the table of fluxes, the curves of the filters, a configuration or a script, and a
+        README.
     groups : DataArray or array of int, (y, x), optional
-        Objects or bins, as for `photometry`; each is a row. All the pixels of the mask are one object, id 1, when it is
-        not given; `each_pixel` makes every pixel a row.
+        Objects or bins, as for `photometry`; each is a row. All the pixels of the mask are one
+        object, id 1, when it is not given; `each_pixel` makes every pixel a row.
     redshift : float, sequence, or mapping of id to float, optional
-        Of all rows, of each, or of those that are named; NaN, or no word, where it is not known: EAZY and LePHARE get
+        Of all rows, of each, or of those that are named; NaN, or no word, where it is not known:
+        EAZY and LePHARE get
         -99, CIGALE nan, bagpipes' model leaves it free, Prospector gets None.
     floor : float, or mapping of band to float
-        Share of the flux that is added to its error in quadrature: 0.05 in every band, unless you say otherwise. Zero
-        points, PSFs and templates are not better than that. None in bands that a mapping does not name, and none for
-        piXedfit.
+        Share of the flux that is added to its error in quadrature: 0.05 in every band, unless you
+        say otherwise. Zero points, PSFs and templates are not better than that. None in bands that
+        a mapping does not name, and none for piXedfit.
     curves : mapping of band to path, optional
-        Throughput curves, files of two columns (wavelength in Angstrom, throughput), for bands whose curve neither the
-        package nor sedpy has, or instead of those.
+        Throughput curves, files of two columns (wavelength in Angstrom, throughput), for bands
+        whose curve neither the package nor sedpy has, or instead of those.
     names : mapping of band to str, optional
         What CIGALE calls the filters, where it differs from ``bands.csv``.
     overwrite : bool
@@ -104,12 +106,16 @@ def to_sed(
         If a file exists or cannot be written.
 
     Notes
-    -----
-    A non-detection keeps its flux, negative or not, and its error. A band without data in a group is missing, in the
-    way of each code: EAZY and LePHARE -99, bagpipes flux 0 with error 9.9e99, Prospector phot_mask False, CIGALE nan.
+    ----- A non-detection keeps its flux, negative or not, and its error. A band without data in a
+    group is missing, in the way of each code: EAZY and LePHARE -99, bagpipes flux 0 with error
+    9.9e99, Prospector phot_mask False, CIGALE nan.
     """
-    files = sed_files(cube, code, groups=groups, redshift=redshift, floor=floor, curves=curves, names=names)
-    return write_files({Path(folder) / name: data for name, data in files.items()}, overwrite=overwrite)
+    files = sed_files(
+        cube, code, groups=groups, redshift=redshift, floor=floor, curves=curves, names=names
+    )
+    return write_files(
+        {Path(folder) / name: data for name, data in files.items()}, overwrite=overwrite
+    )
 
 
 def sed_files(
@@ -126,7 +132,9 @@ def sed_files(
     if code not in CODES:
         raise RecipeError("HC-B30", f"there is no code {code!r}", f"choose from {', '.join(CODES)}")
     if names and code != "cigale":
-        raise RecipeError("HC-B30", f"{code} takes no names of filters", "leave names out, or choose cigale")
+        raise RecipeError(
+            "HC-B30", f"{code} takes no names of filters", "leave names out, or choose cigale"
+        )
     if groups is None:
         groups = cube.mask.any("band").astype(np.int32).drop_attrs(deep=False)
     if code == "pixedfit":
@@ -142,4 +150,6 @@ def each_pixel(cube: xr.Dataset) -> xr.DataArray:
     inside = cube.mask.any("band").values
     numbers = np.zeros(inside.shape, np.int32)
     numbers[inside] = np.arange(1, inside.sum() + 1)
-    return xr.DataArray(numbers, {name: cube.coords[name] for name in ("y", "x", "wcs")}, ("y", "x"), name="pixels")
+    return xr.DataArray(
+        numbers, {name: cube.coords[name] for name in ("y", "x", "wcs")}, ("y", "x"), name="pixels"
+    )

@@ -90,9 +90,10 @@ def bagpipes_files(
     Returns
     -------
     dict of str to bytes
-        By file name: ``photometry.txt`` (uJy; flux 0 and error 9.9e99 where there is no measurement, since one NaN
-        makes every likelihood NaN), ``filters/*.txt``, ``load_hst.py`` (what `bagpipes.galaxy` asks for, and a model to
-        start from), ``run_bagpipes.py`` and ``README``.
+        By file name: ``photometry.txt`` (uJy; flux 0 and error 9.9e99 where there is no
+        measurement, since one NaN makes every likelihood NaN), ``filters/*.txt``, ``load_hst.py``
+        (what `bagpipes.galaxy` asks for, and a model to start from), ``run_bagpipes.py`` and
+        ``README``.
     """
     source = catalogue(table, redshift=redshift, floor=floor, curves=curves)
     missing = np.isnan(source.flux)
@@ -104,7 +105,9 @@ def bagpipes_files(
     )  # fmt: skip
     files = {
         "photometry.txt": text,
-        "load_hst.py": _LOADER.format(bands=source.bands, files=[f"{curve.file}.txt" for curve in source.curves]),
+        "load_hst.py": _LOADER.format(
+            bands=source.bands, files=[f"{curve.file}.txt" for curve in source.curves]
+        ),
         "run_bagpipes.py": _SCRIPT,
         **{f"filters/{curve.file}.txt": curve_text(curve) for curve in source.curves},
     }
@@ -114,4 +117,6 @@ def bagpipes_files(
         "By hand: bagpipes.galaxy(ID, load_hst, spectrum_exists=False, filt_list=FILTERS), all from load_hst.py.",
         "Results: hstcube.read_fit('bagpipes', 'pipes/cats/hst.fits'), painted on the pixels by hstcube.paint_fit.",
     )
-    return {name: text.encode() for name, text in files.items()} | {"README": readme(source, "bagpipes", *lines)}
+    return {name: text.encode() for name, text in files.items()} | {
+        "README": readme(source, "bagpipes", *lines)
+    }

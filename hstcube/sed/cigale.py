@@ -43,18 +43,22 @@ def cigale_files(
     table, redshift, floor, curves
         As for `to_sed`.
     names : mapping of band to str, optional
-        What CIGALE calls the filters, where its installation differs from ``bands.csv`` (``hst.wfc.F435W``,
-        ``hst.wfc3.F160W``, ...). F850LP and F105W are not confirmed.
+        What CIGALE calls the filters, where its installation differs from ``bands.csv``
+        (``hst.wfc.F435W``, ``hst.wfc3.F160W``, ...). F850LP and F105W are not confirmed.
 
     Returns
     -------
     dict of str to bytes
-        By file name: ``observations.txt`` (mJy; nan where there is no measurement, or no redshift), ``pcigale.ini``,
-        ``filters/*.dat`` (for ``pcigale-filters add``, which adds them under the same names) and ``README``.
+        By file name: ``observations.txt`` (mJy; nan where there is no measurement, or no redshift),
+        ``pcigale.ini``, ``filters/*.dat`` (for ``pcigale-filters add``, which adds them under the
+        same names) and ``README``.
     """
     source = catalogue(table, redshift=redshift, floor=floor, curves=curves)
     given = {band_name(band): name for band, name in (names or {}).items()}
-    called = [given.get(curve.band.name) or curve.band.cigale or f"hstcube.{curve.file}" for curve in source.curves]
+    called = [
+        given.get(curve.band.name) or curve.band.cigale or f"hstcube.{curve.file}"
+        for curve in source.curves
+    ]
     columns = [f"{name}{end}" for name in called for end in ("", "_err")]
     text = f"# id redshift {' '.join(columns)}\n" + rows(
         source.id, source.redshift,
@@ -75,4 +79,6 @@ def cigale_files(
         "Run: pcigale genconf; edit pcigale.ini (additionalerror: CIGALE adds 10 % to the errors); pcigale run.",
         "The format follows CIGALE's documentation; hstcube's tests do not run CIGALE.",
     )
-    return {name: text.encode() for name, text in files.items()} | {"README": readme(source, "CIGALE", *lines)}
+    return {name: text.encode() for name, text in files.items()} | {
+        "README": readme(source, "CIGALE", *lines)
+    }

@@ -37,7 +37,9 @@ class Curve(NamedTuple):
     throughput: NDArray[np.float64]
 
 
-def curve_of(name: str, *, pivot: float = np.nan, files: Mapping[str, str | Path] | None = None) -> Curve:
+def curve_of(
+    name: str, *, pivot: float = np.nan, files: Mapping[str, str | Path] | None = None
+) -> Curve:
     """Return the curve of a band.
 
     Parameters
@@ -47,7 +49,8 @@ def curve_of(name: str, *, pivot: float = np.nan, files: Mapping[str, str | Path
     pivot : float
         Of the band [Angstrom]: of several cameras with a filter of that name the nearest is taken.
     files : mapping of band to path, optional
-        Files of two columns, wavelength [Angstrom] and throughput, that come before any other curve.
+        Files of two columns, wavelength [Angstrom] and throughput, that come before any other
+        curve.
 
     Raises
     ------
@@ -58,7 +61,11 @@ def curve_of(name: str, *, pivot: float = np.nan, files: Mapping[str, str | Path
     """
     given = {band_name(band): path for band, path in (files or {}).items()}
     known = cameras(name)
-    band = min(known, key=lambda one: abs(one.pivot - pivot)) if known else Band(name, "", "", pivot, "")
+    band = (
+        min(known, key=lambda one: abs(one.pivot - pivot))
+        if known
+        else Band(name, "", "", pivot, "")
+    )
     if name in given:
         wavelength, throughput = two_columns(given[name])
         if not known:
@@ -69,7 +76,9 @@ def curve_of(name: str, *, pivot: float = np.nan, files: Mapping[str, str | Path
         fix = f"give a file of wavelength and throughput: curves={{{name!r}: 'FILE'}}, or --curve {name}=FILE"
         if band.sedpy:
             fix = f"pip install 'hstcube[sed]', or {fix}"
-        raise BandError("HC-E02", f"there is no throughput curve for {name}{camera}", fix, band=name)
+        raise BandError(
+            "HC-E02", f"there is no throughput curve for {name}{camera}", fix, band=name
+        )
     return Curve(band, band.sedpy, *points)
 
 
@@ -94,7 +103,10 @@ def two_columns(path: str | Path) -> tuple[NDArray[np.float64], NDArray[np.float
     except (OSError, ValueError, IndexError) as error:
         reason = f"cannot be read as two columns of numbers: {error}"
         raise FileError(
-            "HC-E05", reason, "give wavelength [Angstrom] and throughput, one pair a line", file=str(path)
+            "HC-E05",
+            reason,
+            "give wavelength [Angstrom] and throughput, one pair a line",
+            file=str(path),
         ) from error
     wavelength, throughput = values.T
     if (
@@ -104,7 +116,10 @@ def two_columns(path: str | Path) -> tuple[NDArray[np.float64], NDArray[np.float
     ):
         reason = "is no throughput curve: wavelengths must increase, and some throughput be above 0"
         raise FileError(
-            "HC-E05", reason, "sort it by wavelength [Angstrom], and remove what is doubled", file=str(path)
+            "HC-E05",
+            reason,
+            "sort it by wavelength [Angstrom], and remove what is doubled",
+            file=str(path),
         )
     return wavelength, throughput
 
@@ -115,8 +130,13 @@ def _ours() -> Curves:
     text = resources.files(__package__).joinpath("filters.csv").read_text(encoding="utf-8")
     points: dict[str, list[tuple[float, float]]] = {}
     for row in csv.DictReader(line for line in text.splitlines() if not line.startswith("#")):
-        points.setdefault(row["filter"], []).append((float(row["wavelength"]), float(row["throughput"])))
-    return {name: (values[:, 0], values[:, 1]) for name, values in ((n, np.array(p)) for n, p in points.items())}
+        points.setdefault(row["filter"], []).append(
+            (float(row["wavelength"]), float(row["throughput"]))
+        )
+    return {
+        name: (values[:, 0], values[:, 1])
+        for name, values in ((n, np.array(p)) for n, p in points.items())
+    }
 
 
 def _from_sedpy(name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:

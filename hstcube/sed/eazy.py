@@ -112,10 +112,11 @@ def eazy_files(
     Returns
     -------
     dict of str to bytes
-        By file name: ``catalogue.cat`` (fluxes and errors in uJy, -99 in both where there is no measurement, z_spec -99
-        where it is not known), ``hst.filters.res`` (curves), ``zphot.translate`` (their numbers there),
-        ``zphot.translate.latest`` (their numbers in EAZY's own FILTER.RES.latest), ``zphot.param``,
-        ``template_error.txt``, ``run_eazy.py`` and ``README``.
+        By file name: ``catalogue.cat`` (fluxes and errors in uJy, -99 in both where there is no
+        measurement, z_spec -99 where it is not known), ``hst.filters.res`` (curves),
+        ``zphot.translate`` (their numbers there), ``zphot.translate.latest`` (their numbers in
+        EAZY's own FILTER.RES.latest), ``zphot.param``, ``template_error.txt``, ``run_eazy.py`` and
+        ``README``.
     """
     source = catalogue(table, redshift=redshift, floor=floor, curves=curves)
     files = {
@@ -124,12 +125,16 @@ def eazy_files(
             f"{curve.wavelength.size:6d} {curve.file} lambda_c= {curve.band.pivot:.1f}\n"
             + "".join(
                 f"{i:6d} {at:.2f} {value:.6e}\n"
-                for i, (at, value) in enumerate(zip(curve.wavelength, curve.throughput, strict=True), start=1)
+                for i, (at, value) in enumerate(
+                    zip(curve.wavelength, curve.throughput, strict=True), start=1
+                )
             )
             for curve in source.curves
         ),
         "zphot.translate": _translate(source.bands, range(1, len(source.curves) + 1)),
-        "zphot.translate.latest": _translate(source.bands, [curve.band.eazy for curve in source.curves]),
+        "zphot.translate.latest": _translate(
+            source.bands, [curve.band.eazy for curve in source.curves]
+        ),
         "zphot.param": _PARAM.format(zeropoint=ABZP, reddest=len(source.curves)),
         "template_error.txt": "100 1\n10000 1\n1000000 1\n",
         "run_eazy.py": _SCRIPT.format(bands=source.bands),
@@ -140,13 +145,17 @@ def eazy_files(
         "With EAZY's own curves: FILTERS_RES FILTER.RES.latest in zphot.param, and zphot.translate.latest.",
         "Results: hstcube.read_fit('eazy', 'photz.zout.fits'), painted on the pixels by hstcube.paint_fit.",
     )
-    return {name: text.encode() for name, text in files.items()} | {"README": readme(source, "EAZY", *lines)}
+    return {name: text.encode() for name, text in files.items()} | {
+        "README": readme(source, "EAZY", *lines)
+    }
 
 
 def _catalogue(source: Catalogue, table: QTable) -> str:
     measured = np.stack([source.flux, source.error], axis=2).reshape(source.id.size, -1)
     names = [f"{what}_{band}" for band in source.bands for what in ("flux", "error")]
-    places = [np.asarray(getattr(table[name], "value", table[name]), float) for name in ("ra", "dec")]
+    places = [
+        np.asarray(getattr(table[name], "value", table[name]), float) for name in ("ra", "dec")
+    ]
     return f"# id ra dec z_spec {' '.join(names)}\n" + rows(
         source.id, *places, _or_missing(source.redshift), _or_missing(measured),
         formats=["%d", "%.7f", "%.7f", "%.6f", *["%.6e"] * len(names)],

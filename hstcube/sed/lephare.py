@@ -55,9 +55,10 @@ def lephare_files(
     Returns
     -------
     dict of str to bytes
-        By file name: ``catalogue.in`` (id, flux and error of each band in erg/s/cm2/Hz, context, redshift, field; -99
-        where there is no measurement or no redshift; the context is the sum of 2**i of the bands, from i = 0, that
-        have one), ``filters/*.dat``, ``hst.para`` and ``README``.
+        By file name: ``catalogue.in`` (id, flux and error of each band in erg/s/cm2/Hz, context,
+        redshift, field; -99 where there is no measurement or no redshift; the context is the sum of
+        2**i of the bands, from i = 0, that have one), ``filters/*.dat``, ``hst.para`` and
+        ``README``.
     """
     source = catalogue(table, redshift=redshift, floor=floor, curves=curves)
     there = np.isfinite(source.flux)
@@ -74,7 +75,8 @@ def lephare_files(
     files = {
         "catalogue.in": text,
         "hst.para": _PARA.format(
-            filters=",".join(f"{curve.file}.dat" for curve in source.curves), none=",".join("0" for _ in source.curves)
+            filters=",".join(f"{curve.file}.dat" for curve in source.curves),
+            none=",".join("0" for _ in source.curves),
         ),
         **{f"filters/{curve.file}.dat": curve_text(curve, curve.file) for curve in source.curves},
     }
@@ -84,4 +86,6 @@ def lephare_files(
         "Run: filter -c hst.para, then sedtolib, mag_gal and zphota with your own templates.",
         "The format follows LePHARE's documentation; hstcube's tests do not run LePHARE.",
     )
-    return {name: text.encode() for name, text in files.items()} | {"README": readme(source, "LePHARE", *lines)}
+    return {name: text.encode() for name, text in files.items()} | {
+        "README": readme(source, "LePHARE", *lines)
+    }

@@ -50,20 +50,29 @@ def pixedfit_files(
     Returns
     -------
     dict of str to bytes
-        By file name: ``fluxmap.fits`` with the extensions FLUX and FLUX_ERR (band, y, x) [erg/s/cm2/Angstrom, over the
-        card UNIT], GALAXY_REGION (1 inside) and STAMP_IMAGE (the last band, with its WCS); ``filters/*.txt``; and
-        ``README``. Errors are those of single pixels, without a floor: piXedfit adds them up as if pixels were
-        independent.
+        By file name: ``fluxmap.fits`` with the extensions FLUX and FLUX_ERR (band, y, x)
+        [erg/s/cm2/Angstrom, over the card UNIT], GALAXY_REGION (1 inside) and STAMP_IMAGE (the last
+        band, with its WCS); ``filters/*.txt``; and ``README``. Errors are those of single pixels,
+        without a floor: piXedfit adds them up as if pixels were independent.
     """
     if redshift is not None and np.ndim(redshift):
-        raise RecipeError("HC-E03", "piXedfit takes one redshift, that of the galaxy", "give redshift=0.98")
+        raise RecipeError(
+            "HC-E03", "piXedfit takes one redshift, that of the galaxy", "give redshift=0.98"
+        )
     labels = checked_groups(cube, groups)
     flux = to_flux(cube, "uJy")
     bands = flux.band.values.tolist()
-    chosen = [curve_of(band, pivot=float(at), files=curves) for band, at in zip(bands, flux.pivot.values, strict=True)]
+    chosen = [
+        curve_of(band, pivot=float(at), files=curves)
+        for band, at in zip(bands, flux.pivot.values, strict=True)
+    ]
     region = (labels > 0) & (flux.wht.values > 0).all(axis=0) & flux.mask.values.any(axis=0)
     if not region.any():
-        raise LabelError("HC-S24", "no pixel of the galaxy has data in all bands", "leave out the bands that lack data")
+        raise LabelError(
+            "HC-S24",
+            "no pixel of the galaxy has data in all bands",
+            "leave out the bands that lack data",
+        )
     scale = np.array([CGS * LIGHT / curve.band.pivot**2 / UNIT for curve in chosen])[:, None, None]
     maps = [
         np.where(region, values.astype(np.float64) * scale, 0.0)
@@ -83,7 +92,11 @@ def pixedfit_files(
         ("STRUCT", "(band,y,x)", ""),
         ("PIXSIZE", place.scale, "[arcsec]"),
         ("FPSFMTCH", str(cube.matched_to.values[0]), "PSFs are matched to"),
-        ("PSFFWHM", float(np.nan_to_num(np.nanmax(cube.psf_fwhm.values, initial=0.0))), "[arcsec]; 0 is not known"),
+        (
+            "PSFFWHM",
+            float(np.nan_to_num(np.nanmax(cube.psf_fwhm.values, initial=0.0))),
+            "[arcsec]; 0 is not known",
+        ),
         ("SPECPHOT", 0, "photometry only"),
         *((f"FIL{i}", curve.band.pixedfit or curve.file, "") for i, curve in enumerate(chosen)),
     ]

@@ -78,9 +78,10 @@ def prospector_files(
     Returns
     -------
     dict of str to bytes
-        By file name: ``photometry.txt`` (maggies, the flux over 3631 Jy; nan where there is no measurement),
-        ``obs.py`` (``build_obs(ID)``), ``filters/*.txt`` and ``README``. Filters have sedpy's names and sedpy's curves;
-        those that sedpy does not have, and those given in `curves`, come from the files.
+        By file name: ``photometry.txt`` (maggies, the flux over 3631 Jy; nan where there is no
+        measurement), ``obs.py`` (``build_obs(ID)``), ``filters/*.txt`` and ``README``. Filters have
+        sedpy's names and sedpy's curves; those that sedpy does not have, and those given in
+        `curves`, come from the files.
     """
     source = catalogue(table, redshift=redshift, floor=floor, curves=curves)
     names = [f"{what}_{band}" for band in source.bands for what in ("maggies", "unc")]
@@ -97,7 +98,9 @@ def prospector_files(
     }
     files = {
         "photometry.txt": text,
-        "obs.py": _SCRIPT.format(bands=source.bands, filters=[curve.file for curve in source.curves], ours=own),
+        "obs.py": _SCRIPT.format(
+            bands=source.bands, filters=[curve.file for curve in source.curves], ours=own
+        ),
         **{f"filters/{curve.file}.txt": curve_text(curve) for curve in source.curves},
     }
     lines = (
@@ -106,4 +109,6 @@ def prospector_files(
         "obs = prospect.utils.obsutils.fix_obs(build_obs(ID)): filters, maggies, maggies_unc, phot_mask, redshift.",
         "Models need FSPS and its data, see Prospector's documentation; obs.py needs neither.",
     )
-    return {name: text.encode() for name, text in files.items()} | {"README": readme(source, "Prospector", *lines)}
+    return {name: text.encode() for name, text in files.items()} | {
+        "README": readme(source, "Prospector", *lines)
+    }

@@ -48,7 +48,11 @@ def read_fit(code: Literal["eazy", "bagpipes"], path: str | Path) -> Table:
 
     if code not in _IDS:
         reason = f"results of {code!r} cannot be read"
-        raise RecipeError("HC-B30", reason, f"choose from {', '.join(_IDS)}; or paint columns of your own with paint")
+        raise RecipeError(
+            "HC-B30",
+            reason,
+            f"choose from {', '.join(_IDS)}; or paint columns of your own with paint",
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # units that FITS does not know
@@ -57,7 +61,10 @@ def read_fit(code: Literal["eazy", "bagpipes"], path: str | Path) -> Table:
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = f"is no table of results of {code}, with whole numbers in its column {_IDS[code]!r} ({error})"
         raise FileError(
-            "HC-E06", reason, "give photz.zout.fits of EAZY, or pipes/cats/RUN.fits of bagpipes", file=str(path)
+            "HC-E06",
+            reason,
+            "give photz.zout.fits of EAZY, or pipes/cats/RUN.fits of bagpipes",
+            file=str(path),
         ) from error
     _require_unique(np.asarray(table["id"]))
     return table
@@ -88,14 +95,26 @@ def paint_fit(cube: xr.Dataset, groups: Any, fit: Table, column: str) -> xr.Data
         If there is no such column.
     """
     if column not in fit.colnames:
-        raise RecipeError("HC-B30", f"there is no column {column!r}", f"choose from {', '.join(fit.colnames)}")
+        raise RecipeError(
+            "HC-B30", f"there is no column {column!r}", f"choose from {', '.join(fit.colnames)}"
+        )
     numbers = np.asarray(fit["id"], np.int64)
     _require_unique(numbers)
     there = group_ids(checked_groups(cube, groups))
     if not np.isin(numbers, there).any():
-        raise LabelError("HC-E08", "no id of the results is a group's", "give the groups that were fitted")
-    values = dict(zip(numbers.tolist(), np.ma.filled(np.ma.asarray(fit[column], float), np.nan).tolist(), strict=True))
-    painted = paint(cube, groups, {number: values.get(number, np.nan) for number in there.tolist()}).rename(column)
+        raise LabelError(
+            "HC-E08", "no id of the results is a group's", "give the groups that were fitted"
+        )
+    values = dict(
+        zip(
+            numbers.tolist(),
+            np.ma.filled(np.ma.asarray(fit[column], float), np.nan).tolist(),
+            strict=True,
+        )
+    )
+    painted = paint(
+        cube, groups, {number: values.get(number, np.nan) for number in there.tolist()}
+    ).rename(column)
     unit = getattr(fit[column], "unit", None)
     return painted.assign_attrs(units=str(unit)) if unit is not None else painted
 

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["measure_sky", "subtract_sky"]
 
-GROW = 0.6  # arcsec: how far the clipped method keeps from sources; the wings of galaxies reach farther than 0.3
+# arcsec: how far the clipped method keeps from sources; the wings of galaxies reach farther than
+# 0.3
+GROW = 0.6
 ENOUGH = 500  # blank pixels: where fewer are that far, the farthest so many are used
 CLIP = 3.0  # robust standard deviations
 BLOCK = 0.6  # arcsec: blocks of sky that are independent of one another
@@ -26,7 +28,9 @@ FEWEST = 100  # blank pixels: fewer do not give a level
 
 Method = Literal["clipped", "original"]
 
-FAR = 1.0  # robust standard deviations of blank pixels; the levels of 2022 are within 0.7 of the median of blank pixels
+# robust standard deviations of blank pixels; the levels of 2022 are within 0.7 of the median of
+# blank pixels
+FAR = 1.0
 LOOKED_AT = 1000  # blank pixels: so many tell their median to 4 % of the noise
 
 _MAD_TO_SIGMA = 1.482602218505602
@@ -40,18 +44,20 @@ def measure_sky(cube: xr.Dataset, *, background: Any, method: Method = "clipped"
     ----------
     cube : Dataset
     background : DataArray or array of bool, (y, x)
-        True = blank, on the cube's grid: a segmentation map that is 0. The method itself keeps away from sources.
+        True = blank, on the cube's grid: a segmentation map that is 0. The method itself keeps away
+        from sources.
     method : {"clipped", "original"}
         ``"clipped"``: median of the blank pixels with data, within 3 robust standard deviations,
-        that are at least 0.6 arcsec from all others, or the 500 farthest where fewer are. ``"original"``: median of
-        all blank pixels; in WFC3/IR bands after five erosions with a 5x5 square (Models_HST_MUSE, 2022), beyond the
-        frame counting as blank.
+        that are at least 0.6 arcsec from all others, or the 500 farthest where fewer are.
+        ``"original"``: median of all blank pixels; in WFC3/IR bands after five erosions with a 5x5
+        square (Models_HST_MUSE, 2022), beyond the frame counting as blank.
 
     Returns
     -------
     DataArray, (band,) [units of sci]
-        With a coordinate ``sky_error``, the standard error: the scatter of 0.6 arcsec blocks of sky among each other
-        (delete-a-block jackknife; Kunsch 1989, Ann. Statist. 17, 1217), which holds for correlated noise too.
+        With a coordinate ``sky_error``, the standard error: the scatter of 0.6 arcsec blocks of sky
+        among each other (delete-a-block jackknife; Kunsch 1989, Ann. Statist. 17, 1217), which
+        holds for correlated noise too.
 
     Raises
     ------
@@ -80,7 +86,11 @@ def measure_sky(cube: xr.Dataset, *, background: Any, method: Method = "clipped"
         values = sci.ravel()[where]
         levels.append(float(np.median(values)))
         errors.append(_block_error(values.astype(np.float64), block[where]))
-    error = ("band", errors, {"units": cube.sci.attrs["units"], "long_name": "standard error of the sky level"})
+    error = (
+        "band",
+        errors,
+        {"units": cube.sci.attrs["units"], "long_name": "standard error of the sky level"},
+    )
     return xr.DataArray(
         levels,
         {"band": cube.band.values, "sky_error": error},
@@ -103,7 +113,9 @@ def left_over(cube: xr.Dataset, *, background: Any) -> list[tuple[str, str]]:
     blank = np.flatnonzero(np.asarray(background, dtype=bool) & (cube.wht.values > 0).all(axis=0))
     if blank.size < FEWEST:
         return []
-    looked_at = cube.sci.values.reshape(cube.sizes["band"], -1)[:, blank[:: max(blank.size // LOOKED_AT, 1)]]
+    looked_at = cube.sci.values.reshape(cube.sizes["band"], -1)[
+        :, blank[:: max(blank.size // LOOKED_AT, 1)]
+    ]
     middle = np.median(looked_at, axis=1)
     width = _MAD_TO_SIGMA * np.median(np.abs(looked_at - middle[:, None]), axis=1)
     return [
@@ -111,7 +123,9 @@ def left_over(cube: xr.Dataset, *, background: Any) -> list[tuple[str, str]]:
             "HC-K09",
             f"{name}: after its level was subtracted the blank sky is at {m:.2e}, {abs(m) / w:.1f} times its noise",
         )
-        for name, m, w in zip(cube.band.values.tolist(), middle.tolist(), width.tolist(), strict=True)
+        for name, m, w in zip(
+            cube.band.values.tolist(), middle.tolist(), width.tolist(), strict=True
+        )
         if abs(m) > FAR * w > 0
     ]
 
@@ -126,9 +140,13 @@ def sky_pixels(cube: xr.Dataset, *, background: Any, method: str) -> NDArray[np.
         eroded = np.stack([_eroded_as_the_original(blank, str(name)) for name in cube.band.values])
         return np.asarray(eroded & has_data)
     if method != "clipped":
-        raise SkyError("HC-K12", f"there is no method {method!r}", "choose method='clipped' or 'original'")
+        raise SkyError(
+            "HC-K12", f"there is no method {method!r}", "choose method='clipped' or 'original'"
+        )
     far = _away_from_sources(blank, _steps(cube))
-    return np.stack([_clipped(sci, far & there) for sci, there in zip(cube.sci.values, has_data, strict=True)])
+    return np.stack(
+        [_clipped(sci, far & there) for sci, there in zip(cube.sci.values, has_data, strict=True)]
+    )
 
 
 def subtract_sky(cube: xr.Dataset, level: Any, *, again: bool = False) -> xr.Dataset:
@@ -162,10 +180,18 @@ def subtract_sky(cube: xr.Dataset, level: Any, *, again: bool = False) -> xr.Dat
             "pass again=True to subtract one more",
             band=str(cube.band.values[done][0]),
         )
-    sci = (cube.sci.variable.astype(np.float64) - values).astype(np.float32)  # the order keeps (band, y, x)
+    sci = (cube.sci.variable.astype(np.float64) - values).astype(
+        np.float32
+    )  # the order keeps (band, y, x)
     mean = values.mean(set(values.dims) - {"band"}).values
     error = np.where(done, np.hypot(error, np.nan_to_num(cube.sky_error.values)), error)
-    return updated(cube, "subtract_sky", sci=sci.data, sky=np.where(done, cube.sky.values, 0) + mean, sky_error=error)
+    return updated(
+        cube,
+        "subtract_sky",
+        sci=sci.data,
+        sky=np.where(done, cube.sky.values, 0) + mean,
+        sky_error=error,
+    )
 
 
 def _levels(cube: xr.Dataset, level: Any) -> tuple[xr.Variable, NDArray[np.float64]]:
@@ -177,17 +203,27 @@ def _levels(cube: xr.Dataset, level: Any) -> tuple[xr.Variable, NDArray[np.float
         values = in_band_order(cube, level).astype(np.float64)
     except BandError as lacking:
         raise SkyError(
-            "HC-K08", "there is no sky level for it", "give one for each band, or leave the band out", band=lacking.band
+            "HC-K08",
+            "there is no sky level for it",
+            "give one for each band, or leave the band out",
+            band=lacking.band,
         ) from lacking
     if values.ndim > 1:
         require_same_grid(cube, level)
     bad = ~np.isfinite(values.values.reshape(len(names), -1)).all(axis=1)
     if bad.any():
         raise SkyError(
-            "HC-K03", "its sky level is not a finite number", "measure it again", band=names[int(np.argmax(bad))]
+            "HC-K03",
+            "its sky level is not a finite number",
+            "measure it again",
+            band=names[int(np.argmax(bad))],
         )
     known = "sky_error" in level.coords and level.coords["sky_error"].dims == ("band",)
-    error = in_band_order(cube, level.coords["sky_error"]).values if known else np.full(len(names), np.nan)
+    error = (
+        in_band_order(cube, level.coords["sky_error"]).values
+        if known
+        else np.full(len(names), np.nan)
+    )
     return values, np.asarray(error, dtype=np.float64)
 
 
@@ -196,7 +232,9 @@ def _level_array(level: Any, names: list[str]) -> xr.DataArray:
     try:
         numbers = np.array([float(value) for value in given.values()])
     except (TypeError, ValueError) as error:
-        raise SkyError("HC-K03", f"the sky level {level!r} is not a number", "give a number for each band") from error
+        raise SkyError(
+            "HC-K03", f"the sky level {level!r} is not a number", "give a number for each band"
+        ) from error
     return xr.DataArray(numbers, {"band": np.array(list(given), object)}, ("band",))
 
 
@@ -221,7 +259,9 @@ def _clipped(sci: NDArray[Any], used: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Leave out, until nothing changes, what lies more than 3 robust standard deviations from the median."""
     values = np.sort(sci.ravel()[np.flatnonzero(used)])
     while values.size:
-        middle = values[(values.size - 1) // 2 : values.size // 2 + 1].mean()  # the median: they are sorted
+        middle = values[
+            (values.size - 1) // 2 : values.size // 2 + 1
+        ].mean()  # the median: they are sorted
         far = np.abs(values - middle)  # from the ends of sorted values inwards
         kept = values[far <= CLIP * _MAD_TO_SIGMA * np.median(far)]
         if kept.size == values.size:

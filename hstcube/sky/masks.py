@@ -16,9 +16,14 @@ if TYPE_CHECKING:
 
 __all__ = ["grow", "mask", "object_mask", "object_notes"]
 
-_MEANING = {0: "sky", -1: "not covered by the map", -2: "an interpolated edge, not an integer in the file"}
+_MEANING = {
+    0: "sky",
+    -1: "not covered by the map",
+    -2: "an interpolated edge, not an integer in the file",
+}
 _LISTED = 12
-_SCATTERED = 0.01  # share of an object outside its largest piece: less is what interpolation leaves at its rim
+# share of an object outside its largest piece: less is what interpolation leaves at its rim
+_SCATTERED = 0.01
 
 
 def mask(cube: xr.Dataset, keep: Any) -> xr.Dataset:
@@ -58,7 +63,8 @@ def object_mask(labels: xr.DataArray, *ids: int) -> xr.DataArray:
     labels : DataArray of int, (y, x)
         0 sky, -1 not covered, -2 not an integer in the file.
     *ids : int
-        Labels of the object, several for a merger; the one at the centre of the map when none is given.
+        Labels of the object, several for a merger; the one at the centre of the map when none is
+        given.
 
     Returns
     -------
@@ -75,9 +81,13 @@ def object_mask(labels: xr.DataArray, *ids: int) -> xr.DataArray:
     for label in chosen:
         if label <= 0 or not (values == label).any():
             raise LabelError(
-                "HC-S12", f"the map has no object {label}; it has {_sizes(values)}", _nearest_id(values, label)
+                "HC-S12",
+                f"the map has no object {label}; it has {_sizes(values)}",
+                _nearest_id(values, label),
             )
-    return labels.copy(deep=False, data=np.isin(values, chosen)).drop_attrs(deep=False).rename("mask")
+    return (
+        labels.copy(deep=False, data=np.isin(values, chosen)).drop_attrs(deep=False).rename("mask")
+    )
 
 
 def object_notes(labels: xr.DataArray, *ids: int) -> list[tuple[str, str]]:
@@ -95,11 +105,21 @@ def object_notes(labels: xr.DataArray, *ids: int) -> list[tuple[str, str]]:
     notes = [(line.split(" ", 1)[0], line.split(" ", 1)[1]) for line in told]
     central = labels.attrs.get("central_id")
     if not ids and central is not None and _central(values) != central:
-        notes.append(("HC-S07", f"the map's header says RAF_ID = {central}, its centre shows {_central(values)}"))
+        notes.append(
+            (
+                "HC-S07",
+                f"the map's header says RAF_ID = {central}, its centre shows {_central(values)}",
+            )
+        )
     for label in ids or (_central(values),):
         number, share = _scattered(values == label)
         if share > _SCATTERED:
-            notes.append(("HC-S11", f"object {label} is in {number} pieces; {share:.1%} lie outside the largest"))
+            notes.append(
+                (
+                    "HC-S11",
+                    f"object {label} is in {number} pieces; {share:.1%} lie outside the largest",
+                )
+            )
     return notes
 
 
@@ -112,7 +132,9 @@ def _scattered(mask: NDArray[np.bool_]) -> tuple[int, float]:
     return number, 1 - sizes.max(initial=0) / max(sizes.sum(), 1)
 
 
-def grow(mask: xr.DataArray, *, pixels: int = 1, shape: Literal["square", "diamond"] = "square") -> xr.DataArray:
+def grow(
+    mask: xr.DataArray, *, pixels: int = 1, shape: Literal["square", "diamond"] = "square"
+) -> xr.DataArray:
     """Grow a mask by so many pixels of its own grid.
 
     Parameters

@@ -85,7 +85,11 @@ class FieldFiles:
             )
         if not files:
             other = self.bands.get(band, BandFiles()).sci or self.bands.get(band, BandFiles()).wht
-            beside = f" beside {other[0].name}" if other else f"; there are {', '.join(self.bands) or 'none'}"
+            beside = (
+                f" beside {other[0].name}"
+                if other
+                else f"; there are {', '.join(self.bands) or 'none'}"
+            )
             raise FileError(
                 "HC-F01",
                 f"field {self.field}: no {kind} image{beside}",
@@ -110,10 +114,12 @@ def list_fields(
     folder : path
         Images are looked for in it and in its ``new_stamps``; nowhere below.
     scale : str, optional
-        Only this label of the file names, e.g. ``"60mas"``; or ``"mixed"``: each band at the finest scale there is.
+        Only this label of the file names, e.g. ``"60mas"``; or ``"mixed"``: each band at the finest
+        scale there is.
     images, labels, sky : str, optional
-        Other places: patterns with ``{field}``, ``{scale}``, ``{band}`` (or ``{digits}``) and, for images, ``{kind}``
-        (sci or wht); relative to the working folder. A folder will do where the names are the usual ones.
+        Other places: patterns with ``{field}``, ``{scale}``, ``{band}`` (or ``{digits}``) and, for
+        images, ``{kind}`` (sci or wht); relative to the working folder. A folder will do where the
+        names are the usual ones.
 
     Returns
     -------
@@ -131,11 +137,15 @@ def list_fields(
     found: dict[tuple[str, str], dict[str, dict[str, list[Path]]]] = {}
     for path, parts in _scan(folder, images):
         if scale in (None, MIXED, parts["scale"]):
-            kinds = found.setdefault((parts["field"], parts["scale"]), {}).setdefault(band_name(parts["band"]), {})
+            kinds = found.setdefault((parts["field"], parts["scale"]), {}).setdefault(
+                band_name(parts["band"]), {}
+            )
             kinds.setdefault(parts["kind"], []).append(path)
     fields = [
         _field_files(folder, name, label, bands, labels, sky)
-        for (name, label), bands in sorted(found.items(), key=lambda item: (_natural(item[0][0]), item[0][1]))
+        for (name, label), bands in sorted(
+            found.items(), key=lambda item: (_natural(item[0][0]), item[0][1])
+        )
     ]
     return _mixed(fields) if scale == MIXED else fields
 
@@ -145,7 +155,10 @@ def _mixed(fields: list[FieldFiles]) -> list[FieldFiles]:
     groups: dict[str, list[FieldFiles]] = {}
     for files in fields:
         groups.setdefault(files.field, []).append(files)
-    return [_joined(sorted(parts, key=lambda part: scale_of_label(part.scale))) for parts in groups.values()]
+    return [
+        _joined(sorted(parts, key=lambda part: scale_of_label(part.scale)))
+        for parts in groups.values()
+    ]
 
 
 def _joined(parts: list[FieldFiles]) -> FieldFiles:
@@ -168,7 +181,9 @@ def scale_of_label(label: str) -> float:
         return math.nan
 
 
-def find_field(folder: str | Path, name: str, *, scale: str = "60mas", **places: str | None) -> FieldFiles:
+def find_field(
+    folder: str | Path, name: str, *, scale: str = "60mas", **places: str | None
+) -> FieldFiles:
     """Return the files of one field; see `list_fields`.
 
     Raises
@@ -209,7 +224,9 @@ def checked_name(name: str) -> str:
     """
     if not _NAME.fullmatch(name) or _RESERVED.fullmatch(name):
         raise RecipeError(
-            "HC-B12", f"{name[:70]!r} cannot be a field's name", "use letters, digits and ._+- only, at most 64"
+            "HC-B12",
+            f"{name[:70]!r} cannot be a field's name",
+            "use letters, digits and ._+- only, at most 64",
         )
     return name
 
@@ -246,9 +263,9 @@ def survey_of(header: Mapping[str, Any], scale: float) -> Survey | None:
 def read_field_file(path: str | Path) -> FieldFiles:
     """Read a TOML file that says where a field's images are.
 
-    Keys: ``name``; ``psf`` (a file for `open_psf`); for each band ``[bands.f606w]`` with ``sci``, ``wht``, and
-    optionally ``wht_kind``, ``zeropoint``, ``psf_fwhm`` [arcsec], ``sky`` (a level or a file); ``[labels]`` with
-    ``path``, ``hdu``, ``ids``. Paths are relative to the file.
+    Keys: ``name``; ``psf`` (a file for `open_psf`); for each band ``[bands.f606w]`` with ``sci``,
+    ``wht``, and optionally ``wht_kind``, ``zeropoint``, ``psf_fwhm`` [arcsec], ``sky`` (a level or
+    a file); ``[labels]`` with ``path``, ``hdu``, ``ids``. Paths are relative to the file.
 
     Raises
     ------
@@ -263,14 +280,21 @@ def read_field_file(path: str | Path) -> FieldFiles:
         check_keys(entry, _BAND_KEYS, path, f"bands.{said}.")
         name, level = band_name(said), entry.get("sky")
         if name in bands:
-            raise BandError("HC-B02", f"the band is there twice, as {said!r} too", "keep one", str(path), name)
-        sci, wht = ((path.parent / entry[kind],) if kind in entry else () for kind in ("sci", "wht"))
+            raise BandError(
+                "HC-B02", f"the band is there twice, as {said!r} too", "keep one", str(path), name
+            )
+        sci, wht = (
+            (path.parent / entry[kind],) if kind in entry else () for kind in ("sci", "wht")
+        )
         sky = path.parent / level if isinstance(level, str) else level
         kind = entry.get("wht_kind", "ivar")
         bands[name] = BandFiles(sci, wht, kind, entry.get("zeropoint"), entry.get("psf_fwhm"), sky)
     if not bands:
         raise RecipeError(
-            "HC-B16", "the field file names no bands", "add [bands.f160w] with sci= and wht=", file=str(path)
+            "HC-B16",
+            "the field file names no bands",
+            "add [bands.f160w] with sci= and wht=",
+            file=str(path),
         )
     labels = text.get("labels", {})
     check_keys(labels, {"path": TEXT, "hdu": TEXT_OR_COUNT, "ids": IDS}, path, "labels.")
@@ -305,7 +329,9 @@ def read_toml(path: Path) -> dict[str, Any]:
             )
         return tomllib.loads(text)
     except OSError as error:
-        raise FileError("HC-F01", f"cannot be read: {error.strerror}", "check the path", file=str(path)) from error
+        raise FileError(
+            "HC-F01", f"cannot be read: {error.strerror}", "check the path", file=str(path)
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(
             "HC-B15", f"is not TOML: {error}", "see the examples in the README", file=str(path)
@@ -315,7 +341,8 @@ def read_toml(path: Path) -> dict[str, Any]:
 def _nesting(text: str) -> int:
     """Return how deep brackets nest; those in texts and comments are counted too.
 
-    tomllib goes one call deeper for each; a RecursionError that is caught may come back in whatever runs next.
+    tomllib goes one call deeper for each; a RecursionError that is caught may come back in whatever
+    runs next.
     """
     depth = deepest = 0
     for mark in re.findall(r"[][{}]", text):
@@ -336,10 +363,16 @@ TABLE = Kind("a table", lambda value: isinstance(value, dict))
 NUMBER = Kind("a finite number", lambda value: _is_number(value) and math.isfinite(value))
 POSITIVE = Kind("a positive number", lambda value: _is_number(value) and 0 < value < math.inf)
 COUNT = Kind("a whole number, 0 or more", lambda value: _is_whole(value) and value >= 0)
-IDS = Kind("a list of whole numbers", lambda value: isinstance(value, list) and all(map(_is_whole, value)))
-TEXTS = Kind("a list of texts", lambda value: isinstance(value, list) and all(map(TEXT.allows, value)))
+IDS = Kind(
+    "a list of whole numbers", lambda value: isinstance(value, list) and all(map(_is_whole, value))
+)
+TEXTS = Kind(
+    "a list of texts", lambda value: isinstance(value, list) and all(map(TEXT.allows, value))
+)
 NUMBER_OR_TEXT = Kind("a number or text", lambda value: TEXT.allows(value) or NUMBER.allows(value))
-TEXT_OR_COUNT = Kind("text or a whole number", lambda value: TEXT.allows(value) or COUNT.allows(value))
+TEXT_OR_COUNT = Kind(
+    "text or a whole number", lambda value: TEXT.allows(value) or COUNT.allows(value)
+)
 
 
 def _is_whole(value: Any) -> bool:
@@ -364,7 +397,9 @@ def check_keys(table: Any, known: Mapping[str, Kind], path: Path, prefix: str) -
         Naming the key.
     """
     if not isinstance(table, dict):
-        raise RecipeError("HC-B15", f"{prefix.rstrip('.')} must be a table", "see the README", file=str(path))
+        raise RecipeError(
+            "HC-B15", f"{prefix.rstrip('.')} must be a table", "see the README", file=str(path)
+        )
     for key, value in table.items():
         if key not in known:
             import difflib
@@ -375,7 +410,9 @@ def check_keys(table: Any, known: Mapping[str, Kind], path: Path, prefix: str) -
         wanted = known[key]
         if not wanted.allows(value):
             fix = "write numbers without quotes, with a point"
-            raise RecipeError("HC-B17", f"{prefix}{key} is {value!r}, not {wanted.name}", fix, file=str(path))
+            raise RecipeError(
+                "HC-B17", f"{prefix}{key} is {value!r}, not {wanted.name}", fix, file=str(path)
+            )
 
 
 def _scan(folder: Path, images: str | None) -> Iterable[tuple[Path, dict[str, str]]]:
@@ -410,7 +447,9 @@ def _expression(pattern: str) -> re.Pattern[str]:
     stem = re.sub(r"(\.gz|\.fz)$", "", pattern)
     pieces = re.split(r"\{(\w+)\}", stem)
     if unknown := [name for name in pieces[1::2] if name not in _PARTS]:
-        raise RecipeError("HC-B18", f"the pattern {pattern!r} holds {{{unknown[0]}}}", f"use {', '.join(_PARTS)}")
+        raise RecipeError(
+            "HC-B18", f"the pattern {pattern!r} holds {{{unknown[0]}}}", f"use {', '.join(_PARTS)}"
+        )
     seen: set[str] = set()
     text = ""
     for i, piece in enumerate(pieces):
@@ -423,11 +462,18 @@ def _expression(pattern: str) -> re.Pattern[str]:
 
 
 def _field_files(
-    folder: Path, name: str, scale: str, bands: dict[str, dict[str, list[Path]]], labels: str | None, sky: str | None
+    folder: Path,
+    name: str,
+    scale: str,
+    bands: dict[str, dict[str, list[Path]]],
+    labels: str | None,
+    sky: str | None,
 ) -> FieldFiles:
     found = {
         band: BandFiles(
-            tuple(kinds.get("sci", ())), tuple(kinds.get("wht", ())), sky=_sky_file(folder, name, scale, band, sky)
+            tuple(kinds.get("sci", ())),
+            tuple(kinds.get("wht", ())),
+            sky=_sky_file(folder, name, scale, band, sky),
         )
         for band, kinds in sorted(bands.items(), key=lambda item: pivot(item[0]))
     }
@@ -442,9 +488,15 @@ def _field_files(
 
 def _sky_file(folder: Path, name: str, scale: str, band: str, sky: str | None) -> Path | None:
     if sky is None:
-        places = [folder / _filled(Path(pattern), name, scale, band) for pattern in SKY if scale == SKY_SCALE]
+        places = [
+            folder / _filled(Path(pattern), name, scale, band)
+            for pattern in SKY
+            if scale == SKY_SCALE
+        ]
     elif Path(sky).is_dir():
-        places = [Path(sky) / _filled(Path(Path(pattern).name), name, scale, band) for pattern in SKY]
+        places = [
+            Path(sky) / _filled(Path(Path(pattern).name), name, scale, band) for pattern in SKY
+        ]
     else:
         return _filled(Path(sky), name, scale, band)
     return next((path for place in places if (path := _first(place))), None)
@@ -458,12 +510,23 @@ def _filled(pattern: Path, name: str, scale: str, band: str = "") -> Path:
 
 
 def _first(path: Path) -> Path | None:
-    return next((p for p in (path, *(path.with_name(path.name + end) for end in (".gz", ".fz"))) if p.exists()), None)
+    return next(
+        (
+            p
+            for p in (path, *(path.with_name(path.name + end) for end in (".gz", ".fz")))
+            if p.exists()
+        ),
+        None,
+    )
 
 
 def _natural(text: str) -> tuple[tuple[int, int, str], ...]:
     """Sort 3 before 15."""
-    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", text) if part)
+    return tuple(
+        (0, int(part), "") if part.isdigit() else (1, 0, part)
+        for part in re.split(r"(\d+)", text)
+        if part
+    )
 
 
 @cache

@@ -18,7 +18,18 @@ import numpy as np
 import pytest
 import xarray as xr
 from astropy.io import fits
-from stamps import ALL_BANDS, BANDS, NEIGHBOUR, OBJECT, SKY, label_map, rewrite, sky_file, stamp, write_field
+from stamps import (
+    ALL_BANDS,
+    BANDS,
+    NEIGHBOUR,
+    OBJECT,
+    SKY,
+    label_map,
+    rewrite,
+    sky_file,
+    stamp,
+    write_field,
+)
 
 import hstcube
 from hstcube.cli import app as cli
@@ -114,7 +125,10 @@ def test_ls_looks_at_one_scale_when_asked(folder: Path, call: Callable) -> None:
 def test_ls_looks_into_no_other_folder(folder: Path, out: Path, call: Callable) -> None:
     for name in ("psf_stars", "new_stamps/deeper"):  # stars of the XDF bear the names of galaxies
         shutil.copytree(
-            folder / "new_stamps", folder / name, ignore=shutil.ignore_patterns("deeper"), dirs_exist_ok=True
+            folder / "new_stamps",
+            folder / name,
+            ignore=shutil.ignore_patterns("deeper"),
+            dirs_exist_ok=True,
         )
     assert [row[:4] for row in rows(call("ls", folder))] == [["1", "60mas", " ".join(BANDS), "yes"]]
     assert call("run", folder, "-o", out).code == 0
@@ -130,7 +144,9 @@ def test_products_are_no_input(folder: Path, out: Path, call: Callable) -> None:
 # -- sky
 
 
-def test_sky_writes_levels_with_their_errors_and_a_picture(folder: Path, out: Path, call: Callable) -> None:
+def test_sky_writes_levels_with_their_errors_and_a_picture(
+    folder: Path, out: Path, call: Callable
+) -> None:
     said = call("sky", folder, "-o", out)
     assert (said.code, said.err) == (0, "")
     assert names(out) == {"sky_1.png", *(f"sky_1_{band}.txt" for band in BANDS)}
@@ -141,20 +157,33 @@ def test_sky_writes_levels_with_their_errors_and_a_picture(folder: Path, out: Pa
     for i, band in enumerate(BANDS):
         comment, error, level = (out / f"sky_1_{band}.txt").read_text().splitlines()
         assert float(level) == levels.values[i]
-        assert error == f"# standard error: {levels.sky_error.values[i]!r}".replace("np.float64(", "").replace(")", "")
-        assert comment.startswith(f"# sky of field 1, {band}: electron s-1 per pixel of 0.06 arcsec, clipped")
+        assert error == f"# standard error: {levels.sky_error.values[i]!r}".replace(
+            "np.float64(", ""
+        ).replace(")", "")
+        assert comment.startswith(
+            f"# sky of field 1, {band}: electron s-1 per pixel of 0.06 arcsec, clipped"
+        )
         assert abs(levels.values[i] - SKY[band]) < 5 * levels.sky_error.values[i]
     assert [row[:2] for row in rows(said)] == [["1", band] for band in BANDS]
 
 
-def test_levels_that_sky_wrote_are_what_run_would_measure(folder: Path, tmp_path: Path, call: Callable) -> None:
+def test_levels_that_sky_wrote_are_what_run_would_measure(
+    folder: Path, tmp_path: Path, call: Callable
+) -> None:
     levels = tmp_path / "levels"
     assert call("sky", folder, "-o", levels).code == 0
     assert call("run", folder, "-o", tmp_path / "read", "--sky", levels).code == 0
     assert call("run", folder, "-o", tmp_path / "measured", "--sky", "measure").code == 0
-    assert call("run", folder, "-o", tmp_path / "pattern", "--sky", levels / "sky_{field}_{band}.txt").code == 0
+    assert (
+        call(
+            "run", folder, "-o", tmp_path / "pattern", "--sky", levels / "sky_{field}_{band}.txt"
+        ).code
+        == 0
+    )
     for name in PRODUCTS:
-        written = {(tmp_path / place / name).read_bytes() for place in ("read", "measured", "pattern")}
+        written = {
+            (tmp_path / place / name).read_bytes() for place in ("read", "measured", "pattern")
+        }
         assert len(written) == 1, name
     assert record(tmp_path / "read")["1"]["sky"]["origin"] == "from files"
     assert record(tmp_path / "measured")["1"]["sky"]["origin"] == "measured"
@@ -165,7 +194,9 @@ def test_sky_as_the_original_measured_it(folder: Path, out: Path, call: Callable
     cube, labels = hstcube.open_field(folder, "1"), hstcube.open_labels(label_map(folder))
     blank = hstcube.regrid_mask(labels == 0, hstcube.Grid.of(cube), outside="nearest").values
     level = float((out / "sky_1_f435w.txt").read_text().splitlines()[-1])
-    assert level == np.median(cube.sci.values[0][blank])  # ACS: the plain median of all blank pixels
+    assert level == np.median(
+        cube.sci.values[0][blank]
+    )  # ACS: the plain median of all blank pixels
 
 
 def test_sky_goes_on_past_a_field_without_a_map(folder: Path, out: Path, call: Callable) -> None:
@@ -200,10 +231,14 @@ def test_run_writes_every_band_a_cube_and_a_record(folder: Path, out: Path, call
     assert np.ptp(cube.psf_fwhm.values) == 0
     np.testing.assert_allclose(cube.sky.values, [SKY[band] for band in BANDS])
     assert cube.mask.values[:, 20, 22].all()
-    xr.testing.assert_identical(hstcube.open_field(out, "1").drop_attrs(deep=False), cube.drop_attrs(deep=False))
+    xr.testing.assert_identical(
+        hstcube.open_field(out, "1").drop_attrs(deep=False), cube.drop_attrs(deep=False)
+    )
 
 
-def test_run_says_progress_on_stderr_and_its_summary_on_stdout(folder: Path, out: Path, call: Callable) -> None:
+def test_run_says_progress_on_stderr_and_its_summary_on_stdout(
+    folder: Path, out: Path, call: Callable
+) -> None:
     write_field(folder, "2", bands=("f160w",))
     said = call("run", folder, "-o", out)
     assert said.err.splitlines()[:2] == ["[1/2] 1: ok", "[2/2] 2: ok"]
@@ -214,7 +249,9 @@ def test_run_says_progress_on_stderr_and_its_summary_on_stdout(folder: Path, out
     ]
     assert said.out.splitlines()[0].strip() == f"2 of 2 targets in {out}"
     assert sum("HC-S14" in line for line in said.err.splitlines()) == 1  # two fields, one line
-    assert "HC-S14" not in said.out.replace("HC-B04, HC-P12, HC-S04, HC-S14", "").replace("HC-S04, HC-S14", "")
+    assert "HC-S14" not in said.out.replace("HC-B04, HC-P12, HC-S04, HC-S14", "").replace(
+        "HC-S04, HC-S14", ""
+    )
 
 
 def test_a_terminal_gets_a_bar_instead_of_lines(
@@ -230,7 +267,9 @@ def test_a_terminal_gets_a_bar_instead_of_lines(
     assert "1/1" in terminal.getvalue()
 
 
-def test_a_missing_level_is_measured_and_the_summary_says_so(folder: Path, out: Path, call: Callable) -> None:
+def test_a_missing_level_is_measured_and_the_summary_says_so(
+    folder: Path, out: Path, call: Callable
+) -> None:
     sky_file(folder, "f850lp").unlink()
     said = call("run", folder, "-o", out)
     assert said.code == 0
@@ -242,7 +281,9 @@ def test_a_missing_level_is_measured_and_the_summary_says_so(folder: Path, out: 
     assert record(out)["1"]["sky"] == {"origin": "not subtracted", "levels": dict.fromkeys(BANDS)}
 
 
-def test_a_missing_map_is_an_error_with_two_ways_out(folder: Path, out: Path, call: Callable) -> None:
+def test_a_missing_map_is_an_error_with_two_ways_out(
+    folder: Path, out: Path, call: Callable
+) -> None:
     elsewhere = label_map(folder).rename(folder / "map.fits")
     said = call("run", folder, "-o", out)
     assert said.code == 3
@@ -269,7 +310,9 @@ def test_the_original_recipe_writes_what_it_wrote(folder: Path, out: Path, call:
     assert fits.getval(out / "1_f435w_sci.fits", "RECIPE") == "original"
 
 
-def test_a_recipe_file_holds_the_options_of_homogenize(folder: Path, out: Path, call: Callable) -> None:
+def test_a_recipe_file_holds_the_options_of_homogenize(
+    folder: Path, out: Path, call: Callable
+) -> None:
     recipe = folder.with_name("recipe.toml")
     recipe.write_text(f'to = "0.3arcsec"\ngrow = 0\nids = [{NEIGHBOUR}]\nsky = 0.001\n')
     assert call("run", folder, "-o", out, "--recipe", recipe).code == 0
@@ -309,13 +352,30 @@ def test_a_field_file_overrules_headers_and_tables(folder: Path, out: Path, call
     recipe.write_text('to = "f435w"\n')
     assert call("run", path, "-o", out, "--no-mask", "--recipe", recipe).code == 0
     cube = hstcube.open_cube(out / "mine.nc")
-    assert [float(cube[name].item()) for name in ("zeropoint", "psf_fwhm", "sky")] == [25.0, 0.2, 1e-3]
+    assert [float(cube[name].item()) for name in ("zeropoint", "psf_fwhm", "sky")] == [
+        25.0,
+        0.2,
+        1e-3,
+    ]
     expected = hstcube.open_field(write_field(folder.with_name("good")), "1", bands=["f435w"])
-    np.testing.assert_allclose(cube.wht.values, expected.wht.values, rtol=4e-7)  # twice the rounding of float32
+    np.testing.assert_allclose(
+        cube.wht.values, expected.wht.values, rtol=4e-7
+    )  # twice the rounding of float32
 
 
-def test_ids_choose_the_object_or_make_a_further_target(folder: Path, out: Path, call: Callable) -> None:
-    said = call("run", folder, "-o", out, "--ids", f"n=1:{NEIGHBOUR}", "--ids", f"m = 1 : {OBJECT}, {NEIGHBOUR}")
+def test_ids_choose_the_object_or_make_a_further_target(
+    folder: Path, out: Path, call: Callable
+) -> None:
+    said = call(
+        "run",
+        folder,
+        "-o",
+        out,
+        "--ids",
+        f"n=1:{NEIGHBOUR}",
+        "--ids",
+        f"m = 1 : {OBJECT}, {NEIGHBOUR}",
+    )
     assert said.code == 0
     assert [row[0] for row in rows(said)] == ["1", "n", "m"]
     one, other, both = (mask_of(out, name) for name in ("1", "n", "m"))
@@ -326,7 +386,9 @@ def test_ids_choose_the_object_or_make_a_further_target(folder: Path, out: Path,
     assert fits.getval(out / "m_f160w_sci.fits", "OBJECT") == "m"
 
 
-def test_noise_layout_and_masking_of_the_files_are_options(folder: Path, tmp_path: Path, call: Callable) -> None:
+def test_noise_layout_and_masking_of_the_files_are_options(
+    folder: Path, tmp_path: Path, call: Callable
+) -> None:
     def written(*options: str) -> Path:
         out = tmp_path / "-".join(["out", *options])
         assert call("run", folder, "-o", out, "--no-netcdf", *options).code == 0
@@ -346,7 +408,9 @@ def test_noise_layout_and_masking_of_the_files_are_options(folder: Path, tmp_pat
     assert np.isfinite(fits.getdata(plain / "1_f435w_sci.fits")).all()
     for out in (variance, mef):
         np.testing.assert_allclose(
-            hstcube.open_field(out, "1").wht.values, hstcube.open_field(plain, "1").wht.values, rtol=2e-7
+            hstcube.open_field(out, "1").wht.values,
+            hstcube.open_field(plain, "1").wht.values,
+            rtol=2e-7,
         )
 
 
@@ -387,7 +451,9 @@ def test_the_output_folder_is_beside_the_work_and_never_in_the_input(
     assert not (folder / "hstcube_out").exists()
 
 
-def test_a_second_run_adds_its_targets_to_the_record(folder: Path, out: Path, call: Callable) -> None:
+def test_a_second_run_adds_its_targets_to_the_record(
+    folder: Path, out: Path, call: Callable
+) -> None:
     write_field(folder, "2", bands=("f160w",))
     assert call("run", folder, "-o", out, "-f", "1").code == 0
     first = record(out)["1"]
@@ -412,7 +478,10 @@ def test_a_run_is_repeated_only_when_told(folder: Path, out: Path, call: Callabl
 
 
 def test_the_record_names_what_went_in_and_how(folder: Path, out: Path, call: Callable) -> None:
-    assert call("run", folder, "-o", out, "--ids", f"m=1:{OBJECT},{NEIGHBOUR}", "--apply-mask").code == 0
+    assert (
+        call("run", folder, "-o", out, "--ids", f"m=1:{OBJECT},{NEIGHBOUR}", "--apply-mask").code
+        == 0
+    )
     said = record(out)
     assert said.keys() == {"1", "m"}
     for name, target in said.items():
@@ -420,13 +489,18 @@ def test_the_record_names_what_went_in_and_how(folder: Path, out: Path, call: Ca
         assert target["field"] == "1"
         assert target["ids"] == ([] if name == "1" else [OBJECT, NEIGHBOUR])
         expected = {
-            str(path) for place in ("new_stamps", "segment_maps", "NEW_SKY") for path in (folder / place).iterdir()
+            str(path)
+            for place in ("new_stamps", "segment_maps", "NEW_SKY")
+            for path in (folder / place).iterdir()
         }
         assert target["inputs"].keys() == expected
         for path, digest in target["inputs"].items():
             assert digest == hashlib.sha256(Path(path).read_bytes()).hexdigest()
         assert set(target["outputs"]) == {f"{name}{product[1:]}" for product in (*PRODUCTS, "1.nc")}
-        assert target["warnings"] == hstcube.open_cube(out / f"{name}.nc").attrs["warnings"].splitlines()
+        assert (
+            target["warnings"]
+            == hstcube.open_cube(out / f"{name}.nc").attrs["warnings"].splitlines()
+        )
         assert target["pixels"] == mask_of(out, name).sum()
         assert target["options"]["recipe"] == "default"
         assert target["options"]["apply_mask"] is True
@@ -437,7 +511,9 @@ def test_the_record_names_what_went_in_and_how(folder: Path, out: Path, call: Ca
 # -- how it ends
 
 
-def test_one_broken_band_does_not_stop_the_other_fields(folder: Path, out: Path, call: Callable) -> None:
+def test_one_broken_band_does_not_stop_the_other_fields(
+    folder: Path, out: Path, call: Callable
+) -> None:
     for name in ("2", "3"):
         write_field(folder, name)
     os.truncate(stamp(folder, "f850lp", field="2"), 5000)
@@ -450,7 +526,11 @@ def test_one_broken_band_does_not_stop_the_other_fields(folder: Path, out: Path,
     assert "f850lp" in said.err
     assert "fix:" in said.err
     assert not [name for name in names(out) if name.startswith("2_")]
-    assert {name: target["status"] for name, target in record(out).items()} == {"1": "ok", "2": "failed", "3": "ok"}
+    assert {name: target["status"] for name, target in record(out).items()} == {
+        "1": "ok",
+        "2": "failed",
+        "3": "ok",
+    }
     assert record(out)["2"]["code"] == "HC-F02"
     sound = out.with_name("sound")
     assert call("run", folder, "-o", sound, "-f", "3").code == 0
@@ -470,7 +550,11 @@ def test_one_broken_band_does_not_stop_the_other_fields(folder: Path, out: Path,
         (["run", "{folder}", "--sharp"], 2, "No such option"),
         (["run", "{folder}", "--noise", "rms"], 2, "'rms' is not one of"),
         (["run", "{folder}", "--layout", "cube"], 2, "'cube' is not one of"),
-        (["run", "{folder}", "--recipe", "orignal"], 2, "'orignal' is not one of default, original"),
+        (
+            ["run", "{folder}", "--recipe", "orignal"],
+            2,
+            "'orignal' is not one of default, original",
+        ),
         (["sky", "{folder}", "-o", "{out}", "--method", "mode"], 2, "'mode' is not one of"),
         (["ls", "{folder}/nowhere"], 3, "HC-F01"),
         (["ls", "{folder}/NEW_SKY"], 3, "HC-F01"),
@@ -512,7 +596,9 @@ def test_a_bug_is_one_line_without_a_traceback(
     monkeypatch.setattr(runs, "plan", lambda *_, **__: {}["missing"])
     said = call("run", folder, "-o", out)
     assert said.code == 1
-    assert said.err == "error: internal: KeyError: 'missing' (--debug shows where; please report it)\n"
+    assert (
+        said.err == "error: internal: KeyError: 'missing' (--debug shows where; please report it)\n"
+    )
 
 
 def test_debug_shows_where(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -537,7 +623,9 @@ def test_a_name_cannot_write_on_the_terminal(tmp_path: Path, call: Callable) -> 
 # -- the same from Python, anywhere
 
 
-def test_the_command_gives_what_the_functions_give(folder: Path, tmp_path: Path, call: Callable) -> None:
+def test_the_command_gives_what_the_functions_give(
+    folder: Path, tmp_path: Path, call: Callable
+) -> None:
     assert call("run", folder, "-o", tmp_path / "command").code == 0
     assert (
         call(
@@ -572,7 +660,9 @@ def test_the_command_gives_what_the_functions_give(folder: Path, tmp_path: Path,
     xr.testing.assert_identical(hstcube.open_cube(tmp_path / "default" / "1.nc"), one_call)
 
 
-def test_results_do_not_depend_on_time_zone_language_or_home(folder: Path, out: Path, call: Callable) -> None:
+def test_results_do_not_depend_on_time_zone_language_or_home(
+    folder: Path, out: Path, call: Callable
+) -> None:
     assert call("run", folder, "-o", out).code == 0
     there = out.with_name("elsewhere")
     strange = {

@@ -13,7 +13,11 @@ from stamps import ALL_BANDS, write_field
 from hstcube.demo.simulate import simulate
 
 ROOT = Path(__file__).parents[2]
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+BLOCKS = re.findall(
+    r"^```(\w+)\n(.*?)^```",
+    (ROOT / "README.md").read_text(encoding="utf-8"),
+    re.MULTILINE | re.DOTALL,
+)
 
 
 def blocks(language: str) -> list[str]:
@@ -52,7 +56,13 @@ def test_the_commands_run(folder):
         name, *arguments = line.split()
         assert name == "hstcube"
         assert hstcube(*arguments, folder=folder).strip()
-    for product in ("37_f435w_sci.fits", "37_f435w_wht.fits", "37_f435w_mask.fits", "37.nc", "run.json"):
+    for product in (
+        "37_f435w_sci.fits",
+        "37_f435w_wht.fits",
+        "37_f435w_mask.fits",
+        "37.nc",
+        "run.json",
+    ):
         assert (folder / "hstcube_out" / product).is_file()
     assert (folder / "out_pair" / "pair_f160w_sci.fits").is_file()
     assert (folder / "out_original" / "37_f160w_var.fits").is_file()
@@ -60,7 +70,9 @@ def test_the_commands_run(folder):
 
 def test_the_python_blocks_run_one_after_the_other(folder):
     script = "\n".join(blocks("python"))
-    done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert (folder / "products" / "37_f160w_sci.fits").is_file()
 

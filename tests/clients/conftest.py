@@ -20,7 +20,8 @@ from hstcube.demo.simulate import simulate
 from hstcube.surveys.names import find_field
 
 REDSHIFT = 0.981254  # of galaxy 37: MUSE, Bacon et al. 2017, A&A 608, A1
-# uJy of galaxy 37 in the pixels of its label, measured apart from this package; its grown label has 2 to 3 % more
+# uJy of galaxy 37 in the pixels of its label, measured apart from this package; its grown label has
+# 2 to 3 % more
 FLUXES = {
     "f435w": 0.268, "f606w": 0.283, "f775w": 0.450, "f814w": 0.454, "f850lp": 0.565,
     "f105w": 0.601, "f125w": 0.623, "f140w": 0.629, "f160w": 0.582,
@@ -57,7 +58,8 @@ def galaxy(tmp_path_factory) -> Galaxy:
         scale = 10 ** (-0.4 * (cube.zeropoint.values - 23.9))
         inside = light[:, margin:-margin, margin:-margin]
         fluxes = {
-            band: float(scale[i] * inside[i][flux.mask.values[i]].sum()) for i, band in enumerate(cube.band.values)
+            band: float(scale[i] * inside[i][flux.mask.values[i]].sum())
+            for i, band in enumerate(cube.band.values)
         }
         return Galaxy(cube, hstcube.photometry(cube, whole(cube)), fluxes, np.nan)
 
@@ -102,7 +104,9 @@ def mutants(table: QTable) -> dict[str, QTable]:
         out = table.copy()
         for band in bands:
             for kind in ("flux", "error"):
-                out[f"{kind}_{band}"] = table[f"{kind}_{order.get(band, band)}"] * factors.get(band, 1.0)
+                out[f"{kind}_{band}"] = table[f"{kind}_{order.get(band, band)}"] * factors.get(
+                    band, 1.0
+                )
         return out
 
     return {

@@ -28,7 +28,9 @@ def best_fit(files, folder, redshift, number=1):
         patch.chdir(folder)
         import bagpipes  # here: it makes folders where it is first imported
 
-        galaxy = bagpipes.galaxy(number, export["load_hst"], spectrum_exists=False, filt_list=export["FILTERS"])
+        galaxy = bagpipes.galaxy(
+            number, export["load_hst"], spectrum_exists=False, filt_list=export["FILTERS"]
+        )
         model = bagpipes.fit(galaxy, export["fit_instructions"](redshift)).fitted_model
         low, high = np.array(model.limits).T
         found = differential_evolution(
@@ -60,10 +62,15 @@ def of_galaxy(galaxy):
 
 
 def test_its_likelihood_finds_the_mass_and_every_band_near_the_model(galaxy, tmp_path):
-    result = best_fit(bagpipes_files(galaxy.table, redshift=of_galaxy(galaxy)), tmp_path, of_galaxy(galaxy))
+    result = best_fit(
+        bagpipes_files(galaxy.table, redshift=of_galaxy(galaxy)), tmp_path, of_galaxy(galaxy)
+    )
     require_the_galaxy(result, galaxy)
     fluxes = result[0].photometry[:, 1] * result[0].photometry[:, 0] ** 2 / CGS
-    ratios = (f"{band} {m / f - 1:+.1%}" for band, m, f in zip(galaxy.fluxes, result[1], fluxes, strict=True))
+    ratios = (
+        f"{band} {m / f - 1:+.1%}"
+        for band, m, f in zip(galaxy.fluxes, result[1], fluxes, strict=True)
+    )
     print(f"\nlog M* = {result[2]:.2f}; model / flux - 1:", ", ".join(ratios))
 
 
@@ -78,7 +85,9 @@ def test_a_fault_of_the_exporter_is_found(galaxy, tmp_path, fault):
 def test_wrong_units_and_swapped_bands_are_found_by_the_fit_alone(galaxy, tmp_path, fault):
     if not galaxy.real:
         pytest.skip("the demo galaxy has no mass")
-    seen, light, mass = best_fit(bagpipes_files(mutants(galaxy.table)[fault]), tmp_path, galaxy.redshift)
+    seen, light, mass = best_fit(
+        bagpipes_files(mutants(galaxy.table)[fault]), tmp_path, galaxy.redshift
+    )
     fluxes = seen.photometry[:, 1] * seen.photometry[:, 0] ** 2 / CGS
     assert not (MASS[0] < mass < MASS[1] and np.abs(light / fluxes - 1).max() < 0.1)
 
@@ -97,8 +106,12 @@ def test_a_catalogue_is_fitted_and_its_results_come_back_onto_the_pixels(galaxy,
     """Nested sampling of two halves of the galaxy by the script of the export, with few live points."""
     halves = np.where(galaxy.cube.mask.any("band").values, 1, 0)
     halves[:, halves.shape[1] // 2 :] *= 2
-    folder = written(sed_files(galaxy.cube, "bagpipes", groups=halves, redshift=of_galaxy(galaxy)), tmp_path)
-    subprocess.run([sys.executable, folder / "run_bagpipes.py", "100"], check=True, capture_output=True)
+    folder = written(
+        sed_files(galaxy.cube, "bagpipes", groups=halves, redshift=of_galaxy(galaxy)), tmp_path
+    )
+    subprocess.run(
+        [sys.executable, folder / "run_bagpipes.py", "100"], check=True, capture_output=True
+    )
     fit = hstcube.read_fit("bagpipes", folder / "pipes" / "cats" / "hst.fits")
     assert sorted(fit["id"]) == [1, 2]
     painted = hstcube.paint_fit(galaxy.cube, halves, fit, "stellar_mass_50")

@@ -57,15 +57,22 @@ def require_the_fit(fit, table, redshift):
     """Ask what needs no magnitudes that are known apart: every band within 10 % of the model, and the redshift."""
     for name in table.colnames:
         if name.startswith("flux_"):
-            assert fit[name.replace("flux", "model")][0] == pytest.approx(table[name][0].value, rel=0.1), name
+            assert fit[name.replace("flux", "model")][0] == pytest.approx(
+                table[name][0].value, rel=0.1
+            ), name
     assert abs(fit["z_phot"][0] - redshift) / (1 + redshift) < 0.05
 
 
 def test_a_galaxy_comes_out_at_its_redshift_and_every_band_near_the_model(eazy, galaxy):
     photz, fit = eazy(galaxy.table, redshift=galaxy.redshift)
     require_the_galaxy(photz, fit, galaxy)
-    print(f"\nz = {fit['z_phot'][0]:.4f} against {galaxy.redshift}; chi2 {fit['z_phot_chi2'][0]:.2f}")
-    ratios = [f"{band} {fit[f'model_{band}'][0] / photz.fnu[0, i] - 1:+.1%}" for i, band in enumerate(NINE)]
+    print(
+        f"\nz = {fit['z_phot'][0]:.4f} against {galaxy.redshift}; chi2 {fit['z_phot_chi2'][0]:.2f}"
+    )
+    ratios = [
+        f"{band} {fit[f'model_{band}'][0] / photz.fnu[0, i] - 1:+.1%}"
+        for i, band in enumerate(NINE)
+    ]
     print("model / flux - 1:", ", ".join(ratios))
 
 
@@ -88,7 +95,9 @@ def test_swapped_bands_are_found_by_the_fit_alone(eazy, galaxy, fault):
 
 def template_fluxes(templates, mix, redshift):
     """Return the fluxes (band,) of a sum of templates, 1 uJy in F160W: mean of f_nu, photons counted."""
-    spectra = [np.loadtxt(templates.parent / f"fsps_QSF_12_v3_{number:03d}.dat").T for number in mix]
+    spectra = [
+        np.loadtxt(templates.parent / f"fsps_QSF_12_v3_{number:03d}.dat").T for number in mix
+    ]
     out = []
     for band in NINE:
         curve = curve_of(band)
@@ -106,7 +115,9 @@ def template_fluxes(templates, mix, redshift):
 def test_redshifts_come_back_from_fluxes_made_of_the_templates(eazy, templates):
     true = np.array([0.3, 0.6, 0.8, 0.98, 1.3, 1.7, 2.1])
     mixes = [(2, 7), (3, 9), (2, 8), (7, 11), (2, 3), (7, 10), (3, 8)]
-    fluxes = np.stack([template_fluxes(templates, mix, z) for mix, z in zip(mixes, true, strict=True)])
+    fluxes = np.stack(
+        [template_fluxes(templates, mix, z) for mix, z in zip(mixes, true, strict=True)]
+    )
     table = QTable({"id": np.arange(1, 8), "ra": np.full(7, 53.0), "dec": np.full(7, -27.0)})
     for i, band in enumerate(NINE):
         table[f"flux_{band}"] = fluxes[:, i] * uJy

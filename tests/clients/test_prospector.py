@@ -13,11 +13,15 @@ from hstcube.sed import prospector_files
 def fixed(table, folder, **options):
     from prospect.utils.obsutils import fix_obs
 
-    return fix_obs(loaded(written(prospector_files(table, **options), folder) / "obs.py")["build_obs"](1))
+    return fix_obs(
+        loaded(written(prospector_files(table, **options), folder) / "obs.py")["build_obs"](1)
+    )
 
 
 def require_the_galaxy(obs, galaxy):
-    for name, maggies, true in zip(obs["filternames"], obs["maggies"], galaxy.fluxes.items(), strict=True):
+    for name, maggies, true in zip(
+        obs["filternames"], obs["maggies"], galaxy.fluxes.items(), strict=True
+    ):
         assert name.endswith(true[0])
         assert -2.5 * np.log10(maggies) == pytest.approx(23.9 - 2.5 * np.log10(true[1]), abs=0.1)
 

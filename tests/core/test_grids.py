@@ -46,7 +46,9 @@ from hstcube.errors import GridError
 from hstcube.fits.units import hdu
 
 SHAPES = st.tuples(st.integers(20, 60), st.integers(20, 60))
-ULP_OF_360_DEG = math.ulp(360.0) * 3.6e6  # mas: right ascensions are doubles, 2.0e-7 mas apart at worst
+ULP_OF_360_DEG = (
+    math.ulp(360.0) * 3.6e6
+)  # mas: right ascensions are doubles, 2.0e-7 mas apart at worst
 SKY = 1e-6  # mas: five of those
 
 
@@ -107,8 +109,11 @@ def test_a_chain_of_cuts_keeps_its_place_on_the_sky(data, shape, turned):
 @given(data=st.data(), shape=SHAPES)
 def test_a_cut_of_the_array_is_a_cut_of_the_astropy_wcs(data, shape):
     grid = data.draw(grids(shape=shape))
-    # of blocks, not of strided pixels: what astropy calls a stride is a mean over pixels, half a pixel away from ours
-    cut = tuple(slice(data.draw(st.integers(0, n - 8)), data.draw(st.integers(n - 5, n))) for n in shape)
+    # of blocks, not of strided pixels: what astropy calls a stride is a mean over pixels, half a
+    # pixel away from ours
+    cut = tuple(
+        slice(data.draw(st.integers(0, n - 8)), data.draw(st.integers(n - 5, n))) for n in shape
+    )
     there = Grid.of(plane_on(grid).isel(y=cut[0], x=cut[1]))
     astropy = WCS(grid.header()).slice(cut)
     rows, columns = (np.arange(n) for n in there.shape)
@@ -159,7 +164,9 @@ def test_files_of_a_cut_cube_show_the_same_sky(data, cube):
 @given(grid=grids())
 def test_a_grid_is_a_value_that_its_header_and_its_coordinates_give_back(grid):
     again = Grid.from_header(grid.header(), shape=grid.shape)
-    text = fits.Header.fromstring(hdu(None, grid.header_cards()))  # the cards as our files hold them
+    text = fits.Header.fromstring(
+        hdu(None, grid.header_cards())
+    )  # the cards as our files hold them
     assert again == Grid.from_header(text, shape=grid.shape) == Grid.of(plane_on(grid)) == grid
     assert hash(again) == hash(grid)
     assert again.fingerprint == grid.fingerprint
@@ -178,13 +185,16 @@ def test_a_grid_that_lies_elsewhere_has_another_fingerprint(grid, data):
 
 
 def test_a_zero_has_no_sign():
-    # an image without rotation has CD1_2 = -0.0 as often as 0.0, a flip changes it, and astropy reads both as 0.0
+    # an image without rotation has CD1_2 = -0.0 as often as 0.0, a flip changes it, and astropy
+    # reads both as 0.0
     plain = plain_grid((9, 8))
     minus = Grid.from_header(dict(plain.cards) | {"CD1_2": -0.0, "CD2_1": -0.0}, shape=plain.shape)
     assert minus == plain
     assert minus.fingerprint == plain.fingerprint
     flipped = Grid.of(plane_on(plain).isel(y=slice(None, None, -1)))
-    read = Grid.from_header(fits.Header.fromstring(hdu(None, flipped.header_cards())), shape=flipped.shape)
+    read = Grid.from_header(
+        fits.Header.fromstring(hdu(None, flipped.header_cards())), shape=flipped.shape
+    )
     assert read.fingerprint == flipped.fingerprint
 
 
@@ -193,7 +203,9 @@ def test_a_zero_has_no_sign():
 def test_scale_and_steps_are_those_of_astropy(grid):
     wcs = WCS(grid.header())
     np.testing.assert_allclose(grid.matrix, wcs.pixel_scale_matrix, rtol=1e-12, atol=1e-20)
-    assert grid.scale == pytest.approx(np.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix))) * 3600, rel=1e-12)
+    assert grid.scale == pytest.approx(
+        np.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix))) * 3600, rel=1e-12
+    )
     np.testing.assert_allclose(grid.steps, [grid.scale] * 2, rtol=1e-9)
     assert grid.wcs.array_shape == grid.shape
 
@@ -206,7 +218,12 @@ def test_a_rotation_given_by_crota_is_not_lost():
     except GridError:
         return  # saying no is as good
     rows = np.arange(10)
-    assert apart(sky_of(grid.wcs, rows, rows), sky_of(WCS(fits.Header(list(header.items()))), rows, rows)) < SKY
+    assert (
+        apart(
+            sky_of(grid.wcs, rows, rows), sky_of(WCS(fits.Header(list(header.items()))), rows, rows)
+        )
+        < SKY
+    )
 
 
 @examples(30)
@@ -226,7 +243,10 @@ def test_grids_are_one_within_a_ten_thousandth_of_a_pixel(grid, data, shift):
 
 
 @examples(15)
-@given(grid=grids(shape=(12, 15)), labels=st.lists(st.integers(0, 14), min_size=3, max_size=6, unique=True))
+@given(
+    grid=grids(shape=(12, 15)),
+    labels=st.lists(st.integers(0, 14), min_size=3, max_size=6, unique=True),
+)
 def test_pixels_that_are_not_evenly_spaced_are_no_grid(grid, labels):
     picked = plane_on(grid).isel(x=labels)
     if len(set(np.diff(labels))) == 1:
@@ -243,7 +263,9 @@ def test_a_single_row_has_the_step_of_the_columns(grid, step, row):
     assert one.shape[0] == 1
     np.testing.assert_allclose(one.steps, [abs(step) * grid.scale] * 2, rtol=1e-9)
     columns = np.arange(15.0)[::step]
-    assert apart(sky_of(one.wcs, [0], np.arange(len(columns))), sky_of(grid.wcs, [row], columns)) < SKY
+    assert (
+        apart(sky_of(one.wcs, [0], np.arange(len(columns))), sky_of(grid.wcs, [row], columns)) < SKY
+    )
     with pytest.raises(GridError, match="HC-W22"):
         Grid.of(plane_on(grid).isel(y=[row], x=[3]))
 
@@ -252,14 +274,20 @@ def test_a_single_row_has_the_step_of_the_columns(grid, step, row):
 
 
 @examples(15)
-@given(cube=cubes(bands=(2, 3), sides=st.integers(8, 20)), dim=st.sampled_from(["y", "x"]), data=st.data())
+@given(
+    cube=cubes(bands=(2, 3), sides=st.integers(8, 20)),
+    dim=st.sampled_from(["y", "x"]),
+    data=st.data(),
+)
 def test_arrays_of_other_pixels_are_refused(cube, dim, data):
     joining = (
         require_same_grid,
         lambda one, two: mask(one, chosen(two)),
         lambda one, two: stack_bands([one.isel(band=[0]), two.isel(band=[1])]),
     )
-    other = cube.isel({dim: data.draw(st.sampled_from([slice(1, None), slice(None, -1), slice(None, None, -1)]))})
+    other = cube.isel(
+        {dim: data.draw(st.sampled_from([slice(1, None), slice(None, -1), slice(None, None, -1)]))}
+    )
     for refuse in joining:
         with pytest.raises(GridError):
             refuse(cube, other)
@@ -279,7 +307,11 @@ def test_arrays_of_other_pixels_are_refused(cube, dim, data):
 @given(data=st.data(), source=grids())
 def test_the_affine_mapping_is_the_way_through_the_sky(data, source):
     target = data.draw(grids_over(source))
-    y, x = np.meshgrid(np.linspace(-3, source.shape[0] + 3, 7), np.linspace(-3, source.shape[1] + 3, 7), indexing="ij")
+    y, x = np.meshgrid(
+        np.linspace(-3, source.shape[0] + 3, 7),
+        np.linspace(-3, source.shape[1] + 3, 7),
+        indexing="ij",
+    )
     got_y, got_x = pixel_mapping(source, target)(y, x)
     expected_x, expected_y = pixel_to_pixel(WCS(source.header()), WCS(target.header()), x, y)
     # positions on the sky are doubles; their spacing in pixels bounds how well astropy can agree
@@ -328,7 +360,9 @@ def test_a_card_of_an_old_name_or_of_a_third_axis_is_read_as_wcslib_reads_it(old
     bare = plain_grid((20, 21))
     said = fits.Header(dict(bare.cards) | old)
     read = Grid.from_header(said, shape=bare.shape)
-    assert read.fingerprint == Grid.from_header(dict(bare.cards) | now, shape=bare.shape).fingerprint
+    assert (
+        read.fingerprint == Grid.from_header(dict(bare.cards) | now, shape=bare.shape).fingerprint
+    )
     y, x = np.meshgrid([0.0, 19.0], [0.0, 20.0], indexing="ij")
     expected_x, expected_y = pixel_to_pixel(WCS(bare.header()), WCS(said).celestial, x, y)
     np.testing.assert_allclose(pixel_mapping(bare, read)(y, x), (expected_y, expected_x), atol=1e-6)
@@ -396,7 +430,9 @@ def test_labels_on_their_own_grid_stay_bit_for_bit(labels):
     same = regrid_labels(labels, Grid.of(labels))
     xr.testing.assert_identical(same, labels)
     assert not np.shares_memory(same.values, labels.values)
-    xr.testing.assert_identical(regrid_mask(labels == 3, Grid.of(labels)), (labels == 3).drop_attrs(deep=False))
+    xr.testing.assert_identical(
+        regrid_mask(labels == 3, Grid.of(labels)), (labels == 3).drop_attrs(deep=False)
+    )
 
 
 @examples(20)
@@ -417,7 +453,9 @@ def test_the_dims_of_a_map_have_names_their_order_does_not_matter(data, labels):
     assert (first is None) == (then is None)
     if first is not None:
         xr.testing.assert_identical(then, first)
-        xr.testing.assert_identical(regrid_mask(turned == 3, target), regrid_mask(labels == 3, target))
+        xr.testing.assert_identical(
+            regrid_mask(turned == 3, target), regrid_mask(labels == 3, target)
+        )
 
 
 @examples(30)
@@ -425,11 +463,15 @@ def test_the_dims_of_a_map_have_names_their_order_does_not_matter(data, labels):
 def test_an_object_keeps_its_area_to_a_pixel_of_its_rim(data, source, seed):
     y, x = np.indices(source.shape)
     radius = 6 + 6 * np.random.default_rng(seed).random()
-    labels = xr.DataArray((np.hypot(y - 20, x - 20) < radius).astype(np.int32), source.coords(), ("y", "x"), "labels")
+    labels = xr.DataArray(
+        (np.hypot(y - 20, x - 20) < radius).astype(np.int32), source.coords(), ("y", "x"), "labels"
+    )
     drawn = data.draw(grids_over(source))
     cards = dict(drawn.cards)
     there_y, there_x = pixel_mapping(source, drawn)(20.0, 20.0)
-    side = int(60 * source.scale / drawn.scale) + 1  # large enough to hold the whole map at any angle
+    side = (
+        int(60 * source.scale / drawn.scale) + 1
+    )  # large enough to hold the whole map at any angle
     cards["CRPIX1"] += side / 2 - float(there_x)
     cards["CRPIX2"] += side / 2 - float(there_y)
     target = Grid.from_header(cards, shape=(side, side))
@@ -453,8 +495,12 @@ def test_a_map_of_another_piece_of_sky_is_refused(labels, away):
 @examples(15)
 @given(grid=grids(shape=(9, 7)), sides=st.tuples(SIDES, SIDES))
 def test_every_pixel_of_the_map_reaches_half_a_pixel_beyond_its_centre(grid, sides):
-    labels = xr.DataArray(np.arange(63, dtype=np.int32).reshape(9, 7) + 1, grid.coords(), ("y", "x"), "labels")
-    n = 2 * (sides[0] // 2) + 1  # an odd number of fine pixels a pixel, so that none straddles a border
+    labels = xr.DataArray(
+        np.arange(63, dtype=np.int32).reshape(9, 7) + 1, grid.coords(), ("y", "x"), "labels"
+    )
+    n = (
+        2 * (sides[0] // 2) + 1
+    )  # an odd number of fine pixels a pixel, so that none straddles a border
     fine = grid.stepped((-0.5 + 0.5 / n, -0.5 + 0.5 / n), (1 / n, 1 / n), (9 * n, 7 * n))
     blocks = np.kron(labels.values, np.ones((n, n), dtype=int))
     np.testing.assert_array_equal(regrid_labels(labels, fine).values, blocks)

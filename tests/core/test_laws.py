@@ -1,7 +1,7 @@
 """The laws of the steps: what psf_match, mask, the sky and stack_bands keep, whatever the cube looks like.
 
-Tolerances of 1e-9 and below are of `match_plane` in float64, the arithmetic inside psf_match. Cubes are float32: there
-it is 1e-6 of the peak of what went in.
+Tolerances of 1e-9 and below are of `match_plane` in float64, the arithmetic inside psf_match. Cubes
+are float32: there it is 1e-6 of the peak of what went in.
 """
 
 from __future__ import annotations
@@ -72,7 +72,14 @@ widths = st.floats(0.05, 6.0)  # pixels
 def one_band(sci, wht, *, fwhm=2.0, band="f606w"):
     """Return a cube of one image on a plain grid; `fwhm` in pixels."""
     grid = plain_grid(np.shape(sci))
-    return build(np.array([sci]), np.array([wht]), bands=[band], grid=grid, units="uJy", psf_fwhm=[fwhm * grid.scale])
+    return build(
+        np.array([sci]),
+        np.array([wht]),
+        bands=[band],
+        grid=grid,
+        units="uJy",
+        psf_fwhm=[fwhm * grid.scale],
+    )
 
 
 def moments(image):
@@ -80,7 +87,10 @@ def moments(image):
     image = np.nan_to_num(image.astype(float))
     y, x = np.indices(image.shape)
     y0, x0 = np.average(y, weights=image), np.average(x, weights=image)
-    return (y0, x0), (np.average((y - y0) ** 2, weights=image), np.average((x - x0) ** 2, weights=image))
+    return (y0, x0), (
+        np.average((y - y0) ** 2, weights=image),
+        np.average((x - x0) ** 2, weights=image),
+    )
 
 
 # -- the formula
@@ -89,7 +99,8 @@ def moments(image):
 def matched_by_sums(sci, wht, kernel, min_coverage=0.25):
     """Compute what `match_plane` promises, pixel by pixel in space: sci, wht, and how far from doubtful each pixel is.
 
-    Rounding decides where the share of |K| that saw data is min_coverage, and where K itself saw nothing in sum.
+    Rounding decides where the share of |K| that saw data is min_coverage, and where K itself saw
+    nothing in sum.
     """
     valid = wht > 0
 
@@ -101,7 +112,11 @@ def matched_by_sums(sci, wht, kernel, min_coverage=0.25):
     with np.errstate(divide="ignore", invalid="ignore"):
         matched, inverse = sums(np.where(valid, sci, 0), kernel) / seen, seen**2 / spread
     keep = valid & (share >= min_coverage)
-    return np.where(keep, matched, np.nan), np.where(keep, inverse, 0), np.minimum(abs(share - min_coverage), seen)
+    return (
+        np.where(keep, matched, np.nan),
+        np.where(keep, inverse, 0),
+        np.minimum(abs(share - min_coverage), seen),
+    )
 
 
 @examples(60)
@@ -135,8 +150,12 @@ def test_the_sky_beside_a_bright_star_is_right_to_a_millionth_of_the_noise(shape
     kernel = gaussian_kernel((6.0, 6.0), (25, 25))
     kernel = kernel / kernel.sum()
     cube = one_band(sci, np.ones(shape))
-    matched = psf_match(cube, to="f606w", kernels=xr.DataArray([kernel], {"band": ["f606w"]}, ("band", "ky", "kx")))
-    direct = signal.convolve(sci.astype(float), kernel, mode="valid", method="direct")  # where no edge is seen
+    matched = psf_match(
+        cube, to="f606w", kernels=xr.DataArray([kernel], {"band": ["f606w"]}, ("band", "ky", "kx"))
+    )
+    direct = signal.convolve(
+        sci.astype(float), kernel, mode="valid", method="direct"
+    )  # where no edge is seen
     y, x = np.indices(direct.shape) + 25
     far = np.maximum(abs(y - star[0]), abs(x - star[1])) > 25
     noise = np.sqrt((kernel**2).sum())  # of a matched pixel, twenty times below that of the input
@@ -171,7 +190,9 @@ def compact_sources(draw, *, reach):
     rng = np.random.default_rng(draw(SEEDS))
     gone = holes(rng, shape, draw(st.sampled_from(["none", "islands", "pixels"])))
     source = tuple(slice(c, c + s) for c, s in zip(corner, size, strict=True))
-    gone[tuple(slice(part.start - r, part.stop + r) for part, r in zip(source, reach, strict=True))] = False
+    gone[
+        tuple(slice(part.start - r, part.stop + r) for part, r in zip(source, reach, strict=True))
+    ] = False
     sci = np.zeros(shape)
     sci[source] = rng.random(size) + 0.1
     return np.where(gone, np.nan, sci), np.where(gone, 0, weights(rng, shape))
@@ -189,7 +210,8 @@ def test_the_flux_of_a_compact_source_is_kept(data, kernel):
 @examples(60)
 @given(data=st.data(), kernel=kernels(largest=9, negative=False))
 def test_one_kernel_radius_away_the_flux_is_kept_weighted_by_what_was_seen(data, kernel):
-    # between one and two radii a source reaches pixels that see less than the whole kernel, and are raised for it
+    # between one and two radii a source reaches pixels that see less than the whole kernel, and are
+    # raised for it
     sci, wht = data.draw(compact_sources(reach=tuple(n // 2 for n in kernel.shape)))
     seen = signal.convolve2d(wht > 0, kernel, mode="same")
     matched, _ = match_plane(sci, wht, kernel, min_coverage=0)
@@ -203,7 +225,9 @@ def test_a_cube_keeps_the_flux_of_a_compact_source(data, extra):
     cube = one_band(*data.draw(compact_sources(reach=(2 * radius, 2 * radius))))
     fwhm = np.hypot(2.0, extra * FWHM_OF_SIGMA) * Grid.of(cube).scale
     matched = psf_match(cube, to=f"{fwhm:.12f}arcsec")
-    assert float(matched.sci.astype(float).sum()) == pytest.approx(float(cube.sci.astype(float).sum()), rel=FLOAT32)
+    assert float(matched.sci.astype(float).sum()) == pytest.approx(
+        float(cube.sci.astype(float).sum()), rel=FLOAT32
+    )
 
 
 # -- constants, holes
@@ -222,7 +246,9 @@ def test_a_constant_stays_constant_at_edges_and_beside_holes(image, kernel, valu
 def test_a_constant_cube_stays_constant(cube, value):
     cube = cube.assign(sci=xr.full_like(cube.sci, value).where(cube.wht > 0))
     matched = psf_match(cube, to=broadest(cube))
-    np.testing.assert_allclose(matched.sci.values[matched.wht.values > 0], np.float32(value), rtol=FLOAT32)
+    np.testing.assert_allclose(
+        matched.sci.values[matched.wht.values > 0], np.float32(value), rtol=FLOAT32
+    )
 
 
 @every_step
@@ -240,7 +266,9 @@ def test_a_frame_loses_no_pixel_to_its_edges(image, sigma):
     # a corner sees a quarter of a broad kernel and half of its two axes: more than min_coverage
     sci, wht = image[0] * np.ones((1, 1)), image[1]
     radius = min(int(np.ceil(8.5 * sigma)), (min(sci.shape) - 1) // 2)
-    _, weight = match_plane(sci, wht, gaussian_kernel((sigma, sigma), (radius, radius), sampled=True))
+    _, weight = match_plane(
+        sci, wht, gaussian_kernel((sigma, sigma), (radius, radius), sampled=True)
+    )
     assert (weight > 0).all()
 
 
@@ -285,7 +313,11 @@ def test_a_mask_of_everything_keeps_all_that_has_data(cube):
 @given(cube=cubes())
 def test_a_step_twice_is_the_step_once(name, cube):
     once = STEPS[name](cube)
-    twice = STEPS[name](once) if name != "psf_match to a width" else psf_match(once, to=str(once.matched_to.values[0]))
+    twice = (
+        STEPS[name](once)
+        if name != "psf_match to a width"
+        else psf_match(once, to=str(once.matched_to.values[0]))
+    )
     xr.testing.assert_identical(twice.assign_attrs(history=""), once.assign_attrs(history=""))
     same_bits(twice, once)
 
@@ -294,7 +326,9 @@ def test_a_step_twice_is_the_step_once(name, cube):
 @given(cube=cubes())
 def test_the_sky_is_subtracted_in_float64(cube):
     exact = cube.sci.values.astype(float) - levels(cube).values[:, None, None]
-    np.testing.assert_array_equal(subtract_sky(cube, levels(cube)).sci.values, exact.astype(np.float32))
+    np.testing.assert_array_equal(
+        subtract_sky(cube, levels(cube)).sci.values, exact.astype(np.float32)
+    )
 
 
 @examples(15)
@@ -318,7 +352,10 @@ def symmetric(size):
 
 
 SYMMETRIC = {f"{n}x{n}": symmetric(n) for n in range(1, 15, 2)}
-SYMMETRIC |= {f"sigma {s}": gaussian_kernel((s, s), (r, r)) for s, r in ((0.18, 2), (0.45, 4), (1.3, 12), (4.0, 34))}
+SYMMETRIC |= {
+    f"sigma {s}": gaussian_kernel((s, s), (r, r))
+    for s, r in ((0.18, 2), (0.45, 4), (1.3, 12), (4.0, 34))
+}
 
 
 @pytest.mark.parametrize("kernel", SYMMETRIC.values(), ids=SYMMETRIC)
@@ -326,7 +363,9 @@ def test_nothing_is_shifted_at_any_parity(kernel):
     for ny in range(5, 41):
         for nx in range(5, 41):
             image = np.zeros((ny, nx))
-            image[(ny - 1) // 2 : ny // 2 + 1, (nx - 1) // 2 : nx // 2 + 1] = 1  # symmetric about the frame's centre
+            image[(ny - 1) // 2 : ny // 2 + 1, (nx - 1) // 2 : nx // 2 + 1] = (
+                1  # symmetric about the frame's centre
+            )
             matched, _ = match_plane(image, np.ones((ny, nx)), kernel, min_coverage=0)
             rows, columns = matched.sum(axis=1), matched.sum(axis=0)
             assert abs(rows @ np.arange(ny) / rows.sum() - (ny - 1) / 2) < 1e-6, (ny, nx)
@@ -364,7 +403,9 @@ def test_a_shifted_source_gives_the_shifted_result(data, kernel, shift):
     wht = np.ones(sci.shape)
     matched = match_plane(sci, wht, kernel, min_coverage=0)[0]
     moved = match_plane(np.roll(sci, shift, (0, 1)), wht, kernel, min_coverage=0)[0]
-    np.testing.assert_allclose(np.nan_to_num(moved), np.nan_to_num(np.roll(matched, shift, (0, 1))), atol=1e-12)
+    np.testing.assert_allclose(
+        np.nan_to_num(moved), np.nan_to_num(np.roll(matched, shift, (0, 1))), atol=1e-12
+    )
 
 
 @examples(40)
@@ -387,9 +428,13 @@ def test_turning_and_flipping_commute_with_matching(image, kernel, turns, flip):
 def test_a_flipped_cube_gives_the_flipped_result(step, dim, cube):
     if step is STEPS["psf_match with kernels"]:
         backwards = kernels_of(cube).isel({f"k{dim}": slice(None, None, -1)})
-        flipped = psf_match(cube.isel({dim: slice(None, None, -1)}), to=broadest(cube), kernels=backwards)
+        flipped = psf_match(
+            cube.isel({dim: slice(None, None, -1)}), to=broadest(cube), kernels=backwards
+        )
     elif step is STEPS["mask"]:
-        flipped = mask(cube.isel({dim: slice(None, None, -1)}), chosen(cube).isel({dim: slice(None, None, -1)}))
+        flipped = mask(
+            cube.isel({dim: slice(None, None, -1)}), chosen(cube).isel({dim: slice(None, None, -1)})
+        )
     else:
         flipped = step(cube.isel({dim: slice(None, None, -1)}))
     same_to_float32(flipped.isel({dim: slice(None, None, -1)}), step(cube), peak=peak_of(cube))
@@ -416,7 +461,9 @@ def test_sky_and_matching_commute(cube):
     first = psf_match(subtract_sky(cube, levels(cube)), to=to)
     then = subtract_sky(psf_match(cube, to=to), levels(cube))
     same_to_float32(first, then, peak=peak_of(cube) + abs(levels(cube).values)[:, None, None])
-    first, then = (cube.assign_attrs(history="").drop_vars(("sci", "wht", "mask")) for cube in (first, then))
+    first, then = (
+        cube.assign_attrs(history="").drop_vars(("sci", "wht", "mask")) for cube in (first, then)
+    )
     xr.testing.assert_identical(first, then)
 
 
@@ -424,7 +471,9 @@ def test_sky_and_matching_commute(cube):
 @examples(15)
 @given(cube=cubes(), power=st.integers(-12, 12), sign=st.sampled_from([-1.0, 1.0]))
 def test_another_unit_gives_the_same_result_in_that_unit(step, cube, power, sign):
-    c = np.float32(sign * 2.0**power)  # scaling by a power of two is exact, and so must be the result
+    c = np.float32(
+        sign * 2.0**power
+    )  # scaling by a power of two is exact, and so must be the result
     scaled = cube.assign(sci=cube.sci * c, wht=cube.wht / c**2)
     once, then = step(scaled), step(cube)
     np.testing.assert_array_equal(once.sci.values, then.sci.values * c)
@@ -483,7 +532,9 @@ def test_matching_in_steps_is_matching_at_once(steps):
     np.testing.assert_allclose(centre, side // 2, atol=1e-3)
     np.testing.assert_allclose(spread, moments(at_once.sci.values[0])[1], atol=1e-3)
     np.testing.assert_allclose(spread, np.sum(np.square(steps)), atol=1e-3)
-    assert gaussian_sigma(cube, float(in_steps.psf_fwhm[0])) ** 2 == pytest.approx(total[-1], abs=1e-9)
+    assert gaussian_sigma(cube, float(in_steps.psf_fwhm[0])) ** 2 == pytest.approx(
+        total[-1], abs=1e-9
+    )
 
 
 # -- errors
@@ -520,26 +571,34 @@ def test_the_variance_agrees_with_that_of_many_draws_of_noise():
     kernel = gaussian_kernel((1.2, 1.2), (5, 5), sampled=True)
     valid = wht > 0
     sigma = np.divide(1, np.sqrt(wht), where=valid, out=np.full(wht.shape, np.nan))
-    draws = np.array([match_plane(rng.normal(size=wht.shape) * sigma, wht, kernel)[0] for _ in range(DRAWS)])
+    draws = np.array(
+        [match_plane(rng.normal(size=wht.shape) * sigma, wht, kernel)[0] for _ in range(DRAWS)]
+    )
     weight = match_plane(sigma, wht, kernel)[1]
     np.testing.assert_array_equal(np.isfinite(draws).all(axis=0), weight > 0)
     assert (weight > 0).sum() == valid.sum()
 
-    # The mean is zero by construction, so DRAWS * ratio follows chi squared with DRAWS degrees of freedom; one false
-    # alarm in a million runs, shared among all pixels (Bonferroni).
+    # The mean is zero by construction, so DRAWS * ratio follows chi squared with DRAWS degrees of
+    # freedom; one false alarm in a million runs, shared among all pixels (Bonferroni).
     ratio = np.mean(draws**2, axis=0) * weight
     low, high = stats.chi2.ppf([0.5e-6 / valid.sum(), 1 - 0.5e-6 / valid.sum()], DRAWS) / DRAWS
     assert np.all((ratio[valid] > low) & (ratio[valid] < high))
 
-    # Means over a region are five to twenty times sharper. Squares of Gaussians of correlation r correlate by r^2, so
-    # their variance is 2 / DRAWS * mean(r^2); five of its roots.
+    # Means over a region are five to twenty times sharper. Squares of Gaussians of correlation r
+    # correlate by r^2, so their variance is 2 / DRAWS * mean(r^2); five of its roots.
     edge = np.ones(wht.shape, dtype=bool)
     edge[2:-2, 2:-2] = False
     beside = ndimage.binary_dilation(~valid, iterations=2)
     step = np.zeros(wht.shape, dtype=bool)
     step[3:-3, 10:14] = True
     inside = ~(edge | beside | step)
-    for name, region in {"edges": edge, "holes": beside, "step": step, "inside": inside, "all": valid}.items():
+    for name, region in {
+        "edges": edge,
+        "holes": beside,
+        "step": step,
+        "inside": inside,
+        "all": valid,
+    }.items():
         pixels = draws[:, region & valid]
         tolerance = 5 * np.sqrt(2 / DRAWS * np.mean(np.corrcoef(pixels.T) ** 2))
         assert tolerance < 0.05, name
@@ -553,7 +612,9 @@ def test_the_variance_of_a_pixel_is_one_over_its_weight(cube):
     got = variance(cube)
     assert got.dims == ("band", "y", "x")
     np.testing.assert_array_equal(np.isfinite(got.values), has_data)
-    np.testing.assert_allclose(got.values[has_data] * cube.wht.values[has_data].astype(float), 1, rtol=FLOAT32)
+    np.testing.assert_allclose(
+        got.values[has_data] * cube.wht.values[has_data].astype(float), 1, rtol=FLOAT32
+    )
 
 
 # -- bands
@@ -636,19 +697,28 @@ def test_bands_are_ordered_by_wavelength_whatever_their_order_was(cube, seed):
 def test_a_cut_out_is_equal_beyond_the_kernel_radius_from_the_cut(image, kernel, data):
     sci, wht = image
     starts = [data.draw(st.integers(0, n - 5)) for n in sci.shape]
-    cut = tuple(slice(a, data.draw(st.integers(a + 5, n))) for a, n in zip(starts, sci.shape, strict=True))
+    cut = tuple(
+        slice(a, data.draw(st.integers(a + 5, n))) for a, n in zip(starts, sci.shape, strict=True)
+    )
     whole, part = match_plane(sci, wht, kernel), match_plane(sci[cut], wht[cut], kernel)
     inner = tuple(
         slice(0 if c.start == 0 else k // 2, None if c.stop == n else (c.stop - c.start) - k // 2)
         for c, k, n in zip(cut, kernel.shape, sci.shape, strict=True)
     )
-    np.testing.assert_allclose(part[0][inner], whole[0][cut][inner], rtol=0, atol=1e-12 * np.nanmax(abs(sci)))
+    np.testing.assert_allclose(
+        part[0][inner], whole[0][cut][inner], rtol=0, atol=1e-12 * np.nanmax(abs(sci))
+    )
     np.testing.assert_allclose(part[1][inner], whole[1][cut][inner], rtol=EXACT)
 
 
 # -- what every step keeps
 
-NOISE = {"noise_scale", "noise_acf", "dy", "dx"}  # what psf_match adds: how it correlated the pixels
+NOISE = {
+    "noise_scale",
+    "noise_acf",
+    "dy",
+    "dx",
+}  # what psf_match adds: how it correlated the pixels
 
 
 @every_step
@@ -657,15 +727,24 @@ NOISE = {"noise_scale", "noise_acf", "dy", "dx"}  # what psf_match adds: how it 
 def test_a_step_returns_a_cube(step, cube):
     after = validate(step(cube))
     assert not (after.mask & (after.wht == 0)).any()
-    assert [after[name].dtype for name in ("sci", "wht", "mask")] == [np.float32, np.float32, np.bool_]
+    assert [after[name].dtype for name in ("sci", "wht", "mask")] == [
+        np.float32,
+        np.float32,
+        np.bool_,
+    ]
     assert set(after.variables) - NOISE == set(cube.variables)
     for name in cube.variables:
         assert after[name].attrs == cube[name].attrs, name
     for dim in ("band", "y", "x"):
         np.testing.assert_array_equal(after[dim], cube[dim])
     assert Grid.of(after) == Grid.of(cube)
-    said = [line for line in after.attrs["warnings"].splitlines() if not line.startswith("HC-P12")]  # Gaussians
-    assert {**after.attrs, "history": "", "warnings": "\n".join(said)} == {**cube.attrs, "history": ""}
+    said = [
+        line for line in after.attrs["warnings"].splitlines() if not line.startswith("HC-P12")
+    ]  # Gaussians
+    assert {**after.attrs, "history": "", "warnings": "\n".join(said)} == {
+        **cube.attrs,
+        "history": "",
+    }
 
 
 @every_step
@@ -674,7 +753,10 @@ def test_a_step_returns_a_cube(step, cube):
 def test_a_step_adds_one_line_to_the_history(step, cube):
     before, after = (c.attrs["history"].splitlines() for c in (cube, step(cube)))
     assert after[:-1] == before
-    assert len(step(step(cube).assign_coords(sky=cube.sky)).attrs["history"].splitlines()) == len(before) + 2
+    assert (
+        len(step(step(cube).assign_coords(sky=cube.sky)).attrs["history"].splitlines())
+        == len(before) + 2
+    )
 
 
 @every_step
@@ -724,7 +806,12 @@ def test_a_step_gives_the_same_bits_every_time(step, cube):
 
 
 @examples(25)
-@given(labels=label_maps(), few=st.integers(0, 3), more=st.integers(0, 3), shape=st.sampled_from(["square", "diamond"]))
+@given(
+    labels=label_maps(),
+    few=st.integers(0, 3),
+    more=st.integers(0, 3),
+    shape=st.sampled_from(["square", "diamond"]),
+)
 def test_growing_is_monotone_and_adds_up(labels, few, more, shape):
     keep = labels == 3
     before = snapshot(keep)
@@ -733,7 +820,9 @@ def test_growing_is_monotone_and_adds_up(labels, few, more, shape):
     assert bool((keep <= once).all())
     assert bool((once <= further).all())
     xr.testing.assert_identical(grow(once, pixels=more, shape=shape), further)
-    assert bool((grow(keep, pixels=few, shape="diamond") <= grow(keep, pixels=few, shape="square")).all())
+    assert bool(
+        (grow(keep, pixels=few, shape="diamond") <= grow(keep, pixels=few, shape="square")).all()
+    )
     assert bool((grow(keep & (labels.y < 9), pixels=few, shape=shape) <= once).all())
     assert snapshot(keep) == before
 
@@ -747,7 +836,9 @@ def test_growing_reaches_so_many_pixels_and_no_more(labels, pixels):
     for shape, distance in (("square", np.maximum), ("diamond", np.add)):
         away = [distance(abs(rows - j), abs(columns - i)) for j, i in zip(y, x, strict=True)]
         expected = np.min(away, axis=0) <= pixels if away else np.zeros_like(keep)
-        np.testing.assert_array_equal(grow(labels == 3, pixels=pixels, shape=shape).values, expected)
+        np.testing.assert_array_equal(
+            grow(labels == 3, pixels=pixels, shape=shape).values, expected
+        )
 
 
 def test_a_mask_cannot_be_grown_by_less_than_nothing():
@@ -770,7 +861,9 @@ def test_a_mask_replaces_the_old_one_and_stays_where_there_is_data(cube, seed):
 def test_dims_have_names_their_order_does_not_matter(cube):
     keep, level = chosen(cube), levels(cube) * xr.ones_like(cube.sci, dtype=float)
     xr.testing.assert_identical(mask(cube, keep.transpose("x", "y")), mask(cube, keep))
-    xr.testing.assert_identical(subtract_sky(cube, level.transpose("x", "band", "y")), subtract_sky(cube, level))
+    xr.testing.assert_identical(
+        subtract_sky(cube, level.transpose("x", "band", "y")), subtract_sky(cube, level)
+    )
     stack = kernels_of(cube)
     xr.testing.assert_identical(
         psf_match(cube, to=broadest(cube), kernels=stack.transpose("kx", "band", "ky")),
@@ -813,10 +906,16 @@ def test_the_sky_follows_offset_and_unit(method, cube, offset, power):
     peak = peak_of(cube)[:, 0, 0]
     raised = cube.assign(sci=cube.sci + (offset * float(peak.min()) / 10))
     moved = measure_sky(raised, background=blank(cube), method=method)
-    if method == "original":  # a clipped sample may change by a pixel when values are rounded to float32
-        np.testing.assert_allclose(moved.values - level.values, offset * peak.min() / 10, atol=FLOAT32 * 2 * peak.max())
+    if (
+        method == "original"
+    ):  # a clipped sample may change by a pixel when values are rounded to float32
+        np.testing.assert_allclose(
+            moved.values - level.values, offset * peak.min() / 10, atol=FLOAT32 * 2 * peak.max()
+        )
     c = np.float32(2.0**power)
-    scaled = measure_sky(cube.assign(sci=cube.sci * c, wht=cube.wht / c**2), background=blank(cube), method=method)
+    scaled = measure_sky(
+        cube.assign(sci=cube.sci * c, wht=cube.wht / c**2), background=blank(cube), method=method
+    )
     np.testing.assert_array_equal(scaled.values, level.values * c)
     np.testing.assert_allclose(scaled.sky_error.values, level.sky_error.values * c, rtol=1e-12)
 
@@ -832,9 +931,13 @@ def test_what_is_not_blank_does_not_touch_the_sky(method, cube):
 
 @both_methods
 @examples(10)
-@given(cube=cubes(bands=(2, 5), sides=st.integers(31, 40), kinds=["none", "islands"]), data=st.data())
+@given(
+    cube=cubes(bands=(2, 5), sides=st.integers(31, 40), kinds=["none", "islands"]), data=st.data()
+)
 def test_every_band_has_its_own_sky(method, cube, data):
-    order = data.draw(st.permutations(range(cube.sizes["band"])))[: data.draw(st.integers(1, cube.sizes["band"]))]
+    order = data.draw(st.permutations(range(cube.sizes["band"])))[
+        : data.draw(st.integers(1, cube.sizes["band"]))
+    ]
     level = measure_sky(cube, background=blank(cube), method=method)
     again = measure_sky(cube.isel(band=order), background=blank(cube), method=method)
     xr.testing.assert_identical(again, level.isel(band=order))
@@ -848,7 +951,9 @@ def test_measuring_the_sky_leaves_its_input_alone_and_reads_dims_by_name(method,
     before = snapshot(cube), snapshot(background)
     level = measure_sky(read_only(cube), background=read_only(background), method=method)
     assert (snapshot(cube), snapshot(background)) == before
-    xr.testing.assert_identical(measure_sky(cube, background=background.transpose("x", "y"), method=method), level)
+    xr.testing.assert_identical(
+        measure_sky(cube, background=background.transpose("x", "y"), method=method), level
+    )
 
 
 # -- files
@@ -867,7 +972,8 @@ def after(step, cube):
 def test_fits_files_give_the_same_cube_back(cube, step, layout):
     cube = after(step, cube)
     if not (cube.wht > 0).any(("y", "x")).all():
-        return  # smoothed away by a kernel as large as the frame: open_field refuses a band without data
+        # smoothed away by a kernel as large as the frame: open_field refuses a band without data
+        return
     with a_folder() as folder:
         to_fits(cube, folder, layout=layout)
         again = open_field(folder, "f1")
@@ -895,7 +1001,9 @@ def test_netcdf_gives_the_same_cube_back(cube, step):
         again = open_cube(save_cube(cube, folder / "f1.nc"))
     xr.testing.assert_identical(again, cube)
     same_bits(again, cube)
-    assert {name: again[name].dtype for name in again.variables} == {name: cube[name].dtype for name in cube.variables}
+    assert {name: again[name].dtype for name in again.variables} == {
+        name: cube[name].dtype for name in cube.variables
+    }
     assert snapshot(cube) == before
 
 

@@ -85,8 +85,12 @@ LAZY_STEPS = {
     **{name: lambda cube, _, step=step: step(cube) for name, step in STEPS.items()},
     "subtract_sky": lambda cube, known: subtract_sky(cube, levels(known)),
     "subtract_sky with a map": lambda cube, known: subtract_sky(cube, levels(known) * chosen(cube)),
-    "mask with a band axis": lambda cube, known: mask(cube, chosen(cube) & xr.ones_like(levels(known), dtype=bool)),
-    "stack_bands": lambda cube, _: stack_bands([cube.isel(band=[i]) for i in range(cube.sizes["band"])]),
+    "mask with a band axis": lambda cube, known: mask(
+        cube, chosen(cube) & xr.ones_like(levels(known), dtype=bool)
+    ),
+    "stack_bands": lambda cube, _: stack_bands(
+        [cube.isel(band=[i]) for i in range(cube.sizes["band"])]
+    ),
     "homogenize": lambda cube, known: homogenize(cube, sky=levels(known), to=broadest(cube)),
 }
 every_step = pytest.mark.parametrize("step", LAZY_STEPS.values(), ids=LAZY_STEPS)
@@ -108,8 +112,12 @@ def test_a_chunked_cube_gives_the_same_result_and_is_computed_when_asked(step, c
     now = validate(later.compute())
     assert now.sci.dtype == np.float32
     same_to_float32(now, eager, peak=peak_of(cube))
-    xr.testing.assert_identical(now.drop_vars(list(now.data_vars)), eager.drop_vars(list(eager.data_vars)))
-    assert {name: now[name].attrs for name in now.data_vars} == {name: eager[name].attrs for name in eager.data_vars}
+    xr.testing.assert_identical(
+        now.drop_vars(list(now.data_vars)), eager.drop_vars(list(eager.data_vars))
+    )
+    assert {name: now[name].attrs for name in now.data_vars} == {
+        name: eager[name].attrs for name in eager.data_vars
+    }
     assert snapshot(cube) == before
 
 
@@ -143,7 +151,12 @@ def test_the_variance_of_a_chunked_cube_is_lazy(cube, data):
 @given(cube=cubes(kinds=["none", "islands"]), data=st.data())
 def test_a_cube_is_built_from_chunks_without_a_look_at_them(cube, data):
     lazy = chunked(cube, data.draw(chunks(cube)))
-    how = {"bands": cube.band.values, "grid": Grid.of(cube), "units": "uJy", "psf_fwhm": cube.psf_fwhm.values}
+    how = {
+        "bands": cube.band.values,
+        "grid": Grid.of(cube),
+        "units": "uJy",
+        "psf_fwhm": cube.psf_fwhm.values,
+    }
     with nothing_is_computed():
         later = build(lazy.sci.data, lazy.wht.data, **how)
     assert is_lazy(later)
@@ -174,7 +187,9 @@ def test_a_whole_chain_is_built_before_it_is_computed(data, cube):
     levels_of_cube = levels(cube)
     with nothing_is_computed():
         later = chain(lazy)
-    same_to_float32(later.compute(), chain(cube), peak=peak_of(cube) + abs(levels_of_cube.values)[:, None, None])
+    same_to_float32(
+        later.compute(), chain(cube), peak=peak_of(cube) + abs(levels_of_cube.values)[:, None, None]
+    )
 
 
 def test_a_kernel_larger_than_the_frame_and_its_chunks_is_no_obstacle():
@@ -192,11 +207,20 @@ def test_the_sky_beside_a_star_in_another_chunk_is_right_to_a_millionth_of_the_n
     rng = np.random.default_rng(4)
     sci = rng.normal(size=(1, 90, 95))
     sci[0, 40, 47] = 1e5
-    cube = build(sci, np.ones(sci.shape), bands=["f606w"], grid=plain_grid((90, 95)), units="uJy", psf_fwhm=[0.1])
+    cube = build(
+        sci,
+        np.ones(sci.shape),
+        bands=["f606w"],
+        grid=plain_grid((90, 95)),
+        units="uJy",
+        psf_fwhm=[0.1],
+    )
     eager = psf_match(cube, to="0.5arcsec").sci.values[0].astype(float)
     lazy = psf_match(chunked(cube, {"y": 30, "x": 32}), to="0.5arcsec").sci.values[0]
     y, x = np.indices(eager.shape)
-    far = np.maximum(abs(y - 40), abs(x - 47)) > 8.5 * 0.5 / FWHM_OF_SIGMA / 0.06 + 1  # the kernel ends at 8.5 sigma
+    far = (
+        np.maximum(abs(y - 40), abs(x - 47)) > 8.5 * 0.5 / FWHM_OF_SIGMA / 0.06 + 1
+    )  # the kernel ends at 8.5 sigma
     noise = np.std(eager[far])
     assert far.sum() > 1000
     assert abs(lazy - eager)[far].max() < 1e-6 * noise
@@ -216,7 +240,11 @@ def write_stamps(folder, cube):
 
 
 @examples(6)
-@given(data=st.data(), shape=st.tuples(st.integers(5, 40), st.integers(5, 40)), seed=st.integers(0, 999))
+@given(
+    data=st.data(),
+    shape=st.tuples(st.integers(5, 40), st.integers(5, 40)),
+    seed=st.integers(0, 999),
+)
 def test_a_field_is_opened_lazily_and_holds_the_same(data, shape, seed):
     rng = np.random.default_rng(seed)
     sci, wht = rng.normal(size=(2, *shape)), rng.random((2, *shape)) + 0.1
@@ -228,7 +256,9 @@ def test_a_field_is_opened_lazily_and_holds_the_same(data, shape, seed):
         eager = open_field(folder, "f1", psf_fwhm=widths)
         same_bits(eager, cube)
         with nothing_is_computed():
-            lazy = open_field(folder, "f1", psf_fwhm=widths, chunks={"y": data.draw(st.integers(4, 40)), "x": 7})
+            lazy = open_field(
+                folder, "f1", psf_fwhm=widths, chunks={"y": data.draw(st.integers(4, 40)), "x": 7}
+            )
             matched = psf_match(lazy, to="f160w")
         assert is_lazy(lazy)
         xr.testing.assert_identical(lazy.compute(), eager)
@@ -251,13 +281,17 @@ def test_weights_of_any_kind_are_read_lazily(kind):
         xr.testing.assert_identical(lazy.compute(), eager)
 
 
-@pytest.mark.filterwarnings("ignore:The specified chunks separate the stored chunks:UserWarning")  # slow, not wrong
+@pytest.mark.filterwarnings(
+    "ignore:The specified chunks separate the stored chunks:UserWarning"
+)  # slow, not wrong
 @examples(6)
 @given(cube=cubes(), data=st.data())
 def test_a_chunked_cube_is_written_like_any_other(cube, data):
     lazy = chunked(cube, data.draw(chunks(cube)))
     with a_folder() as folder:
-        for one, other in zip(to_fits(lazy, folder / "lazy"), to_fits(cube, folder / "eager"), strict=True):
+        for one, other in zip(
+            to_fits(lazy, folder / "lazy"), to_fits(cube, folder / "eager"), strict=True
+        ):
             assert one.read_bytes() == other.read_bytes()
         save_cube(lazy, folder / "f1.nc")
         xr.testing.assert_identical(open_cube(folder / "f1.nc"), cube)

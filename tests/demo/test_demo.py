@@ -70,17 +70,22 @@ def test_the_stamps_are_the_truth_with_sky_and_noise(made, truth):
         pull = (cube.sci.values[i] - inside[i] - camera.sky) * np.sqrt(cube.wht.values[i])
         blank = pull[inside[-1] < 1e-4]  # next to no photon noise there
         expected = IR_RMS if band in ("f105w", "f125w", "f140w", "f160w") else 1.0
-        assert np.nanstd(blank) == pytest.approx(expected, rel=0.05), band  # some thousand pixels, correlated in the IR
+        assert np.nanstd(blank) == pytest.approx(expected, rel=0.05), (
+            band
+        )  # some thousand pixels, correlated in the IR
         assert abs(np.nanmedian(pull)) < 0.05
 
 
 def test_infrared_noise_is_correlated_like_that_of_the_xdf(made, truth):
     """SCIENCE.md 2: rho(0,1) = 0.54, rho(1,1) = 0.30, rho(0,2) = 0.10."""
     cube = hstcube.open_field(made[1]["stamps"], "demo").sel(band="f160w")
-    noise = (cube.sci.values - truth.native.sel(band="f160w").values[MARGIN:-MARGIN, MARGIN:-MARGIN])[:35]
+    noise = (
+        cube.sci.values - truth.native.sel(band="f160w").values[MARGIN:-MARGIN, MARGIN:-MARGIN]
+    )[:35]
     noise = noise - noise.mean()
     rho = [
-        (noise[dy:, dx:] * noise[: 35 - dy, : SIZE - dx]).mean() / noise.var() for dy, dx in ((0, 1), (1, 1), (0, 2))
+        (noise[dy:, dx:] * noise[: 35 - dy, : SIZE - dx]).mean() / noise.var()
+        for dy, dx in ((0, 1), (1, 1), (0, 2))
     ]
     assert np.allclose(rho, (0.54, 0.30, 0.10), atol=0.06)
 
@@ -93,7 +98,9 @@ def test_the_stamps_have_the_faults_of_the_real_ones(made):
         assert header["TEXPTIME"] == BANDS[band].exposure
         assert not {"PHOTFLAM", "PHOTFNU", "ABZP"} & set(header)
     assert (fits.getdata(stamps / "new_stamps" / "demo_60mas_f435w_wht.fits")[GAP] == 0).all()
-    values = fits.getdata(stamps / "segment_maps" / "udf_mosaic_demo_HST_SEGMAP.fits", extname="DATA")
+    values = fits.getdata(
+        stamps / "segment_maps" / "udf_mosaic_demo_HST_SEGMAP.fits", extname="DATA"
+    )
     odd = np.mean(values != np.round(values))
     assert 0.01 < odd < 0.05
     assert {0, TARGET, MERGER} <= set(np.unique(values).tolist())
@@ -119,7 +126,9 @@ def test_star_stamps_are_point_sources_of_the_bands_psf(made, truth):
             image = cube.sci.values[0] - BANDS[band].sky
             core = image[31:36, 31:36].sum() / (60.0 / star)
             expected = truth.psf.sel(band=band).values[18:23, 18:23].sum()
-            assert core == pytest.approx(expected, rel=0.05)  # the star lies up to half a pixel off the middle
+            assert core == pytest.approx(
+                expected, rel=0.05
+            )  # the star lies up to half a pixel off the middle
 
 
 def test_the_merger_is_larger_than_the_galaxy(made):

@@ -1,6 +1,7 @@
 """Headers that lie: whatever is written into one, the field is refused with an HstCubeError, or the cube is right.
 
-What right is, is judged by `tests/fuzz/fuzz_headers.py`; here hypothesis makes the headers, and shrinks what it finds.
+What right is, is judged by `tests/fuzz/fuzz_headers.py`; here hypothesis makes the headers, and
+shrinks what it finds.
 """
 
 from __future__ import annotations
@@ -19,7 +20,16 @@ from hstcube.files import fields as reading
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fuzz"))
 from fuzz_headers import Target, from_text, shown
-from mutations import HUGE, KEYS, NOT_NUMBERS, OF_ANOTHER_TYPE, card_of, cards_of, header_of, mutated
+from mutations import (
+    HUGE,
+    KEYS,
+    NOT_NUMBERS,
+    OF_ANOTHER_TYPE,
+    card_of,
+    cards_of,
+    header_of,
+    mutated,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,10 +37,14 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 NUMBERS = st.one_of(st.integers(), st.floats()).map(lambda value: repr(value).upper().encode())
-TEXTS = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=20).map(lambda text: f"'{text}'".encode())
+TEXTS = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=20).map(
+    lambda text: f"'{text}'".encode()
+)
 VALUES = st.one_of(NUMBERS, TEXTS, st.sampled_from([*OF_ANOTHER_TYPE, *HUGE, *NOT_NUMBERS]))
 CARDS = st.builds(card_of, st.sampled_from(KEYS), VALUES)
-CHANGES = st.lists(st.tuples(st.floats(0, 1), st.sampled_from(["replace", "insert", "delete"]), CARDS), max_size=4)
+CHANGES = st.lists(
+    st.tuples(st.floats(0, 1), st.sampled_from(["replace", "insert", "delete"]), CARDS), max_size=4
+)
 BYTES = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=4)
 
 
@@ -38,7 +52,9 @@ BYTES = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=4)
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("HSTCUBE_XDF", raising=False)  # the same headers on every machine
-        patch.setattr(reading, "read_plane", reading.read_plane)  # a target sets its own; this one comes back
+        patch.setattr(
+            reading, "read_plane", reading.read_plane
+        )  # a target sets its own; this one comes back
         yield Target(tmp_path_factory.mktemp("headers"))
 
 

@@ -11,7 +11,16 @@ from stamps import ALL_BANDS, SKY, label_map, rewrite, sky_file, stamp, write_fi
 from test_cli import call  # noqa: F401  a fixture
 
 import hstcube
-from hstcube import Grid, HstCubeError, HstCubeWarning, homogenize, open_field, open_labels, psf_match, regrid
+from hstcube import (
+    Grid,
+    HstCubeError,
+    HstCubeWarning,
+    homogenize,
+    open_field,
+    open_labels,
+    psf_match,
+    regrid,
+)
 from hstcube.files.levels import read_levels
 from hstcube.surveys.names import find_field, list_fields
 
@@ -48,7 +57,11 @@ def sum_over(cube, band):
 
 def test_each_band_is_taken_at_its_finest_scale(field):
     files = find_field(field, "1", scale="mixed")
-    assert [files.bands[band].sci[0].name.split("_")[1] for band in COARSE] == ["30mas", "30mas", "60mas"]
+    assert [files.bands[band].sci[0].name.split("_")[1] for band in COARSE] == [
+        "30mas",
+        "30mas",
+        "60mas",
+    ]
     assert [part.scale for part in files.parts] == ["30mas", "60mas"]
     assert [found.scale for found in list_fields(field, scale="mixed")] == ["mixed"]
     assert all(band.sky is not None for band in files.bands.values())
@@ -61,7 +74,9 @@ def test_a_mixed_field_becomes_one_cube_on_the_coarsest_grid(field):
     fine = open_field(field, "1", scale="30mas")
     assert Grid.of(cube) == Grid.of(coarse)
     assert cube.band.values.tolist() == list(COARSE)
-    np.testing.assert_array_equal(cube.sel(band="f160w").sci.values, coarse.sel(band="f160w").sci.values)
+    np.testing.assert_array_equal(
+        cube.sel(band="f160w").sci.values, coarse.sel(band="f160w").sci.values
+    )
     blocks = fine.sel(band="f606w").sci.values.astype(float).reshape(40, 2, 44, 2).sum((1, 3))
     np.testing.assert_allclose(cube.sel(band="f606w").sci.values, blocks, atol=1e-6)
     assert float(cube.sel(band="f606w").psf_fwhm) > float(fine.sel(band="f606w").psf_fwhm)
@@ -71,7 +86,9 @@ def test_a_mixed_field_becomes_one_cube_on_the_coarsest_grid(field):
 def test_a_mixed_field_goes_to_any_grid(field):
     fine = open_field(field, "1", scale="mixed", onto="30mas")
     assert Grid.of(fine) == Grid.of(open_field(field, "1", scale="30mas"))
-    assert sum_over(fine, "f160w") == pytest.approx(sum_over(open_field(field, "1"), "f160w"), rel=1e-3)
+    assert sum_over(fine, "f160w") == pytest.approx(
+        sum_over(open_field(field, "1"), "f160w"), rel=1e-3
+    )
     middle = Grid.of(fine).wcs.pixel_to_world(43.5, 39.5)
     grid = Grid.around(middle, 1.8, 0.045, angle=20)
     for scale in ("mixed", "60mas"):
@@ -101,7 +118,9 @@ def test_what_is_not_there_is_refused(field, how, code):
 
 @pytest.mark.filterwarnings("always")
 def test_scales_that_lie_apart_are_reported_and_moved_only_when_asked(field, shifted):
-    with pytest.warns(HstCubeWarning, match="HC-W20 the images at 30mas lie elsewhere than those at 60mas"):
+    with pytest.warns(
+        HstCubeWarning, match="HC-W20 the images at 30mas lie elsewhere than those at 60mas"
+    ):
         told = open_field(shifted, "1", scale="mixed")
     with warnings.catch_warnings():
         warnings.simplefilter("error", HstCubeWarning)
@@ -124,7 +143,9 @@ def test_levels_are_converted_to_the_pixels_they_are_subtracted_from(field, tmp_
         assert plain[band][0] == pytest.approx(SKY[band])
         assert finer[band][0] == pytest.approx(SKY[band] / 4)
     write_field(tmp_path, bands=("f606w",))
-    sky_file(tmp_path, "f606w").write_text("# electron s-1 per pixel of 0.03 arcsec\n# standard error: 1e-6\n1e-4\n")
+    sky_file(tmp_path, "f606w").write_text(
+        "# electron s-1 per pixel of 0.03 arcsec\n# standard error: 1e-6\n1e-4\n"
+    )
     own = read_levels(find_field(tmp_path, "1"), ["f606w"], scale=0.06, to=0.06)
     assert own["f606w"] == pytest.approx((4e-4, 4e-6))
 
@@ -142,7 +163,9 @@ def test_run_takes_mixed_scales_and_the_grid_of_the_map(call, field, tmp_path, o
         labels = open_labels(label_map(field))
         assert Grid.of(cube) == Grid.of(labels)
     record = json.loads((tmp_path / "run.json").read_text())["targets"]["1"]
-    assert record["options"]["onto"] == (options[options.index("--onto") + 1] if "--onto" in options else None)
+    assert record["options"]["onto"] == (
+        options[options.index("--onto") + 1] if "--onto" in options else None
+    )
     for band in COARSE:
         area = (scale / 0.06) ** 2
         assert float(cube.sel(band=band).sky) == pytest.approx(SKY[band] * area, rel=0.01)
@@ -151,7 +174,17 @@ def test_run_takes_mixed_scales_and_the_grid_of_the_map(call, field, tmp_path, o
 
 def test_onto_labels_needs_a_map(call, tmp_path):  # noqa: F811
     write_field(tmp_path / "in", labels=False)
-    done = call("run", tmp_path / "in", "-o", tmp_path / "out", "--onto", "labels", "--no-mask", "--sky", "none")
+    done = call(
+        "run",
+        tmp_path / "in",
+        "-o",
+        tmp_path / "out",
+        "--onto",
+        "labels",
+        "--no-mask",
+        "--sky",
+        "none",
+    )
     assert done.code == 3
     assert "HC-S16" in done.err
 
@@ -166,12 +199,19 @@ def test_matched_at_30_mas_and_then_regridded_the_bands_have_one_resolution(tmp_
     folder = write_field(tmp_path, scale="30mas", bands=ALL_BANDS[:5], shape=(80, 88), sky=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HstCubeWarning)
-        cube = open_field(folder, "1", scale="30mas", psf_fwhm=dict.fromkeys(ALL_BANDS[:5], 0.1) | {"f850lp": 0.14})
+        cube = open_field(
+            folder,
+            "1",
+            scale="30mas",
+            psf_fwhm=dict.fromkeys(ALL_BANDS[:5], 0.1) | {"f850lp": 0.14},
+        )
     made = regrid(psf_match(cube, to="f850lp"), Grid.of(cube).coarsen(2), method="exact")
     assert set(made.matched_to.values) == {"f850lp"}
     assert np.ptp(made.psf_fwhm.values) == 0
     first = psf_match(made, to="f850lp")
-    np.testing.assert_array_equal(first.sci.values, made.sci.values)  # it is done: matching again changes nothing
+    np.testing.assert_array_equal(
+        first.sci.values, made.sci.values
+    )  # it is done: matching again changes nothing
 
 
 @pytest.mark.real
@@ -181,7 +221,8 @@ def test_mixed_cubes_have_the_colours_of_cubes_of_one_scale(xdf, name):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HstCubeWarning)
         plain, mixed = (
-            homogenize(open_field(xdf, name, scale=scale, align="apply"), labels=labels) for scale in ("60mas", "mixed")
+            homogenize(open_field(xdf, name, scale=scale, align="apply"), labels=labels)
+            for scale in ("60mas", "mixed")
         )
     fluxes = [cube.sci.where(cube.mask).sum(("y", "x")).values for cube in (plain, mixed)]
     colours = [flux / flux[-1] for flux in fluxes]

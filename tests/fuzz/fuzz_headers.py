@@ -5,19 +5,22 @@
     python tests/fuzz/fuzz_headers.py --atheris --seconds 60               led by coverage (PyPI: atheris)
     python tests/fuzz/fuzz_headers.py --replay TEXT                        one input again, as a finding printed it
 
-The corpus are the headers of real stamps where HSTCUBE_XDF names their folder, and of those that tests/stamps.py makes.
-An input is the header of one science image. It is written, before the pixels it had, beside the untouched files of a
-field of three bands, and `hstcube.open_field` opens the field. (What `read_plane` gives for the five untouched files
-is kept from run to run; all else is done anew.)
+The corpus are the headers of real stamps where HSTCUBE_XDF names their folder, and of those that
+tests/stamps.py makes. An input is the header of one science image. It is written, before the pixels
+it had, beside the untouched files of a field of three bands, and `hstcube.open_field` opens the
+field. (What `read_plane` gives for the five untouched files is kept from run to run; all else is
+done anew.)
 
-Right is: the cube passes `validate`; it has the bands, the units and the weights of the untouched field; its pixels lie
-where those of the untouched field lie, to 1e-4 pixels, and wcslib, reading the mutated cards itself, puts them there
-too; and the pixels are bit for bit the old ones. Three things may differ, each "by the file's own words", and are
-judged by a decoding of our own: pixels whose header says BSCALE, BZERO or BLANK; a zero point, PSF width or camera
-that the header says otherwise; and those that are unknown (NaN) since the header does not name the survey any more.
+Right is: the cube passes `validate`; it has the bands, the units and the weights of the untouched
+field; its pixels lie where those of the untouched field lie, to 1e-4 pixels, and wcslib, reading
+the mutated cards itself, puts them there too; and the pixels are bit for bit the old ones. Three
+things may differ, each "by the file's own words", and are judged by a decoding of our own: pixels
+whose header says BSCALE, BZERO or BLANK; a zero point, PSF width or camera that the header says
+otherwise; and those that are unknown (NaN) since the header does not name the survey any more.
 
-A finding is anything else: another exception, also one that arose in a line of hstcube and came out as a damaged file;
-another cube; more than 5 s; 500 MB more than before. It is printed, and ends the program with 1: at once, or with
+A finding is anything else: another exception, also one that arose in a line of hstcube and came out
+as a damaged file; another cube; more than 5 s; 500 MB more than before. It is printed, and ends the
+program with 1: at once, or with
 --keep-going at the end.
 """
 
@@ -57,9 +60,12 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 from mutations import BLOCK, CARD, card_of, cards_of, header_of, mutated, pieces, whole_blocks  # noqa: E402  beside this file
 from stamps import write_field  # noqa: E402  one folder up
 
-PACKAGE = Path(find_spec("hstcube").origin).parent  # ours is what lies in here, wherever the clone is and is called
+PACKAGE = Path(
+    find_spec("hstcube").origin
+).parent  # ours is what lies in here, wherever the clone is and is called
 SECONDS, MEGABYTES = 5.0, 500.0
-TOLERANCE = 1.001e-4  # pixels: that of hstcube, 1e-4, and a margin for the rounding of two ways to compute a distance
+# pixels: that of hstcube, 1e-4, and a margin for the rounding of two ways to compute a distance
+TOLERANCE = 1.001e-4
 BATCH = 250  # runs
 REAL = (  # field, scale, bands: all nine bands, both scales
     ("3", "60mas", ("f435w", "f850lp", "f160w")),
@@ -67,7 +73,10 @@ REAL = (  # field, scale, bands: all nine bands, both scales
     ("37", "60mas", ("f775w", "f125w", "f140w")),
     ("3", "30mas", ("f606w", "f775w", "f814w")),
 )
-MADE_UP = (("1", "60mas", ("f435w", "f850lp", "f160w")), ("2", "30mas", ("f606w", "f814w", "f105w")))
+MADE_UP = (
+    ("1", "60mas", ("f435w", "f850lp", "f160w")),
+    ("2", "30mas", ("f606w", "f814w", "f105w")),
+)
 NOT_OF_THE_WCS = re.compile(
     r"COMMENT|HISTORY||CONTINUE|DATE|FILETYPE|TELESCOP|INSTRUME|EXPTIME|OBSTYPE|DETECTOR|FILTER|BUNIT|ORIENTAT|XDFVER|"
     r"TEXPTIME|UZERO|SIMPLE|BITPIX|EXTEND|BSCALE|BZERO|BLANK|ABZP|PHOT\w+|PSFFWHM"
@@ -114,7 +123,10 @@ class Summary:
         return sum(n for outcome, n in self.outcomes.items() if outcome.startswith(start))
 
     def __str__(self) -> str:
-        lines = [f"{n:8}  {outcome}" for outcome, n in sorted(self.outcomes.items(), key=lambda item: -item[1])]
+        lines = [
+            f"{n:8}  {outcome}"
+            for outcome, n in sorted(self.outcomes.items(), key=lambda item: -item[1])
+        ]
         lines.append(
             f"{self.runs} runs: {self.count('right')} right, {self.count('refused')} refused, "
             f"{self.count('WRONG')} silently wrong, {self.count('FINDING')} other findings ({len(self.findings)} kinds)"
@@ -130,7 +142,9 @@ class Summary:
 class Field:
     """Three bands in a folder of their own; the science image of one may have its header exchanged."""
 
-    def __init__(self, source: Path, folder: Path, name: str, scale: str, bands: tuple[str, ...]) -> None:
+    def __init__(
+        self, source: Path, folder: Path, name: str, scale: str, bands: tuple[str, ...]
+    ) -> None:
         import hstcube
 
         self.folder, self.name, self.scale, self.bands = folder, name, scale, bands
@@ -146,7 +160,9 @@ class Field:
         self.cube = hstcube.open_field(folder, name, scale=scale)
         self.shape = self.cube.sci.shape[1:]
         for band in bands:
-            self.raw[band] = np.frombuffer(self.bodies[band], ">i4", math.prod(self.shape)).reshape(self.shape)
+            self.raw[band] = np.frombuffer(self.bodies[band], ">i4", math.prod(self.shape)).reshape(
+                self.shape
+            )
 
     def path(self, band: str, kind: str = "sci") -> Path:
         return self.folder / f"{self.name}_{self.scale}_{band}_{kind}.fits"
@@ -175,17 +191,27 @@ class Target:
     def __init__(self, folder: Path) -> None:
         warnings.simplefilter("ignore")
         real = os.environ.get("HSTCUBE_XDF")
-        self.fields = [Field(Path(real) / "new_stamps", folder / f"{n}_{s}", n, s, b) for n, s, b in REAL if real]
+        self.fields = [
+            Field(Path(real) / "new_stamps", folder / f"{n}_{s}", n, s, b)
+            for n, s, b in REAL
+            if real
+        ]
         for name, scale, bands in MADE_UP:
-            made = write_field(folder / "made" / name, name, scale=scale, bands=bands, labels=False, sky=False)
-            self.fields.append(Field(made / "new_stamps", folder / f"made_{name}", name, scale, bands))
+            made = write_field(
+                folder / "made" / name, name, scale=scale, bands=bands, labels=False, sky=False
+            )
+            self.fields.append(
+                Field(made / "new_stamps", folder / f"made_{name}", name, scale, bands)
+            )
         self.places = [(one, band) for one in self.fields for band in one.bands]
         self.corpus = [bytes([i]) + one.headers[band] for i, (one, band) in enumerate(self.places)]
         self.kept = Kept()
         self.last = folder / "input"  # still there when the process dies
         self.summary = Summary()
         self.peak_before = peak_megabytes()  # of whatever this process did before: other tests, say
-        self.room_at_start: float | None = None  # megabytes; set where what is held from input to input is not ours
+        self.room_at_start: float | None = (
+            None  # megabytes; set where what is held from input to input is not ours
+        )
         for data in self.corpus:
             outcome = self.outcome(data)
             assert outcome == "right: the same cube", outcome
@@ -254,7 +280,11 @@ class Target:
         new = list(dict.fromkeys(card for card in cards if card not in before))
         lost = [card for card in cards_of(one.headers[band]) if card not in cards]
         return "\n".join(
-            [one.path(band).name, *(f"  + {card.rstrip()!r}" for card in new[:20]), *(f"  - {card!r}" for card in lost)]
+            [
+                one.path(band).name,
+                *(f"  + {card.rstrip()!r}" for card in new[:20]),
+                *(f"  - {card!r}" for card in lost),
+            ]
         )
 
 
@@ -305,7 +335,10 @@ def judged(cube: Any, one: Field, band: str, header: bytes) -> str:
     hstcube.validate(cube)
     if cube.band.values.tolist() != one.cube.band.values.tolist():
         return f"WRONG: other bands | {cube.band.values.tolist()}"
-    if cube.sci.shape != one.cube.sci.shape or cube.sci.attrs["units"] != one.cube.sci.attrs["units"]:
+    if (
+        cube.sci.shape != one.cube.sci.shape
+        or cube.sci.attrs["units"] != one.cube.sci.attrs["units"]
+    ):
         return f"WRONG: another shape or unit | {cube.sci.shape}, {cube.sci.attrs['units']}"
     cards = first_cards(header)
     if wrong := wrong_place(cube, one) or moved(cards, one, band):
@@ -319,17 +352,24 @@ def judged(cube: Any, one: Field, band: str, header: bytes) -> str:
 
 def wrong_place(cube: Any, one: Field) -> str:
     """Compare where the cube says its pixels are with where the untouched one says it, with wcslib's arithmetic."""
-    if cube.wcs.attrs == one.cube.wcs.attrs and all((cube[d].values == one.cube[d].values).all() for d in ("y", "x")):
+    if cube.wcs.attrs == one.cube.wcs.attrs and all(
+        (cube[d].values == one.cube[d].values).all() for d in ("y", "x")
+    ):
         return ""
     from hstcube.core.grids import Grid
 
-    if (axes := cube.wcs.attrs.get("WCSAXES", 2)) not in (1, 2):  # astropy allocates what a thousand axes need, or dies
+    if (axes := cube.wcs.attrs.get("WCSAXES", 2)) not in (
+        1,
+        2,
+    ):  # astropy allocates what a thousand axes need, or dies
         return f"WRONG: the cube has a WCS that cannot be used | WCSAXES = {axes}"
     try:
         distance = distance_between(Grid.of(cube).wcs.wcs, Grid.of(one.cube).wcs.wcs, one.shape)
     except Exception as error:
         return f"WRONG: the cube has a WCS that cannot be used | {type(error).__name__}: {error}"
-    return "" if distance < TOLERANCE else f"WRONG: the cube lies elsewhere | by {distance:.3g} pixels"
+    return (
+        "" if distance < TOLERANCE else f"WRONG: the cube lies elsewhere | by {distance:.3g} pixels"
+    )
 
 
 def moved(cards: dict[str, bytes], one: Field, band: str) -> str:
@@ -343,19 +383,27 @@ def moved(cards: dict[str, bytes], one: Field, band: str) -> str:
         distance = distance_between(there, wcs_of(before), one.shape)
     except Exception as error:
         return f"WRONG: accepted a WCS that wcslib refuses | {error}"
-    return "" if distance < TOLERANCE else f"WRONG: accepted a WCS that is moved | by {distance:.3g} pixels"
+    return (
+        ""
+        if distance < TOLERANCE
+        else f"WRONG: accepted a WCS that is moved | by {distance:.3g} pixels"
+    )
 
 
 def wcs_of(cards: dict[str, bytes]) -> Any:
     from astropy.wcs import Wcsprm
 
     left_out = {"WCSAXES", "NAXIS", *filter(OF_A_THIRD_AXIS.fullmatch, cards)}
-    left_out |= {key for key, card in cards.items() if pieces(card)[1] in (b"T", b"F")}  # A_2_0 = F: wcslib crashes
-    # a card without a value says nothing (FITS standard 4.0, 4.1.2.3); wcslib reads a DATE-OBS of that kind together
-    # with the card behind it, and loses both
+    left_out |= {
+        key for key, card in cards.items() if pieces(card)[1] in (b"T", b"F")
+    }  # A_2_0 = F: wcslib crashes
+    # a card without a value says nothing (FITS standard 4.0, 4.1.2.3); wcslib reads a DATE-OBS of
+    # that kind together with the card behind it, and loses both
     left_out |= {key for key, card in cards.items() if card[8:10] == b"= " and not pieces(card)[1]}
     celestial = [card for key, card in cards.items() if key not in left_out]
-    plain = [re.sub(rb"[^ -~]", b"?", card) for card in celestial]  # astropy hands wcslib text, not bytes
+    plain = [
+        re.sub(rb"[^ -~]", b"?", card) for card in celestial
+    ]  # astropy hands wcslib text, not bytes
     wcs = Wcsprm(header_of([with_a_close_number(card) for card in plain]), relax=False)
     wcs.set()
     return wcs
@@ -378,7 +426,9 @@ def distance_between(there: Any, here: Any, shape: tuple[int, int]) -> float:
     if not (there.naxis == 2 and there.lng >= 0 and there.lat >= 0):
         return math.inf
     ny, nx = shape
-    pixels = np.array([[x, y] for x in (0, (nx - 1) / 2, nx - 1) for y in (0, (ny - 1) / 2, ny - 1)])
+    pixels = np.array(
+        [[x, y] for x in (0, (nx - 1) / 2, nx - 1) for y in (0, (ny - 1) / 2, ny - 1)]
+    )
     sky = there.p2s(pixels, 0)["world"][:, [there.lng, there.lat]]
     frames = []
     for prm in (there, here):
@@ -406,10 +456,16 @@ def wrong_pixels(cube: Any, one: Field, band: str, cards: dict[str, bytes]) -> s
         expected[i] = one.raw[band]
         if (blank := scaled.get("BLANK")) is not None:
             expected[i][one.raw[band] == blank] = np.nan
-    if None not in scaled.values() and (scaled.get("BSCALE", 1) != 1 or scaled.get("BZERO", 0) != 0):
+    if None not in scaled.values() and (
+        scaled.get("BSCALE", 1) != 1 or scaled.get("BZERO", 0) != 0
+    ):
         said = said or " by the file's own words: BSCALE, BZERO"
         with np.errstate(all="ignore"):
-            stored = expected[i] if "integers" not in said else np.where(np.isnan(expected[i]), np.nan, one.raw[band])
+            stored = (
+                expected[i]
+                if "integers" not in said
+                else np.where(np.isnan(expected[i]), np.nan, one.raw[band])
+            )
             expected[i] = stored * np.float64(scaled.get("BSCALE", 1)) + scaled.get("BZERO", 0)
     expected = np.where(np.isfinite(expected) & (one.cube.wht.values > 0), expected, np.nan)
     has_data = np.isfinite(expected)
@@ -429,7 +485,9 @@ def wrong_pixels(cube: Any, one: Field, band: str, cards: dict[str, bytes]) -> s
 
 def wrong_state(cube: Any, one: Field, band: str, header: bytes) -> str:
     """Compare what the bands remember; only the mutated one's may differ, and only where its header says so."""
-    lists = [key for key in ("sky", "sky_error", "matched_to") if not same(cube[key], one.cube[key])]
+    lists = [
+        key for key in ("sky", "sky_error", "matched_to") if not same(cube[key], one.cube[key])
+    ]
     if lists:
         return f"WRONG: another {lists[0]} | {cube[lists[0]].values}"
     words = {
@@ -469,8 +527,8 @@ def same(one: Any, other: Any) -> bool:
 def first_cards(header: bytes) -> dict[str, bytes]:
     """Return the first card of each keyword, up to END, keywords in capitals.
 
-    The standard forbids two cards of a keyword, and small letters; that the first counts, and small letters do not,
-    is what astropy makes of it.
+    The standard forbids two cards of a keyword, and small letters; that the first counts, and small
+    letters do not, is what astropy makes of it.
     """
     found: dict[str, bytes] = {}
     for i in range(0, len(header), CARD):
@@ -526,14 +584,25 @@ def batch(root: Path, seed: int, runs: range, keep_going: bool) -> Summary:
 
 
 def fuzz(
-    *, runs: int | None = None, seed: int = 1, seconds: float = math.inf, jobs: int = 1, keep_going: bool = False
+    *,
+    runs: int | None = None,
+    seed: int = 1,
+    seconds: float = math.inf,
+    jobs: int = 1,
+    keep_going: bool = False,
 ) -> Summary:
     """Try so many random inputs, or as many as fit into the time."""
     start, whole = time.perf_counter(), Summary()
     numbers = itertools.count(0, BATCH) if runs is None else iter(range(0, runs, BATCH))
-    batches = (range(first, first + BATCH if runs is None else min(first + BATCH, runs)) for first in numbers)
+    batches = (
+        range(first, first + BATCH if runs is None else min(first + BATCH, runs))
+        for first in numbers
+    )
     with room() as root, ProcessPoolExecutor(jobs) as pool:
-        open_ones = {pool.submit(batch, root, seed, one, keep_going) for one in itertools.islice(batches, 2 * jobs)}
+        open_ones = {
+            pool.submit(batch, root, seed, one, keep_going)
+            for one in itertools.islice(batches, 2 * jobs)
+        }
         while open_ones:
             done, open_ones = wait(open_ones, return_when=FIRST_COMPLETED)
             for future in done:
@@ -543,13 +612,20 @@ def fuzz(
                     last = [as_text(path.read_bytes()) for path in root.glob("*/input")]
                     kind = "FINDING: a process died"
                     whole.add(Summary(1, outcomes=Counter([kind])))
-                    whole.findings[kind] = Finding(kind, "of one of these inputs", "' or '".join(last), "")
+                    whole.findings[kind] = Finding(
+                        kind, "of one of these inputs", "' or '".join(last), ""
+                    )
                     open_ones = set()
                     break
             going_on = "FINDING: a process died" not in whole.findings
-            if going_on and time.perf_counter() - start < seconds and (keep_going or not whole.findings):
+            if (
+                going_on
+                and time.perf_counter() - start < seconds
+                and (keep_going or not whole.findings)
+            ):
                 open_ones |= {
-                    pool.submit(batch, root, seed, one, keep_going) for one in itertools.islice(batches, len(done))
+                    pool.submit(batch, root, seed, one, keep_going)
+                    for one in itertools.islice(batches, len(done))
                 }
     whole.seconds = time.perf_counter() - start
     return whole
@@ -559,7 +635,9 @@ class room(tempfile.TemporaryDirectory):  # noqa: N801  a context manager, used 
     """A folder in memory where there is one."""
 
     def __init__(self) -> None:
-        super().__init__(prefix="hstcube-fuzz-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
+        super().__init__(
+            prefix="hstcube-fuzz-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+        )
 
     def __enter__(self) -> Path:
         return Path(super().__enter__())
@@ -581,7 +659,9 @@ def fuzz_with_atheris(*, runs: int | None, seed: int, seconds: float, keep_going
     start = time.perf_counter()
     root = room()
     target = Target(Path(root.name))
-    target.room_at_start = megabytes_now()  # atheris keeps 9 kB an input; that hstcube keeps nothing, random runs show
+    target.room_at_start = (
+        megabytes_now()
+    )  # atheris keeps 9 kB an input; that hstcube keeps nothing, random runs show
     corpus = Path(root.name) / "corpus"
     corpus.mkdir()
     for i, data in enumerate(target.corpus):
@@ -591,7 +671,9 @@ def fuzz_with_atheris(*, runs: int | None, seed: int, seconds: float, keep_going
         finding = target.run(data) if data else None
         if finding and not keep_going:
             sys.stdout.write(shown(finding))
-        late = time.perf_counter() - start > seconds or (runs is not None and target.summary.runs >= runs)
+        late = time.perf_counter() - start > seconds or (
+            runs is not None and target.summary.runs >= runs
+        )
         if late or (finding and not keep_going):
             target.summary.seconds = time.perf_counter() - start
             sys.stdout.write(f"{report(target.summary)}\n")
@@ -628,11 +710,17 @@ def report(summary: Summary) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, help="how many inputs (default: 10000, or as many as fit into --seconds)")
+    parser.add_argument(
+        "--runs",
+        type=int,
+        help="how many inputs (default: 10000, or as many as fit into --seconds)",
+    )
     parser.add_argument("--seconds", type=float, default=math.inf, help="stop after so long")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1, help="processes")
-    parser.add_argument("--keep-going", action="store_true", help="look for findings of other kinds too")
+    parser.add_argument(
+        "--keep-going", action="store_true", help="look for findings of other kinds too"
+    )
     parser.add_argument("--atheris", action="store_true", help="let atheris choose the inputs")
     parser.add_argument("--replay", help="try one input again")
     asked = parser.parse_args()
@@ -643,9 +731,17 @@ def main() -> int:
             target.run(from_text(asked.replay))
             summary = target.summary
     elif asked.atheris:
-        fuzz_with_atheris(runs=runs, seed=asked.seed, seconds=asked.seconds, keep_going=asked.keep_going)
+        fuzz_with_atheris(
+            runs=runs, seed=asked.seed, seconds=asked.seconds, keep_going=asked.keep_going
+        )
     else:
-        summary = fuzz(runs=runs, seed=asked.seed, seconds=asked.seconds, jobs=asked.jobs, keep_going=asked.keep_going)
+        summary = fuzz(
+            runs=runs,
+            seed=asked.seed,
+            seconds=asked.seconds,
+            jobs=asked.jobs,
+            keep_going=asked.keep_going,
+        )
     sys.stdout.write(f"{report(summary)}\n")
     return 1 if summary.findings else 0
 

@@ -76,7 +76,9 @@ def pieces(card: bytes) -> tuple[bytes, bytes, bytes]:
 
 
 def card_of(key: bytes, value: bytes, comment: bytes = b"") -> bytes:
-    return (key.ljust(8)[:8] + b"= " + value.rjust(20) + (b" " + comment if comment else b"")).ljust(CARD)[:CARD]
+    return (
+        key.ljust(8)[:8] + b"= " + value.rjust(20) + (b" " + comment if comment else b"")
+    ).ljust(CARD)[:CARD]
 
 
 def any_place(rng: Random, cards: Cards) -> int:
@@ -191,14 +193,22 @@ def take_the_indicator(rng: Random, cards: Cards) -> None:
 def shift(rng: Random, cards: Cards) -> None:
     if cards:
         i, by = any_place(rng, cards), rng.randrange(1, 12)
-        cards[i] = cards[i][by:].ljust(CARD) if rng.random() < 0.5 else (b" " * by + cards[i])[:CARD]
+        cards[i] = (
+            cards[i][by:].ljust(CARD) if rng.random() < 0.5 else (b" " * by + cards[i])[:CARD]
+        )
 
 
 def strange_characters(rng: Random, cards: Cards) -> None:
     if cards:
         i = any_place(rng, cards)
         at, number = rng.randrange(CARD), rng.randrange(1, 6)
-        some = rng.choice((bytes(rng.randrange(128, 256) for _ in range(number)), b"\0" * number, b"\n\r\t\x1b\x7f"))
+        some = rng.choice(
+            (
+                bytes(rng.randrange(128, 256) for _ in range(number)),
+                b"\0" * number,
+                b"\n\r\t\x1b\x7f",
+            )
+        )
         cards[i] = (cards[i][:at] + some + cards[i][at + len(some) :])[:CARD]
 
 
@@ -214,7 +224,9 @@ def go_on(rng: Random, cards: Cards) -> None:
 
 
 def end_early(rng: Random, cards: Cards) -> None:
-    cards.insert(any_place(rng, cards), rng.choice((b"END", b"END     = T", b"END\0", b"END /")).ljust(CARD))
+    cards.insert(
+        any_place(rng, cards), rng.choice((b"END", b"END     = T", b"END\0", b"END /")).ljust(CARD)
+    )
 
 
 def blank(rng: Random, cards: Cards) -> None:
@@ -257,7 +269,9 @@ def flip(rng: Random, raw: bytearray) -> None:
 
 def overwrite(rng: Random, raw: bytearray) -> None:
     for _ in range(rng.choice((1, 1, 2, 4))):
-        raw[rng.randrange(len(raw))] = rng.choice(b" 0123456789'=/.-+EDTF\x00\xff&" + bytes([rng.randrange(256)]))
+        raw[rng.randrange(len(raw))] = rng.choice(
+            b" 0123456789'=/.-+EDTF\x00\xff&" + bytes([rng.randrange(256)])
+        )
 
 
 def wipe(rng: Random, raw: bytearray) -> None:

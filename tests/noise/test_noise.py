@@ -18,7 +18,8 @@ from hstcube.noise.groups import with_noise_coords
 from hstcube.psf.match import gaussian_kernel, match_plane
 
 SIDE = 80
-TAP = 0.335  # [p, 1, p] x [p, 1, p]: rho(0,1) = 0.55, rho(1,1) = 0.30, rho(0,2) = 0.09, as in XDF WFC3/IR
+# [p, 1, p] x [p, 1, p]: rho(0,1) = 0.55, rho(1,1) = 0.30, rho(0,2) = 0.09, as in XDF WFC3/IR
+TAP = 0.335
 WHITE = np.ones((1, 1))
 
 
@@ -34,7 +35,10 @@ def acf_of(tap):
 
 def ring(radius=12):
     """Return a kernel with a sharp core and a negative ring, as measured PSFs give them."""
-    core, wide = gaussian_kernel((0.7, 0.7), (radius,) * 2), gaussian_kernel((2.0, 2.0), (radius,) * 2)
+    core, wide = (
+        gaussian_kernel((0.7, 0.7), (radius,) * 2),
+        gaussian_kernel((2.0, 2.0), (radius,) * 2),
+    )
     return 1.3 * core - 0.5 * wide + 0.2 * gaussian_kernel((1.4, 1.4), (radius,) * 2)
 
 
@@ -47,7 +51,11 @@ def cube_of(wht, *, tap=WHITE, scale=1.0, sci=None, **state):
     sci = np.zeros(wht.shape) if sci is None else sci
     cube = hstcube.build(sci[None], wht[None], bands=["f435w"], grid=plain_grid(wht.shape), units="electron s-1",
                          field="f1", psf_fwhm=[0.1], **state)  # fmt: skip
-    return with_noise_coords(cube, [scale], acf_of(tap)[None], (0.06, 0.06)) if tap is not WHITE else cube
+    return (
+        with_noise_coords(cube, [scale], acf_of(tap)[None], (0.06, 0.06))
+        if tap is not WHITE
+        else cube
+    )
 
 
 def matched(cube, kernel):
@@ -98,7 +106,9 @@ def test_independent_pixels_add_in_quadrature():
     errors = hstcube.group_errors(cube_of(wht), groups)
     assert errors.dims == ("band", "group")
     assert errors.group.values.tolist() == [1, 2, 3, 4, 5]
-    np.testing.assert_allclose(errors[0], [np.sqrt((1 / wht[groups == i]).sum()) for i in range(1, 6)], rtol=1e-6)
+    np.testing.assert_allclose(
+        errors[0], [np.sqrt((1 / wht[groups == i]).sum()) for i in range(1, 6)], rtol=1e-6
+    )
 
 
 def test_one_pixel_has_the_error_of_its_variance():
@@ -120,7 +130,9 @@ def test_covariances_hold_the_errors_on_their_diagonal():
     cube = matched(cube_of(np.full((40, 40), 2.0), tap=drizzle(), sky_error=[0.1]), gaussian(1.0))
     groups = np.arange(40)[:, None] // 5 * 8 + np.arange(40) // 5 + 1
     covariance = hstcube.group_errors(cube, groups, covariance=True)[0].values
-    np.testing.assert_allclose(np.sqrt(np.diag(covariance)), hstcube.group_errors(cube, groups)[0], rtol=1e-9)
+    np.testing.assert_allclose(
+        np.sqrt(np.diag(covariance)), hstcube.group_errors(cube, groups)[0], rtol=1e-9
+    )
     assert np.linalg.eigvalsh(covariance).min() > 0
 
 
@@ -132,20 +144,26 @@ def test_pixels_without_data_are_no_part_of_a_sum():
     np.testing.assert_allclose(errors, [np.nan, np.sqrt(6) / 2, np.sqrt(6) / 2], rtol=1e-6)
 
 
-@pytest.mark.parametrize("cut", [{"y": slice(None, None, -1)}, {"x": slice(None, None, -1)}, {"y": slice(3, 30)}])
+@pytest.mark.parametrize(
+    "cut", [{"y": slice(None, None, -1)}, {"x": slice(None, None, -1)}, {"y": slice(3, 30)}]
+)
 def test_a_cut_or_flipped_cube_has_the_errors_of_its_pixels(cut):
     tap = np.array([[0.0, 0, 0.6], [0, 1, 0], [0, 0, 0]])  # neighbours along one diagonal
     tap /= np.sqrt((tap**2).sum())
     cube = cube_of(np.full((40, 40), 2.0), tap=tap)
     groups = xr.DataArray(
-        np.arange(40)[:, None] // 3 * 14 + np.arange(40) // 3 + 1, {"y": cube.y, "x": cube.x}, ("y", "x")
+        np.arange(40)[:, None] // 3 * 14 + np.arange(40) // 3 + 1,
+        {"y": cube.y, "x": cube.x},
+        ("y", "x"),
     )
     part = hstcube.group_errors(cube.isel(cut), groups.isel(cut))
     whole = hstcube.group_errors(cube, groups.where(groups.isin(groups.isel(cut)), 0))
     inside = slice(1, -1) if cut["y" if "y" in cut else "x"].start else slice(None)
     chosen = part.group.values[14:-14] if inside.start else part.group.values
     np.testing.assert_allclose(part.sel(group=chosen), whole.sel(group=chosen), rtol=1e-12)
-    flipped_twice = matched(cube.isel(cut), gaussian(1.0)).isel({name: s for name, s in cut.items() if s.step})
+    flipped_twice = matched(cube.isel(cut), gaussian(1.0)).isel(
+        {name: s for name, s in cut.items() if s.step}
+    )
     again = matched(cube, gaussian(1.0))
     np.testing.assert_allclose(flipped_twice.noise_acf, again.noise_acf, atol=1e-7)
 
@@ -191,8 +209,13 @@ def places(kind):
         {} if kind == "constant" else {"corner": (0, 0), "hole": (52, 52)}
     )
     for size in (1, 2, 3, 5, 7, 10, 15, 20):
-        for name, (top, left) in {**corners, **({"step": (30, 40 - size // 2)} if "step" in kind else {})}.items():
-            masks[f"{name} {size}"] = (y >= top) & (y < top + size) & (x >= left) & (x < left + size)
+        for name, (top, left) in {
+            **corners,
+            **({"step": (30, 40 - size // 2)} if "step" in kind else {}),
+        }.items():
+            masks[f"{name} {size}"] = (
+                (y >= top) & (y < top + size) & (x >= left) & (x < left + size)
+            )
     for radius in (5, 12, 20):
         masks[f"ring {radius}"] = abs(np.hypot(y - 40, x - 40) - radius) < 2
     rng = np.random.default_rng(3)
@@ -212,7 +235,12 @@ def exact_error(mask, wht, tap, kernel):
     return np.sqrt((fftconvolve(before, tap[::-1, ::-1], "full") ** 2).sum())
 
 
-KERNELS = {"narrow": gaussian(0.6), "F435W to F160W": gaussian(1.35), "wide": gaussian(3.0), "with a ring": ring()}
+KERNELS = {
+    "narrow": gaussian(0.6),
+    "F435W to F160W": gaussian(1.35),
+    "wide": gaussian(3.0),
+    "with a ring": ring(),
+}
 NOISE = {"white": WHITE, "drizzled": drizzle()}
 
 
@@ -229,11 +257,15 @@ def test_errors_after_matching_agree_with_the_exact_form(kernel, noise, kind):
         found = hstcube.group_errors(cube, mask.astype(int)).item()
         assert abs(found / exact - 1) < bound, (name, found / exact)
         if mask.sum() == 1:
-            assert abs(np.sqrt(hstcube.variance(cube).values[0][mask].item()) / exact - 1) < 0.01, name
+            assert abs(np.sqrt(hstcube.variance(cube).values[0][mask].item()) / exact - 1) < 0.01, (
+                name
+            )
 
 
 @pytest.mark.parametrize("kernel", ["F435W to F160W", "with a ring"])
-@pytest.mark.parametrize("pixel", [(0, 0), (0, 40), (40, 39), (40, 40), (54, 57), (58, 54), (54, 54), (63, 60)])
+@pytest.mark.parametrize(
+    "pixel", [(0, 0), (0, 40), (40, 39), (40, 40), (54, 57), (58, 54), (54, 54), (63, 60)]
+)
 def test_the_variance_of_a_pixel_is_right_at_edges_holes_and_steps(kernel, pixel):
     wht, mask = weights("hole and step"), np.zeros((SIDE, SIDE), bool)
     mask[pixel] = True
@@ -247,7 +279,10 @@ def test_white_noise_keeps_the_weights_that_the_squared_kernel_gives():
     sci, wht = rng.normal(size=(2, 40, 41)).astype(np.float32)
     wht = (np.abs(wht) + 0.1).astype(np.float32)
     kernel = gaussian(1.35)
-    plain, white = match_plane(sci, wht, kernel), match_plane(sci, wht, kernel, 0.25, np.ones((1, 1)))
+    plain, white = (
+        match_plane(sci, wht, kernel),
+        match_plane(sci, wht, kernel, 0.25, np.ones((1, 1))),
+    )
     np.testing.assert_array_equal(plain[0], white[0])
     np.testing.assert_array_equal(plain[1], white[1])
 
@@ -292,7 +327,9 @@ def test_matching_twice_keeps_the_noise_and_a_second_matching_adds_to_it():
     twice = matched(once.assign_coords(matched_to=("band", np.array([""], object))), gaussian(1.0))
     np.testing.assert_allclose(twice.noise_acf, together.noise_acf, atol=2e-4)
     inner = {"y": slice(20, 40), "x": slice(20, 40)}
-    np.testing.assert_allclose(hstcube.variance(twice.isel(inner)), hstcube.variance(together.isel(inner)), rtol=2e-3)
+    np.testing.assert_allclose(
+        hstcube.variance(twice.isel(inner)), hstcube.variance(together.isel(inner)), rtol=2e-3
+    )
 
 
 def test_bands_with_and_without_a_description_of_their_noise_are_stacked():
@@ -308,7 +345,9 @@ def test_bands_with_and_without_a_description_of_their_noise_are_stacked():
 
 def test_files_keep_the_noise(tmp_path):
     cube = matched(cube_of(np.full((40, 40), 4.0), tap=drizzle(), scale=0.5), gaussian(1.0))
-    xr.testing.assert_identical(hstcube.open_cube(hstcube.save_cube(cube, tmp_path / "f1.nc")), cube)
+    xr.testing.assert_identical(
+        hstcube.open_cube(hstcube.save_cube(cube, tmp_path / "f1.nc")), cube
+    )
     for layout in ("files", "mef"):
         hstcube.to_fits(cube, tmp_path / layout, layout=layout)
         xr.testing.assert_identical(hstcube.open_field(tmp_path / layout, "f1"), cube)
@@ -335,7 +374,9 @@ def test_a_damaged_description_of_the_noise_is_refused(tmp_path):
 
 def noise_image(rng, tap, shape=(100, 100)):
     pad = tap.shape[0]
-    return fftconvolve(rng.normal(size=(shape[0] + 2 * pad, shape[1] + 2 * pad)), tap, "same")[pad:-pad, pad:-pad]
+    return fftconvolve(rng.normal(size=(shape[0] + 2 * pad, shape[1] + 2 * pad)), tap, "same")[
+        pad:-pad, pad:-pad
+    ]
 
 
 def made_up_masks(rng, number=6):
@@ -353,10 +394,16 @@ def made_up_masks(rng, number=6):
 def test_what_removing_the_background_takes_away_is_exact():
     """Against the covariance of white noise after the removal, written as a matrix."""
     y, x = np.mgrid[:44, :44]
-    blank, scale, reach = (np.hypot(y - 10, x - 30) > 7) & (np.hypot(y - 35, x - 12) > 9), 5.0, (3, 3)
+    blank, scale, reach = (
+        (np.hypot(y - 10, x - 30) > 7) & (np.hypot(y - 35, x - 12) > 9),
+        5.0,
+        (3, 3),
+    )
     place = np.argwhere(blank)
     dy, dx = np.moveaxis(place[:, None] - place[None], -1, 0)
-    weight = np.where(np.maximum(abs(dy), abs(dx)) <= 4 * scale, np.exp(-(dy**2 + dx**2) / (2 * scale**2)), 0)
+    weight = np.where(
+        np.maximum(abs(dy), abs(dx)) <= 4 * scale, np.exp(-(dy**2 + dx**2) / (2 * scale**2)), 0
+    )
     removal = np.eye(len(place)) - weight / weight.sum(axis=1, keepdims=True)
     covariance = removal @ removal.T
     pairs = pair_sums(np.zeros(blank.shape), blank, reach)[1]
@@ -372,7 +419,9 @@ def check_calibration(maps, noise):
     rng, tap, f1 = np.random.default_rng(11), NOISE[noise], 0.47
     scales, acfs = [], []
     for _ in range(20):
-        cubes = [cube_of(np.full((100, 100), 4.0), sci=f1 / 2 * noise_image(rng, tap)) for _ in maps]
+        cubes = [
+            cube_of(np.full((100, 100), 4.0), sci=f1 / 2 * noise_image(rng, tap)) for _ in maps
+        ]
         cubes = [cube.assign_coords(band=np.array(["f160w"], object)) for cube in cubes]
         found = hstcube.calibrate_noise(cubes, background=maps)
         scales.append(found.noise_scale.item())
@@ -396,7 +445,8 @@ def test_one_stamp_alone_warns(recwarn):
     rng = np.random.default_rng(1)
     with pytest.warns(HstCubeWarning, match="HC-N06"):
         found = hstcube.calibrate_noise(
-            cube_of(np.ones((100, 100)), sci=noise_image(rng, WHITE)), background=made_up_masks(rng, 1)[0]
+            cube_of(np.ones((100, 100)), sci=noise_image(rng, WHITE)),
+            background=made_up_masks(rng, 1)[0],
         )
     assert "HC-N06" in found.attrs["warnings"]
     assert found.noise_scale.item() == pytest.approx(1, abs=0.05)
@@ -411,7 +461,9 @@ def test_sources_are_found_where_no_map_covers_the_sky():
     assert found[source > 1].mean() > 0.9
     assert found[source < 1e-3].mean() < 0.01
     beside = np.where(x < 50, 0, -1)  # the map covers the left half
-    noise = [hstcube.calibrate_noise([cube, cube], background=maps) for maps in ([beside] * 2, None)]
+    noise = [
+        hstcube.calibrate_noise([cube, cube], background=maps) for maps in ([beside] * 2, None)
+    ]
     for one in noise:
         assert one.noise_scale.item() == pytest.approx(1, abs=0.04)
 
@@ -419,12 +471,17 @@ def test_sources_are_found_where_no_map_covers_the_sky():
 def test_empty_apertures_scatter_as_predicted():
     rng = np.random.default_rng(8)
     maps = made_up_masks(rng)
-    cubes = [cube_of(np.full((100, 100), 4.0), tap=drizzle(), sci=noise_image(rng, drizzle()) / 2) for _ in maps]
+    cubes = [
+        cube_of(np.full((100, 100), 4.0), tap=drizzle(), sci=noise_image(rng, drizzle()) / 2)
+        for _ in maps
+    ]
     table = noise_check(cubes, background=maps)
     assert table["size"].tolist() == [1, 2, 3, 5, 7, 10, 15]
     for row in table[:5]:
         assert row["ratio"] == pytest.approx(1, abs=3 / np.sqrt(row["number"]) + 0.02), row["size"]
-        assert row["constant"] == pytest.approx(1, abs=3 / np.sqrt(row["number"]) + 0.02), row["size"]
+        assert row["constant"] == pytest.approx(1, abs=3 / np.sqrt(row["number"]) + 0.02), row[
+            "size"
+        ]
 
 
 def test_the_noise_curve_is_drawn():
@@ -433,7 +490,9 @@ def test_the_noise_curve_is_drawn():
     from hstcube.plots.cube import noise_curve
 
     rng = np.random.default_rng(8)
-    table = noise_check(cube_of(np.ones((60, 60)), sci=noise_image(rng, WHITE, (60, 60))), sizes=(1, 3, 5))
+    table = noise_check(
+        cube_of(np.ones((60, 60)), sci=noise_image(rng, WHITE, (60, 60))), sizes=(1, 3, 5)
+    )
     assert isinstance(noise_curve(table), Figure)
 
 
@@ -442,7 +501,9 @@ def test_the_noise_curve_is_drawn():
 
 def xdf_like():
     cube = cube_of(np.full((40, 40), 4.0))
-    return cube.assign_attrs(history="open_field('3', f435w); PSF widths of xdf; zero points of xdf (hstcube 0.1.0)")
+    return cube.assign_attrs(
+        history="open_field('3', f435w); PSF widths of xdf; zero points of xdf (hstcube 0.1.0)"
+    )
 
 
 def test_the_noise_of_a_known_survey_is_there():
@@ -467,7 +528,12 @@ def test_measured_noise_is_put_on_a_cube():
 def test_sources_add_the_noise_of_their_photons():
     """100 photons in 50 s: 2 +- 0.2 electrons per second."""
     cube = cube_of(np.full((4, 4), 1e9), sci=np.where(np.eye(4) > 0, 2.0, -1e-6))
-    for exposure in (50.0, {"f435w": 50}, np.full((4, 4), 50.0), xr.DataArray([50.0], {"band": ["f435w"]}, ("band",))):
+    for exposure in (
+        50.0,
+        {"f435w": 50},
+        np.full((4, 4), 50.0),
+        xr.DataArray([50.0], {"band": ["f435w"]}, ("band",)),
+    ):
         error = np.sqrt(hstcube.variance(hstcube.add_poisson(cube, exposure=exposure)).values[0])
         np.testing.assert_allclose(error[np.eye(4) > 0], 0.2, rtol=1e-3)
         np.testing.assert_allclose(error[np.eye(4) == 0], 1e-9**0.5, rtol=1e-3)
@@ -583,10 +649,13 @@ def test_the_sky_of_the_xdf_scatters_as_its_noise_predicts(stamps):
     sources = [detect_sources(cube).values for cube in cubes]
     blank = [((sky == 0) | (sky == -1)) & ~found for sky, found in zip(maps, sources, strict=True)]
     made = [
-        noise_check([synthetic(rng, cube) for cube in described], background=blank, sizes=(1, 3, 5)) for _ in range(3)
+        noise_check([synthetic(rng, cube) for cube in described], background=blank, sizes=(1, 3, 5))
+        for _ in range(3)
     ]
     for i, row in enumerate(real):
-        bound = 0.08 if row["size"] < 5 else 0.12 if row["band"] < "f1" or row["band"] > "f2" else 0.15
+        bound = (
+            0.08 if row["size"] < 5 else 0.12 if row["band"] < "f1" or row["band"] > "f2" else 0.15
+        )
         expected = np.mean([table["ratio"][i] for table in made])
         assert row["ratio"] / expected == pytest.approx(1, abs=bound), (row["band"], row["size"])
 
@@ -599,6 +668,8 @@ def synthetic(rng, cube):
         r = acf.shape[0] // 2
         circle[np.ix_(np.arange(-r, r + 1), np.arange(-r, r + 1))] = acf
         power = np.clip(np.fft.fft2(circle).real, 0, None)
-        image = np.fft.ifft2(np.fft.fft2(rng.normal(size=circle.shape)) * np.sqrt(power)).real[:100, :100]
+        image = np.fft.ifft2(np.fft.fft2(rng.normal(size=circle.shape)) * np.sqrt(power)).real[
+            :100, :100
+        ]
         images.append(image * cube.noise_scale.values[i] / np.sqrt(cube.wht.values[i]))
     return cube.assign(sci=cube.sci.copy(data=np.array(images, np.float32)))

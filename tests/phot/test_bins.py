@@ -23,7 +23,8 @@ SCATTER = 0.15  # of the S/N of bins with several pixels
 def galaxy(bands, *, rim, side=60, seed=1, colour=0.0, correlated=True):
     """Return an exponential disc in noise of unit variance, with S/N `rim` per pixel at the rim of its round mask.
 
-    The noise is white noise through Gaussians of 1.3 pixels in the bluer half of the bands and 0.8 in the others.
+    The noise is white noise through Gaussians of 1.3 pixels in the bluer half of the bands and 0.8
+    in the others.
     """
     rng = np.random.default_rng(seed)
     y, x = np.indices((side, side)) - (side - 1) / 2
@@ -40,9 +41,13 @@ def galaxy(bands, *, rim, side=60, seed=1, colour=0.0, correlated=True):
         tilt = 1 + colour * (i / max(len(bands) - 1, 1) - 0.5) * np.sign(x)
         sci.append(light * tilt + noise / noise.std())
         acf.append(np.exp(-(k[:, None] ** 2 + k**2) / 4 / width**2))
-    cube = cube_on(plain_grid((side, side)), bands, np.stack(sci), np.ones((len(bands), side, side)))
+    cube = cube_on(
+        plain_grid((side, side)), bands, np.stack(sci), np.ones((len(bands), side, side))
+    )
     if correlated:
-        cube = cube.assign_coords(noise_acf=(("band", "dy", "dx"), np.stack(acf)), dy=k * 0.06, dx=k * 0.06)
+        cube = cube.assign_coords(
+            noise_acf=(("band", "dy", "dx"), np.stack(acf)), dy=k * 0.06, dx=k * 0.06
+        )
     return hstcube.mask(cube, keep)
 
 
@@ -64,7 +69,9 @@ def require_good(cube, bins, inside, *, scatter=SCATTER):
     islands = ndimage.label(inside, np.ones((3, 3)))[0]
     whole, _, _ = judged(cube, bins.copy(data=islands))
     for k in bins.attrs["below_target"]:
-        assert whole[islands[bins.values == k][0] - 1] < bins.attrs["snr"] * 1.01, "its island would have reached it"
+        assert whole[islands[bins.values == k][0] - 1] < bins.attrs["snr"] * 1.01, (
+            "its island would have reached it"
+        )
     pieces = [ndimage.label(part == k, np.ones((3, 3)))[1] for k, part in _boxes(bins.values)]
     assert set(pieces) == {1}, "a bin is in several pieces"
     several = (number > 1) & ~low
@@ -117,7 +124,9 @@ def test_no_mask_is_too_odd(data):
     sci = np.where(wht > 0, data.draw(st.floats(-1, 3)) + rng.normal(size=(number, *shape)), np.nan)
     cube = cube_on(plain_grid(shape), NINE[:number], sci, wht)
     inside = cube.mask.values.all(axis=0)
-    bins = bin_pixels(cube, snr=data.draw(st.floats(0.5, 20)), mode=data.draw(st.sampled_from(["all", "any"])))
+    bins = bin_pixels(
+        cube, snr=data.draw(st.floats(0.5, 20)), mode=data.draw(st.sampled_from(["all", "any"]))
+    )
     require_good(cube, bins, inside, scatter=None)
 
 

@@ -15,7 +15,10 @@ import hstcube
 from hstcube import Grid, HstCubeError
 
 SHAPE = (41, 43)
-RA, DEC = 53.16 - 20 * 0.06 / 3600 / np.cos(np.deg2rad(-27.79)), -27.79 + 20 * 0.06 / 3600  # pixel (20, 20), nearly
+RA, DEC = (
+    53.16 - 20 * 0.06 / 3600 / np.cos(np.deg2rad(-27.79)),
+    -27.79 + 20 * 0.06 / 3600,
+)  # pixel (20, 20), nearly
 
 
 def cube_on(grid, bands=("f606w", "f160w"), sci=None, wht=None, **state):
@@ -43,7 +46,11 @@ def test_a_circular_aperture_holds_the_pixels_that_photutils_finds(cube):
 
     place = SkyCoord(RA, DEC, unit="deg")
     found = hstcube.apertures(cube, place, radius=0.61)
-    pixels = SkyCircularAperture(place, 0.61 * u.arcsec).to_pixel(Grid.of(cube).wcs).to_mask(method="center")
+    pixels = (
+        SkyCircularAperture(place, 0.61 * u.arcsec)
+        .to_pixel(Grid.of(cube).wcs)
+        .to_mask(method="center")
+    )
     assert np.array_equal(found.values > 0, pixels.to_image(SHAPE) > 0)
     assert found.dtype == np.int32
     assert "cut" not in found.attrs
@@ -97,7 +104,10 @@ def test_an_aperture_beyond_the_frame_is_marked_and_one_outside_refused(cube):
 
 def test_impossible_apertures_are_refused(cube):
     for radius in (0.0, -1.0, np.nan):
-        assert code_of(lambda radius=radius: hstcube.apertures(cube, (RA, DEC), radius=radius)) == "HC-B31"
+        assert (
+            code_of(lambda radius=radius: hstcube.apertures(cube, (RA, DEC), radius=radius))
+            == "HC-B31"
+        )
     assert code_of(lambda: hstcube.apertures(cube, (RA, DEC), radius=0.3, ratio=0)) == "HC-B31"
     assert code_of(lambda: hstcube.apertures(cube, "the centre", radius=0.3)) == "HC-B31"
     assert code_of(lambda: hstcube.annuli(cube, (RA, DEC), edges=[0.3, 0.2])) == "HC-B31"
@@ -107,7 +117,9 @@ def test_annuli_share_out_the_disc(cube):
     rings = hstcube.annuli(cube, (RA, DEC), edges=[0, 0.2, 0.5, 0.9])
     disc = hstcube.apertures(cube, (RA, DEC), radius=0.9)
     assert np.array_equal(rings.values > 0, disc.values > 0)
-    assert np.array_equal(rings.values == 1, hstcube.apertures(cube, (RA, DEC), radius=0.2).values > 0)
+    assert np.array_equal(
+        rings.values == 1, hstcube.apertures(cube, (RA, DEC), radius=0.2).values > 0
+    )
 
 
 def test_a_constant_has_a_flat_profile_and_a_growing_curve(cube):

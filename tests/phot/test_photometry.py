@@ -32,7 +32,13 @@ AB = 23.9  # mag of 1 uJy
 def cube():
     rng = np.random.default_rng(3)
     shape = (3, *SHAPE)
-    return cube_on(plain_grid(SHAPE), BANDS, rng.normal(size=shape), rng.uniform(1, 9, shape), zeropoint=[AB, AB, 25.0])
+    return cube_on(
+        plain_grid(SHAPE),
+        BANDS,
+        rng.normal(size=shape),
+        rng.uniform(1, 9, shape),
+        zeropoint=[AB, AB, 25.0],
+    )
 
 
 @pytest.fixture
@@ -44,7 +50,8 @@ def groups():
 
 def table_equal(one, other):
     return one.colnames == other.colnames and all(
-        np.allclose(np.asarray(one[name]), np.asarray(other[name]), rtol=1e-6, equal_nan=True) for name in one.colnames
+        np.allclose(np.asarray(one[name]), np.asarray(other[name]), rtol=1e-6, equal_nan=True)
+        for name in one.colnames
     )
 
 
@@ -64,11 +71,20 @@ def test_a_row_is_a_group_in_the_order_of_their_numbers(cube, groups):
 def test_fluxes_are_sums_in_microjansky_and_errors_those_of_group_errors(cube, groups):
     table = hstcube.photometry(cube, groups)
     errors = hstcube.group_errors(cube, groups)
-    for i, (band, factor) in enumerate(zip(BANDS, (1.0, 1.0, 10 ** (-0.4 * (25.0 - AB))), strict=True)):
-        sums = [cube.sci.values[i][groups == number].astype(float).sum() * factor for number in (2, 5, 40)]
+    for i, (band, factor) in enumerate(
+        zip(BANDS, (1.0, 1.0, 10 ** (-0.4 * (25.0 - AB))), strict=True)
+    ):
+        sums = [
+            cube.sci.values[i][groups == number].astype(float).sum() * factor
+            for number in (2, 5, 40)
+        ]
         assert table[f"flux_{band}"].to_value("uJy") == pytest.approx(np.array(sums), rel=1e-5)
-        assert table[f"error_{band}"].to_value("uJy") == pytest.approx(errors.values[i] * factor, rel=1e-5)
-    assert (np.concatenate([table[f"flux_{band}"].value for band in BANDS]) < 0).any()  # negative where negative
+        assert table[f"error_{band}"].to_value("uJy") == pytest.approx(
+            errors.values[i] * factor, rel=1e-5
+        )
+    assert (
+        np.concatenate([table[f"flux_{band}"].value for band in BANDS]) < 0
+    ).any()  # negative where negative
 
 
 def test_every_pixel_can_be_a_group(cube):
@@ -90,7 +106,9 @@ def test_bands_are_measured_each_for_itself_and_fluxes_scale(order, factor):
     sci, wht = rng.normal(size=(3, *SHAPE)), rng.uniform(1, 9, (3, *SHAPE))
     groups = rng.integers(-1, 4, SHAPE)
     one = hstcube.photometry(cube_on(plain_grid(SHAPE), BANDS, sci, wht), groups)
-    scaled = cube_on(plain_grid(SHAPE), [BANDS[i] for i in order], sci[order] * factor, wht[order] / factor**2)
+    scaled = cube_on(
+        plain_grid(SHAPE), [BANDS[i] for i in order], sci[order] * factor, wht[order] / factor**2
+    )
     other = hstcube.photometry(scaled, groups)
     for band in BANDS:
         for kind in ("flux", "error"):
@@ -101,14 +119,18 @@ def test_a_band_that_has_part_of_a_group_or_nothing_of_it_gives_nan(cube, groups
     wht = cube.wht.values.copy()
     wht[0, 2:4, 3:9] = 0  # part of group 5
     wht[1, 12:15] = 0  # all of group 2
-    made = cube_on(Grid.of(cube), BANDS, np.where(wht > 0, cube.sci, np.nan), wht, zeropoint=[AB] * 3)
+    made = cube_on(
+        Grid.of(cube), BANDS, np.where(wht > 0, cube.sci, np.nan), wht, zeropoint=[AB] * 3
+    )
     table = hstcube.photometry(made, groups)
     assert table["npix_f435w"].tolist() == [24, 24, 1]
     assert table["npix_f814w"].tolist() == [0, 36, 1]
     assert np.isnan(table["flux_f435w"].value).tolist() == [False, True, False]
     assert np.isnan(table["error_f814w"].value).tolist() == [True, False, False]
     some = hstcube.photometry(made, groups, partial=True)
-    assert some["flux_f435w"].value[1] == pytest.approx(cube.sci.values[0, 4:8, 3:9].sum(), rel=1e-5)
+    assert some["flux_f435w"].value[1] == pytest.approx(
+        cube.sci.values[0, 4:8, 3:9].sum(), rel=1e-5
+    )
     assert np.isnan(some["flux_f814w"].value).tolist() == [True, False, False]
 
 
@@ -127,7 +149,9 @@ def test_a_group_that_the_mask_leaves_out_is_empty_and_one_that_it_cuts_is_small
 def test_pixels_that_no_band_has_are_missed(cube, groups):
     wht = cube.wht.values.copy()
     wht[:, 3, 4] = 0
-    made = cube_on(Grid.of(cube), BANDS, np.where(wht > 0, cube.sci, np.nan), wht, zeropoint=[AB] * 3)
+    made = cube_on(
+        Grid.of(cube), BANDS, np.where(wht > 0, cube.sci, np.nan), wht, zeropoint=[AB] * 3
+    )
     table = hstcube.photometry(made, groups)
     assert table["npix"].tolist() == [24, 36, 1]
     assert np.isnan(table["flux_f160w"].value).tolist() == [False, True, False]
@@ -154,7 +178,9 @@ def test_pixels_of_negative_or_undefined_weight_make_no_cube(bad, cube):
         cube_on(Grid.of(cube), BANDS, cube.sci.values, wht)
 
 
-@pytest.mark.parametrize(("bad", "code"), [(-1.0, "HC-C05"), (np.nan, "HC-C05"), (np.inf, "HC-D10")])
+@pytest.mark.parametrize(
+    ("bad", "code"), [(-1.0, "HC-C05"), (np.nan, "HC-C05"), (np.inf, "HC-D10")]
+)
 def test_weights_that_were_spoiled_by_hand_are_refused(bad, code, cube, groups):
     wht = cube.wht.values.copy()
     wht[0, 3, 4] = bad
@@ -166,7 +192,9 @@ def test_weights_that_were_spoiled_by_hand_are_refused(bad, code, cube, groups):
 
 
 def test_lazy_cubes_give_the_same_table(cube, groups):
-    assert table_equal(hstcube.photometry(cube.chunk({"y": 7, "x": 9}), groups), hstcube.photometry(cube, groups))
+    assert table_equal(
+        hstcube.photometry(cube.chunk({"y": 7, "x": 9}), groups), hstcube.photometry(cube, groups)
+    )
 
 
 def test_a_sky_that_was_not_subtracted_is_told(cube, groups):
@@ -195,7 +223,9 @@ def test_an_aperture_is_corrected_to_the_total_of_a_point_source():
             gain = total["flux_f160w"] / raw["flux_f160w"]
             assert total["error_f160w"] / raw["error_f160w"] == pytest.approx(gain)
     fine = made.drop_vars("psf").assign_coords(
-        psf=(("band", "ky", "kx"), _halved(psf)[None]), ky=np.arange(-30, 31) * 0.03, kx=np.arange(-30, 31) * 0.03
+        psf=(("band", "ky", "kx"), _halved(psf)[None]),
+        ky=np.arange(-30, 31) * 0.03,
+        kx=np.arange(-30, 31) * 0.03,
     )
     twice = hstcube.photometry(fine, rings, total=True)
     assert twice["flux_f160w"].value == pytest.approx(total["flux_f160w"].value, rel=1e-3)
@@ -275,7 +305,9 @@ def demo(tmp_path_factory):
         true = opened.sel(band=names).native.astype(float).load()
     margin = slice(int(true.attrs["margin"]), -int(true.attrs["margin"]))
     kernels = gaussian_kernels(native, to="f160w").values
-    matched = np.stack([convolver(k, plane.shape)(plane) for k, plane in zip(kernels, true.values, strict=True)])
+    matched = np.stack(
+        [convolver(k, plane.shape)(plane) for k, plane in zip(kernels, true.values, strict=True)]
+    )
     # the noise that simulate makes: white, or white noise through [p, 1, p] x [p, 1, p]
     p = IR_TAP
     along = np.array([p * p, 2 * p, 1 + 2 * p * p, 2 * p, p * p]) / (1 + 2 * p * p)
@@ -286,7 +318,10 @@ def demo(tmp_path_factory):
     noise = xr.Dataset(
         {
             "noise_scale": ("band", [IR_RMS if ir else 1.0 for ir in infrared]),
-            "noise_acf": (("band", "dy", "dx"), np.stack([np.outer(along, along) if ir else white for ir in infrared])),
+            "noise_acf": (
+                ("band", "dy", "dx"),
+                np.stack([np.outer(along, along) if ir else white for ir in infrared]),
+            ),
         },
         {"band": names, "dy": lags, "dx": lags},
     )
@@ -308,7 +343,8 @@ def test_recovered_fluxes_scatter_around_the_truth_as_their_errors_say(demo):
     names = native.band.values.tolist()
     factor = 10 ** (-0.4 * (native.zeropoint.values - AB))
     true = [
-        group_sums(groups.astype(int), np.arange(1, 101), image) * f for image, f in zip(matched, factor, strict=True)
+        group_sums(groups.astype(int), np.arange(1, 101), image) * f
+        for image, f in zip(matched, factor, strict=True)
     ]
     exposure = {name: camera.exposure for name, camera in CAMERAS.items()}
     pulls = []
@@ -318,8 +354,12 @@ def test_recovered_fluxes_scatter_around_the_truth_as_their_errors_say(demo):
             + rng.normal(size=image.shape) * np.sqrt(np.clip(image, 0, None) / exposure[name])
             for name, pivot, image, noise_map in zip(names, native.pivot, scene, sigma, strict=True)
         ])  # fmt: skip
-        cube = native.assign(sci=native.sci.copy(data=np.where(wht > 0, sci, np.nan).astype(np.float32)))
-        cube = cube.pipe(hstcube.subtract_sky, hstcube.measure_sky(cube, background=blank)).pipe(with_noise, noise)
+        cube = native.assign(
+            sci=native.sci.copy(data=np.where(wht > 0, sci, np.nan).astype(np.float32))
+        )
+        cube = cube.pipe(hstcube.subtract_sky, hstcube.measure_sky(cube, background=blank)).pipe(
+            with_noise, noise
+        )
         cube = cube.pipe(add_poisson, exposure=exposure).pipe(hstcube.psf_match, to="f160w")
         table = hstcube.photometry(cube, groups)
         pulls.append([

@@ -34,7 +34,9 @@ def test_the_commands_run(folder):
 
 def test_the_python_blocks_run_one_after_the_other(folder):
     script = "\n".join(block for name, block in BLOCKS if name == "python")
-    done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "flux_f160w" in done.stdout
     for product in ("demo_bins.ecsv", "snr.png", "sed.png", "growth.png"):

@@ -48,7 +48,16 @@ def test_one_count_of_a_zero_point_is_its_magnitude_in_microjansky(cube):
 
 
 @pytest.mark.parametrize(
-    "unit", ["nJy", "Jy", "erg s-1 cm-2 Hz-1", "1e-20 erg s-1 cm-2 AA-1", "MJy sr-1", "uJy arcsec-2", "W m-2 um-1"]
+    "unit",
+    [
+        "nJy",
+        "Jy",
+        "erg s-1 cm-2 Hz-1",
+        "1e-20 erg s-1 cm-2 AA-1",
+        "MJy sr-1",
+        "uJy arcsec-2",
+        "W m-2 um-1",
+    ],
 )
 @pytest.mark.filterwarnings("ignore:.*HC-D32")
 def test_every_unit_leads_back_to_the_same_flux(cube, unit):
@@ -61,8 +70,12 @@ def test_every_unit_leads_back_to_the_same_flux(cube, unit):
 
 def test_a_flux_per_wavelength_is_that_of_astropy_at_the_pivot(cube):
     flux = hstcube.to_flux(cube, "1e-20 erg s-1 cm-2 AA-1")
-    one = (np.array(ZEROPOINTS) * u.ABmag).to("erg s-1 cm-2 AA-1", u.spectral_density(cube.pivot.values * u.AA))
-    assert np.allclose(flux.sci.values, cube.sci.values * one.value[:, None, None] * 1e20, rtol=1e-5)
+    one = (np.array(ZEROPOINTS) * u.ABmag).to(
+        "erg s-1 cm-2 AA-1", u.spectral_density(cube.pivot.values * u.AA)
+    )
+    assert np.allclose(
+        flux.sci.values, cube.sci.values * one.value[:, None, None] * 1e20, rtol=1e-5
+    )
 
 
 def test_weights_too_large_for_float32_make_the_unit_smaller_and_say_so(cube):
@@ -78,7 +91,11 @@ def test_surface_brightness_is_the_flux_over_the_area_of_a_pixel(cube):
     assert np.allclose(per_area.sci.values * 0.06**2, per_pixel.sci.values, rtol=1e-6)
     assert np.allclose(per_area.wht.values / 0.06**4, per_pixel.wht.values, rtol=1e-6)
     mega = hstcube.to_flux(cube, "MJy sr-1")
-    assert np.allclose(mega.sci.values * (1 * u.MJy / u.sr).to_value("uJy arcsec-2"), per_area.sci.values, rtol=1e-5)
+    assert np.allclose(
+        mega.sci.values * (1 * u.MJy / u.sr).to_value("uJy arcsec-2"),
+        per_area.sci.values,
+        rtol=1e-5,
+    )
 
 
 def test_the_same_unit_changes_no_bit(cube):
@@ -145,8 +162,12 @@ def test_two_zero_points_that_disagree_are_told(tmp_path):
     with pytest.warns(HstCubeWarning, match="HC-D31"):
         cube = hstcube.open_field(tmp_path, "1")
     assert float(cube.zeropoint[0]) == 25.94
-    assert "HC-D31 f160w: the zero point by ABZP is 25.94, by PHOTFNU 25.89" in cube.attrs["warnings"]
-    rewrite(stamp(tmp_path, "f160w"), cards={"PHOTFNU": 10 ** (-0.4 * (25.94 - 8.90 + 0.04))})  # within 0.05 mag
+    assert (
+        "HC-D31 f160w: the zero point by ABZP is 25.94, by PHOTFNU 25.89" in cube.attrs["warnings"]
+    )
+    rewrite(
+        stamp(tmp_path, "f160w"), cards={"PHOTFNU": 10 ** (-0.4 * (25.94 - 8.90 + 0.04))}
+    )  # within 0.05 mag
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HstCubeWarning)
         assert "HC-D31" not in hstcube.open_field(tmp_path, "1").attrs["warnings"]
@@ -170,7 +191,9 @@ def test_extinction_follows_the_laws_of_the_papers(cube):
     made = cube.assign_coords(pivot=("band", [4400.0, 5500.0, 16500.0], cube.pivot.attrs))
     curve = hstcube.deredden(made, 1.0, law="CCM89").extinction.values / 3.1
     assert curve == pytest.approx([1.337, 1.0, 0.190], abs=0.02)
-    assert hstcube.deredden(made, 1.0).extinction.values / 3.1 == pytest.approx([1.33, 1.0, 0.19], abs=0.05)
+    assert hstcube.deredden(made, 1.0).extinction.values / 3.1 == pytest.approx(
+        [1.33, 1.0, 0.19], abs=0.05
+    )
 
 
 def test_dereddening_brightens_all_that_is_a_flux_and_nothing_else(cube):

@@ -36,7 +36,9 @@ def test_one_pixel_and_one_card_are_found(products):
         return image
 
     rewrite(
-        products[1] / "1_f160w_sci.fits", pixels=brighter, cards={"PSFFWHM": 0.5, "CHECKSUM": None, "DATASUM": None}
+        products[1] / "1_f160w_sci.fits",
+        pixels=brighter,
+        cards={"PSFFWHM": 0.5, "CHECKSUM": None, "DATASUM": None},
     )
     odd = [row for row in compare(*products) if not row.within(1e-6)]
     assert [row.name for row in odd] == ["1_f160w_sci.fits"]
@@ -51,7 +53,9 @@ def test_unlike_support_is_never_within_a_tolerance(products):
         image[:2] = np.nan
         return image
 
-    rewrite(products[1] / "1_f435w_sci.fits", pixels=holed, cards={"CHECKSUM": None, "DATASUM": None})
+    rewrite(
+        products[1] / "1_f435w_sci.fits", pixels=holed, cards={"CHECKSUM": None, "DATASUM": None}
+    )
     odd = [row for row in compare(*products) if not row.within(1e9)]
     assert [(row.name, row.support) for row in odd] == [("1_f435w_sci.fits", 2 * 44)]
 
@@ -76,7 +80,11 @@ def test_the_command_exits_with_zero_within_the_tolerance_only(products):
 
 @pytest.mark.parametrize(
     ("first", "second", "code"),
-    [("a", "nowhere", "HC-F01"), ("a", "a/1.nc", "HC-F27"), ("a/1.nc", "a/1_f160w_sci.fits", "HC-F27")],
+    [
+        ("a", "nowhere", "HC-F01"),
+        ("a", "a/1.nc", "HC-F27"),
+        ("a/1.nc", "a/1_f160w_sci.fits", "HC-F27"),
+    ],
 )
 def test_what_cannot_be_compared_is_refused(products, first, second, code):
     root = products[0].parent

@@ -48,8 +48,12 @@ def test_stamps_hold_the_pixels_of_the_mosaic_at_their_place(mosaics, tmp_path):
     assert all(path.is_file() for stamp in cut for path in stamp.files)
     made = open_field(tmp_path, "g0")
     top, left = 41, 51  # 20 pixels around (50.2, 60.4)
-    np.testing.assert_array_equal(made.sci.values, whole.sci.values[:, top : top + 20, left : left + 20])
-    np.testing.assert_array_equal(made.wht.values, whole.wht.values[:, top : top + 20, left : left + 20])
+    np.testing.assert_array_equal(
+        made.sci.values, whole.sci.values[:, top : top + 20, left : left + 20]
+    )
+    np.testing.assert_array_equal(
+        made.wht.values, whole.wht.values[:, top : top + 20, left : left + 20]
+    )
     y, x = pixel_mapping(Grid.of(made), Grid.of(whole))(0, 0)
     assert (float(y), float(x)) == pytest.approx((top, left), abs=1e-8)
     header = fits.getheader(tmp_path / "new_stamps" / "g0_60mas_f160w_sci.fits")
@@ -70,7 +74,10 @@ def test_the_map_is_cut_so_that_it_holds_the_stamp(mosaics, tmp_path):
     py, px = pixel_mapping(Grid.of(labels), Grid.of(parent))(0, 0)
     place = round(float(py)), round(float(px))
     np.testing.assert_array_equal(
-        labels.values, parent.values[place[0] : place[0] + labels.sizes["y"], place[1] : place[1] + labels.sizes["x"]]
+        labels.values,
+        parent.values[
+            place[0] : place[0] + labels.sizes["y"], place[1] : place[1] + labels.sizes["x"]
+        ],
     )
 
 
@@ -89,12 +96,22 @@ def test_stamps_at_the_edge_are_smaller_and_those_outside_are_not_cut(mosaics, t
 
 def test_bands_and_scales_are_those_that_are_asked_for(mosaics, tmp_path):
     write_field(tmp_path / "in", "udf", shape=SHAPE, sky=False)
-    write_field(tmp_path / "in", "udf", scale="30mas", bands=["f435w"], shape=(240, 260), sky=False, labels=False)
+    write_field(
+        tmp_path / "in",
+        "udf",
+        scale="30mas",
+        bands=["f435w"],
+        shape=(240, 260),
+        sky=False,
+        labels=False,
+    )
     place = positions(mosaics, [(50, 60)])
     cut = cut_stamps(tmp_path / "in", place, tmp_path / "all", size=1.2)
     assert len(cut[0].files) == 2 * 4 + 1  # three bands at 60 mas, one at 30 mas, one map
     assert open_field(tmp_path / "all", "g0", scale="30mas").sizes["y"] == 40
-    cut = cut_stamps(tmp_path / "in", place, tmp_path / "one", size=1.2, scale="60mas", bands=["160"])
+    cut = cut_stamps(
+        tmp_path / "in", place, tmp_path / "one", size=1.2, scale="60mas", bands=["160"]
+    )
     assert cut[0].bands == ("f160w",)
 
 
@@ -103,14 +120,18 @@ def test_the_first_mosaic_that_shows_a_position_is_used(tmp_path):
         write_field(tmp_path / "in", name, shape=SHAPE, sky=False, labels=False, bands=["f160w"])
     grid = Grid.of(open_field(tmp_path / "in", "b"))
     sky = grid.wcs.pixel_to_world(60, 60)
-    cut_stamps(tmp_path / "in", [Position("g", sky.ra.deg, sky.dec.deg)], tmp_path / "out", size=0.6)
+    cut_stamps(
+        tmp_path / "in", [Position("g", sky.ra.deg, sky.dec.deg)], tmp_path / "out", size=0.6
+    )
     header = fits.getheader(tmp_path / "out" / "new_stamps" / "g_60mas_f160w_sci.fits")
     assert header["PARENT"] in ("a_60mas_f160w_sci.fits", "b_60mas_f160w_sci.fits")
 
 
 @pytest.mark.parametrize("kind", ["scaled integers", "extension", "three axes"])
 def test_mosaics_of_other_kinds_give_the_same_stamps(mosaics, tmp_path, kind):
-    folder = write_field(tmp_path / "in", "udf", shape=SHAPE, bands=["f160w"], sky=False, labels=False)
+    folder = write_field(
+        tmp_path / "in", "udf", shape=SHAPE, bands=["f160w"], sky=False, labels=False
+    )
     path = stamp(folder, "f160w", field="udf")
     image, header = fits.getdata(path), fits.getheader(path)
     if kind == "scaled integers":
@@ -122,7 +143,9 @@ def test_mosaics_of_other_kinds_give_the_same_stamps(mosaics, tmp_path, kind):
         path.write_bytes(raw + bytes(-len(raw) % 2880))
     elif kind == "extension":
         unit = fits.ImageHDU(image, header, name="SCI")
-        fits.HDUList([fits.PrimaryHDU(), unit]).writeto(path, overwrite=True, output_verify="silentfix")
+        fits.HDUList([fits.PrimaryHDU(), unit]).writeto(
+            path, overwrite=True, output_verify="silentfix"
+        )
     else:
         rewrite(path, pixels=lambda a: a[None])
     cut_stamps(folder, positions(mosaics, [(45, 55)]), tmp_path / "out", size=1.2)
@@ -139,14 +162,18 @@ def test_damaged_mosaics_and_compressed_ones_are_refused(mosaics, tmp_path):
             cut_stamps(folder, place, tmp_path / "out", size=1.2)
         assert not (tmp_path / "out").exists()
 
-    folder = write_field(tmp_path / "cut", "udf", shape=SHAPE, bands=["f160w"], sky=False, labels=False)
+    folder = write_field(
+        tmp_path / "cut", "udf", shape=SHAPE, bands=["f160w"], sky=False, labels=False
+    )
     path = stamp(folder, "f160w", "wht", field="udf")
     path.write_bytes(path.read_bytes()[:20000])
     refused(folder, "HC-F02")
     path.unlink()
     refused(folder, "HC-F01")
     refused(tmp_path, "HC-F01 .*there are no mosaics")
-    folder = write_field(tmp_path / "packed", "udf", shape=SHAPE, bands=["f160w"], sky=False, labels=False)
+    folder = write_field(
+        tmp_path / "packed", "udf", shape=SHAPE, bands=["f160w"], sky=False, labels=False
+    )
     path = stamp(folder, "f160w", field="udf")
     path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
     image, header = fits.getdata(path), fits.getheader(path)
@@ -155,7 +182,9 @@ def test_damaged_mosaics_and_compressed_ones_are_refused(mosaics, tmp_path):
     path.with_name(path.name + ".gz").unlink()
     fits.CompImageHDU(image, header).writeto(path)
     refused(folder, "HC-F28")
-    folder = write_field(tmp_path / "moved", "udf", shape=SHAPE, bands=["f160w"], sky=False, labels=False)
+    folder = write_field(
+        tmp_path / "moved", "udf", shape=SHAPE, bands=["f160w"], sky=False, labels=False
+    )
     rewrite(stamp(folder, "f160w", "wht", field="udf"), cards={"CRPIX1": 3.0})
     refused(folder, "HC-D02")
 
@@ -198,7 +227,10 @@ def test_a_disk_that_refuses_is_an_error_of_ours(tmp_path):
 def test_catalogues_are_tables_with_id_ra_dec(tmp_path, name):
     table = Table({"ID": [3, 15], "RA": [53.1, 53.2], "Dec": [-27.8, -27.9], "z": [1.0, 2.0]})
     table.write(tmp_path / name)
-    assert read_catalogue(tmp_path / name) == [Position("3", 53.1, -27.8), Position("15", 53.2, -27.9)]
+    assert read_catalogue(tmp_path / name) == [
+        Position("3", 53.1, -27.8),
+        Position("15", 53.2, -27.9),
+    ]
 
 
 def test_units_of_a_catalogue_are_heeded(tmp_path):
@@ -234,7 +266,16 @@ def test_the_command_cuts_what_run_reads(call, tmp_path):  # noqa: F811
     grid = Grid.of(open_field(folder, "1"))
     sky = grid.wcs.pixel_to_world([49.5, -40.0], [49.5, 5.0])
     Table({"id": ["obj", "off"], "ra": sky.ra, "dec": sky.dec}).write(tmp_path / "cat.ecsv")
-    done = call("cutout", folder, "--catalogue", tmp_path / "cat.ecsv", "-o", tmp_path / "out", "--size", "3.6")
+    done = call(
+        "cutout",
+        folder,
+        "--catalogue",
+        tmp_path / "cat.ecsv",
+        "-o",
+        tmp_path / "out",
+        "--size",
+        "3.6",
+    )
     assert done.code == 5
     assert "stamps of 1 of 2 positions" in done.out
     assert "off" in done.out

@@ -48,15 +48,26 @@ def test_bin_writes_a_map_that_phot_reads(products: Path, tmp_path: Path, call: 
     assert np.array_equal(hstcube.open_labels(tmp_path / "bins.fits"), bins)
     assert re.match(rf"{int(bins.max())} bins of {int((bins > 0).sum())} pixels", said.out)
     assert (tmp_path / "bins.png").stat().st_size > 1000
-    said = call("phot", products / "out" / "1.nc", "--groups", tmp_path / "bins.fits", "-o", tmp_path / "bins.ecsv")
+    said = call(
+        "phot",
+        products / "out" / "1.nc",
+        "--groups",
+        tmp_path / "bins.fits",
+        "-o",
+        tmp_path / "bins.ecsv",
+    )
     assert said.code == 0, said.err
     table = QTable.read(tmp_path / "bins.ecsv")
     expected = hstcube.photometry(cube, bins)
     assert table["flux_f160w"].value == pytest.approx(expected["flux_f160w"].value)
-    assert call("bin", products / "out", "-o", tmp_path / "bins.fits").err.startswith("error: HC-O04")
+    assert call("bin", products / "out", "-o", tmp_path / "bins.fits").err.startswith(
+        "error: HC-O04"
+    )
 
 
-def test_phot_measures_the_object_of_the_mask(products: Path, tmp_path: Path, call: Callable) -> None:  # noqa: F811
+def test_phot_measures_the_object_of_the_mask(
+    products: Path, tmp_path: Path, call: Callable
+) -> None:  # noqa: F811
     said = call("phot", products / "out", "-f", "1", "-o", tmp_path / "one.fits", "--ebv", 0.02)
     assert said.code == 0, said.err
     table = QTable.read(tmp_path / "one.fits")
@@ -68,7 +79,9 @@ def test_phot_measures_the_object_of_the_mask(products: Path, tmp_path: Path, ca
     assert f"{flux:.4g}" in said.out
 
 
-def test_phot_measures_the_objects_of_a_map_on_its_own_grid(products: Path, tmp_path: Path, call: Callable) -> None:  # noqa: F811
+def test_phot_measures_the_objects_of_a_map_on_its_own_grid(
+    products: Path, tmp_path: Path, call: Callable
+) -> None:  # noqa: F811
     labels = label_map(products / "stamps")
     said = call("phot", products / "out" / "1.nc", "--labels", labels, "-o", tmp_path / "all.ecsv")
     assert said.code == 0, said.err
@@ -85,13 +98,24 @@ def test_what_cannot_be_measured_is_told(products: Path, tmp_path: Path, call: C
     assert "HC-O30" in call("phot", products / "out", "-o", tmp_path / "a.txt").err
     assert "HC-D01" in call("phot", products / "out", "--groups", label_map(products / "stamps"), "-o",
                             tmp_path / "a.ecsv").err  # fmt: skip
-    both = call("phot", products / "out", "--groups", "a.fits", "--labels", "b.fits", "-o", tmp_path / "a.ecsv")
+    both = call(
+        "phot",
+        products / "out",
+        "--groups",
+        "a.fits",
+        "--labels",
+        "b.fits",
+        "-o",
+        tmp_path / "a.ecsv",
+    )
     assert both.code == 2
     assert call("noise", tmp_path, "-o", tmp_path / "n.png").err.startswith("error: HC-F01")
     assert not list(tmp_path.iterdir())
 
 
-def test_a_sky_left_in_is_told_on_the_command_line(products: Path, tmp_path: Path, call: Callable) -> None:  # noqa: F811
+def test_a_sky_left_in_is_told_on_the_command_line(
+    products: Path, tmp_path: Path, call: Callable
+) -> None:  # noqa: F811
     bare = hstcube.open_field(products / "stamps", "1")
     hstcube.save_cube(bare, tmp_path / "bare.nc")
     said = call("phot", tmp_path / "bare.nc", "-o", tmp_path / "a.ecsv")
@@ -147,7 +171,9 @@ def test_pictures_are_drawn_and_the_same_each_time() -> None:
         assert one.startswith(b"\x89PNG")
 
 
-def test_the_sed_of_a_table_is_drawn_at_the_pivots_also_when_it_comes_from_fits(tmp_path: Path) -> None:
+def test_the_sed_of_a_table_is_drawn_at_the_pivots_also_when_it_comes_from_fits(
+    tmp_path: Path,
+) -> None:
     cube = cube_on(plain_grid((9, 9)), ("f435w", "f160w"), zeropoint=[23.9, 23.9])
     table = hstcube.photometry(cube, np.ones((9, 9), int))
     path = hstcube.write_table(table, tmp_path / "one.fits")

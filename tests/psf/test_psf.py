@@ -46,7 +46,13 @@ from hstcube import (
 from hstcube.files.fields import open_stars
 from hstcube.files.psfs import survey_psf
 from hstcube.psf.profiles import centroid, encircled_energy, fwhm, radius_map
-from hstcube.psf.solver import FWHM_OF_SIGMA, convolved, gaussian_kernel, matching_kernel, on_one_frame
+from hstcube.psf.solver import (
+    FWHM_OF_SIGMA,
+    convolved,
+    gaussian_kernel,
+    matching_kernel,
+    on_one_frame,
+)
 
 ACS, IR = ("f435w", "f606w", "f814w", "f850lp"), ("f105w", "f125w", "f140w")
 PIXELS = np.arange(1.0, 33)  # radii
@@ -103,7 +109,9 @@ def test_a_delta_is_turned_into_the_target(method):
     delta[SIZE // 2, SIZE // 2] = 1
     target = gaussian(2.0) if method == "gaussian" else telescope("f160w")
     kernel, wanted = on_one_frame(matching_kernel(delta, target, method=method), target)
-    assert abs(kernel - wanted).sum() < {"mge-wiener": 1e-9, "wiener": 0.02, "gaussian": 0.3}[method]
+    assert (
+        abs(kernel - wanted).sum() < {"mge-wiener": 1e-9, "wiener": 0.02, "gaussian": 0.3}[method]
+    )
 
 
 @pytest.mark.parametrize("band", ["f435w", "f160w"])
@@ -145,7 +153,9 @@ def test_no_kernel_is_cut_where_that_costs_encircled_energy(band):
 
 def test_a_weaker_penalty_comes_nearer_and_sharpens_more():
     source, target = telescope("f105w"), telescope("f160w")
-    kernels = [matching_kernel(source, target, regularization=strength) for strength in (1e-2, 1e-3, 1e-4)]
+    kernels = [
+        matching_kernel(source, target, regularization=strength) for strength in (1e-2, 1e-3, 1e-4)
+    ]
     residuals = [abs(convolved(source, kernel) - target)[INSIDE].sum() for kernel in kernels]
     negatives = [-kernel[kernel < 0].sum() for kernel in kernels]
     assert residuals == sorted(residuals, reverse=True)
@@ -158,7 +168,9 @@ def test_every_kernel_keeps_the_flux_and_the_centre(data):
     narrow, wings = data.draw(st.floats(0.8, 1.6)), data.draw(st.floats(0, 0.3))
     source = (1 - wings) * gaussian(narrow, 41) + wings * gaussian(3 * narrow, 41)
     target = convolved(source, gaussian(data.draw(st.floats(0.5, 2.0)), 41))
-    kernel = matching_kernel(source, target, method=data.draw(st.sampled_from(["mge-wiener", "wiener", "gaussian"])))
+    kernel = matching_kernel(
+        source, target, method=data.draw(st.sampled_from(["mge-wiener", "wiener", "gaussian"]))
+    )
     assert kernel.shape[0] % 2 == 1
     assert kernel.sum() == pytest.approx(1, abs=1e-12)
     np.testing.assert_allclose(kernel, kernel[::-1, ::-1], atol=1e-9)
@@ -197,7 +209,9 @@ def field(*bands, shape=(60, 64), seed=1, scale=SCALE):
     """Return a cube with noise and sources, and the true PSFs of its bands."""
     rng = np.random.default_rng(seed)
     sci = np.stack([picture(rng, shape) for _ in bands])
-    cube = build(sci, np.ones(sci.shape), bands=bands, grid=plain_grid(shape, scale=scale), units="uJy")
+    cube = build(
+        sci, np.ones(sci.shape), bands=bands, grid=plain_grid(shape, scale=scale), units="uJy"
+    )
     return with_psf(cube, psfs(*bands, scale=scale))
 
 
@@ -222,7 +236,9 @@ def test_kernels_say_how_good_they_are():
 def test_a_target_is_a_band_a_width_or_an_image():
     native = psfs("f435w", "f160w")
     to_width = matching_kernels(native, to="0.6arcsec")
-    image = prepare_psf(gaussian(0.6 / 0.2 / FWHM_OF_SIGMA, 41), scale=0.2, to_scale=0.2, name="muse")
+    image = prepare_psf(
+        gaussian(0.6 / 0.2 / FWHM_OF_SIGMA, 41), scale=0.2, to_scale=0.2, name="muse"
+    )
     to_image = matching_kernels(native, to=image)
     assert float(to_width.ee_error.max()) < 0.001
     assert float(to_image.ee_error.max()) < 0.01
@@ -232,12 +248,18 @@ def test_a_target_is_a_band_a_width_or_an_image():
 @pytest.mark.parametrize("to", ["f160w", "0.6arcsec", "moffat"])
 def test_a_cube_is_matched_with_its_psfs(to):
     cube = field("f435w", "f814w", "f160w")
-    target = prepare_psf(moffat(0.7 / SCALE, size=101), scale=SCALE, name="moffat") if to == "moffat" else to
+    target = (
+        prepare_psf(moffat(0.7 / SCALE, size=101), scale=SCALE, name="moffat")
+        if to == "moffat"
+        else to
+    )
     matched = psf_match(cube, to=target)
     assert set(matched.matched_to.values) == {to}
     assert np.unique(matched.psf_fwhm).size == 1
     if to == "f160w":
-        assert float(matched.psf_fwhm[0]) == pytest.approx(fwhm(telescope("f160w")) * SCALE, rel=1e-3)
+        assert float(matched.psf_fwhm[0]) == pytest.approx(
+            fwhm(telescope("f160w")) * SCALE, rel=1e-3
+        )
         assert matched.psf.values[-1].tobytes() == cube.psf.values[-1].tobytes()
         same_bits(matched.sel(band=["f160w"]), cube.sel(band=["f160w"]))
     elif to == "0.6arcsec":
@@ -264,7 +286,13 @@ def test_stars_in_a_cube_become_the_target():
     """A star of F435W, matched, is the star of F160W: the convolution of the image itself, not of its PSF."""
     size = 101
     sci = np.stack([1000 * telescope(band, size=size) for band in ("f435w", "f160w")])
-    cube = build(sci, np.ones(sci.shape), bands=["f435w", "f160w"], grid=plain_grid((size, size)), units="uJy")
+    cube = build(
+        sci,
+        np.ones(sci.shape),
+        bands=["f435w", "f160w"],
+        grid=plain_grid((size, size)),
+        units="uJy",
+    )
     matched = psf_match(with_psf(cube, psfs("f435w", "f160w", size=65)))
     made, target = matched.sci.values.astype(float)
     radii = np.array([1, 2, 3, 5, 10, 15, 20])  # the last is where PSFs are set to one
@@ -317,7 +345,11 @@ def test_psfs_come_before_matching_and_are_there_when_needed():
 
 def test_psfs_are_on_the_pixels_of_the_images():
     cube = field("f435w", "f160w")
-    refuses("HC-P14", lambda: psf_match(cube.isel(y=slice(None, None, 2), x=slice(None, None, 2))), "thin out")
+    refuses(
+        "HC-P14",
+        lambda: psf_match(cube.isel(y=slice(None, None, 2), x=slice(None, None, 2))),
+        "thin out",
+    )
     refuses("HC-P14", lambda: psf_match(cube.isel(y=slice(None, None, -1))), "flipped")
     refuses("HC-P14", lambda: matching_kernels(cube.psf.drop_vars("ky")), "offsets ky")
     uneven = cube.psf.assign_coords(kx=cube.kx**3)
@@ -332,7 +364,8 @@ def test_psfs_of_another_scale_are_resampled():
     radii = np.array([3, 5, 10, 20])
     for band in ("f435w", "f160w"):
         made, true = with_fine.psf.sel(band=band).values.astype(float), telescope(band)
-        # the pixels of 30 mas are summed: what was drizzled to them has a drop of 60 mas, and pixels of 60 on top
+        # the pixels of 30 mas are summed: what was drizzled to them has a drop of 60 mas, and
+        # pixels of 60 on top
         grown = encircled_energy(made, radii) / encircled_energy(true, radii)
         assert abs(grown / grown[-1] - 1).max() < 0.02
 
@@ -354,7 +387,9 @@ def cubes_with_psf(draw, **how):
     images = np.stack([convolved(core, gaussian(width, 25)) for width in sigma])
     images /= images.sum((1, 2), keepdims=True)
     offset = (np.arange(25) - 12) * Grid.of(cube).scale
-    psf = xr.DataArray(images, {"band": cube.band.values, "ky": offset, "kx": offset}, ("band", "ky", "kx"))
+    psf = xr.DataArray(
+        images, {"band": cube.band.values, "ky": offset, "kx": offset}, ("band", "ky", "kx")
+    )
     return with_psf(cube, psf)
 
 
@@ -395,7 +430,9 @@ def test_matching_twice_is_matching_once(cube):
 def test_permuted_bands_give_the_permuted_result(cube, data):
     order = data.draw(st.permutations(range(cube.sizes["band"])))
     to = poorest(cube)
-    xr.testing.assert_identical(psf_match(cube.isel(band=order), to=to), psf_match(cube, to=to).isel(band=order))
+    xr.testing.assert_identical(
+        psf_match(cube.isel(band=order), to=to), psf_match(cube, to=to).isel(band=order)
+    )
 
 
 @examples(8)
@@ -404,13 +441,22 @@ def test_another_band_changes_none_of_the_others(cube, data):
     to = poorest(cube)
     others = data.draw(st.sets(st.sampled_from(cube.band.values.tolist()))) | {to}
     few = cube.sel(band=[name for name in cube.band.values if name in others])
-    same_bits(psf_match(few, to=to), psf_match(cube, to=to).sel(band=few.band), names=("sci", "wht", "mask", "psf"))
+    same_bits(
+        psf_match(few, to=to),
+        psf_match(cube, to=to).sel(band=few.band),
+        names=("sci", "wht", "mask", "psf"),
+    )
 
 
 @examples(8)
 @given(cube=cubes_with_psf(), chunk=st.integers(4, 30))
 def test_a_chunked_cube_gives_the_same_result_and_is_computed_when_asked(cube, chunk):
-    lazy = cube.assign({name: cube[name].chunk({"band": 1, "y": chunk, "x": chunk}) for name in ("sci", "wht", "mask")})
+    lazy = cube.assign(
+        {
+            name: cube[name].chunk({"band": 1, "y": chunk, "x": chunk})
+            for name in ("sci", "wht", "mask")
+        }
+    )
     to = poorest(cube)
 
     def refuse(*args, **kwargs):
@@ -532,7 +578,9 @@ def write_psfs(path, images, **cards):
 
 def test_foreign_files_are_made_usable_and_say_so(tmp_path):
     even = 3 * telescope("f435w", size=73, shift=(0.4, 0.2))[3:, 4:][:64, :64]
-    path = write_psfs(tmp_path / "psf.fits", {"F435W": even, "F160W": telescope("f160w")}, PIXELSCL=SCALE)
+    path = write_psfs(
+        tmp_path / "psf.fits", {"F435W": even, "F160W": telescope("f160w")}, PIXELSCL=SCALE
+    )
     psf = open_psf(path)
     assert psf.attrs["notes"].startswith("f435w: moved by")
     assert "f160w" not in psf.attrs["notes"]
@@ -604,7 +652,9 @@ def test_psfs_are_given_as_a_file_or_an_array(stamps, tmp_path):
     path = save_psf(mine, tmp_path / "psf.fits")
     from_file, from_array = open_field(stamps, "1", psf=path), open_field(stamps, "1", psf=mine)
     np.testing.assert_allclose(from_file.psf.values, from_array.psf.values, rtol=1e-5, atol=1e-9)
-    assert float(from_file.psf_fwhm.sel(band="f160w")) == pytest.approx(fwhm(telescope("f160w")) * SCALE, rel=1e-3)
+    assert float(from_file.psf_fwhm.sel(band="f160w")) == pytest.approx(
+        fwhm(telescope("f160w")) * SCALE, rel=1e-3
+    )
 
 
 @quiet
@@ -617,7 +667,11 @@ def test_the_table_says_where_it_has_no_psfs(tmp_path):
 
 @pytest.mark.parametrize("scale", [0.03, 0.06])
 def test_psfs_of_the_table_are_psfs(scale):
-    bands = ("f606w", "f775w", "f814w", "f850lp") if scale == 0.03 else ("f435w", "f606w", "f105w", "f160w")
+    bands = (
+        ("f606w", "f775w", "f814w", "f850lp")
+        if scale == 0.03
+        else ("f435w", "f606w", "f105w", "f160w")
+    )
     psf = survey_psf("xdf", scale, bands)
     np.testing.assert_allclose(psf.sum(("ky", "kx")), 1, atol=1e-6)
     assert psf.sizes["ky"] % 2 == 1
@@ -634,7 +688,9 @@ def test_stars_are_opened_as_fields_are(tmp_path):
     assert opened["1"].band.values.tolist() == list(STAMP_BANDS[:2])
     assert "psf" not in opened["1"].coords
     for kind in ("sci", "wht"):
-        stamp(folder, STAMP_BANDS[0], kind, field="2").rename(stamp(folder, "f125w", kind, field="2"))
+        stamp(folder, STAMP_BANDS[0], kind, field="2").rename(
+            stamp(folder, "f125w", kind, field="2")
+        )
     stamp(folder, STAMP_BANDS[1], "sci", field="2").unlink()
     stamp(folder, STAMP_BANDS[1], "wht", field="2").unlink()
     refuses("HC-P11", lambda: open_stars(folder), "no band that all stars have")

@@ -42,7 +42,9 @@ def gap(image, other):
 
 
 def of(table, name, band):
-    return str(table.verdict.sel(star=name, band=band).item()), str(table.reason.sel(star=name, band=band).item())
+    return str(table.verdict.sel(star=name, band=band).item()), str(
+        table.reason.sel(star=name, band=band).item()
+    )
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +107,10 @@ def test_one_star_and_one_band_are_enough(good):
 
 def test_bright_stars_count_more_than_faint_ones():
     rng = np.random.default_rng(3)
-    some = {"bright": star(rng, flux=1000), **{f"faint {i}": star(rng, flux=1, noise=1e-3) for i in range(3)}}
+    some = {
+        "bright": star(rng, flux=1000),
+        **{f"faint {i}": star(rng, flux=1, noise=1e-3) for i in range(3)},
+    }
     psf = measure_psf(some)
     assert gap(psf.sel(band="f160w"), telescope("f160w")) < 0.01
 
@@ -168,7 +173,9 @@ def test_an_extended_source_is_rejected_in_all_bands(good):
 
 def test_faint_stars_are_rejected_or_give_their_cores_only(good):
     rng = np.random.default_rng(8)
-    looked_at = examine_stars(good | {"faint": star(rng, flux=1.0), "fainter": star(rng, flux=0.03)})
+    looked_at = examine_stars(
+        good | {"faint": star(rng, flux=1.0), "fainter": star(rng, flux=0.03)}
+    )
     verdict, reason = of(looked_at, "faint", "f160w")
     assert verdict == "core only"
     assert "signal to noise" in reason
@@ -199,7 +206,12 @@ def test_a_galaxy_beside_a_star_is_taken_out(good):
     y, x = np.indices((71, 71))
 
     def galaxy(band, sci, wht):
-        sci += 0.03 * sci.sum() * np.exp(-0.5 * (((y - 48) / 3) ** 2 + ((x - 45) / 2) ** 2)) / (2 * np.pi * 6)
+        sci += (
+            0.03
+            * sci.sum()
+            * np.exp(-0.5 * (((y - 48) / 3) ** 2 + ((x - 45) / 2) ** 2))
+            / (2 * np.pi * 6)
+        )
 
     looked_at = examine_stars(good | {"5": star(np.random.default_rng(8), spoil=galaxy)})
     for band in BANDS:
@@ -213,7 +225,10 @@ def test_a_level_of_sky_is_taken_out(good):
 
     looked_at = examine_stars(good | {"5": star(np.random.default_rng(8), spoil=sky)})
     for band in BANDS:
-        assert gap(looked_at.image.sel(star="5", band=band), looked_at.image.sel(star="1", band=band)) < 0.006
+        assert (
+            gap(looked_at.image.sel(star="5", band=band), looked_at.image.sel(star="1", band=band))
+            < 0.006
+        )
 
 
 # -- what cannot be
@@ -259,7 +274,9 @@ def test_the_width_of_a_gaussian_is_its_width(sigma):
     y, x = np.indices((41, 43))
     gaussian = 5.0 * np.exp(-0.5 * ((y - 20.3) ** 2 + (x - 21.4) ** 2) / sigma**2) + 0.1
     assert fit_width(gaussian) == pytest.approx(sigma, rel=1e-6)
-    assert fit_width(gaussian, radius_map(gaussian.shape, (20, 21)) < 9) == pytest.approx(sigma, rel=1e-6)
+    assert fit_width(gaussian, radius_map(gaussian.shape, (20, 21)) < 9) == pytest.approx(
+        sigma, rel=1e-6
+    )
     # integrated over pixels, a sampled Gaussian is narrower by 1/12 of a pixel's variance
     assert fit_width(gaussian, method="core") == pytest.approx(np.sqrt(sigma**2 - 1 / 12), rel=0.01)
     assert fit_width(gaussian - 0.1, method="profile") == pytest.approx(sigma, rel=0.06)
@@ -273,8 +290,21 @@ def mosaic():
     """Return a mosaic of six stars and eight galaxies, and where the stars are (y, x)."""
     rng = np.random.default_rng(11)
     side = 420
-    places = np.array([[80.3, 90.7], [85.3, 300.2], [210.1, 60.4], [230.6, 215.2], [330.2, 330.9], [340.0, 130.0]])
-    galaxies = np.array([[150, 150], [40, 200], [150, 370], [300, 230], [380, 60], [270, 370], [390, 230], [140, 40]])
+    places = np.array(
+        [[80.3, 90.7], [85.3, 300.2], [210.1, 60.4], [230.6, 215.2], [330.2, 330.9], [340.0, 130.0]]
+    )
+    galaxies = np.array(
+        [
+            [150, 150],
+            [40, 200],
+            [150, 370],
+            [300, 230],
+            [380, 60],
+            [270, 370],
+            [390, 230],
+            [140, 40],
+        ]
+    )
     y, x = np.indices((side, side))
     sci = rng.normal(0, 1e-3, (len(BANDS), side, side))
     for i, band in enumerate(BANDS):
@@ -345,13 +375,16 @@ def test_stars_of_the_xdf_get_the_verdicts_that_are_known(of_xdf):
     """SCIENCE.md 2: 1 is extended, 2 has a companion, 3 4 5 are saturated in some bands, 3 is damaged in F105W."""
     _, looked_at = of_xdf
     verdict = {
-        name: dict(zip(looked_at.band.values, looked_at.verdict.sel(star=name).values, strict=True)) for name in "12345"
+        name: dict(zip(looked_at.band.values, looked_at.verdict.sel(star=name).values, strict=True))
+        for name in "12345"
     }
     assert set(verdict["1"].values()) == {"rejected"}
     assert all(reason.startswith("extended") for reason in looked_at.reason.sel(star="1").values)
     assert set(verdict["2"].values()) == {"used"}
     assert set(looked_at.reason.sel(star="2").values) == {"1 neighbour taken out"}
-    wings_only = {name: {b for b, v in verdict[name].items() if v == "wings only"} for name in "345"}
+    wings_only = {
+        name: {b for b, v in verdict[name].items() if v == "wings only"} for name in "345"
+    }
     assert wings_only == {
         "3": {"f606w", "f775w", "f814w", "f105w"}, "4": {"f606w", "f775w", "f814w"}, "5": {"f606w"},
     }  # fmt: skip
@@ -376,7 +409,9 @@ def test_the_companion_of_star_2_is_gone(of_xdf):
 @pytest.mark.real
 def test_the_widths_of_2022_are_reproduced(xdf):
     """golden/psf_measurements.txt: 65 sigmas. SCIENCE.md 1: their means over five stars, 1.47 pixels in F105W."""
-    rows = [line.split() for line in (xdf / "golden" / "psf_measurements.txt").read_text().splitlines()]
+    rows = [
+        line.split() for line in (xdf / "golden" / "psf_measurements.txt").read_text().splitlines()
+    ]
     rows = [row for row in rows if row and row[0].isdigit()]
     assert len(rows) == 65
     sigmas: dict[tuple[str, str], list[float]] = {}
@@ -418,10 +453,16 @@ def test_a_star_that_was_left_out_is_matched_as_well_as_stars_agree(of_xdf):
 
 def measured_kernels(looked_at):
     """Return kernels from the PSFs of these stars, for the bands whose cores one of them shows."""
-    shown = [band for band in looked_at.band.values if (looked_at.verdict.sel(band=band) == "used").any()]
+    shown = [
+        band for band in looked_at.band.values if (looked_at.verdict.sel(band=band) == "used").any()
+    ]
     psf = measure_psf(looked_at.sel(band=shown)).astype(float)
     target = psf.sel(band="f160w").values
-    return {band: matching_kernel(psf.sel(band=band).values, target) for band in shown if band != "f160w"}
+    return {
+        band: matching_kernel(psf.sel(band=band).values, target)
+        for band in shown
+        if band != "f160w"
+    }
 
 
 def left_out(opened, looked_at, kernels_from=measured_kernels):
@@ -429,7 +470,11 @@ def left_out(opened, looked_at, kernels_from=measured_kernels):
 
     The kernel comes from the other stars, and is applied to the star's raw stamp.
     """
-    good = [name for name in looked_at.star.values if (looked_at.verdict.sel(star=name) != "rejected").all()]
+    good = [
+        name
+        for name in looked_at.star.values
+        if (looked_at.verdict.sel(star=name) != "rejected").all()
+    ]
     usable = looked_at.verdict.sel(star=good) == "used"
     found = {}
     for name in good:
@@ -437,7 +482,9 @@ def left_out(opened, looked_at, kernels_from=measured_kernels):
         *stack, delta = on_one_frame(*kernels.values(), np.ones((1, 1)))
         framed = dict(zip(kernels, stack, strict=True))
         bands = looked_at.band.values
-        every = xr.DataArray([framed.get(band, delta) for band in bands], {"band": bands}, ("band", "ky", "kx"))
+        every = xr.DataArray(
+            [framed.get(band, delta) for band in bands], {"band": bands}, ("band", "ky", "kx")
+        )
         matched = examine_stars({other: psf_match(opened[other], kernels=every) for other in good})
         for band, kernel in kernels.items():
             if not usable.sel(star=name, band=[band, "f160w"]).all():

@@ -25,11 +25,18 @@ def pair(rng, shift, *, noise=(0.0, 0.0), angle=0.0):
     coarse = Grid.around(XDF, (48 * 0.06, 50 * 0.06), 0.06)
     fine = Grid.around(XDF, (110 * 0.03, 112 * 0.03), 0.03, angle=angle)
     images = [np.zeros(fine.shape), np.zeros(coarse.shape)]
-    for y, x, flux, fwhm in ((23.2, 24.7, 20.0, 0.3), (14.6, 33.1, 8.0, 0.15), (32.3, 16.4, 4.0, 0.12)):
+    for y, x, flux, fwhm in (
+        (23.2, 24.7, 20.0, 0.3),
+        (14.6, 33.1, 8.0, 0.15),
+        (32.3, 16.4, 4.0, 0.12),
+    ):
         fy, fx = pixel_mapping(coarse, fine)(y + shift[0], x + shift[1])
         images[0] += flux * gaussian(fine, float(fy), float(fx), fwhm)
         images[1] += 1.1 * flux * gaussian(coarse, y, x, np.hypot(fwhm, 0.07))
-    images = [image + rng.normal(size=image.shape) * sigma for image, sigma in zip(images, noise, strict=True)]
+    images = [
+        image + rng.normal(size=image.shape) * sigma
+        for image, sigma in zip(images, noise, strict=True)
+    ]
     wht = [1 / max(sigma, 1e-4) ** 2 for sigma in noise]
     return cube_on(fine, images[0], wht[0]), cube_on(coarse, images[1] + 0.3, wht[1])
 
@@ -39,12 +46,21 @@ def pair(rng, shift, *, noise=(0.0, 0.0), angle=0.0):
 def test_a_shift_between_scales_is_found_and_undone(shift, angle):
     fine, coarse = pair(np.random.default_rng(0), shift, angle=angle)
     found = check_alignment(fine, coarse)
-    turned = np.linalg.solve(Grid.of(fine).matrix, Grid.of(coarse).matrix)[::-1, ::-1] @ np.array(shift) * 0.03
+    turned = (
+        np.linalg.solve(Grid.of(fine).matrix, Grid.of(coarse).matrix)[::-1, ::-1]
+        @ np.array(shift)
+        * 0.03
+    )
     np.testing.assert_allclose([found.dy.item(), found.dx.item()], -turned, atol=0.03 * 0.06)
     assert found.shifted.item() == (shift != (0.0, 0.0))
     back = check_alignment(coarse, fine)
-    np.testing.assert_allclose([back.dy.item(), back.dx.item()], np.array(shift) * 0.06, atol=0.03 * 0.06)
-    for left in (check_alignment(apply_shifts(fine, found), coarse), check_alignment(fine, apply_shifts(coarse, back))):
+    np.testing.assert_allclose(
+        [back.dy.item(), back.dx.item()], np.array(shift) * 0.06, atol=0.03 * 0.06
+    )
+    for left in (
+        check_alignment(apply_shifts(fine, found), coarse),
+        check_alignment(fine, apply_shifts(coarse, back)),
+    ):
         assert left.pixels.item() < 0.03
         assert not left.shifted.item()
 
@@ -77,9 +93,15 @@ def test_noise_that_is_scaled_makes_larger_errors():
 def test_holes_do_not_disturb_a_shift():
     fine, coarse = pair(np.random.default_rng(0), (0.25, -0.25))
     holed = fine.copy(deep=True)
-    holed["sci"][:, 30:33, 70:74], holed["wht"][:, 30:33, 70:74], holed["mask"][:, 30:33, 70:74] = np.nan, 0, False
+    holed["sci"][:, 30:33, 70:74], holed["wht"][:, 30:33, 70:74], holed["mask"][:, 30:33, 70:74] = (
+        np.nan,
+        0,
+        False,
+    )
     found = check_alignment(holed, coarse)
-    np.testing.assert_allclose([found.dy.item(), found.dx.item()], [-0.015, 0.015], atol=0.03 * 0.06)
+    np.testing.assert_allclose(
+        [found.dy.item(), found.dx.item()], [-0.015, 0.015], atol=0.03 * 0.06
+    )
 
 
 def test_of_large_images_the_middle_of_what_they_share_is_compared(monkeypatch):
@@ -89,7 +111,9 @@ def test_of_large_images_the_middle_of_what_they_share_is_compared(monkeypatch):
     monkeypatch.setattr(alignment, "_least_squares", lambda p, fit=alignment._least_squares: sizes.append(  # noqa: SLF001
         (p.fine.shape, p.coarse.shape)) or fit(p))  # fmt: skip
     found = check_alignment(fine, coarse)
-    np.testing.assert_allclose([found.dy.item(), found.dx.item()], [-0.015, 0.015], atol=0.03 * 0.06)
+    np.testing.assert_allclose(
+        [found.dy.item(), found.dx.item()], [-0.015, 0.015], atol=0.03 * 0.06
+    )
     ((small, pixels),) = sizes
     assert max(pixels) == 30
     assert max(small) < 100
@@ -115,7 +139,13 @@ def field_of_stars(rng, offsets, *, stars=12):
         + rng.normal(0, 0.05, grid.shape)
         for dy, dx in offsets
     ]
-    return build(sci, np.full((len(sci), *grid.shape), 400.0), bands=BANDS[: len(sci)], grid=grid, units="uJy")
+    return build(
+        sci,
+        np.full((len(sci), *grid.shape), 400.0),
+        bands=BANDS[: len(sci)],
+        grid=grid,
+        units="uJy",
+    )
 
 
 def test_a_band_that_is_off_is_found_by_its_neighbour_and_moved_back():
@@ -166,7 +196,9 @@ def test_sources_at_the_edge_are_left_out():
     grid = Grid.around(XDF, 30 * 0.06, 0.06)
     image = 30 * (gaussian(grid, 2.0, 15.0, 0.2) + gaussian(grid, 27.0, 15.0, 0.2))
     noise = np.random.default_rng(0).normal(0, 0.05, (2, *grid.shape))
-    cube = build(image + noise, np.full(noise.shape, 400.0), bands=BANDS[:2], grid=grid, units="uJy")
+    cube = build(
+        image + noise, np.full(noise.shape, 400.0), bands=BANDS[:2], grid=grid, units="uJy"
+    )
     assert check_alignment(cube).sources.values.tolist() == [0, 0]
 
 
@@ -211,7 +243,9 @@ def stamps(xdf):
         if name not in kept:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", HstCubeWarning)
-                kept[name] = tuple(hstcube.open_field(xdf, name, scale=scale) for scale in ("30mas", "60mas"))
+                kept[name] = tuple(
+                    hstcube.open_field(xdf, name, scale=scale) for scale in ("30mas", "60mas")
+                )
         return kept[name]
 
     return get
@@ -219,10 +253,14 @@ def stamps(xdf):
 
 @pytest.mark.real
 @pytest.mark.parametrize("name", GALAXIES)
-def test_stamps_of_two_scales_are_off_by_nothing_or_half_a_pixel_where_their_headers_say_a_quarter(stamps, name):
+def test_stamps_of_two_scales_are_off_by_nothing_or_half_a_pixel_where_their_headers_say_a_quarter(
+    stamps, name
+):
     fine, coarse = stamps(name)
     found = check_alignment(fine, coarse)
-    y, x = pixel_mapping(Grid.of(fine), Grid.of(coarse))(0.5, 0.5)  # the middle of the first block of 2 x 2
+    y, x = pixel_mapping(Grid.of(fine), Grid.of(coarse))(
+        0.5, 0.5
+    )  # the middle of the first block of 2 x 2
     assert (float(y), float(x)) == pytest.approx((0.25, 0.25), abs=1e-3)
     for shift, said in ((found.dy.values, float(y)), (found.dx.values, float(x))):
         true = shift / 0.06 + said

@@ -1,8 +1,9 @@
 """What SED-fitting codes get: their units, their names, their words for what is missing; and results read back.
 
-The golden texts follow the documented readers: EAZY's `PhotoZ.read_catalog`, `FilterFile`, `TranslateFile`, bagpipes'
-`galaxy`, Prospector's `rectify_obs` (all of them run in tests/clients); CIGALE's ObservationsManager and
-`pcigale-filters add`; LePHARE's list of keywords (CAT_FMT MEME, CAT_TYPE LONG); piXedfit's `pixel_binning`.
+The golden texts follow the documented readers: EAZY's `PhotoZ.read_catalog`, `FilterFile`,
+`TranslateFile`, bagpipes' `galaxy`, Prospector's `rectify_obs` (all of them run in tests/clients);
+CIGALE's ObservationsManager and `pcigale-filters add`; LePHARE's list of keywords (CAT_FMT MEME,
+CAT_TYPE LONG); piXedfit's `pixel_binning`.
 """
 
 from __future__ import annotations
@@ -51,9 +52,15 @@ EAZY_NUMBERS = {
 }  # fmt: skip  FILTER.RES.latest
 
 
-def photometry(flux=((1.0, 2.0, 4.0), (-0.5, np.nan, 8.0)), error=((0.1, 0.2, 0.4), (0.25, np.nan, 0.8)), ids=(1, 7)):
+def photometry(
+    flux=((1.0, 2.0, 4.0), (-0.5, np.nan, 8.0)),
+    error=((0.1, 0.2, 0.4), (0.25, np.nan, 0.8)),
+    ids=(1, 7),
+):
     """Return a table as hstcube.photometry makes it: the second object lacks light in one band, data in the next."""
-    table = QTable({"id": list(ids), "ra": [53.0, 53.5] * units.deg, "dec": [-27.0, -27.5] * units.deg})
+    table = QTable(
+        {"id": list(ids), "ra": [53.0, 53.5] * units.deg, "dec": [-27.0, -27.5] * units.deg}
+    )
     for i, band in enumerate(BANDS):
         table[f"flux_{band}"] = [row[i] for row in flux] * units.uJy
         table[f"error_{band}"] = [row[i] for row in error] * units.uJy
@@ -64,7 +71,9 @@ def photometry(flux=((1.0, 2.0, 4.0), (-0.5, np.nan, 8.0)), error=((0.1, 0.2, 0.
 def galaxy(bands=BANDS, side=8, zeropoint=25.0):
     sci = np.arange(1.0, len(bands) + 1)[:, None, None] * np.ones((len(bands), side, side))
     cube = cube_on(plain_grid((side, side)), bands, sci, np.full((len(bands), side, side), 100.0))
-    cube = cube.assign_coords(zeropoint=("band", [zeropoint] * len(bands)), sky=("band", [0.0] * len(bands)))
+    cube = cube.assign_coords(
+        zeropoint=("band", [zeropoint] * len(bands)), sky=("band", [0.0] * len(bands))
+    )
     keep = np.zeros((side, side), bool)
     keep[2:5, 2:6] = True
     return hstcube.mask(cube, keep)
@@ -84,7 +93,9 @@ def script(files, name, folder):
 # Curves
 
 
-@pytest.mark.parametrize("band", [band for band in cameras() if (band.instrument, band.detector) != ("WFC3", "UVIS")])
+@pytest.mark.parametrize(
+    "band", [band for band in cameras() if (band.instrument, band.detector) != ("WFC3", "UVIS")]
+)
 def test_the_pivots_of_the_curves_are_those_of_stsci_to_two_thousandths(band):
     curve = curve_of(band.name, pivot=band.pivot)
     assert curve.band == band
@@ -103,7 +114,10 @@ def test_resampling_changes_the_flux_of_steep_spectra_by_less_than_a_thousandth(
         curve, whole = curve_of(band.name, pivot=band.pivot), sedpy.Filter(band.sedpy)
         ours, theirs = (
             np.trapezoid(t * w ** (slope - 1.0), w) / np.trapezoid(t / w, w)
-            for w, t in ((curve.wavelength, curve.throughput), (whole.wavelength, whole.transmission))
+            for w, t in (
+                (curve.wavelength, curve.throughput),
+                (whole.wavelength, whole.transmission),
+            )
         )
         assert ours == pytest.approx(theirs, rel=1e-3), band
 
@@ -139,7 +153,9 @@ def test_a_file_that_is_no_curve_is_an_error(tmp_path, text):
 
 
 def test_the_floor_adds_its_share_of_the_flux_to_the_errors():
-    assert catalogue(photometry()).error[0] == pytest.approx(np.hypot([0.1, 0.2, 0.4], 0.05 * np.array([1, 2, 4])))
+    assert catalogue(photometry()).error[0] == pytest.approx(
+        np.hypot([0.1, 0.2, 0.4], 0.05 * np.array([1, 2, 4]))
+    )
     assert catalogue(photometry(), floor=0).error[0].tolist() == [0.1, 0.2, 0.4]
     one = catalogue(photometry(), floor={"f160w": 0.1}).error
     assert one[0] == pytest.approx([0.1, 0.2, np.hypot(0.4, 0.4)])
@@ -178,7 +194,10 @@ def test_a_table_of_something_else_is_an_error():
 
 def test_an_error_of_zero_or_of_nan_is_no_measurement():
     table = photometry(error=((0.0, np.nan, 0.4), (0.25, np.inf, 0.8)))
-    assert np.isnan(catalogue(table, floor=0).flux).tolist() == [[True, True, False], [False, True, False]]
+    assert np.isnan(catalogue(table, floor=0).flux).tolist() == [
+        [True, True, False],
+        [False, True, False],
+    ]
 
 
 @pytest.mark.parametrize("files", OF_TABLES)
@@ -242,7 +261,9 @@ TABLES = {
 
 
 @pytest.mark.parametrize("code", TABLES)
-def test_a_detection_a_non_detection_and_a_band_without_data_are_written_as_the_code_reads_them(code):
+def test_a_detection_a_non_detection_and_a_band_without_data_are_written_as_the_code_reads_them(
+    code,
+):
     files, name = TABLES[code]
     assert files(photometry(), redshift={1: 0.98})[name].decode() == HEADS[code] + ROWS[code]
 
@@ -264,7 +285,11 @@ def test_eazy_finds_its_curves_by_number_in_our_file_and_in_its_own():
 
 def test_eazy_is_told_that_fluxes_are_in_micro_jansky_and_gets_no_path_with_fits():
     files = eazy_files(photometry())
-    param = dict(line.split()[:2] for line in files["zphot.param"].decode().splitlines() if not line.startswith("#"))
+    param = dict(
+        line.split()[:2]
+        for line in files["zphot.param"].decode().splitlines()
+        if not line.startswith("#")
+    )
     assert param["PRIOR_ABZP"] == "23.9"  # -2.5 log10(1e-29) - 48.6
     assert param["MAGNITUDES"] == "n"
     assert float(param["NOT_OBS_THRESHOLD"]) > -99
@@ -274,7 +299,9 @@ def test_eazy_is_told_that_fluxes_are_in_micro_jansky_and_gets_no_path_with_fits
 
 
 def test_a_band_without_a_number_in_eazys_file_is_left_out_of_its_translation():
-    table = QTable({"id": [1], "ra": [1.0], "dec": [1.0], "flux_f098m": [1.0], "error_f098m": [0.1]})
+    table = QTable(
+        {"id": [1], "ra": [1.0], "dec": [1.0], "flux_f098m": [1.0], "error_f098m": [0.1]}
+    )
     files = eazy_files(table)
     assert files["zphot.translate"] == b"flux_f098m F1\nerror_f098m E1\n"
     assert files["zphot.translate.latest"] == b""
@@ -283,11 +310,15 @@ def test_a_band_without_a_number_in_eazys_file_is_left_out_of_its_translation():
 def test_bagpipes_loads_fluxes_errors_and_filters_in_one_order(tmp_path):
     loader = script(bagpipes_files(photometry(), redshift={1: 0.98}), "load_hst", tmp_path)
     assert loader.IDS == ["1", "7"]
-    assert loader.load_hst("1") == pytest.approx(np.array([[1, 0.1118034], [2, 0.2236068], [4, 0.4472136]]))
+    assert loader.load_hst("1") == pytest.approx(
+        np.array([[1, 0.1118034], [2, 0.2236068], [4, 0.4472136]])
+    )
     second = loader.load_hst("7")
     assert second[1].tolist() == [0, 9.9e99]
     assert np.isfinite(second).all()
-    for name, curve in zip(loader.FILTERS, ("acs_wfc_f435w", "acs_wfc_f850lp", "wfc3_ir_f160w"), strict=True):
+    for name, curve in zip(
+        loader.FILTERS, ("acs_wfc_f435w", "acs_wfc_f850lp", "wfc3_ir_f160w"), strict=True
+    ):
         assert name.endswith(f"filters/{curve}.txt")
         assert np.loadtxt(name).shape == (150, 2)
     assert loader.REDSHIFTS["1"] == 0.98
@@ -305,7 +336,11 @@ def test_prospector_gets_maggies_and_a_mask(tmp_path):
     obs = script(prospector_files(photometry(), redshift={1: 0.98}), "obs", tmp_path)
     first, second = obs.build_obs(1), obs.build_obs(7)
     assert -2.5 * np.log10(first["maggies"][0]) == pytest.approx(23.9, abs=1e-3)  # 1 uJy
-    assert [one.name for one in first["filters"]] == ["acs_wfc_f435w", "acs_wfc_f850lp", "wfc3_ir_f160w"]
+    assert [one.name for one in first["filters"]] == [
+        "acs_wfc_f435w",
+        "acs_wfc_f850lp",
+        "wfc3_ir_f160w",
+    ]
     assert first["redshift"] == 0.98
     assert second["redshift"] is None
     assert second["phot_mask"].tolist() == [True, False, True]
@@ -316,14 +351,18 @@ def test_prospector_takes_the_curve_of_a_band_that_sedpy_lacks_from_its_file(tmp
     pytest.importorskip("sedpy")
     path = tmp_path / "hat.txt"
     path.write_text("17500 0\n17600 0.5\n22200 0.5\n22300 0\n", encoding="utf-8")
-    table = QTable({"id": [1], "ra": [1.0], "dec": [1.0], "flux_f200w": [1.0], "error_f200w": [0.1]})
+    table = QTable(
+        {"id": [1], "ra": [1.0], "dec": [1.0], "flux_f200w": [1.0], "error_f200w": [0.1]}
+    )
     obs = script(prospector_files(table, curves={"f200w": path}), "obs", tmp_path)
     assert obs.load_filters()[0].wave_pivot == pytest.approx(19800, rel=5e-3)
 
 
 def test_cigale_reads_its_table_and_gets_filters_under_the_same_names():
     files = cigale_files(photometry(), redshift={1: 0.98})
-    table = text_tables.read(files["observations.txt"].decode(), format="commented_header", delimiter=r"\s")
+    table = text_tables.read(
+        files["observations.txt"].decode(), format="commented_header", delimiter=r"\s"
+    )
     assert table.colnames[:3] == ["id", "redshift", "hst.wfc.F435W"]
     assert np.isnan(table["redshift"][1])  # to be fitted
     assert np.isnan(table["hst.wfc.F850LP"][1])
@@ -345,7 +384,12 @@ def test_the_context_of_lephare_is_the_sum_of_powers_of_two_of_the_bands_with_da
     assert [int(line.split()[-3]) for line in lines] == [1 + 2 + 4, 1 + 4]
     para = lephare_files(photometry())["hst.para"].decode()
     assert "FILTER_LIST   acs_wfc_f435w.dat,acs_wfc_f850lp.dat,wfc3_ir_f160w.dat\n" in para
-    for line in ("INP_TYPE      F ", "CAT_FMT       MEME ", "CAT_TYPE      LONG ", "TRANS_TYPE    1 "):
+    for line in (
+        "INP_TYPE      F ",
+        "CAT_FMT       MEME ",
+        "CAT_TYPE      LONG ",
+        "TRANS_TYPE    1 ",
+    ):
         assert line in para
 
 
@@ -355,12 +399,25 @@ def test_pixedfit_gets_maps_in_flux_per_wavelength():
     with fits.open(io.BytesIO(files["fluxmap.fits"]), checksum=True) as opened:
         assert [one.name for one in opened] == ["FLUX", "FLUX_ERR", "GALAXY_REGION", "STAMP_IMAGE"]
         head = opened[0].header
-        assert (head["nfilters"], head["specphot"], head["z"], head["struct"]) == (3, 0, 0.98, "(band,y,x)")
-        assert [head[f"fil{i}"] for i in range(3)] == ["hst_acs_f435w", "hst_acs_f850lp", "hst_wfc3_ir_f160w"]
+        assert (head["nfilters"], head["specphot"], head["z"], head["struct"]) == (
+            3,
+            0,
+            0.98,
+            "(band,y,x)",
+        )
+        assert [head[f"fil{i}"] for i in range(3)] == [
+            "hst_acs_f435w",
+            "hst_acs_f850lp",
+            "hst_wfc3_ir_f160w",
+        ]
         region = opened["galaxy_region"].data
         assert region.sum() == 12
-        micro_jansky = units.uJy.to("erg s-1 cm-2 AA-1", equivalencies=units.spectral_density(15369.2 * units.AA))
-        assert opened["flux"].data[2][region == 1] * float(head["unit"]) == pytest.approx(3 * micro_jansky, rel=1e-6)
+        micro_jansky = units.uJy.to(
+            "erg s-1 cm-2 AA-1", equivalencies=units.spectral_density(15369.2 * units.AA)
+        )
+        assert opened["flux"].data[2][region == 1] * float(head["unit"]) == pytest.approx(
+            3 * micro_jansky, rel=1e-6
+        )
         assert opened["flux_err"].data[2][region == 1] * float(head["unit"]) == pytest.approx(
             0.1 * micro_jansky, rel=1e-6
         )
@@ -372,7 +429,9 @@ def test_pixels_that_lack_a_band_are_not_in_pixedfits_region():
     cube = galaxy()
     sci, wht = cube.sci.values.copy(), cube.wht.values.copy()
     sci[0, 2, 2], wht[0, 2, 2] = np.nan, 0
-    holed = cube.assign(sci=cube.sci.copy(data=sci), wht=cube.wht.copy(data=wht), mask=cube.mask & (wht > 0))
+    holed = cube.assign(
+        sci=cube.sci.copy(data=sci), wht=cube.wht.copy(data=wht), mask=cube.mask & (wht > 0)
+    )
     region = holed.mask.any("band").astype("int32")
     with fits.open(io.BytesIO(pixedfit_files(holed, region)["fluxmap.fits"])) as opened:
         assert opened["galaxy_region"].data.sum() == 11
@@ -392,7 +451,9 @@ def test_pixels_that_lack_a_band_are_not_in_pixedfits_region():
 def test_to_sed_writes_all_files_or_none(code, tmp_path):
     cube = galaxy()
     written = hstcube.to_sed(cube, code, tmp_path / code, redshift=0.98)
-    assert sorted(path.relative_to(tmp_path / code).as_posix() for path in written) == sorted(sed_files(cube, code))
+    assert sorted(path.relative_to(tmp_path / code).as_posix() for path in written) == sorted(
+        sed_files(cube, code)
+    )
     assert code_of(lambda: hstcube.to_sed(cube, code, tmp_path / code)) == "HC-O04"
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "README").mkdir()
@@ -403,13 +464,17 @@ def test_to_sed_writes_all_files_or_none(code, tmp_path):
 
 def test_the_object_is_one_row_pixels_are_rows_and_bins_are_rows():
     cube = galaxy(zeropoint=23.9)
-    whole = text_tables.read(sed_files(cube, "eazy")["catalogue.cat"].decode(), format="commented_header")
+    whole = text_tables.read(
+        sed_files(cube, "eazy")["catalogue.cat"].decode(), format="commented_header"
+    )
     assert whole["flux_f160w"].tolist() == pytest.approx([36.0])  # 12 pixels of 3 uJy
     pixels = sed_files(cube, "eazy", groups=each_pixel(cube))["catalogue.cat"].decode()
     assert len(pixels.splitlines()) == 13
     bins = np.zeros((8, 8), int)
     bins[2:5, 2:4], bins[2:5, 4:6] = 4, 9
-    table = text_tables.read(sed_files(cube, "eazy", groups=bins)["catalogue.cat"].decode(), format="commented_header")
+    table = text_tables.read(
+        sed_files(cube, "eazy", groups=bins)["catalogue.cat"].decode(), format="commented_header"
+    )
     assert table["id"].tolist() == [4, 9]
     assert table["flux_f435w"].tolist() == pytest.approx([6.0, 6.0])
 
@@ -420,14 +485,19 @@ def test_a_code_that_is_not_known_is_an_error():
 
 def test_a_cube_without_zero_points_is_an_error():
     cube = galaxy()
-    assert code_of(lambda: sed_files(cube.assign_coords(zeropoint=cube.zeropoint * np.nan), "eazy")) == "HC-D30"
+    assert (
+        code_of(lambda: sed_files(cube.assign_coords(zeropoint=cube.zeropoint * np.nan), "eazy"))
+        == "HC-D30"
+    )
 
 
 # Back from the fit
 
 
 def results(path, ids=(2, 1), name="id"):
-    table = Table({name: [str(i) for i in ids] if name == "#ID" else list(ids), "z_phot": [2.5, 1.5]})
+    table = Table(
+        {name: [str(i) for i in ids] if name == "#ID" else list(ids), "z_phot": [2.5, 1.5]}
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the sign in bagpipes' "#ID"
         table.write(path)
@@ -452,6 +522,11 @@ def test_results_are_joined_by_id_and_painted_on_the_pixels(tmp_path):
 
 def test_a_file_that_holds_no_results_is_an_error(tmp_path):
     assert code_of(lambda: hstcube.read_fit("eazy", tmp_path / "none.fits")) == "HC-E06"
-    assert code_of(lambda: hstcube.read_fit("bagpipes", results(tmp_path / "eazy.fits"))) == "HC-E06"
+    assert (
+        code_of(lambda: hstcube.read_fit("bagpipes", results(tmp_path / "eazy.fits"))) == "HC-E06"
+    )
     assert code_of(lambda: hstcube.read_fit("cigale", tmp_path / "eazy.fits")) == "HC-B30"
-    assert code_of(lambda: hstcube.read_fit("eazy", results(tmp_path / "twice.fits", ids=(1, 1)))) == "HC-E01"
+    assert (
+        code_of(lambda: hstcube.read_fit("eazy", results(tmp_path / "twice.fits", ids=(1, 1))))
+        == "HC-E01"
+    )

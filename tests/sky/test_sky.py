@@ -22,21 +22,34 @@ GRID = Grid.from_header(
 def blank_field(rng, *, smooth=0.0, bands=("f606w", "f160w")):
     """Return a cube of pure sky; the noise of a pixel is NOISE, correlated over `smooth` pixels."""
     white = rng.normal(size=(len(bands), 80, 80))
-    noise = np.stack([ndimage.gaussian_filter(plane, smooth, mode="wrap") for plane in white]) if smooth else white
+    noise = (
+        np.stack([ndimage.gaussian_filter(plane, smooth, mode="wrap") for plane in white])
+        if smooth
+        else white
+    )
     sci = SKY + NOISE * noise / noise.std(axis=(1, 2), keepdims=True)
-    return hstcube.build(sci, np.full(sci.shape, NOISE**-2), bands=bands, grid=GRID, units="electron s-1", field="sky")
+    return hstcube.build(
+        sci,
+        np.full(sci.shape, NOISE**-2),
+        bands=bands,
+        grid=GRID,
+        units="electron s-1",
+        field="sky",
+    )
 
 
 @pytest.mark.parametrize("smooth", [0.0, 1.0])
 def test_the_level_is_right_within_its_error_and_the_error_is_the_scatter(smooth):
     rng = np.random.default_rng(1)
     found = [
-        hstcube.measure_sky(blank_field(rng, smooth=smooth), background=np.ones((80, 80), bool)) for _ in range(60)
+        hstcube.measure_sky(blank_field(rng, smooth=smooth), background=np.ones((80, 80), bool))
+        for _ in range(60)
     ]
     levels = np.array([level.values for level in found]).ravel()
     errors = np.array([level.sky_error.values for level in found]).ravel()
     assert abs(levels.mean() - SKY) < 3 * levels.std() / np.sqrt(levels.size)
-    # 120 levels: their scatter is known to 6.5 %; the median is between 1 and sqrt(pi/2) as noisy as the mean
+    # 120 levels: their scatter is known to 6.5 %; the median is between 1 and sqrt(pi/2) as noisy
+    # as the mean
     assert 0.85 < errors.mean() / levels.std() < 1.45
 
 
@@ -47,7 +60,9 @@ def test_sources_with_wings_do_not_raise_the_level():
     radius = np.hypot(y - 40, x - 40)
     source = 0.5 * np.exp(-radius / 2.5)  # a disc whose light goes on beyond its label
     labels_say_sky = radius > 10
-    cube = cube.assign(sci=(cube.sci + source.astype(np.float32)).astype(np.float32).assign_attrs(cube.sci.attrs))
+    cube = cube.assign(
+        sci=(cube.sci + source.astype(np.float32)).astype(np.float32).assign_attrs(cube.sci.attrs)
+    )
     measured = hstcube.measure_sky(cube, background=labels_say_sky)
     naive = cube.sci.where(xr.DataArray(labels_say_sky, dims=("y", "x"))).median(("y", "x"))
     assert np.all(np.abs(measured - SKY) < 4 * measured.sky_error)
@@ -58,7 +73,9 @@ def test_a_flat_patch_of_light_moves_the_level_by_just_that_much():
     cube = blank_field(np.random.default_rng(3))
     background = np.ones((80, 80), bool)
     brighter = cube.assign(sci=(cube.sci + np.float32(2.0**-10)).assign_attrs(cube.sci.attrs))
-    shift = hstcube.measure_sky(brighter, background=background) - hstcube.measure_sky(cube, background=background)
+    shift = hstcube.measure_sky(brighter, background=background) - hstcube.measure_sky(
+        cube, background=background
+    )
     assert np.allclose(shift, 2.0**-10, rtol=0, atol=1e-9)  # float32 pixels of size 1e-3
 
 
@@ -88,7 +105,9 @@ def test_the_original_erodes_the_background_of_infrared_bands_only():
 
 def test_a_level_subtracted_twice_adds_up_and_so_do_the_errors():
     cube = blank_field(np.random.default_rng(6))
-    level = xr.DataArray([1e-4, 2e-4], {"band": ["f606w", "f160w"], "sky_error": ("band", [3e-6, 4e-6])}, ("band",))
+    level = xr.DataArray(
+        [1e-4, 2e-4], {"band": ["f606w", "f160w"], "sky_error": ("band", [3e-6, 4e-6])}, ("band",)
+    )
     once = hstcube.subtract_sky(cube, level)
     twice = hstcube.subtract_sky(once, level, again=True)
     assert np.allclose(twice.sky, 2 * level, rtol=1e-12)
