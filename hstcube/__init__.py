@@ -83,10 +83,9 @@ _MODULE_OF = {
     "write_table": "files.tables",
 }
 
-_FOLDERS = (
-    "cli", "core", "demo", "errors", "files", "fits", "noise", "phot", "pipeline", "plots", "psf", "regridding", "sed",
-    "sky", "surveys",
-)  # fmt: skip
+_FOLDERS = frozenset(
+    "cli core demo errors files fits noise phot pipeline plots psf regridding sed sky surveys".split()
+)
 
 __all__ = ["__version__", "plot", *_MODULE_OF]  # noqa: PLE0604  the keys are strings
 

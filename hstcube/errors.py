@@ -6,10 +6,10 @@ causes it and how it is mended.
 
 from __future__ import annotations
 
-import csv
 from functools import cache
-from importlib import resources
 from typing import NamedTuple
+
+from hstcube import shipped
 
 __all__ = [
     "BandError",
@@ -128,5 +128,4 @@ class Code(NamedTuple):
 @cache
 def codes() -> dict[str, Code]:
     """Return the catalogue of codes, in its order."""
-    text = resources.files(__package__).joinpath("codes.csv").read_text(encoding="utf-8")
-    return {row["code"]: Code(**row) for row in csv.DictReader(text.splitlines())}
+    return {row["code"]: Code(**row) for row in shipped.table("hstcube", "codes.csv")}

@@ -934,7 +934,7 @@ def _list_failures(outcomes: list[Outcome]) -> None:
         if len(texts) > _TOLD:
             print(
                 f"warning: {code} in {len(texts) - _TOLD} more forms, see run.json", file=sys.stderr
-            )  # noqa: T201
+            )
 
 
 def _plain(text: str) -> str:
@@ -1004,7 +1004,7 @@ class _Progress:
                 f"[{self.done}/{self.total}] {_plain(outcome.target.name)}: {said}",
                 file=sys.stderr,
                 flush=True,
-            )  # noqa: T201
+            )
 
     def __exit__(self, *_: object) -> None:
         if self.bar is not None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
 import re
 from functools import cache
-from importlib import resources
 from typing import NamedTuple
 
+from hstcube import shipped
 from hstcube.errors import BandError
 
 __all__ = ["Band", "band", "band_name", "cameras"]
@@ -89,9 +88,8 @@ def digits(name: str) -> str:
 
 @cache
 def _table() -> dict[str, tuple[Band, ...]]:
-    text = resources.files(__package__).joinpath("bands.csv").read_text(encoding="utf-8")
     table: dict[str, tuple[Band, ...]] = {}
-    for row in csv.DictReader(text.splitlines()):
+    for row in shipped.table("hstcube.core", "bands.csv"):
         names = (row["sedpy"], row["cigale"], row["pixedfit"])
         plain = (
             row["name"],

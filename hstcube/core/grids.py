@@ -598,7 +598,7 @@ def _refuse_distortion(header: Mapping[str, Any]) -> None:
     types = [str(header.get(f"CTYPE{i}", "")).strip().upper() for i in (1, 2)]
     found = [t for t in types if len(t) > 8] + [
         t for t in types if t.endswith(("TPV", "TNX", "ZPX", "ZPN", "DSS"))
-    ]  # noqa: PLR2004  'RA---TAN' has 8
+    ]
     found += [
         key
         for key in header

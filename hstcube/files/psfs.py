@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from functools import lru_cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from hstcube import shipped
 from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
 from hstcube.errors import BandError, FileError, PSFError
@@ -196,7 +195,7 @@ def survey_psf(
     from scipy.special import erf
 
     models: dict[str, list[tuple[float, float]]] = {}
-    for row in _table():
+    for row in shipped.table("hstcube.files", "psf_surveys.csv"):
         if row["survey"] == survey and abs(float(row["scale"]) / scale - 1) < 1e-3:  # noqa: PLR2004
             models.setdefault(row["band"], []).append((float(row["sigma"]), float(row["weight"])))
     bands = tuple(models) if bands is None else bands
@@ -218,9 +217,3 @@ def survey_psf(
             ("ky", "kx"),
         )
     return _stacked(images, {"source": f"PSFs of {survey}"})
-
-
-@lru_cache(maxsize=1)
-def _table() -> list[dict[str, str]]:
-    text = resources.files(__package__).joinpath("psf_surveys.csv").read_text(encoding="utf-8")
-    return list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))

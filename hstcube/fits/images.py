@@ -128,7 +128,7 @@ def image_unit(hdus: fits.HDUList, kind: str, path: Path) -> Any:
             return hdus[0]
     images = [
         unit for unit in hdus if unit.is_image and len(unit.shape) >= 2 and unit.name not in _BESIDE
-    ]  # noqa: PLR2004
+    ]
     names = {
         "sci": ("SCI",),
         "wht": ("WHT", "VAR"),

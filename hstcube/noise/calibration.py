@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import re
 import warnings
-from functools import cache
-from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
+from hstcube import shipped
 from hstcube.core.bands import band as find_band
 from hstcube.core.cube import in_band_order, record, require_same_grid, updated, validate, warn
 from hstcube.core.grids import Grid
@@ -318,11 +316,16 @@ def survey_noise(survey: str, grid: Grid) -> xr.Dataset:
     """Return the noise of a survey at the pixel scale of a grid, from the package's table."""
     rows = [
         row
-        for row in _table()
+        for row in shipped.table("hstcube.noise", "noise.csv")
         if row["survey"] == survey and abs(float(row["scale"]) / grid.scale - 1) < 0.01
-    ]  # noqa: PLR2004
+    ]
     if not rows:
-        known = sorted({f"{row['survey']} at {row['scale']} arcsec" for row in _table()})
+        known = sorted(
+            {
+                f"{row['survey']} at {row['scale']} arcsec"
+                for row in shipped.table("hstcube.noise", "noise.csv")
+            }
+        )
         raise NoiseError(
             "HC-N09",
             f"no table has the noise of {survey!r} at {grid.scale:.3g} arcsec per pixel, only {', '.join(known)}",
@@ -339,12 +342,6 @@ def survey_noise(survey: str, grid: Grid) -> xr.Dataset:
     return with_noise_coords(
         xr.Dataset(coords={"band": np.array(names, object)}), scale, acf, (step, step)
     )
-
-
-@cache
-def _table() -> list[dict[str, str]]:
-    text = resources.files(__package__).joinpath("noise.csv").read_text(encoding="utf-8")
-    return list(csv.DictReader(text.splitlines()))
 
 
 def add_poisson(cube: xr.Dataset, *, exposure: Any) -> xr.Dataset:

@@ -234,7 +234,7 @@ def prepare_psf(
         or not np.isfinite(given).all()
         or not given.sum() > 0
         or min(given.shape) < 3
-    ):  # noqa: PLR2004
+    ):
         raise PSFError(
             "HC-P08",
             f"the PSF image {given.shape} holds NaN or no light, or is no image",

@@ -274,7 +274,7 @@ def _fit(fine: xr.Dataset, coarse: xr.Dataset) -> tuple[Array, Array]:
     inside = (
         ndimage.map_coordinates(known.astype(float), [y, x], order=1, cval=0.0, mode="constant")
         > 0.999
-    )  # noqa: PLR2004
+    )
     inside &= planes[3] > 0
     if inside.sum() < 100:  # noqa: PLR2004
         raise GridError(

@@ -106,6 +106,7 @@ def to_sed(
         If a file exists or cannot be written.
 
     Notes
+    -----
     ----- A non-detection keeps its flux, negative or not, and its error. A band without data in a
     group is missing, in the way of each code: EAZY and LePHARE -99, bagpipes flux 0 with error
     9.9e99, Prospector phot_mask False, CIGALE nan.

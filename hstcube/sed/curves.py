@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import warnings
 from functools import cache
-from importlib import resources
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from hstcube import shipped
 from hstcube.core.bands import Band, band_name, cameras
 from hstcube.errors import BandError, FileError
 
@@ -127,9 +126,8 @@ def two_columns(path: str | Path) -> tuple[NDArray[np.float64], NDArray[np.float
 @cache
 def _ours() -> Curves:
     """Return the curves of the package, by sedpy's names (docs/make_filters.py)."""
-    text = resources.files(__package__).joinpath("filters.csv").read_text(encoding="utf-8")
     points: dict[str, list[tuple[float, float]]] = {}
-    for row in csv.DictReader(line for line in text.splitlines() if not line.startswith("#")):
+    for row in shipped.table("hstcube.sed", "filters.csv"):
         points.setdefault(row["filter"], []).append(
             (float(row["wavelength"]), float(row["throughput"]))
         )

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import math
 import re
 import tomllib
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hstcube import shipped
 from hstcube.core.bands import band_name, digits, pivot
 from hstcube.errors import BandError, FileError, RecipeError
 
@@ -250,7 +248,9 @@ def survey_of(header: Mapping[str, Any], scale: float) -> Survey | None:
     """
     if "XDFVER" not in header:
         return None
-    rows = [row for row in _table() if row["survey"] == "xdf"]
+    rows = [
+        row for row in shipped.table("hstcube.surveys", "surveys.csv") if row["survey"] == "xdf"
+    ]
     here = [row for row in rows if abs(float(row["scale"]) / scale - 1) < 0.01]  # noqa: PLR2004
     to_fwhm = 2.3548200450309493  # 2 sqrt(2 ln 2)
     return Survey(
@@ -527,9 +527,3 @@ def _natural(text: str) -> tuple[tuple[int, int, str], ...]:
         for part in re.split(r"(\d+)", text)
         if part
     )
-
-
-@cache
-def _table() -> list[dict[str, str]]:
-    text = resources.files(__package__).joinpath("surveys.csv").read_text(encoding="utf-8")
-    return list(csv.DictReader(text.splitlines()))
