@@ -6,8 +6,10 @@ causes it and how it is mended.
 
 from __future__ import annotations
 
+import re
+from contextvars import ContextVar
 from functools import cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from hstcube import shipped
 
@@ -26,7 +28,26 @@ __all__ = [
     "SkyError",
     "WriteError",
     "codes",
+    "language",
+    "spoken",
 ]
+
+# how who reads the messages calls hstcube: the command line says so when it starts
+language: ContextVar[Literal["python", "shell"]] = ContextVar("language", default="python")
+
+_TWO_WAYS = re.compile(r"\[\[(.*?)\|(.*?)\]\]", re.DOTALL)
+
+
+def spoken(text: str) -> str:
+    """Return a message as its reader speaks: of ``[[--labels FILE|labels=]]`` one half is left.
+
+    Examples
+    --------
+    >>> spoken("give a map: [[--labels FILE|labels=]]")
+    'give a map: labels='
+    """
+    half = 1 if language.get() == "shell" else 2
+    return _TWO_WAYS.sub(lambda found: found[half], text)
 
 
 class HstCubeError(ValueError):
@@ -39,7 +60,8 @@ class HstCubeError(ValueError):
     reason : str
         What is wrong, and what was found instead.
     fix : str
-        What to do; a line that can be pasted where there is one.
+        What to do; a line that can be pasted where there is one. Where the command line says it
+        otherwise than Python, ``[[--labels FILE|labels=]]`` holds both; see `spoken`.
     file, band : str
         Where, as far as it is known.
     """
@@ -53,15 +75,23 @@ class HstCubeError(ValueError):
             code, reason, fix, file, band
         )  # all of them in args, so that the error can be pickled
         self.code = code
-        self.reason = reason
-        self.fix = fix
         self.file = file
         self.band = band
+
+    @property
+    def reason(self) -> str:
+        """What is wrong, in the words of who reads it."""
+        return spoken(self.args[1])
+
+    @property
+    def fix(self) -> str:
+        """What to do, in the words of who reads it."""
+        return spoken(self.args[2])
 
     def at(self, *, file: str = "", band: str = "") -> None:
         """Say where it happened, as far as the error does not say so itself."""
         self.file, self.band = self.file or file, self.band or band
-        self.args = (self.code, self.reason, self.fix, self.file, self.band)
+        self.args = (*self.args[:3], self.file, self.band)
 
     def __str__(self) -> str:
         where = ", ".join(part for part in (self.file, self.band and f"band {self.band}") if part)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from pathlib import Path
 
 import pytest
 
 import hstcube
-from hstcube.errors import Code, codes
+from hstcube.errors import Code, HstCubeError, codes, language
 
 SOURCES = sorted(Path(hstcube.__file__).parent.rglob("*.py"))
 TESTS = sorted(Path(__file__).parent.rglob("test_*.py"))
@@ -70,3 +71,16 @@ def test_every_code_is_made_by_a_test() -> None:
         for code in re.findall(r"HC-[A-Z]\d\d", path.read_text(encoding="utf-8"))
     }
     assert set(codes()) <= made
+
+
+def test_a_message_speaks_the_language_of_who_called() -> None:
+    error = HstCubeError("HC-K01", "no [[--sky|sky=]]", "give [[--sky FILE|sky=]] or a map", file="a")
+    assert error.fix == "give sky= or a map"
+    token = language.set("shell")
+    try:
+        assert error.fix == "give --sky FILE or a map"
+        assert "no --sky" in str(error)
+        assert str(pickle.loads(pickle.dumps(error))) == str(error)
+    finally:
+        language.reset(token)
+    assert "sky=" in str(error)

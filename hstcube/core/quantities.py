@@ -1,4 +1,4 @@
-"""Lengths, angles, times and fluxes as arguments: a number in the unit that is meant, or a Quantity."""
+"""Lengths, angles, times, fluxes as arguments: numbers in the unit that is meant, or Quantities."""
 
 from __future__ import annotations
 
@@ -73,15 +73,20 @@ def numbers_in(
     if np.ma.is_masked(value):
         reason = f"{name} holds masked values"
         raise RecipeError("HC-B31", reason, f"leave them out, or fill {name} with numbers [{unit}]")
+    numbers = _array(value)
+    if numbers is None:
+        reason = f"{name} is {_short(value)}, not numbers"
+        raise RecipeError("HC-B31", reason, f"give {name} in {unit}, as numbers or as a Quantity")
+    return numbers.astype(np.float64)
+
+
+def _array(value: Any) -> NDArray[Any] | None:
+    """Return real numbers as an array, None where they are none."""
     try:
         numbers = np.asarray(value)
-        if numbers.dtype.kind not in "iuf":
-            raise TypeError
-    except (TypeError, ValueError) as error:
-        reason = f"{name} is {_short(value)}, not numbers"
-        fix = f"give {name} in {unit}, as numbers or as a Quantity"
-        raise RecipeError("HC-B31", reason, fix) from error
-    return numbers.astype(np.float64)
+    except ValueError:  # rows of unequal lengths
+        return None
+    return numbers if numbers.dtype.kind in "iuf" else None
 
 
 def _has_unit(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Lengths, angles, times and fluxes: taken in every unit that can be meant, refused in any other."""
+"""Lengths, angles, times and fluxes: taken in every unit that can be meant, else refused."""
 
 from __future__ import annotations
 
