@@ -1,0 +1,125 @@
+"""The door for files of every kind: regular, on this machine, and of a size that is known before.
+
+What is no FITS file (recipes, catalogues, levels, curves, results, netCDF) comes in here; images go
+on through `opening`. Nothing that a path can name makes a reader wait or fills the memory: pipes
+and devices, addresses on the network, a compressed text that unpacks to gigabytes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from importlib import import_module
+from pathlib import Path
+
+from hstcube.errors import FileError
+
+__all__ = ["PACKERS", "read_bytes", "read_text", "require_local"]
+
+PACKERS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ": "lzma"}
+TEXT = 64 * 2**20  # bytes: a catalogue of half a million objects
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+
+
+def require_local(path: str | Path, *, most: int | None = None) -> Path:
+    """Return the path of a regular file of this machine.
+
+    Parameters
+    ----------
+    path : path
+    most : int, optional
+        Bytes that it may have.
+
+    Raises
+    ------
+    FileError
+        If it is an address, is not there, is a folder, pipe or device, or is larger.
+    """
+    try:
+        path = Path(os.fspath(path))
+        found = path.stat()
+    except TypeError as error:
+        reason = f"{type(path).__name__} is not a path"
+        raise FileError("HC-F01", reason, "give the name of a file") from error
+    except (OSError, ValueError) as error:  # a name of 5000 characters; a NUL in it
+        raise _not_there(str(path), error) from error
+    if not stat.S_ISREG(found.st_mode):
+        what = "a folder" if stat.S_ISDIR(found.st_mode) else "a pipe or a device"
+        raise FileError("HC-F24", f"is {what}, not a file", "give a file", file=str(path))
+    if most is not None and found.st_size > most:
+        raise _too_large(path, found.st_size, most)
+    return path
+
+
+def read_text(path: str | Path, *, most: int = TEXT, unpack: bool = False) -> str:
+    """Return a text file, UTF-8; see `read_bytes`.
+
+    Raises
+    ------
+    FileError
+        As `read_bytes`; and if it is not text.
+    """
+    data = read_bytes(path, most=most, unpack=unpack)
+    try:
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        fix = "save it as text, UTF-8"
+        raise FileError("HC-F30", f"is not text: {error.reason}", fix, file=str(path)) from error
+
+
+def read_bytes(path: str | Path, *, most: int = TEXT, unpack: bool = False) -> bytes:
+    """Return what a file holds.
+
+    Parameters
+    ----------
+    path : path
+    most : int
+        Bytes that it may hold, also once it is unpacked.
+    unpack : bool
+        Unpack what gzip, bzip2 or xz packed.
+
+    Raises
+    ------
+    FileError
+        As `require_local`; if it cannot be read, or its packing is damaged.
+    """
+    path = require_local(path, most=most)
+    try:
+        data = path.read_bytes()
+        packer = next((name for mark, name in PACKERS.items() if data.startswith(mark)), None)
+        if not unpack or packer is None:
+            return data
+        with import_module(packer).open(path) as stream:
+            data = stream.read(most + 1)
+    except EOFError as error:
+        reason = "is truncated: the compressed data break off"
+        raise FileError("HC-F02", reason, "get it again", file=str(path)) from error
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror or error}"
+        raise FileError(
+            "HC-F01", reason, "check the file and its permissions", str(path)
+        ) from error
+    except Exception as error:  # zlib.error, LZMAError: every packer has its own
+        reason = f"is damaged: it cannot be unpacked ({error})"
+        raise FileError("HC-F02", reason, "get it again", file=str(path)) from error
+    if len(data) > most:
+        raise _too_large(path, len(data), most)
+    return bytes(data)
+
+
+def _not_there(path: str, error: Exception) -> FileError:
+    if _ADDRESS.match(path):
+        reason, fix = "is an address on the network, not a file", "download it, and give its path"
+        return FileError("HC-F21", reason, fix, file=path)
+    shown = path if len(path) <= 200 else f"{path[:200]}..."  # noqa: PLR2004  a few lines
+    if isinstance(error, FileNotFoundError):
+        return FileError("HC-F01", "there is no such file", "check the path", file=shown)
+    reason = f"cannot be read: {getattr(error, 'strerror', None) or error}"
+    return FileError("HC-F01", reason, "check the path and its permissions", file=repr(shown))
+
+
+def _too_large(path: Path, size: int, most: int) -> FileError:
+    reason = f"holds {size / 1e6:.3g} MB or more; files of its kind hold {most / 1e6:.3g} at most"
+    return FileError("HC-F29", reason, "check that it is the file that is meant", file=str(path))
