@@ -12,8 +12,8 @@ import numpy as np
 
 from hstcube import __version__
 from hstcube.core.bands import band as find_band
-from hstcube.core.cube import validate
 from hstcube.core.grids import Grid
+from hstcube.core.rules import validate
 from hstcube.errors import FileError, HstCubeError, WriteError
 from hstcube.fits.images import NOISE_UNIT, PSF_UNIT
 from hstcube.fits.units import hdu, history_cards

@@ -13,8 +13,11 @@ import xarray as xr
 
 from hstcube.core.bands import band as find_band
 from hstcube.core.bands import band_name
-from hstcube.core.cube import KNOWN_UNITS, PLANES, build, record, stack_bands, warn
+from hstcube.core.cube import build
 from hstcube.core.grids import Grid
+from hstcube.core.rules import KNOWN_UNITS, PLANES
+from hstcube.core.stack import stack_bands
+from hstcube.core.state import record, warn
 from hstcube.errors import (
     BandError,
     CubeError,
@@ -40,7 +43,7 @@ from hstcube.fits.images import (
     require_whole,
 )
 from hstcube.fits.opening import located, opened
-from hstcube.noise.calibration import with_noise
+from hstcube.noise.description import with_noise
 from hstcube.phot.units import AGREE, header_zeropoints
 from hstcube.psf.match import attached, with_psf
 from hstcube.regridding.align import apply_shifts, check_alignment, warn_of_shifts
