@@ -13,7 +13,7 @@ from hstcube.core.convolution import convolver
 from hstcube.noise.calibration import detect_sources
 from hstcube.noise.empty_apertures import noise_check
 from hstcube.plots.cube import figure_bytes, noise_curve
-from hstcube.psf.match import gaussian_kernels
+from hstcube.psf.kernels import gaussian_kernels
 
 DOCS = Path(__file__).parent
 SIZES = (1, 2, 3, 5, 7, 10)

@@ -20,7 +20,7 @@ from hstcube.files.tables import write_table
 from hstcube.noise.calibration import add_poisson, with_noise
 from hstcube.phot.groups import group_sums
 from hstcube.pipeline.recipe import blank_sky
-from hstcube.psf.match import gaussian_kernels
+from hstcube.psf.kernels import gaussian_kernels
 from hstcube.surveys.names import find_field
 
 SHAPE = (24, 26)
