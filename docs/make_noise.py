@@ -12,7 +12,7 @@ import hstcube
 from hstcube.basics.convolution import convolver
 from hstcube.noise.empty_apertures import noise_check
 from hstcube.plots.cube import figure_bytes, noise_curve
-from hstcube.psf.match import gaussian_kernels
+from hstcube.psf.kernels import gaussian_kernels
 from hstcube.sky.sources import detect_sources
 
 DOCS = Path(__file__).parent

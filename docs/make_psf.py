@@ -15,9 +15,9 @@ import hstcube
 from hstcube.plots import cube as plot
 from hstcube.plots import psf as psf_plot
 from hstcube.psf import stars
-from hstcube.psf.kernels import RADII
-from hstcube.psf.match import gaussian_kernels
+from hstcube.psf.kernels import gaussian_kernels
 from hstcube.psf.profiles import encircled_energy, radius_map
+from hstcube.psf.quality import RADII
 from hstcube.psf.solver import convolved, matching_kernel
 
 DOCS = Path(__file__).parent

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from hstcube import Grid, HstCubeWarning, build, mask, psf_match, subtract_sky
 from hstcube.core.mappings import pixel_mapping
-from hstcube.psf.match import FWHM_OF_SIGMA
+from hstcube.psf.profiles import FWHM_OF_SIGMA
 
 # "laws": the same examples in every run. "search": new ones, and ten times as many
 # (HYPOTHESIS_PROFILE=search).

@@ -74,7 +74,9 @@ def test_every_code_is_made_by_a_test() -> None:
 
 
 def test_a_message_speaks_the_language_of_who_called() -> None:
-    error = HstCubeError("HC-K01", "no [[--sky|sky=]]", "give [[--sky FILE|sky=]] or a map", file="a")
+    error = HstCubeError(
+        "HC-K01", "no [[--sky|sky=]]", "give [[--sky FILE|sky=]] or a map", file="a"
+    )
     assert error.fix == "give sky= or a map"
     token = language.set("shell")
     try:

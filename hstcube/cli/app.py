@@ -519,7 +519,8 @@ def psf_show(
     from hstcube.fits.writing import write_files
     from hstcube.plots.cube import figure_bytes
     from hstcube.plots.psf import growth, images
-    from hstcube.psf.kernels import matched_psf, matching_kernels, psf_quality
+    from hstcube.psf.kernels import matched_psf, matching_kernels
+    from hstcube.psf.quality import psf_quality
 
     psf = (
         open_psf(file)

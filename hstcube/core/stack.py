@@ -143,9 +143,7 @@ def _with_noise_alike(cubes: Sequence[xr.Dataset]) -> list[xr.Dataset]:
 
     The noise of the others is white.
     """
-    attrs = {
-        name: cube[name].attrs for cube in cubes for name in _NOISE if name in cube.coords
-    }
+    attrs = {name: cube[name].attrs for cube in cubes for name in _NOISE if name in cube.coords}
     if not attrs:
         return list(cubes)
     lags: dict[Any, Any] = {dim: _longest_lags(cubes, dim) for dim in ("dy", "dx")}

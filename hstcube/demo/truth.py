@@ -22,7 +22,8 @@ from hstcube.fits.writing import write_files
 from hstcube.pipeline.recipe import homogenize
 from hstcube.pipeline.runs import Options, plan, run
 from hstcube.plots.cube import figure_bytes, homogeneous
-from hstcube.psf.match import gaussian_kernels, matching_kernels, with_psf
+from hstcube.psf.kernels import gaussian_kernels, matching_kernels
+from hstcube.psf.preparation import with_psf
 from hstcube.psf.stars import measure_psf
 from hstcube.surveys.names import find_field
 

@@ -45,9 +45,10 @@ from hstcube.fits.images import (
 from hstcube.fits.opening import located, opened
 from hstcube.noise.description import with_noise
 from hstcube.phot.units import AGREE, header_zeropoints
-from hstcube.psf.match import attached, with_psf
+from hstcube.psf.preparation import attached, with_psf
 from hstcube.regridding.align import apply_shifts, check_alignment, warn_of_shifts
-from hstcube.regridding.resample import NOT_COVERED, regrid
+from hstcube.regridding.labels import NOT_COVERED
+from hstcube.regridding.resample import regrid
 from hstcube.surveys.names import (
     BandFiles,
     FieldFiles,

@@ -9,6 +9,7 @@ import numpy as np
 
 from hstcube.core.bands import band_name
 from hstcube.core.cube import build
+from hstcube.core.psf_coords import with_psf_coords
 from hstcube.errors import FileError
 from hstcube.fits.images import (
     NOISE_UNIT,
@@ -22,7 +23,6 @@ from hstcube.fits.opening import located, opened
 from hstcube.fits.units import history_lines
 from hstcube.noise.groups import with_noise_coords
 from hstcube.phot.units import with_extinction
-from hstcube.psf.match import with_psf_coords
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,9 +17,9 @@ from hstcube.fits.images import image_shape
 from hstcube.fits.opening import located, opened
 from hstcube.fits.units import hdu
 from hstcube.fits.writing import write_files
-from hstcube.psf.kernels import prepare_psf
+from hstcube.psf.preparation import checked_psf, prepare_psf
 from hstcube.psf.profiles import fwhm
-from hstcube.psf.solver import checked_psf, on_one_frame
+from hstcube.psf.solver import on_one_frame
 
 __all__ = ["open_psf", "save_psf", "survey_psf"]
 

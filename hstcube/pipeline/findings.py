@@ -18,7 +18,7 @@ from hstcube.files.levels import read_levels
 from hstcube.pipeline.recipe import blank_sky
 from hstcube.psf.match import choose_kernels
 from hstcube.regridding.align import check_alignment, warn_of_shifts
-from hstcube.regridding.resample import coverage, regrid_mask
+from hstcube.regridding.labels import coverage, regrid_mask
 from hstcube.sky.level import sky_pixels
 from hstcube.sky.masks import object_mask, object_notes
 

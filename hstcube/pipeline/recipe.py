@@ -15,8 +15,9 @@ from hstcube.core.rules import validate
 from hstcube.core.state import updated, warn
 from hstcube.errors import LabelError, RecipeError, SkyError
 from hstcube.noise.groups import with_matched_noise
-from hstcube.psf.match import gaussian_kernels, psf_match
-from hstcube.regridding.resample import coverage, regrid_labels, regrid_mask
+from hstcube.psf.kernels import gaussian_kernels
+from hstcube.psf.match import psf_match
+from hstcube.regridding.labels import coverage, regrid_labels, regrid_mask
 from hstcube.sky.level import left_over, measure_sky, subtract_sky
 from hstcube.sky.masks import grow as grow_mask
 from hstcube.sky.masks import mask as apply_mask

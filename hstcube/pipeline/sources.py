@@ -12,7 +12,7 @@ from hstcube.errors import FileError, RecipeError
 from hstcube.files.cubes import open_cube
 from hstcube.files.fields import open_field, open_files, open_labels
 from hstcube.fits.units import hdu
-from hstcube.regridding.resample import regrid_labels
+from hstcube.regridding.labels import regrid_labels
 from hstcube.surveys.names import find_field, list_fields
 
 if TYPE_CHECKING:

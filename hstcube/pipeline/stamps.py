@@ -14,7 +14,7 @@ from hstcube.errors import FileError, GridError, RecipeError
 from hstcube.fits.images import image_shape, image_unit
 from hstcube.fits.opening import located, opened
 from hstcube.fits.writing import Parts, require_free_names, sweep
-from hstcube.regridding.resample import spans_around
+from hstcube.regridding.stamp import spans_around
 from hstcube.surveys.names import IMAGES, LABELS, FieldFiles, checked_name, list_fields
 
 if TYPE_CHECKING:

@@ -1,13 +1,13 @@
-"""One resolution for every band: the choice of kernels, and the matching of sci and its variance."""
+"""One resolution for every band: the choice of kernels, the matching of sci and its variance."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from hstcube.basics.blocks import over_bands
+from hstcube.basics.choices import require_choice
 from hstcube.basics.convolution import convolver, coverage_of_full_frame
 from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
@@ -16,51 +16,24 @@ from hstcube.core.state import in_band_order, updated, warn
 from hstcube.errors import PSFError
 from hstcube.noise.groups import pixel_acf, with_matched_noise
 from hstcube.noise.spread import correlated_spread
-from hstcube.psf.kernels import (
-    SAME_SCALE,
-    failing,
-    fwhm_of,
-    matched_psfs,
-    matching_kernels,
-    prepare_psf,
-    psf_quality,
-    scale_of,
-    target_psf,
-    width_of,
-)
+from hstcube.psf.kernels import gaussian_kernels, matched_psfs, matching_kernels, target_width
+from hstcube.psf.preparation import SAME_SCALE, prepare_psf, scale_of
 from hstcube.psf.profiles import fwhm
-from hstcube.psf.solver import (
-    FWHM_OF_SIGMA,
-    checked_psf,
-    gaussian_kernel,
-    is_identity,
-    matching_kernel,
-    trimmed,
-)
-from hstcube.psf.solver import Method as KernelMethod
+from hstcube.psf.quality import failing, fwhm_of, target_psf, width_of
+from hstcube.psf.solver import KernelMethod, is_identity, trimmed
 
 if TYPE_CHECKING:
+    import xarray as xr
     from numpy.typing import NDArray
 
     Image64 = NDArray[np.float64]
 
-__all__ = [
-    "gaussian_kernel",
-    "gaussian_kernels",
-    "matching_kernel",
-    "matching_kernels",
-    "prepare_psf",
-    "psf_match",
-    "psf_quality",
-    "with_psf",
-]
+__all__ = ["choose_kernels", "knows_psfs", "match_plane", "psf_match"]
 
-_REACH = 8.5  # a Gaussian is cut at this many sigma: 1e-16 of its peak
 _SUM_TOLERANCE = 1e-6
-_AS_NARROW = 1e-9  # arcsec: widths closer than this are equal
 _GAUSSIAN = (
-    "no PSF images: matched with Gaussians of the bands' widths, which miss the wings; expect encircled energies in "
-    "small apertures to be off by up to 20 % in ACS and 13 % in WFC3/IR"
+    "no PSF images: matched with Gaussians of the bands' widths, which miss the wings; expect "
+    "encircled energies in small apertures to be off by up to 20 % in ACS and 13 % in WFC3/IR"
 )
 
 
@@ -116,8 +89,9 @@ def psf_match(
         band misses it with measured PSFs, or a kernel is even or does not sum to one.
     """
     validate(cube, data=False)
+    require_choice("method", method, KernelMethod, code="HC-P06", error=PSFError)
     to = _canonical(to)
-    name = to if isinstance(to, str) else str(to.name or "psf")
+    name = _name_of(to)
     measured = kernels is None and knows_psfs(cube, to)
     if kernels is None:
         cube, chosen = choose_kernels(cube, to=to, method=method, allow=allow)
@@ -132,7 +106,6 @@ def psf_match(
         halo=(chosen.sizes["ky"] // 2, chosen.sizes["kx"] // 2),
     )
     number = cube.sizes["band"]
-    width = _psf_width(to, cube) if measured or not isinstance(to, str) else _target_width(cube, to)
     psf = {"psf": matched_psfs(cube.psf, chosen)} if "psf" in cube.coords else {}
     return updated(
         with_matched_noise(cube, chosen),
@@ -140,7 +113,7 @@ def psf_match(
         sci=sci,
         wht=wht,
         mask=cube.mask.data & (wht > 0),
-        psf_fwhm=np.full(number, width),
+        psf_fwhm=np.full(number, _reached_width(to, cube, measured=measured)),
         matched_to=np.full(number, name, object),
         **psf,
     )
@@ -160,15 +133,14 @@ def choose_kernels(
     PSFError
         As `psf_match`.
     """
+    require_choice("method", method, KernelMethod, code="HC-P06", error=PSFError)
     to = _canonical(to)
-    name = to if isinstance(to, str) else str(to.name or "psf")
+    name = _name_of(to)
     done = cube.matched_to.values == name
     if knows_psfs(cube, to):
         _require_scale(cube)
-        cube, made = _gated(
-            cube, matching_kernels(cube.psf, to=to, method=method), name, done, allow
-        )
-        return cube, _identity_where(done, made.variable)
+        made = matching_kernels(cube.psf, to=to, method=method)
+        return _gated(cube, made, name, done, allow), _identity_where(done, made.variable)
     chosen = gaussian_kernels(cube, to=_named(to, cube)).variable
     if chosen.size > chosen.sizes["band"]:
         cube = warn(cube, "HC-P12", _GAUSSIAN)
@@ -177,144 +149,22 @@ def choose_kernels(
 
 def knows_psfs(cube: xr.Dataset, to: str | xr.DataArray) -> bool:
     """Return whether kernels will come from PSFs: there are some, and something is to be done."""
-    name = to if isinstance(to, str) else str(to.name or "psf")
-    return "psf" in cube.coords and bool((cube.matched_to.values != name).any())
+    return "psf" in cube.coords and bool((cube.matched_to.values != _name_of(to)).any())
 
 
 def _canonical(to: str | xr.DataArray) -> str | xr.DataArray:
     return to if not isinstance(to, str) or width_of(to) else band_name(to)
 
 
-def with_psf(cube: xr.Dataset, psf: xr.DataArray) -> xr.Dataset:
-    """Return the cube with its PSFs, resampled to its pixels where they must be.
-
-    Parameters
-    ----------
-    cube : Dataset
-        Not yet matched.
-    psf : DataArray, (band, ky, kx)
-        With offsets ``ky``, ``kx`` [arcsec]; one for each band of the cube, others are left out.
-
-    Returns
-    -------
-    Dataset
-        With the coordinate ``psf``; ``psf_fwhm`` [arcsec] is the FWHM of the PSFs' profiles.
-
-    Raises
-    ------
-    BandError
-        If a band has no PSF.
-    PSFError
-        If a PSF is even, not centred, or empty.
-    """
-    cube = attached(cube, psf)
-    widths = np.array([fwhm(image.astype(float)) for image in cube.psf.values]) * scale_of(cube.psf)
-    return updated(
-        cube, f"with_psf({psf.attrs.get('source', 'PSFs that were given')})", psf_fwhm=widths
-    )
-
-
-def attached(cube: xr.Dataset, psf: xr.DataArray) -> xr.Dataset:
-    """Return the cube with its PSFs on its own pixels; see `with_psf`. Widths stay as they are."""
-    validate(cube, data=False)
-    if any(cube.matched_to.values != ""):
-        raise PSFError(
-            "HC-P09",
-            "the cube is matched already: its native PSFs are gone",
-            "give PSFs before psf_match",
-        )
-    chosen = in_band_order(cube, psf.rename("psf")).transpose("band", "ky", "kx").values
-    have, want = scale_of(psf), Grid.of(cube).scale
-    if abs(have / want - 1) > SAME_SCALE:
-        chosen = np.stack(
-            [prepare_psf(image, scale=have, to_scale=want).values for image in chosen]
-        )
-    images = np.stack(
-        [checked_psf(image, band) for image, band in zip(chosen, cube.band.values, strict=True)]
-    )
-    stale = [
-        name for name in ("psf", "ky", "kx", "psf_ee_error", "psf_negative") if name in cube.coords
-    ]
-    return with_psf_coords(
-        cube.drop_vars(stale) if stale else cube, images.astype(np.float32), want
-    )
-
-
-def with_psf_coords(cube: xr.Dataset, images: NDArray[np.float32], scale: float) -> xr.Dataset:
-    """Return the cube with the coordinates ``psf``, ``ky``, ``kx``, of images (band, ky, kx) on pixels of `scale`."""
-    ky, kx = ((np.arange(n) - n // 2) * scale for n in images.shape[1:])
-    return cube.assign_coords(
-        ky=("ky", ky, {"units": "arcsec"}),
-        kx=("kx", kx, {"units": "arcsec"}),
-        psf=(("band", "ky", "kx"), images, {"long_name": "point spread function, unit sum"}),
-    )
-
-
-def gaussian_kernels(cube: xr.Dataset, *, to: str, sampled: bool = False) -> xr.DataArray:
-    """Return the Gaussian kernels that widen every band to the target.
-
-    Parameters
-    ----------
-    cube : Dataset
-        With ``psf_fwhm`` [arcsec].
-    to : str
-        A band of the cube, or a width such as ``"0.6arcsec"``.
-    sampled : bool
-        Sample the Gaussian as it is, as the original pipeline did, even where it is too narrow for
-        the pixels.
-
-    Returns
-    -------
-    DataArray, (band, ky, kx)
-        Unit sum, odd sizes; the identity for a band as broad as the target.
-
-    Raises
-    ------
-    PSFError
-        If a width is unknown, or a band is broader than the target.
-    """
-    target = _target_width(cube, to)
-    fwhm = np.where(cube.matched_to.values == to, target, cube.psf_fwhm.values)
-    if (unknown := np.isnan(fwhm)).any() or np.isnan(target):
-        name = str(cube.band.values[unknown][0]) if unknown.any() else to
-        raise PSFError(
-            "HC-P01",
-            "the width of its PSF is not known (the survey is in no table)",
-            f"give it: psf_fwhm={{'{name}': 0.18}} (FWHM in arcsec), or psf_fwhm in a field file",
-            band=name,
-        )
-    if (broader := fwhm > target + _AS_NARROW).any():
-        name, width = str(cube.band.values[broader][0]), fwhm[broader][0]
-        widest = str(cube.band.values[np.argmax(fwhm)])
-        raise PSFError(
-            "HC-B06",
-            f"cannot match {name} (FWHM {width:.3f} arcsec) to the sharper {to} ({target:.3f} arcsec): "
-            "that is a deconvolution",
-            f"choose to={widest!r}, or leave the band out",
-            band=name,
-        )
-    extra = np.sqrt(np.clip(target**2 - fwhm**2, 0, None)) / FWHM_OF_SIGMA
-    extra[target - fwhm <= _AS_NARROW] = 0.0
-    steps = Grid.of(cube).steps
-    pairs = [(width / steps[0], width / steps[1]) for width in extra.tolist()]
-    reach = [
-        tuple(int(np.ceil(_REACH * sigma)) for sigma in pair) for pair in pairs
-    ]  # of each band for itself
-    radius = np.max(reach, axis=0)
-    stack = np.zeros((len(pairs), *(2 * radius + 1)))
-    for plane, pair, (ry, rx) in zip(stack, pairs, reach, strict=True):
-        inner = (
-            slice(radius[0] - ry, radius[0] + ry + 1),
-            slice(radius[1] - rx, radius[1] + rx + 1),
-        )
-        plane[inner] = gaussian_kernel(pair, (ry, rx), sampled=sampled)
-    return xr.DataArray(stack, dims=("band", "ky", "kx"), coords={"band": cube.band})
+def _name_of(to: str | xr.DataArray) -> str:
+    """Return what ``matched_to`` says of a target."""
+    return to if isinstance(to, str) else str(to.name or "psf")
 
 
 def match_plane(
     sci: Any, wht: Any, kernel: Image64, min_coverage: float = 0.25, acf: Image64 | None = None
 ) -> tuple[Any, Any]:
-    """Match one image: the convolution of sci, and the weights whose variance is convolved with the squared kernel.
+    """Match one image: sci is convolved with the kernel, its variance with the squared kernel.
 
     Parameters
     ----------
@@ -338,27 +188,19 @@ def match_plane(
     if is_identity(kernel):
         return sci, wht
     valid = wht > 0
-    whole = bool(valid.all())
-    signed = bool((kernel < 0).any())
     convolve = convolver(kernel, sci.shape)
-    if whole:
-        seen = coverage_of_full_frame(kernel, sci.shape)
-        share = coverage_of_full_frame(np.abs(kernel), sci.shape) if signed else seen
+    seen, share = _shares_seen(kernel, valid)
+    if valid.all():
         signal, noise = sci, 1 / wht.astype(np.float64)
     else:
-        seen = convolve(valid)
-        share = convolver(np.abs(kernel), sci.shape)(valid) if signed else seen
-        signal, noise = (
-            np.where(valid, sci, 0),
-            np.divide(1.0, wht, where=valid, out=np.zeros(sci.shape), dtype=float),
-        )
+        signal = np.where(valid, sci, 0)
+        noise = np.divide(1.0, wht, where=valid, out=np.zeros(sci.shape), dtype=float)
     keep = valid & (share >= min_coverage * np.abs(kernel).sum()) & (seen > 0)
     matched = convolve(signal)
-    spread = (
-        convolver(kernel**2, sci.shape)(noise)
-        if acf is None
-        else correlated_spread(noise, kernel, acf)
-    )
+    if acf is None:
+        spread = convolver(kernel**2, sci.shape)(noise)
+    else:
+        spread = correlated_spread(noise, kernel, acf)
     least = noise.min(where=valid, initial=np.inf) / kernel.size
     with np.errstate(divide="ignore", invalid="ignore"):
         np.divide(matched, seen, out=matched)
@@ -372,8 +214,19 @@ def match_plane(
     return matched.astype(sci.dtype, copy=False), weights.astype(wht.dtype, copy=False)
 
 
+def _shares_seen(kernel: Image64, valid: NDArray[np.bool_]) -> tuple[Image64, Image64]:
+    """Return the sums of the kernel, and of its absolute values, over the pixels with data."""
+    absolute = np.abs(kernel)
+    signed = bool((kernel < 0).any())
+    if valid.all():
+        seen = coverage_of_full_frame(kernel, valid.shape)
+        return seen, coverage_of_full_frame(absolute, valid.shape) if signed else seen
+    seen = convolver(kernel, valid.shape)(valid)
+    return seen, convolver(absolute, valid.shape)(valid) if signed else seen
+
+
 def _identity_where(done: NDArray[np.bool_], kernels: xr.Variable) -> xr.Variable:
-    """Replace the kernels of finished bands: a band that is at the target already passes through."""
+    """Replace the kernels of finished bands: what is at the target already passes through."""
     values = kernels.values.astype(np.float64)
     values[done] = 0
     values[done, values.shape[1] // 2, values.shape[2] // 2] = 1
@@ -402,13 +255,12 @@ def _checked(kernels: xr.DataArray, cube: xr.Dataset) -> xr.Variable:
 
 def _gated(
     cube: xr.Dataset, kernels: xr.DataArray, name: str, done: NDArray[np.bool_], allow: Any
-) -> tuple[xr.Dataset, xr.DataArray]:
-    """Refuse bands that miss the target, unless they are allowed to; write down how good the others are."""
-    allowed = (
-        cube.band.values.tolist() if allow in ("all", True) else [band_name(band) for band in allow]
-    )
-    columns = (kernels.ee_error.values, kernels.residual.values, kernels.negative.values)
-    for band, finished, *values in zip(cube.band.values, done, *columns, strict=True):
+) -> xr.Dataset:
+    """Refuse bands that miss the target, unless they may; write down how good the others are."""
+    everything = allow in ("all", True)
+    allowed = cube.band.values.tolist() if everything else [band_name(band) for band in allow]
+    figures = (kernels.ee_error.values, kernels.residual.values, kernels.negative.values)
+    for band, finished, *values in zip(cube.band.values, done, *figures, strict=True):
         wrong = "" if finished else failing(*values)
         if wrong and band not in allowed:
             raise PSFError(
@@ -419,63 +271,50 @@ def _gated(
             )
         if wrong:
             cube = warn(cube, "HC-P13", f"{band}: matched to {name} although {wrong}")
-    quality = {"psf_ee_error": kernels.ee_error.values, "psf_negative": kernels.negative.values}
-    return cube.assign_coords({key: ("band", values) for key, values in quality.items()}), kernels
+    return cube.assign_coords(
+        psf_ee_error=("band", kernels.ee_error.values),
+        psf_negative=("band", kernels.negative.values),
+    )
 
 
 def _require_scale(cube: xr.Dataset) -> None:
-    """Require that the PSFs are sampled, and turned, as the images are: a cube may have been thinned out or flipped."""
+    """Require PSFs that lie as the images do: a cube may have been thinned out or flipped."""
     have, steps = scale_of(cube.psf), Grid.of(cube).steps
-    flipped = [
-        axis
-        for axis in ("y", "x")
-        if cube.sizes[axis] > 1 and cube[axis].values[1] < cube[axis].values[0]
-    ]
-    if flipped or any(abs(step / have - 1) > SAME_SCALE for step in steps):
-        found = (
-            f"the images are flipped in {flipped[0]}"
-            if flipped
-            else f"the images on pixels of {steps[0]:.4g}"
-        )
-        raise PSFError(
-            "HC-P14",
-            f"the PSFs are on pixels of {have:.4g} arcsec, {found}",
-            "match first, thin out later; or give PSFs for these pixels: with_psf(cube, psf)",
-        )
+    flipped = [axis for axis in ("y", "x") if _is_flipped(cube[axis].values)]
+    if flipped:
+        found = f"the images are flipped in {flipped[0]}"
+    elif any(abs(step / have - 1) > SAME_SCALE for step in steps):
+        found = f"the images on pixels of {steps[0]:.4g}"
+    else:
+        return
+    raise PSFError(
+        "HC-P14",
+        f"the PSFs are on pixels of {have:.4g} arcsec, {found}",
+        "match first, thin out later; or give PSFs for these pixels: with_psf(cube, psf)",
+    )
 
 
-def _psf_width(to: str | xr.DataArray, cube: xr.Dataset) -> float:
-    """Return the FWHM of a target that is known as a PSF [arcsec]."""
-    if isinstance(to, str):
-        return (
-            width_of(to) or fwhm_of(target_psf(cube.psf, to, scale := scale_of(cube.psf))) * scale
-        )
-    return fwhm(prepare_psf(to.values, scale=scale_of(to)).values) * scale_of(to)
+def _is_flipped(places: NDArray[np.float64]) -> bool:
+    return len(places) > 1 and bool(places[1] < places[0])
+
+
+def _reached_width(to: str | xr.DataArray, cube: xr.Dataset, *, measured: bool) -> float:
+    """Return the FWHM [arcsec] after matching: of the target's PSF, where that is known."""
+    if not isinstance(to, str):
+        return fwhm(prepare_psf(to.values, scale=scale_of(to)).values) * scale_of(to)
+    if not measured:
+        return target_width(cube, to)
+    scale = scale_of(cube.psf)
+    return width_of(to) or fwhm_of(target_psf(cube.psf, to, scale)) * scale
 
 
 def _named(to: str | xr.DataArray, cube: xr.Dataset) -> str:
-    if isinstance(to, str):
-        return to
-    name = str(to.name or "psf")
-    if (cube.matched_to.values == name).all():
+    """Return the name of a target that Gaussians can reach: a PSF is none, unless all is done."""
+    name = _name_of(to)
+    if isinstance(to, str) or (cube.matched_to.values == name).all():
         return name
     raise PSFError(
         "HC-P09",
         "matching to a PSF image needs the PSFs of the bands",
         "give them: with_psf(cube, psf)",
-    )
-
-
-def _target_width(cube: xr.Dataset, to: str) -> float:
-    if width := width_of(to):
-        return width
-    if to in (names := cube.band.values.tolist()):
-        return float(cube.psf_fwhm.values[names.index(to)])
-    if (already := cube.matched_to.values == to).any():
-        return float(cube.psf_fwhm.values[already][0])
-    known = ", ".join(cube.band.values)
-    raise PSFError(
-        "HC-B05",
-        f"the target {to!r} is not in the cube",
-        f"choose to= from {known}, or a width such as '0.3arcsec'",
     )

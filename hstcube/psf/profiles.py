@@ -1,21 +1,51 @@
-"""Circular measures of a PSF image: encircled energy, widths, centre. Radii and widths in pixels."""
+"""Measures of a PSF image: encircled energy, widths, centre, a Gaussian fitted to its core.
+
+Radii and widths are in pixels.
+"""
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
+
+from hstcube.basics.choices import require_choice
+from hstcube.errors import PSFError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     Image64 = NDArray[np.float64]
 
-__all__ = ["centroid", "encircled_energy", "fwhm", "half_light_radius", "middle", "radius_map"]
+__all__ = [
+    "CORE",
+    "FWHM_OF_SIGMA",
+    "CoreFit",
+    "WidthMethod",
+    "centroid",
+    "core_centre",
+    "core_fit",
+    "encircled_energy",
+    "fit_width",
+    "fwhm",
+    "half_light_radius",
+    "integrated_gaussian",
+    "middle",
+    "odd",
+    "placed",
+    "radius_map",
+    "shifted",
+]
+
+FWHM_OF_SIGMA = 2 * math.sqrt(2 * math.log(2))
+CORE = 1.2  # radius of the core, in FWHM
+
+WidthMethod = Literal["original", "core", "profile"]
 
 _SUBPIXELS = 25  # on a side, where a circle cuts a pixel: areas to 1e-3 of a pixel
-_CORE = 1.0  # sigma of the window of the centroid, in FWHM
+_WINDOW = 1.0  # sigma of the window of the centroid, in FWHM
 
 
 def middle(shape: tuple[int, int]) -> tuple[float, float]:
@@ -109,7 +139,9 @@ def fwhm(image: Image64) -> float:
 def centroid(
     image: Image64, start: tuple[float, float] | None = None, width: float | None = None
 ) -> tuple[float, float]:
-    """Return the centroid (y, x) under a Gaussian window that moves with it (as XWIN of SExtractor).
+    """Return the centroid (y, x) under a Gaussian window that moves with it.
+
+    That is XWIN_IMAGE of SExtractor; NaN where it runs out of the frame.
 
     Parameters
     ----------
@@ -120,7 +152,7 @@ def centroid(
         Sigma of the window, pixels; the FWHM of the image when not given.
     """
     y, x = middle((image.shape[0], image.shape[1])) if start is None else start
-    width = max(fwhm(image) * _CORE, 1.0) if width is None else width
+    width = max(fwhm(image) * _WINDOW, 1.0) if width is None else width
     rows, columns = np.arange(image.shape[0])[:, None], np.arange(image.shape[1])[None, :]
     for _ in range(100):
         weight = np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / (2 * width**2)) * image
@@ -132,3 +164,145 @@ def centroid(
         if max(map(abs, step)) < 1e-6:  # noqa: PLR2004
             break
     return float(y), float(x)
+
+
+# -- a Gaussian fitted to the core
+
+
+class CoreFit(NamedTuple):
+    """A circular Gaussian and a constant, fitted to a star; lengths in pixels."""
+
+    y: float
+    x: float
+    flux: float
+    sigma: float
+    constant: float
+
+
+def fit_width(star: Any, mask: Any = None, *, method: WidthMethod = "original") -> float:
+    """Return the width of a star, sigma in pixels (FWHM = 2.355 sigma).
+
+    Parameters
+    ----------
+    star : array, (ny, nx)
+    mask : array, (ny, nx), optional
+        Pixels that are fitted (not 0); all when not given.
+    method : {"original", "core", "profile"}
+        ``"original"``: least squares of a circular Gaussian plus a constant, sampled at pixel
+        centres, as in HST_data_processing (2022). Its result depends on the mask, as a Gaussian is
+        no PSF. ``"core"``: a Gaussian integrated over the pixels, fitted within 1.2 FWHM.
+        ``"profile"``: the FWHM of the azimuthal mean.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    PSFError
+        If there is no such method, or no star in the mask.
+    """
+    require_choice("method", method, WidthMethod, code="HC-P06", error=PSFError)
+    image = np.asarray(star, dtype=np.float64)
+    use = np.ones(image.shape, bool) if mask is None else np.asarray(mask) > 0
+    if not np.isfinite(image[use]).all() or not use.any() or not image[use].max() > 0:
+        raise PSFError(
+            "HC-P08", "there is no star in the mask", "check that image and mask show one star"
+        )
+    if method == "original":
+        return _fitted_gaussian(image, use, _brightest(image, use), _sampled_gaussian).sigma
+    image = np.where(use, image, 0)
+    centre = core_centre(image, 2.0)
+    width = fwhm(shifted(image, centre, odd(min(image.shape))))
+    if method == "profile":
+        return width / FWHM_OF_SIGMA
+    return core_fit(image, CORE * width, centre).sigma
+
+
+def core_centre(image: Image64, width: float) -> tuple[float, float]:
+    """Return a first centre: the peak nearest to the middle of what is smoothed by `width`."""
+    from scipy import ndimage
+
+    smooth = ndimage.gaussian_filter(image, max(width, 1.0))
+    away = radius_map((image.shape[0], image.shape[1]))
+    return _brightest(smooth, away <= min(image.shape) / 4)
+
+
+def _brightest(image: Image64, use: NDArray[np.bool_]) -> tuple[float, float]:
+    peak = np.unravel_index(np.argmax(np.where(use, image, -np.inf)), image.shape)
+    return float(peak[0]), float(peak[1])
+
+
+def core_fit(image: Image64, radius: float, start: tuple[float, float]) -> CoreFit:
+    """Fit a Gaussian integrated over pixels, within `radius` of its centre."""
+    centre = start
+    for _ in range(3):
+        use = radius_map((image.shape[0], image.shape[1]), centre) <= radius
+        fit = _fitted_gaussian(image, use, centre, integrated_gaussian)
+        centre = (fit.y, fit.x)
+    return fit
+
+
+def _fitted_gaussian(
+    image: Image64, use: NDArray[np.bool_], start: tuple[float, float], shape: Any
+) -> CoreFit:
+    from scipy import optimize
+
+    places, values = np.nonzero(use), image[use]
+    peak = float(values.max())
+
+    def misfit(p: Any) -> Any:
+        return p[2] * shape(places, p[0], p[1], p[3]) + p[4] - values / peak
+
+    bounds = ([start[0] - 3, start[1] - 3, 0, 0.2, -1], [start[0] + 3, start[1] + 3, 1e3, 30, 1])
+    fit = optimize.least_squares(
+        misfit, [*start, 1.0, 1.2, 0.0], bounds=bounds, xtol=1e-12, ftol=1e-12, gtol=1e-12
+    )
+    y, x, amplitude, sigma, constant = map(float, fit.x)
+    return CoreFit(y, x, amplitude * peak, sigma, constant * peak)
+
+
+def _sampled_gaussian(places: Any, y: float, x: float, sigma: float) -> Any:
+    return np.exp(-0.5 * ((places[0] - y) ** 2 + (places[1] - x) ** 2) / sigma**2)
+
+
+def integrated_gaussian(places: Any, y: float, x: float, sigma: float) -> Any:
+    """Return the share of a Gaussian's light on the pixels at `places` (rows, columns)."""
+    return _share(places[0] - y, sigma) * _share(places[1] - x, sigma)
+
+
+def _share(offset: Any, sigma: float) -> Any:
+    from scipy.special import erf
+
+    width = math.sqrt(2) * sigma
+    return 0.5 * (erf((offset + 0.5) / width) - erf((offset - 0.5) / width))
+
+
+# -- stars moved on their pixels
+
+
+def shifted(image: Image64, centre: tuple[float, float], side: int) -> Image64:
+    """Return (side, side) pixels with `centre` in the middle, by a quintic spline.
+
+    What lies beyond the frame is zero.
+    """
+    from scipy import ndimage
+
+    offset = np.arange(side) - side // 2
+    places = np.meshgrid(centre[0] + offset, centre[1] + offset, indexing="ij")
+    return np.asarray(ndimage.map_coordinates(image, places, order=5, mode="constant"))
+
+
+def placed(psf: Image64, centre: tuple[float, float], shape: tuple[int, ...]) -> Image64:
+    """Return a PSF at `centre` of an empty frame."""
+    from scipy import ndimage
+
+    rows, columns = np.indices(shape)
+    half = psf.shape[0] // 2
+    places = [rows - centre[0] + half, columns - centre[1] + half]
+    return np.asarray(ndimage.map_coordinates(psf, places, order=3, mode="constant"))
+
+
+def odd(n: float) -> int:
+    """Return the odd number nearest to `n`."""
+    return 2 * round((n - 1) / 2) + 1

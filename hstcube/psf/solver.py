@@ -22,13 +22,15 @@ has no power. Three methods keep it tame:
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from hstcube.basics.choices import require_choice
+from hstcube.basics.memory import remembered
 from hstcube.errors import PSFError
-from hstcube.psf.profiles import centroid, encircled_energy, fwhm
+from hstcube.psf.preparation import checked_psf
+from hstcube.psf.profiles import FWHM_OF_SIGMA, encircled_energy, fwhm
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,8 +38,7 @@ if TYPE_CHECKING:
     Image64 = NDArray[np.float64]
 
 __all__ = [
-    "Method",
-    "checked_psf",
+    "KernelMethod",
     "convolved",
     "gaussian_kernel",
     "is_identity",
@@ -46,9 +47,7 @@ __all__ = [
     "trimmed",
 ]
 
-FWHM_OF_SIGMA = 2 * math.sqrt(2 * math.log(2))
-
-Method = Literal["mge-wiener", "wiener", "gaussian"]
+KernelMethod = Literal["mge-wiener", "wiener", "gaussian"]
 
 STRENGTHS = tuple(
     10**exponent for exponent in np.linspace(-2.5, -4, 7)
@@ -59,15 +58,19 @@ NEAR_ERROR = 0.008
 FAR_ERROR = 0.004  # ... from three pixels outwards
 COST_OF_NEGATIVE = 0.05  # misplaced light that is as bad as a negative part of one
 
-_OFF_CENTRE = 0.25  # pixels
 _CUT = 0.001  # share of encircled energy that the kernel's frame may cost
 _GAUSSIANS = 16
 _NARROWEST = 0.35  # pixels, sigma
+_BROAD = 1.5  # pixels: a Gaussian of that sigma, sampled, has the right moment to 1e-15
 _SHOWN = 0.1  # transforms of PSFs above this tell their widths
 
 
 def matching_kernel(
-    source: Any, target: Any, *, method: Method = "mge-wiener", regularization: float | None = None
+    source: Any,
+    target: Any,
+    *,
+    method: KernelMethod = "mge-wiener",
+    regularization: float | None = None,
 ) -> Image64:
     """Return the kernel that turns one PSF into another.
 
@@ -95,29 +98,34 @@ def matching_kernel(
         If a PSF has an even size, is not centred, holds NaN or no light, or there is no such
         method.
     """
+    require_choice("method", method, KernelMethod, code="HC-P06", error=PSFError)
     source, target = checked_psf(source, "source"), checked_psf(target, "target")
     if method == "gaussian":
         return _gaussian_from_widths(source, target)
-    if method not in ("mge-wiener", "wiener"):
-        raise PSFError(
-            "HC-P06",
-            f"there is no method {method!r}",
-            "choose 'mge-wiener', 'wiener' or 'gaussian'",
-        )
     size = max(*source.shape, *target.shape)
     side = _fast_size(3 * size)
     s, t = _transfer(source, side), _transfer(target, side)
+    chosen = _solved(s, t, size, regularization, positive=method == "mge-wiener")
+    return _framed(np.fft.irfft2(chosen, s=(side, side)), s, size)
+
+
+def _solved(s: Any, t: Any, size: int, regularization: float | None, *, positive: bool) -> Any:
+    """Return the transfer function with the least cost, or that of the penalty that is asked for.
+
+    Each penalty starts with the positive part of what the one before it gave.
+    """
+    side = s.shape[0]
     radii = _radii(size)
     aim = encircled_energy(_cut_out(np.fft.irfft2(t, s=(side, side)), size), radii)
-    positive = method == "mge-wiener"
     start = _expansion(s, t, size, side) if positive else np.zeros_like(s)
     least = math.inf
     for strength in _strengths(regularization):
         transfer = _filtered(s, t, start, strength, PASSES if positive else 1)
         start = _positive_part(transfer, side) if positive else start
-        if (cost := _cost(transfer, s, t, radii, aim)) <= least or regularization is not None:
+        cost = _cost(transfer, s, t, radii, aim)
+        if cost <= least or regularization is not None:
             least, chosen = cost, transfer
-    return _framed(np.fft.irfft2(chosen, s=(side, side)), s, size, radii)
+    return chosen
 
 
 def convolved(psf: Image64, kernel: Image64) -> Image64:
@@ -133,35 +141,7 @@ def on_one_frame(*images: Image64) -> list[Image64]:
     return [np.pad(image, (size - image.shape[0]) // 2) for image in images]
 
 
-def checked_psf(image: Any, what: str) -> Image64:
-    """Return a PSF as float64 with unit sum.
-
-    Raises
-    ------
-    PSFError
-        If it is not square and odd, not centred to a quarter of a pixel, or holds NaN or no light.
-    """
-    psf = np.asarray(image, dtype=np.float64)
-    fix = "centre and resample it with hstcube.prepare_psf(image, ...)"
-    if psf.ndim != 2 or psf.shape[0] != psf.shape[1] or psf.shape[0] % 2 == 0:  # noqa: PLR2004
-        raise PSFError("HC-P07", f"the {what} PSF has shape {psf.shape}, not square and odd", fix)
-    if not np.isfinite(psf).all() or not psf.sum() > 0:
-        raise PSFError(
-            "HC-P08",
-            f"the {what} PSF holds NaN or no light",
-            "repair the image, or measure the PSF anew",
-        )
-    psf = psf / psf.sum()
-    y, x = centroid(psf)
-    distance = math.hypot(y - psf.shape[0] // 2, x - psf.shape[1] // 2)
-    if not distance <= _OFF_CENTRE:
-        raise PSFError(
-            "HC-P07", f"the {what} PSF is {distance:.2f} pixels off the middle pixel", fix
-        )
-    return np.asarray(psf)
-
-
-@lru_cache(maxsize=256)
+@remembered(256)
 def gaussian_kernel(
     sigma: tuple[float, float], radius: tuple[int, int], *, sampled: bool = False
 ) -> Image64:
@@ -174,7 +154,6 @@ def gaussian_kernel(
     y, x = (_profile(s, r, sampled) for s, r in zip(sigma, radius, strict=True))
     kernel = np.outer(y, x)
     kernel /= kernel.sum()
-    kernel.flags.writeable = False
     return np.asarray(kernel, dtype=np.float64)
 
 
@@ -182,7 +161,7 @@ def _profile(sigma: float, radius: int, sampled: bool) -> Image64:
     n = np.arange(-radius, radius + 1.0)
     if sigma == 0 or radius == 0:
         return np.asarray(n == 0, dtype=np.float64)
-    if sampled or sigma > 1.5:  # noqa: PLR2004  a sampled Gaussian that broad has the right moment to 1e-15
+    if sampled or sigma > _BROAD:
         return np.asarray(np.exp(-0.5 * (n / sigma) ** 2))
     low, high = 0.0, 2.0
     for _ in range(60):  # bisection: the second moment grows with the width
@@ -197,15 +176,13 @@ def _profile(sigma: float, radius: int, sampled: bool) -> Image64:
 
 def _strengths(last: float | None) -> tuple[float, ...]:
     """Return the strengths of the penalty, one after another."""
-    return (
-        STRENGTHS
-        if last is None
-        else (*(strength for strength in STRENGTHS if strength > last), last)
-    )
+    if last is None:
+        return STRENGTHS
+    return (*(strength for strength in STRENGTHS if strength > last), last)
 
 
 def _filtered(s: Any, t: Any, start: Any, strength: float, passes: int) -> Any:
-    """Return K of the module's formula; K0 is `start`, and in further passes the positive part of K."""
+    """Return K of the module's formula; K0 is `start`, in further passes the positive part of K."""
     side = s.shape[0]
     gain = np.conj(s) / (np.abs(s) ** 2 + strength * _laplacian(side))
     transfer = start + gain * (t - s * start)
@@ -216,7 +193,7 @@ def _filtered(s: Any, t: Any, start: Any, strength: float, passes: int) -> Any:
 
 
 def _cost(transfer: Any, s: Any, t: Any, radii: Image64, aim: Image64) -> float:
-    """Return what is bad about a kernel; infinite when it misses the encircled energies `aim` of T."""
+    """Return what is bad about a kernel; infinite when it misses the energies `aim` of T."""
     side = s.shape[0]
     size = 2 * len(radii) + 1
     misplaced = _cut_out(np.fft.irfft2(transfer * s - t, s=(side, side)), size)
@@ -253,9 +230,10 @@ def _gaussian_from_widths(source: Image64, target: Image64) -> Image64:
 
 
 def _expansion(s: Any, t: Any, size: int, side: int) -> Any:
-    """Return the transfer function of K0: Gaussians and a delta, coefficients >= 0, such that S K0 comes nearest to T.
+    """Return the transfer function of K0: the Gaussians and the delta with S K0 nearest to T.
 
-    One of the Gaussians is the one that turns S into T if they are Gaussians themselves.
+    Their coefficients are >= 0. One of the Gaussians is the one that turns S into T if they are
+    Gaussians themselves.
 
     By Parseval's theorem least squares on pixels are least squares on transforms, where the Gram
     matrix is small.
@@ -270,43 +248,44 @@ def _expansion(s: Any, t: Any, size: int, side: int) -> Any:
     weight = np.sqrt(weight)
     matrix = (columns * (s * weight)).reshape(len(columns), -1)
     aim = (t * weight).ravel()
-    gram = np.einsum("ip,jp->ij", matrix.real, matrix.real) + np.einsum(
-        "ip,jp->ij", matrix.imag, matrix.imag
-    )
-    right = np.einsum("ip,p->i", matrix.real, aim.real) + np.einsum(
-        "ip,p->i", matrix.imag, aim.imag
-    )
+    real, imaginary = matrix.real, matrix.imag
+    gram = np.einsum("ip,jp->ij", real, real) + np.einsum("ip,jp->ij", imaginary, imaginary)
+    right = np.einsum("ip,p->i", real, aim.real) + np.einsum("ip,p->i", imaginary, aim.imag)
     lower = np.linalg.cholesky(gram + 1e-12 * np.trace(gram) * np.eye(len(gram)))
     coefficients, _ = nnls(lower.T, np.linalg.solve(lower, right))
     return np.einsum("i,iyx->yx", coefficients, columns)
 
 
-@lru_cache(maxsize=8)
+@remembered(8)
 def _gaussian_columns(size: int, side: int) -> Image64:
-    """Return the transforms (real) of a delta and of Gaussians from 0.35 pixels to a fifth of the frame."""
+    """Return the real transforms of a delta, and of Gaussians up to a fifth of the frame."""
     square = _square_frequency(side)
     sigmas = np.geomspace(_NARROWEST, max(size / 5.4, 1.0), _GAUSSIANS)
-    return np.stack([np.ones_like(square), *(np.exp(-0.5 * sigma**2 * square) for sigma in sigmas)])
+    gaussians = [np.exp(-0.5 * sigma**2 * square) for sigma in sigmas]
+    return np.stack([np.ones_like(square), *gaussians])
 
 
 def _gaussian_between(s: Any, t: Any, side: int) -> Image64:
-    """Return the transform of the Gaussian whose width is the median of what the frequencies say, each for itself."""
+    """Return the transform of the Gaussian between two PSFs.
+
+    Its width is the median of what the frequencies say, each for itself.
+    """
     square = _square_frequency(side)
     shown = (np.abs(s) > _SHOWN) & (np.abs(t) > _SHOWN) & (square > 0)
-    variance = (
-        np.median(-2 * np.log(np.abs(t[shown] / s[shown])) / square[shown]) if shown.any() else 0.0
-    )
+    variance = 0.0
+    if shown.any():
+        variance = np.median(-2 * np.log(np.abs(t[shown] / s[shown])) / square[shown])
     return np.asarray(np.exp(-0.5 * max(variance, 0.0) * square))
 
 
-@lru_cache(maxsize=8)
+@remembered(8)
 def _square_frequency(side: int) -> Image64:
     row = 2 * np.pi * np.fft.fftfreq(side)
     column = 2 * np.pi * np.fft.rfftfreq(side)
     return np.asarray(row[:, None] ** 2 + column[None, :] ** 2)
 
 
-@lru_cache(maxsize=8)
+@remembered(8)
 def _laplacian(side: int) -> Image64:
     """Return |L|^2, L the transfer function of the discrete Laplacian."""
     row = 2 - 2 * np.cos(2 * np.pi * np.fft.fftfreq(side))
@@ -314,19 +293,22 @@ def _laplacian(side: int) -> Image64:
     return np.asarray((row[:, None] + column[None, :]) ** 2)
 
 
-def _framed(kernel: Image64, s: Any, size: int, radii: Image64) -> Image64:
-    """Return the kernel on the smallest frame, from `size` upwards, that costs less than 0.1 % of encircled energy."""
+def _framed(kernel: Image64, s: Any, size: int) -> Image64:
+    """Return the kernel on the smallest frame that costs less than 0.1 % of encircled energy.
+
+    Frames are tried from `size` upwards.
+    """
     side = kernel.shape[0]
-    whole = encircled_energy(
-        _cut_out(np.fft.irfft2(np.fft.rfft2(kernel) * s, s=kernel.shape), size), radii
-    )
+
+    def growth(transfer: Any) -> Image64:
+        made = np.fft.irfft2(transfer * s, s=(side, side))
+        return encircled_energy(_cut_out(made, size), _radii(size))
+
+    whole = growth(np.fft.rfft2(kernel))
     for frame in range(size, side - 1, max(2 * (size // 8), 2)):
         cut = _cut_out(kernel, frame)
         cut = cut / cut.sum()
-        made = encircled_energy(
-            _cut_out(np.fft.irfft2(_transfer(cut, side) * s, s=(side, side)), size), radii
-        )
-        if np.abs(made / whole - 1).max() < _CUT:
+        if np.abs(growth(_transfer(cut, side)) / whole - 1).max() < _CUT:
             break
     return cut
 

@@ -12,7 +12,8 @@ from astropy.units import uJy
 from conftest import loaded, mutants, written
 
 import hstcube
-from hstcube.sed import bagpipes_files, sed_files
+from hstcube.sed import sed_files
+from hstcube.sed.bagpipes import bagpipes_files
 
 MASS = (8.4, 9.1)  # log10 of solar masses, of galaxy 37
 CGS = 2.9979e-11  # erg s-1 cm-2 AA-1 of 1 uJy at 1 AA: bagpipes' own figure

@@ -9,8 +9,8 @@ from astropy.units import uJy
 from conftest import loaded, mutants, written
 
 import hstcube
-from hstcube.sed import eazy_files
 from hstcube.sed.curves import curve_of
+from hstcube.sed.eazy import eazy_files
 
 GRID = {"Z_MIN": 0.05, "Z_MAX": 3.0}
 NINE = ("f435w", "f606w", "f775w", "f814w", "f850lp", "f105w", "f125w", "f140w", "f160w")

@@ -7,7 +7,7 @@ import pytest
 from astropy.units import uJy
 from conftest import loaded, mutants, written
 
-from hstcube.sed import prospector_files
+from hstcube.sed.prospector import prospector_files
 
 
 def fixed(table, folder, **options):

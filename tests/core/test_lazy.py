@@ -42,7 +42,7 @@ from hstcube import (
     validate,
     variance,
 )
-from hstcube.psf.match import FWHM_OF_SIGMA
+from hstcube.psf.profiles import FWHM_OF_SIGMA
 
 
 def refuse(*args, **kwargs):

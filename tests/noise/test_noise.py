@@ -15,7 +15,8 @@ from hstcube.noise.correlation import covariances, find_groups, propagated, vari
 from hstcube.noise.description import survey_noise
 from hstcube.noise.empty_apertures import noise_check
 from hstcube.noise.groups import with_noise_coords
-from hstcube.psf.match import gaussian_kernel, match_plane
+from hstcube.psf.match import match_plane
+from hstcube.psf.solver import gaussian_kernel
 from hstcube.sky.sources import detect_sources
 
 SIDE = 80

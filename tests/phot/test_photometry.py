@@ -21,7 +21,7 @@ from hstcube.noise.description import with_noise
 from hstcube.noise.poisson import add_poisson
 from hstcube.phot.groups import group_sums
 from hstcube.pipeline.recipe import blank_sky
-from hstcube.psf.match import gaussian_kernels
+from hstcube.psf.kernels import gaussian_kernels
 from hstcube.surveys.names import find_field
 
 SHAPE = (24, 26)

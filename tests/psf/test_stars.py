@@ -22,8 +22,8 @@ from hstcube import (
 )
 from hstcube.errors import PSFError
 from hstcube.files.fields import open_stars
-from hstcube.psf.kernels import RADII
 from hstcube.psf.profiles import encircled_energy, radius_map
+from hstcube.psf.quality import RADII
 from hstcube.psf.solver import matching_kernel, on_one_frame
 
 RADIUS = np.array(RADII) / SCALE  # pixels

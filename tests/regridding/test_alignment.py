@@ -11,7 +11,7 @@ from test_regrid import XDF, cube_on, gaussian
 import hstcube
 from hstcube import Grid, HstCubeError, HstCubeWarning, apply_shifts, build, check_alignment, regrid
 from hstcube.core.mappings import pixel_mapping
-from hstcube.regridding import align as alignment
+from hstcube.regridding import image_shifts
 from hstcube.regridding.align import warn_of_shifts
 
 BANDS = ("f435w", "f606w", "f160w")
@@ -106,9 +106,9 @@ def test_holes_do_not_disturb_a_shift():
 
 def test_of_large_images_the_middle_of_what_they_share_is_compared(monkeypatch):
     fine, coarse = pair(np.random.default_rng(0), (0.25, -0.25))
-    monkeypatch.setattr(alignment, "_LARGEST", 30)
+    monkeypatch.setattr(image_shifts, "_LARGEST", 30)
     sizes = []
-    monkeypatch.setattr(alignment, "_least_squares", lambda p, fit=alignment._least_squares: sizes.append(  # noqa: SLF001
+    monkeypatch.setattr(image_shifts, "_least_squares", lambda p, fit=image_shifts._least_squares: sizes.append(  # noqa: SLF001
         (p.fine.shape, p.coarse.shape)) or fit(p))  # fmt: skip
     found = check_alignment(fine, coarse)
     np.testing.assert_allclose(

@@ -23,19 +23,15 @@ from test_groups import code_of, cube_on
 
 import hstcube
 from hstcube.core.bands import cameras
-from hstcube.sed import (
-    CODES,
-    bagpipes_files,
-    cigale_files,
-    each_pixel,
-    eazy_files,
-    lephare_files,
-    pixedfit_files,
-    prospector_files,
-    sed_files,
-)
+from hstcube.sed import CODES, each_pixel, sed_files
+from hstcube.sed.bagpipes import bagpipes_files
 from hstcube.sed.catalogue import catalogue
+from hstcube.sed.cigale import cigale_files
 from hstcube.sed.curves import curve_of, pivot_of, two_columns
+from hstcube.sed.eazy import eazy_files
+from hstcube.sed.lephare import lephare_files
+from hstcube.sed.pixedfit import pixedfit_files
+from hstcube.sed.prospector import prospector_files
 
 BANDS = ("f435w", "f850lp", "f160w")
 OF_TABLES = (eazy_files, bagpipes_files, prospector_files, cigale_files, lephare_files)

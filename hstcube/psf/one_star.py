@@ -1,0 +1,332 @@
+"""One star in one band: cut out, centred by a fit of its core, cleaned, and measured."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from hstcube.psf.profiles import (
+    CORE,
+    CoreFit,
+    core_centre,
+    core_fit,
+    encircled_energy,
+    fwhm,
+    integrated_gaussian,
+    odd,
+    placed,
+    radius_map,
+    shifted,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    Image64 = NDArray[np.float64]
+    Mask = NDArray[np.bool_]
+
+__all__ = [
+    "APERTURE",
+    "BRIGHT",
+    "COMPACT",
+    "FLATTENED",
+    "CleanStar",
+    "Measures",
+    "Stamp",
+    "Star",
+    "cleaned",
+    "cut_out",
+    "measured",
+]
+
+APERTURE = 1.2  # arcsec: stars are compared, and scaled to one another, within it
+COMPACT = 0.45  # arcsec: light within it, over that in the aperture, tells stars from galaxies
+BRIGHT = 0.3  # arcsec: the signal to noise is that of the light within it
+FLATTENED = 1.17  # core width over that of the narrowest star: saturated, or broadened otherwise
+
+_RING = 0.85  # of half a stamp: the background is measured beyond
+_POINT = 0.25  # a neighbour is a point source when less of its light is left by a PSF
+_OPPOSITE = np.ones((3, 3))  # neighbours are at least that large, and touch at corners too
+
+
+@dataclass(frozen=True, eq=False)
+class Stamp:
+    """A star in one band as it was cut out; lengths in pixels."""
+
+    raw: Image64  # 0 where there is no data
+    weight: Image64
+    scale: float  # arcsec, of one pixel
+    noise: float  # sigma of one pixel
+    centre: tuple[float, float]  # (y, x)
+    sharpness: float  # FWHM
+
+
+@dataclass(frozen=True, eq=False)
+class Star(Stamp):
+    """A stamp whose star's core is fitted, and centred by that."""
+
+    core: float  # radius within which it was fitted
+    fit: CoreFit
+    misfit: float  # rms of what the fit leaves, noise taken off, over the peak
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.raw.shape[0], self.raw.shape[1]
+
+    @property
+    def distance(self) -> Image64:
+        """Of every pixel from the star."""
+        return radius_map(self.shape, self.centre)
+
+    @property
+    def outermost(self) -> Mask:
+        """The ring that tells the background."""
+        return np.asarray((self.distance > _RING * min(self.shape) / 2) & (self.weight > 0))
+
+    def opposite(self) -> Image64:
+        """Return the stamp turned by 180 degrees about the star; NaN beyond the frame."""
+        from scipy import ndimage
+
+        rows, columns = np.indices(self.shape)
+        places = [2 * self.centre[0] - rows, 2 * self.centre[1] - columns]
+        return np.asarray(
+            ndimage.map_coordinates(self.raw, places, order=3, mode="constant", cval=math.nan)
+        )
+
+    def excess(self) -> Mask:
+        """Return pixels that are twice as bright as those across the star."""
+        from scipy import ndimage
+
+        smooth = ndimage.gaussian_filter(self.raw, 1.0)
+        across = self.opposite()
+        across = np.where(np.isfinite(across), across, smooth.max())
+        across = ndimage.gaussian_filter(across, 1.0)
+        brighter = (smooth - across > 3 * self.noise) & (smooth > 2 * across)
+        return np.asarray(
+            ndimage.binary_opening(brighter & (self.distance > 2 * self.core), _OPPOSITE)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class CleanStar:
+    """A star without its background and its neighbours."""
+
+    star: Star
+    image: Image64
+    neighbours: int  # so many were taken out
+
+    def centred(self, side: int) -> Image64:
+        """Return (side, side) pixels with the star in the middle."""
+        return shifted(self.image, self.star.centre, side)
+
+
+class Neighbours(NamedTuple):
+    """What is near a star, in all its bands."""
+
+    places: list[tuple[float, float]]  # (y, x) relative to the star
+    pixels: Mask
+
+
+def cut_out(cube: xr.Dataset, band: str, scale: float) -> Stamp:
+    """Return one band of a star's cube, and where its light peaks."""
+    plane = cube.sel(band=band)
+    weight = plane.wht.values.astype(np.float64)
+    raw = np.where(weight > 0, plane.sci.values.astype(np.float64), 0.0)
+    seen = weight[weight > 0]
+    noise = 1 / math.sqrt(float(np.median(seen))) if seen.size else math.inf
+    centre = core_centre(raw, 0.1 / scale)
+    return Stamp(raw, weight, scale, noise, centre, fwhm(shifted(raw, centre, odd(1.0 / scale))))
+
+
+def cleaned(
+    stamps: Mapping[tuple[str, str], Stamp], names: Sequence[str], bands: Sequence[str]
+) -> dict[tuple[str, str], CleanStar]:
+    """Fit the cores, take neighbours out, and subtract the background of every stamp.
+
+    Parameters
+    ----------
+    stamps : mapping of (name, band) to Stamp
+    names, bands : sequence of str
+
+    Returns
+    -------
+    dict of (name, band) to CleanStar
+    """
+    clean: dict[tuple[str, str], CleanStar] = {}
+    stars = {}
+    for band in bands:
+        sharpest = min(stamps[name, band].sharpness for name in names)
+        for name in names:
+            stars[name, band] = _with_core(stamps[name, band], CORE * sharpest)
+    around = {name: _neighbours([stars[name, band] for band in bands]) for name in names}
+    for band in bands:
+        for name in names:
+            star, near = stars[name, band], around[name]
+            clean[name, band] = _mended(star, star.raw, near, near.pixels)
+        template = _template([clean[name, band] for name in names if not around[name].places])
+        for name in names:
+            clean[name, band] = _without_companions(clean[name, band], template, around[name])
+    return clean
+
+
+def _with_core(stamp: Stamp, radius: float) -> Star:
+    """Fit the core within `radius` pixels, and measure what the fit leaves."""
+    fit = core_fit(stamp.raw, radius, stamp.centre)
+    shape = integrated_gaussian(np.indices(stamp.raw.shape), fit.y, fit.x, fit.sigma)
+    model = fit.flux * shape + fit.constant
+    centre = (fit.y, fit.x)
+    inside = radius_map((stamp.raw.shape[0], stamp.raw.shape[1]), centre) <= radius
+    unexplained = max(float(np.mean((stamp.raw - model)[inside] ** 2)) - stamp.noise**2, 0.0)
+    misfit = math.sqrt(unexplained) / float(stamp.raw[inside].max(initial=1e-30))
+    return Star(**{**vars(stamp), "centre": centre}, core=radius, fit=fit, misfit=misfit)
+
+
+def _neighbours(stars: list[Star]) -> Neighbours:
+    """Return the neighbours of one star: what exceeds its opposite in two bands.
+
+    Bands of one star are offset by their own centres, as stamps of different cameras may be.
+    """
+    from scipy import ndimage
+
+    first, needed = stars[0], min(len(stars), 2)
+    votes = np.zeros(first.shape)
+    light = np.zeros(first.shape)
+    for star in stars:
+        shift = (first.centre[0] - star.centre[0], first.centre[1] - star.centre[1])
+        wide = ndimage.binary_dilation(star.excess()).astype(float)
+        votes += ndimage.shift(wide, shift, order=0)
+        light += np.clip(star.raw, 0, None) / star.noise
+    exceeding = votes >= needed
+    labels, number = ndimage.label(exceeding, _OPPOSITE)
+    peaks = ndimage.maximum_position(light, labels, range(1, number + 1))
+    places = [(float(y) - first.centre[0], float(x) - first.centre[1]) for y, x in peaks]
+    return Neighbours(places, np.asarray(ndimage.binary_dilation(exceeding, iterations=2)))
+
+
+def _mended(star: Star, image: Image64, around: Neighbours, replaced: Mask) -> CleanStar:
+    """Replace pixels by what lies opposite them, and subtract the background."""
+    if replaced.any():
+        # the fainter of the two: the other may be a neighbour too
+        image = np.where(replaced, np.fmin(star.opposite(), image), image)
+    far = star.outermost & ~around.pixels
+    background = float(np.median(image[far])) if far.any() else 0.0
+    return CleanStar(star, image - background, len(around.places))
+
+
+def _template(stars: list[CleanStar]) -> Image64 | None:
+    """Return a first PSF, of stars without neighbours: the median of those with narrow cores."""
+    if not stars:
+        return None
+    side = odd(min(*stars[0].star.shape) - 2)
+    narrowest = min(clean.star.fit.sigma for clean in stars)
+    images = []
+    for clean in stars:
+        if clean.star.fit.sigma <= FLATTENED * narrowest:
+            image = clean.centred(side)
+            images.append(image / image.sum())
+    return np.asarray(np.median(images, axis=0))
+
+
+def _without_companions(
+    clean: CleanStar, template: Image64 | None, around: Neighbours
+) -> CleanStar:
+    """Subtract neighbours that are point sources; the others stay replaced by their opposites."""
+    from scipy import ndimage
+
+    if template is None or not around.places:
+        return clean
+    star = clean.star
+    rest, left = star.raw.copy(), around.pixels.copy()
+    labels, _ = ndimage.label(around.pixels, _OPPOSITE)
+    for place in around.places:
+        start = np.array([star.centre[0] + place[0], star.centre[1] + place[1]])
+        companion = _companion(clean, template, start)
+        if companion is not None:
+            rest -= companion
+            if _inside(start, labels.shape):
+                left &= labels != labels[round(start[0]), round(start[1])]
+    return _mended(star, rest, around, left)
+
+
+def _companion(clean: CleanStar, template: Image64, start: NDArray[np.float64]) -> Image64 | None:
+    """Return the image of the point source near `start`; None if what is there is none.
+
+    Its place and its flux are fitted together with the flux of the star.
+    """
+    from scipy import optimize
+
+    star, flux = clean.star, clean.image.sum()
+    own = flux * placed(template, star.centre, star.shape)
+    near = radius_map(star.shape, (start[0], start[1])) <= 2 * star.core
+
+    def other(p: Any) -> Any:
+        return p[2] * flux * placed(template, (p[0], p[1]), star.shape)
+
+    def misfit(p: Any) -> Any:
+        return ((star.raw - (p[3] * own + other(p)))[near] / flux).ravel()
+
+    fit = optimize.least_squares(
+        misfit,
+        [*start, 0.03, 1.0],
+        bounds=([*(start - star.core), 0, 0.5], [*(start + star.core), 1, 1.5]),
+        x_scale=[1, 1, 0.03, 1],
+    )
+    companion = other(fit.x)
+    missed = np.abs(misfit(fit.x)).sum() * flux
+    return np.asarray(companion) if missed < _POINT * companion[near].sum() else None
+
+
+def _inside(place: Any, shape: tuple[int, ...]) -> bool:
+    return bool(0 <= round(place[0]) < shape[0] and 0 <= round(place[1]) < shape[1])
+
+
+# -- measured
+
+
+class Measures(NamedTuple):
+    """What the verdict on a star in one band needs; widths in arcsec, places in pixels."""
+
+    core_width: float
+    fwhm: float
+    compactness: float
+    compactness_error: float
+    misfit: float
+    core_weight: float
+    snr: float
+    neighbours: int
+    y: float
+    x: float
+    light: float  # within the aperture
+
+
+def measured(clean: CleanStar) -> Measures:
+    """Measure a clean star."""
+    star, scale = clean.star, clean.star.scale
+    aperture = min(APERTURE / scale, min(star.shape) / 2 - 1)
+    radii = [aperture, COMPACT / scale, BRIGHT / scale]
+    light, inner, near = encircled_energy(clean.image, radii, star.centre)
+    area = math.pi * aperture**2
+    level = 1.25 / math.sqrt(max(int(star.outermost.sum()), 1))  # of the background, a median
+    error = star.noise * math.hypot(math.sqrt(area), area * level) / max(light, 1e-30)
+    inside = star.distance <= star.core
+    seen = star.weight[star.weight > 0]
+    return Measures(
+        core_width=star.fit.sigma * scale,
+        fwhm=star.sharpness * scale,
+        compactness=inner / light if light > 0 else 0.0,
+        compactness_error=error,
+        misfit=star.misfit,
+        core_weight=float(star.weight[inside].min() / np.median(seen)) if seen.size else 0.0,
+        snr=near / (star.noise * math.sqrt(math.pi) * BRIGHT / scale),
+        neighbours=clean.neighbours,
+        y=star.centre[0],
+        x=star.centre[1],
+        light=light,
+    )

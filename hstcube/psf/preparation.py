@@ -1,0 +1,230 @@
+"""PSF images made fit for use: cut, centred, resampled, checked, and given to a cube."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hstcube.core.grids import Grid
+from hstcube.core.psf_coords import psf_array, with_psf_coords, without_psf
+from hstcube.core.rules import validate
+from hstcube.core.state import in_band_order, updated
+from hstcube.errors import PSFError
+from hstcube.psf.profiles import centroid, fwhm
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    Image64 = NDArray[np.float64]
+
+__all__ = ["SAME_SCALE", "attached", "checked_psf", "prepare_psf", "scale_of", "with_psf"]
+
+SAME_SCALE = 1e-3  # relative
+
+_OFF_CENTRE = 0.25  # pixels
+_NOTED = 0.01  # pixels that a PSF is moved by, and share of its light that is negative
+
+
+def prepare_psf(
+    image: Any,
+    *,
+    scale: float,
+    to_scale: float | None = None,
+    size: int | None = None,
+    name: str = "psf",
+) -> xr.DataArray:
+    """Make a PSF that can be used of any image of one: cut, centre, resample, normalise.
+
+    Parameters
+    ----------
+    image : array, (ny, nx)
+        Odd or even, the PSF somewhere near the brightest pixel.
+    scale : float
+        Arcsec per pixel.
+    to_scale : float, optional
+        Of the result; a PSF is summed, not sampled, on coarser pixels. The same when not given.
+    size : int, optional
+        Side of the result in its pixels, odd; as much as the image shows on all sides when not
+        given.
+    name : str
+        What cubes that are matched to it will say.
+
+    Returns
+    -------
+    DataArray, (ky, kx)
+        Unit sum, odd, centred to 0.01 pixels; offsets in arcsec; ``attrs["notes"]`` says what was
+        done to the image.
+
+    Raises
+    ------
+    PSFError
+        If the image is not of two dimensions, holds NaN, or no light.
+    """
+    given = _seen(image)
+    to_scale = to_scale or scale
+    ny, nx = given.shape
+    y, x = _peak(given, max(2.0, 0.1 / scale))
+    reach = min(y, x, ny - 1 - y, nx - 1 - x)
+    largest = 2 * int((reach + 0.5) * scale / to_scale - 0.5) + 1
+    side = max(largest if size is None else size, 3)
+    values = _resampled(given, (y, x), side, scale, to_scale)
+    off = float(np.hypot(y - (ny - 1) / 2, x - (nx - 1) / 2))
+    negative = -values[values < 0].sum() / values.sum()
+    notes = {
+        f"moved by {off:.2f} pixels": off > _NOTED,
+        f"resampled from {scale:.4g} to {to_scale:.4g} arcsec": not _alike(to_scale, scale),
+        f"cut from {given.shape} to {(side, side)}": (side, side) != given.shape,
+        f"sum {given.sum():.4g} set to 1": not _alike(given.sum(), 1),
+        f"{negative:.1%} of its light is negative": negative > _NOTED,
+    }
+    said = "; ".join(note for note, true in notes.items() if true)
+    return psf_array(values / values.sum(), to_scale, name=name, attrs={"notes": said})
+
+
+def _seen(image: Any) -> Image64:
+    """Return an image that may show a PSF as float64."""
+    given = np.asarray(image, dtype=np.float64)
+    shown = given.ndim == 2 and min(given.shape) >= 3  # noqa: PLR2004
+    if not shown or not np.isfinite(given).all() or not given.sum() > 0:
+        raise PSFError(
+            "HC-P08",
+            f"the PSF image {given.shape} holds NaN or no light, or is no image",
+            "repair the image",
+            band="",
+        )
+    return given
+
+
+def _peak(image: Image64, width: float) -> tuple[float, float]:
+    """Return the centroid (y, x) near the brightest pixel, under a window of that sigma."""
+    from scipy import ndimage
+
+    start = np.unravel_index(np.argmax(ndimage.gaussian_filter(image, 1.0)), image.shape)
+    centre = centroid(image, (float(start[0]), float(start[1])), width)
+    if not np.isfinite(centre).all():
+        raise PSFError(
+            "HC-P08", "the PSF image has no peak", "cut the image around the star", band=""
+        )
+    return centre
+
+
+def _resampled(
+    image: Image64, centre: tuple[float, float], side: int, scale: float, to_scale: float
+) -> Image64:
+    """Return (side, side) pixels of another size around `centre`: sums of samples when coarser."""
+    from scipy import ndimage
+
+    coarser = to_scale > scale * (1 + SAME_SCALE)
+    fold = max(round(3 * to_scale / scale), 1) if coarser else 1
+    fine = ((np.arange(side * fold) + 0.5) / fold - 0.5 - side // 2) * to_scale / scale
+    places = np.meshgrid(centre[0] + fine, centre[1] + fine, indexing="ij")
+    values = ndimage.map_coordinates(image, places, order=5, mode="constant")
+    return np.asarray(values.reshape(side, fold, side, fold).sum((1, 3)))
+
+
+def _alike(one: float, other: float) -> bool:
+    return abs(one / other - 1) <= SAME_SCALE
+
+
+def checked_psf(image: Any, what: str) -> Image64:
+    """Return a PSF as float64 with unit sum.
+
+    Raises
+    ------
+    PSFError
+        If it is not square and odd, not centred to a quarter of a pixel, or holds NaN or no light.
+    """
+    psf = np.asarray(image, dtype=np.float64)
+    fix = "centre and resample it with hstcube.prepare_psf(image, ...)"
+    if psf.ndim != 2 or psf.shape[0] != psf.shape[1] or psf.shape[0] % 2 == 0:  # noqa: PLR2004
+        raise PSFError("HC-P07", f"the {what} PSF has shape {psf.shape}, not square and odd", fix)
+    if not np.isfinite(psf).all() or not psf.sum() > 0:
+        raise PSFError(
+            "HC-P08",
+            f"the {what} PSF holds NaN or no light",
+            "repair the image, or measure the PSF anew",
+        )
+    psf = psf / psf.sum()
+    y, x = centroid(psf)
+    distance = math.hypot(y - psf.shape[0] // 2, x - psf.shape[1] // 2)
+    if not distance <= _OFF_CENTRE:
+        raise PSFError(
+            "HC-P07", f"the {what} PSF is {distance:.2f} pixels off the middle pixel", fix
+        )
+    return np.asarray(psf)
+
+
+def scale_of(psf: xr.DataArray) -> float:
+    """Return the size of a PSF's pixels [arcsec].
+
+    Raises
+    ------
+    PSFError
+        If its offsets do not say it.
+    """
+    for axis in ("ky", "kx"):
+        if axis not in psf.coords or psf.sizes.get(axis, 0) < 3:  # noqa: PLR2004
+            raise PSFError(
+                "HC-P14",
+                f"the PSF has no offsets {axis} in arcsec",
+                "make it with prepare_psf(image, scale=0.06)",
+            )
+    steps = [np.diff(psf[axis].values) for axis in ("ky", "kx")]
+    step = float(steps[0].mean())
+    if not step > 0 or any(np.abs(s / step - 1).max() > SAME_SCALE for s in steps):
+        raise PSFError(
+            "HC-P14",
+            "the offsets ky, kx of the PSF are not even",
+            "make it with prepare_psf(image, scale=0.06)",
+        )
+    return step
+
+
+def with_psf(cube: xr.Dataset, psf: xr.DataArray) -> xr.Dataset:
+    """Return the cube with its PSFs, resampled to its pixels where they must be.
+
+    Parameters
+    ----------
+    cube : Dataset
+        Not yet matched.
+    psf : DataArray, (band, ky, kx)
+        With offsets ``ky``, ``kx`` [arcsec]; one for each band of the cube, others are left out.
+
+    Returns
+    -------
+    Dataset
+        With the coordinate ``psf``; ``psf_fwhm`` [arcsec] is the FWHM of the PSFs' profiles.
+
+    Raises
+    ------
+    BandError
+        If a band has no PSF.
+    PSFError
+        If a PSF is even, not centred, or empty.
+    """
+    cube = attached(cube, psf)
+    widths = np.array([fwhm(image.astype(float)) for image in cube.psf.values]) * scale_of(cube.psf)
+    source = psf.attrs.get("source", "PSFs that were given")
+    return updated(cube, f"with_psf({source})", psf_fwhm=widths)
+
+
+def attached(cube: xr.Dataset, psf: xr.DataArray) -> xr.Dataset:
+    """Return the cube with its PSFs on its own pixels; see `with_psf`. Widths stay as they are."""
+    validate(cube, data=False)
+    if any(cube.matched_to.values != ""):
+        raise PSFError(
+            "HC-P09",
+            "the cube is matched already: its native PSFs are gone",
+            "give PSFs before psf_match",
+        )
+    chosen = in_band_order(cube, psf.rename("psf")).transpose("band", "ky", "kx").values
+    have, want = scale_of(psf), Grid.of(cube).scale
+    images = []
+    for image, band in zip(chosen, cube.band.values, strict=True):
+        same = _alike(have, want)
+        fit = image if same else prepare_psf(image, scale=have, to_scale=want).values
+        images.append(checked_psf(fit, band))
+    return with_psf_coords(without_psf(cube), np.stack(images).astype(np.float32), want)

@@ -1,0 +1,219 @@
+"""Images, weights and masks on another grid: its tiles, and what each of them sees."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from hstcube.core.mappings import affine_mapping, pixel_mapping
+from hstcube.regridding._weights import (
+    COARSER,
+    SNAP,
+    Method,
+    in_frame,
+    offsets_of,
+    reach_of,
+    snapped,
+    sparse_weights,
+    taps_around,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from hstcube.core.grids import Grid
+
+    Array = NDArray[np.float64]
+
+__all__ = ["regrid_planes"]
+
+_ELEMENTS = 2_000_000  # of the matrix of one tile
+_TILE = 256  # pixels along one side of a tile, at most
+_NOWHERE = -1e9  # pixels: the place of what lies beyond the horizon of a projection
+
+
+class _Tile(NamedTuple):
+    """A rectangle of the output, and where its pixels lie on the input."""
+
+    rows: slice
+    columns: slice
+    y: Array
+    x: Array
+    jacobian: Array
+    area: Array  # of each pixel, in pixels of the input
+
+
+class _Window(NamedTuple):
+    """The part of the input that a tile sees."""
+
+    rows: slice
+    columns: slice
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
+
+
+class _Regridded(NamedTuple):
+    """Planes of the output."""
+
+    sci: Any
+    wht: Any
+    mask: Any
+
+
+def regrid_planes(
+    sci: Any,
+    wht: Any,
+    mask: Any,
+    *,
+    source: Grid,
+    grid: Grid,
+    method: Method,
+    flux: bool,
+    min_coverage: float,
+) -> tuple[Any, Any, Any]:
+    """Take images, weights and masks to another grid.
+
+    Parameters
+    ----------
+    sci, wht, mask : array, (band, y, x)
+        On `source`; wht = 0 is no data.
+    source, grid : Grid
+    method : str
+        One of `METHODS`.
+    flux : bool
+        Multiply by the area of a pixel of `grid` in pixels of `source`.
+    min_coverage : float
+        A pixel has data where at least this share of its weights inside the frame saw data, its
+        centre lies in the frame and, unless it is larger than 1.5 pixels of the input, on a pixel
+        that has data.
+
+    Returns
+    -------
+    tuple of array, (band, y, x)
+        sci' = A (W v sci) / (W v) and wht' = (W v)^2 / (A^2 (W^2 v/wht)), with v = (wht > 0) and A
+        = 1 or the area.
+    """
+    number = len(sci)
+    shape = (number, *grid.shape)
+    out = _Regridded(
+        np.full(shape, np.nan, sci.dtype), np.zeros(shape, wht.dtype), np.zeros(shape, bool)
+    )
+    for tile in _tiles(source, grid, method):
+        window = _window(tile, method, source.shape)
+        if window is None:
+            continue
+        found = _regrid_tile((sci, wht, mask), tile, window, method, min_coverage, source.shape)
+        factor = tile.area.reshape(-1, 1) if flux else 1.0
+        parts = (found.sci * factor, found.wht / factor**2, found.mask)
+        for plane, part in zip(out, parts, strict=True):
+            plane[:, tile.rows, tile.columns] = part.T.reshape(number, *tile.y.shape)
+    return out
+
+
+def _regrid_tile(
+    planes: tuple[Any, Any, Any],
+    tile: _Tile,
+    window: _Window,
+    method: Method,
+    min_coverage: float,
+    frame: tuple[int, int],
+) -> _Regridded:
+    """Regrid the bands of one tile: planes (band, y, x) to (output pixel, band)."""
+    rows, columns = window
+    sci, wht, mask = (plane[:, rows, columns].reshape(len(plane), -1).T for plane in planes)
+    y, x = (tile.y - rows.start).ravel(), (tile.x - columns.start).ravel()
+    matrix, squared, total = sparse_weights(taps_around(y, x, tile.jacobian, method), window.shape)
+    valid = wht > 0
+    whole = bool(valid.all())
+    noise = np.divide(1.0, wht, where=valid, out=np.zeros(wht.shape), dtype=float)
+    seen = total[:, None] if whole else matrix @ valid.astype(float)
+    signal = matrix @ (sci.astype(float) if whole else np.where(valid, sci, 0).astype(float))
+    spread = squared @ noise
+    iy, ix = np.rint(y).astype(np.int64), np.rint(x).astype(np.int64)
+    inside = in_frame(iy + rows.start, ix + columns.start, frame)
+    ny, nx = window.shape
+    centre = np.clip(iy, 0, ny - 1) * nx + np.clip(ix, 0, nx - 1)
+    keep = inside[:, None] & (seen >= (min_coverage - SNAP) * total[:, None]) & (seen > 0)
+    if not whole and abs(np.linalg.det(tile.jacobian)) < COARSER**2:
+        keep = keep & valid[centre]
+    keep = np.broadcast_to(keep, signal.shape)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = np.where(keep, signal / seen, np.nan)
+        weights = np.where(keep, seen**2 / spread, 0.0)
+    return _Regridded(values, weights, keep & mask[centre])
+
+
+# -- places
+
+
+def _tiles(source: Grid, grid: Grid, method: Method) -> Iterator[_Tile]:
+    """Yield tiles of `grid`; of what lies beyond the horizon of the projection there is none."""
+    affine = affine_mapping(grid, source)
+    if affine is None:
+        return _curved_tiles(source, grid)
+    return _affine_tiles(source, grid, affine[0], method)
+
+
+def _affine_tiles(source: Grid, grid: Grid, jacobian: Array, method: Method) -> Iterator[_Tile]:
+    mapping = pixel_mapping(grid, source)
+    taps = len(offsets_of(jacobian, method)[0])
+    side = int(np.clip(math.isqrt(_ELEMENTS // taps), 32, _TILE))
+    for rows, columns in _rectangles(grid.shape, side):
+        down, along = (
+            np.arange(float(rows.start), rows.stop),
+            np.arange(float(columns.start), columns.stop),
+        )
+        y, x = mapping(down[:, None], along[None, :])
+        area = np.full(y.shape, abs(np.linalg.det(jacobian)))
+        yield _Tile(rows, columns, snapped(y), snapped(x), jacobian, area)
+
+
+def _curved_tiles(source: Grid, grid: Grid) -> Iterator[_Tile]:
+    """Yield tiles with the median of their pixels' Jacobians, and each pixel's own area."""
+    mapping = pixel_mapping(grid, source)
+    for rows, columns in _rectangles(grid.shape, _TILE):
+        down = np.arange(rows.start - 1.0, rows.stop + 1.0)  # differences need one pixel around
+        along = np.arange(columns.start - 1.0, columns.stop + 1.0)
+        places = mapping(down[:, None], along[None, :])
+        slopes = np.array([[_slope(place, axis) for axis in (0, 1)] for place in places])
+        if not np.isfinite(slopes).any(axis=(2, 3)).all():
+            continue
+        area = np.abs(slopes[0, 0] * slopes[1, 1] - slopes[0, 1] * slopes[1, 0])
+        y, x = (np.where(np.isfinite(area), place[1:-1, 1:-1], _NOWHERE) for place in places)
+        yield _Tile(rows, columns, y, x, np.nanmedian(slopes, axis=(2, 3)), area)
+
+
+def _rectangles(shape: tuple[int, int], side: int) -> Iterator[tuple[slice, slice]]:
+    for top in range(0, shape[0], side):
+        for left in range(0, shape[1], side):
+            bottom, right = min(top + side, shape[0]), min(left + side, shape[1])
+            yield slice(top, bottom), slice(left, right)
+
+
+def _slope(place: Array, axis: int) -> Array:
+    """Return central differences along an axis of the inner pixels."""
+    inner = [slice(1, -1), slice(1, -1)]
+    ahead, behind = list(inner), list(inner)
+    ahead[axis], behind[axis] = slice(2, None), slice(None, -2)
+    return np.asarray((place[tuple(ahead)] - place[tuple(behind)]) / 2)
+
+
+def _window(tile: _Tile, method: Method, shape: tuple[int, int]) -> _Window | None:
+    """Return the part of the input that a tile sees; None where it lies outside the frame."""
+    reach = reach_of(tile.jacobian, method)
+    spans = []
+    for place, r, n in zip((tile.y, tile.x), reach, shape, strict=True):
+        there = place[place > _NOWHERE / 10]
+        if not there.size:
+            return None
+        low, high = max(math.floor(there.min()) - r, 0), min(math.ceil(there.max()) + r + 1, n)
+        if low >= high:
+            return None
+        spans.append(slice(low, high))
+    return _Window(*spans)

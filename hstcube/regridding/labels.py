@@ -1,0 +1,125 @@
+"""Labels and masks on another pixel grid: always by the nearest pixel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from hstcube.basics.choices import require_choice
+from hstcube.core.grids import Grid
+from hstcube.core.mappings import pixel_mapping
+from hstcube.errors import GridError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["NOT_COVERED", "Outside", "coverage", "regrid_labels", "regrid_mask"]
+
+NOT_COVERED = -1
+
+Outside = Literal["uncovered", "nearest"]
+
+_NOWHERE = -1e9  # pixels: what lies beyond the horizon of a projection has no place on the map
+_ROWS = 64  # rows mapped at a time: coordinates of a block stay in the processor's cache
+
+
+def regrid_labels(labels: xr.DataArray, grid: Grid) -> xr.DataArray:
+    """Look labels up on another grid, by the nearest pixel: names are never averaged.
+
+    Parameters
+    ----------
+    labels : DataArray of int, (y, x)
+        On its own grid, as `open_labels` gives it.
+    grid : Grid
+        Where the labels are wanted.
+
+    Returns
+    -------
+    DataArray of int32, (y, x)
+        On `grid`; -1 outside the map.
+
+    Raises
+    ------
+    GridError
+        If the two grids do not overlap at all.
+    """
+    labels = labels.transpose("y", "x")
+    values = np.asarray(labels.values, dtype=np.int32)
+    found = _nearest(values, Grid.of(labels), grid, outside=np.int32(NOT_COVERED))
+    return xr.DataArray(found, grid.coords(), ("y", "x"), name="labels", attrs=labels.attrs)
+
+
+def regrid_mask(mask: xr.DataArray, grid: Grid, *, outside: Outside = "uncovered") -> xr.DataArray:
+    """Look a mask up on another grid, by the nearest pixel.
+
+    Parameters
+    ----------
+    mask : DataArray of bool, (y, x)
+        On its own grid.
+    grid : Grid
+        Where the mask is wanted.
+    outside : {"uncovered", "nearest"}
+        What pixels outside the map get: False, or the map's nearest pixel (which is what the
+        original pipeline did).
+
+    Returns
+    -------
+    DataArray of bool, (y, x)
+        On `grid`.
+
+    Raises
+    ------
+    GridError
+        If the two grids do not overlap at all.
+    RecipeError
+        If there is no such choice for what is outside.
+    """
+    require_choice("outside", outside, Outside)
+    mask = mask.transpose("y", "x")
+    values = np.asarray(mask.values, dtype=bool)
+    fill = None if outside == "nearest" else np.False_
+    found = _nearest(values, Grid.of(mask), grid, outside=fill)
+    return xr.DataArray(found, grid.coords(), ("y", "x"), name=mask.name)
+
+
+def coverage(source: Grid, grid: Grid) -> float:
+    """Return the share of the pixels of `grid` whose centres lie on `source`."""
+    everywhere = np.ones(source.shape, dtype=bool)
+    return float(_nearest(everywhere, source, grid, outside=np.False_).mean())
+
+
+def _nearest(values: NDArray[Any], source: Grid, grid: Grid, *, outside: Any) -> NDArray[Any]:
+    """Return the values of the nearest pixels.
+
+    Beyond the map that is `outside`, or the nearest pixel of the map where `outside` is None.
+    """
+    if source == grid:
+        return values.copy()
+    mapping = pixel_mapping(grid, source)
+    ny, nx = source.shape
+    out = np.empty(grid.shape, dtype=values.dtype)
+    columns = np.arange(grid.shape[1], dtype=float)
+    flat = values.ravel()
+    touched = False
+    for top in range(0, grid.shape[0], _ROWS):
+        rows = np.arange(top, min(top + _ROWS, grid.shape[0]), dtype=float)
+        y, x = mapping(rows[:, None], columns[None, :])
+        iy, ix = _nearest_pixel(y), _nearest_pixel(x)
+        near_y, near_x = np.clip(iy, 0, ny - 1), np.clip(ix, 0, nx - 1)
+        block = flat[near_y * nx + near_x]
+        inside = (near_y == iy) & (near_x == ix)
+        touched = touched or bool(inside.any())
+        out[top : top + len(rows)] = block if outside is None else np.where(inside, block, outside)
+    if not touched:
+        raise GridError(
+            "HC-W15",
+            "the map and the images do not overlap on the sky",
+            "check that the map belongs to this field",
+        )
+    return out
+
+
+def _nearest_pixel(place: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.rint(np.nan_to_num(place, nan=_NOWHERE)).astype(np.int64)
