@@ -165,7 +165,7 @@ def _field(cube: xr.Dataset, inside: NDArray[np.bool_], mode: Mode) -> Field:
 
 
 def _hopeless(field: Field, target: float) -> NDArray[np.bool_]:
-    """Return the pixels of islands of the mask that do not reach the target with all their pixels."""
+    """Return the pixels of islands of the mask that do not reach the target as a whole."""
     island = pieces(field, np.zeros(field.size, np.intp))
     return np.asarray(field.ratio_of_bins(island) < target)[island]
 
