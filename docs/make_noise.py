@@ -12,7 +12,8 @@ import hstcube
 from hstcube.core.convolution import convolver
 from hstcube.noise.calibration import detect_sources
 from hstcube.noise.empty_apertures import noise_check
-from hstcube.plots.cube import figure_bytes, noise_curve
+from hstcube.plots.cube import figure_bytes
+from hstcube.plots.noise import noise_curve
 from hstcube.psf.match import gaussian_kernels
 
 DOCS = Path(__file__).parent
