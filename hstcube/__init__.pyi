@@ -26,9 +26,9 @@ from hstcube.phot.bins import bin_pixels as bin_pixels
 from hstcube.phot.groups import annuli as annuli
 from hstcube.phot.groups import apertures as apertures
 from hstcube.phot.groups import common_mask as common_mask
-from hstcube.phot.groups import curve_of_growth as curve_of_growth
 from hstcube.phot.groups import paint as paint
-from hstcube.phot.groups import radial_profile as radial_profile
+from hstcube.phot.profiles import curve_of_growth as curve_of_growth
+from hstcube.phot.profiles import radial_profile as radial_profile
 from hstcube.phot.table import photometry as photometry
 from hstcube.phot.units import deredden as deredden
 from hstcube.phot.units import to_flux as to_flux

@@ -694,7 +694,8 @@ def bin_(
     from hstcube.fits.writing import require_free_names, write_files
     from hstcube.phot.bins import bin_pixels
     from hstcube.pipeline.sources import groups_bytes, open_source
-    from hstcube.plots.cube import bin_map, figure_bytes
+    from hstcube.plots.cube import figure_bytes
+    from hstcube.plots.fluxes import bin_map
 
     picture = out.with_suffix(".png")
     require_free_names([out, picture], overwrite=overwrite)
@@ -802,7 +803,8 @@ def noise(
     from hstcube.noise.description import with_noise
     from hstcube.noise.empty_apertures import noise_check
     from hstcube.pipeline.sources import open_with_maps
-    from hstcube.plots.cube import figure_bytes, noise_curve
+    from hstcube.plots.cube import figure_bytes
+    from hstcube.plots.noise import noise_curve
 
     listed = out.with_suffix(".ecsv")
     require_free_names([out, listed], overwrite=overwrite)

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import xarray as xr
 
+from hstcube.basics.choices import require_choice
 from hstcube.core.cube import variance
 from hstcube.core.rules import require_same_grid, validate
 from hstcube.errors import LabelError, RecipeError
 from hstcube.noise.groups import group_errors, pixel_acf
-from hstcube.phot._accretion import regions_alike
-from hstcube.phot._tessellation import (
-    Field,
-    Spectra,
-    freed,
-    halved,
-    make_field,
-    merged,
-    pieces,
-    taken_in,
-    tessellated,
-    traded,
-    whole,
-)
-from hstcube.phot.groups import common_mask, of_bands
+from hstcube.phot._field import Field, Spectra, make_field
+from hstcube.phot._growing import merged, pieces, regions_alike, taken_in, whole
+from hstcube.phot._tessellation import tessellated
+from hstcube.phot._trading import freed, halved, traded
+from hstcube.phot.groups import common_mask, group_sums, of_bands
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,17 +25,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from hstcube.phot._tessellation import Bins
+    from hstcube.phot._field import Bins
 
 __all__ = ["bin_pixels", "group_snr"]
 
 Mode = Literal["all", "any"]
 
 _ROUNDING = 1e-9
-_MARGINS = (
-    1.004,
-    1.02,
-)  # over the target: what the noise of groups may exceed what is counted here
+# over the target: what the noise of groups may exceed what is counted here
+_MARGINS = (1.004, 1.02)
 _TIMES = 3  # that bins trade, merge and are halved
 
 
@@ -100,57 +89,66 @@ def bin_pixels(
     RecipeError
         If `snr` or `sed_shape` is not positive, or there is no such mode.
     """
-    for name, value in (("snr", snr), ("sed_shape", sed_shape)):
-        if value is not None and not 0 < value < np.inf:
-            raise RecipeError("HC-B31", f"{name} is {value!r}", f"give {name} as a positive number")
-    if mode not in get_args(Mode):
-        raise RecipeError("HC-B30", f"there is no mode {mode!r}", "choose 'all' or 'any'")
+    _require_positive("snr", snr)
+    if sed_shape is not None:
+        _require_positive("sed_shape", sed_shape)
+    require_choice("mode", mode, Mode, code="HC-B30")
     judged = of_bands(validate(cube), bands)
-    everything = judged if sed_shape is None else cube
-    inside = common_mask(everything).values
-    if not inside.any():
-        names = ", ".join(everything.band.values)
-        raise LabelError(
-            "HC-S24",
-            f"no pixel is in the mask of all of {names}",
-            "choose other bands, or another mask",
-        )
-    field = _field(judged, inside, mode)
-    spectra = (
-        None
-        if sed_shape is None
-        else Spectra(*(image[:, inside] for image in _signal_and_sigma(cube)))
-    )
-    walls = field
-    if spectra is not None and sed_shape is not None:
+    inside = _inside(judged if sed_shape is None else cube)
+    walls = field = _field(judged, inside, mode)
+    spectra = None
+    if sed_shape is not None:
+        spectra = _spectra(cube, inside)
         regions = merged(field, regions_alike(field, spectra, sed_shape), snr, spectra=spectra)
-        walls = replace(field, region=np.append(regions, -1))
+        walls = _walled(field, regions)
     hopeless = _hopeless(field, snr)
     for margin in _MARGINS:
         bins, kept = _compact(walls, margin * snr, hopeless=hopeless)
         if not (_below(judged, field, bins, snr)[bins] & ~hopeless).any():
             break
-    bins, low = _judged(judged, replace(field, region=np.append(kept, -1)), bins, snr, spectra)
+    bins, low = _judged(judged, _walled(field, kept), bins, snr, spectra)
     return _map(cube, field, bins, low).assign_attrs(
         snr=float(snr), bands=" ".join(judged.band.values), mode=mode
     )
 
 
 def group_snr(cube: xr.Dataset, groups: Any) -> xr.DataArray:
-    """Return the signal to noise of every group, (band, group): its sum over its error from `group_errors`."""
+    """Return the signal to noise of every group, (band, group).
+
+    It is the group's sum over its error from `group_errors`.
+    """
     require_same_grid(cube, groups)
     errors = group_errors(cube, groups)
     labels = np.asarray(groups)
-    place = np.searchsorted(errors.group.values, labels[labels > 0])
-    sums = [
-        np.bincount(
-            place,
-            np.nan_to_num(image[labels > 0].astype(np.float64)),
-            minlength=errors.sizes["group"],
-        )
-        for image in cube.sci.values
-    ]
-    return errors.copy(data=np.stack(sums) / errors.values).drop_attrs(deep=False).rename("snr")
+    ids = errors.group.values
+    ratio = np.empty(errors.shape)
+    for i, image in enumerate(cube.sci.values):
+        ratio[i] = group_sums(labels, ids, image) / errors.values[i]
+    return errors.copy(data=ratio).drop_attrs(deep=False).rename("snr")
+
+
+def _require_positive(name: str, value: float) -> None:
+    if not 0 < value < np.inf:
+        raise RecipeError("HC-B31", f"{name} is {value!r}", f"give {name} as a positive number")
+
+
+def _inside(cube: xr.Dataset) -> NDArray[np.bool_]:
+    """Return the pixels that the mask holds in all bands."""
+    inside: NDArray[np.bool_] = common_mask(cube).values
+    if not inside.any():
+        reason = f"no pixel is in the mask of all of {', '.join(cube.band.values)}"
+        raise LabelError("HC-S24", reason, "choose other bands, or another mask")
+    return inside
+
+
+def _spectra(cube: xr.Dataset, inside: NDArray[np.bool_]) -> Spectra:
+    signal, sigma = _signal_and_sigma(cube)
+    return Spectra(signal[:, inside], sigma[:, inside])
+
+
+def _walled(field: Field, regions: Any) -> Field:
+    """Return the field in which no bin is in two regions."""
+    return replace(field, region=np.append(regions, -1))
 
 
 def _signal_and_sigma(cube: xr.Dataset) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -168,20 +166,23 @@ def _field(cube: xr.Dataset, inside: NDArray[np.bool_], mode: Mode) -> Field:
 
 
 def _hopeless(field: Field, target: float) -> NDArray[np.bool_]:
-    """Return the pixels of islands of the mask that do not reach the target with all their pixels."""
+    """Return the pixels of islands of the mask that do not reach the target as a whole."""
     island = pieces(field, np.zeros(field.size, np.intp))
-    return np.asarray(field.ratio(*field.sums(island, int(island.max()) + 1)) < target)[island]
+    return np.asarray(field.ratio_of_bins(island) < target)[island]
 
 
 def _compact(
     field: Field, target: float, *, hopeless: NDArray[np.bool_]
 ) -> tuple[Bins, NDArray[np.bool_]]:
-    """Return the bins; and the pixels of good bins on hopeless islands, which the others must not pull down."""
+    """Return the bins; and the pixels of good bins on hopeless islands.
+
+    The others must not pull those down.
+    """
     bins = traded(field, whole(field, tessellated(field, target), target), target)
-    good = field.ratio(*field.sums(bins, int(bins.max()) + 1)) >= target
+    good = field.ratio_of_bins(bins) >= target
     kept = hopeless & good[bins]
     if kept.any():
-        field = replace(field, region=np.append(2 * field.region[:-1] + kept, -1))
+        field = _walled(field, 2 * field.region[:-1] + kept)
     for _ in range(_TIMES):
         bins = merged(field, traded(field, bins, target), target)
         bins = whole(field, halved(field, freed(field, bins, target), target), target)
@@ -192,13 +193,18 @@ def _compact(
 def _judged(
     cube: xr.Dataset, field: Field, bins: Bins, target: float, spectra: Spectra | None
 ) -> tuple[Bins, NDArray[np.bool_]]:
-    """Return the bins after those below the target by the exact error went to others, and which of them are islands."""
-    without_walls = replace(field, region=np.append(np.zeros(field.size, np.intp), -1))
+    """Return the bins after those below the target by the exact error went to others.
+
+    And which of them are still below: islands.
+    """
+    without_walls = _walled(field, np.zeros(field.size, np.intp))
     while True:
         bins = _in_order(bins)
         low = _below(cube, field, bins, target)
-        after = merged(field, bins, target, below=low, spectra=spectra) if low.any() else bins
-        if low.any() and np.array_equal(after, bins):
+        if not low.any():
+            return bins, low
+        after = merged(field, bins, target, below=low, spectra=spectra)
+        if np.array_equal(after, bins):
             after = _in_order(taken_in(without_walls, bins, low, target))
         if np.array_equal(after, bins):
             return bins, low
@@ -208,9 +214,8 @@ def _judged(
 def _below(cube: xr.Dataset, field: Field, bins: Bins, target: float) -> NDArray[np.bool_]:
     """Return which bins do not reach the target, by the errors of `group_errors`."""
     each = group_snr(cube, _labels(cube, field, bins)).values
-    return np.asarray(
-        (each.max(axis=0) if field.any_band else each.min(axis=0)) < target * (1 - _ROUNDING)
-    )
+    reached = each.max(axis=0) if field.any_band else each.min(axis=0)
+    return np.asarray(reached < target * (1 - _ROUNDING))
 
 
 def _in_order(bins: Bins) -> Bins:

@@ -1,4 +1,4 @@
-"""Groups of pixels: integer maps (y, x) of apertures and annuli, profiles over them, and their values on the pixels.
+"""Groups of pixels: integer maps (y, x) of apertures and annuli, and values painted on them.
 
 In a group map a positive number is the name of a group; 0 and negative numbers are no group. A
 pixel belongs to a group when its centre lies in it: whole pixels are what errors of correlated
@@ -8,36 +8,38 @@ noise are known for.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import xarray as xr
 
+from hstcube.basics.choices import require_choice
 from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
 from hstcube.core.rules import require_same_grid, validate
 from hstcube.errors import BandError, LabelError, NoiseError, RecipeError
-from hstcube.noise.groups import group_errors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    Window = tuple[slice, slice]
+
 __all__ = [
     "annuli",
     "apertures",
     "checked_groups",
     "common_mask",
-    "curve_of_growth",
     "group_ids",
     "group_sums",
     "of_bands",
     "paint",
-    "radial_profile",
 ]
 
-Pixels = Literal["mask", "data"]
+Overlap = Literal["error", "nearest"]
+Pixels = Literal["mask", "data"]  # those of the cube's mask, or all that have data
 
 
 def apertures(
@@ -47,7 +49,7 @@ def apertures(
     radius: Any,
     ratio: float = 1.0,
     angle: float = 0.0,
-    overlap: Literal["error", "nearest"] = "error",
+    overlap: Overlap = "error",
 ) -> xr.DataArray:
     """Return circular or elliptical apertures as a group map.
 
@@ -77,8 +79,10 @@ def apertures(
     LabelError
         If an aperture has no pixel in the frame, or two overlap.
     RecipeError
-        If a radius or the ratio is not positive, or centres are not understood.
+        If a radius or the ratio is not positive, centres are not understood, or there is no such
+        `overlap`.
     """
+    require_choice("overlap", overlap, Overlap)
     places = _places(centres)
     radii = _positive("radius", np.broadcast_to(np.asarray(radius, dtype=float), (len(places),)))
     grid = Grid.of(cube)
@@ -86,21 +90,22 @@ def apertures(
     found = np.zeros(grid.shape, np.int32)
     cut = []
     for i, (place, reach) in enumerate(zip(places, radii, strict=True), start=1):
-        centre = _pixel(grid, place)
-        window, whole = _window(grid, centre, reach, ratio, angle)
-        distance = _distance(grid, centre, window, ratio=ratio, angle=angle) / reach
+        ellipses = _Ellipses(grid, _pixel(grid, place), ratio, angle)
+        window = ellipses.window(reach)
+        distance = ellipses.distance(window) / reach
         inside = distance <= 1
         if not inside.any():
             reason = f"aperture {i}, at {place[0]:.6f} {place[1]:.6f}, has no pixel in the frame"
             raise LabelError("HC-S20", reason, "check the place, or choose a larger radius")
-        if (taken := found[window][inside & (found[window] > 0)]).size and overlap != "nearest":
+        taken = found[window][inside & (found[window] > 0)]
+        if taken.size and overlap == "error":
             reason = f"apertures {taken[0]} and {i} overlap, but a pixel is in one group only"
-            raise LabelError(
-                "HC-S21", reason, "measure them one by one, or choose overlap='nearest'"
-            )
+            fix = "measure them one by one, or choose overlap='nearest'"
+            raise LabelError("HC-S21", reason, fix)
         closer = inside & (distance < nearest[window])
         found[window][closer], nearest[window][closer] = i, distance[closer]
-        cut += [] if whole else [i]
+        if not ellipses.lies_within(reach):
+            cut.append(i)
     return _map(cube, found, "apertures", cut)
 
 
@@ -132,115 +137,18 @@ def annuli(
     RecipeError
         If the edges do not increase.
     """
-    limits = np.asarray(edges, dtype=float)
-    if limits.ndim != 1 or limits.size < 2 or not (np.diff(limits) > 0).all() or limits[0] < 0:  # noqa: PLR2004
-        raise RecipeError(
-            "HC-B31",
-            f"edges are {edges!r}",
-            "give increasing radii in arcsec, e.g. edges=[0, 0.2, 0.4]",
-        )
+    limits = _increasing(edges)
     grid = Grid.of(cube)
-    middle = _pixel(grid, _places(centre)[0])
-    everything = (slice(0, grid.shape[0]), slice(0, grid.shape[1]))
-    distance = _distance(grid, middle, everything, ratio=ratio, angle=angle)
+    ellipses = _Ellipses(grid, _pixel(grid, _places(centre)[0]), ratio, angle)
+    distance = ellipses.distance((slice(0, grid.shape[0]), slice(0, grid.shape[1])))
     found = np.searchsorted(limits, distance, side="left").astype(np.int32)
     found[distance == limits[0]] = 1
     found[found == limits.size] = 0
     if not found.any():
-        raise LabelError(
-            "HC-S20", "no ring has a pixel in the frame", "check the place, or choose wider rings"
-        )
-    cut = [
-        i
-        for i, edge in enumerate(limits[1:], start=1)
-        if not _window(grid, middle, edge, ratio, angle)[1]
-    ]
+        reason = "no ring has a pixel in the frame"
+        raise LabelError("HC-S20", reason, "check the place, or choose wider rings")
+    cut = [i for i, edge in enumerate(limits[1:], start=1) if not ellipses.lies_within(edge)]
     return _map(cube, found, "annuli", cut)
-
-
-def radial_profile(
-    cube: xr.Dataset, centre: Any, *, edges: Sequence[float], ratio: float = 1.0, angle: float = 0.0,
-    pixels: Pixels = "data",
-) -> xr.Dataset:  # fmt: skip
-    """Measure the surface brightness in rings.
-
-    Parameters
-    ----------
-    cube : Dataset
-    centre, edges, ratio, angle
-        As in `annuli`.
-    pixels : {"data", "mask"}
-        All pixels that have data, or those of the cube's mask.
-
-    Returns
-    -------
-    Dataset
-        ``brightness`` and ``error`` (band, radius) [units of sci per arcsec2], ``npix`` (band,
-        radius); ``radius`` [arcsec] is the middle of the ring. NaN where a ring has no pixel.
-        Errors are those of `group_errors`.
-    """
-    groups = annuli(cube, centre, edges=edges, ratio=ratio, angle=angle)
-    limits = np.asarray(edges, dtype=float)
-    number = limits.size - 1
-    total, error, npix = _measured(cube, groups, range(1, number + 1), pixels)
-    area = npix * Grid.of(cube).scale ** 2
-    per_area = np.divide(1.0, area, where=npix > 0, out=np.full(area.shape, np.nan))
-    units = {"units": f"{cube.sci.attrs['units']} arcsec-2"}
-    return xr.Dataset(
-        {
-            "brightness": (("band", "radius"), total * per_area, units),
-            "error": (("band", "radius"), error * per_area, units),
-            "npix": (("band", "radius"), npix),
-        },
-        {
-            "band": cube.band,
-            "radius": ("radius", (limits[1:] + limits[:-1]) / 2, {"units": "arcsec"}),
-        },
-    )
-
-
-def curve_of_growth(
-    cube: xr.Dataset, centre: Any, *, radii: Sequence[float], ratio: float = 1.0, angle: float = 0.0,
-    pixels: Pixels = "data",
-) -> xr.Dataset:  # fmt: skip
-    """Measure the flux within growing apertures.
-
-    Parameters
-    ----------
-    cube : Dataset
-    centre : SkyCoord, or (RA, Dec) [deg]
-    radii : sequence of float
-        Semi-major axes [arcsec].
-    ratio, angle : float
-        As in `apertures`.
-    pixels : {"data", "mask"}
-        All pixels that have data, or those of the cube's mask.
-
-    Returns
-    -------
-    Dataset
-        ``flux`` and ``error`` (band, radius) [units of sci], ``npix`` (band, radius). Errors are
-        those of `group_errors`; those of growing apertures are not independent.
-    """
-    rows = [
-        _measured(
-            cube, apertures(cube, centre, radius=radius, ratio=ratio, angle=angle), [1], pixels
-        )
-        for radius in radii
-    ]
-    flux, error, npix = (np.concatenate(column, axis=1) for column in zip(*rows, strict=True))
-    units = {"units": cube.sci.attrs["units"]}
-    return xr.Dataset(
-        {
-            "flux": (("band", "radius"), flux, units),
-            "error": (("band", "radius"), error, units),
-            "npix": (("band", "radius"), npix),
-        },
-        {
-            "band": cube.band,
-            "radius": ("radius", np.asarray(radii, dtype=float), {"units": "arcsec"}),
-        },
-    )
 
 
 def common_mask(cube: xr.Dataset, *, bands: Sequence[str] | None = None) -> xr.DataArray:
@@ -261,10 +169,8 @@ def common_mask(cube: xr.Dataset, *, bands: Sequence[str] | None = None) -> xr.D
     BandError
         If a band is not in the cube.
     """
-    common: xr.DataArray = (
-        of_bands(cube, bands).mask.all("band").rename("mask").drop_attrs(deep=False)
-    )
-    return common
+    common: xr.DataArray = of_bands(cube, bands).mask.all("band")
+    return common.rename("mask").drop_attrs(deep=False)
 
 
 def of_bands(cube: xr.Dataset, bands: Sequence[str] | str | None) -> xr.Dataset:
@@ -274,15 +180,12 @@ def of_bands(cube: xr.Dataset, bands: Sequence[str] | str | None) -> xr.Dataset:
         return cube
     names = [band_name(name) for name in ([bands] if isinstance(bands, str) else bands)]
     there = cube.band.values.tolist()
-    if missing := [name for name in names if name not in there]:
-        raise BandError(
-            "HC-B01",
-            f"there is no band {missing[0]}",
-            f"choose from {', '.join(there)}",
-            band=missing[0],
-        )
+    fix = f"choose from {', '.join(there)}"
     if not names:
-        raise BandError("HC-B01", "no band is named", f"choose from {', '.join(there)}")
+        raise BandError("HC-B01", "no band is named", fix)
+    for name in names:
+        if name not in there:
+            raise BandError("HC-B01", f"there is no band {name}", fix, band=name)
     return cube.isel(band=[there.index(name) for name in names])
 
 
@@ -309,27 +212,37 @@ def paint(cube: xr.Dataset, groups: Any, values: Any) -> xr.DataArray:
     """
     labels = checked_groups(cube, groups)
     ids = group_ids(labels)
-    if isinstance(values, Mapping):
-        lacking = [number for number in ids.tolist() if number not in values]
-        column = np.array(
-            [np.nan if number in lacking else values[number] for number in ids.tolist()],
-            dtype=float,
-        )
-    else:
-        column = np.ma.filled(np.ma.asarray(getattr(values, "value", values), dtype=float), np.nan)
-        lacking = [] if column.shape == ids.shape else ids.tolist()
-    if lacking:
-        reason = f"there are {ids.size} groups, but {np.size(column) - len(lacking) * isinstance(values, Mapping)} values"
-        raise LabelError(
-            "HC-S23", reason, "give one value for each group, in the order of their numbers"
-        )
+    column = _named(ids, values) if isinstance(values, Mapping) else _in_order(ids, values)
     painted = np.full(labels.shape, np.nan)
     inside = labels > 0
     painted[inside] = column[np.searchsorted(ids, labels[inside])]
     attrs = {"units": str(values.unit)} if getattr(values, "unit", None) is not None else {}
     coords = {name: cube.coords[name] for name in ("y", "x", "wcs")}
-    return xr.DataArray(
-        painted, coords, ("y", "x"), name=getattr(values, "name", None), attrs=attrs
+    name = getattr(values, "name", None)
+    return xr.DataArray(painted, coords, ("y", "x"), name=name, attrs=attrs)
+
+
+def _named(ids: NDArray[np.int64], values: Mapping[Any, Any]) -> NDArray[np.float64]:
+    """Return the values of the groups from a mapping."""
+    found = [values[number] for number in ids.tolist() if number in values]
+    if len(found) < ids.size:
+        raise _wrong_number(ids, len(found))
+    return np.array(found, dtype=float)
+
+
+def _in_order(ids: NDArray[np.int64], values: Any) -> NDArray[np.float64]:
+    """Return the values of the groups from an array, a Quantity or a column; NaN where masked."""
+    plain: Any = np.ma.asarray(getattr(values, "value", values), dtype=float)
+    column: NDArray[np.float64] = np.ma.filled(plain, np.nan)
+    if column.shape != ids.shape:
+        raise _wrong_number(ids, column.size)
+    return column
+
+
+def _wrong_number(ids: NDArray[np.int64], number: int) -> LabelError:
+    reason = f"there are {ids.size} groups, but {number} values"
+    return LabelError(
+        "HC-S23", reason, "give one value for each group, in the order of their numbers"
     )
 
 
@@ -348,7 +261,10 @@ def checked_groups(cube: xr.Dataset, groups: Any) -> NDArray[np.int64]:
         groups = groups.transpose("y", "x")
     values = np.asarray(groups)
     if values.ndim != 2 or values.dtype.kind not in "iub":  # noqa: PLR2004
-        reason = f"the map of groups holds {values.dtype} of shape {values.shape}, not one integer for each pixel (y, x)"
+        reason = (
+            f"the map of groups holds {values.dtype} of shape {values.shape}, "
+            "not one integer for each pixel (y, x)"
+        )
         raise NoiseError(
             "HC-N01", reason, "convert it: groups.astype('int32'); 0 is for pixels of no group"
         )
@@ -367,35 +283,13 @@ def group_ids(labels: NDArray[np.int64]) -> NDArray[np.int64]:
 def group_sums(
     labels: NDArray[np.int64], ids: NDArray[np.int64], image: Any
 ) -> NDArray[np.float64]:
-    """Return the sum of an image over each group, in float64; pixels that are not finite count as 0."""
+    """Return the float64 sum of an image over each group; pixels that are not finite count as 0."""
     inside = labels > 0
     place = np.searchsorted(ids, labels[inside])
     weights = np.nan_to_num(
         np.asarray(image[inside], dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0
     )
     return np.asarray(np.bincount(place, weights, minlength=ids.size), dtype=float)
-
-
-def _measured(
-    cube: xr.Dataset, groups: xr.DataArray, ids: Any, pixels: Pixels
-) -> tuple[Any, Any, Any]:
-    """Return sums, their errors and numbers of pixels, (band, id); NaN and 0 for a group without pixels."""
-    labels = groups.values
-    wanted = np.asarray(list(ids))
-    shape = (cube.sizes["band"], wanted.size)
-    total, error, npix = np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(shape, np.int64)
-    for i in range(shape[0]):
-        one = cube.isel(band=[i])
-        use = (one.mask if pixels == "mask" else one.wht > 0).values[0]
-        had = np.where(use & (labels > 0), labels, 0)
-        there = np.unique(had[had > 0])
-        if not there.size:
-            continue
-        place = np.searchsorted(wanted, there)
-        total[i, place] = group_sums(had, there, one.sci.values[0])
-        error[i, place] = group_errors(one, had).values[0]
-        npix[i] = np.bincount(np.searchsorted(wanted, had[had > 0]), minlength=wanted.size)
-    return total, error, npix
 
 
 def _places(centres: Any) -> NDArray[np.float64]:
@@ -421,6 +315,15 @@ def _positive(what: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
     return values
 
 
+def _increasing(edges: Sequence[float]) -> NDArray[np.float64]:
+    """Return the edges of rings [arcsec] as an array."""
+    limits = np.asarray(edges, dtype=float)
+    if limits.ndim != 1 or limits.size < 2 or not (np.diff(limits) > 0).all() or limits[0] < 0:  # noqa: PLR2004
+        fix = "give increasing radii in arcsec, e.g. edges=[0, 0.2, 0.4]"
+        raise RecipeError("HC-B31", f"edges are {edges!r}", fix)
+    return limits
+
+
 def _pixel(grid: Grid, place: NDArray[np.float64]) -> tuple[float, float]:
     """Return the pixel coordinates (y, x) of a place."""
     from astropy.coordinates import SkyCoord
@@ -429,54 +332,58 @@ def _pixel(grid: Grid, place: NDArray[np.float64]) -> tuple[float, float]:
     return float(y), float(x)
 
 
-def _distance(
-    grid: Grid,
-    centre: tuple[float, float],
-    window: tuple[slice, slice],
-    *,
-    ratio: float,
-    angle: float,
-) -> NDArray[np.float64]:
-    """Return the semi-major axis [arcsec] of the ellipse around `centre` that the centre of each pixel lies on."""
-    rows, columns = (
-        np.arange(part.start, part.stop) - c for part, c in zip(window, centre, strict=True)
-    )
-    major, minor = _axes(grid, rows[:, None], columns[None, :], angle)
-    return np.asarray(np.hypot(major, minor / _positive("ratio", np.asarray([ratio]))[0]))
+@dataclass(frozen=True)
+class _Ellipses:
+    """Concentric ellipses of one shape, each named by its semi-major axis [arcsec]."""
+
+    grid: Grid
+    centre: tuple[float, float]  # pixels, (y, x)
+    ratio: float
+    angle: float
+
+    def __post_init__(self) -> None:
+        _positive("ratio", np.asarray([self.ratio], dtype=float))
+
+    def distance(self, window: Window) -> NDArray[np.float64]:
+        """Return the ellipse that the centre of each pixel of a part of the frame lies on."""
+        y, x = window
+        rows = np.arange(y.start, y.stop)[:, None] - self.centre[0]
+        columns = np.arange(x.start, x.stop)[None, :] - self.centre[1]
+        major, minor = _axes(self.grid, rows, columns, self.angle)
+        return np.asarray(np.hypot(major, minor / self.ratio))
+
+    def window(self, reach: float) -> Window:
+        """Return the part of the frame that an ellipse reaches."""
+        low, high = self._limits(reach)
+        first = np.clip(low - 1, 0, self.grid.shape).astype(int)
+        last = np.clip(high + 3, 0, self.grid.shape).astype(int)
+        return slice(int(first[0]), int(last[0])), slice(int(first[1]), int(last[1]))
+
+    def lies_within(self, reach: float) -> bool:
+        """Return whether all of an ellipse lies within the frame."""
+        low, high = self._limits(reach)
+        return bool((low > -1).all() and (high < self.grid.shape).all())
+
+    def _limits(self, reach: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the least and the largest pixel coordinates (y, x) of an ellipse."""
+        turn = np.linspace(0, 2 * np.pi, 721)
+        of_column = _axes(self.grid, 0.0, 1.0, self.angle)
+        of_row = _axes(self.grid, 1.0, 0.0, self.angle)
+        basis = np.stack([of_column, of_row], axis=1)
+        ellipse = np.stack([reach * np.cos(turn), reach * self.ratio * np.sin(turn)])
+        places = np.linalg.solve(basis, ellipse)[::-1]
+        return self.centre + places.min(axis=1), self.centre + places.max(axis=1)
 
 
 def _axes(grid: Grid, rows: Any, columns: Any, angle: float) -> tuple[Any, Any]:
     """Turn offsets in pixels into offsets [arcsec] along and across the position angle."""
     first, second = grid.matrix * 3600
-    east, north = (
-        (second, first)
-        if str(dict(grid.cards)["CTYPE1"]).strip()[1:4] in ("EC-", "LAT")
-        else (first, second)
-    )
+    latitude_first = str(dict(grid.cards)["CTYPE1"]).strip()[1:4] in ("EC-", "LAT")
+    east, north = (second, first) if latitude_first else (first, second)
     turn = np.deg2rad(angle)
     along = np.sin(turn) * east + np.cos(turn) * north
     across = np.cos(turn) * east - np.sin(turn) * north
     return along[0] * columns + along[1] * rows, across[0] * columns + across[1] * rows
-
-
-def _window(
-    grid: Grid, centre: tuple[float, float], reach: float, ratio: float, angle: float
-) -> tuple[tuple[slice, slice], bool]:
-    """Return the part of the frame that an ellipse reaches, and whether all of it lies within the frame."""
-    turn = np.linspace(0, 2 * np.pi, 721)
-    basis = np.array(
-        [[_axes(grid, 0.0, 1.0, angle)[k], _axes(grid, 1.0, 0.0, angle)[k]] for k in (0, 1)]
-    )
-    x, y = np.linalg.solve(basis, np.stack([reach * np.cos(turn), reach * ratio * np.sin(turn)]))
-    limits = [(c + axis.min(), c + axis.max()) for c, axis in zip(centre, (y, x), strict=True)]
-    whole = all(
-        low > -1 and high < size for (low, high), size in zip(limits, grid.shape, strict=True)
-    )
-    first = [
-        (int(np.clip(low - 1, 0, n)), int(np.clip(high + 3, 0, n)))
-        for (low, high), n in zip(limits, grid.shape, strict=True)
-    ]
-    return (slice(*first[0]), slice(*first[1])), whole
 
 
 def _map(cube: xr.Dataset, found: NDArray[np.int32], name: str, cut: list[int]) -> xr.DataArray:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hstcube import __version__
+from hstcube.basics.choices import require_choice
 from hstcube.core.grids import Grid
 from hstcube.core.rules import validate
 from hstcube.core.state import warn
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["photometry"]
 
 UNIT = "uJy"
+# the columns of the bands of a cube that say where the fluxes come from
+_STATES = ("pivot", "zeropoint", "psf_fwhm", "matched_to", "sky", "sky_error", "extinction",
+           "noise_scale")  # fmt: skip
 
 
 def photometry(
@@ -75,10 +79,13 @@ def photometry(
         If the map holds no group, or no integers.
     PSFError
         If `total` is asked for and the cube has no ``psf``.
+    RecipeError
+        If there are no such `pixels`.
     """
     from astropy import units
     from astropy.table import QTable
 
+    require_choice("pixels", pixels, Pixels)
     validate(cube)
     labels = checked_groups(cube, groups)
     ids = group_ids(labels)
@@ -87,11 +94,7 @@ def photometry(
     wanted, had = _pixels(flux, labels, pixels)
     number = _counts(labels, ids, wanted)
     share = _share(flux, labels, ids, wanted) if total else np.ones((cube.sizes["band"], ids.size))
-    cut = (
-        np.isin(ids, getattr(groups, "attrs", {}).get("cut", ()))
-        if not partial
-        else np.zeros(ids.size, bool)
-    )
+    cut = np.isin(ids, getattr(groups, "attrs", {}).get("cut", ()))
     table = QTable({"id": ids, **_places(flux, labels, ids, wanted)})
     table["area"] = number * pixel_area(flux) * units.arcsec**2
     table["npix"] = number
@@ -99,8 +102,8 @@ def photometry(
     for i, band in enumerate(flux.band.values.tolist()):
         there = _counts(labels, ids, had[i])
         known = (there > 0) & (partial | ((there == number) & ~cut))
-        total_flux = group_sums(np.where(had[i], labels, 0), ids, flux.sci.isel(band=i).values)
-        table[f"flux_{band}"] = np.where(known, total_flux / share[i], np.nan) * units.uJy
+        sums = group_sums(np.where(had[i], labels, 0), ids, flux.sci.isel(band=i).values)
+        table[f"flux_{band}"] = np.where(known, sums / share[i], np.nan) * units.uJy
         table[f"error_{band}"] = np.where(known, errors[i] / share[i], np.nan) * units.uJy
         table[f"npix_{band}"] = there
     table.meta = _meta(cube, flux, partial=partial, pixels=pixels, total=total)
@@ -113,7 +116,7 @@ def _warned_of_sky(cube: xr.Dataset) -> xr.Dataset:
 
 
 def _pixels(cube: xr.Dataset, labels: Labels, pixels: Pixels) -> tuple[Any, Any]:
-    """Return the pixels (y, x) that belong to the groups, and those (band, y, x) that each band has of them.
+    """Return the pixels (y, x) of the groups, and those (band, y, x) that each band has of them.
 
     A pixel without data in any band belongs to its group, and is missed: nothing says that it was
     masked.
@@ -131,18 +134,18 @@ def _counts(labels: Labels, ids: Labels, where: NDArray[np.bool_]) -> Labels:
 def _errors(cube: xr.Dataset, labels: Labels, ids: Labels, had: Any) -> NDArray[np.float64]:
     """Return the errors (band, group): all bands at once where they have the same pixels."""
     out = np.full((len(had), ids.size), np.nan)
-    alike = bool((had == had[:1]).all())
-    for bands in [slice(None)] if alike else [slice(i, i + 1) for i in range(len(had))]:
-        used = np.where(had[bands][0], labels, 0)
+    step = len(had) if bool((had == had[:1]).all()) else 1
+    for first in range(0, len(had), step):
+        bands = slice(first, first + step)
+        used = np.where(had[first], labels, 0)
         if (there := group_ids(used)).size:
-            out[bands, np.searchsorted(ids, there)] = group_errors(
-                cube.isel(band=bands), used
-            ).values
+            errors = group_errors(cube.isel(band=bands), used).values
+            out[bands, np.searchsorted(ids, there)] = errors
     return out
 
 
 def _places(cube: xr.Dataset, labels: Labels, ids: Labels, wanted: Any) -> dict[str, Any]:
-    """Return RA and Dec of the middle of the pixels of each group; of all its pixels where none is left."""
+    """Return RA and Dec of the middle of each group."""
     from astropy import units
 
     y, x = _middles(labels, ids, wanted)
@@ -151,91 +154,73 @@ def _places(cube: xr.Dataset, labels: Labels, ids: Labels, wanted: Any) -> dict[
 
 
 def _middles(labels: Labels, ids: Labels, wanted: Any) -> tuple[Any, Any]:
+    """Return the middles (y, x) of the groups' pixels; of all of them where none is wanted."""
     kept = np.isin(labels, group_ids(np.where(wanted, labels, 0)))
     used = np.where(wanted | ~kept, labels, 0)
-    rows, columns = (
-        np.broadcast_to(axis, labels.shape)
-        for axis in np.ogrid[: labels.shape[0], : labels.shape[1]]
-    )
+    height, width = labels.shape
+    rows, columns = np.broadcast_arrays(*np.ogrid[:height, :width])
     number = _counts(used, ids, used > 0)
     return group_sums(used, ids, rows) / number, group_sums(used, ids, columns) / number
 
 
 def _share(cube: xr.Dataset, labels: Labels, ids: Labels, wanted: Any) -> NDArray[np.float64]:
-    """Return the share (band, group) of the PSF, put on the middle of each group, that falls on its pixels.
+    """Return the share (band, group) of the PSF that falls on the pixels of each group.
 
-    The PSF is interpolated with cubic splines at the pixels' offsets; what lies beyond its stamp is
-    0.
+    The PSF is put on the middle of the group, and interpolated with cubic splines at the pixels'
+    offsets; what lies beyond its stamp is 0.
     """
     from scipy import ndimage
 
     if "psf" not in cube.coords:
-        reason = "the cube has no PSF (coordinate psf), so the share of the light in an aperture is not known"
-        raise PSFError(
-            "HC-P20",
-            reason,
-            "assign it, unit sum: cube.assign_coords(psf=(('band', 'ky', 'kx'), psf))",
+        reason = (
+            "the cube has no PSF (coordinate psf), "
+            "so the share of the light in an aperture is not known"
         )
+        fix = "assign it, unit sum: cube.assign_coords(psf=(('band', 'ky', 'kx'), psf))"
+        raise PSFError("HC-P20", reason, fix)
     psf = cube.coords["psf"].transpose("band", "ky", "kx")
     y, x = _middles(labels, ids, wanted)
     rows, columns = np.nonzero(wanted)
     owner = np.searchsorted(ids, labels[rows, columns])
-    fold = _folds(cube, psf)
+    fold_y, fold_x = _folds(cube, psf)
     places = [
-        (at - middle[owner]) * f + n // 2
-        for at, middle, f, n in zip((rows, columns), (y, x), fold, psf.shape[1:], strict=True)
+        (rows - y[owner]) * fold_y + psf.sizes["ky"] // 2,
+        (columns - x[owner]) * fold_x + psf.sizes["kx"] // 2,
     ]
-    share = np.stack(
-        [
-            np.bincount(
-                owner,
-                ndimage.map_coordinates(plane.astype(np.float64), places, order=3),
-                minlength=ids.size,
-            )
-            for plane in psf.values
-        ]
-    )
-    return np.where(share > 0, share * fold[0] * fold[1], np.nan)
+    share = np.empty((psf.sizes["band"], ids.size))
+    for i, plane in enumerate(psf.values):
+        light = ndimage.map_coordinates(plane.astype(np.float64), places, order=3)
+        share[i] = np.bincount(owner, light, minlength=ids.size)
+    return np.where(share > 0, share * fold_y * fold_x, np.nan)
 
 
 def _folds(cube: xr.Dataset, psf: xr.DataArray) -> tuple[float, float]:
-    """Return how many steps of the PSF's stamp a pixel has along y and x; 1 where the stamp does not say."""
+    """Return how many steps of the PSF's stamp a pixel has along y and x; 1 if it does not say."""
     steps = Grid.of(cube).steps
-    found = []
-    for dim, step in zip(("ky", "kx"), steps, strict=True):
-        labels = psf.coords[dim].values if dim in psf.coords else np.empty(0)
-        found.append(step / float(labels[1] - labels[0]) if labels.size > 1 else 1.0)
-    return found[0], found[1]
+    return _fold(psf, "ky", steps[0]), _fold(psf, "kx", steps[1])
+
+
+def _fold(psf: xr.DataArray, dim: str, step: float) -> float:
+    labels = psf.coords[dim].values if dim in psf.coords else np.empty(0)
+    return step / float(labels[1] - labels[0]) if labels.size > 1 else 1.0
 
 
 def _meta(cube: xr.Dataset, flux: xr.Dataset, **settings: Any) -> dict[str, Any]:
-    """Say what the numbers are of, and what was done: plain strings and numbers, by band where they differ."""
-
-    def by_band(name: str) -> dict[str, Any]:
-        column = cube.coords[name]
-        return {
-            str(band): str(value) if column.dtype.kind in "OU" else float(value)
-            for band, value in zip(cube.band.values, column.values, strict=True)
-        }
-
-    states = (
-        "pivot",
-        "zeropoint",
-        "psf_fwhm",
-        "matched_to",
-        "sky",
-        "sky_error",
-        "extinction",
-        "noise_scale",
-    )
+    """Say what the numbers are of, and what was done; by band where bands differ."""
     return {
         "field": str(cube.attrs.get("field", "")),
         "software": f"hstcube {__version__}",
         "recipe": str(cube.attrs.get("recipe", "")),
         "units_of_sci": str(cube.sci.attrs["units"]),
-        **{name: by_band(name) for name in states if name in cube.coords},
+        **{name: _by_band(cube, name) for name in _STATES if name in cube.coords},
         "noise": "correlated" if "noise_acf" in cube.coords else "white",
         **settings,
         "history": flux.attrs["history"].splitlines(),
         "warnings": cube.attrs["warnings"].splitlines(),
     }
+
+
+def _by_band(cube: xr.Dataset, name: str) -> dict[str, Any]:
+    column = cube.coords[name]
+    plain = str if column.dtype.kind in "OU" else float
+    return dict(zip(map(str, cube.band.values), map(plain, column.values), strict=True))

@@ -1,13 +1,13 @@
-"""Physical units: count rates to flux densities by their zero points, and the dust of the Milky Way taken off."""
+"""Physical units: count rates to flux densities by zero points, and the Milky Way's dust off."""
 
 from __future__ import annotations
 
-import contextlib
 import math
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from hstcube.basics.choices import require_choice
 from hstcube.core.grids import Grid
 from hstcube.core.rules import KNOWN_UNITS, inverse_variance_unit, parsed_unit, validate
 from hstcube.core.state import updated, warn
@@ -38,7 +38,10 @@ R_V = 3.1  # of the diffuse Milky Way
 
 _AB = -48.60  # mag of 1 erg s-1 cm-2 Hz-1 (Oke & Gunn 1983, ApJ 266, 713): 1 uJy has 23.9
 _FAINTEST_ZERO = 100.0  # AB mag; a unit of 1e-30 Jy has 84
-_MAG_OF_JY = 8.90
+_MAG_OF_JY = 8.90  # AB, of 1 Jy: -2.5 log10(1e-23) + _AB
+# AB mag of 1 erg s-1 cm-2 AA-1 at a pivot of 1 Angstrom: _AB + 2.5 log10(c [Angstrom/s])
+_MAG_OF_FLAM = -2.408
+_CARDS = ("ABZP", "PHOTFNU", "PHOTFLAM", "PHOTPLAM")
 _SHRINK = 1e25  # weights that grow by more do not fit float32, which ends at 3e38
 _SMALL = "1e-20"  # the unit, then: what flux densities per wavelength are usually counted in
 
@@ -87,20 +90,13 @@ def to_flux(cube: xr.Dataset, unit: str = "uJy") -> xr.Dataset:
         )
     cube = _of_known_zeropoint(cube)
     factor = 10 ** (-0.4 * (cube.zeropoint.values - wanted))
-    factor = factor * pixel_area(cube) ** (
-        int(is_surface_brightness(given)) - int(is_surface_brightness(unit))
-    )
+    areas = int(is_surface_brightness(given)) - int(is_surface_brightness(unit))
+    factor = factor * pixel_area(cube) ** areas
     if (factor**-2 > _SHRINK).any():
-        cube = warn(
-            cube,
-            "HC-D32",
-            f"float32 cannot hold weights in {unit!r}; the cube is in {_SMALL} of it",
-        )
-        unit, factor, wanted = (
-            f"{_SMALL} {unit}",
-            factor / float(_SMALL),
-            wanted - 2.5 * math.log10(float(_SMALL)),
-        )
+        said = f"float32 cannot hold weights in {unit!r}; the cube is in {_SMALL} of it"
+        cube = warn(cube, "HC-D32", said)
+        unit, factor = f"{_SMALL} {unit}", factor / float(_SMALL)
+        wanted = wanted - 2.5 * math.log10(float(_SMALL))
     new = _scaled(cube, factor, f"to_flux({unit!r})", zeropoint=wanted)
     new.variables["sci"].attrs["units"] = unit
     new.variables["wht"].attrs["units"] = inverse_variance_unit(unit)
@@ -108,7 +104,9 @@ def to_flux(cube: xr.Dataset, unit: str = "uJy") -> xr.Dataset:
 
 
 def unit_zeropoint(unit: str, pivot: Any) -> NDArray[np.float64] | None:
-    """Return the AB magnitude of one `unit` of flux density, of a surface brightness that of one arcsec2.
+    """Return the AB magnitude of one `unit` of flux density.
+
+    Of a surface brightness it is that of one arcsec2.
 
     Parameters
     ----------
@@ -135,10 +133,10 @@ def unit_zeropoint(unit: str, pivot: Any) -> NDArray[np.float64] | None:
 
 
 def header_zeropoints(header: Mapping[str, Any], units: str, pivot: float) -> dict[str, float]:
-    """Return the AB zero points that the header of an image gives, and by what; first the one to take.
+    """Return the AB zero points that the header of an image gives, by what gives them.
 
-    They are the unit itself, where it is a flux density; ABZP; PHOTFNU [Jy s/e-]; PHOTFLAM and
-    PHOTPLAM (STScI).
+    The first is the one to take. They are the unit itself, where it is a flux density; ABZP;
+    PHOTFNU [Jy s/e-]; PHOTFLAM and PHOTPLAM (STScI).
 
     Parameters
     ----------
@@ -153,40 +151,45 @@ def header_zeropoints(header: Mapping[str, Any], units: str, pivot: float) -> di
     CubeError
         If a card is not a number, or a zero point is impossible.
     """
-    said = {
-        key: header[key]
-        for key in ("ABZP", "PHOTFNU", "PHOTFLAM", "PHOTPLAM")
-        if header.get(key) is not None
-    }
-    for key, value in said.items():
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or not math.isfinite(value)
-        ):
-            raise CubeError(
-                "HC-D22", f"the card {key} is {value!r}, not a finite number", "repair the header"
-            )
+    said = _numbers(header)
     found: dict[str, float] = {}
-    if units != KNOWN_UNITS[0]:  # the common case is known, and astropy's units take time
-        with contextlib.suppress(
-            CubeError
-        ):  # a unit that is none is refused when the cube is built
-            of_unit = unit_zeropoint(units, [pivot])
-            found |= {} if of_unit is None else {"its unit": float(of_unit[0])}
+    if (of_unit := _zeropoint_of(units, pivot)) is not None:
+        found["its unit"] = of_unit
     if "ABZP" in said:
         found["ABZP"] = float(said["ABZP"])
     if (density := said.get("PHOTFNU", 0)) > 0:
         found["PHOTFNU"] = -2.5 * math.log10(density) + _MAG_OF_JY
     flam, plam = said.get("PHOTFLAM", 0), said.get("PHOTPLAM", 0)
     if flam > 0 and plam > 0:
-        found["PHOTFLAM and PHOTPLAM"] = -2.5 * math.log10(flam) - 5 * math.log10(plam) - 2.408
+        magnitude = -2.5 * math.log10(flam) - 5 * math.log10(plam) + _MAG_OF_FLAM
+        found["PHOTFLAM and PHOTPLAM"] = magnitude
     for source, zeropoint in found.items():
         if abs(zeropoint) > _FAINTEST_ZERO:
-            raise CubeError(
-                "HC-D22", f"the zero point is {zeropoint:g} mag by {source}", "repair the header"
-            )
+            reason = f"the zero point is {zeropoint:g} mag by {source}"
+            raise CubeError("HC-D22", reason, "repair the header")
     return found
+
+
+def _numbers(header: Mapping[str, Any]) -> dict[str, float]:
+    """Return the photometric cards of a header."""
+    said = {key: header[key] for key in _CARDS if header.get(key) is not None}
+    for key, value in said.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not math.isfinite(value):
+            reason = f"the card {key} is {value!r}, not a finite number"
+            raise CubeError("HC-D22", reason, "repair the header")
+    return said
+
+
+def _zeropoint_of(units: str, pivot: float) -> float | None:
+    """Return the zero point of a unit, where it is a flux density."""
+    if units == KNOWN_UNITS[0]:  # the common case is known, and astropy's units take time
+        return None
+    try:
+        zeropoint = unit_zeropoint(units, [pivot])
+    except CubeError:  # a unit that is none is refused when the cube is built
+        return None
+    return None if zeropoint is None else float(zeropoint[0])
 
 
 def is_surface_brightness(unit: str) -> bool:
@@ -229,13 +232,11 @@ def deredden(cube: xr.Dataset, ebv: float, *, law: Law = "F19") -> xr.Dataset:
     RecipeError
         If `ebv` is not a reddening, or there is no such law.
     """
+    require_choice("law", law, Law, code="HC-B30")
     validate(cube, data=False)
     if "extinction" in cube.coords:
-        raise CubeError(
-            "HC-D34",
-            "the cube is corrected for extinction already",
-            "leave one of the two steps out",
-        )
+        reason = "the cube is corrected for extinction already"
+        raise CubeError("HC-D34", reason, "leave one of the two steps out")
     if not (isinstance(ebv, int | float | np.number) and 0 <= ebv < math.inf):
         raise RecipeError(
             "HC-D35", f"E(B-V) is {ebv!r}", "give the reddening in mag, e.g. ebv=0.008"
@@ -246,44 +247,47 @@ def deredden(cube: xr.Dataset, ebv: float, *, law: Law = "F19") -> xr.Dataset:
 
 
 def with_extinction(cube: xr.Dataset, extinction: Any) -> xr.Dataset:
-    """Return the cube with a coordinate that says what extinction [mag], (band,), sci is corrected for."""
+    """Return the cube with a coordinate of the extinction [mag], (band,), sci is corrected for."""
     attrs = {"units": "mag", "long_name": "extinction that sci is corrected for"}
     return cube.assign_coords(extinction=("band", np.asarray(extinction, dtype=np.float64), attrs))
 
 
-def _curve(law: str, cube: xr.Dataset) -> NDArray[np.float64]:
+def _curve(law: Law, cube: xr.Dataset) -> NDArray[np.float64]:
     """Return A / A_V at the pivots."""
     from astropy import units
     from dust_extinction.parameter_averages import CCM89, F19
 
-    laws = {"F19": F19, "CCM89": CCM89}
-    if law not in laws:
-        raise RecipeError(
-            "HC-B30", f"there is no extinction law {law!r}", f"choose from {', '.join(laws)}"
-        )
-    model = laws[law](Rv=R_V)
+    model = {"F19": F19, "CCM89": CCM89}[law](Rv=R_V)
     low, high = model.x_range  # 1/micron
     inverse = 1e4 / cube.pivot.values
     if (outside := ~((inverse >= low) & (inverse <= high))).any():
         name, pivot = str(cube.band.values[outside][0]), cube.pivot.values[outside][0]
-        reason = f"its pivot, {pivot:.0f} Angstrom, is not within those of {law}, {1e4 / high:.0f} to {1e4 / low:.0f}"
+        limits = f"{1e4 / high:.0f} to {1e4 / low:.0f}"
+        reason = f"its pivot, {pivot:.0f} Angstrom, is not within those of {law}, {limits}"
         raise CubeError("HC-D36", reason, "leave the band out, or choose another law", band=name)
     return np.asarray(model(inverse / units.micron), dtype=np.float64)
 
 
 def _of_known_zeropoint(cube: xr.Dataset) -> xr.Dataset:
-    """Return the cube with the zero point of its unit, where that is a flux density; else all bands must have one."""
+    """Return the cube with the zero point of its unit, where that is a flux density.
+
+    Else all bands must have one.
+    """
     known = cube.zeropoint.values
     of_unit = unit_zeropoint(cube.sci.attrs["units"], cube.pivot.values)
     if of_unit is not None:
         if (apart := np.abs(known - of_unit) > AGREE).any():
-            name, said, meant = (values[apart][0] for values in (cube.band.values, known, of_unit))
-            said = f"{name}: the zero point {said:.2f} contradicts the unit's, {meant:.2f}, which is used"
-            cube = warn(cube, "HC-D31", said)
+            first = int(apart.argmax())
+            name, given, meant = cube.band.values[first], known[first], of_unit[first]
+            said = f"the zero point {given:.2f} contradicts the unit's, {meant:.2f}, which is used"
+            cube = warn(cube, "HC-D31", f"{name}: {said}")
         return cube.assign_coords(zeropoint=cube.zeropoint.copy(data=of_unit))
     if (lacking := ~np.isfinite(known)).any():
         name = str(cube.band.values[lacking][0])
-        fix = f"open it with open_bands(..., zeropoint={{{name!r}: 25.94}}), or zeropoint = 25.94 in a field file"
+        fix = (
+            f"open it with open_bands(..., zeropoint={{{name!r}: 25.94}}), "
+            "or zeropoint = 25.94 in a field file"
+        )
         raise BandError("HC-D30", "has no zero point, so its flux is not known", fix, band=name)
     return cube
 

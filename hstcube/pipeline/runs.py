@@ -222,7 +222,8 @@ def measure_levels(
     HstCubeError
         If the field cannot be opened, or nothing tells its blank pixels.
     """
-    from hstcube.plots.cube import figure_bytes, sky_histograms
+    from hstcube.plots.cube import figure_bytes
+    from hstcube.plots.sky import sky_histograms
 
     out = Path(out)
     names = {band: out / f"sky_{files.field}_{band}.txt" for band in files.bands}

@@ -6,14 +6,14 @@ from importlib import import_module
 
 _MODULE_OF = {
     "bands": "cube",
-    "bin_map": "cube",
+    "bin_map": "fluxes",
     "figure_bytes": "cube",
-    "growth": "cube",
+    "growth": "fluxes",
     "homogeneous": "cube",
-    "noise_curve": "cube",
-    "sed": "cube",
-    "sky_histograms": "cube",
-    "snr_map": "cube",
+    "noise_curve": "noise",
+    "sed": "fluxes",
+    "sky_histograms": "sky",
+    "snr_map": "fluxes",
 }
 
 __all__ = [*_MODULE_OF]  # noqa: PLE0604  the keys are strings

@@ -1,10 +1,12 @@
-"""Pictures of PSFs: the stars they come from, the kernels that match them, and what matching achieves."""
+"""Pictures of PSFs: the stars they come from, kernels that match them, and what matching does."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from hstcube.plots._drawing import GREY, bare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["growth", "images", "stars"]
 
-_GREY = "0.75"
 _VERDICTS = {
     "used": "#4e9a06",
     "core only": "#c4a000",
@@ -46,8 +47,7 @@ def stars(examined: xr.Dataset) -> Figure:
         axes[i, 0].set_ylabel(f"star {name}", fontsize=8)
         for j, band in enumerate(examined.band.values):
             axis, verdict = axes[i, j], str(examined.verdict.values[i, j])
-            _draw_psf(axis, examined.image.values[i, j])
-            axis.set_title(str(band) if i == 0 else "", fontsize=8)
+            _draw_psf(axis, examined.image.values[i, j], str(band) if i == 0 else "")
             axis.set_xlabel(verdict, fontsize=6, color=_VERDICTS[verdict], labelpad=1)
             for spine in axis.spines.values():
                 spine.set(color=_VERDICTS[verdict], linewidth=1.5)
@@ -69,35 +69,24 @@ def images(psf: xr.DataArray, kernels: xr.DataArray | None = None) -> Figure:
         PSFs logarithmic from the peak down by 1e5; kernels too, by 1e3 on either side of zero, red
         is negative.
     """
-    from matplotlib.colors import SymLogNorm
     from matplotlib.figure import Figure
 
     number, rows = psf.sizes["band"], 1 if kernels is None else 2
     figure = Figure(figsize=(1.4 * number, 1.6 * rows), layout="constrained")
     axes = figure.subplots(rows, number, squeeze=False)
     for i, band in enumerate(psf.band.values):
-        _draw_psf(axes[0, i], psf.values[i])
-        axes[0, i].set_title(str(band), fontsize=8)
+        _draw_psf(axes[0, i], psf.values[i], str(band))
         if kernels is not None:
-            kernel = kernels.values[i]
-            half, reach = kernel.shape[0] // 2, min(12, kernel.shape[0] // 2)
-            core = kernel[half - reach : half + reach + 1, half - reach : half + reach + 1]
-            top = np.abs(core).max()
-            norm = SymLogNorm(1e-3 * top, vmin=-top, vmax=top)
-            axes[1, i].imshow(core, origin="lower", cmap="RdBu", norm=norm, interpolation="nearest")
-            said = (
-                f"negative {float(kernels.negative[i]):.2f}" if "negative" in kernels.coords else ""
-            )
-            axes[1, i].set_xlabel(said, fontsize=6)
-            axes[1, i].set_xticks([])
-            axes[1, i].set_yticks([])
+            _draw_kernel(axes[1, i], kernels.isel(band=i))
     return figure
 
 
 def growth(
     *qualities: xr.Dataset, names: Sequence[str] = ("before", "after"), span: float | None = None
 ) -> Figure:
-    """Draw the encircled energy of every band over that of the target, a panel for each table of `psf_quality`.
+    """Draw the encircled energy of every band over that of the target.
+
+    A panel for each table of `psf_quality`.
 
     Parameters
     ----------
@@ -120,11 +109,10 @@ def growth(
     colours = colormaps["turbo"](np.linspace(0.05, 0.95, qualities[0].sizes["band"]))
     axes = figure.subplots(1, len(qualities), squeeze=False)[0]
     for axis, quality, name in zip(axes, qualities, names, strict=False):
-        axis.axhspan(0.99, 1.01, color=_GREY, alpha=0.6, lw=0)
-        for band, curve, colour in zip(
-            quality.band.values, quality.ee_ratio.values, colours, strict=True
-        ):
-            axis.plot(quality.radius.values, curve, color=colour, label=str(band), lw=1.2)
+        axis.axhspan(0.99, 1.01, color=GREY, alpha=0.6, lw=0)
+        for i, band in enumerate(quality.band.values):
+            curve = quality.ee_ratio.values[i]
+            axis.plot(quality.radius.values, curve, color=colours[i], label=str(band), lw=1.2)
         low, high = (1 - span, 1 + span) if span else _limits(quality.ee_ratio.values)
         axis.set(ylim=(low, high), xlabel="radius [arcsec]", title=name)
     axes[0].set_ylabel(f"encircled energy / that of {qualities[0].attrs['to']}")
@@ -140,9 +128,22 @@ def _limits(curves: Any) -> tuple[float, float]:
     return low - 0.05 * (high - low), high + 0.05 * (high - low)
 
 
-def _draw_psf(axis: Any, image: Any) -> None:
+def _draw_kernel(axis: Any, kernel: xr.DataArray) -> None:
+    """Draw the middle of a kernel, and say how much of it is negative."""
+    from matplotlib.colors import SymLogNorm
+
+    half, reach = kernel.shape[0] // 2, min(12, kernel.shape[0] // 2)
+    core = kernel.values[half - reach : half + reach + 1, half - reach : half + reach + 1]
+    top = np.abs(core).max()
+    norm = SymLogNorm(1e-3 * top, vmin=-top, vmax=top)
+    axis.imshow(core, origin="lower", cmap="RdBu", norm=norm, interpolation="nearest")
+    if "negative" in kernel.coords:
+        axis.set_xlabel(f"negative {float(kernel.negative):.2f}", fontsize=6)
+    bare(axis, "")
+
+
+def _draw_psf(axis: Any, image: Any, title: str) -> None:
     top = np.nanmax(image)
     shown = np.log10(np.clip(image / top, 1e-5, None)) if top > 0 else image
     axis.imshow(shown, origin="lower", cmap="magma", vmin=-5, vmax=0, interpolation="nearest")
-    axis.set_xticks([])
-    axis.set_yticks([])
+    bare(axis, title)

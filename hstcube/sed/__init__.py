@@ -1,4 +1,4 @@
-"""Input of SED-fitting codes: one module a code, each a pure function of a table of photometry; results read back."""
+"""Input of SED-fitting codes, one module a code, from a table of photometry; results read back."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import xarray as xr
 
-from hstcube.errors import RecipeError
+from hstcube.basics.choices import require_choice
 from hstcube.fits.writing import write_files
 from hstcube.phot.table import photometry
 from hstcube.sed.bagpipes import bagpipes_files
-from hstcube.sed.catalogue import FLOOR
+from hstcube.sed.catalogue import FLOOR, no_names
 from hstcube.sed.cigale import cigale_files
 from hstcube.sed.eazy import eazy_files
 from hstcube.sed.lephare import lephare_files
@@ -40,10 +40,11 @@ __all__ = [
 
 Code = Literal["eazy", "bagpipes", "prospector", "cigale", "lephare", "pixedfit"]
 CODES: tuple[str, ...] = get_args(Code)
-_OF_TABLES = {
+_WRITERS = {
     "eazy": eazy_files,
     "bagpipes": bagpipes_files,
     "prospector": prospector_files,
+    "cigale": cigale_files,
     "lephare": lephare_files,
 }
 
@@ -75,8 +76,7 @@ def to_sed(
         object, id 1, when it is not given; `each_pixel` makes every pixel a row.
     redshift : float, sequence, or mapping of id to float, optional
         Of all rows, of each, or of those that are named; NaN, or no word, where it is not known:
-        EAZY and LePHARE get
-        -99, CIGALE nan, bagpipes' model leaves it free, Prospector gets None.
+        EAZY and LePHARE get -99, CIGALE nan, bagpipes' model leaves it free, Prospector gets None.
     floor : float, or mapping of band to float
         Share of the flux that is added to its error in quadrature: 0.05 in every band, unless you
         say otherwise. Zero points, PSFs and templates are not better than that. None in bands that
@@ -107,7 +107,7 @@ def to_sed(
 
     Notes
     -----
-    ----- A non-detection keeps its flux, negative or not, and its error. A band without data in a
+    A non-detection keeps its flux, negative or not, and its error. A band without data in a
     group is missing, in the way of each code: EAZY and LePHARE -99, bagpipes flux 0 with error
     9.9e99, Prospector phot_mask False, CIGALE nan.
     """
@@ -130,27 +130,21 @@ def sed_files(
     names: Mapping[str, str] | None = None,
 ) -> dict[str, bytes]:
     """Return what `to_sed` writes, by file name."""
-    if code not in CODES:
-        raise RecipeError("HC-B30", f"there is no code {code!r}", f"choose from {', '.join(CODES)}")
+    require_choice("code", code, Code, code="HC-B30")
     if names and code != "cigale":
-        raise RecipeError(
-            "HC-B30", f"{code} takes no names of filters", "leave names out, or choose cigale"
-        )
+        raise no_names(code)
     if groups is None:
         groups = cube.mask.any("band").astype(np.int32).drop_attrs(deep=False)
     if code == "pixedfit":
         return pixedfit_files(cube, groups, redshift=redshift, curves=curves)
     table = photometry(cube, groups)
-    if code == "cigale":
-        return cigale_files(table, redshift=redshift, floor=floor, curves=curves, names=names)
-    return _OF_TABLES[code](table, redshift=redshift, floor=floor, curves=curves)
+    return _WRITERS[code](table, redshift=redshift, floor=floor, curves=curves, names=names)
 
 
 def each_pixel(cube: xr.Dataset) -> xr.DataArray:
-    """Return a group map (y, x) in which every pixel that the mask holds in any band is a group of its own."""
+    """Return a group map (y, x) in which every pixel that is in any band's mask is a group."""
     inside = cube.mask.any("band").values
     numbers = np.zeros(inside.shape, np.int32)
     numbers[inside] = np.arange(1, inside.sum() + 1)
-    return xr.DataArray(
-        numbers, {name: cube.coords[name] for name in ("y", "x", "wcs")}, ("y", "x"), name="pixels"
-    )
+    coords = {name: cube.coords[name] for name in ("y", "x", "wcs")}
+    return xr.DataArray(numbers, coords, ("y", "x"), name="pixels")

@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
 
-from hstcube.sed.catalogue import FLOOR, catalogue, curve_text, readme, rows
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from astropy.table import QTable
+from hstcube.sed.catalogue import Catalogue, TableWriter, curve_files, in_turn, rows
 
 __all__ = ["bagpipes_files"]
 
@@ -35,16 +27,21 @@ REDSHIFTS = {{str(row["id"]): float(row["redshift"]) for row in _TABLE}}  # nan:
 
 
 def load_hst(ID):
-    """Return the fluxes and errors (band, 2) of an object; what is not measured is 0 with the error 9.9e99."""
+    """Return fluxes and errors (band, 2) of an object; 0 with error 9.9e99 if not measured."""
     row = _TABLE[_ROW[str(ID)]]
-    return np.array([[row[f"flux_{{band}}"], row[f"error_{{band}}"]] for band in BANDS], dtype=float)
+    return np.array([[row[f"flux_{{band}}"], row[f"error_{{band}}"]] for band in BANDS], float)
 
 
 def fit_instructions(redshift=float("nan")):
     """Return a delayed tau model with Calzetti dust: a start, to be changed."""
     return {{
         "redshift": (0.0, 10.0) if np.isnan(redshift) else redshift,
-        "delayed": {{"age": (0.1, 15.0), "tau": (0.3, 10.0), "massformed": (5.0, 13.0), "metallicity": (0.1, 2.5)}},
+        "delayed": {{
+            "age": (0.1, 15.0),
+            "tau": (0.3, 10.0),
+            "massformed": (5.0, 13.0),
+            "metallicity": (0.1, 2.5),
+        }},
         "dust": {{"type": "Calzetti", "Av": (0.0, 2.0)}},
     }}
 '''
@@ -73,50 +70,35 @@ bagpipes.fit_catalogue(
 '''
 
 
-def bagpipes_files(
-    table: QTable,
-    *,
-    redshift: Any = None,
-    floor: float | Mapping[str, float] = FLOOR,
-    curves: Mapping[str, str | Path] | None = None,
-) -> dict[str, bytes]:
-    """Return the input of bagpipes for the rows of a table of photometry.
+_README = (
+    "photometry.txt: fluxes and errors in uJy; 0 with error 9.9e99: missing. Redshift nan: fitted.",
+    "Run: pip install bagpipes; python run_bagpipes.py fits the model of load_hst.py to all.",
+    "By hand: bagpipes.galaxy(ID, load_hst, spectrum_exists=False, filt_list=FILTERS).",
+    "Results: hstcube.read_fit('bagpipes', 'pipes/cats/hst.fits'), painted by hstcube.paint_fit.",
+)
 
-    Parameters
-    ----------
-    table, redshift, floor, curves
-        As for `to_sed`.
 
-    Returns
-    -------
-    dict of str to bytes
-        By file name: ``photometry.txt`` (uJy; flux 0 and error 9.9e99 where there is no
-        measurement, since one NaN makes every likelihood NaN), ``filters/*.txt``, ``load_hst.py``
-        (what `bagpipes.galaxy` asks for, and a model to start from), ``run_bagpipes.py`` and
-        ``README``.
+def _texts(source: Catalogue) -> dict[str, str]:
+    """Return the files of bagpipes, by name.
+
+    They are ``photometry.txt`` (uJy; flux 0 and error 9.9e99 where there is no measurement, since
+    one NaN makes every likelihood NaN), ``filters/*.txt``, ``load_hst.py`` (what `bagpipes.galaxy`
+    asks for, and a model to start from) and ``run_bagpipes.py``.
     """
-    source = catalogue(table, redshift=redshift, floor=floor, curves=curves)
     missing = np.isnan(source.flux)
-    measured = [np.where(missing, 0.0, source.flux), np.where(missing, NO_ERROR, source.error)]
-    names = [f"{what}_{band}" for band in source.bands for what in ("flux", "error")]
-    text = f"# id redshift {' '.join(names)}\n" + rows(
-        source.id, source.redshift, np.stack(measured, axis=2).reshape(source.id.size, -1),
+    flux, error = np.where(missing, 0.0, source.flux), np.where(missing, NO_ERROR, source.error)
+    names = source.columns("flux", "error")
+    table = rows(
+        source.id, source.redshift, in_turn(flux, error),
         formats=["%d", "%.6f", *["%.6e"] * len(names)],
     )  # fmt: skip
-    files = {
-        "photometry.txt": text,
-        "load_hst.py": _LOADER.format(
-            bands=source.bands, files=[f"{curve.file}.txt" for curve in source.curves]
-        ),
+    files = [f"{curve.file}.txt" for curve in source.curves]
+    return {
+        "photometry.txt": f"# id redshift {' '.join(names)}\n{table}",
+        "load_hst.py": _LOADER.format(bands=source.bands, files=files),
         "run_bagpipes.py": _SCRIPT,
-        **{f"filters/{curve.file}.txt": curve_text(curve) for curve in source.curves},
+        **curve_files(source.curves),
     }
-    lines = (
-        "photometry.txt: fluxes and errors in uJy; flux 0 with error 9.9e99: no measurement. Redshift nan: fitted.",
-        "Run: pip install bagpipes; python run_bagpipes.py fits the delayed tau model of load_hst.py to all objects.",
-        "By hand: bagpipes.galaxy(ID, load_hst, spectrum_exists=False, filt_list=FILTERS), all from load_hst.py.",
-        "Results: hstcube.read_fit('bagpipes', 'pipes/cats/hst.fits'), painted on the pixels by hstcube.paint_fit.",
-    )
-    return {name: text.encode() for name, text in files.items()} | {
-        "README": readme(source, "bagpipes", *lines)
-    }
+
+
+bagpipes_files = TableWriter("bagpipes", _texts, _README)

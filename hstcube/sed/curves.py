@@ -1,4 +1,4 @@
-"""Throughput curves of filters: those that come with the package, those of sedpy, and files of two columns."""
+"""Throughput curves of filters: the package's own, those of sedpy, and files of two columns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hstcube.core.bands import Band, band_name, cameras
 from hstcube.errors import BandError, FileError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -25,15 +25,13 @@ Curves = dict[str, tuple["NDArray[np.float64]", "NDArray[np.float64]"]]
 
 
 class Curve(NamedTuple):
-    """The throughput of a band: ``wavelength`` [Angstrom], increasing, and photons that are counted of those that come.
-
-    ``file`` is what a file of it is called.
-    """
+    """The throughput of a band."""
 
     band: Band
-    file: str
-    wavelength: NDArray[np.float64]
-    throughput: NDArray[np.float64]
+    file: str  # what a file of it is called
+    wavelength: NDArray[np.float64]  # Angstrom, increasing
+    throughput: NDArray[np.float64]  # photons that are counted of those that come
+    given: bool = False  # whether it is the user's own
 
 
 def curve_of(
@@ -58,31 +56,43 @@ def curve_of(
     FileError
         If a file is not two columns of numbers, with wavelengths that increase.
     """
-    given = {band_name(band): path for band, path in (files or {}).items()}
     known = cameras(name)
-    band = (
-        min(known, key=lambda one: abs(one.pivot - pivot))
-        if known
-        else Band(name, "", "", pivot, "")
-    )
-    if name in given:
-        wavelength, throughput = two_columns(given[name])
-        if not known:
-            band = band._replace(pivot=pivot_of(wavelength, throughput))
-        return Curve(band, band.sedpy or name, wavelength, throughput)
-    if (points := _ours().get(band.sedpy) or _from_sedpy(band.sedpy)) is None:
-        camera = f" of {band.instrument}/{band.detector}" if known else ""
-        fix = f"give a file of wavelength and throughput: curves={{{name!r}: 'FILE'}}, or --curve {name}=FILE"
-        if band.sedpy:
-            fix = f"pip install 'hstcube[sed]', or {fix}"
-        raise BandError(
-            "HC-E02", f"there is no throughput curve for {name}{camera}", fix, band=name
-        )
+    for other, path in (files or {}).items():
+        if band_name(other) == name:
+            return _from_file(name, path, _nearest(known, pivot))
+    band = _nearest(known, pivot) or Band(name, "", "", pivot, "")
+    points = _ours().get(band.sedpy) or _from_sedpy(band.sedpy)
+    if points is None:
+        raise _no_curve(name, band)
     return Curve(band, band.sedpy, *points)
 
 
+def _nearest(known: Sequence[Band], pivot: float) -> Band | None:
+    """Return the band of the camera whose pivot is nearest; None if no camera has it."""
+    return min(known, key=lambda one: abs(one.pivot - pivot), default=None)
+
+
+def _from_file(name: str, path: str | Path, band: Band | None) -> Curve:
+    wavelength, throughput = two_columns(path)
+    if band is None:
+        band = Band(name, "", "", pivot_of(wavelength, throughput), "")
+    return Curve(band, band.sedpy or name, wavelength, throughput, given=True)
+
+
+def _no_curve(name: str, band: Band) -> BandError:
+    camera = f" of {band.instrument}/{band.detector}" if band.instrument else ""
+    ways = f"curves={{{name!r}: 'FILE'}}, or --curve {name}=FILE"
+    fix = f"give a file of wavelength and throughput: {ways}"
+    if band.sedpy:
+        fix = f"pip install 'hstcube[sed]', or {fix}"
+    return BandError("HC-E02", f"there is no throughput curve for {name}{camera}", fix, band=name)
+
+
 def pivot_of(wavelength: NDArray[np.float64], throughput: NDArray[np.float64]) -> float:
-    """Return the pivot wavelength of a photon throughput (Tokunaga & Vacca 2005, PASP 117, 421, eq. A16)."""
+    """Return the pivot wavelength of a photon throughput.
+
+    Tokunaga & Vacca 2005, PASP 117, 421, eq. A16.
+    """
     above = np.trapezoid(throughput * wavelength, wavelength)
     return float(np.sqrt(above / np.trapezoid(throughput / wavelength, wavelength)))
 
@@ -101,26 +111,19 @@ def two_columns(path: str | Path) -> tuple[NDArray[np.float64], NDArray[np.float
             values = np.loadtxt(path, usecols=(0, 1), ndmin=2)
     except (OSError, ValueError, IndexError) as error:
         reason = f"cannot be read as two columns of numbers: {error}"
-        raise FileError(
-            "HC-E05",
-            reason,
-            "give wavelength [Angstrom] and throughput, one pair a line",
-            file=str(path),
-        ) from error
+        fix = "give wavelength [Angstrom] and throughput, one pair a line"
+        raise FileError("HC-E05", reason, fix, file=str(path)) from error
     wavelength, throughput = values.T
-    if (
-        len(values) < 2  # noqa: PLR2004
-        or not (np.diff(wavelength) > 0).all()
-        or not (np.isfinite(values).all() and throughput.max() > 0)
-    ):
+    if len(values) < 2 or not _is_curve(wavelength, throughput):  # noqa: PLR2004
         reason = "is no throughput curve: wavelengths must increase, and some throughput be above 0"
-        raise FileError(
-            "HC-E05",
-            reason,
-            "sort it by wavelength [Angstrom], and remove what is doubled",
-            file=str(path),
-        )
+        fix = "sort it by wavelength [Angstrom], and remove what is doubled"
+        raise FileError("HC-E05", reason, fix, file=str(path))
     return wavelength, throughput
+
+
+def _is_curve(wavelength: NDArray[np.float64], throughput: NDArray[np.float64]) -> bool:
+    finite = np.isfinite(wavelength).all() and np.isfinite(throughput).all()
+    return bool(finite and (np.diff(wavelength) > 0).all() and throughput.max() > 0)
 
 
 @cache
@@ -128,13 +131,13 @@ def _ours() -> Curves:
     """Return the curves of the package, by sedpy's names (docs/make_filters.py)."""
     points: dict[str, list[tuple[float, float]]] = {}
     for row in shipped.table("hstcube.sed", "filters.csv"):
-        points.setdefault(row["filter"], []).append(
-            (float(row["wavelength"]), float(row["throughput"]))
-        )
-    return {
-        name: (values[:, 0], values[:, 1])
-        for name, values in ((n, np.array(p)) for n, p in points.items())
-    }
+        point = float(row["wavelength"]), float(row["throughput"])
+        points.setdefault(row["filter"], []).append(point)
+    curves = {}
+    for name, listed in points.items():
+        wavelength, throughput = np.array(listed).T
+        curves[name] = wavelength, throughput
+    return curves
 
 
 def _from_sedpy(name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hstcube.sed.catalogue import FLOOR, Catalogue, catalogue, readme, rows
+from hstcube.sed.catalogue import Catalogue, TableWriter, in_turn, rows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Iterable
 
-    from astropy.table import QTable
+    from hstcube.sed.curves import Curve
 
 __all__ = ["eazy_files"]
 
@@ -20,8 +19,9 @@ MISSING = -99.0  # below NOT_OBS_THRESHOLD
 ABZP = 23.9  # AB magnitude of 1 uJy
 
 _PARAM = """\
-# EAZY parameters; what is not here has EAZY's default. Fluxes are in uJy. Paths are relative: run EAZY in this folder.
-FILTERS_RES          hst.filters.res    # the curves of these bands; zphot.translate counts them from 1
+# EAZY parameters; what is not here has EAZY's default. Fluxes are in uJy.
+# Paths are relative: run EAZY in this folder.
+FILTERS_RES          hst.filters.res    # curves of these bands; zphot.translate counts from 1
 CATALOG_FILE         catalogue.cat      # EAZY takes a path that contains 'fits' for a FITS file
 CATALOG_FORMAT       ascii.commented_header
 MAGNITUDES           n
@@ -44,7 +44,10 @@ MAIN_OUTPUT_FILE     photz
 """
 
 _SCRIPT = '''\
-"""Fit catalogue.cat with EAZY, and write photz.zout.fits: python run_eazy.py TEMPLATES.param (pip install eazy)."""
+"""Fit catalogue.cat with EAZY (pip install eazy), and write photz.zout.fits.
+
+Run it as python run_eazy.py TEMPLATES.param.
+"""
 
 import os
 import sys
@@ -58,7 +61,10 @@ BANDS = {bands!r}
 
 
 def fit(templates, tempfilt=None, **params):
-    """Return EAZY's PhotoZ, fitted; params are those of zphot.param, tempfilt that of a fit in the same bands."""
+    """Return EAZY's PhotoZ, fitted.
+
+    The params are those of zphot.param, tempfilt that of a fit in the same bands.
+    """
     listed = Path(templates).resolve()
     os.chdir(Path(__file__).resolve().parent)
     local_templates(listed, Path("spectra.param"))
@@ -72,7 +78,7 @@ def fit(templates, tempfilt=None, **params):
 
 
 def local_templates(listed, out):
-    """Copy a list of templates with the paths of files that are there: as written, or beside the list."""
+    """Copy a list of templates with paths that exist: as written, or beside the list."""
     lines = []
     for line in listed.read_text().splitlines():
         number, name, *rest = line.split()
@@ -84,8 +90,9 @@ def local_templates(listed, out):
 def results(photz):
     """Return a table with EAZY's names for its columns, and the fluxes of the best model [uJy]."""
     low, middle, high = photz.pz_percentiles([16, 50, 84]).T
-    columns = {{"id": photz.OBJID, "z_spec": photz.ZSPEC, "nusefilt": photz.nusefilt, "z_phot": photz.zbest}}
-    columns |= {{"z_phot_chi2": photz.chi2_best, "z160": low, "z500": middle, "z840": high}}
+    columns = {{"id": photz.OBJID, "z_spec": photz.ZSPEC, "nusefilt": photz.nusefilt}}
+    columns |= {{"z_phot": photz.zbest, "z_phot_chi2": photz.chi2_best}}
+    columns |= {{"z160": low, "z500": middle, "z840": high}}
     columns |= {{f"model_{{band}}": flux for band, flux in zip(BANDS, photz.fmodel.T)}}
     return Table(columns)
 
@@ -95,69 +102,40 @@ if __name__ == "__main__":
 '''
 
 
-def eazy_files(
-    table: QTable,
-    *,
-    redshift: Any = None,
-    floor: float | Mapping[str, float] = FLOOR,
-    curves: Mapping[str, str | Path] | None = None,
-) -> dict[str, bytes]:
-    """Return the input of EAZY for the rows of a table of photometry.
+_README = (
+    "catalogue.cat: fluxes and errors in uJy; -99 in both: missing. Negative: not detected.",
+    "Run: pip install eazy matplotlib; python run_eazy.py TEMPLATES.param (fsps_QSF_12_v3.param).",
+    "EAZY's own curves: FILTERS_RES FILTER.RES.latest in zphot.param, and zphot.translate.latest.",
+    "Results: hstcube.read_fit('eazy', 'photz.zout.fits'), painted by hstcube.paint_fit.",
+)
 
-    Parameters
-    ----------
-    table, redshift, floor, curves
-        As for `to_sed`.
 
-    Returns
-    -------
-    dict of str to bytes
-        By file name: ``catalogue.cat`` (fluxes and errors in uJy, -99 in both where there is no
-        measurement, z_spec -99 where it is not known), ``hst.filters.res`` (curves),
-        ``zphot.translate`` (their numbers there), ``zphot.translate.latest`` (their numbers in
-        EAZY's own FILTER.RES.latest), ``zphot.param``, ``template_error.txt``, ``run_eazy.py`` and
-        ``README``.
+def _texts(source: Catalogue) -> dict[str, str]:
+    """Return the files of EAZY, by name.
+
+    They are ``catalogue.cat`` (fluxes and errors in uJy, -99 in both where there is no measurement,
+    z_spec -99 where it is not known), ``hst.filters.res`` (curves), ``zphot.translate`` (their
+    numbers there), ``zphot.translate.latest`` (their numbers in EAZY's own FILTER.RES.latest),
+    ``zphot.param``, ``template_error.txt`` and ``run_eazy.py``.
     """
-    source = catalogue(table, redshift=redshift, floor=floor, curves=curves)
-    files = {
-        "catalogue.cat": _catalogue(source, table),
-        "hst.filters.res": "".join(
-            f"{curve.wavelength.size:6d} {curve.file} lambda_c= {curve.band.pivot:.1f}\n"
-            + "".join(
-                f"{i:6d} {at:.2f} {value:.6e}\n"
-                for i, (at, value) in enumerate(
-                    zip(curve.wavelength, curve.throughput, strict=True), start=1
-                )
-            )
-            for curve in source.curves
-        ),
-        "zphot.translate": _translate(source.bands, range(1, len(source.curves) + 1)),
-        "zphot.translate.latest": _translate(
-            source.bands, [curve.band.eazy for curve in source.curves]
-        ),
-        "zphot.param": _PARAM.format(zeropoint=ABZP, reddest=len(source.curves)),
+    number = len(source.curves)
+    own = [curve.band.eazy for curve in source.curves]
+    return {
+        "catalogue.cat": _catalogue(source),
+        "hst.filters.res": "".join(map(_filter, source.curves)),
+        "zphot.translate": _translate(source.bands, range(1, number + 1)),
+        "zphot.translate.latest": _translate(source.bands, own),
+        "zphot.param": _PARAM.format(zeropoint=ABZP, reddest=number),
         "template_error.txt": "100 1\n10000 1\n1000000 1\n",
         "run_eazy.py": _SCRIPT.format(bands=source.bands),
     }
-    lines = (
-        "catalogue.cat: fluxes and errors in uJy; -99 in both: no measurement. A negative flux is a non-detection.",
-        "Run: pip install eazy matplotlib; python run_eazy.py TEMPLATES.param, e.g. grizli's fsps_QSF_12_v3.param.",
-        "With EAZY's own curves: FILTERS_RES FILTER.RES.latest in zphot.param, and zphot.translate.latest.",
-        "Results: hstcube.read_fit('eazy', 'photz.zout.fits'), painted on the pixels by hstcube.paint_fit.",
-    )
-    return {name: text.encode() for name, text in files.items()} | {
-        "README": readme(source, "EAZY", *lines)
-    }
 
 
-def _catalogue(source: Catalogue, table: QTable) -> str:
-    measured = np.stack([source.flux, source.error], axis=2).reshape(source.id.size, -1)
-    names = [f"{what}_{band}" for band in source.bands for what in ("flux", "error")]
-    places = [
-        np.asarray(getattr(table[name], "value", table[name]), float) for name in ("ra", "dec")
-    ]
+def _catalogue(source: Catalogue) -> str:
+    names = source.columns("flux", "error")
+    measured = in_turn(source.flux, source.error)
     return f"# id ra dec z_spec {' '.join(names)}\n" + rows(
-        source.id, *places, _or_missing(source.redshift), _or_missing(measured),
+        source.id, source.ra, source.dec, _or_missing(source.redshift), _or_missing(measured),
         formats=["%d", "%.7f", "%.7f", "%.6f", *["%.6e"] * len(names)],
     )  # fmt: skip
 
@@ -166,9 +144,21 @@ def _or_missing(values: Any) -> Any:
     return np.where(np.isnan(values), MISSING, values)
 
 
-def _translate(bands: Any, numbers: Any) -> str:
-    return "".join(
-        f"flux_{band} F{number}\nerror_{band} E{number}\n"
-        for band, number in zip(bands, numbers, strict=True)
-        if number
-    )
+def _filter(curve: Curve) -> str:
+    """Return a curve as EAZY's file of filters has it: a line of its size, then numbered points."""
+    lines = [f"{curve.wavelength.size:6d} {curve.file} lambda_c= {curve.band.pivot:.1f}\n"]
+    for i, at in enumerate(curve.wavelength):
+        lines.append(f"{i + 1:6d} {at:.2f} {curve.throughput[i]:.6e}\n")
+    return "".join(lines)
+
+
+def _translate(bands: Iterable[str], numbers: Iterable[int]) -> str:
+    """Return the numbers of the filters of the columns; bands whose number is 0 are left out."""
+    lines = []
+    for band, number in zip(bands, numbers, strict=True):
+        if number:
+            lines.append(f"flux_{band} F{number}\nerror_{band} E{number}\n")
+    return "".join(lines)
+
+
+eazy_files = TableWriter("EAZY", _texts, _README)

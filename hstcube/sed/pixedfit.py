@@ -1,4 +1,4 @@
-"""piXedfit (Abdurro'uf et al. 2021, ApJS 254, 15): its maps of fluxes. Experimental; it is not run here."""
+"""piXedfit (Abdurro'uf et al. 2021, ApJS 254, 15): its maps of fluxes. It is not run here."""
 
 from __future__ import annotations
 
@@ -16,10 +16,15 @@ from hstcube.sed.catalogue import curve_text
 from hstcube.sed.curves import curve_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import xarray as xr
+    from numpy.typing import NDArray
+
+    from hstcube.sed.curves import Curve
+
+    Card = tuple[str, Any, str]
 
 __all__ = ["pixedfit_files"]
 
@@ -56,33 +61,55 @@ def pixedfit_files(
         without a floor: piXedfit adds them up as if pixels were independent.
     """
     if redshift is not None and np.ndim(redshift):
-        raise RecipeError(
-            "HC-E03", "piXedfit takes one redshift, that of the galaxy", "give redshift=0.98"
-        )
+        reason = "piXedfit takes one redshift, that of the galaxy"
+        raise RecipeError("HC-E03", reason, "give redshift=0.98")
     labels = checked_groups(cube, groups)
     flux = to_flux(cube, "uJy")
-    bands = flux.band.values.tolist()
-    chosen = [
-        curve_of(band, pivot=float(at), files=curves)
-        for band, at in zip(bands, flux.pivot.values, strict=True)
-    ]
+    chosen = _curves(flux, curves)
     region = (labels > 0) & (flux.wht.values > 0).all(axis=0) & flux.mask.values.any(axis=0)
     if not region.any():
-        raise LabelError(
-            "HC-S24",
-            "no pixel of the galaxy has data in all bands",
-            "leave out the bands that lack data",
+        reason = "no pixel of the galaxy has data in all bands"
+        raise LabelError("HC-S24", reason, "leave out the bands that lack data")
+    texts = {f"filters/{curve.file}.txt": curve_text(curve) for curve in chosen}
+    texts["README"] = "\n".join(_readme(cube, region))
+    maps = _maps(flux, region, chosen, _cards(cube, region, chosen, redshift))
+    return {"fluxmap.fits": maps} | {name: text.encode() for name, text in texts.items()}
+
+
+def _curves(flux: xr.Dataset, files: Mapping[str, str | Path] | None) -> list[Curve]:
+    pairs = zip(flux.band.values.tolist(), flux.pivot.values.tolist(), strict=True)
+    return [curve_of(band, pivot=pivot, files=files) for band, pivot in pairs]
+
+
+def _maps(
+    flux: xr.Dataset, region: NDArray[np.bool_], curves: Sequence[Curve], cards: Sequence[Card]
+) -> bytes:
+    """Return the FITS file of the maps; `cards` are those of the first."""
+    pivot = np.array([curve.band.pivot for curve in curves])
+    scale = (CGS * LIGHT / pivot**2 / UNIT)[:, None, None]
+    sci, error = flux.sci.values.astype(np.float64), np.sqrt(variance(flux).values)
+    primary = [("EXTEND", True, "extensions follow"), ("EXTNAME", "FLUX", ""), *cards]
+    stamp = np.nan_to_num(flux.sci.values[-1])
+    return b"".join(
+        (
+            hdu(np.where(region, sci * scale, 0.0), primary),
+            hdu(np.where(region, error.astype(np.float64) * scale, 0.0), [], extname="FLUX_ERR"),
+            hdu(region.astype(np.int32), [], extname="GALAXY_REGION"),
+            hdu(stamp, Grid.of(flux).header_cards(), extname="STAMP_IMAGE"),
         )
-    scale = np.array([CGS * LIGHT / curve.band.pivot**2 / UNIT for curve in chosen])[:, None, None]
-    maps = [
-        np.where(region, values.astype(np.float64) * scale, 0.0)
-        for values in (flux.sci.values, np.sqrt(variance(flux).values))
-    ]
-    place = Grid.of(cube)
+    )
+
+
+def _cards(
+    cube: xr.Dataset, region: NDArray[np.bool_], curves: Sequence[Curve], redshift: float | None
+) -> list[Card]:
+    """Return what piXedfit reads of the maps."""
+    grid = Grid.of(cube)
     y, x = np.nonzero(region)
-    middle = place.wcs.pixel_to_world(x.mean(), y.mean()).icrs
+    middle = grid.wcs.pixel_to_world(x.mean(), y.mean()).icrs
+    fwhm = float(np.nan_to_num(np.nanmax(cube.psf_fwhm.values, initial=0.0)))
     cards = [
-        ("NFILTERS", len(bands), "number of bands"),
+        ("NFILTERS", len(curves), "number of bands"),
         ("RA", float(middle.ra.deg), "[deg] middle of the region"),
         ("DEC", float(middle.dec.deg), "[deg] middle of the region"),
         ("Z", float(redshift or 0.0), "redshift; 0 is not known"),
@@ -90,36 +117,23 @@ def pixedfit_files(
         ("BUNIT", "erg/s/cm^2/A", ""),
         ("GALEBV", 0.0, "nothing is left to correct"),
         ("STRUCT", "(band,y,x)", ""),
-        ("PIXSIZE", place.scale, "[arcsec]"),
+        ("PIXSIZE", grid.scale, "[arcsec]"),
         ("FPSFMTCH", str(cube.matched_to.values[0]), "PSFs are matched to"),
-        (
-            "PSFFWHM",
-            float(np.nan_to_num(np.nanmax(cube.psf_fwhm.values, initial=0.0))),
-            "[arcsec]; 0 is not known",
-        ),
+        ("PSFFWHM", fwhm, "[arcsec]; 0 is not known"),
         ("SPECPHOT", 0, "photometry only"),
-        *((f"FIL{i}", curve.band.pixedfit or curve.file, "") for i, curve in enumerate(chosen)),
     ]
-    stamp = np.nan_to_num(flux.sci.values[-1])
-    image = b"".join(
-        (
-            hdu(maps[0], [("EXTEND", True, "extensions follow"), ("EXTNAME", "FLUX", ""), *cards]),
-            hdu(maps[1], [], extname="FLUX_ERR"),
-            hdu(region.astype(np.int32), [], extname="GALAXY_REGION"),
-            hdu(stamp, place.header_cards(), extname="STAMP_IMAGE"),
-        )
-    )
-    field = cube.attrs.get("field") or "?"
-    lines = (
-        f"Input of piXedfit (experimental): {region.sum()} pixels of field {field} in {' '.join(bands)}.",
-        "fluxmap.fits: FLUX, FLUX_ERR, GALAXY_REGION, STAMP_IMAGE, as piXedfit_images writes it; times the card UNIT.",
-        "Run: piXedfit_bin.pixel_binning('fluxmap.fits'), then piXedfit_fitting; bins come from piXedfit itself.",
-        "Filters are named FIL0, FIL1, ... in the header; add those that piXedfit lacks from filters/ (add_filter).",
+    for i, curve in enumerate(curves):
+        cards.append((f"FIL{i}", curve.band.pixedfit or curve.file, ""))
+    return cards
+
+
+def _readme(cube: xr.Dataset, region: NDArray[np.bool_]) -> tuple[str, ...]:
+    field, bands = cube.attrs.get("field") or "?", " ".join(cube.band.values)
+    return (
+        f"Input of piXedfit (experimental): {region.sum()} pixels of field {field} in {bands}.",
+        "fluxmap.fits: maps as piXedfit_images writes them; fluxes are times the card UNIT.",
+        "Run: piXedfit_bin.pixel_binning('fluxmap.fits'), then piXedfit_fitting; it bins itself.",
+        "Filters are FIL0, FIL1, ... in the header; filters/ has what piXedfit lacks (add_filter).",
         "The format follows piXedfit's own readers; hstcube's tests do not run piXedfit.",
         "",
     )
-    return {
-        "fluxmap.fits": image,
-        **{f"filters/{curve.file}.txt": curve_text(curve).encode() for curve in chosen},
-        "README": "\n".join(lines).encode(),
-    }

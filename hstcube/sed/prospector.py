@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-
-from hstcube.sed.catalogue import FLOOR, catalogue, curve_text, readme, rows
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from astropy.table import QTable
+from hstcube.sed.catalogue import Catalogue, TableWriter, curve_files, in_turn, rows
 
 __all__ = ["prospector_files"]
 
 MAGGIE = 3631e6  # uJy: the flux of AB magnitude 0
 
 _SCRIPT = '''\
-"""Make Prospector's obs dictionary of an object: obs = build_obs(ID) (pip install astro-prospector astro-sedpy)."""
+"""Make Prospector's obs dictionary of an object: obs = build_obs(ID).
+
+It needs: pip install astro-prospector astro-sedpy.
+"""
 
 from pathlib import Path
 
@@ -37,15 +30,20 @@ IDS = list(_ROW)
 
 def load_filters():
     """Return the filters, as sedpy has them or from the files beside."""
-    return [
-        Filter(name, data=tuple(np.loadtxt(HERE / OURS[name]).T)) if name in OURS else Filter(name) for name in FILTERS
-    ]
+    return [load_filter(name) for name in FILTERS]
+
+
+def load_filter(name):
+    if name in OURS:
+        return Filter(name, data=tuple(np.loadtxt(HERE / OURS[name]).T))
+    return Filter(name)
 
 
 def build_obs(ID, **extras):
-    """Return the obs dictionary: fluxes in maggies; phot_mask is False where there is no measurement."""
+    """Return the obs dictionary: fluxes in maggies; phot_mask: where there is a measurement."""
     row = _TABLE[_ROW[int(ID)]]
-    maggies, unc = (np.array([row[f"{{what}}_{{band}}"] for band in BANDS], float) for what in ("maggies", "unc"))
+    maggies = np.array([row[f"maggies_{{band}}"] for band in BANDS], float)
+    unc = np.array([row[f"unc_{{band}}"] for band in BANDS], float)
     there = np.isfinite(maggies) & (unc > 0)
     return {{
         "objid": int(ID),
@@ -61,54 +59,34 @@ def build_obs(ID, **extras):
 '''
 
 
-def prospector_files(
-    table: QTable,
-    *,
-    redshift: Any = None,
-    floor: float | Mapping[str, float] = FLOOR,
-    curves: Mapping[str, str | Path] | None = None,
-) -> dict[str, bytes]:
-    """Return the input of Prospector for the rows of a table of photometry.
+_README = (
+    "photometry.txt: fluxes and errors in maggies (over 3631 Jy); nan: missing, or no redshift.",
+    "Run: pip install astro-prospector astro-sedpy; in this folder: from obs import build_obs.",
+    "obs = prospect.utils.obsutils.fix_obs(build_obs(ID)): filters, maggies, errors, redshift.",
+    "Models need FSPS and its data, see Prospector's documentation; obs.py needs neither.",
+)
 
-    Parameters
-    ----------
-    table, redshift, floor, curves
-        As for `to_sed`.
 
-    Returns
-    -------
-    dict of str to bytes
-        By file name: ``photometry.txt`` (maggies, the flux over 3631 Jy; nan where there is no
-        measurement), ``obs.py`` (``build_obs(ID)``), ``filters/*.txt`` and ``README``. Filters have
-        sedpy's names and sedpy's curves; those that sedpy does not have, and those given in
-        `curves`, come from the files.
+def _texts(source: Catalogue) -> dict[str, str]:
+    """Return the files of Prospector, by name.
+
+    They are ``photometry.txt`` (maggies, the flux over 3631 Jy; nan where there is no measurement),
+    ``obs.py`` (``build_obs(ID)``) and ``filters/*.txt``. Filters have sedpy's names and sedpy's
+    curves; those that sedpy does not have, and those that were given, come from the files.
     """
-    source = catalogue(table, redshift=redshift, floor=floor, curves=curves)
-    names = [f"{what}_{band}" for band in source.bands for what in ("maggies", "unc")]
-    text = f"# id redshift {' '.join(names)}\n" + rows(
-        source.id, source.redshift,
-        np.stack([source.flux / MAGGIE, source.error / MAGGIE], axis=2).reshape(source.id.size, -1),
+    names = source.columns("maggies", "unc")
+    table = rows(
+        source.id, source.redshift, in_turn(source.flux / MAGGIE, source.error / MAGGIE),
         formats=["%d", "%.6f", *["%.6e"] * len(names)],
     )  # fmt: skip
-    given = set(curves or {})
-    own = {
-        curve.file: f"filters/{curve.file}.txt"
-        for curve in source.curves
-        if not curve.band.sedpy or curve.band.name in given
+    filters = [curve.file for curve in source.curves]
+    own = [curve.file for curve in source.curves if curve.given or not curve.band.sedpy]
+    ours = {name: f"filters/{name}.txt" for name in own}
+    return {
+        "photometry.txt": f"# id redshift {' '.join(names)}\n{table}",
+        "obs.py": _SCRIPT.format(bands=source.bands, filters=filters, ours=ours),
+        **curve_files(source.curves),
     }
-    files = {
-        "photometry.txt": text,
-        "obs.py": _SCRIPT.format(
-            bands=source.bands, filters=[curve.file for curve in source.curves], ours=own
-        ),
-        **{f"filters/{curve.file}.txt": curve_text(curve) for curve in source.curves},
-    }
-    lines = (
-        "photometry.txt: fluxes and errors in maggies (over 3631 Jy); nan: no measurement, or no redshift.",
-        "Run: pip install astro-prospector astro-sedpy; then in Python, in this folder: from obs import build_obs.",
-        "obs = prospect.utils.obsutils.fix_obs(build_obs(ID)): filters, maggies, maggies_unc, phot_mask, redshift.",
-        "Models need FSPS and its data, see Prospector's documentation; obs.py needs neither.",
-    )
-    return {name: text.encode() for name, text in files.items()} | {
-        "README": readme(source, "Prospector", *lines)
-    }
+
+
+prospector_files = TableWriter("Prospector", _texts, _README)

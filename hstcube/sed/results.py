@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from hstcube.basics.choices import require_choice
 from hstcube.errors import FileError, LabelError, RecipeError
 from hstcube.phot.groups import checked_groups, group_ids, paint
 
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["paint_fit", "read_fit"]
 
+Fitted = Literal["eazy", "bagpipes"]
 _IDS = {"eazy": "id", "bagpipes": "#ID"}  # what their tables of results call it
 
 
-def read_fit(code: Literal["eazy", "bagpipes"], path: str | Path) -> Table:
+def read_fit(code: Fitted, path: str | Path) -> Table:
     """Read the table of results of a code.
 
     Parameters
@@ -33,7 +35,8 @@ def read_fit(code: Literal["eazy", "bagpipes"], path: str | Path) -> Table:
     Returns
     -------
     Table
-        As the code wrote it, with whole numbers in its column ``id``.
+        As the code wrote it, with whole numbers in its column ``id``. Columns of other codes are
+        put on the pixels by `paint`.
 
     Raises
     ------
@@ -46,26 +49,16 @@ def read_fit(code: Literal["eazy", "bagpipes"], path: str | Path) -> Table:
     """
     from astropy.table import Table
 
-    if code not in _IDS:
-        reason = f"results of {code!r} cannot be read"
-        raise RecipeError(
-            "HC-B30",
-            reason,
-            f"choose from {', '.join(_IDS)}; or paint columns of your own with paint",
-        )
+    require_choice("code", code, Fitted, code="HC-B30")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # units that FITS does not know
             table = Table.read(path)
         table["id"] = [int(number) for number in table[_IDS[code]]]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = f"is no table of results of {code}, with whole numbers in its column {_IDS[code]!r} ({error})"
-        raise FileError(
-            "HC-E06",
-            reason,
-            "give photz.zout.fits of EAZY, or pipes/cats/RUN.fits of bagpipes",
-            file=str(path),
-        ) from error
+        what = f"table of results of {code}, with whole numbers in its column {_IDS[code]!r}"
+        fix = "give photz.zout.fits of EAZY, or pipes/cats/RUN.fits of bagpipes"
+        raise FileError("HC-E06", f"is no {what} ({error})", fix, file=str(path)) from error
     _require_unique(np.asarray(table["id"]))
     return table
 
@@ -105,16 +98,10 @@ def paint_fit(cube: xr.Dataset, groups: Any, fit: Table, column: str) -> xr.Data
         raise LabelError(
             "HC-E08", "no id of the results is a group's", "give the groups that were fitted"
         )
-    values = dict(
-        zip(
-            numbers.tolist(),
-            np.ma.filled(np.ma.asarray(fit[column], float), np.nan).tolist(),
-            strict=True,
-        )
-    )
-    painted = paint(
-        cube, groups, {number: values.get(number, np.nan) for number in there.tolist()}
-    ).rename(column)
+    found: Any = np.ma.filled(np.ma.asarray(fit[column], float), np.nan)
+    values = dict.fromkeys(there.tolist(), np.nan)
+    values |= dict(zip(numbers.tolist(), found.tolist(), strict=True))
+    painted = paint(cube, groups, values).rename(column)
     unit = getattr(fit[column], "unit", None)
     return painted.assign_attrs(units=str(unit)) if unit is not None else painted
 

@@ -15,10 +15,9 @@ from test_cli import call  # noqa: F401  a fixture
 from test_groups import code_of, cube_on
 
 import hstcube
-from hstcube import Grid
+from hstcube import Grid, plot
 from hstcube.phot.bins import bin_pixels
 from hstcube.pipeline.sources import open_groups, open_source
-from hstcube.plots import cube as plot
 
 if TYPE_CHECKING:
     from collections.abc import Callable

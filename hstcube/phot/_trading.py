@@ -1,0 +1,226 @@
+"""Bins that change: trading pixels of their rims, freeing bright pixels, cutting in two.
+
+Plain arrays; `bins` has the public function.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from hstcube.phot._field import SIDES, by_bin
+
+if TYPE_CHECKING:
+    from hstcube.phot._field import Bins, Field, Values
+
+__all__ = ["freed", "halved", "traded"]
+
+_PASSES = 4  # of trading
+_FOR_TWO = 1.25  # of the target: what bins need to be cut in two
+_CUTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # shares of the pixels
+
+
+def traded(field: Field, bins: Bins, target: float) -> Bins:
+    """Let bins give pixels of their rim to neighbours, so that both get nearer to the target.
+
+    A bin above the target gives to a weaker one; one that has a pixel of the target's S/N by itself
+    gives all others to bins that have not. None falls below the target by it or apart, and a pixel
+    is taken only by a bin beside it.
+    """
+    bins = np.append(bins, -1)
+    state = _State(field, bins, target)
+    around = field.around(np.arange(field.size))
+    for _ in range(_PASSES):
+        moved = False
+        for pixel in _donors(state, bins[around]):
+            moved |= state.trade(pixel, bins[around[pixel]].tolist())
+        if not moved:
+            break
+    return bins[:-1]
+
+
+def _donors(state: _State, labels: Bins) -> Bins:
+    """Return the pixels on rims, (pixel, 8) around them, that bins above the target can give.
+
+    Those of the strongest bins come first.
+    """
+    own = state.bins[:-1]
+    rim = (labels[:, SIDES] != own[:, None]) & (labels[:, SIDES] >= 0)
+    ratio = state.ratio[own]
+    donors = np.flatnonzero(rim.any(axis=1) & (state.size[own] > 1) & (ratio > state.target))
+    return np.asarray(donors[np.argsort(-ratio[donors], kind="stable")])
+
+
+def freed(field: Field, bins: Bins, target: float) -> Bins:
+    """Make bins of pixels that reach the target alone; what they leave stays whole and good."""
+    bins = np.append(bins, -1)
+    alone = field.ratio_of_pixels()
+    bright = np.flatnonzero(alone >= target)
+    # the faintest first: more of them can go
+    bright = bright[np.argsort(alone[bright], kind="stable")]
+    number = int(bins.max()) + 1
+    state = _State(field, bins, target, spare=bright.size)
+    for _ in range(_PASSES):
+        before = number
+        for pixel in bright.tolist():
+            if state.size[bins[pixel]] > 1:
+                number += state.free(pixel, bins[field.around(pixel)].tolist(), number)
+        if number == before:
+            break
+    return bins[:-1]
+
+
+class _Bin(NamedTuple):
+    """What one bin holds."""
+
+    signal: Values  # (band,)
+    variance: Values
+    size: float
+    ratio: float
+
+
+class _State:
+    """What bins hold, kept up to date while pixels move from one to another.
+
+    They may also move into one of `spare` empty bins. A pixel's ring are the bins of the eight
+    around it, -1 for none.
+    """
+
+    def __init__(self, field: Field, bins: Bins, target: float, *, spare: int = 0) -> None:
+        number = int(bins.max()) + 1 + spare
+        self.field, self.bins, self.target = field, bins, target
+        self.sums = field.sums(bins[:-1], number)
+        self.size, self.ratio = self.sums.size, field.ratio(self.sums)
+        alone = field.ratio_of_pixels() >= target
+        self.bright = np.bincount(bins[:-1], alone, minlength=number) > 0
+
+    def free(self, pixel: int, ring: list[int], empty: int) -> bool:
+        """Move a pixel to an empty bin, where that is good; return whether it was."""
+        return self._may_leave(pixel, ring) and self._give(pixel, empty, always=True)
+
+    def trade(self, pixel: int, ring: list[int]) -> bool:
+        """Move a pixel to a neighbour, where that is good; return whether it was."""
+        if not self._may_leave(pixel, ring):
+            return False
+        giver = int(self.bins[pixel])
+        beside = _beside(ring, giver)
+        if self.bright[giver] and self._give_to_dim(pixel, beside):
+            return True
+        taker = min(beside, key=self.ratio.__getitem__, default=-1)
+        return taker >= 0 and self.ratio[taker] < self.ratio[giver] and self._give(pixel, taker)
+
+    def _may_leave(self, pixel: int, ring: list[int]) -> bool:
+        giver = int(self.bins[pixel])
+        return bool(self.size[giver] > 1) and _stays_whole(ring, giver)
+
+    def _give_to_dim(self, pixel: int, beside: set[int]) -> bool:
+        """Give a pixel to the strongest that can take it of the bins without a bright pixel."""
+        for taker in sorted(beside, key=self.ratio.__getitem__, reverse=True):
+            if not self.bright[taker] and self._give(pixel, taker, always=True):
+                return True
+        return False
+
+    def _give(self, pixel: int, taker: int, *, always: bool = False) -> bool:
+        """Give a pixel away if the giver stays above the target, and both get nearer to it.
+
+        With `always` the taker must reach the target; how near they get does not matter then.
+        """
+        giver = int(self.bins[pixel])
+        near = self.field.index[self.field.place[pixel] + self.field.offsets]
+        less, more = self._with(giver, -1.0, pixel, near), self._with(taker, 1.0, pixel, near)
+        least = self.target if always else min(self.target, self.ratio[taker])
+        if less.ratio < self.target or more.ratio < least:
+            return False
+        if not always and self._energy(less.ratio, more.ratio) >= self._energy(
+            self.ratio[giver], self.ratio[taker]
+        ):
+            return False
+        self._put(giver, less)
+        self._put(taker, more)
+        self.bins[pixel] = taker
+        return True
+
+    def _with(self, who: int, sign: float, pixel: int, near: Bins) -> _Bin:
+        """Return a bin with one pixel more (sign 1) or less (-1); `near` are those at its lags."""
+        field = self.field
+        there = self.bins[near] == who
+        own = field.sigma[:, pixel]
+        common = (field.sigma[:, near[there]] * field.acf[:, there]).sum(axis=1) * own
+        signal = self.sums.signal[:, who] + sign * field.signal[:, pixel]
+        variance = self.sums.variance[:, who] + sign * (2 * common + own**2)
+        count = self.size[who] + sign
+        return _Bin(signal, variance, count, field.ratio_of_one(signal, variance, count))
+
+    def _put(self, who: int, new: _Bin) -> None:
+        self.sums.signal[:, who], self.sums.variance[:, who] = new.signal, new.variance
+        self.size[who], self.ratio[who] = new.size, new.ratio
+
+    def _energy(self, one: float, two: float) -> float:
+        """Return how far two bins are from the target."""
+        return _distance(one / self.target) + _distance(two / self.target)
+
+
+def _distance(ratio: float) -> float:
+    """Return how far a S/N is from the target, given over it; what lacks counts four times."""
+    log = np.log(max(ratio, 0.01))
+    return float(log**2 if log >= 0 else 4 * log**2)
+
+
+def _beside(ring: list[int], giver: int) -> set[int]:
+    """Return the other bins at the sides of a pixel; only those that touch it twice, if any."""
+    beside = {ring[i] for i in SIDES} - {giver, -1}
+    twice = {who for who in beside if ring.count(who) > 1}
+    return twice or beside
+
+
+def _stays_whole(ring: list[int], giver: int) -> bool:
+    """Return whether the giver hangs together without the pixel: it is one run of the ring."""
+    own = [who == giver for who in ring]
+    starts = sum(own[i] and not own[i - 1] for i in range(8))
+    return starts == 1 or all(own)
+
+
+def halved(field: Field, bins: Bins, target: float) -> Bins:
+    """Cut bins that are enough for two along or across their longest direction.
+
+    The cut is where the weaker half is strongest, and only made where both reach the target.
+    """
+    number = int(bins.max()) + 1
+    sums = field.sums(bins, number)
+    count = sums.size
+    enough = (field.ratio(sums) >= _FOR_TWO * target) & (count > 1)
+    if not enough.any():
+        return bins
+    best, cut = np.full(number, target), np.zeros(field.size, bool)
+    for along in _directions(field, bins, count):
+        rank = _ranks(bins, along, count)
+        for share in _CUTS:
+            second = enough[bins] & (rank >= np.maximum(share * count, 1)[bins])
+            halves = field.ratio(field.sums(np.where(second, bins + number, bins), 2 * number))
+            weaker = np.minimum(halves[:number], halves[number:])
+            better = enough & (weaker > best)
+            best[better] = weaker[better]
+            cut = np.where(better[bins], second, cut)
+    cut_bins = np.unique(bins[cut])
+    place = np.zeros(number, np.intp)
+    place[cut_bins] = number + np.arange(cut_bins.size)
+    return np.asarray(np.where(cut, place[bins], bins))
+
+
+def _ranks(bins: Bins, along: Values, count: Values) -> Values:
+    """Return the rank 0, 1, ... of each pixel within its bin, in the order of `along`."""
+    rank = np.empty(bins.size)
+    before = np.cumsum(count) - count
+    rank[np.lexsort((along, bins))] = np.arange(bins.size) - np.repeat(before, count.astype(int))
+    return rank
+
+
+def _directions(field: Field, bins: Bins, count: Values) -> tuple[Values, Values]:
+    """Return where each pixel is along the longest direction of its bin, and across it."""
+    places = np.stack([field.rows, field.columns])
+    middles = by_bin(bins, places, count.size) / np.maximum(count, 1)
+    y, x = places - middles[:, bins]
+    yy, xx, xy = by_bin(bins, np.stack([y * y, x * x, x * y]), count.size)
+    turn = (0.5 * np.arctan2(2 * xy, xx - yy))[bins]
+    return x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)

@@ -1,0 +1,132 @@
+"""Profiles around a place: surface brightness in rings, flux within growing apertures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from hstcube.basics.choices import require_choice
+from hstcube.core.grids import Grid
+from hstcube.noise.groups import group_errors
+from hstcube.phot.groups import Pixels, annuli, apertures, group_ids, group_sums
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["curve_of_growth", "radial_profile"]
+
+
+class _Measured(NamedTuple):
+    """Sums over groups, their errors, and the pixels that went into them; (band, group)."""
+
+    total: NDArray[np.float64]
+    error: NDArray[np.float64]
+    npix: NDArray[np.int64]
+
+
+def radial_profile(
+    cube: xr.Dataset,
+    centre: Any,
+    *,
+    edges: Sequence[float],
+    ratio: float = 1.0,
+    angle: float = 0.0,
+    pixels: Pixels = "data",
+) -> xr.Dataset:
+    """Measure the surface brightness in rings.
+
+    Parameters
+    ----------
+    cube : Dataset
+    centre, edges, ratio, angle
+        As in `annuli`.
+    pixels : {"data", "mask"}
+        All pixels that have data, or those of the cube's mask.
+
+    Returns
+    -------
+    Dataset
+        ``brightness`` and ``error`` (band, radius) [units of sci per arcsec2], ``npix`` (band,
+        radius); ``radius`` [arcsec] is the middle of the ring. NaN where a ring has no pixel.
+        Errors are those of `group_errors`.
+    """
+    require_choice("pixels", pixels, Pixels)
+    groups = annuli(cube, centre, edges=edges, ratio=ratio, angle=angle)
+    limits = np.asarray(edges, dtype=float)
+    found = _measured(cube, groups, limits.size - 1, pixels)
+    area = found.npix * Grid.of(cube).scale ** 2
+    per_area = np.divide(1.0, area, where=area > 0, out=np.full(area.shape, np.nan))
+    per_area_found = found._replace(total=found.total * per_area, error=found.error * per_area)
+    units = f"{cube.sci.attrs['units']} arcsec-2"
+    return _profile(cube, "brightness", per_area_found, units, (limits[1:] + limits[:-1]) / 2)
+
+
+def curve_of_growth(
+    cube: xr.Dataset,
+    centre: Any,
+    *,
+    radii: Sequence[float],
+    ratio: float = 1.0,
+    angle: float = 0.0,
+    pixels: Pixels = "data",
+) -> xr.Dataset:
+    """Measure the flux within growing apertures.
+
+    Parameters
+    ----------
+    cube : Dataset
+    centre : SkyCoord, or (RA, Dec) [deg]
+    radii : sequence of float
+        Semi-major axes [arcsec].
+    ratio, angle : float
+        As in `apertures`.
+    pixels : {"data", "mask"}
+        All pixels that have data, or those of the cube's mask.
+
+    Returns
+    -------
+    Dataset
+        ``flux`` and ``error`` (band, radius) [units of sci], ``npix`` (band, radius). Errors are
+        those of `group_errors`; those of growing apertures are not independent.
+    """
+    require_choice("pixels", pixels, Pixels)
+    steps = []
+    for radius in radii:
+        aperture = apertures(cube, centre, radius=radius, ratio=ratio, angle=angle)
+        steps.append(_measured(cube, aperture, 1, pixels))
+    found = _Measured(*(np.concatenate(column, axis=1) for column in zip(*steps, strict=True)))
+    return _profile(cube, "flux", found, cube.sci.attrs["units"], radii)
+
+
+def _measured(cube: xr.Dataset, groups: xr.DataArray, number: int, pixels: Pixels) -> _Measured:
+    """Measure groups 1, 2, ..., `number`; one without pixels has NaN and 0."""
+    labels = groups.values
+    shape = (cube.sizes["band"], number)
+    found = _Measured(np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(shape, np.int64))
+    for i in range(shape[0]):
+        one = cube.isel(band=[i])
+        use = (one.mask if pixels == "mask" else one.wht > 0).values[0]
+        had = np.where(use & (labels > 0), labels, 0)
+        there = group_ids(had)
+        if there.size:
+            found.total[i, there - 1] = group_sums(had, there, one.sci.values[0])
+            found.error[i, there - 1] = group_errors(one, had).values[0]
+            found.npix[i] = np.bincount(had[had > 0] - 1, minlength=number)
+    return found
+
+
+def _profile(cube: xr.Dataset, what: str, found: _Measured, units: str, radius: Any) -> xr.Dataset:
+    dims = ("band", "radius")
+    radius = np.asarray(radius, dtype=float)
+    return xr.Dataset(
+        {
+            what: (dims, found.total, {"units": units}),
+            "error": (dims, found.error, {"units": units}),
+            "npix": (dims, found.npix),
+        },
+        {"band": cube.band, "radius": ("radius", radius, {"units": "arcsec"})},
+    )
