@@ -1,15 +1,13 @@
-"""PSFs in and out: files, and the table of surveys whose PSFs are known."""
+"""PSFs in and out."""
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from hstcube import shipped
 from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
 from hstcube.errors import BandError, FileError, PSFError
@@ -21,9 +19,7 @@ from hstcube.psf.kernels import prepare_psf
 from hstcube.psf.profiles import fwhm
 from hstcube.psf.solver import checked_psf, on_one_frame
 
-__all__ = ["open_psf", "save_psf", "survey_psf"]
-
-TABLE_SIZE = 65  # pixels
+__all__ = ["open_psf", "save_psf"]
 
 
 def save_psf(psf: xr.DataArray, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -169,51 +165,3 @@ def _scale_of(header: Any, path: Path) -> float:
         "give it: scale=0.06 (arcsec)",
         str(path),
     )
-
-
-@lru_cache(maxsize=32)
-def survey_psf(
-    survey: str, scale: float, bands: tuple[str, ...] | None = None
-) -> xr.DataArray | None:
-    """Return the PSFs of a survey from the table that ships with the package, or None where it has not all of them.
-
-    Circular multi-Gaussian models (Emsellem, Monnet & Bacon 1994, A&A 285, 723) of PSFs that
-    `measure_psf` made of stars; ``psf_surveys.csv`` says of which.
-
-    Parameters
-    ----------
-    survey : str
-    scale : float
-        Arcsec per pixel.
-    bands : tuple of str, optional
-        All of the table when not given.
-
-    Returns
-    -------
-    DataArray, (band, ky, kx), or None
-    """
-    from scipy.special import erf
-
-    models: dict[str, list[tuple[float, float]]] = {}
-    for row in shipped.table("hstcube.files", "psf_surveys.csv"):
-        if row["survey"] == survey and abs(float(row["scale"]) / scale - 1) < 1e-3:  # noqa: PLR2004
-            models.setdefault(row["band"], []).append((float(row["sigma"]), float(row["weight"])))
-    bands = tuple(models) if bands is None else bands
-    if not bands or any(name not in models for name in bands):
-        return None
-    half = round((TABLE_SIZE - 1) / 2 * 0.06 / scale)
-    offset = np.arange(-half, half + 1) * scale
-    images = {}
-    for name in bands:
-        image = np.zeros((offset.size, offset.size))
-        for sigma, weight in models[name]:
-            edges = [(offset + side * scale / 2) / (np.sqrt(2) * sigma) for side in (-1, 1)]
-            profile = 0.5 * (erf(edges[1]) - erf(edges[0]))
-            image += weight * np.outer(profile, profile)
-        axis = {"units": "arcsec"}
-        images[name] = xr.DataArray(
-            image / image.sum(),
-            {"ky": ("ky", offset, axis), "kx": ("kx", offset, axis)},
-            ("ky", "kx"),
-        )
-    return _stacked(images, {"source": f"PSFs of {survey}"})

@@ -40,7 +40,7 @@ REACH = {
     "IR": 0.18,
     "WFC": 0.30,
     "UVIS": 0.30,
-}  # arcsec: the lags that six stamps of the XDF support
+}  # arcsec: the lags that six stamps of 6 arcsec support
 FEWEST, ENOUGH = 500, 10_000  # blank pixels: fewer give no result; fewer, one with a warning
 
 _SURE = 3.0  # robust standard deviations above the background: what is a source
@@ -106,7 +106,7 @@ def _warned_of_few(cube: xr.Dataset, few: int) -> xr.Dataset:
         return cube
     good = 8 * np.sqrt(
         3000 / few
-    )  # per cent: a stamp of the XDF has so many blank pixels, and gives 8 %
+    )  # per cent: a stamp of 6 arcsec has so many blank pixels, and gives 8 %
     return warn(
         cube, "HC-N06", f"the noise was measured on {few} pixels only: good to {good:.0f} %"
     )
@@ -234,7 +234,7 @@ def _measured(
         raise NoiseError(
             "HC-N05",
             f"only {number} pixels are blank",
-            "give more fields of the survey, or use its table: with_noise(cube, 'xdf')",
+            "give more fields of the survey, or use its table: with_noise(cube, SURVEY)",
             band=name,
         )
     products, pairs, bias = sums
@@ -260,7 +260,7 @@ def with_noise(cube: xr.Dataset, noise: xr.Dataset | str | None = None) -> xr.Da
     cube : Dataset
         As observed: before `psf_match`.
     noise : Dataset or str, optional
-        What `calibrate_noise` measured, the name of a survey in the package's table (``"xdf"``), or
+        What `calibrate_noise` measured, the name of a survey of the package's table, or
         ``"white"``. When not given: the survey whose zero points or PSF widths the cube has, else
         white noise.
 
@@ -316,14 +316,14 @@ def survey_noise(survey: str, grid: Grid) -> xr.Dataset:
     """Return the noise of a survey at the pixel scale of a grid, from the package's table."""
     rows = [
         row
-        for row in shipped.table("hstcube.noise", "noise.csv")
+        for row in shipped.table("hstcube.surveys", "noise.csv")
         if row["survey"] == survey and abs(float(row["scale"]) / grid.scale - 1) < 0.01
     ]
     if not rows:
         known = sorted(
             {
                 f"{row['survey']} at {row['scale']} arcsec"
-                for row in shipped.table("hstcube.noise", "noise.csv")
+                for row in shipped.table("hstcube.surveys", "noise.csv")
             }
         )
         raise NoiseError(

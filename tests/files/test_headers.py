@@ -101,7 +101,7 @@ def a_header(target, **cards):
 
 @pytest.mark.parametrize(("where", "what", "card", "kind"), [
     ("hstcube.core.grids.Grid.require", lambda *_, **__: None, {"CRPIX1": b"7.0"}, "WRONG: the cube lies elsewhere"),
-    ("hstcube.files.fields.header_zeropoints", lambda *_: {"ABZP": 25.0}, {}, "WRONG: another zeropoint"),
+    ("hstcube.files.headers.header_zeropoints", lambda *_: {"ABZP": 25.0}, {}, "WRONG: another zeropoint"),
     ("hstcube.fits.images._pixels", lambda unit, _: unit.data * 2, {}, "WRONG: other pixels"),
     ("hstcube.fits.images._bits_of_integers", None, {}, "FINDING: TypeError in read_plane passed off"),
 ], ids=["grid", "zero point", "pixels", "slip"])  # fmt: skip
