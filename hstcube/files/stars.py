@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
+    from hstcube.surveys.names import FieldFiles
+
 __all__ = ["open_stars"]
 
 
@@ -51,8 +53,7 @@ def open_stars(
             "name them STAR_60mas_f160w_sci.fits and _wht.fits",
             str(folder),
         )
-    common = [name for name in found[0].bands if all(name in files.bands for files in found)]
-    names = [band_name(name) for name in bands] if bands else common
+    names = [band_name(name) for name in bands] if bands else _common_bands(found)
     if not names:
         raise PSFError(
             "HC-P11", "there is no band that all stars have", "choose stars and bands=", str(folder)
@@ -65,3 +66,8 @@ def open_stars(
             star = read_images(files, bands=names)
             stars[files.field] = with_survey_noise(star.cube) if star.own else star.cube
     return stars
+
+
+def _common_bands(found: list[FieldFiles]) -> list[str]:
+    """Return the bands that all stars have, in the order of the first."""
+    return [name for name in found[0].bands if all(name in files.bands for files in found)]

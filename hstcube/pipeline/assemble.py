@@ -189,10 +189,14 @@ def open_files(
 
 def _require_choices(psf: PSFChoice, align: str) -> None:
     require_choice("align", align, Align)
-    # what looks like a file's name is looked for later
-    bare = isinstance(psf, str) and Path(psf).name == psf and not Path(psf).suffix
-    if bare and not Path(psf).exists():
+    if isinstance(psf, str) and not _may_be_a_file(psf):
         require_choice("psf", psf, PSF_WORDS)
+
+
+def _may_be_a_file(word: str) -> bool:
+    """Say whether a word is a path, rather than a choice that is misspelt."""
+    path = Path(word)
+    return path.name != word or path.suffix != "" or path.exists()
 
 
 def _chunked(cube: xr.Dataset, chunks: Mapping[str, int]) -> xr.Dataset:
@@ -206,19 +210,28 @@ def _open_scale(files: FieldFiles, bands: Sequence[str] | None, how: _How) -> xr
     """Open the images of one pixel scale, with the noise and the PSFs that are known of them."""
     observed = read_images(files, bands=bands, psf_fwhm=how.psf_fwhm, chunks=how.chunks)
     cube = with_survey_noise(observed.cube) if observed.own else observed.cube
-    psf = how.psf
-    if isinstance(psf, xr.DataArray):
-        return with_psf(cube, psf)
-    if psf is None or psf == "gaussian" or (psf == "auto" and how.psf_fwhm):
+    if how.psf is None:
+        return cube
+    if isinstance(how.psf, xr.DataArray):
+        return with_psf(cube, how.psf)
+    if how.psf != "auto":
+        return _with_chosen_psf(cube, how.psf)
+    if how.psf_fwhm:
+        return cube
+    if files.psf is not None:
+        return _with_chosen_psf(cube, files.psf)
+    survey = cube.attrs["survey"]
+    return _with_table_psf(cube, survey, required=False) if observed.own else cube
+
+
+def _with_chosen_psf(cube: xr.Dataset, psf: str | Path) -> xr.Dataset:
+    """Return the cube with the PSFs that a word or a file stands for."""
+    if psf == "gaussian":
         return cube
     if psf in SURVEYS:
         return _with_table_psf(cube, str(psf), required=True)
-    if psf == "auto" and files.psf is None:
-        survey = cube.attrs["survey"]
-        return _with_table_psf(cube, survey, required=False) if observed.own else cube
-    place = files.psf if psf == "auto" and files.psf else Path(psf)
-    with located(place):
-        return with_psf(cube, open_psf(place))
+    with located(Path(psf)):
+        return with_psf(cube, open_psf(psf))
 
 
 def _with_table_psf(cube: xr.Dataset, survey: str, *, required: bool) -> xr.Dataset:
@@ -298,14 +311,16 @@ def _aligned(
     both = [name for name in part.bands if name in home.bands]
     if not both:
         return cube
-    shared = [name for name in both if name in names] or both
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", HstCubeWarning)  # of images that are only compared
-        fine, coarse = (_open_scale(files, shared, _How()) for files in (part, home))
-        shifts = check_alignment(fine, coarse)
+    shifts = _shifts(part, home, [name for name in both if name in names] or both)
     if align == "apply" and shifts.shifted.any():
         return apply_shifts(cube, shifts)
     return warn_of_shifts(cube, shifts, scales=(part.scale, home.scale))
+
+
+def _shifts(fine: FieldFiles, coarse: FieldFiles, bands: list[str]) -> xr.Dataset:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", HstCubeWarning)  # of images that are only compared
+        return check_alignment(_open_scale(fine, bands, _How()), _open_scale(coarse, bands, _How()))
 
 
 def _no_such_scale(onto: str, labels: list[str]) -> FileError:

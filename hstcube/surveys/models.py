@@ -7,14 +7,15 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from hstcube import shipped
 from hstcube.core.cube import KNOWN_UNITS
+from hstcube.core.psf_coords import UNIT_SUM, psf_array
 from hstcube.errors import BandError, NoiseError
 from hstcube.noise.calibration import with_noise
 
 if TYPE_CHECKING:
+    import xarray as xr
     from numpy.typing import NDArray
 
     Gaussian = tuple[float, float]  # sigma [arcsec] and weight
@@ -53,17 +54,12 @@ def survey_psf(
     half = round(_HALF / scale)
     offset = np.arange(-half, half + 1) * scale
     images = [_image(models[name], offset, scale) for name in bands]
-    axis = {"units": "arcsec"}
-    return xr.DataArray(
+    return psf_array(
         np.stack(images).astype(np.float32),
-        {
-            "band": np.array(bands, object),
-            "ky": ("ky", offset, axis),
-            "kx": ("kx", offset, axis),
-        },
-        ("band", "ky", "kx"),
-        "psf",
-        {"long_name": "point spread function, unit sum", "source": f"PSFs of {survey}"},
+        scale,
+        bands=np.array(bands, object),
+        name="psf",
+        attrs={"long_name": UNIT_SUM, "source": f"PSFs of {survey}"},
     )
 
 

@@ -272,14 +272,14 @@ def checked_name(name: str) -> str:
 def _scan(folder: Path, images: str | None) -> Iterator[tuple[Path, dict[str, str]]]:
     """Yield each image, and what its name says: field, scale ('' for none), band and kind."""
     if images is None:
-        places = [(place, IMAGES) for place in (folder, folder / "new_stamps")]
+        places, pattern = [folder, folder / "new_stamps"], IMAGES
     elif Path(images).is_dir():
-        places = [(Path(images), IMAGES)]
+        places, pattern = [Path(images)], IMAGES
     else:
-        places = [(Path(images).parent, _with_kind(Path(images).name))]
-    for place, pattern in places:
-        expression = _expression(pattern)
-        for path in sorted(place.iterdir()) if place.is_dir() else ():
+        places, pattern = [Path(images).parent], _with_kind(Path(images).name)
+    expression = _expression(pattern)
+    for place in filter(Path.is_dir, places):
+        for path in sorted(place.iterdir()):
             if match := expression.fullmatch(path.name):
                 yield path, {"scale": "", **match.groupdict()}
 
@@ -342,10 +342,7 @@ def _sky_file(places: _Places, name: str, scale: str, band: str) -> Path | None:
         candidates = [Path(places.sky) / path.name for path in usual]
     else:
         return _filled(Path(places.sky), name, scale, band)
-    for candidate in candidates:
-        if path := _first(candidate):
-            return path
-    return None
+    return next(filter(None, map(_first, candidates)), None)
 
 
 def _filled(pattern: Path, name: str, scale: str, band: str = "") -> Path:
