@@ -159,9 +159,9 @@ def _cube_of(names: list[str], planes: list[Planes]) -> xr.Dataset:
     """Build the cube of what was found of each band."""
     headers = _headers(planes)
     cube = build(
-        np.stack([band["sci"].data for band in planes]),
+        _stack(planes, "sci"),
         np.stack([_weights(band) for band in planes]),
-        mask=np.stack([band["mask"].data for band in planes]) > 0,
+        mask=_stack(planes, "mask") > 0,
         bands=names,
         grid=planes[0]["sci"].grid,
         units=headers[0]["BUNIT"],
@@ -189,6 +189,10 @@ def _headers(planes: list[Planes]) -> list[fits.Header]:
     return [band["sci"].header for band in planes]
 
 
+def _stack(planes: list[Planes], kind: str) -> Any:
+    return np.stack([band[kind].data for band in planes])
+
+
 def _weights(band: Planes) -> Any:
     data, header = band["wht"].data, band["wht"].header
     return inverse_variance(data, "variance" if header["FILETYPE"] == "VAR" else "ivar", "")
@@ -206,7 +210,7 @@ def _with_noise(cube: xr.Dataset, bands: list[Planes]) -> xr.Dataset:
     if not all("noise" in band for band in bands):
         return cube.assign_coords(noise_scale=("band", scales))
     cards = bands[0]["noise"].header
-    acf = np.stack([band["noise"].data for band in bands])
+    acf = _stack(bands, "noise")
     return with_noise_coords(cube, scales, acf, (float(cards["LAGY"]), float(cards["LAGX"])))
 
 
@@ -214,7 +218,7 @@ def _with_psf(cube: xr.Dataset, bands: list[Planes]) -> xr.Dataset:
     """Return the cube with the PSFs that its files hold."""
     if not all("psf" in band for band in bands):
         return cube
-    images = np.stack([band["psf"].data for band in bands])
+    images = _stack(bands, "psf")
     cube = with_psf_coords(cube, images, float(bands[0]["psf"].header["PIXSCALE"]))
     headers = _headers(bands)
     if not all("PSFEEERR" in header and "PSFNEG" in header for header in headers):

@@ -308,10 +308,11 @@ def _aligned(
 
     They are compared in the bands of `names` that are there at both scales; in any, else.
     """
-    both = [name for name in part.bands if name in home.bands]
+    both = part.bands.keys() & home.bands.keys()
     if not both:
         return cube
-    shifts = _shifts(part, home, [name for name in both if name in names] or both)
+    shared = both & {*names} or both
+    shifts = _shifts(part, home, [name for name in part.bands if name in shared])
     if align == "apply" and shifts.shifted.any():
         return apply_shifts(cube, shifts)
     return warn_of_shifts(cube, shifts, scales=(part.scale, home.scale))
