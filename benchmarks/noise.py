@@ -17,7 +17,7 @@ import numpy as np  # noqa: E402
 from scipy.spatial import cKDTree  # noqa: E402
 
 import hstcube  # noqa: E402
-from hstcube.noise.calibration import survey_noise  # noqa: E402
+from hstcube.noise.description import survey_noise  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -351,7 +351,7 @@ def convolution(_folder: Path, _stamps: Path, _golden: Path | None) -> list[Row]
     """Time a 51x51 convolution of a large image, and the matching of such a plane."""
     from astropy.convolution import convolve_fft
 
-    from hstcube.core.convolution import convolver
+    from hstcube.basics.convolution import convolver
     from hstcube.psf.match import match_plane
 
     rng = np.random.default_rng(1)

@@ -9,11 +9,11 @@ import numpy as np
 from make_noise_table import stamps
 
 import hstcube
-from hstcube.core.convolution import convolver
-from hstcube.noise.calibration import detect_sources
+from hstcube.basics.convolution import convolver
 from hstcube.noise.empty_apertures import noise_check
 from hstcube.plots.cube import figure_bytes, noise_curve
 from hstcube.psf.match import gaussian_kernels
+from hstcube.sky.sources import detect_sources
 
 DOCS = Path(__file__).parent
 SIZES = (1, 2, 3, 5, 7, 10)

@@ -16,7 +16,7 @@ import numpy as np
 
 import hstcube
 from hstcube import Grid, build, check_alignment, regrid
-from hstcube.core.grids import pixel_mapping
+from hstcube.core.mappings import pixel_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,7 +19,7 @@ _MODULE_OF = {
     "Grid": "core.grids",
     "HstCubeError": "errors",
     "HstCubeWarning": "errors",
-    "add_poisson": "noise.calibration",
+    "add_poisson": "noise.poisson",
     "annuli": "phot.groups",
     "apertures": "phot.groups",
     "apply_shifts": "regridding.align",
@@ -66,25 +66,25 @@ _MODULE_OF = {
     "regrid": "regridding.resample",
     "regrid_labels": "regridding.resample",
     "regrid_mask": "regridding.resample",
-    "require_same_grid": "core.cube",
+    "require_same_grid": "core.rules",
     "save_cube": "files.cubes",
     "save_psf": "files.psfs",
-    "stack_bands": "core.cube",
+    "stack_bands": "core.stack",
     "star_stamps": "psf.stars",
     "star_table": "psf.stars",
     "subtract_sky": "sky.level",
     "to_fits": "files.cubes",
     "to_flux": "phot.units",
     "to_sed": "sed",
-    "validate": "core.cube",
+    "validate": "core.rules",
     "variance": "core.cube",
-    "with_noise": "noise.calibration",
+    "with_noise": "noise.description",
     "with_psf": "psf.match",
     "write_table": "files.tables",
 }
 
 _FOLDERS = frozenset(
-    "cli core demo errors files fits noise phot pipeline plots psf regridding sed sky surveys".split()
+    "basics cli core demo errors files fits noise phot pipeline plots psf regridding sed sky surveys".split()
 )
 
 __all__ = ["__version__", "plot", *_MODULE_OF]  # noqa: PLE0604  the keys are strings

@@ -1,10 +1,10 @@
 from hstcube.core.bands import band as band
 from hstcube.core.cube import build as build
-from hstcube.core.cube import require_same_grid as require_same_grid
-from hstcube.core.cube import stack_bands as stack_bands
-from hstcube.core.cube import validate as validate
 from hstcube.core.cube import variance as variance
 from hstcube.core.grids import Grid as Grid
+from hstcube.core.rules import require_same_grid as require_same_grid
+from hstcube.core.rules import validate as validate
+from hstcube.core.stack import stack_bands as stack_bands
 from hstcube.errors import HstCubeError as HstCubeError
 from hstcube.errors import HstCubeWarning as HstCubeWarning
 from hstcube.files.cubes import open_cube as open_cube
@@ -15,11 +15,11 @@ from hstcube.files.psfs import open_psf as open_psf
 from hstcube.files.psfs import save_psf as save_psf
 from hstcube.files.stars import open_stars as open_stars
 from hstcube.files.tables import write_table as write_table
-from hstcube.noise.calibration import add_poisson as add_poisson
 from hstcube.noise.calibration import calibrate_noise as calibrate_noise
-from hstcube.noise.calibration import with_noise as with_noise
+from hstcube.noise.description import with_noise as with_noise
 from hstcube.noise.empty_apertures import noise_check as noise_check
 from hstcube.noise.groups import group_errors as group_errors
+from hstcube.noise.poisson import add_poisson as add_poisson
 from hstcube.phot.bins import bin_pixels as bin_pixels
 from hstcube.phot.groups import annuli as annuli
 from hstcube.phot.groups import apertures as apertures

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 from hstcube import Grid, HstCubeWarning, build, mask, psf_match, subtract_sky
-from hstcube.core.grids import pixel_mapping
+from hstcube.core.mappings import pixel_mapping
 from hstcube.psf.match import FWHM_OF_SIGMA
 
 # "laws": the same examples in every run. "search": new ones, and ten times as many

@@ -797,7 +797,8 @@ def noise(
     """Compare what the noise of single pixels and of groups should be with empty apertures on the sky."""
     from hstcube.files.tables import write_table
     from hstcube.fits.writing import require_free_names, write_files
-    from hstcube.noise.calibration import calibrate_noise, with_noise
+    from hstcube.noise.calibration import calibrate_noise
+    from hstcube.noise.description import with_noise
     from hstcube.noise.empty_apertures import noise_check
     from hstcube.pipeline.sources import open_with_maps
     from hstcube.plots.cube import figure_bytes, noise_curve

@@ -39,7 +39,8 @@ def psf_offsets(shape: Sequence[int], scale: float | tuple[float, float]) -> dic
 
 
 def _offsets(dim: str, number: int, step: float) -> tuple[str, NDArray[np.float64], dict[str, str]]:
-    return dim, (np.arange(number) - number // 2) * step, {"units": "arcsec"}
+    offsets = (np.arange(number, dtype=np.float64) - number // 2) * step
+    return dim, offsets, {"units": "arcsec"}
 
 
 def psf_array(

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from hstcube.basics.convolution import convolver
 from hstcube.core.bands import band as find_band
-from hstcube.core.convolution import convolver
-from hstcube.core.grids import Grid, pixel_mapping
+from hstcube.core.grids import Grid
+from hstcube.core.mappings import pixel_mapping
 from hstcube.fits.units import hdu
 from hstcube.fits.writing import write_files, written_whole
 from hstcube.surveys.known import known_survey

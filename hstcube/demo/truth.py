@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from hstcube.core.convolution import convolver
+from hstcube.basics.convolution import convolver
 from hstcube.core.cube import build
 from hstcube.core.grids import Grid
 from hstcube.demo.simulate import MERGER, TARGET, simulate

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from hstcube import __version__
+from hstcube.basics.choices import require_choice
 from hstcube.core.bands import band as find_band
-from hstcube.core.choices import require_choice
-from hstcube.core.cube import PLANES, validate
+from hstcube.core.cube import SCHEMA
 from hstcube.core.grids import Grid
+from hstcube.core.rules import PLANES, validate
+from hstcube.core.state import attribute
 from hstcube.errors import BandError, FileError, HstCubeError, WriteError
 from hstcube.fits.images import NOISE_UNIT, PSF_UNIT
 from hstcube.fits.units import hdu, history_cards
@@ -81,7 +83,7 @@ def to_fits(
     require_choice("noise", noise, Noise)
     require_choice("layout", layout, Layout)
     validate(cube)
-    name = checked_name(str(cube.attrs["field"]))
+    name = checked_name(attribute(cube, "field"))
     folder = Path(folder)
     bands = [checked_name(band) for band in cube.band.values.tolist()]
     planes = {band: _planes(cube, i, noise, apply_mask) for i, band in enumerate(bands)}
@@ -140,7 +142,7 @@ def save_cube(cube: xr.Dataset, path: str | Path, *, overwrite: bool = False) ->
     validate(cube)
     path = Path(path)
     encoding = {name: {"zlib": True, "complevel": 1, "shuffle": True} for name in cube.data_vars}
-    cube = _with_plain_attrs(cube)
+    cube = _with_plain_attrs(_with_state(cube))
 
     def write(part: Path) -> None:
         try:
@@ -183,7 +185,7 @@ def open_cube(path: str | Path, *, chunks: Any = None) -> xr.Dataset:
     path = Path(path)
     if not path.is_file():
         raise FileError("HC-F01", "there is no such file", "check the path", file=str(path))
-    cube = _with_types(_netcdf(path, chunks))
+    cube = _with_state(_with_types(_netcdf(path, chunks)))
     try:
         return validate(cube.assign(mask=cube.mask.astype(bool)) if "mask" in cube else cube)
     except HstCubeError as error:
@@ -222,6 +224,11 @@ def _with_types(cube: xr.Dataset) -> xr.Dataset:
     return cube
 
 
+def _with_state(cube: xr.Dataset) -> xr.Dataset:
+    """Return the cube with the attributes that steps look at, empty where they are not there."""
+    return cube.assign_attrs({name: attribute(cube, name) for name in ("survey", "poisson")})
+
+
 def _with_plain_attrs(cube: xr.Dataset) -> xr.Dataset:
     """Return the cube with attributes that netCDF cannot hold (None, True, a dict) as JSON text."""
     plain = cube.copy()  # shallow
@@ -246,7 +253,7 @@ def _planes(cube: xr.Dataset, i: int, noise: Noise, apply_mask: bool) -> dict[st
         sci, wht = np.where(mask, sci, np.float32(np.nan)), np.where(mask, wht, np.float32(0))
     empty = wht == 0
     error = wht if noise == "wht" else _variance(wht)
-    if cube.attrs.get("recipe") == "original":  # which wrote zeros where others write NaN
+    if attribute(cube, "recipe") == "original":  # which wrote zeros where others write NaN
         sci, error = np.where(empty, np.float32(0), sci), np.where(empty, np.float32(0), error)
     kind = "wht" if noise == "wht" else "var"
     return {"sci": sci, kind: error, "mask": mask.astype(np.uint8)}
@@ -260,21 +267,29 @@ def _variance(wht: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _common_cards(cube: xr.Dataset, planes: dict[str, dict[str, NDArray[Any]]]) -> list[Card]:
-    attrs = cube.attrs
-    digest = hashlib.sha256("".join([attrs["history"], attrs["warnings"], *planes]).encode())
+    history, warnings = attribute(cube, "history"), attribute(cube, "warnings")
+    digest = hashlib.sha256("".join([history, warnings, *planes]).encode())
     for images in planes.values():
         for image in images.values():
             digest.update(image.tobytes())
     return [
-        ("HSTCUBE", int(attrs["hstcube_schema"]), "schema version of hstcube products"),
+        (
+            "HSTCUBE",
+            int(cube.attrs.get("hstcube_schema", SCHEMA)),
+            "schema version of hstcube products",
+        ),
         ("CUBEID", digest.hexdigest()[:16], "the same in all files of one cube"),
         ("NBANDS", len(planes), "number of bands of the cube"),
-        ("RECIPE", attrs.get("recipe") or None, "hstcube recipe"),
-        ("SURVEY", attrs.get("survey") or None, "survey whose images these are"),
-        ("POISSON", attrs.get("poisson") or None, "noise of the sources, added to the weights"),
-        ("TITLE", attrs.get("title") or None, ""),
+        ("RECIPE", attribute(cube, "recipe") or None, "hstcube recipe"),
+        ("SURVEY", attribute(cube, "survey") or None, "survey whose images these are"),
+        (
+            "POISSON",
+            attribute(cube, "poisson") or None,
+            "noise of the sources, added to the weights",
+        ),
+        ("TITLE", attribute(cube, "title") or None, ""),
         ("ORIGIN", f"hstcube {__version__}", "software"),
-        *history_cards(attrs["history"], attrs["warnings"]),
+        *history_cards(history, warnings),
     ]
 
 
@@ -293,7 +308,7 @@ def _band_cards(cube: xr.Dataset, i: int, kind: str) -> list[Card]:
     unit = {"sci": units, "wht": cube.wht.attrs["units"], "var": f"({units})2"}.get(kind)
     return [
         ("FILETYPE", kind.upper(), _FILETYPES[kind]),
-        ("OBJECT", str(cube.attrs["field"]), "field"),
+        ("OBJECT", attribute(cube, "field"), "field"),
         ("TELESCOP", "HST", "telescope"),
         ("INSTRUME", owner.instrument if owner else None, "instrument that has the filter"),
         ("DETECTOR", owner.detector if owner else None, "detector"),

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hstcube.core.bands import band_name
-from hstcube.core.cube import build, record, warn
+from hstcube.core.cube import build
+from hstcube.core.state import record, warn
 from hstcube.errors import BandError, HstCubeError
 from hstcube.files.headers import (
     BandImages,
@@ -94,7 +95,8 @@ def read_images(
         zeropoint=state.zeropoint,
         psf_fwhm=state.psf_fwhm,
         pivot=state.pivot,
-    ).assign_attrs(survey=survey)
+        survey=survey,
+    )
     sources = "".join(f"; {table}" for table in sorted(state.tables))
     cube = record(cube, f"open_field({files.field!r}, {', '.join(names)}){sources}")
     for code, note in notes:

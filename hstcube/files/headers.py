@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hstcube.core.bands import band as find_band
 from hstcube.core.bands import band_name
-from hstcube.core.cube import KNOWN_UNITS
+from hstcube.core.rules import KNOWN_UNITS
 from hstcube.errors import BandError, CubeError, GridError, PSFError
 from hstcube.fits.opening import located
 from hstcube.phot.units import AGREE, header_zeropoints

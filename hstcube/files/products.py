@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hstcube.core.bands import band_name
-from hstcube.core.cube import PLANES, build
+from hstcube.core.cube import build
 from hstcube.core.psf_coords import with_psf_coords
+from hstcube.core.rules import PLANES
 from hstcube.errors import FileError
 from hstcube.fits.images import (
     NOISE_UNIT,

@@ -14,7 +14,7 @@ import warnings
 from collections import Counter
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
-from hstcube.core.grids import CARDS
+from hstcube.core.wcs_cards import CARDS
 from hstcube.errors import FileError, GridError, HstCubeError
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Autocorrelation of the noise of blank sky whose local background was removed, without the bias that this leaves.
+"""Autocorrelation of the noise of blank sky, without the bias of removing the local background.
 
 Plain arrays, (y, x). An image z of unit-free noise, a mask of blank pixels, and the scale of the
 background in pixels.
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hstcube.basics.robust import gaussian_mean, gaussian_weights
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -18,28 +20,7 @@ if TYPE_CHECKING:
     Image64 = NDArray[np.float64]
     Mask = NDArray[np.bool_]
 
-__all__ = ["clipped", "pair_sums", "removal_bias", "unbiased", "without_background"]
-
-_CLIP = 4.0  # robust standard deviations: Gaussian noise loses 0.05 % of its rms beyond
-_MAD_TO_SIGMA = 1.482602218505602
-
-
-def without_background(z: Image64, blank: Mask, scale: float) -> Image64:
-    """Return z less its mean over the blank pixels around, weighted with a Gaussian; 0 where nothing is blank."""
-    level = np.divide(_smoothed(np.where(blank, z, 0), scale), _weights(blank, scale))
-    return np.where(blank, z - level, 0)
-
-
-def clipped(z: Image64, blank: Mask, scale: float) -> Mask:
-    """Return the blank pixels within 4 robust standard deviations of their local background."""
-    for _ in range(3):
-        rest = without_background(z, blank, scale)
-        width = _MAD_TO_SIGMA * np.median(np.abs(rest[blank])) if blank.any() else 0.0
-        kept = blank & (np.abs(rest) <= _CLIP * width)
-        if np.array_equal(kept, blank):
-            break
-        blank = kept
-    return blank
+__all__ = ["pair_sums", "removal_bias", "unbiased"]
 
 
 def pair_sums(z: Image64, blank: Mask, reach: tuple[int, int]) -> tuple[Image64, Image64]:
@@ -49,15 +30,14 @@ def pair_sums(z: Image64, blank: Mask, reach: tuple[int, int]) -> tuple[Image64,
     -------
     array, (2 ry + 1, 2 rx + 1); array, (2 ry + 1, 2 rx + 1)
     """
-    return _correlated(np.where(blank, z, 0), reach), np.rint(
-        _correlated(blank.astype(np.float64), reach)
-    )
+    number = _correlated(blank.astype(np.float64), reach)
+    return _correlated(np.where(blank, z, 0), reach), np.rint(number)
 
 
 def removal_bias(blank: Mask, scale: float, reach: tuple[int, int]) -> Image64:
-    """Return the sum over pairs of blank pixels of what removing the background takes from their covariance.
+    """Return what removing the background takes from the covariance, summed over pairs of pixels.
 
-    In units of the sum of the covariances over all lags, which must be short against the scale of
+    For pairs of blank pixels, in units of the sum of the covariances over all lags, which must be short against the scale of
     the background: for weights g_i(j) = G(i - j) m_j/D_i, D = G conv m, the mean over j that is
     subtracted at i,
 
@@ -72,10 +52,10 @@ def removal_bias(blank: Mask, scale: float, reach: tuple[int, int]) -> Image64:
     -------
     array, (2 ry + 1, 2 rx + 1)
     """
-    inverse = np.where(blank, 1 / _weights(blank, scale), 0)
+    inverse = np.where(blank, 1 / gaussian_weights(blank, scale), 0)
     profile = _profile(scale)
     norm = (profile**2).sum() ** 2
-    middle = _smoothed(blank.astype(np.float64), scale / np.sqrt(2)) * norm
+    middle = gaussian_mean(blank.astype(np.float64), scale / np.sqrt(2)) * norm
     either = _correlated(inverse, reach, blank.astype(np.float64))
     out = np.empty_like(either)
     for (y, x), (dy, dx) in _lags(reach):
@@ -109,19 +89,11 @@ def _profile(scale: float) -> Image64:
     return np.asarray(profile / profile.sum())
 
 
-def _smoothed(image: Image64, scale: float) -> Image64:
-    from scipy import ndimage
-
-    return np.asarray(ndimage.gaussian_filter(image, scale, mode="constant", truncate=4.0))
-
-
-def _weights(blank: Mask, scale: float) -> Image64:
-    """Return the share of the Gaussian around every pixel that is blank; never 0, so that it divides."""
-    return np.maximum(_smoothed(blank.astype(np.float64), scale), np.finfo(np.float64).tiny)
-
-
 def _correlated(first: Image64, reach: tuple[int, int], second: Image64 | None = None) -> Image64:
-    """Return the sum over i of first(i) second(i + l) for every lag l up to the reach; zeros beyond the frame."""
+    """Return the sum over i of first(i) second(i + l) for every lag l up to the reach.
+
+    Beyond the frame there are zeros.
+    """
     from scipy import fft
 
     size = [fft.next_fast_len(n + r, real=True) for n, r in zip(first.shape, reach, strict=True)]
@@ -138,7 +110,7 @@ def _lags(reach: tuple[int, int]) -> Iterator[tuple[tuple[int, int], tuple[int, 
 
 
 def _ends(image: Image64, middle: Image64, dy: int, dx: int) -> Sequence[Image64]:
-    """Return the image at i and at i + l, and `middle` half-way, for all i of which i + l is in the frame."""
+    """Return the image at i and at i + l, and `middle` half-way, where i + l is in the frame."""
     starts = [(max(-d, 0), max(-d, 0) + d, max(-d, 0) + d // 2) for d in (dy, dx)]
     height, width = (max(n - abs(d), 0) for n, d in zip(image.shape, (dy, dx), strict=True))
     return [

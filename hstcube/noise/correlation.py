@@ -1,4 +1,4 @@
-"""Sums of correlated noise: how large the error of every group of pixels is, and what a kernel does to correlations.
+"""Sums of correlated noise: the error of every group of pixels, and what a kernel does to noise.
 
 The model: noise_i = sigma_i g_i, with g stationary, of unit variance and autocorrelation rho. Then
 the sum over the pixels of a group has the variance sum_ij sigma_i sigma_j rho(i - j). Plain arrays;
@@ -7,12 +7,12 @@ the sum over the pixels of a group has the variance sum_ij sigma_i sigma_j rho(i
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from hstcube.core.convolution import convolver
+from hstcube.basics.convolution import convolver
+from hstcube.basics.memory import remembered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Groups",
-    "correlated_spread",
     "covariances",
     "find_groups",
     "propagated",
@@ -34,8 +33,12 @@ __all__ = [
 
 _AT_ONCE = 1 << 18  # numbers in one batch: what fits into the cache is fastest
 _PAIR_COST = 2  # a pair of pixels costs as much as half a pixel of a transform
+# of transforms; few different ones, so that many boxes go together
+_USUAL_LENGTHS = (
+    *(1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 18, 20, 24, 27),
+    *(30, 36, 40, 48, 54, 60, 72, 80, 96, 108, 128),
+)
 _DIGITS = 8  # of a correlation
-_SHORT = 0.03  # correlations below this are no matter for the variance of one pixel
 
 
 class Groups(NamedTuple):
@@ -107,44 +110,15 @@ def variances(sigma: Image64, groups: Groups, acf: Image64) -> Image64:
 
 
 def _lengths(wanted: Integers) -> Integers:
-    """Return lengths of transforms, not shorter than wanted; few different ones, so that many boxes go together."""
+    """Return lengths of transforms, not shorter than wanted."""
     from scipy import fft
 
-    steps = np.array(
-        [
-            1,
-            2,
-            3,
-            4,
-            5,
-            6,
-            8,
-            10,
-            12,
-            15,
-            18,
-            20,
-            24,
-            27,
-            30,
-            36,
-            40,
-            48,
-            54,
-            60,
-            72,
-            80,
-            96,
-            108,
-            128,
-        ]
-    )
+    steps = np.array(_USUAL_LENGTHS)
     large = wanted > steps[-1]
     found = steps[np.searchsorted(steps, np.where(large, 1, wanted))]
     sizes, place = np.unique(wanted[large], return_inverse=True)
-    found[large] = np.array([fft.next_fast_len(int(n), real=True) for n in sizes], dtype=np.intp)[
-        place
-    ]
+    fast = [fft.next_fast_len(int(n), real=True) for n in sizes]
+    found[large] = np.array(fast, dtype=np.intp)[place]
     return found
 
 
@@ -162,7 +136,7 @@ def _batches(members: Integers, size: int) -> Iterator[Integers]:
 
 
 def _pixels_of(groups: Groups, members: Integers) -> tuple[Integers, Integers]:
-    """Return the places of the members' pixels in the sorted order, and which of the members each belongs to."""
+    """Return the places of the members' pixels in the sorted order, and whose each is."""
     count = groups.number[members]
     owner = np.repeat(np.arange(members.size), count)
     inside = np.arange(owner.size) - np.repeat(np.cumsum(count) - count, count)
@@ -170,7 +144,7 @@ def _pixels_of(groups: Groups, members: Integers) -> tuple[Integers, Integers]:
 
 
 def _from_pairs(values: Image64, groups: Groups, members: Integers, acf: Image64) -> Image64:
-    """Return sum_ij sigma_i sigma_j rho(i - j) of groups with one number of pixels, row by row of the pairs."""
+    """Return sum_ij sigma_i sigma_j rho(i - j) of groups that have one number of pixels."""
     number = int(groups.number[members[0]])
     places = groups.first[members][:, None] + np.arange(number)
     y, x, sigma = groups.rows[places], groups.columns[places], values[places]
@@ -201,7 +175,7 @@ def _from_spectra(
 
 
 def _wrapped(acf: Image64, shape: tuple[int, int]) -> Image64:
-    """Return the autocorrelation on a circle of the given shape, zero lag at the origin; far lags are cut."""
+    """Return the autocorrelation on a circle, zero lag at the origin; far lags are cut."""
     ry, rx = (min(n // 2, (size - 1) // 2) for n, size in zip(acf.shape, shape, strict=True))
     y, x = np.arange(-ry, ry + 1), np.arange(-rx, rx + 1)
     out = np.zeros(shape)
@@ -210,7 +184,10 @@ def _wrapped(acf: Image64, shape: tuple[int, int]) -> Image64:
 
 
 def _half_spectrum_weights(acf: Image64, shape: tuple[int, int]) -> Image64:
-    """Return the weights of |rfft2|^2: the noise's power over the number of pixels, twice what stands for two."""
+    """Return the weights of |rfft2|^2.
+
+    The noise's power over the number of pixels, twice for what stands for two.
+    """
     from scipy import fft
 
     power = fft.rfft2(_wrapped(acf, shape)).real / (shape[0] * shape[1])
@@ -245,11 +222,11 @@ def covariances(sigma: Image64, groups: Groups, acf: Image64) -> Image64:
     return np.asarray((out + out.T) / 2)  # what transforms round differently
 
 
+@remembered(maxsize=8)  # one set of kernels serves thousands of targets
 def propagated(kernels: Image64, acf: Image64) -> tuple[Image64, Image64]:
-    """Return the autocorrelation of convolved noise, and how much its variance exceeds that of white noise.
+    """Return the autocorrelation of convolved noise, and the gain of its variance over white noise.
 
-    With C = K corr K: acf' = (rho conv C)/(rho conv C)(0), and the second result is (rho conv
-    C)(0)/C(0).
+    With C = K corr K: acf' = (rho conv C)/(rho conv C)(0), and the gain is (rho conv C)(0)/C(0).
 
     Parameters
     ----------
@@ -261,39 +238,22 @@ def propagated(kernels: Image64, acf: Image64) -> tuple[Image64, Image64]:
     -------
     array, (band, 2 ry + 2 ky - 1, 2 rx + 2 kx - 1); array, (band,)
     """
-    return _propagated(kernels.tobytes(), kernels.shape, acf.tobytes(), acf.shape)
-
-
-@lru_cache(maxsize=8)  # one set of kernels serves thousands of targets
-def _propagated(
-    kernel_bytes: bytes, kernel_shape: tuple[int, ...], acf_bytes: bytes, acf_shape: tuple[int, ...]
-) -> tuple[Image64, Image64]:
     from scipy import fft
 
-    kernels, acf = (
-        np.frombuffer(kernel_bytes).reshape(kernel_shape),
-        np.frombuffer(acf_bytes).reshape(acf_shape),
-    )
-    radius = [n // 2 + k - 1 for n, k in zip(acf.shape[1:], kernels.shape[1:], strict=True)]
-    size = [fft.next_fast_len(2 * r + 1, real=True) for r in radius]
+    ry, rx = (n // 2 + k - 1 for n, k in zip(acf.shape[1:], kernels.shape[1:], strict=True))
+    size = [fft.next_fast_len(2 * r + 1, real=True) for r in (ry, rx)]
     power = np.abs(fft.rfft2(kernels, size)) ** 2
     before = np.stack([_wrapped(one, (size[0], size[1])) for one in acf])
     circle = fft.irfft2(power * fft.rfft2(before).real, size)
-    spread = circle[:, np.arange(-radius[0], radius[0] + 1)][
-        :, :, np.arange(-radius[1], radius[1] + 1)
-    ]
+    spread = circle[:, np.arange(-ry, ry + 1)][:, :, np.arange(-rx, rx + 1)]
     middle, squares = circle[:, 0, 0], (kernels**2).sum((1, 2))
     # rounded, and no -0: the last digits of a transform are no result, and need not be the same
     # everywhere
-    after, gain = (
-        np.round(spread / middle[:, None, None], _DIGITS) + 0.0,
-        np.round(middle / squares, 12),
-    )
-    same = (np.count_nonzero(kernels, axis=(1, 2)) == 1) & (
-        squares == 1
-    )  # not even their rounding changes
-    after[same], gain[same] = resized(acf[same], (radius[0], radius[1])), 1
-    after.flags.writeable = gain.flags.writeable = False
+    after = np.round(spread / middle[:, None, None], _DIGITS) + 0.0
+    gain = np.round(middle / squares, 12)
+    # a kernel of one pixel changes nothing, not even the rounding
+    same = (np.count_nonzero(kernels, axis=(1, 2)) == 1) & (squares == 1)
+    after[same], gain[same] = resized(acf[same], (ry, rx)), 1
     return after, gain
 
 
@@ -304,98 +264,5 @@ def resized(acf: Image64, radius: tuple[int, int]) -> Image64:
     ry, rx = min(ty, fy), min(tx, fx)
     out[:, ty - ry : ty + ry + 1, tx - rx : tx + rx + 1] = acf[
         :, fy - ry : fy + ry + 1, fx - rx : fx + rx + 1
-    ]
-    return out
-
-
-def correlated_spread(noise: Image64, kernel: Image64, acf: Image64) -> Image64:
-    """Return the variance of every pixel of a convolved image, over what correlations add where it is constant.
-
-    var_i = sum over lags l of rho(l) [K(m) K(m - l)] conv [sigma(j) sigma(j + l)], divided by (rho
-    conv C)(0)/C(0): for white noise, K^2 conv var. Lags whose correlation is below 0.03 are left
-    out of the sum and of the divisor.
-
-    The product K(m) K(m - l) of a Gaussian is that of the lag l mod 2 (0 or 1 along each axis),
-    times C(l)/C(l mod 2), moved by (l - l mod 2)/2. So four convolutions do for all lags; of other
-    kernels, a lag at which C is larger than at l mod 2 gets a convolution of its own.
-
-    Parameters
-    ----------
-    noise : array, (y, x)
-        Variance of single pixels, 0 where there is no data.
-    kernel : array, (ky, kx)
-    acf : array, (2 ry + 1, 2 rx + 1)
-
-    Returns
-    -------
-    array, (y, x)
-    """
-    sigma = np.sqrt(noise)
-    gain, parts, products = _lags_of(kernel.tobytes(), kernel.shape, acf.tobytes(), acf.shape)
-    terms = {(0, 0): noise.copy()}  # by lag: what [K(m) K(m - lag)] is convolved with
-    for part in parts:
-        pairs = _moved(_product_with_shifted(sigma, -part.lag[0], -part.lag[1]), *part.move)
-        terms[part.base] = terms.get(part.base, 0) + part.weight * pairs
-    spread = np.zeros(noise.shape)
-    for lag, image in terms.items():
-        spread += convolver(products[lag], noise.shape)(image)
-    return np.asarray(spread / gain)
-
-
-class _Lag(NamedTuple):
-    """What one lag adds: `weight` times the products of sigma at that lag, moved, to what `base` is convolved with."""
-
-    lag: tuple[int, int]
-    base: tuple[int, int]
-    move: tuple[int, int]
-    weight: float
-
-
-@lru_cache(maxsize=32)  # the bands of a cube: the same for thousands of targets
-def _lags_of(
-    kernel_bytes: bytes, kernel_shape: tuple[int, int], acf_bytes: bytes, acf_shape: tuple[int, int]
-) -> tuple[float, list[_Lag], dict[tuple[int, int], Image64]]:
-    """Return by how much the variance grows, what each lag adds, and the products of the kernel with itself, moved."""
-    kernel, acf = (
-        np.frombuffer(kernel_bytes).reshape(kernel_shape),
-        np.frombuffer(acf_bytes).reshape(acf_shape),
-    )
-    white, gain, parts = float((kernel**2).sum()), 1.0, []
-    for lag, rho in _half_of_lags(acf):
-        share = float(_product_with_shifted(kernel, *lag).sum())
-        gain += 2 * rho * share / white
-        parity = (lag[0] % 2, lag[1] % 2)
-        of_parity = float(_product_with_shifted(kernel, *parity).sum())
-        if parity != lag and abs(share) > abs(of_parity):
-            parity, of_parity = lag, share
-        move = ((lag[0] - parity[0]) // 2, (lag[1] - parity[1]) // 2)
-        parts.append(_Lag(lag, parity, move, 2 * rho * share / of_parity if of_parity else 0.0))
-    products = {
-        lag: _product_with_shifted(kernel, *lag) for lag in ((0, 0), *(part.base for part in parts))
-    }
-    return gain, parts, products
-
-
-def _half_of_lags(acf: Image64) -> Iterator[tuple[tuple[int, int], float]]:
-    """Yield the lags that matter and their correlation, one of each pair l and -l."""
-    ry, rx = acf.shape[0] // 2, acf.shape[1] // 2
-    for y, x in np.argwhere(np.abs(acf) >= _SHORT).tolist():
-        if (y, x) > (ry, rx):
-            yield (y - ry, x - rx), float(acf[y, x] + acf[2 * ry - y, 2 * rx - x]) / 2
-
-
-def _product_with_shifted(image: Image64, dy: int, dx: int) -> Image64:
-    """Return image(m) image(m - l) at m; beyond the frame there is nothing."""
-    return image * _moved(image, dy, dx)
-
-
-def _moved(image: Image64, dy: int, dx: int) -> Image64:
-    """Return image(m - l) at m; beyond the frame there is nothing."""
-    out = np.zeros(image.shape)
-    ny, nx = image.shape
-    if abs(dy) >= ny or abs(dx) >= nx:
-        return out
-    out[max(dy, 0) : ny + min(dy, 0), max(dx, 0) : nx + min(dx, 0)] = image[
-        max(-dy, 0) : ny + min(-dy, 0), max(-dx, 0) : nx + min(-dx, 0)
     ]
     return out

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from hstcube.core.cube import updated
+from hstcube.basics.robust import CLIP, MAD_TO_SIGMA, clipped, without_background
 from hstcube.core.grids import Grid
-from hstcube.noise._autocorrelation import clipped, pair_sums, removal_bias, without_background
-from hstcube.noise.calibration import BACKGROUND, blank_sky
+from hstcube.core.state import updated
+from hstcube.noise._autocorrelation import pair_sums, removal_bias
+from hstcube.noise.blank import blank_skies
 from hstcube.noise.correlation import resized
 from hstcube.noise.groups import group_errors, noise_scale, pixel_acf, with_noise_coords
+from hstcube.sky.sources import BACKGROUND
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from astropy.table import Table
     from numpy.typing import NDArray
 
+    from hstcube.noise.blank import BlankSky
+
     Image64 = NDArray[np.float64]
     Mask = NDArray[np.bool_]
 
@@ -29,8 +33,6 @@ __all__ = ["noise_check"]
 SIZES = (1, 2, 3, 5, 7, 10, 15)  # pixels: the sides of empty apertures
 
 _FEWEST = 20  # apertures, half of which overlap the others
-_CLIP = 4.0
-_MAD_TO_SIGMA = 1.482602218505602
 
 
 def noise_check(
@@ -61,53 +63,68 @@ def noise_check(
     """
     from astropy.table import Table
 
-    pairs = blank_sky(cubes, background)
-    names = pairs[0][0].band.values.tolist()
-    pulls: dict[tuple[str, int], list[list[Image64]]] = {
-        (name, size): [] for name in names for size in sizes
-    }
-    for cube, blank in pairs:
-        flat, lowered = _without_local_background(cube, blank, max(sizes))
-        for size in sizes:
-            for name, *parts in _aperture_pulls(cube, flat, lowered, blank, size):
-                if name in names:
-                    pulls[name, size].append(parts)
-    rows = []
-    for (name, size), found in pulls.items():
-        errors, local, constant = (
-            (np.concatenate(part) for part in zip(*found, strict=True))
-            if found
-            else [np.zeros(0)] * 3
-        )
-        rows.append(
-            (
-                name,
-                size,
-                errors.size // 2,
-                np.median(errors) if errors.size else np.nan,
-                _width(local),
-                _width(constant),
-            )
-        )
+    skies = blank_skies(cubes, background)
+    rows = [
+        (name, size, *_scatter(pulls))
+        for (name, size), pulls in _collected(skies, tuple(sizes)).items()
+    ]
     table = Table(rows=rows, names=("band", "size", "number", "predicted", "ratio", "constant"))
-    table["predicted"].unit = pairs[0][0].sci.attrs["units"].replace("electron s-1", "electron / s")
+    units = skies[0].cube.sci.attrs["units"]
+    table["predicted"].unit = units.replace("electron s-1", "electron / s")
     return table
 
 
+class _Pulls(NamedTuple):
+    """Of empty apertures: predicted errors, and the sums over them without and with background."""
+
+    predicted: Image64
+    local: Image64
+    constant: Image64
+
+
+def _collected(
+    skies: list[BlankSky], sizes: tuple[int, ...]
+) -> dict[tuple[str, int], list[_Pulls]]:
+    """Return what the apertures of all cubes show, by band and size."""
+    names = skies[0].cube.band.values.tolist()
+    pulls: dict[tuple[str, int], list[_Pulls]] = {
+        (name, size): [] for name in names for size in sizes
+    }
+    for cube, blank in skies:
+        flat, lowered = _without_local_background(cube, blank, max(sizes))
+        for size in sizes:
+            for name, found in _aperture_pulls(cube, flat, lowered, blank, size):
+                if name in names:
+                    pulls[name, size].append(found)
+    return pulls
+
+
+def _scatter(pulls: list[_Pulls]) -> tuple[int, float, float, float]:
+    """Return number, predicted error, and the two ratios of a row of the table."""
+    if not pulls:
+        return 0, np.nan, np.nan, np.nan
+    errors, local, constant = (np.concatenate(part) for part in zip(*pulls, strict=True))
+    predicted = float(np.median(errors)) if errors.size else np.nan
+    return errors.size // 2, predicted, _width(local), _width(constant)
+
+
 def _width(pulls: Image64) -> float:
-    """Return the standard deviation of what lies within 4 of it: as in `clipped`, on which the prediction rests."""
+    """Return the standard deviation of what lies within 4 of it.
+
+    As in `clipped`, on which the prediction rests.
+    """
     if pulls.size < _FEWEST:
         return float("nan")
     for _ in range(3):
         far = np.abs(pulls - np.median(pulls))
-        pulls = pulls[far <= _CLIP * _MAD_TO_SIGMA * np.median(far)]
+        pulls = pulls[far <= CLIP * MAD_TO_SIGMA * np.median(far)]
     return float(pulls.std())
 
 
 def _without_local_background(
     cube: xr.Dataset, blank: Mask, largest: int
 ) -> tuple[xr.Dataset, xr.Dataset]:
-    """Return the cube without its local background; and one whose noise is what that leaves of the cube's."""
+    """Return the cube without its local background; and one with the noise that this leaves."""
     acf, steps = pixel_acf(cube).values, Grid.of(cube).steps
     scale = BACKGROUND / float(np.mean(steps))
     reach = (largest - 1, largest - 1)
@@ -131,9 +148,9 @@ def _without_local_background(
 
 def _aperture_pulls(
     cube: xr.Dataset, flat: xr.Dataset, lowered: xr.Dataset, blank: Mask, size: int
-) -> Iterator[tuple[str, Image64, Image64, Image64]]:
-    """Yield band, predicted errors, and the sums over them, of all empty apertures, on two grids of apertures."""
-    plain = cube.assign_coords(sky_error=("band", np.full(cube.sizes["band"], np.nan)))
+) -> Iterator[tuple[str, _Pulls]]:
+    """Yield what the empty apertures of every band show, on two grids of apertures."""
+    cube, lowered = _without_sky_error(cube), _without_sky_error(lowered)
     for i, name in enumerate(cube.band.values.tolist()):
         used = np.isfinite(flat.sci.values[i])
         level = np.median(cube.sci.values[i][used]) if used.any() else 0.0
@@ -141,13 +158,15 @@ def _aperture_pulls(
             groups = _apertures(used & blank, size, offset)
             if not groups.any():
                 continue
-            one = {"band": [i]}
-            predicted = group_errors(plain.isel(one), groups).values[0]
-            left = group_errors(
-                lowered.isel(one).assign_coords(sky_error=("band", [np.nan])), groups
-            ).values[0]
-            sums = [_sums(image[i], groups) for image in (flat.sci.values, cube.sci.values - level)]
-            yield name, predicted, sums[0] / left, sums[1] / predicted
+            predicted = group_errors(cube.isel(band=[i]), groups).values[0]
+            left = group_errors(lowered.isel(band=[i]), groups).values[0]
+            local = _sums(flat.sci.values[i], groups) / left
+            constant = _sums(cube.sci.values[i] - level, groups) / predicted
+            yield name, _Pulls(predicted, local, constant)
+
+
+def _without_sky_error(cube: xr.Dataset) -> xr.Dataset:
+    return cube.assign_coords(sky_error=("band", np.full(cube.sizes["band"], np.nan)))
 
 
 def _apertures(blank: Mask, size: int, offset: int) -> NDArray[np.int64]:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from hstcube.core.cube import require_same_grid, validate
 from hstcube.core.grids import Grid
+from hstcube.core.rules import require_same_grid, validate
 from hstcube.errors import NoiseError
 from hstcube.noise.correlation import (
     Groups,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 import xarray as xr
 
-from hstcube.core.cube import require_same_grid, validate, variance
+from hstcube.core.cube import variance
+from hstcube.core.rules import require_same_grid, validate
 from hstcube.errors import LabelError, RecipeError
 from hstcube.noise.groups import group_errors, pixel_acf
 from hstcube.phot._accretion import regions_alike

@@ -14,8 +14,8 @@ import numpy as np
 import xarray as xr
 
 from hstcube.core.bands import band_name
-from hstcube.core.cube import require_same_grid, validate
 from hstcube.core.grids import Grid
+from hstcube.core.rules import require_same_grid, validate
 from hstcube.errors import BandError, LabelError, NoiseError, RecipeError
 from hstcube.noise.groups import group_errors
 

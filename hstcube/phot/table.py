@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hstcube import __version__
-from hstcube.core.cube import validate, warn
 from hstcube.core.grids import Grid
+from hstcube.core.rules import validate
+from hstcube.core.state import warn
 from hstcube.errors import PSFError
 from hstcube.noise.groups import group_errors
 from hstcube.phot.groups import Pixels, checked_groups, group_ids, group_sums

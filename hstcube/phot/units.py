@@ -8,15 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hstcube.core.cube import (
-    KNOWN_UNITS,
-    inverse_variance_unit,
-    parsed_unit,
-    updated,
-    validate,
-    warn,
-)
 from hstcube.core.grids import Grid
+from hstcube.core.rules import KNOWN_UNITS, inverse_variance_unit, parsed_unit, validate
+from hstcube.core.state import updated, warn
 from hstcube.errors import BandError, CubeError, RecipeError
 
 if TYPE_CHECKING:

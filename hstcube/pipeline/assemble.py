@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import xarray as xr
 
+from hstcube.basics.choices import require_choice
 from hstcube.core.bands import band_name
-from hstcube.core.choices import require_choice
-from hstcube.core.cube import PLANES, record, stack_bands
 from hstcube.core.grids import Grid
+from hstcube.core.rules import PLANES
+from hstcube.core.stack import stack_bands
+from hstcube.core.state import record
 from hstcube.errors import FileError, HstCubeWarning, PSFError
 from hstcube.files.fields import each_once, grid_of, read_images, wanted_bands
 from hstcube.files.products import find_products, open_products

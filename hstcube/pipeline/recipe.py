@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from hstcube.basics.blocks import over_bands
+from hstcube.basics.convolution import convolver
 from hstcube.core.bands import band_name
-from hstcube.core.blocks import over_bands
-from hstcube.core.convolution import convolver
-from hstcube.core.cube import updated, validate, warn
 from hstcube.core.grids import Grid
+from hstcube.core.rules import validate
+from hstcube.core.state import updated, warn
 from hstcube.errors import LabelError, RecipeError, SkyError
 from hstcube.noise.groups import with_matched_noise
 from hstcube.psf.match import gaussian_kernels, psf_match

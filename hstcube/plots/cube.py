@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from astropy.table import Table
     from matplotlib.figure import Figure
 
+    from hstcube.sky.level import Method
+
 __all__ = [
     "bands",
     "bin_map",
@@ -96,7 +98,7 @@ def _draw_band(axis: Any, one: xr.Dataset, reference: xr.Dataset) -> None:
 
 
 def sky_histograms(
-    cube: xr.Dataset, *, background: Any, levels: xr.DataArray, method: str = "clipped"
+    cube: xr.Dataset, *, background: Any, levels: xr.DataArray, method: Method = "clipped"
 ) -> Figure:
     """Draw the histogram of the background pixels of every band, and the level in it.
 

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from hstcube.basics.blocks import over_bands
+from hstcube.basics.convolution import convolver, coverage_of_full_frame
 from hstcube.core.bands import band_name
-from hstcube.core.blocks import over_bands
-from hstcube.core.convolution import convolver, coverage_of_full_frame
-from hstcube.core.cube import in_band_order, updated, validate, warn
 from hstcube.core.grids import Grid
+from hstcube.core.rules import validate
+from hstcube.core.state import in_band_order, updated, warn
 from hstcube.errors import PSFError
-from hstcube.noise.correlation import correlated_spread
 from hstcube.noise.groups import pixel_acf, with_matched_noise
+from hstcube.noise.spread import correlated_spread
 from hstcube.psf.kernels import (
     SAME_SCALE,
     failing,

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import xarray as xr
 
-from hstcube.core.cube import validate
 from hstcube.core.grids import Grid
+from hstcube.core.rules import validate
 from hstcube.errors import PSFError
 from hstcube.psf.profiles import encircled_energy, fwhm, radius_map
 

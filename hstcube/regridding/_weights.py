@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from hstcube.core.grids import affine_mapping, pixel_mapping
+from hstcube.core.mappings import affine_mapping, pixel_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from hstcube.core.cube import record, stack_bands, validate, warn
-from hstcube.core.grids import Grid, pixel_mapping
+from hstcube.core.grids import Grid
+from hstcube.core.mappings import pixel_mapping
+from hstcube.core.rules import validate
+from hstcube.core.stack import stack_bands
+from hstcube.core.state import record, warn
 from hstcube.errors import BandError, GridError
 from hstcube.regridding.resample import regrid
 

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import xarray as xr
 
-from hstcube.core.cube import PLANES, in_band_order, record, validate, warn
-from hstcube.core.grids import TOLERANCE, Grid, affine_mapping, pixel_mapping, sky_position
+from hstcube.core.grids import Grid, sky_position
+from hstcube.core.mappings import TOLERANCE, affine_mapping, pixel_mapping
+from hstcube.core.rules import PLANES, validate
+from hstcube.core.state import in_band_order, record, warn
 from hstcube.errors import GridError, RecipeError
 from hstcube.regridding import _weights
 from hstcube.regridding._weights import COARSER, METHODS, Blur, Method

@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import xarray as xr
 
+from hstcube.basics.choices import require_choice
+from hstcube.basics.robust import MAD_TO_SIGMA, robust_sigma
 from hstcube.core.bands import band as find_band
-from hstcube.core.cube import in_band_order, require_same_grid, updated, validate
+from hstcube.core.grids import Grid
+from hstcube.core.rules import require_same_grid, validate
+from hstcube.core.state import in_band_order, updated
 from hstcube.errors import BandError, SkyError
 
 if TYPE_CHECKING:
@@ -16,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["measure_sky", "subtract_sky"]
+__all__ = ["Method", "left_over", "measure_sky", "sky_pixels", "subtract_sky"]
 
 # arcsec: how far the clipped method keeps from sources; the wings of galaxies reach farther than
 # 0.3
@@ -33,7 +37,6 @@ Method = Literal["clipped", "original"]
 FAR = 1.0
 LOOKED_AT = 1000  # blank pixels: so many tell their median to 4 % of the noise
 
-_MAD_TO_SIGMA = 1.482602218505602
 _EROSIONS, _EROSION = 5, np.ones((5, 5))  # what the original did to the background of WFC3/IR bands
 
 
@@ -62,17 +65,14 @@ def measure_sky(cube: xr.Dataset, *, background: Any, method: Method = "clipped"
     Raises
     ------
     SkyError
-        If fewer than 100 blank pixels are left in a band.
+        If fewer than 100 blank pixels are left in a band, or there is no such method.
     GridError
         If `background` lies on other pixels.
     """
     validate(cube, data=False)
     require_same_grid(cube, background)
     samples = sky_pixels(cube, background=background, method=method)
-    scale = float(np.sqrt(np.prod(_steps(cube))))
-    size = max(round(BLOCK / scale), 1)
-    rows, columns = np.ogrid[: samples.shape[1], : samples.shape[2]]
-    block = (rows // size * (samples.shape[2] // size + 1) + columns // size).ravel()
+    block = _block_of_pixels(cube).ravel()
     levels, errors = [], []
     for name, sci, used in zip(cube.band.values, cube.sci.values, samples, strict=True):
         where = np.flatnonzero(used)
@@ -86,52 +86,59 @@ def measure_sky(cube: xr.Dataset, *, background: Any, method: Method = "clipped"
         values = sci.ravel()[where]
         levels.append(float(np.median(values)))
         errors.append(_block_error(values.astype(np.float64), block[where]))
-    error = (
-        "band",
-        errors,
-        {"units": cube.sci.attrs["units"], "long_name": "standard error of the sky level"},
-    )
-    return xr.DataArray(
-        levels,
-        {"band": cube.band.values, "sky_error": error},
-        ("band",),
-        "sky",
-        {"units": cube.sci.attrs["units"], "method": method},
-    )
+    units = cube.sci.attrs["units"]
+    told = {"units": units, "long_name": "standard error of the sky level"}
+    coords = {"band": cube.band.values, "sky_error": ("band", errors, told)}
+    return xr.DataArray(levels, coords, ("band",), "sky", {"units": units, "method": method})
+
+
+def _block_of_pixels(cube: xr.Dataset) -> NDArray[np.intp]:
+    """Return the number of the block of sky that each pixel lies in, (y, x)."""
+    ny, nx = cube.sizes["y"], cube.sizes["x"]
+    scale = float(np.sqrt(np.prod(Grid.of(cube).steps)))
+    size = max(round(BLOCK / scale), 1)
+    rows, columns = np.ogrid[:ny, :nx]
+    return np.asarray(rows // size * (nx // size + 1) + columns // size)
 
 
 def left_over(cube: xr.Dataset, *, background: Any) -> list[tuple[str, str]]:
-    """Say, as (code, text), in which bands the blank sky is not near zero after its level was subtracted.
+    """Say in which bands the blank sky is not near zero after its level was subtracted.
 
     Parameters
     ----------
     cube : Dataset
     background : DataArray or array of bool, (y, x)
         True = blank.
+
+    Returns
+    -------
+    list of (code, text)
     """
     require_same_grid(cube, background)
     blank = np.flatnonzero(np.asarray(background, dtype=bool) & (cube.wht.values > 0).all(axis=0))
     if blank.size < FEWEST:
         return []
-    looked_at = cube.sci.values.reshape(cube.sizes["band"], -1)[
-        :, blank[:: max(blank.size // LOOKED_AT, 1)]
-    ]
+    some = blank[:: max(blank.size // LOOKED_AT, 1)]
+    looked_at = cube.sci.values.reshape(cube.sizes["band"], -1)[:, some]
     middle = np.median(looked_at, axis=1)
-    width = _MAD_TO_SIGMA * np.median(np.abs(looked_at - middle[:, None]), axis=1)
-    return [
-        (
-            "HC-K09",
-            f"{name}: after its level was subtracted the blank sky is at {m:.2e}, {abs(m) / w:.1f} times its noise",
-        )
-        for name, m, w in zip(
-            cube.band.values.tolist(), middle.tolist(), width.tolist(), strict=True
-        )
-        if abs(m) > FAR * w > 0
-    ]
+    width = robust_sigma(looked_at - middle[:, None], axis=1)
+    notes = []
+    for name, m, w in zip(cube.band.values.tolist(), middle.tolist(), width.tolist(), strict=True):
+        if abs(m) > FAR * w > 0:
+            text = f"{name}: after its level was subtracted the blank sky is at {m:.2e}, "
+            notes.append(("HC-K09", f"{text}{abs(m) / w:.1f} times its noise"))
+    return notes
 
 
-def sky_pixels(cube: xr.Dataset, *, background: Any, method: str) -> NDArray[np.bool_]:
-    """Return the pixels that `measure_sky` uses, (band, y, x)."""
+def sky_pixels(cube: xr.Dataset, *, background: Any, method: Method) -> NDArray[np.bool_]:
+    """Return the pixels that `measure_sky` uses, (band, y, x).
+
+    Raises
+    ------
+    SkyError
+        If there is no such method.
+    """
+    require_choice("method", method, Method, code="HC-K12", error=SkyError)
     if isinstance(background, xr.DataArray):
         background = background.transpose("y", "x")
     blank = np.asarray(background, dtype=bool)
@@ -139,11 +146,7 @@ def sky_pixels(cube: xr.Dataset, *, background: Any, method: str) -> NDArray[np.
     if method == "original":
         eroded = np.stack([_eroded_as_the_original(blank, str(name)) for name in cube.band.values])
         return np.asarray(eroded & has_data)
-    if method != "clipped":
-        raise SkyError(
-            "HC-K12", f"there is no method {method!r}", "choose method='clipped' or 'original'"
-        )
-    far = _away_from_sources(blank, _steps(cube))
+    far = _away_from_sources(blank, Grid.of(cube).steps)
     return np.stack(
         [_clipped(sci, far & there) for sci, there in zip(cube.sci.values, has_data, strict=True)]
     )
@@ -180,9 +183,8 @@ def subtract_sky(cube: xr.Dataset, level: Any, *, again: bool = False) -> xr.Dat
             "pass again=True to subtract one more",
             band=str(cube.band.values[done][0]),
         )
-    sci = (cube.sci.variable.astype(np.float64) - values).astype(
-        np.float32
-    )  # the order keeps (band, y, x)
+    # the order keeps (band, y, x)
+    sci = (cube.sci.variable.astype(np.float64) - values).astype(np.float32)
     mean = values.mean(set(values.dims) - {"band"}).values
     error = np.where(done, np.hypot(error, np.nan_to_num(cube.sky_error.values)), error)
     return updated(
@@ -218,12 +220,9 @@ def _levels(cube: xr.Dataset, level: Any) -> tuple[xr.Variable, NDArray[np.float
             "measure it again",
             band=names[int(np.argmax(bad))],
         )
-    known = "sky_error" in level.coords and level.coords["sky_error"].dims == ("band",)
-    error = (
-        in_band_order(cube, level.coords["sky_error"]).values
-        if known
-        else np.full(len(names), np.nan)
-    )
+    error = np.full(len(names), np.nan)
+    if "sky_error" in level.coords and level.coords["sky_error"].dims == ("band",):
+        error = in_band_order(cube, level.coords["sky_error"]).values
     return values, np.asarray(error, dtype=np.float64)
 
 
@@ -238,12 +237,6 @@ def _level_array(level: Any, names: list[str]) -> xr.DataArray:
     return xr.DataArray(numbers, {"band": np.array(list(given), object)}, ("band",))
 
 
-def _steps(cube: xr.Dataset) -> tuple[float, float]:
-    from hstcube.core.grids import Grid
-
-    return Grid.of(cube).steps
-
-
 def _away_from_sources(blank: NDArray[np.bool_], steps: tuple[float, float]) -> NDArray[np.bool_]:
     from scipy import ndimage
 
@@ -256,14 +249,13 @@ def _away_from_sources(blank: NDArray[np.bool_], steps: tuple[float, float]) -> 
 
 
 def _clipped(sci: NDArray[Any], used: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Leave out, until nothing changes, what lies more than 3 robust standard deviations from the median."""
+    """Leave out what lies more than 3 robust standard deviations off, until nothing changes."""
     values = np.sort(sci.ravel()[np.flatnonzero(used)])
     while values.size:
-        middle = values[
-            (values.size - 1) // 2 : values.size // 2 + 1
-        ].mean()  # the median: they are sorted
+        # the median: they are sorted
+        middle = values[(values.size - 1) // 2 : values.size // 2 + 1].mean()
         far = np.abs(values - middle)  # from the ends of sorted values inwards
-        kept = values[far <= CLIP * _MAD_TO_SIGMA * np.median(far)]
+        kept = values[far <= CLIP * MAD_TO_SIGMA * np.median(far)]
         if kept.size == values.size:
             break
         values = kept

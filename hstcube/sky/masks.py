@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import xarray as xr
 
-from hstcube.core.cube import in_band_order, require_same_grid, updated, validate
+from hstcube.basics.choices import require_choice
+from hstcube.core.rules import require_same_grid, validate
+from hstcube.core.state import in_band_order, updated
 from hstcube.errors import LabelError, RecipeError
+from hstcube.sky.sources import connected
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["grow", "mask", "object_mask", "object_notes"]
+__all__ = ["Shape", "grow", "grown", "mask", "object_mask", "object_notes"]
+
+Shape = Literal["square", "diamond"]
 
 _MEANING = {
     0: "sky",
@@ -105,36 +110,23 @@ def object_notes(labels: xr.DataArray, *ids: int) -> list[tuple[str, str]]:
     notes = [(line.split(" ", 1)[0], line.split(" ", 1)[1]) for line in told]
     central = labels.attrs.get("central_id")
     if not ids and central is not None and _central(values) != central:
-        notes.append(
-            (
-                "HC-S07",
-                f"the map's header says RAF_ID = {central}, its centre shows {_central(values)}",
-            )
-        )
+        text = f"the map's header says RAF_ID = {central}, its centre shows {_central(values)}"
+        notes.append(("HC-S07", text))
     for label in ids or (_central(values),):
         number, share = _scattered(values == label)
         if share > _SCATTERED:
-            notes.append(
-                (
-                    "HC-S11",
-                    f"object {label} is in {number} pieces; {share:.1%} lie outside the largest",
-                )
-            )
+            text = f"object {label} is in {number} pieces; {share:.1%} lie outside the largest"
+            notes.append(("HC-S11", text))
     return notes
 
 
 def _scattered(mask: NDArray[np.bool_]) -> tuple[int, float]:
-    """Return the number of pieces, whose pixels touch at sides or corners, and the share outside the largest."""
-    from scipy import ndimage
-
-    pieces, number = ndimage.label(mask, np.ones((3, 3)))
-    sizes = np.bincount(pieces.ravel())[1:]
-    return number, 1 - sizes.max(initial=0) / max(sizes.sum(), 1)
+    """Return the number of pieces, and the share of the pixels outside the largest."""
+    sizes = np.bincount(connected(mask).ravel())[1:]
+    return sizes.size, 1 - sizes.max(initial=0) / max(sizes.sum(), 1)
 
 
-def grow(
-    mask: xr.DataArray, *, pixels: int = 1, shape: Literal["square", "diamond"] = "square"
-) -> xr.DataArray:
+def grow(mask: xr.DataArray, *, pixels: int = 1, shape: Shape = "square") -> xr.DataArray:
     """Grow a mask by so many pixels of its own grid.
 
     Parameters
@@ -147,12 +139,18 @@ def grow(
     Returns
     -------
     DataArray of bool, (y, x)
+
+    Raises
+    ------
+    RecipeError
+        If `pixels` is negative, or there is no such shape.
     """
     return mask.copy(deep=False, data=grown(mask.values, pixels, shape))
 
 
-def grown(values: NDArray[np.bool_], pixels: int, shape: str = "square") -> NDArray[np.bool_]:
+def grown(values: NDArray[np.bool_], pixels: int, shape: Shape = "square") -> NDArray[np.bool_]:
     """Dilate a plain array; beyond its edges there is nothing."""
+    require_choice("shape", shape, Shape)
     if pixels < 0:
         raise RecipeError("HC-B17", f"a mask cannot grow by {pixels} pixels", "give 0 or more")
     if pixels == 0:
@@ -168,7 +166,8 @@ def _central(values: NDArray[Any]) -> int:
     if label <= 0:
         raise LabelError(
             "HC-S01",
-            f"the centre of the map is {label} ({_MEANING.get(label, 'no object')}); the map has {_sizes(values)}",
+            f"the centre of the map is {label} ({_MEANING.get(label, 'no object')}); the map has "
+            f"{_sizes(values)}",
             f"name the object: ids=[{_largest(values)}] or --ids FIELD={_largest(values)}",
         )
     return label

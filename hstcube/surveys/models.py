@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hstcube import shipped
-from hstcube.core.cube import KNOWN_UNITS
 from hstcube.core.psf_coords import UNIT_SUM, psf_array
+from hstcube.core.rules import KNOWN_UNITS
+from hstcube.core.state import attribute
 from hstcube.errors import BandError, NoiseError
-from hstcube.noise.calibration import with_noise
+from hstcube.noise.description import with_noise
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -72,9 +73,10 @@ def with_survey_noise(cube: xr.Dataset) -> xr.Dataset:
         As observed; its attribute ``survey`` says whose images they are. It comes back as it is
         where the table has not its pixel scale, or not all of its bands.
     """
-    if cube.attrs["survey"] and cube.sci.attrs["units"] == KNOWN_UNITS[0]:
+    survey = attribute(cube, "survey")
+    if survey and cube.sci.attrs["units"] == KNOWN_UNITS[0]:
         with contextlib.suppress(NoiseError, BandError):
-            return with_noise(cube, cube.attrs["survey"])
+            return with_noise(cube, survey)
     return cube
 
 

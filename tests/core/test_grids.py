@@ -41,7 +41,7 @@ from hstcube import (
     stack_bands,
     to_fits,
 )
-from hstcube.core.grids import pixel_mapping
+from hstcube.core.mappings import pixel_mapping
 from hstcube.errors import GridError
 from hstcube.fits.units import hdu
 

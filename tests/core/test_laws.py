@@ -59,7 +59,7 @@ from hstcube import (
     validate,
     variance,
 )
-from hstcube.core.convolution import convolver
+from hstcube.basics.convolution import convolver
 from hstcube.psf.match import FWHM_OF_SIGMA, gaussian_kernel, match_plane
 
 every_step = pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
@@ -135,7 +135,7 @@ def test_matching_is_the_sum_over_the_pixels_that_have_data(image, kernel, min_c
 @given(image=images(sides=st.integers(5, 60)), kernel=kernels(), tile=st.integers(25, 40))
 def test_the_tiles_of_a_large_image_have_no_seams(image, kernel, tile):
     image = np.nan_to_num(image[0])
-    with mock.patch("hstcube.core.convolution.TILE", tile):
+    with mock.patch("hstcube.basics.convolution.TILE", tile):
         tiled = convolver(kernel, image.shape)(image)
     direct = signal.convolve2d(image, kernel, mode="same")
     np.testing.assert_allclose(tiled, direct, rtol=0, atol=EXACT * abs(image).max())

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from astropy import units as u
 
-from hstcube.core.quantities import number_in, numbers_in
+from hstcube.basics.quantities import number_in, numbers_in
 from hstcube.errors import RecipeError
 
 

@@ -11,11 +11,12 @@ from strategies import plain_grid
 import hstcube
 from hstcube.errors import HstCubeWarning, NoiseError
 from hstcube.noise._autocorrelation import pair_sums, removal_bias
-from hstcube.noise.calibration import detect_sources, survey_noise
 from hstcube.noise.correlation import covariances, find_groups, propagated, variances
+from hstcube.noise.description import survey_noise
 from hstcube.noise.empty_apertures import noise_check
 from hstcube.noise.groups import with_noise_coords
 from hstcube.psf.match import gaussian_kernel, match_plane
+from hstcube.sky.sources import detect_sources
 
 SIDE = 80
 # [p, 1, p] x [p, 1, p]: rho(0,1) = 0.55, rho(1,1) = 0.30, rho(0,2) = 0.09, as in XDF WFC3/IR

@@ -17,7 +17,8 @@ from test_groups import code_of, cube_on
 import hstcube
 from hstcube import Grid, HstCubeError, HstCubeWarning
 from hstcube.files.tables import write_table
-from hstcube.noise.calibration import add_poisson, with_noise
+from hstcube.noise.description import with_noise
+from hstcube.noise.poisson import add_poisson
 from hstcube.phot.groups import group_sums
 from hstcube.pipeline.recipe import blank_sky
 from hstcube.psf.match import gaussian_kernels
@@ -291,7 +292,7 @@ def test_a_table_that_cannot_be_written_leaves_nothing(cube, groups, tmp_path, m
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     """Return the native demo field, its blank sky, its noise, and its noise-free images before and after matching."""
-    from hstcube.core.convolution import convolver
+    from hstcube.basics.convolution import convolver
     from hstcube.demo.simulate import IR_RMS, IR_TAP, simulate
 
     folder = tmp_path_factory.mktemp("demo")

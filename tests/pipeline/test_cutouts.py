@@ -14,7 +14,7 @@ from stamps import BANDS, label_map, rewrite, stamp, write_field, write_labels
 from test_cli import call  # noqa: F401  a fixture
 
 from hstcube import Grid, HstCubeError, cut_stamps, open_field, open_labels
-from hstcube.core.grids import pixel_mapping
+from hstcube.core.mappings import pixel_mapping
 from hstcube.fits import writing as _files
 from hstcube.pipeline.stamps import Position, read_catalogue
 

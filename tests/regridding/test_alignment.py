@@ -10,7 +10,7 @@ from test_regrid import XDF, cube_on, gaussian
 
 import hstcube
 from hstcube import Grid, HstCubeError, HstCubeWarning, apply_shifts, build, check_alignment, regrid
-from hstcube.core.grids import pixel_mapping
+from hstcube.core.mappings import pixel_mapping
 from hstcube.regridding import align as alignment
 from hstcube.regridding.align import warn_of_shifts
 

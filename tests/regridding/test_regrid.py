@@ -23,7 +23,7 @@ from hstcube import (
     regrid_labels,
     validate,
 )
-from hstcube.core.grids import pixel_mapping
+from hstcube.core.mappings import pixel_mapping
 from hstcube.errors import GridError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*HC-W1[67]:hstcube.HstCubeWarning")

@@ -7,11 +7,11 @@ once for all tiles.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hstcube.basics.memory import remembered
 from hstcube.errors import PSFError
 
 if TYPE_CHECKING:
@@ -52,9 +52,7 @@ def convolver(kernel: Image64, shape: tuple[int, int]) -> Callable[[Image], Imag
     size = [_transform_size(n, r) for n, r in zip(shape, radius, strict=True)]
     kernel = np.ascontiguousarray(kernel, dtype=np.float64)
     small = size[0] * size[1] <= TILE**2  # larger transforms are used once
-    transfer = (_cached_transfer if small else _transfer)(
-        kernel.tobytes(), (kernel.shape[0], kernel.shape[1]), (size[0], size[1])
-    )
+    transfer = (_kept_transfer if small else _transfer)(kernel, (size[0], size[1]))
 
     def convolve(image: Image) -> Image64:
         out = np.empty(shape)
@@ -80,26 +78,23 @@ def convolver(kernel: Image64, shape: tuple[int, int]) -> Callable[[Image], Imag
     return convolve
 
 
-def _transfer(
-    kernel: bytes, shape: tuple[int, int], size: tuple[int, int]
-) -> NDArray[np.complex128]:
+def _transfer(kernel: Image64, size: tuple[int, int]) -> NDArray[np.complex128]:
     """Return the transform of a kernel whose middle pixel is moved to the origin."""
     from scipy import fft
 
+    height, width = kernel.shape
     centred = np.zeros(size)
-    centred[: shape[0], : shape[1]] = np.frombuffer(kernel).reshape(shape)
-    return np.asarray(
-        fft.rfft2(np.roll(centred, (-(shape[0] // 2), -(shape[1] // 2)), axis=(0, 1)))
-    )
+    centred[:height, :width] = kernel
+    at_origin = np.roll(centred, (-(height // 2), -(width // 2)), axis=(0, 1))
+    return np.asarray(fft.rfft2(at_origin))
 
 
-_cached_transfer = lru_cache(maxsize=128)(
-    _transfer
-)  # the bands of a cube, the squares of their kernels, and lags
+# the bands of a cube, the squares of their kernels, and lags
+_kept_transfer = remembered(maxsize=128)(_transfer)
 
 
 def _transform_size(n: int, radius: int) -> int:
-    """Return a fast length that holds n pixels and one radius of zeros, which serves both ends of the circle."""
+    """Return a fast length that holds n pixels and a radius of zeros, which serves both ends."""
     from scipy import fft
 
     whole = max(n + radius, 2 * radius + 1)  # a kernel may be larger than the image
@@ -120,23 +115,24 @@ def _tiles(
 
 
 def coverage_of_full_frame(kernel: Image64, shape: tuple[int, int]) -> Image64:
-    """Return what `kernel` convolved with a frame of ones gives, exactly: 1 inside, less within a radius of an edge.
+    """Return what `kernel` convolved with a frame of ones gives, exactly.
 
+    1 inside, less within a radius of an edge.
     The sum of the kernel's part that falls inside the frame, read off its summed-area table (Crow
     1984, SIGGRAPH 18, 207).
     """
     table = np.zeros((kernel.shape[0] + 1, kernel.shape[1] + 1))
     table[1:, 1:] = kernel.cumsum(0).cumsum(1)
-    (y, y0, y1), (x, x0, x1) = (_reaches(n, k) for n, k in zip(shape, kernel.shape, strict=True))
+    y, y0, y1 = _reaches(shape[0], kernel.shape[0])
+    x, x0, x1 = _reaches(shape[1], kernel.shape[1])
     rows = table[y1] - table[y0]
     return np.asarray((rows[:, x1] - rows[:, x0])[y[:, None], x[None, :]])
 
 
 def _reaches(n: int, k: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-    """Return the different parts [low, high) of a kernel of length k that fall into a frame, and each pixel's part."""
-    pixel = np.arange(n)
-    part = (
-        pixel if n <= 2 * k else np.where(pixel < k, pixel, np.maximum(pixel - (n - 2 * k), k - 1))
-    )
-    place = pixel if n <= 2 * k else np.concatenate([pixel[:k], pixel[-k:]])
+    """Return each pixel's part of a kernel of length k: its number, and all parts [low, high)."""
+    part = place = np.arange(n)
+    if n > 2 * k:  # all pixels between see the whole kernel
+        part = np.where(place < k, place, np.maximum(place - (n - 2 * k), k - 1))
+        place = np.concatenate([place[:k], place[-k:]])
     return part, np.maximum(place - n + 1 + k // 2, 0), np.minimum(place + k // 2, k - 1) + 1

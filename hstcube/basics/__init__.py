@@ -1,0 +1,1 @@
+"""What knows nothing of cubes: checked arguments, kept results, estimates from plain arrays."""

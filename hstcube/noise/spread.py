@@ -1,0 +1,118 @@
+"""The variance of single pixels of a convolved image whose noise was correlated before.
+
+The model is that of `correlation`. Plain arrays.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from hstcube.basics.convolution import convolver
+from hstcube.basics.memory import remembered
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    Image64 = NDArray[np.float64]
+
+__all__ = ["correlated_spread"]
+
+_SHORT = 0.03  # correlations below this are no matter for the variance of one pixel
+
+
+def correlated_spread(noise: Image64, kernel: Image64, acf: Image64) -> Image64:
+    """Return the variance of a convolved image, over what correlations add where it is constant.
+
+    var_i = sum over lags l of rho(l) [K(m) K(m - l)] conv [sigma(j) sigma(j + l)], divided by (rho
+    conv C)(0)/C(0): for white noise, K^2 conv var. Lags whose correlation is below 0.03 are left
+    out of the sum and of the divisor.
+
+    The product K(m) K(m - l) of a Gaussian is that of the lag l mod 2 (0 or 1 along each axis),
+    times C(l)/C(l mod 2), moved by (l - l mod 2)/2. So four convolutions do for all lags; of other
+    kernels, a lag at which C is larger than at l mod 2 gets a convolution of its own.
+
+    Parameters
+    ----------
+    noise : array, (y, x)
+        Variance of single pixels, 0 where there is no data.
+    kernel : array, (ky, kx)
+    acf : array, (2 ry + 1, 2 rx + 1)
+
+    Returns
+    -------
+    array, (y, x)
+    """
+    sigma = np.sqrt(noise)
+    gain, parts, products = _lags_of(kernel, acf)
+    terms = {(0, 0): noise.copy()}  # by lag: what [K(m) K(m - lag)] is convolved with
+    for part in parts:
+        pairs = _moved(_product_with_shifted(sigma, -part.lag[0], -part.lag[1]), *part.move)
+        terms[part.base] = terms.get(part.base, 0) + part.weight * pairs
+    spread = np.zeros(noise.shape)
+    for lag, image in terms.items():
+        spread += convolver(products[lag], noise.shape)(image)
+    return np.asarray(spread / gain)
+
+
+class _Lag(NamedTuple):
+    """What one lag adds to the image that the products of `base` are convolved with.
+
+    `weight` times the products of sigma at that lag, moved.
+    """
+
+    lag: tuple[int, int]
+    base: tuple[int, int]
+    move: tuple[int, int]
+    weight: float
+
+
+@remembered(maxsize=32)  # the bands of a cube: the same for thousands of targets
+def _lags_of(
+    kernel: Image64, acf: Image64
+) -> tuple[float, tuple[_Lag, ...], dict[tuple[int, int], Image64]]:
+    """Return the gain of the variance, what each lag adds, and the kernel's products with itself.
+
+    Products are those of the kernel with itself moved by a lag.
+    """
+    white, gain, parts = float((kernel**2).sum()), 1.0, []
+    for lag, rho in _half_of_lags(acf):
+        share = float(_product_with_shifted(kernel, *lag).sum())
+        gain += 2 * rho * share / white
+        parity = (lag[0] % 2, lag[1] % 2)
+        of_parity = float(_product_with_shifted(kernel, *parity).sum())
+        if parity != lag and abs(share) > abs(of_parity):
+            parity, of_parity = lag, share
+        move = ((lag[0] - parity[0]) // 2, (lag[1] - parity[1]) // 2)
+        parts.append(_Lag(lag, parity, move, 2 * rho * share / of_parity if of_parity else 0.0))
+    bases = ((0, 0), *(part.base for part in parts))
+    products = {lag: _product_with_shifted(kernel, *lag) for lag in bases}
+    return gain, tuple(parts), products
+
+
+def _half_of_lags(acf: Image64) -> Iterator[tuple[tuple[int, int], float]]:
+    """Yield the lags that matter and their correlation, one of each pair l and -l."""
+    ry, rx = acf.shape[0] // 2, acf.shape[1] // 2
+    for y, x in np.argwhere(np.abs(acf) >= _SHORT).tolist():
+        if (y, x) > (ry, rx):
+            yield (y - ry, x - rx), float(acf[y, x] + acf[2 * ry - y, 2 * rx - x]) / 2
+
+
+def _product_with_shifted(image: Image64, dy: int, dx: int) -> Image64:
+    """Return image(m) image(m - l) at m; beyond the frame there is nothing."""
+    return image * _moved(image, dy, dx)
+
+
+def _moved(image: Image64, dy: int, dx: int) -> Image64:
+    """Return image(m - l) at m; beyond the frame there is nothing."""
+    out = np.zeros(image.shape)
+    ny, nx = image.shape
+    if abs(dy) >= ny or abs(dx) >= nx:
+        return out
+    out[max(dy, 0) : ny + min(dy, 0), max(dx, 0) : nx + min(dx, 0)] = image[
+        max(-dy, 0) : ny + min(-dy, 0), max(-dx, 0) : nx + min(-dx, 0)
+    ]
+    return out
