@@ -1,4 +1,4 @@
-"""Write hstcube/noise/noise.csv, the noise of the XDF, from its stamps in the folder that HSTCUBE_XDF names."""
+"""Write hstcube/surveys/noise.csv, the noise of the XDF, from its stamps in the folder that HSTCUBE_XDF names."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def main() -> None:
     cubes, maps = stamps()
     noise = calibrate_noise(cubes, background=maps)
     middle = noise.sizes["dy"] // 2
-    with (Path(hstcube.__file__).parent / "noise" / "noise.csv").open(
+    with (Path(hstcube.__file__).parent / "surveys" / "noise.csv").open(
         "w", newline="", encoding="utf-8"
     ) as file:
         table = csv.writer(file, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""Make hstcube/files/psf_surveys.csv: circular multi-Gaussian models of the XDF's PSFs, from its stars.
+"""Make hstcube/surveys/psf_surveys.csv: circular multi-Gaussian models of the XDF's PSFs, from its stars.
 
     HSTCUBE_XDF=FOLDER python docs/make_psf_table.py
 
@@ -20,7 +20,7 @@ from scipy.special import erf
 import hstcube
 from hstcube.psf.profiles import encircled_energy
 
-TABLE = Path(hstcube.__file__).parent / "files" / "psf_surveys.csv"
+TABLE = Path(hstcube.__file__).parent / "surveys" / "psf_surveys.csv"
 LEAST = 1e-6  # weight
 SIGMAS = np.geomspace(0.015, 1.5, 32)  # arcsec
 
@@ -68,7 +68,7 @@ def main() -> None:
                 line.rsplit(",", 1)[0] + "," for line in lines[-len(parts) + 1 :]
             ]
     TABLE.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    from hstcube.files.psfs import survey_psf
+    from hstcube.surveys.models import survey_psf
 
     for scale, label in ((0.06, "60mas"), (0.03, "30mas")):
         psf = hstcube.measure_psf(hstcube.open_stars(stars, scale=label))

@@ -13,6 +13,7 @@ import typer
 
 from hstcube import __version__
 from hstcube.errors import HstCubeError, HstCubeWarning, RecipeError, WriteError
+from hstcube.surveys.known import SURVEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -69,8 +70,8 @@ To = Annotated[
 PSF = Annotated[
     str,
     typer.Option(
-        help="auto (psf_{scale}.fits beside the images, or the survey's table, or Gaussian widths), xdf, gaussian, or "
-        "a FITS file of PSFs."
+        help="auto (psf_{scale}.fits beside the images, or the survey's table, or Gaussian "
+        f"widths), {', '.join(SURVEYS)}, gaussian, or a FITS file of PSFs."
     ),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Take every warning for an error.")]
@@ -456,8 +457,8 @@ def psf_measure(
     """Measure the PSF of every band; say of every star what it was used for, and why not."""
     import io
 
-    from hstcube.files.fields import open_stars
     from hstcube.files.psfs import save_psf
+    from hstcube.files.stars import open_stars
     from hstcube.fits.writing import require_free_names, write_files
     from hstcube.plots.cube import figure_bytes
     from hstcube.plots.psf import stars as draw_stars
@@ -503,7 +504,8 @@ def psf_measure(
 @psf_app.command("show")
 def psf_show(
     file: Annotated[
-        Path, typer.Argument(help="FITS file of PSFs, or xdf for the table of the survey.")
+        Path,
+        typer.Argument(help=f"FITS file of PSFs, or {', '.join(SURVEYS)} for a survey's table."),
     ],
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Picture: PSFs, kernels, and curves of growth.")
@@ -515,18 +517,16 @@ def psf_show(
 ) -> None:
     """Show what matching with these PSFs achieves: a table of the kernels, and a picture."""
     from hstcube.core.bands import band_name
-    from hstcube.files.psfs import open_psf, survey_psf
+    from hstcube.files.psfs import open_psf
     from hstcube.fits.writing import write_files
     from hstcube.plots.cube import figure_bytes
     from hstcube.plots.psf import growth, images
     from hstcube.psf.kernels import matched_psf, matching_kernels
     from hstcube.psf.quality import psf_quality
+    from hstcube.surveys.models import survey_psf
 
-    psf = (
-        open_psf(file)
-        if str(file) != "xdf" or (table := survey_psf("xdf", 0.06)) is None
-        else table
-    )
+    known = survey_psf(str(file), 0.06) if str(file) in SURVEYS else None
+    psf = open_psf(file) if known is None else known
     to = to if to.endswith("arcsec") else band_name(to)
     kernels = matching_kernels(psf, to=to)
     rows = [

@@ -20,7 +20,8 @@ from hstcube.core.grids import Grid
 from hstcube.core.mappings import pixel_mapping
 from hstcube.fits.units import hdu
 from hstcube.fits.writing import write_files, written_whole
-from hstcube.surveys.names import IMAGES, LABELS, survey_of
+from hstcube.surveys.known import known_survey
+from hstcube.surveys.names import IMAGES, LABELS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -215,8 +216,8 @@ def _count_rate(part: Part, band: str) -> float:
     """Return the count rate of a component [electron/s] by the zero points of the XDF."""
     wavelength = find_band(band).pivot / find_band("f160w").pivot
     flux = part.flux * wavelength**part.slope
-    survey = survey_of({"XDFVER": ""}, SCALE)
-    return float(flux * 10 ** (0.4 * (survey.zeropoint[band] - 23.9))) if survey else 0.0
+    survey = known_survey("xdf", SCALE)
+    return float(flux * 10 ** (0.4 * (survey.zeropoint[band] - 23.9)))
 
 
 def _summed(fine: Image) -> Image:

@@ -16,9 +16,11 @@ from hstcube.core.grids import Grid
 from hstcube.demo.simulate import MERGER, TARGET, simulate
 from hstcube.errors import HstCubeWarning
 from hstcube.files.cubes import open_cube
-from hstcube.files.fields import open_field, open_labels, open_stars
+from hstcube.files.labels import open_labels
 from hstcube.files.psfs import save_psf
+from hstcube.files.stars import open_stars
 from hstcube.fits.writing import write_files
+from hstcube.pipeline.assemble import open_field
 from hstcube.pipeline.recipe import homogenize
 from hstcube.pipeline.runs import Options, plan, run
 from hstcube.plots.cube import figure_bytes, homogeneous

@@ -6,15 +6,18 @@ import hashlib
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from hstcube import __version__
+from hstcube.basics.choices import require_choice
 from hstcube.core.bands import band as find_band
+from hstcube.core.cube import SCHEMA
 from hstcube.core.grids import Grid
-from hstcube.core.rules import validate
-from hstcube.errors import FileError, HstCubeError, WriteError
+from hstcube.core.rules import PLANES, validate
+from hstcube.core.state import attribute
+from hstcube.errors import BandError, FileError, HstCubeError, WriteError
 from hstcube.fits.images import NOISE_UNIT, PSF_UNIT
 from hstcube.fits.units import hdu, history_cards
 from hstcube.fits.writing import require_room_after_all, write_files, written_whole
@@ -24,10 +27,16 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-__all__ = ["open_cube", "save_cube", "to_fits"]
+    from hstcube.core.bands import Band
+
+    Card = tuple[str, Any, str]  # key, value (None: no card), comment
+
+__all__ = ["Layout", "Noise", "open_cube", "save_cube", "to_fits"]
 
 Noise = Literal["wht", "variance"]
 Layout = Literal["files", "mef"]
+
+_CAMERAS = (("ACS", "WFC"), ("WFC3", "UVIS"), ("WFC3", "IR"))
 
 
 def to_fits(
@@ -68,37 +77,50 @@ def to_fits(
     ------
     WriteError
         If a file exists or cannot be written.
+    RecipeError
+        If there is no such choice of `noise` or `layout`.
     """
+    require_choice("noise", noise, Noise)
+    require_choice("layout", layout, Layout)
     validate(cube)
-    name = checked_name(str(cube.attrs["field"]))
+    name = checked_name(attribute(cube, "field"))
     folder = Path(folder)
-    kinds = ("sci", "wht" if noise == "wht" else "var", "mask")
-    planes = {
-        band: _planes(cube, i, noise, apply_mask)
-        for i, band in enumerate(cube.band.values.tolist())
-    }
+    bands = [checked_name(band) for band in cube.band.values.tolist()]
+    planes = {band: _planes(cube, i, noise, apply_mask) for i, band in enumerate(bands)}
     common = [*Grid.of(cube).header_cards(), *_common_cards(cube, planes)]
     files: dict[Path, bytes] = {}
-    for band in planes:
-        checked_name(band)
     for i, (band, images) in enumerate(planes.items()):
-        cards = {kind: [*_band_cards(cube, i, kind), *common] for kind in kinds}
-        beside = {"sci": _psf_unit(cube, i), kinds[1]: _noise_unit(cube, i)}
+        units = _Units(images, _psf_unit(cube, i), _noise_unit(cube, i))
+        cards = {kind: [*_band_cards(cube, i, kind), *common] for kind in images}
         if layout == "files":
-            for kind, image in zip(kinds, images, strict=True):
-                more = beside.get(kind, b"")
-                first = [("EXTEND", True, "extensions may follow")] if more else []
-                files[folder / f"{name}_{band}_{kind}.fits"] = (
-                    hdu(image, [*first, *cards[kind]]) + more
-                )
+            for kind in images:
+                files[folder / f"{name}_{band}_{kind}.fits"] = units.one(kind, cards[kind])
         else:
-            units = [
-                hdu(image, cards[kind], extname=kind.upper())
-                for kind, image in zip(kinds, images, strict=True)
-            ]
-            empty = hdu(None, [("OBJECT", name, "field")])
-            files[folder / f"{name}_{band}.fits"] = b"".join([empty, *units, *beside.values()])
+            files[folder / f"{name}_{band}.fits"] = units.together(name, cards)
     return write_files(files, overwrite=overwrite)
+
+
+class _Units(NamedTuple):
+    """What goes to disk of one band: its images by their kinds, and the extensions beside two."""
+
+    images: dict[str, NDArray[Any]]
+    psf: bytes
+    """Beside the science image; may be nothing, as may be the noise."""
+    noise: bytes
+    """Beside the weights or variances."""
+
+    def one(self, kind: str, cards: list[Card]) -> bytes:
+        """Return a file of one image, and what is beside it."""
+        beside = {"sci": self.psf, "mask": b""}.get(kind, self.noise)
+        first: list[Card] = [("EXTEND", True, "extensions may follow")] if beside else []
+        return hdu(self.images[kind], [*first, *cards]) + beside
+
+    def together(self, field: str, cards: dict[str, list[Card]]) -> bytes:
+        """Return a file of all images."""
+        units = [hdu(None, [("OBJECT", field, "field")])]
+        for kind, image in self.images.items():
+            units.append(hdu(image, cards[kind], extname=kind.upper()))
+        return b"".join([*units, self.psf, self.noise])
 
 
 def save_cube(cube: xr.Dataset, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -120,17 +142,14 @@ def save_cube(cube: xr.Dataset, path: str | Path, *, overwrite: bool = False) ->
     validate(cube)
     path = Path(path)
     encoding = {name: {"zlib": True, "complevel": 1, "shuffle": True} for name in cube.data_vars}
-    cube = _with_plain_attrs(cube)
+    cube = _with_plain_attrs(_with_state(cube))
 
     def write(part: Path) -> None:
         try:
             cube.to_netcdf(part, engine="netcdf4", encoding=encoding)
             whole = open_cube(part).identical(cube.compute())
-        except (
-            OSError,
-            RuntimeError,
-            FileError,
-        ) as error:  # the HDF5 library's words do not tell a full disk
+        except (OSError, RuntimeError, FileError) as error:
+            # the HDF5 library's words do not tell a full disk
             require_room_after_all(part.parent)
             reason = f"cannot be written: {error}"
             raise WriteError(
@@ -163,36 +182,10 @@ def open_cube(path: str | Path, *, chunks: Any = None) -> xr.Dataset:
     CubeError
         If it holds no cube.
     """
-    import xarray as xr
-
     path = Path(path)
     if not path.is_file():
         raise FileError("HC-F01", "there is no such file", "check the path", file=str(path))
-    try:
-        if chunks is None:
-            with xr.open_dataset(path, engine="netcdf4") as opened:
-                cube = opened.load()
-        else:
-            cube = xr.open_dataset(path, engine="netcdf4", chunks=chunks)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise FileError(
-            "HC-F04",
-            f"is not a netCDF file that can be read ({error})",
-            "write it again with save_cube",
-            file=str(path),
-        ) from error
-    state = {
-        name: coord.compute() for name, coord in cube.coords.items()
-    }  # never chunked: every step looks at it
-    texts = {name: coord.astype(object) for name, coord in state.items() if coord.dtype.kind == "U"}
-    cube = cube.assign_coords(state | texts)
-    holders: tuple[Any, ...] = (cube, *cube.variables.values())
-    for holder in holders:
-        holder.encoding = {}
-        holder.attrs = {
-            key: value.item() if isinstance(value, np.generic) else value
-            for key, value in holder.attrs.items()
-        }
+    cube = _with_state(_with_types(_netcdf(path, chunks)))
     try:
         return validate(cube.assign(mask=cube.mask.astype(bool)) if "mask" in cube else cube)
     except HstCubeError as error:
@@ -200,102 +193,154 @@ def open_cube(path: str | Path, *, chunks: Any = None) -> xr.Dataset:
         raise
 
 
+def _netcdf(path: Path, chunks: Any) -> xr.Dataset:
+    import xarray as xr
+
+    try:
+        if chunks is not None:
+            return xr.open_dataset(path, engine="netcdf4", chunks=chunks)
+        with xr.open_dataset(path, engine="netcdf4") as opened:
+            return opened.load()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise FileError(
+            "HC-F04",
+            f"is not a netCDF file that can be read ({error})",
+            "write it again with save_cube",
+            file=str(path),
+        ) from error
+
+
+def _with_types(cube: xr.Dataset) -> xr.Dataset:
+    """Return a cube from a file with the types that cubes in memory have."""
+    state = {}
+    for name, lazy in cube.coords.items():
+        coord = lazy.compute()  # never chunked: every step looks at it
+        state[name] = coord.astype(object) if coord.dtype.kind == "U" else coord
+    cube = cube.assign_coords(state)
+    for holder in _holders(cube):
+        holder.encoding = {}
+        for key, value in holder.attrs.items():
+            holder.attrs[key] = value.item() if isinstance(value, np.generic) else value
+    return cube
+
+
+def _with_state(cube: xr.Dataset) -> xr.Dataset:
+    """Return the cube with the attributes that steps look at, empty where they are not there."""
+    return cube.assign_attrs({name: attribute(cube, name) for name in ("survey", "poisson")})
+
+
 def _with_plain_attrs(cube: xr.Dataset) -> xr.Dataset:
     """Return the cube with attributes that netCDF cannot hold (None, True, a dict) as JSON text."""
     plain = cube.copy()  # shallow
-    holders: tuple[Any, ...] = (plain, *plain.variables.values())
-    for holder in holders:
-        holder.attrs = {
-            key: json.dumps(value, default=str)
-            if value is None or isinstance(value, bool | dict)
-            else value
-            for key, value in holder.attrs.items()
-        }
+    for holder in _holders(plain):
+        attrs = dict(holder.attrs)
+        for key, value in attrs.items():
+            if value is None or isinstance(value, bool | dict):
+                attrs[key] = json.dumps(value, default=str)
+        holder.attrs = attrs
     return plain
 
 
-def _planes(
-    cube: xr.Dataset, i: int, noise: Noise, apply_mask: bool
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.uint8]]:
-    """Return the three images of one band as they go to disk."""
-    sci, wht, mask = (np.asarray(cube[name].values[i]) for name in ("sci", "wht", "mask"))
+def _holders(cube: xr.Dataset) -> list[Any]:
+    """Return all that has attributes of its own."""
+    return [cube, *cube.variables.values()]
+
+
+def _planes(cube: xr.Dataset, i: int, noise: Noise, apply_mask: bool) -> dict[str, NDArray[Any]]:
+    """Return the three images of one band as they go to disk, by the kinds of their files."""
+    sci, wht, mask = (np.asarray(cube[name].values[i]) for name in PLANES)
     if apply_mask:
         sci, wht = np.where(mask, sci, np.float32(np.nan)), np.where(mask, wht, np.float32(0))
     empty = wht == 0
-    error = wht
-    if noise == "variance":
-        with np.errstate(divide="ignore"):
-            error = np.where(
-                empty, np.float32(np.nan), (1.0 / wht.astype(np.float64)).astype(np.float32)
-            )
-    if cube.attrs.get("recipe") == "original":  # which wrote zeros where others write NaN
+    error = wht if noise == "wht" else _variance(wht)
+    if attribute(cube, "recipe") == "original":  # which wrote zeros where others write NaN
         sci, error = np.where(empty, np.float32(0), sci), np.where(empty, np.float32(0), error)
-    return sci, error, mask.astype(np.uint8)
+    kind = "wht" if noise == "wht" else "var"
+    return {"sci": sci, kind: error, "mask": mask.astype(np.uint8)}
 
 
-def _common_cards(cube: xr.Dataset, planes: dict[str, Any]) -> list[tuple[str, Any, str]]:
-    digest = hashlib.sha256(
-        "".join([cube.attrs["history"], cube.attrs["warnings"], *planes]).encode()
-    )
+def _variance(wht: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the variance of the weights, NaN where there is no data."""
+    with np.errstate(divide="ignore"):
+        variance = (1.0 / wht.astype(np.float64)).astype(np.float32)
+    return np.where(wht == 0, np.float32(np.nan), variance)
+
+
+def _common_cards(cube: xr.Dataset, planes: dict[str, dict[str, NDArray[Any]]]) -> list[Card]:
+    history, warnings = attribute(cube, "history"), attribute(cube, "warnings")
+    digest = hashlib.sha256("".join([history, warnings, *planes]).encode())
     for images in planes.values():
-        for image in images:
+        for image in images.values():
             digest.update(image.tobytes())
     return [
-        ("HSTCUBE", int(cube.attrs["hstcube_schema"]), "schema version of hstcube products"),
+        (
+            "HSTCUBE",
+            int(cube.attrs.get("hstcube_schema", SCHEMA)),
+            "schema version of hstcube products",
+        ),
         ("CUBEID", digest.hexdigest()[:16], "the same in all files of one cube"),
         ("NBANDS", len(planes), "number of bands of the cube"),
-        ("RECIPE", cube.attrs.get("recipe"), "hstcube recipe"),
-        ("TITLE", cube.attrs.get("title") or None, ""),
+        ("RECIPE", attribute(cube, "recipe") or None, "hstcube recipe"),
+        ("SURVEY", attribute(cube, "survey") or None, "survey whose images these are"),
+        (
+            "POISSON",
+            attribute(cube, "poisson") or None,
+            "noise of the sources, added to the weights",
+        ),
+        ("TITLE", attribute(cube, "title") or None, ""),
         ("ORIGIN", f"hstcube {__version__}", "software"),
-        *history_cards(cube.attrs["history"], cube.attrs["warnings"]),
+        *history_cards(history, warnings),
     ]
 
 
-def _band_cards(cube: xr.Dataset, i: int, kind: str) -> list[tuple[str, Any, str]]:
+_FILETYPES = {
+    "sci": "science image",
+    "wht": "inverse variance, 0 = no data",
+    "var": "variance",
+    "mask": "1 = pixel to use",
+}
+
+
+def _band_cards(cube: xr.Dataset, i: int, kind: str) -> list[Card]:
     name = str(cube.band.values[i])
-    pivot = float(cube.pivot.values[i])
-    owner = _camera(name, pivot)
+    owner = _camera(name, float(cube.pivot.values[i]))
     units = cube.sci.attrs["units"]
-    unit = {"sci": units, "wht": cube.wht.attrs["units"], "var": f"({units})2", "mask": None}[kind]
-
-    def number(coordinate: str) -> float | None:
-        if coordinate not in cube.coords:
-            return None
-        value = float(cube[coordinate].values[i])
-        return None if math.isnan(value) else value
-
+    unit = {"sci": units, "wht": cube.wht.attrs["units"], "var": f"({units})2"}.get(kind)
     return [
-        (
-            "FILETYPE",
-            kind.upper(),
-            {
-                "sci": "science image",
-                "wht": "inverse variance, 0 = no data",
-                "var": "variance",
-                "mask": "1 = pixel to use",
-            }[kind],
-        ),
-        ("OBJECT", str(cube.attrs["field"]), "field"),
+        ("FILETYPE", kind.upper(), _FILETYPES[kind]),
+        ("OBJECT", attribute(cube, "field"), "field"),
         ("TELESCOP", "HST", "telescope"),
         ("INSTRUME", owner.instrument if owner else None, "instrument that has the filter"),
         ("DETECTOR", owner.detector if owner else None, "detector"),
         ("FILTER", name.upper(), "filter"),
         ("BUNIT", unit, "unit of a pixel"),
-        ("PHOTPLAM", number("pivot"), "[Angstrom] pivot wavelength"),
-        ("ABZP", number("zeropoint"), "AB magnitude of one unit of sci"),
-        ("PSFFWHM", number("psf_fwhm"), "[arcsec] FWHM of the PSF"),
-        ("PSFEEERR", number("psf_ee_error"), "error of its encircled energy, after matching"),
-        ("PSFNEG", number("psf_negative"), "negative part of the kernel that matched it"),
+        ("PHOTPLAM", _number(cube, "pivot", i), "[Angstrom] pivot wavelength"),
+        ("ABZP", _number(cube, "zeropoint", i), "AB magnitude of one unit of sci"),
+        ("PSFFWHM", _number(cube, "psf_fwhm", i), "[arcsec] FWHM of the PSF"),
+        (
+            "PSFEEERR",
+            _number(cube, "psf_ee_error", i),
+            "error of its encircled energy, after matching",
+        ),
+        ("PSFNEG", _number(cube, "psf_negative", i), "negative part of the kernel that matched it"),
         ("MATCHED", str(cube.matched_to.values[i]) or None, "what the PSF was matched to"),
-        ("SKY", number("sky"), "sky level subtracted, units of sci"),
-        ("SKYERR", number("sky_error"), "its standard error"),
-        ("EXTINCT", number("extinction"), "[mag] extinction that sci is corrected for"),
-        ("NSCALE", number("noise_scale"), "sigma of one pixel times sqrt(wht)"),
+        ("SKY", _number(cube, "sky", i), "sky level subtracted, units of sci"),
+        ("SKYERR", _number(cube, "sky_error", i), "its standard error"),
+        ("EXTINCT", _number(cube, "extinction", i), "[mag] extinction that sci is corrected for"),
+        ("NSCALE", _number(cube, "noise_scale", i), "sigma of one pixel times sqrt(wht)"),
     ]
 
 
+def _number(cube: xr.Dataset, coordinate: str, i: int) -> float | None:
+    """Return what a band remembers; None, which is no card, where it is not known."""
+    if coordinate not in cube.coords:
+        return None
+    value = float(cube[coordinate].values[i])
+    return None if math.isnan(value) else value
+
+
 def _noise_unit(cube: xr.Dataset, i: int) -> bytes:
-    """Return the autocorrelation of a band's noise as an extension, which stands beside its weights; or nothing."""
+    """Return the autocorrelation of a band's noise as an extension; nothing where none is known."""
     if "noise_acf" not in cube.coords:
         return b""
     acf = cube.noise_acf.isel(band=i).transpose("dy", "dx")
@@ -309,7 +354,7 @@ def _noise_unit(cube: xr.Dataset, i: int) -> bytes:
 
 
 def _psf_unit(cube: xr.Dataset, i: int) -> bytes:
-    """Return the PSF of a band as an extension, which stands beside its science image; or nothing."""
+    """Return the PSF of a band as an extension; nothing where none is known."""
     if "psf" not in cube.coords:
         return b""
     image = cube.psf.isel(band=i).transpose("ky", "kx")
@@ -325,15 +370,10 @@ def _step_of(lags: NDArray[np.floating]) -> float:
     return float(lags[lags.size // 2 + 1]) if lags.size > 1 else 0.0
 
 
-def _camera(name: str, pivot: float) -> Any:
-    """Return the camera whose filter of that name has that pivot wavelength; the first one when none has."""
-    from hstcube.errors import BandError
-
+def _camera(name: str, pivot: float) -> Band | None:
+    """Return the camera whose filter of that name is nearest to that pivot wavelength."""
     try:
-        cameras = [
-            find_band(name, instrument=i, detector=d)
-            for i, d in (("ACS", "WFC"), ("WFC3", "UVIS"), ("WFC3", "IR"))
-        ]
+        cameras = [find_band(name, instrument=i, detector=d) for i, d in _CAMERAS]
     except BandError:
         return None
     return min(cameras, key=lambda camera: abs(camera.pivot - pivot))

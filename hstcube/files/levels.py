@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from hstcube import __version__
 from hstcube.errors import SkyError
@@ -16,11 +16,19 @@ if TYPE_CHECKING:
 
     from hstcube.surveys.names import FieldFiles
 
-__all__ = ["level_text", "read_levels"]
+__all__ = ["Level", "level_text", "read_levels"]
 
 _PIXEL = re.compile(r"per pixel of (\S+) arcsec")
 _ERROR = re.compile(r"^# standard error:(.*)$", re.MULTILINE)
 _ONE_SCALE = 0.01  # relative: scales closer than this are one
+
+
+class Level(NamedTuple):
+    """A sky level [units of the images, per pixel]."""
+
+    value: float
+    error: float
+    """Standard error; NaN where the file does not give it."""
 
 
 def level_text(
@@ -28,15 +36,16 @@ def level_text(
 ) -> str:
     """Return the text of a level, as `read_levels` reads it; `scale` is the pixel scale, arcsec."""
     return (
-        f"# sky of field {field}, {band}: {units} per pixel of {scale:.4g} arcsec, {method}, hstcube {__version__}\n"
+        f"# sky of field {field}, {band}: {units} per pixel of {scale:.4g} arcsec, {method}, "
+        f"hstcube {__version__}\n"
         f"# standard error: {error!r}\n{level!r}\n"
     )
 
 
 def read_levels(
     files: FieldFiles, bands: Iterable[str], *, scale: float | None = None, to: float | None = None
-) -> dict[str, tuple[float, float]]:
-    """Read the sky levels of a field: band to (level, standard error), NaN for an error that the file does not give.
+) -> dict[str, Level]:
+    """Read the sky levels of a field.
 
     Parameters
     ----------
@@ -51,6 +60,10 @@ def read_levels(
         pixels' areas. Then a level may belong to any scale; one that does not say so belongs to
         `scale`.
 
+    Returns
+    -------
+    dict of band to Level
+
     Raises
     ------
     SkyError
@@ -63,11 +76,10 @@ def read_levels(
         place = files.bands[name].sky
         if isinstance(place, Path):
             with located(place, name):
-                levels[name] = _parsed(
-                    place.read_text(encoding="utf-8", errors="replace"), scale, to
-                )
+                text = place.read_text(encoding="utf-8", errors="replace")
+                levels[name] = _parsed(text, scale, to)
         elif place is not None:
-            levels[name] = (float(place) * _area(to, scale), math.nan)
+            levels[name] = Level(float(place) * _area(to, scale), math.nan)
     return levels
 
 
@@ -75,24 +87,31 @@ def _area(to: float | None, scale: float | None) -> float:
     return 1.0 if to is None or scale is None else (to / scale) ** 2
 
 
-def _parsed(text: str, scale: float | None, to: float | None) -> tuple[float, float]:
+def _parsed(text: str, scale: float | None, to: float | None) -> Level:
+    level = _one_number(text)
+    pixel = _PIXEL.search(text)
+    if pixel and (to is not None or scale is not None):
+        said = _number(pixel[1])
+        if to is not None and said > 0:
+            scale = said
+        elif scale is not None:
+            _require_scale(said, pixel[1], scale)
+    area = _area(to, scale)
+    error = _ERROR.search(text)
+    return Level(level * area, _number(error[1].strip()) * area if error else math.nan)
+
+
+def _one_number(text: str) -> float:
+    """Return what stands outside of comments."""
     numbers = " ".join(line.split("#")[0] for line in text.splitlines()).split()
     if len(numbers) != 1:
         fix = "write one number, or measure the sky again"
         raise SkyError("HC-K02", f"holds {len(numbers)} values, not one sky level", fix)
     level = _number(numbers[0])
     if not math.isfinite(level):
-        raise SkyError(
-            "HC-K03",
-            f"the sky level is {level}",
-            "measure the sky again: hstcube sky FOLDER -o OUT",
-        )
-    if (pixel := _PIXEL.search(text)) and to is not None and _number(pixel[1]) > 0:
-        scale = _number(pixel[1])
-    elif pixel and scale is not None:
-        _require_scale(_number(pixel[1]), pixel[1], scale)
-    error, area = _ERROR.search(text), _area(to, scale)
-    return level * area, _number(error[1].strip()) * area if error else math.nan
+        fix = "measure the sky again: hstcube sky FOLDER -o OUT"
+        raise SkyError("HC-K03", f"the sky level is {level}", fix)
+    return level
 
 
 def _require_scale(said: float, text: str, scale: float) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from hstcube.core.bands import band_name
 from hstcube.core.cube import build
 from hstcube.core.psf_coords import with_psf_coords
+from hstcube.core.rules import PLANES
 from hstcube.errors import FileError
 from hstcube.fits.images import (
     NOISE_UNIT,
@@ -25,16 +26,20 @@ from hstcube.noise.groups import with_noise_coords
 from hstcube.phot.units import with_extinction
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Sequence, Sized
     from pathlib import Path
 
     import xarray as xr
+    from astropy.io import fits
 
     from hstcube.core.grids import Grid
+
+    Planes = dict[str, Plane]  # by what they hold
 
 __all__ = ["find_products", "open_products"]
 
 _NUMBERS = ("HSTCUBE", "NBANDS", "PSFFWHM", "SKY", "SKYERR", "ABZP", "PHOTPLAM")
+_AGAIN = "write the cube again with to_fits"
 _HOLDS = {
     "sci": ("sci",),
     "wht": ("wht",),
@@ -45,7 +50,13 @@ _HOLDS = {
 
 
 def find_products(folder: Path, field: str) -> dict[str, dict[str, Path]]:
-    """Return the files that `to_fits` wrote for a field: band to kind ("" holds all three images) to path."""
+    """Return the files that `to_fits` wrote for a field.
+
+    Returns
+    -------
+    dict of band to dict of kind to Path
+        The kind is "sci", "wht", "var" or "mask"; "" for a file that holds all three images.
+    """
     found: dict[str, dict[str, Path]] = {}
     for path in sorted(folder.glob(f"{field}_f*.fits")):
         name, _, kind = path.name[len(field) + 1 : -5].partition("_")
@@ -57,79 +68,142 @@ def find_products(folder: Path, field: str) -> dict[str, dict[str, Path]]:
 def open_products(products: dict[str, dict[str, Path]], bands: Sequence[str] | None) -> xr.Dataset:
     """Open what `find_products` found; see `hstcube.open_field`."""
     names = [band_name(name) for name in bands] if bands else list(products)
-    folder = next(path for kinds in products.values() for path in kinds.values()).parent
-    read = {name: _read_band(name, products.get(name, {}), folder) for name in names}
-    planes = [planes for planes, _ in read.values()]
-    versions = set().union(*(ids for _, ids in read.values()))
-    number = int(planes[0]["sci"].header["NBANDS"])
-    if len(versions) > 1 or number != len(products):
-        raise FileError(
-            "HC-O20",
-            f"the files of field {planes[0]['sci'].header['OBJECT']} do not belong to one cube "
-            f"({len(products)} bands of {number}, {len(versions)} versions)",
-            "write the cube into an empty folder, or again with overwrite=True and the older files removed",
-            file=str(folder),
-        )
+    folder = next(iter(next(iter(products.values())).values())).parent
+    found = [_read_band(name, products.get(name, {}), folder) for name in names]
+    planes = [band.planes for band in found]
+    _require_one_cube(planes[0], set().union(*(band.cubes for band in found)), products, folder)
     return _cube_of(names, planes)
 
 
-def _read_band(
-    name: str, files: dict[str, Path], folder: Path
-) -> tuple[dict[str, Plane], set[str]]:
-    """Return the three images of a band, and the identities of the cubes that its files belong to."""
-    planes: dict[str, Plane] = {}
-    cubes = set()
+class _Found(NamedTuple):
+    """What the files of a band hold."""
+
+    planes: Planes
+    """By kind: "sci", "wht" and "mask", and "psf" and "noise" where they are beside them."""
+    cubes: set[str]
+    """The identities of the cubes that the files belong to."""
+
+
+def _require_one_cube(first: Planes, cubes: set[str], products: Sized, folder: Path) -> None:
+    """Refuse files that were written from several cubes, or not all that one had."""
+    header = first["sci"].header
+    number = int(header["NBANDS"])
+    if len(cubes) > 1 or number != len(products):
+        raise FileError(
+            "HC-O20",
+            f"the files of field {header['OBJECT']} do not belong to one cube "
+            f"({len(products)} bands of {number}, {len(cubes)} versions)",
+            "write the cube into an empty folder, or again with overwrite=True and the older "
+            "files removed",
+            file=str(folder),
+        )
+
+
+def _read_band(name: str, files: dict[str, Path], folder: Path) -> _Found:
+    found = _Found({}, set())
     for role, path in files.items():
         for kind in _HOLDS[role]:
-            plane = read_plane(path, kind, band=name)
-            with located(path, name):
-                if "HSTCUBE" not in plane.header:
-                    reason = "has the name of a product of hstcube but no card HSTCUBE"
-                    raise FileError("HC-F26", reason, "give the folder of the stamps")
-                _require_cards(plane)
-            cubes.add(plane.header["CUBEID"])
-            planes.setdefault(kind, plane)
-            if kind == "wht" and "NSCALE" in plane.header:
-                planes |= _plane_beside(path, name, plane.grid, "noise", NOISE_UNIT)
-            if kind == "sci":
-                planes |= _plane_beside(path, name, plane.grid, "psf", PSF_UNIT)
-    if missing := [kind for kind in ("sci", "wht", "mask") if kind not in planes]:
+            _read_image(found, path, kind, name)
+    planes = found.planes
+    if missing := [kind for kind in PLANES if kind not in planes]:
         reason = f"the product has no {missing[0]} image"
-        raise FileError("HC-F01", reason, "write the cube again with to_fits", str(folder), name)
+        raise FileError("HC-F01", reason, _AGAIN, str(folder), name)
     for kind in ("wht", "mask"):
         planes["sci"].grid.require(planes[kind].grid, what=f"sci and {kind} of {name}")
-    return planes, cubes
+    return found
 
 
-def _plane_beside(path: Path, band: str, grid: Grid, key: str, name: str) -> dict[str, Plane]:
-    """Return what an extension of that name holds; nothing where there is none."""
+def _read_image(found: _Found, path: Path, kind: str, band: str) -> None:
+    """Add an image, and what is beside it, to what was found of its band."""
+    plane = read_plane(path, kind, band=band)
+    with located(path, band):
+        if "HSTCUBE" not in plane.header:
+            reason = "has the name of a product of hstcube but no card HSTCUBE"
+            raise FileError("HC-F26", reason, "give the folder of the stamps")
+        _require_cards(plane.header)
+    found.cubes.add(plane.header["CUBEID"])
+    found.planes.setdefault(kind, plane)
+    beside = []
+    if kind == "wht" and "NSCALE" in plane.header:
+        beside = [("noise", NOISE_UNIT)]
+    elif kind == "sci":
+        beside = [("psf", PSF_UNIT)]
+    for key, unit in beside:
+        if (more := _plane_beside(path, band, plane.grid, unit)) is not None:
+            found.planes[key] = more
+
+
+def _plane_beside(path: Path, band: str, grid: Grid, name: str) -> Plane | None:
+    """Return what an extension of that name holds, if there is one."""
     with located(path, band), opened(path) as hdus:
         unit = next((unit for unit in hdus if unit.name == name), None)
         if unit is None:
-            return {}
+            return None
         require_whole(path, unit)
-        return {key: Plane(np.asarray(unit.data, np.float32), unit.header, grid)}
+        return Plane(np.asarray(unit.data, np.float32), unit.header, grid)
 
 
-def _with_psf(cube: xr.Dataset, bands: list[dict[str, Plane]]) -> xr.Dataset:
-    """Return the cube with the PSFs that its files hold."""
-    if not all("psf" in band for band in bands):
-        return cube
-    images = np.stack([band["psf"].data for band in bands])
-    cube = with_psf_coords(cube, images, float(bands[0]["psf"].header["PIXSCALE"]))
-    headers = [band["sci"].header for band in bands]
-    if not all(card in header for card in ("PSFEEERR", "PSFNEG") for header in headers):
-        return cube
-    quality = {"psf_ee_error": "PSFEEERR", "psf_negative": "PSFNEG"}
-    return cube.assign_coords(
-        {
-            key: ("band", [float(header[card]) for header in headers])
-            for key, card in quality.items()
-        }
+def _require_cards(header: fits.Header) -> None:
+    needed = ["CUBEID", "NBANDS", "OBJECT", "FILETYPE"]
+    if header.get("FILETYPE") == "SCI":
+        needed.append("BUNIT")
+    for key in needed:
+        if key not in header:
+            raise FileError("HC-F04", f"has lost the card {key}", _AGAIN)
+    for key in _NUMBERS:
+        value = header.get(key, 0)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise FileError("HC-F04", f"has a card {key} of {value!r}, not a number", _AGAIN)
+
+
+def _cube_of(names: list[str], planes: list[Planes]) -> xr.Dataset:
+    """Build the cube of what was found of each band."""
+    headers = _headers(planes)
+    cube = build(
+        _stack(planes, "sci"),
+        np.stack([_weights(band) for band in planes]),
+        mask=_stack(planes, "mask") > 0,
+        bands=names,
+        grid=planes[0]["sci"].grid,
+        units=headers[0]["BUNIT"],
+        field=headers[0]["OBJECT"],
+        title=headers[0].get("TITLE", ""),
+        psf_fwhm=_column(headers, "PSFFWHM"),
+        sky=_column(headers, "SKY"),
+        sky_error=_column(headers, "SKYERR"),
+        zeropoint=_column(headers, "ABZP"),
+        pivot=_column(headers, "PHOTPLAM"),
+        matched_to=[header.get("MATCHED", "") for header in headers],
     )
+    ordered = [planes[names.index(name)] for name in cube.band.values]
+    cube = _with_extinction(_with_psf(_with_noise(cube, ordered), ordered), ordered)
+    history, notes = history_lines(headers[0].get("HISTORY", ()))
+    schema = int(headers[0]["HSTCUBE"])
+    cube = cube.assign_attrs(history=history, warnings=notes, hstcube_schema=schema)
+    for key in ("RECIPE", "SURVEY", "POISSON"):
+        if key in headers[0]:
+            cube = cube.assign_attrs({key.lower(): str(headers[0][key])})
+    return cube
 
 
-def _with_noise(cube: xr.Dataset, bands: list[dict[str, Plane]]) -> xr.Dataset:
+def _headers(planes: list[Planes]) -> list[fits.Header]:
+    return [band["sci"].header for band in planes]
+
+
+def _stack(planes: list[Planes], kind: str) -> Any:
+    return np.stack([band[kind].data for band in planes])
+
+
+def _weights(band: Planes) -> Any:
+    data, header = band["wht"].data, band["wht"].header
+    return inverse_variance(data, "variance" if header["FILETYPE"] == "VAR" else "ivar", "")
+
+
+def _column(headers: list[fits.Header], key: str) -> list[float]:
+    return [float(header.get(key, math.nan)) for header in headers]
+
+
+def _with_noise(cube: xr.Dataset, bands: list[Planes]) -> xr.Dataset:
     """Return the cube with the noise that its files tell of."""
     if not all("NSCALE" in band["wht"].header for band in bands):
         return cube
@@ -137,69 +211,26 @@ def _with_noise(cube: xr.Dataset, bands: list[dict[str, Plane]]) -> xr.Dataset:
     if not all("noise" in band for band in bands):
         return cube.assign_coords(noise_scale=("band", scales))
     cards = bands[0]["noise"].header
-    acf = np.stack([band["noise"].data for band in bands])
+    acf = _stack(bands, "noise")
     return with_noise_coords(cube, scales, acf, (float(cards["LAGY"]), float(cards["LAGX"])))
 
 
-def _require_cards(plane: Plane) -> None:
-    needed = (
-        "CUBEID",
-        "NBANDS",
-        "OBJECT",
-        "FILETYPE",
-        *(("BUNIT",) if plane.header.get("FILETYPE") == "SCI" else ()),
+def _with_psf(cube: xr.Dataset, bands: list[Planes]) -> xr.Dataset:
+    """Return the cube with the PSFs that its files hold."""
+    if not all("psf" in band for band in bands):
+        return cube
+    images = _stack(bands, "psf")
+    cube = with_psf_coords(cube, images, float(bands[0]["psf"].header["PIXSCALE"]))
+    headers = _headers(bands)
+    if not all("PSFEEERR" in header and "PSFNEG" in header for header in headers):
+        return cube
+    return cube.assign_coords(
+        psf_ee_error=("band", _column(headers, "PSFEEERR")),
+        psf_negative=("band", _column(headers, "PSFNEG")),
     )
-    if lost := [key for key in needed if key not in plane.header]:
-        raise FileError(
-            "HC-F04", f"has lost the card {lost[0]}", "write the cube again with to_fits"
-        )
-    for key in (key for key in _NUMBERS if key in plane.header):
-        if isinstance(value := plane.header[key], bool) or not isinstance(value, int | float):
-            raise FileError(
-                "HC-F04",
-                f"has a card {key} of {value!r}, not a number",
-                "write the cube again with to_fits",
-            )
 
 
-def _cube_of(names: list[str], planes: list[dict[str, Plane]]) -> xr.Dataset:
-    headers = [band["sci"].header for band in planes]
-    wht = [
-        inverse_variance(
-            band["wht"].data,
-            "variance" if band["wht"].header["FILETYPE"] == "VAR" else "ivar",
-            name,
-        )
-        for name, band in zip(names, planes, strict=True)
-    ]
-
-    def column(key: str) -> list[float]:
-        return [float(header.get(key, math.nan)) for header in headers]
-
-    cube = build(
-        np.stack([band["sci"].data for band in planes]),
-        np.stack(wht),
-        mask=np.stack([band["mask"].data > 0 for band in planes]),
-        bands=names,
-        grid=planes[0]["sci"].grid,
-        units=headers[0]["BUNIT"],
-        field=headers[0]["OBJECT"],
-        title=headers[0].get("TITLE", ""),
-        psf_fwhm=column("PSFFWHM"),
-        sky=column("SKY"),
-        sky_error=column("SKYERR"),
-        zeropoint=column("ABZP"),
-        pivot=column("PHOTPLAM"),
-        matched_to=[header.get("MATCHED", "") for header in headers],
-    )
-    ordered = [planes[names.index(name)] for name in cube.band.values]
-    cube = _with_psf(_with_noise(cube, ordered), ordered)
-    if (extinction := dict(zip(names, column("EXTINCT"), strict=True))) and not any(
-        map(math.isnan, extinction.values())
-    ):
-        cube = with_extinction(cube, [extinction[name] for name in cube.band.values])
-    history, notes = history_lines(headers[0].get("HISTORY", ()))
-    extra = {"recipe": headers[0]["RECIPE"]} if "RECIPE" in headers[0] else {}
-    return cube.assign_attrs(
-        history=history, warnings=notes, hstcube_schema=int(headers[0]["HSTCUBE"]), **extra
-    )
+def _with_extinction(cube: xr.Dataset, bands: list[Planes]) -> xr.Dataset:
+    """Return the cube with the extinction that it is corrected for, where all files tell it."""
+    extinction = _column(_headers(bands), "EXTINCT")
+    return cube if np.isnan(extinction).any() else with_extinction(cube, extinction)

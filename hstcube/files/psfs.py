@@ -1,29 +1,32 @@
-"""PSFs in and out: files, and the table of surveys whose PSFs are known."""
+"""PSFs in and out."""
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
-from hstcube import shipped
 from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
+from hstcube.core.psf_coords import UNIT_SUM, psf_array
 from hstcube.errors import BandError, FileError, PSFError
 from hstcube.fits.images import image_shape
 from hstcube.fits.opening import located, opened
 from hstcube.fits.units import hdu
 from hstcube.fits.writing import write_files
-from hstcube.psf.preparation import checked_psf, prepare_psf
+from hstcube.psf.preparation import checked_psf, prepare_psf, scale_of
 from hstcube.psf.profiles import fwhm
 from hstcube.psf.solver import on_one_frame
 
-__all__ = ["open_psf", "save_psf", "survey_psf"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
-TABLE_SIZE = 65  # pixels
+__all__ = ["open_psf", "save_psf"]
+
+_UNIT_SUM = 1e-3  # what a sum may be off
+_LARGEST_PIXEL = 60  # arcsec: what says more is no size of a pixel
 
 
 def save_psf(psf: xr.DataArray, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -67,7 +70,7 @@ def save_psf(psf: xr.DataArray, path: str | Path, *, overwrite: bool = False) ->
 
 
 def open_psf(path: str | Path, *, scale: float | None = None) -> xr.DataArray:
-    """Open PSFs of any origin; whatever is not odd, centred and of unit sum is made so, and it is said.
+    """Open PSFs of any origin; what is not odd, centred and of unit sum is made so, and it is said.
 
     Parameters
     ----------
@@ -90,7 +93,6 @@ def open_psf(path: str | Path, *, scale: float | None = None) -> xr.DataArray:
     """
     path = Path(path)
     images: dict[str, xr.DataArray] = {}
-    notes = []
     with located(path), opened(path) as hdus:
         for unit in hdus:
             if unit.header.get("NAXIS", 0) != 2 or not hasattr(unit, "data"):  # noqa: PLR2004
@@ -99,15 +101,27 @@ def open_psf(path: str | Path, *, scale: float | None = None) -> xr.DataArray:
             if name in images:
                 raise BandError("HC-B02", "two PSFs for one band", "keep one", str(path), name)
             values = np.asarray(unit.data, dtype=np.float64).reshape(image_shape(unit))
-            one = _one_psf(values, scale or _scale_of(unit.header, path))
-            if one.attrs["notes"]:
-                notes.append(f"{name}: {one.attrs['notes']}")
-            images[name] = one
+            images[name] = _usable(values, scale or _scale_of(unit.header, path))
     if not images:
         raise FileError(
             "HC-F04", "holds no image", "give a FITS file with one PSF a band", str(path)
         )
-    steps = {round(float(one.ky[1] - one.ky[0]), 6) for one in images.values()}
+    return _of_all_bands(images, path)
+
+
+def _usable(values: NDArray[np.float64], scale: float) -> xr.DataArray:
+    """Return a PSF as it is where it can be used so, else made usable."""
+    try:
+        if abs(values.sum() - 1) <= _UNIT_SUM:
+            return psf_array(checked_psf(values, "given"), scale, attrs={"notes": ""})
+    except PSFError:
+        pass  # not odd, or not centred: what else it lacks is found now
+    return prepare_psf(values, scale=scale)
+
+
+def _of_all_bands(images: dict[str, xr.DataArray], path: Path) -> xr.DataArray:
+    """Return PSFs on one frame, that of the largest; they have pixels of one size."""
+    steps = {round(scale_of(one), 6) for one in images.values()}
     if len(steps) > 1:
         raise PSFError(
             "HC-P11",
@@ -115,36 +129,15 @@ def open_psf(path: str | Path, *, scale: float | None = None) -> xr.DataArray:
             "give one scale a file",
             str(path),
         )
-    return _stacked(images, {"source": path.name, "notes": "; ".join(notes)})
-
-
-def _one_psf(values: Any, scale: float) -> xr.DataArray:
-    """Return a PSF as it is where it can be used so, else made usable."""
-    try:
-        if abs(values.sum() - 1) > 1e-3:  # noqa: PLR2004
-            return prepare_psf(values, scale=scale)
-        image = checked_psf(values, "given")
-    except PSFError:
-        return prepare_psf(values, scale=scale)
-    offset = (np.arange(len(image)) - len(image) // 2) * scale
-    axis = {"units": "arcsec"}
-    return xr.DataArray(
-        image,
-        {"ky": ("ky", offset, axis), "kx": ("kx", offset, axis)},
-        ("ky", "kx"),
-        attrs={"notes": ""},
-    )
-
-
-def _stacked(images: dict[str, xr.DataArray], attrs: dict[str, str]) -> xr.DataArray:
-    """Return PSFs of one scale on one frame."""
+    notes = [f"{name}: {one.attrs['notes']}" for name, one in images.items() if one.attrs["notes"]]
     largest = max(images.values(), key=lambda one: one.sizes["ky"])
+    alike = np.stack(on_one_frame(*(one.values for one in images.values()))).astype(np.float32)
     return xr.DataArray(
-        np.stack(on_one_frame(*(one.values for one in images.values()))).astype(np.float32),
+        alike,
         {"band": np.array(list(images), object), "ky": largest.ky, "kx": largest.kx},
         ("band", "ky", "kx"),
         "psf",
-        {"long_name": "point spread function, unit sum", **attrs},
+        {"long_name": UNIT_SUM, "source": path.name, "notes": "; ".join(notes)},
     )
 
 
@@ -159,7 +152,7 @@ def _band_of(header: Any, path: Path) -> str:
 
 def _scale_of(header: Any, path: Path) -> float:
     said = header.get("PIXSCALE", header.get("PIXELSCL"))
-    if isinstance(said, int | float) and 0 < said < 60:  # noqa: PLR2004
+    if isinstance(said, int | float) and 0 < said < _LARGEST_PIXEL:
         return float(said)
     if "CTYPE1" in header:
         return Grid.from_header(header).scale
@@ -169,51 +162,3 @@ def _scale_of(header: Any, path: Path) -> float:
         "give it: scale=0.06 (arcsec)",
         str(path),
     )
-
-
-@lru_cache(maxsize=32)
-def survey_psf(
-    survey: str, scale: float, bands: tuple[str, ...] | None = None
-) -> xr.DataArray | None:
-    """Return the PSFs of a survey from the table that ships with the package, or None where it has not all of them.
-
-    Circular multi-Gaussian models (Emsellem, Monnet & Bacon 1994, A&A 285, 723) of PSFs that
-    `measure_psf` made of stars; ``psf_surveys.csv`` says of which.
-
-    Parameters
-    ----------
-    survey : str
-    scale : float
-        Arcsec per pixel.
-    bands : tuple of str, optional
-        All of the table when not given.
-
-    Returns
-    -------
-    DataArray, (band, ky, kx), or None
-    """
-    from scipy.special import erf
-
-    models: dict[str, list[tuple[float, float]]] = {}
-    for row in shipped.table("hstcube.files", "psf_surveys.csv"):
-        if row["survey"] == survey and abs(float(row["scale"]) / scale - 1) < 1e-3:  # noqa: PLR2004
-            models.setdefault(row["band"], []).append((float(row["sigma"]), float(row["weight"])))
-    bands = tuple(models) if bands is None else bands
-    if not bands or any(name not in models for name in bands):
-        return None
-    half = round((TABLE_SIZE - 1) / 2 * 0.06 / scale)
-    offset = np.arange(-half, half + 1) * scale
-    images = {}
-    for name in bands:
-        image = np.zeros((offset.size, offset.size))
-        for sigma, weight in models[name]:
-            edges = [(offset + side * scale / 2) / (np.sqrt(2) * sigma) for side in (-1, 1)]
-            profile = 0.5 * (erf(edges[1]) - erf(edges[0]))
-            image += weight * np.outer(profile, profile)
-        axis = {"units": "arcsec"}
-        images[name] = xr.DataArray(
-            image / image.sum(),
-            {"ky": ("ky", offset, axis), "kx": ("kx", offset, axis)},
-            ("ky", "kx"),
-        )
-    return _stacked(images, {"source": f"PSFs of {survey}"})

@@ -92,12 +92,12 @@ def _cards(meta: dict[str, Any]) -> Iterator[fits.Card]:
     from astropy.io import fits
 
     for key, value in meta.items():
-        if isinstance(value, list):
-            continue
-        for name, entry in value.items() if isinstance(value, dict) else (("", value),):
-            if not (isinstance(entry, float) and math.isnan(entry)):
-                text = _printable(entry)[:_WIDTH] if isinstance(entry, str) else entry
-                yield fits.Card(f"HIERARCH {key} {name}".strip(), text)
+        entries = value if isinstance(value, dict) else {"": value}
+        for name, entry in entries.items():
+            if isinstance(entry, list) or (isinstance(entry, float) and math.isnan(entry)):
+                continue
+            text = _printable(entry)[:_WIDTH] if isinstance(entry, str) else entry
+            yield fits.Card(f"HIERARCH {key} {name}".strip(), text)
 
 
 def _printable(text: str) -> str:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["calibrate_noise"]
 
-# arcsec: the lags that six stamps of the XDF support
+# arcsec: the lags that six stamps of 6 arcsec support
 REACH = {"IR": 0.18, "WFC": 0.30, "UVIS": 0.30}
 FEWEST, ENOUGH = 500, 10_000  # blank pixels: fewer give no result; fewer, one with a warning
 

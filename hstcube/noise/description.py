@@ -84,7 +84,7 @@ def _white(cube: xr.Dataset) -> xr.Dataset:
 
 def survey_noise(survey: str, grid: Grid) -> xr.Dataset:
     """Return the noise of a survey at the pixel scale of a grid, from the package's table."""
-    table = shipped.table("hstcube.noise", "noise.csv")
+    table = shipped.table("hstcube.surveys", "noise.csv")
     rows = [row for row in table if row["survey"] == survey and _is_of(row, grid)]
     if not rows:
         known = sorted({f"{row['survey']} at {row['scale']} arcsec" for row in table})

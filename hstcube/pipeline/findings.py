@@ -13,8 +13,9 @@ import numpy as np
 from hstcube import __version__
 from hstcube.core.grids import Grid
 from hstcube.errors import HstCubeError, HstCubeWarning, LabelError
-from hstcube.files.fields import open_files, open_labels
+from hstcube.files.labels import open_labels
 from hstcube.files.levels import read_levels
+from hstcube.pipeline.assemble import open_files
 from hstcube.pipeline.recipe import blank_sky
 from hstcube.psf.match import choose_kernels
 from hstcube.regridding.align import check_alignment, warn_of_shifts

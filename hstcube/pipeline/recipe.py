@@ -22,7 +22,15 @@ from hstcube.sky.level import left_over, measure_sky, subtract_sky
 from hstcube.sky.masks import grow as grow_mask
 from hstcube.sky.masks import mask as apply_mask
 from hstcube.sky.masks import object_mask, object_notes
-from hstcube.surveys.names import COUNT, IDS, NUMBER_OR_TEXT, TEXT, TEXTS, check_keys, read_toml
+from hstcube.surveys.field_file import (
+    COUNT,
+    IDS,
+    NUMBER_OR_TEXT,
+    TEXT,
+    TEXTS,
+    check_keys,
+    read_toml,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

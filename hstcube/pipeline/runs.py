@@ -19,19 +19,20 @@ from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
 from hstcube.errors import HstCubeError, HstCubeWarning, LabelError, RecipeError, WriteError
 from hstcube.files.cubes import Layout, Noise, save_cube, to_fits
-from hstcube.files.fields import Align, open_files, open_labels
+from hstcube.files.labels import open_labels
 from hstcube.files.levels import level_text, read_levels
 from hstcube.fits.writing import require_free_names, sweep, write_files
+from hstcube.pipeline.assemble import PSF_WORDS, Align, open_files
 from hstcube.pipeline.recipe import blank_sky, homogenize
 from hstcube.regridding.resample import regrid
 from hstcube.sky.level import Method, measure_sky
+from hstcube.surveys.field_file import read_field_file
 from hstcube.surveys.names import (
     SKY_SCALE,
     FieldFiles,
     checked_name,
     find_field,
     list_fields,
-    read_field_file,
     scale_of_label,
 )
 
@@ -498,7 +499,7 @@ def _record_of(outcome: Outcome, cube: xr.Dataset, options: Options) -> dict[str
 def _psf_file(files: FieldFiles, options: Options) -> Path | None:
     if options.psf == "auto":
         return files.psf
-    return None if options.psf in ("xdf", "gaussian") else Path(options.psf)
+    return None if options.psf in PSF_WORDS else Path(options.psf)
 
 
 def _write_record(out: Path, outcomes: list[Outcome], options: Options) -> None:

@@ -10,8 +10,9 @@ import numpy as np
 from hstcube.core.grids import Grid
 from hstcube.errors import FileError, RecipeError
 from hstcube.files.cubes import open_cube
-from hstcube.files.fields import open_field, open_files, open_labels
+from hstcube.files.labels import open_labels
 from hstcube.fits.units import hdu
+from hstcube.pipeline.assemble import open_field, open_files
 from hstcube.regridding.labels import regrid_labels
 from hstcube.surveys.names import find_field, list_fields
 

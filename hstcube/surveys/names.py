@@ -1,23 +1,33 @@
-"""What a survey's files are called, and what is known of its images: zero points and PSF widths."""
+"""What the files of a field are called, and where they are."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 import re
-import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from hstcube import shipped
 from hstcube.core.bands import band_name, digits, pivot
-from hstcube.errors import BandError, FileError, RecipeError
+from hstcube.errors import FileError, RecipeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterator
 
-__all__ = ["BandFiles", "FieldFiles", "find_field", "list_fields", "read_field_file", "survey_of"]
+__all__ = [
+    "IMAGES",
+    "LABELS",
+    "MIXED",
+    "SKY_SCALE",
+    "BandFiles",
+    "FieldFiles",
+    "ImageKind",
+    "checked_name",
+    "find_field",
+    "list_fields",
+    "scale_of_label",
+]
 
 IMAGES = "{field}_{scale}_{band}_{kind}.fits"
 LABELS = "segment_maps/udf_mosaic_{field}_HST_SEGMAP.fits"
@@ -36,43 +46,55 @@ _PARTS = {
     "kind": r"(?P<kind>sci|wht)",
 }
 _PACKED = r"(?:\.gz|\.fz)?"
-_DEEPEST = 100  # brackets of a TOML file within each other
+
+ImageKind = Literal["sci", "wht"]
 
 
 @dataclass(frozen=True)
 class BandFiles:
-    """Where one band's images are, and what their headers do not say. Two files of a kind are an error later."""
+    """Where one band's images are, and what their headers do not say."""
 
     sci: tuple[Path, ...] = ()
+    """More than one is an error later, when the band is opened; so with `wht`."""
     wht: tuple[Path, ...] = ()
     wht_kind: str = "ivar"
+    """What the weights are: "ivar", "rms" or "variance"."""
     zeropoint: float | None = None
+    """AB magnitude of one unit of the image; None: as its header or the survey says."""
     psf_fwhm: float | None = None
+    """Arcsec; None: as its header or the survey says."""
     sky: float | Path | None = None
+    """A level, or the file that holds it."""
 
 
 @dataclass(frozen=True)
 class FieldFiles:
-    """All that belongs to one field at one pixel scale; or at several, which are the `parts` then, the finest first."""
+    """All that belongs to one field at one pixel scale; or at several, which are its `parts`."""
 
     field: str
     scale: str
+    """A label of file names, such as "60mas"; "mixed" for several, '' where names say none."""
     bands: dict[str, BandFiles] = dataclasses.field(default_factory=dict)
+    """By name, ordered by pivot wavelength where they were found by their file names."""
     labels: Path | None = None
+    """The segmentation map, `hdu` its extension, `ids` the objects to keep (none: the central)."""
     hdu: str | None = None
     ids: tuple[int, ...] = ()
     psf: Path | None = None
+    """PSFs for `open_psf`."""
     parts: tuple[FieldFiles, ...] = ()
+    """The finest scale first."""
 
-    def one(self, band: str, kind: str) -> Path:
-        """Return the file of one band, `kind` being "sci" or "wht".
+    def one(self, band: str, kind: ImageKind) -> Path:
+        """Return the file of one band.
 
         Raises
         ------
         FileError
             If there is none, or more than one.
         """
-        files = getattr(self.bands.get(band, BandFiles()), kind)
+        here = self.bands.get(band, BandFiles())
+        files = here.sci if kind == "sci" else here.wht
         if len(files) > 1:
             raise FileError(
                 "HC-B02",
@@ -82,15 +104,12 @@ class FieldFiles:
                 band,
             )
         if not files:
-            other = self.bands.get(band, BandFiles()).sci or self.bands.get(band, BandFiles()).wht
-            beside = (
-                f" beside {other[0].name}"
-                if other
-                else f"; there are {', '.join(self.bands) or 'none'}"
-            )
+            other = here.sci or here.wht
+            listed = f"; there are {', '.join(self.bands) or 'none'}"
+            where = f" beside {other[0].name}" if other else listed
             raise FileError(
                 "HC-F01",
-                f"field {self.field}: no {kind} image{beside}",
+                f"field {self.field}: no {kind} image{where}",
                 "put the file in place, or choose the bands with bands=",
                 band=band,
             )
@@ -132,20 +151,39 @@ def list_fields(
     folder = Path(folder)
     if not folder.is_dir():
         raise FileError("HC-F01", "there is no such folder", "check the path", file=str(folder))
-    found: dict[tuple[str, str], dict[str, dict[str, list[Path]]]] = {}
+    found: dict[tuple[str, str], dict[str, _Paths]] = {}
     for path, parts in _scan(folder, images):
         if scale in (None, MIXED, parts["scale"]):
-            kinds = found.setdefault((parts["field"], parts["scale"]), {}).setdefault(
-                band_name(parts["band"]), {}
-            )
-            kinds.setdefault(parts["kind"], []).append(path)
+            bands = found.setdefault((parts["field"], parts["scale"]), {})
+            bands.setdefault(band_name(parts["band"]), _Paths([], [])).add(parts["kind"], path)
+    places = _Places(folder, labels, sky)
     fields = [
-        _field_files(folder, name, label, bands, labels, sky)
-        for (name, label), bands in sorted(
-            found.items(), key=lambda item: (_natural(item[0][0]), item[0][1])
-        )
+        _field_files(places, name, label, found[name, label])
+        for name, label in sorted(found, key=_by_field_and_scale)
     ]
     return _mixed(fields) if scale == MIXED else fields
+
+
+class _Paths(NamedTuple):
+    """The images of one band that were found."""
+
+    sci: list[Path]
+    wht: list[Path]
+
+    def add(self, kind: str, path: Path) -> None:
+        (self.sci if kind == "sci" else self.wht).append(path)
+
+
+class _Places(NamedTuple):
+    """Where to look for what belongs to images; see `list_fields`."""
+
+    folder: Path
+    labels: str | None
+    sky: str | None
+
+
+def _by_field_and_scale(found: tuple[str, str]) -> tuple[tuple[tuple[int, int, str], ...], str]:
+    return _natural(found[0]), found[1]
 
 
 def _mixed(fields: list[FieldFiles]) -> list[FieldFiles]:
@@ -153,20 +191,18 @@ def _mixed(fields: list[FieldFiles]) -> list[FieldFiles]:
     groups: dict[str, list[FieldFiles]] = {}
     for files in fields:
         groups.setdefault(files.field, []).append(files)
-    return [
-        _joined(sorted(parts, key=lambda part: scale_of_label(part.scale)))
-        for parts in groups.values()
-    ]
+    return [_joined(parts) for parts in groups.values()]
 
 
 def _joined(parts: list[FieldFiles]) -> FieldFiles:
     """Take every band from the finest part that has it, its sky level from any."""
+    parts = sorted(parts, key=lambda part: scale_of_label(part.scale))
     bands: dict[str, BandFiles] = {}
     for part in parts:
         for name, files in part.bands.items():
             known = bands.get(name, files)
             bands[name] = replace(known, sky=files.sky) if known.sky is None else known
-    ordered = dict(sorted(bands.items(), key=lambda item: pivot(item[0])))
+    ordered = {name: bands[name] for name in sorted(bands, key=pivot)}
     labels = next((part.labels for part in parts if part.labels), None)
     return FieldFiles(parts[0].field, MIXED, ordered, labels, parts=tuple(parts))
 
@@ -194,19 +230,23 @@ def find_field(
     for files in [*found, *_mixed(found)]:
         if (files.field, files.scale) == (name, scale):
             return files
+    raise _no_such_field(folder, name, scale, found)
+
+
+def _no_such_field(folder: str | Path, name: str, scale: str, found: list[FieldFiles]) -> FileError:
     scales = [files.scale for files in found if files.field == name]
-    known = sorted({files.field for files in found}, key=_natural)
     if scales:
-        raise FileError(
+        return FileError(
             "HC-F01",
             f"field {name} has no images at {scale}, only at {', '.join(scales)}",
             f"choose scale={scales[0]!r}",
             file=str(folder),
         )
-    listed = ", ".join(known[:20]) or "none"
-    raise FileError(
+    known = sorted({files.field for files in found}, key=_natural)
+    return FileError(
         "HC-F01",
-        f"no images of field {name!r} (looked for {name}_{scale}_*_sci.fits); there are fields {listed}",
+        f"no images of field {name!r} (looked for {name}_{scale}_*_sci.fits); "
+        f"there are fields {', '.join(known[:20]) or 'none'}",
         f"list them: hstcube ls {folder}",
         file=str(folder),
     )
@@ -229,208 +269,23 @@ def checked_name(name: str) -> str:
     return name
 
 
-class Survey(NamedTuple):
-    """What is known of a survey's images at one pixel scale: per band the PSF's FWHM [arcsec] and the zero point."""
-
-    name: str
-    psf_fwhm: dict[str, float]
-    zeropoint: dict[str, float]
-
-
-def survey_of(header: Mapping[str, Any], scale: float) -> Survey | None:
-    """Return the survey that an image's header names, or None.
-
-    Parameters
-    ----------
-    header : FITS header
-    scale : float
-        Pixel scale, arcsec; widths are given for the scale they were measured on.
-    """
-    if "XDFVER" not in header:
-        return None
-    rows = [
-        row for row in shipped.table("hstcube.surveys", "surveys.csv") if row["survey"] == "xdf"
-    ]
-    here = [row for row in rows if abs(float(row["scale"]) / scale - 1) < 0.01]  # noqa: PLR2004
-    to_fwhm = 2.3548200450309493  # 2 sqrt(2 ln 2)
-    return Survey(
-        "xdf",
-        {row["band"]: float(row["sigma"]) * to_fwhm * float(row["scale"]) for row in here},
-        {row["band"]: float(row["zeropoint"]) for row in rows},
-    )
-
-
-def read_field_file(path: str | Path) -> FieldFiles:
-    """Read a TOML file that says where a field's images are.
-
-    Keys: ``name``; ``psf`` (a file for `open_psf`); for each band ``[bands.f606w]`` with ``sci``,
-    ``wht``, and optionally ``wht_kind``, ``zeropoint``, ``psf_fwhm`` [arcsec], ``sky`` (a level or
-    a file); ``[labels]`` with ``path``, ``hdu``, ``ids``. Paths are relative to the file.
-
-    Raises
-    ------
-    RecipeError
-        If the file is not TOML, or holds an unknown key or a value of the wrong kind.
-    """
-    path = Path(path)
-    text = read_toml(path)
-    check_keys(text, {"name": TEXT, "bands": TABLE, "labels": TABLE, "psf": TEXT}, path, "")
-    bands: dict[str, BandFiles] = {}
-    for said, entry in text.get("bands", {}).items():
-        check_keys(entry, _BAND_KEYS, path, f"bands.{said}.")
-        name, level = band_name(said), entry.get("sky")
-        if name in bands:
-            raise BandError(
-                "HC-B02", f"the band is there twice, as {said!r} too", "keep one", str(path), name
-            )
-        sci, wht = (
-            (path.parent / entry[kind],) if kind in entry else () for kind in ("sci", "wht")
-        )
-        sky = path.parent / level if isinstance(level, str) else level
-        kind = entry.get("wht_kind", "ivar")
-        bands[name] = BandFiles(sci, wht, kind, entry.get("zeropoint"), entry.get("psf_fwhm"), sky)
-    if not bands:
-        raise RecipeError(
-            "HC-B16",
-            "the field file names no bands",
-            "add [bands.f160w] with sci= and wht=",
-            file=str(path),
-        )
-    labels = text.get("labels", {})
-    check_keys(labels, {"path": TEXT, "hdu": TEXT_OR_COUNT, "ids": IDS}, path, "labels.")
-    place = path.parent / labels["path"] if "path" in labels else None
-    try:
-        name = checked_name(str(text.get("name", path.stem)))
-    except RecipeError as error:
-        error.at(file=str(path))
-        raise
-    psf = path.parent / text["psf"] if "psf" in text else None
-    return FieldFiles(name, "", bands, place, labels.get("hdu"), tuple(labels.get("ids", ())), psf)
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file.
-
-    Raises
-    ------
-    FileError
-        If it cannot be opened.
-    RecipeError
-        If it is not TOML.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-        if _nesting(text) > _DEEPEST:
-            raise RecipeError(
-                "HC-B15",
-                f"is not TOML that can be read: brackets nest {_nesting(text)} deep",
-                "close them",
-                file=str(path),
-            )
-        return tomllib.loads(text)
-    except OSError as error:
-        raise FileError(
-            "HC-F01", f"cannot be read: {error.strerror}", "check the path", file=str(path)
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(
-            "HC-B15", f"is not TOML: {error}", "see the examples in the README", file=str(path)
-        ) from error
-
-
-def _nesting(text: str) -> int:
-    """Return how deep brackets nest; those in texts and comments are counted too.
-
-    tomllib goes one call deeper for each; a RecursionError that is caught may come back in whatever
-    runs next.
-    """
-    depth = deepest = 0
-    for mark in re.findall(r"[][{}]", text):
-        depth = depth + 1 if mark in "[{" else max(depth - 1, 0)
-        deepest = max(deepest, depth)
-    return deepest
-
-
-class Kind(NamedTuple):
-    """What a key of a TOML file may hold."""
-
-    name: str
-    allows: Callable[[Any], bool]
-
-
-TEXT = Kind("text", lambda value: isinstance(value, str))
-TABLE = Kind("a table", lambda value: isinstance(value, dict))
-NUMBER = Kind("a finite number", lambda value: _is_number(value) and math.isfinite(value))
-POSITIVE = Kind("a positive number", lambda value: _is_number(value) and 0 < value < math.inf)
-COUNT = Kind("a whole number, 0 or more", lambda value: _is_whole(value) and value >= 0)
-IDS = Kind(
-    "a list of whole numbers", lambda value: isinstance(value, list) and all(map(_is_whole, value))
-)
-TEXTS = Kind(
-    "a list of texts", lambda value: isinstance(value, list) and all(map(TEXT.allows, value))
-)
-NUMBER_OR_TEXT = Kind("a number or text", lambda value: TEXT.allows(value) or NUMBER.allows(value))
-TEXT_OR_COUNT = Kind(
-    "text or a whole number", lambda value: TEXT.allows(value) or COUNT.allows(value)
-)
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    return _is_whole(value) or isinstance(value, float)
-
-
-_BAND_KEYS = {
-    "sci": TEXT, "wht": TEXT, "wht_kind": TEXT, "zeropoint": NUMBER, "psf_fwhm": POSITIVE, "sky": NUMBER_OR_TEXT,
-}  # fmt: skip
-
-
-def check_keys(table: Any, known: Mapping[str, Kind], path: Path, prefix: str) -> None:
-    """Refuse keys that are not known, naming the nearest one that is, and values of the wrong kind.
-
-    Raises
-    ------
-    RecipeError
-        Naming the key.
-    """
-    if not isinstance(table, dict):
-        raise RecipeError(
-            "HC-B15", f"{prefix.rstrip('.')} must be a table", "see the README", file=str(path)
-        )
-    for key, value in table.items():
-        if key not in known:
-            import difflib
-
-            close = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
-            hint = f"did you mean {close[0]!r}?" if close else f"the keys are {', '.join(known)}"
-            raise RecipeError("HC-B15", f"unknown key {prefix}{key}", hint, file=str(path))
-        wanted = known[key]
-        if not wanted.allows(value):
-            fix = "write numbers without quotes, with a point"
-            raise RecipeError(
-                "HC-B17", f"{prefix}{key} is {value!r}, not {wanted.name}", fix, file=str(path)
-            )
-
-
-def _scan(folder: Path, images: str | None) -> Iterable[tuple[Path, dict[str, str]]]:
+def _scan(folder: Path, images: str | None) -> Iterator[tuple[Path, dict[str, str]]]:
+    """Yield each image, and what its name says: field, scale ('' for none), band and kind."""
     if images is None:
-        places = [(place, IMAGES) for place in (folder, folder / "new_stamps") if place.is_dir()]
+        places, pattern = [folder, folder / "new_stamps"], IMAGES
     elif Path(images).is_dir():
-        places = [(Path(images), IMAGES)]
+        places, pattern = [Path(images)], IMAGES
     else:
-        places = [(Path(images).parent, _with_kind(Path(images).name))]
-    for place, pattern in places:
-        expression = _expression(pattern)
-        for path in sorted(place.iterdir()) if place.is_dir() else ():
+        places, pattern = [Path(images).parent], _with_kind(Path(images).name)
+    expression = _expression(pattern)
+    for place in filter(Path.is_dir, places):
+        for path in sorted(place.iterdir()):
             if match := expression.fullmatch(path.name):
                 yield path, {"scale": "", **match.groupdict()}
 
 
 def _with_kind(pattern: str) -> str:
-    """Return a pattern of science images as one of both kinds: the wht file has 'wht' where the other has 'sci'."""
+    """Return a pattern of science images as one of both kinds: 'wht' stands where 'sci' does."""
     told = "{kind}" in pattern or "sci" in pattern
     if not (told and "{field}" in pattern and ("{band}" in pattern or "{digits}" in pattern)):
         raise RecipeError(
@@ -450,56 +305,44 @@ def _expression(pattern: str) -> re.Pattern[str]:
         raise RecipeError(
             "HC-B18", f"the pattern {pattern!r} holds {{{unknown[0]}}}", f"use {', '.join(_PARTS)}"
         )
+    text = re.escape(pieces[0])
     seen: set[str] = set()
-    text = ""
-    for i, piece in enumerate(pieces):
-        if i % 2 == 0:
-            text += re.escape(piece)
-        else:
-            text += f"(?P={piece})" if piece in seen else _PARTS[piece]
-            seen.add(piece)
+    for name, literal in zip(pieces[1::2], pieces[2::2], strict=True):
+        text += f"(?P={name})" if name in seen else _PARTS[name]
+        text += re.escape(literal)
+        seen.add(name)
     return re.compile(text + _PACKED)
 
 
-def _field_files(
-    folder: Path,
-    name: str,
-    scale: str,
-    bands: dict[str, dict[str, list[Path]]],
-    labels: str | None,
-    sky: str | None,
-) -> FieldFiles:
-    found = {
-        band: BandFiles(
-            tuple(kinds.get("sci", ())),
-            tuple(kinds.get("wht", ())),
-            sky=_sky_file(folder, name, scale, band, sky),
-        )
-        for band, kinds in sorted(bands.items(), key=lambda item: pivot(item[0]))
-    }
-    files = FieldFiles(name, scale, found, psf=_first(folder / _filled(Path(PSF), name, scale)))
-    if labels is not None:
-        inside = Path(labels).is_dir()
-        place = _filled(Path(Path(LABELS).name if inside else labels), name, scale)
-        return replace(files, labels=Path(labels) / place if inside else place)
-    usual = _first(folder / _filled(Path(LABELS), name, scale))
-    return replace(files, labels=usual)
+def _field_files(places: _Places, name: str, scale: str, found: dict[str, _Paths]) -> FieldFiles:
+    bands = {}
+    for band in sorted(found, key=pivot):
+        sky = _sky_file(places, name, scale, band)
+        bands[band] = BandFiles(tuple(found[band].sci), tuple(found[band].wht), sky=sky)
+    psf = _first(places.folder / _filled(Path(PSF), name, scale))
+    return FieldFiles(name, scale, bands, _labels_file(places, name, scale), psf=psf)
 
 
-def _sky_file(folder: Path, name: str, scale: str, band: str, sky: str | None) -> Path | None:
-    if sky is None:
-        places = [
-            folder / _filled(Path(pattern), name, scale, band)
-            for pattern in SKY
-            if scale == SKY_SCALE
-        ]
-    elif Path(sky).is_dir():
-        places = [
-            Path(sky) / _filled(Path(Path(pattern).name), name, scale, band) for pattern in SKY
-        ]
+def _labels_file(places: _Places, name: str, scale: str) -> Path | None:
+    """Return the segmentation map: the usual one if it exists, one that was named anyway."""
+    if places.labels is None:
+        return _first(places.folder / _filled(Path(LABELS), name, scale))
+    place = Path(places.labels)
+    if place.is_dir():
+        return place / _filled(Path(Path(LABELS).name), name, scale)
+    return _filled(place, name, scale)
+
+
+def _sky_file(places: _Places, name: str, scale: str, band: str) -> Path | None:
+    """Return the file of a band's sky: a usual one if it exists, one that was named anyway."""
+    usual = [_filled(Path(pattern), name, scale, band) for pattern in SKY]
+    if places.sky is None:
+        candidates = [places.folder / path for path in usual if scale == SKY_SCALE]
+    elif Path(places.sky).is_dir():
+        candidates = [Path(places.sky) / path.name for path in usual]
     else:
-        return _filled(Path(sky), name, scale, band)
-    return next((path for place in places if (path := _first(place))), None)
+        return _filled(Path(places.sky), name, scale, band)
+    return next(filter(None, map(_first, candidates)), None)
 
 
 def _filled(pattern: Path, name: str, scale: str, band: str = "") -> Path:
@@ -510,14 +353,11 @@ def _filled(pattern: Path, name: str, scale: str, band: str = "") -> Path:
 
 
 def _first(path: Path) -> Path | None:
-    return next(
-        (
-            p
-            for p in (path, *(path.with_name(path.name + end) for end in (".gz", ".fz")))
-            if p.exists()
-        ),
-        None,
-    )
+    """Return the file, or its compressed form, whichever exists."""
+    for ending in ("", ".gz", ".fz"):
+        if (found := path.with_name(path.name + ending)).exists():
+            return found
+    return None
 
 
 def _natural(text: str) -> tuple[tuple[int, int, str], ...]:

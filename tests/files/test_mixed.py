@@ -1,4 +1,4 @@
-"""Fields whose bands come at several pixel scales: one cube, on one grid, with levels of their own scale."""
+"""Fields whose bands come at several pixel scales: one cube, on one grid, levels of any scale."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def field(tmp_path_factory):
 
 @pytest.fixture
 def shifted(field, tmp_path):
-    """Return the same field, the 30 mas images moved by a quarter of a 60 mas pixel against their headers."""
+    """Return the same field, its 30 mas images moved by half a pixel against their headers."""
     write_field(tmp_path, scale="60mas", bands=COARSE, shape=(40, 44))
     write_field(tmp_path, scale="30mas", bands=FINE, shape=(80, 88), sky=False, labels=False)
     for band in FINE:
@@ -108,9 +108,13 @@ def test_mixed_fields_are_opened_later_too(field):
 
 @pytest.mark.parametrize(
     ("how", "code"),
-    [({"onto": "40mas"}, "HC-F01"), ({"align": "perhaps"}, "HC-B22"), ({"bands": ["f775w"]}, "HC-F01"),
-     ({"scale": "60mas", "onto": "30mas"}, "HC-F01")],
-)  # fmt: skip
+    [
+        ({"onto": "40mas"}, "HC-F01"),
+        ({"align": "perhaps"}, "HC-B22"),
+        ({"bands": ["f775w"]}, "HC-F01"),
+        ({"scale": "60mas", "onto": "30mas"}, "HC-F01"),
+    ],
+)
 def test_what_is_not_there_is_refused(field, how, code):
     with pytest.raises(HstCubeError, match=code):
         open_field(field, "1", **{"scale": "mixed", **how})
@@ -150,10 +154,16 @@ def test_levels_are_converted_to_the_pixels_they_are_subtracted_from(field, tmp_
     assert own["f606w"] == pytest.approx((4e-4, 4e-6))
 
 
-@pytest.mark.parametrize(("options", "scale"), [
-    (("--scale", "mixed"), 0.06), (("--scale", "mixed", "--onto", "30mas"), 0.03), (("--onto", "labels"), 0.03),
-    (("--scale", "mixed", "--onto", "labels", "--align", "apply"), 0.03), (("--onto", "60mas"), 0.06),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "scale"),
+    [
+        (("--scale", "mixed"), 0.06),
+        (("--scale", "mixed", "--onto", "30mas"), 0.03),
+        (("--onto", "labels"), 0.03),
+        (("--scale", "mixed", "--onto", "labels", "--align", "apply"), 0.03),
+        (("--onto", "60mas"), 0.06),
+    ],
+)
 def test_run_takes_mixed_scales_and_the_grid_of_the_map(call, field, tmp_path, options, scale):  # noqa: F811
     done = call("run", field, "-o", tmp_path, *options)
     assert done.code == 0, done.err

@@ -652,6 +652,7 @@ def fuzz_with_atheris(*, runs: int | None, seed: int, seconds: float, keep_going
         import hstcube.core.cube
         import hstcube.core.grids
         import hstcube.files.fields
+        import hstcube.files.headers
         import hstcube.files.products
         import hstcube.fits.images
         import hstcube.fits.opening

@@ -1,0 +1,85 @@
+"""Segmentation maps: whole numbers that are names, on a grid of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from hstcube.core.grids import Grid
+from hstcube.errors import LabelError
+from hstcube.fits.images import chosen_unit, image_shape, image_unit, require_whole
+from hstcube.fits.opening import located, opened
+from hstcube.regridding.labels import NOT_COVERED
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["NOT_AN_INTEGER", "open_labels"]
+
+NOT_AN_INTEGER = -2
+_LARGEST_FLOAT32_ID = 2**24  # beyond, neighbouring ids are one number
+
+
+def open_labels(path: str | Path, *, hdu: str | int | None = None) -> xr.DataArray:
+    """Open a segmentation map on its own grid.
+
+    Parameters
+    ----------
+    path : path
+    hdu : str or int, optional
+        The extension; the only image, or the one called DATA, SEGMAP or SEG, when not given.
+
+    Returns
+    -------
+    DataArray of int32, (y, x)
+        0 is sky. Values that are not integers (maps that were interpolated) become -2 and are
+        counted in ``attrs["interpolated"]``: they belong to nobody. NaN becomes -1, not covered.
+
+    Raises
+    ------
+    FileError
+        If the file is missing, damaged or foreign.
+    LabelError
+        If it holds ids too large to be told apart.
+    GridError
+        If its WCS cannot be used.
+    """
+    path = Path(path)
+    with located(path), opened(path) as hdus:
+        unit = image_unit(hdus, "labels", path) if hdu is None else chosen_unit(hdus, hdu)
+        notes = require_whole(path, unit)
+        shape = image_shape(unit)
+        values = np.asarray(unit.data).reshape(shape)
+        grid = Grid.from_header(unit.header, shape=shape)
+        labels, attrs = _whole_numbers(values)
+        told = str(unit.header.get("RAF_ID", hdus[0].header.get("RAF_ID", ""))).strip()
+    if told.isdecimal():
+        attrs["central_id"] = int(told)
+    if lost := int(((values < 0) & np.isfinite(values)).sum()):
+        text = f"{lost} pixels of the map have negative labels; they belong to no object"
+        notes.append(("HC-S06", text))
+    if notes:
+        attrs["notes"] = "\n".join(f"{code} {text}" for code, text in notes)
+    return xr.DataArray(labels, grid.coords(), ("y", "x"), "labels", attrs)
+
+
+def _whole_numbers(values: NDArray[Any]) -> tuple[NDArray[np.int32], dict[str, Any]]:
+    """Return the labels, those that are nobody's marked, and the attributes that tell of them."""
+    finite = np.isfinite(values)
+    whole = np.where(finite, values, NOT_COVERED)
+    largest = _LARGEST_FLOAT32_ID if values.dtype.name == "float32" else np.iinfo(np.int32).max
+    if np.abs(whole).max(initial=0) > largest:
+        raise LabelError(
+            "HC-S05",
+            f"holds ids up to {np.abs(whole).max():.0f}, "
+            f"beyond what {values.dtype.name} tells apart",
+            "store the map as int32",
+        )
+    labels = np.rint(whole).astype(np.int32)
+    interpolated = labels != whole
+    labels[(whole < 0) & finite] = NOT_AN_INTEGER  # -1 has a meaning of ours
+    labels[interpolated] = NOT_AN_INTEGER
+    return labels, {"interpolated": int(interpolated.sum()), "long_name": "segmentation map"}

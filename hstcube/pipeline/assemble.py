@@ -1,0 +1,335 @@
+"""A field's images as one cube: read, given PSFs and noise, moved, and brought to one grid."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import xarray as xr
+
+from hstcube.basics.choices import require_choice
+from hstcube.core.bands import band_name
+from hstcube.core.grids import Grid
+from hstcube.core.rules import PLANES
+from hstcube.core.stack import stack_bands
+from hstcube.core.state import record
+from hstcube.errors import FileError, HstCubeWarning, PSFError
+from hstcube.files.fields import each_once, grid_of, read_images, wanted_bands
+from hstcube.files.products import find_products, open_products
+from hstcube.files.psfs import open_psf
+from hstcube.fits.opening import located
+from hstcube.psf.preparation import attached, with_psf
+from hstcube.regridding.align import apply_shifts, check_alignment, warn_of_shifts
+from hstcube.regridding.resample import regrid
+from hstcube.surveys.known import SURVEYS
+from hstcube.surveys.models import survey_psf, with_survey_noise
+from hstcube.surveys.names import BandFiles, FieldFiles, checked_name, find_field
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+__all__ = ["PSF_WORDS", "Align", "PSFChoice", "open_bands", "open_field", "open_files"]
+
+PSFChoice = str | Path | xr.DataArray | None
+PSF_WORDS = ("auto", "gaussian", *SURVEYS)
+Align = Literal["report", "apply"]
+
+
+class _How(NamedTuple):
+    """How the images of one scale are opened; see `open_field`."""
+
+    psf_fwhm: Mapping[str, float] | None = None
+    psf: PSFChoice = None
+    chunks: Mapping[str, int] | None = None
+
+
+def open_field(
+    folder: str | Path,
+    field: str,
+    *,
+    scale: str = "60mas",
+    bands: Sequence[str] | None = None,
+    psf_fwhm: Mapping[str, float] | None = None,
+    psf: PSFChoice = "auto",
+    chunks: Mapping[str, int] | None = None,
+    images: str | None = None,
+    onto: str | Grid | None = None,
+    align: Align = "report",
+) -> xr.Dataset:
+    """Open the images of one field as a cube.
+
+    Parameters
+    ----------
+    folder : path
+        Holds ``{field}_{scale}_{filter}_{sci,wht}.fits`` (or .gz, .fz), itself or in its
+        ``new_stamps``; or products of `to_fits`, which come back as the cube that was written.
+    field : str
+        What the file names begin with.
+    scale : str
+        The label of the pixel scale in the file names. The scale itself is read from the WCS and
+        must agree. ``"mixed"`` takes each band at the finest scale there is, and brings all to one
+        grid.
+    bands : sequence of str, optional
+        Only these.
+    psf_fwhm : mapping of band to float, optional
+        FWHM of the PSF [arcsec]; else from the header or the table of the survey, or NaN.
+    psf : "auto", "gaussian", name of a survey, path, DataArray or None
+        PSFs for the coordinate ``psf``: a file for `open_psf`, or what `measure_psf` returned.
+        ``"auto"`` takes ``psf_{scale}.fits`` beside the images or the file that a field file names,
+        else the table of the survey (which leaves ``psf_fwhm`` as it is), unless widths are given.
+        The name of a survey takes its table. ``"gaussian"`` and None: widths only.
+    chunks : mapping, optional
+        Open lazily with dask, in chunks of so many pixels: ``{"y": 1024, "x": 1024}``.
+    images : str, optional
+        Another place for the images; see `list_fields`.
+    onto : str or Grid, optional
+        The grid to bring the images to, by the area that pixels share (`regrid` with method
+        "exact"): that of the images at a scale, such as ``"60mas"``, or any other. The coarsest
+        scale there is, when not given, for "mixed".
+    align : {"report", "apply"}
+        What to do about images at one scale that lie elsewhere than those at another
+        (`check_alignment`): warn, or move them (`apply_shifts`).
+
+    Returns
+    -------
+    Dataset
+        ``sci`` [units of the files, per pixel], ``wht`` (inverse variance) and ``mask`` (has data).
+
+    Raises
+    ------
+    FileError
+        If a file is missing, damaged or foreign.
+    BandError, GridError, CubeError
+        If bands, grids or pixels do not make a cube.
+    RecipeError
+        If there is no such choice of `psf` or `align`.
+    """
+    checked_name(field)
+    _require_choices(psf, align)
+    products = find_products(Path(folder), field)
+    try:
+        files = find_field(folder, field, scale=scale, images=images)
+    except FileError:
+        if not products or images is not None:
+            raise
+        cube = open_products(products, bands)
+        return cube if chunks is None else _chunked(cube, chunks)
+    return open_files(
+        files, bands=bands, psf_fwhm=psf_fwhm, psf=psf, chunks=chunks, onto=onto, align=align
+    )
+
+
+def open_bands(
+    files: Mapping[str, tuple[str | Path, str | Path]],
+    *,
+    field: str,
+    zeropoint: Mapping[str, float] | None = None,
+    psf_fwhm: Mapping[str, float] | None = None,
+    psf: PSFChoice = "auto",
+    wht_kind: str = "ivar",
+    chunks: Mapping[str, int] | None = None,
+) -> xr.Dataset:
+    """Open images with names of their own as a cube.
+
+    Parameters
+    ----------
+    files : mapping
+        Filter name to the paths of the science and the weight image.
+    field : str
+        Name of the field.
+    zeropoint : mapping, optional
+        AB magnitude of one unit of the images; else from the header or the survey's table.
+    psf_fwhm : mapping, optional
+        FWHM [arcsec].
+    psf : "auto", "gaussian", name of a survey, path, DataArray or None
+        As in `open_field`.
+    wht_kind : {"ivar", "rms", "variance"}
+        What the weight images hold.
+    chunks : mapping, optional
+        As in `open_field`.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    HstCubeError
+        As `open_field`.
+    """
+    each_once([band_name(name) for name in files])
+    entries = {}
+    for name, (sci, wht) in files.items():
+        entries[band_name(name)] = BandFiles(
+            (Path(sci),), (Path(wht),), wht_kind, (zeropoint or {}).get(name)
+        )
+    named = FieldFiles(checked_name(field), "", entries)
+    return open_files(named, psf_fwhm=psf_fwhm, psf=psf, chunks=chunks)
+
+
+def open_files(
+    files: FieldFiles,
+    *,
+    bands: Sequence[str] | None = None,
+    psf_fwhm: Mapping[str, float] | None = None,
+    psf: PSFChoice = "auto",
+    chunks: Mapping[str, int] | None = None,
+    onto: str | Grid | None = None,
+    align: Align = "report",
+) -> xr.Dataset:
+    """Open what `find_field` found, or a field file names; see `open_field`."""
+    _require_choices(psf, align)
+    how = _How(psf_fwhm, psf, chunks)
+    if files.parts:
+        return _open_mixed(files, bands, how, onto, align)
+    if isinstance(onto, str) and onto != files.scale:
+        raise _no_such_scale(onto, [files.scale] if files.scale else [])
+    cube = _open_scale(files, bands, how)
+    return regrid(cube, onto, method="exact") if isinstance(onto, Grid) else cube
+
+
+def _require_choices(psf: PSFChoice, align: str) -> None:
+    require_choice("align", align, Align)
+    if isinstance(psf, str) and not _may_be_a_file(psf):
+        require_choice("psf", psf, PSF_WORDS)
+
+
+def _may_be_a_file(word: str) -> bool:
+    """Say whether a word is a path, rather than a choice that is misspelt."""
+    path = Path(word)
+    return path.name != word or path.suffix != "" or path.exists()
+
+
+def _chunked(cube: xr.Dataset, chunks: Mapping[str, int]) -> xr.Dataset:
+    return cube.assign({name: cube[name].chunk(chunks) for name in PLANES})
+
+
+# -- images at one scale
+
+
+def _open_scale(files: FieldFiles, bands: Sequence[str] | None, how: _How) -> xr.Dataset:
+    """Open the images of one pixel scale, with the noise and the PSFs that are known of them."""
+    observed = read_images(files, bands=bands, psf_fwhm=how.psf_fwhm, chunks=how.chunks)
+    cube = with_survey_noise(observed.cube) if observed.own else observed.cube
+    if how.psf is None:
+        return cube
+    if isinstance(how.psf, xr.DataArray):
+        return with_psf(cube, how.psf)
+    if how.psf != "auto":
+        return _with_chosen_psf(cube, how.psf)
+    if how.psf_fwhm:
+        return cube
+    if files.psf is not None:
+        return _with_chosen_psf(cube, files.psf)
+    survey = cube.attrs["survey"]
+    return _with_table_psf(cube, survey, required=False) if observed.own else cube
+
+
+def _with_chosen_psf(cube: xr.Dataset, psf: str | Path) -> xr.Dataset:
+    """Return the cube with the PSFs that a word or a file stands for."""
+    if psf == "gaussian":
+        return cube
+    if psf in SURVEYS:
+        return _with_table_psf(cube, str(psf), required=True)
+    with located(Path(psf)):
+        return with_psf(cube, open_psf(psf))
+
+
+def _with_table_psf(cube: xr.Dataset, survey: str, *, required: bool) -> xr.Dataset:
+    """Return the cube with the PSFs of a survey; where they are unknown, as it is or not at all."""
+    scale, bands = Grid.of(cube).scale, cube.band.values.tolist()
+    known = survey_psf(survey, scale, tuple(bands))
+    if known is not None:
+        return record(attached(cube, known), f"psf of {survey}, from the table")
+    if not required:
+        return cube
+    raise PSFError(
+        "HC-P16",
+        f"the table has no PSFs of {survey.upper()} for {', '.join(bands)} "
+        f"at {scale * 1000:.3g} mas",
+        "measure them: hstcube psf measure STARS -o psf.fits, then --psf psf.fits",
+    )
+
+
+# -- images at several scales
+
+
+def _open_mixed(
+    files: FieldFiles,
+    bands: Sequence[str] | None,
+    how: _How,
+    onto: str | Grid | None,
+    align: Align,
+) -> xr.Dataset:
+    """Open each band at its finest scale, see whether the scales agree on the sky, and regrid."""
+    names = wanted_bands(files, bands)
+    home = _home(files, onto)
+    pieces = []
+    for part, mine in _shares(files, names):
+        cube = _open_scale(part, mine, _of_bands(how, mine))
+        if part is not home and how.chunks is None:
+            cube = _aligned(cube, part, home, names, align)
+        pieces.append(cube)
+    grid = onto if isinstance(onto, Grid) else grid_of(home)
+    return stack_bands([regrid(cube, grid, method="exact") for cube in pieces])
+
+
+def _home(files: FieldFiles, onto: str | Grid | None) -> FieldFiles:
+    """Return the part that others are compared with: the one whose grid is wanted, or the last."""
+    if not isinstance(onto, str):
+        return files.parts[-1]
+    for part in files.parts:
+        if part.scale == onto:
+            return part
+    raise _no_such_scale(onto, [part.scale for part in files.parts])
+
+
+def _shares(files: FieldFiles, names: list[str]) -> Iterator[tuple[FieldFiles, list[str]]]:
+    """Yield the parts, and the bands that are taken from each."""
+    left = names
+    for part in files.parts:
+        mine = [name for name in left if name in part.bands]
+        left = [name for name in left if name not in part.bands]
+        if mine:
+            yield part, mine
+    if left:
+        files.one(left[0], "sci")  # raises, saying what there is
+
+
+def _of_bands(how: _How, names: list[str]) -> _How:
+    """Return `how` with the widths of these bands only."""
+    widths = {band_name(name): width for name, width in (how.psf_fwhm or {}).items()}
+    return how._replace(psf_fwhm={name: widths[name] for name in names if name in widths})
+
+
+def _aligned(
+    cube: xr.Dataset, part: FieldFiles, home: FieldFiles, names: list[str], align: Align
+) -> xr.Dataset:
+    """Say whether one scale lies elsewhere than another, or move it.
+
+    They are compared in the bands of `names` that are there at both scales; in any, else.
+    """
+    both = part.bands.keys() & home.bands.keys()
+    if not both:
+        return cube
+    shared = both & {*names} or both
+    shifts = _shifts(part, home, [name for name in part.bands if name in shared])
+    if align == "apply" and shifts.shifted.any():
+        return apply_shifts(cube, shifts)
+    return warn_of_shifts(cube, shifts, scales=(part.scale, home.scale))
+
+
+def _shifts(fine: FieldFiles, coarse: FieldFiles, bands: list[str]) -> xr.Dataset:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", HstCubeWarning)  # of images that are only compared
+        return check_alignment(_open_scale(fine, bands, _How()), _open_scale(coarse, bands, _How()))
+
+
+def _no_such_scale(onto: str, labels: list[str]) -> FileError:
+    listed = ", ".join(repr(label) for label in labels) or "a Grid"
+    return FileError(
+        "HC-F01",
+        f"there are no images at {onto!r} to take the grid from",
+        f"choose onto= from {listed}",
+    )

@@ -1,0 +1,231 @@
+"""TOML files that people write: where a field's images are; and what any such file may hold."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+import tomllib
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hstcube.core.bands import band_name
+from hstcube.errors import BandError, FileError, RecipeError
+from hstcube.surveys.names import BandFiles, FieldFiles, checked_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = [
+    "COUNT",
+    "IDS",
+    "NUMBER",
+    "NUMBER_OR_TEXT",
+    "POSITIVE",
+    "TABLE",
+    "TEXT",
+    "TEXTS",
+    "TEXT_OR_COUNT",
+    "Kind",
+    "check_keys",
+    "read_field_file",
+    "read_toml",
+]
+
+_DEEPEST = 100  # brackets of a TOML file within each other
+
+
+def read_field_file(path: str | Path) -> FieldFiles:
+    """Read a TOML file that says where a field's images are.
+
+    Keys: ``name``; ``psf`` (a file for `open_psf`); for each band ``[bands.f606w]`` with ``sci``,
+    ``wht``, and optionally ``wht_kind``, ``zeropoint``, ``psf_fwhm`` [arcsec], ``sky`` (a level or
+    a file); ``[labels]`` with ``path``, ``hdu``, ``ids``. Paths are relative to the file.
+
+    Raises
+    ------
+    RecipeError
+        If the file is not TOML, or holds an unknown key or a value of the wrong kind.
+    """
+    path = Path(path)
+    text = read_toml(path)
+    check_keys(text, _FILE_KEYS, path, "")
+    bands: dict[str, BandFiles] = {}
+    for said, entry in text.get("bands", {}).items():
+        check_keys(entry, _BAND_KEYS, path, f"bands.{said}.")
+        name = band_name(said)
+        if name in bands:
+            raise BandError(
+                "HC-B02", f"the band is there twice, as {said!r} too", "keep one", str(path), name
+            )
+        bands[name] = _band_files(entry, path.parent)
+    if not bands:
+        raise RecipeError(
+            "HC-B16",
+            "the field file names no bands",
+            "add [bands.f160w] with sci= and wht=",
+            file=str(path),
+        )
+    labels = text.get("labels", {})
+    check_keys(labels, _LABELS_KEYS, path, "labels.")
+    return FieldFiles(
+        _name(text, path),
+        "",
+        bands,
+        labels=path.parent / labels["path"] if "path" in labels else None,
+        hdu=labels.get("hdu"),
+        ids=tuple(labels.get("ids", ())),
+        psf=path.parent / text["psf"] if "psf" in text else None,
+    )
+
+
+def _band_files(entry: Mapping[str, Any], folder: Path) -> BandFiles:
+    """Return what the table of a band says; paths are relative to the folder."""
+    level = entry.get("sky")
+    return BandFiles(
+        sci=(folder / entry["sci"],) if "sci" in entry else (),
+        wht=(folder / entry["wht"],) if "wht" in entry else (),
+        wht_kind=entry.get("wht_kind", "ivar"),
+        zeropoint=entry.get("zeropoint"),
+        psf_fwhm=entry.get("psf_fwhm"),
+        sky=folder / level if isinstance(level, str) else level,
+    )
+
+
+def _name(text: Mapping[str, Any], path: Path) -> str:
+    try:
+        return checked_name(str(text.get("name", path.stem)))
+    except RecipeError as error:
+        error.at(file=str(path))
+        raise
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises
+    ------
+    FileError
+        If it cannot be opened.
+    RecipeError
+        If it is not TOML.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        if _nesting(text) > _DEEPEST:
+            raise RecipeError(
+                "HC-B15",
+                f"is not TOML that can be read: brackets nest {_nesting(text)} deep",
+                "close them",
+                file=str(path),
+            )
+        return tomllib.loads(text)
+    except OSError as error:
+        raise FileError(
+            "HC-F01", f"cannot be read: {error.strerror}", "check the path", file=str(path)
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(
+            "HC-B15", f"is not TOML: {error}", "see the examples in the README", file=str(path)
+        ) from error
+
+
+def _nesting(text: str) -> int:
+    """Return how deep brackets nest; those in texts and comments are counted too.
+
+    tomllib goes one call deeper for each; a RecursionError that is caught may come back in whatever
+    runs next.
+    """
+    depth = deepest = 0
+    for mark in re.findall(r"[][{}]", text):
+        depth = depth + 1 if mark in "[{" else max(depth - 1, 0)
+        deepest = max(deepest, depth)
+    return deepest
+
+
+class Kind(NamedTuple):
+    """What a key of a TOML file may hold."""
+
+    name: str
+    """In words, for messages."""
+    allows: Callable[[Any], bool]
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return _is_whole(value) or isinstance(value, float)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_finite(value: Any) -> bool:
+    return _is_number(value) and math.isfinite(value)
+
+
+def _is_positive(value: Any) -> bool:
+    return _is_number(value) and 0 < value < math.inf
+
+
+def _is_count(value: Any) -> bool:
+    return _is_whole(value) and value >= 0
+
+
+def _is_list_of(is_one: Callable[[Any], bool], value: Any) -> bool:
+    return isinstance(value, list) and all(map(is_one, value))
+
+
+TEXT = Kind("text", _is_text)
+TABLE = Kind("a table", _is_table)
+NUMBER = Kind("a finite number", _is_finite)
+POSITIVE = Kind("a positive number", _is_positive)
+COUNT = Kind("a whole number, 0 or more", _is_count)
+IDS = Kind("a list of whole numbers", partial(_is_list_of, _is_whole))
+TEXTS = Kind("a list of texts", partial(_is_list_of, _is_text))
+NUMBER_OR_TEXT = Kind("a number or text", lambda value: _is_text(value) or _is_finite(value))
+TEXT_OR_COUNT = Kind("text or a whole number", lambda value: _is_text(value) or _is_count(value))
+
+_FILE_KEYS = {"name": TEXT, "bands": TABLE, "labels": TABLE, "psf": TEXT}
+_LABELS_KEYS = {"path": TEXT, "hdu": TEXT_OR_COUNT, "ids": IDS}
+_BAND_KEYS = {
+    "sci": TEXT,
+    "wht": TEXT,
+    "wht_kind": TEXT,
+    "zeropoint": NUMBER,
+    "psf_fwhm": POSITIVE,
+    "sky": NUMBER_OR_TEXT,
+}
+
+
+def check_keys(table: Any, known: Mapping[str, Kind], path: Path, prefix: str) -> None:
+    """Refuse keys that are not known, naming the nearest one that is, and values of the wrong kind.
+
+    Raises
+    ------
+    RecipeError
+        Naming the key.
+    """
+    if not isinstance(table, dict):
+        raise RecipeError(
+            "HC-B15", f"{prefix.rstrip('.')} must be a table", "see the README", file=str(path)
+        )
+    for key, value in table.items():
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
+            hint = f"did you mean {close[0]!r}?" if close else f"the keys are {', '.join(known)}"
+            raise RecipeError("HC-B15", f"unknown key {prefix}{key}", hint, file=str(path))
+        wanted = known[key]
+        if not wanted.allows(value):
+            fix = "write numbers without quotes, with a point"
+            raise RecipeError(
+                "HC-B17", f"{prefix}{key} is {value!r}, not {wanted.name}", fix, file=str(path)
+            )

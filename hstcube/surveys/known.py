@@ -1,0 +1,76 @@
+"""The surveys that are known: how each is recognised, its zero points and the widths of its PSFs.
+
+A survey is its rows in the tables of this folder: recognition.csv, surveys.csv, psf_surveys.csv and
+noise.csv.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hstcube import shipped
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["SURVEYS", "Recognised", "Survey", "known_survey", "recognised", "survey_of"]
+
+_FOLDER = "hstcube.surveys"
+_ONE_SCALE = 0.01  # relative: scales closer than this are one
+_TO_FWHM = 2.3548200450309493  # 2 sqrt(2 ln 2)
+
+SURVEYS = tuple(row["survey"] for row in shipped.table(_FOLDER, "recognition.csv"))
+
+
+class Recognised(NamedTuple):
+    """The survey that a header names, and how much of it holds for the image."""
+
+    survey: str
+    """Its name; '' for none that is known."""
+    own: bool
+    """The image is the survey's own, not made in its manner: its PSFs and noise hold, too."""
+
+
+class Survey(NamedTuple):
+    """What is known of a survey's images at one pixel scale."""
+
+    name: str
+    psf_fwhm: dict[str, float]
+    """FWHM of the PSF [arcsec] of each band; empty at a scale where none were measured."""
+    zeropoint: dict[str, float]
+    """AB magnitude of one electron per second, of each band."""
+
+
+def recognised(header: Mapping[str, Any]) -> Recognised:
+    """Return the survey that an image's header names."""
+    for row in shipped.table(_FOLDER, "recognition.csv"):
+        if row["card"] in header:
+            return Recognised(row["survey"], row["own"] in str(header.get(row["card"], "")))
+    return Recognised("", own=False)
+
+
+def known_survey(name: str, scale: float) -> Survey:
+    """Return what the table says of a survey.
+
+    Parameters
+    ----------
+    name : str
+        One of `SURVEYS`.
+    scale : float
+        Pixel scale, arcsec; widths are given for the scale they were measured on.
+    """
+    widths: dict[str, float] = {}
+    zeropoints: dict[str, float] = {}
+    for row in shipped.table(_FOLDER, "surveys.csv"):
+        if row["survey"] != name:
+            continue
+        zeropoints[row["band"]] = float(row["zeropoint"])
+        if abs(float(row["scale"]) / scale - 1) < _ONE_SCALE:
+            widths[row["band"]] = float(row["sigma"]) * _TO_FWHM * float(row["scale"])
+    return Survey(name, widths, zeropoints)
+
+
+def survey_of(header: Mapping[str, Any], scale: float) -> Survey | None:
+    """Return the survey that an image's header names, or None; see `known_survey`."""
+    name = recognised(header).survey
+    return known_survey(name, scale) if name else None

@@ -1,0 +1,101 @@
+"""The PSFs and the noise of a survey, from its tables."""
+
+from __future__ import annotations
+
+import contextlib
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hstcube import shipped
+from hstcube.core.psf_coords import UNIT_SUM, psf_array
+from hstcube.core.rules import KNOWN_UNITS
+from hstcube.core.state import attribute
+from hstcube.errors import BandError, NoiseError
+from hstcube.noise.description import with_noise
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    Gaussian = tuple[float, float]  # sigma [arcsec] and weight
+
+__all__ = ["survey_psf", "with_survey_noise"]
+
+_HALF = 32 * 0.06  # arcsec: half the frame, as that of the stars it was made of
+_SAME_SCALE = 1e-3  # relative
+
+
+@lru_cache(maxsize=32)
+def survey_psf(
+    survey: str, scale: float, bands: tuple[str, ...] | None = None
+) -> xr.DataArray | None:
+    """Return the PSFs of a survey, or None where the table has not all of them.
+
+    Circular multi-Gaussian models (Emsellem, Monnet & Bacon 1994, A&A 285, 723) of PSFs that
+    `measure_psf` made of stars; ``psf_surveys.csv`` says of which.
+
+    Parameters
+    ----------
+    survey : str
+    scale : float
+        Arcsec per pixel.
+    bands : tuple of str, optional
+        All of the table when not given.
+
+    Returns
+    -------
+    DataArray, (band, ky, kx), or None
+    """
+    models = _models(survey, scale)
+    bands = tuple(models) if bands is None else bands
+    if not bands or not models.keys() >= set(bands):
+        return None
+    half = round(_HALF / scale)
+    offset = np.arange(-half, half + 1) * scale
+    images = [_image(models[name], offset, scale) for name in bands]
+    return psf_array(
+        np.stack(images).astype(np.float32),
+        scale,
+        bands=np.array(bands, object),
+        name="psf",
+        attrs={"long_name": UNIT_SUM, "source": f"PSFs of {survey}"},
+    )
+
+
+def with_survey_noise(cube: xr.Dataset) -> xr.Dataset:
+    """Return a cube of a survey's own images with their noise, where the table has it.
+
+    Parameters
+    ----------
+    cube : Dataset
+        As observed; its attribute ``survey`` says whose images they are. It comes back as it is
+        where the table has not its pixel scale, or not all of its bands.
+    """
+    survey = attribute(cube, "survey")
+    if survey and cube.sci.attrs["units"] == KNOWN_UNITS[0]:
+        with contextlib.suppress(NoiseError, BandError):
+            return with_noise(cube, survey)
+    return cube
+
+
+def _models(survey: str, scale: float) -> dict[str, list[Gaussian]]:
+    """Return the Gaussians of each band that the table has at a pixel scale."""
+    models: dict[str, list[Gaussian]] = {}
+    for row in shipped.table("hstcube.surveys", "psf_surveys.csv"):
+        if row["survey"] == survey and abs(float(row["scale"]) / scale - 1) < _SAME_SCALE:
+            models.setdefault(row["band"], []).append((float(row["sigma"]), float(row["weight"])))
+    return models
+
+
+def _image(model: list[Gaussian], offset: NDArray[np.floating], scale: float) -> Any:
+    """Return the sum of the Gaussians, integrated over the pixels at these offsets [arcsec]."""
+    from scipy.special import erf
+
+    image = np.zeros((offset.size, offset.size))
+    for sigma, weight in model:
+        low, high = ((offset + side * scale / 2) / (np.sqrt(2) * sigma) for side in (-1, 1))
+        profile = 0.5 * (erf(high) - erf(low))
+        image += weight * np.outer(profile, profile)
+    return image / image.sum()
