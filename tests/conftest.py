@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from commands import Said
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # the tests that run SED-fitting codes need these installed: make test-clients
 collect_ignore = [] if os.environ.get("HSTCUBE_CLIENTS") else ["clients"]
@@ -20,3 +27,22 @@ def xdf() -> Path:
     folder = Path(name)
     assert folder.is_dir(), f"HSTCUBE_XDF names {folder}, which is not a folder"
     return folder
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Callable[..., Said]:
+    """Give a function that runs `hstcube` with arguments, in this process."""
+    from hstcube.cli import app
+
+    before = signal.getsignal(signal.SIGTERM)
+
+    def command(*arguments: object) -> Said:
+        monkeypatch.setattr(sys, "argv", ["hstcube", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            app.main()
+        signal.signal(signal.SIGTERM, before)
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err + said.out
+        return Said(end.value.code, said.out, said.err)
+
+    return command

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import xarray as xr
+from made import FLUXES_37, levels_of
 
 import hstcube
 from hstcube.core.bands import band_name
-from hstcube.files.levels import read_levels
 from hstcube.pipeline.recipe import blank_sky
 from hstcube.surveys.names import find_field
 
@@ -24,10 +24,6 @@ GALAXIES = ("3", "15", "37", "912", "919", "982")
 TARGETS = {**{name: (name, ()) for name in GALAXIES}, "m3": ("3", (24353, 24350))}
 PARITY = 2e-7  # of the maximum: float32 in, float32 out
 
-# SCIENCE.md 2: galaxy 37, the bare label, NEW_SKY levels, no matching, uJy
-FLUXES_37 = {"f435w": 0.268, "f606w": 0.283, "f775w": 0.450, "f814w": 0.454, "f850lp": 0.565, "f105w": 0.601,
-             "f125w": 0.623, "f140w": 0.629, "f160w": 0.582}  # fmt: skip
-
 
 @pytest.fixture(scope="module")
 def fields(xdf):
@@ -36,10 +32,6 @@ def fields(xdf):
         files = find_field(xdf, name)
         opened[name] = (hstcube.open_field(xdf, name), hstcube.open_labels(files.labels), files)
     return opened
-
-
-def levels_of(cube, files):
-    return {band: level for band, (level, _) in read_levels(files, cube.band.values).items()}
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import hstcube
 from stamps import ALL_BANDS, write_field
 
 from hstcube.demo.simulate import simulate
@@ -22,13 +23,6 @@ BLOCKS = re.findall(
 
 def blocks(language: str) -> list[str]:
     return [text for name, text in BLOCKS if name == language]
-
-
-def hstcube(*arguments: str, folder: Path) -> str:
-    command = [sys.executable, "-m", "hstcube", *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.fixture(scope="module")

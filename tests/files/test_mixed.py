@@ -8,7 +8,6 @@ import warnings
 import numpy as np
 import pytest
 from stamps import ALL_BANDS, SKY, label_map, rewrite, sky_file, stamp, write_field
-from test_cli import call  # noqa: F401  a fixture
 
 import hstcube
 from hstcube import (
@@ -154,7 +153,7 @@ def test_levels_are_converted_to_the_pixels_they_are_subtracted_from(field, tmp_
     (("--scale", "mixed"), 0.06), (("--scale", "mixed", "--onto", "30mas"), 0.03), (("--onto", "labels"), 0.03),
     (("--scale", "mixed", "--onto", "labels", "--align", "apply"), 0.03), (("--onto", "60mas"), 0.06),
 ])  # fmt: skip
-def test_run_takes_mixed_scales_and_the_grid_of_the_map(call, field, tmp_path, options, scale):  # noqa: F811
+def test_run_takes_mixed_scales_and_the_grid_of_the_map(call, field, tmp_path, options, scale):
     done = call("run", field, "-o", tmp_path, *options)
     assert done.code == 0, done.err
     cube = hstcube.open_cube(tmp_path / "1.nc")
@@ -172,7 +171,7 @@ def test_run_takes_mixed_scales_and_the_grid_of_the_map(call, field, tmp_path, o
         assert abs(np.nanmedian(cube.sel(band=band).sci.values)) < 0.5 * SKY[band] * area
 
 
-def test_onto_labels_needs_a_map(call, tmp_path):  # noqa: F811
+def test_onto_labels_needs_a_map(call, tmp_path):
     write_field(tmp_path / "in", labels=False)
     done = call(
         "run",
@@ -189,7 +188,7 @@ def test_onto_labels_needs_a_map(call, tmp_path):  # noqa: F811
     assert "HC-S16" in done.err
 
 
-def test_check_tells_of_scales_and_bands_that_lie_apart(call, shifted):  # noqa: F811
+def test_check_tells_of_scales_and_bands_that_lie_apart(call, shifted):
     done = call("check", shifted, "--scale", "mixed")
     assert done.code == 0
     assert "HC-W20 the images at 30mas lie elsewhere" in done.out

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_readme import hstcube
+from commands import hstcube
 
 PAGE = (Path(__file__).parents[2] / "docs" / "photometry.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)

@@ -6,7 +6,8 @@ import warnings
 
 import numpy as np
 import pytest
-from test_regrid import XDF, cube_on, gaussian
+from made import XDF, gaussian
+from made import images_on as cube_on
 
 import hstcube
 from hstcube import Grid, HstCubeError, HstCubeWarning, apply_shifts, build, check_alignment, regrid
