@@ -26,6 +26,7 @@ SECTIONS = {
     "C": "Cubes",
     "E": "SED fitting",
     "O": "Output and environment",
+    "R": "Runs",
 }
 KINDS = {
     "E": "stops with an error",
