@@ -1785,6 +1785,7 @@ def test_a_wrong_byte_of_a_product_is_refused_or_of_no_consequence(tmp_path: Pat
             xr.testing.assert_identical(hstcube.open_field(folder, "x"), cube)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -213,6 +213,7 @@ def test_matched_at_30_mas_and_then_regridded_the_bands_have_one_resolution(tmp_
     )  # it is done: matching again changes nothing
 
 
+@pytest.mark.slow
 @pytest.mark.real
 @pytest.mark.parametrize("name", ["3", "15", "37"])
 def test_mixed_cubes_have_the_colours_of_cubes_of_one_scale(xdf, name):

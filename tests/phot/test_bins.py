@@ -161,6 +161,7 @@ def test_impossible_targets_are_refused():
     assert code_of(lambda: bin_pixels(hstcube.mask(cube, np.zeros((20, 20), bool)))) == "HC-S24"
 
 
+@pytest.mark.slow
 def test_nine_thousand_pixels_are_binned_within_their_time():
     """Issue 5: 2 s for one or two bands, 8 s for nine; here twice that, for machines that are busy."""
     for bands, limit in ((("f435w", "f160w"), 4.0), (NINE, 16.0)):
@@ -172,6 +173,7 @@ def test_nine_thousand_pixels_are_binned_within_their_time():
         require_good(cube, bins, cube.mask.values[0])
 
 
+@pytest.mark.slow
 @pytest.mark.real
 @pytest.mark.filterwarnings("ignore::hstcube.HstCubeWarning")
 @pytest.mark.parametrize("name", ["3", "15", "37", "912", "919", "982"])

@@ -150,6 +150,7 @@ def test_a_dereddened_cube_comes_back_from_fits(products: Path, tmp_path: Path) 
 # -- pictures
 
 
+@pytest.mark.slow
 def test_pictures_are_drawn_and_the_same_each_time() -> None:
     cube = galaxy(("f435w", "f814w", "f160w"), rim=0.5, side=40)
     bins = bin_pixels(cube, snr=10)
