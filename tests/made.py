@@ -12,8 +12,17 @@ import hstcube
 XDF = (53.122751, -27.805089)  # RA and Dec of the tangent point of its mosaics, degrees
 
 # SCIENCE.md 2: galaxy 37, the bare label, NEW_SKY levels, no matching, uJy
-FLUXES_37 = {"f435w": 0.268, "f606w": 0.283, "f775w": 0.450, "f814w": 0.454, "f850lp": 0.565, "f105w": 0.601,
-             "f125w": 0.623, "f140w": 0.629, "f160w": 0.582}  # fmt: skip
+FLUXES_37 = {
+    "f435w": 0.268,
+    "f606w": 0.283,
+    "f775w": 0.450,
+    "f814w": 0.454,
+    "f850lp": 0.565,
+    "f105w": 0.601,
+    "f125w": 0.623,
+    "f140w": 0.629,
+    "f160w": 0.582,
+}
 
 
 def cube_on(grid, bands=("f606w", "f160w"), sci=None, wht=None, **state):
@@ -21,9 +30,14 @@ def cube_on(grid, bands=("f606w", "f160w"), sci=None, wht=None, **state):
     shape = (len(bands), *grid.shape)
     state = {"zeropoint": [25.0] * len(bands), "sky": [0.0] * len(bands)} | state
     return hstcube.build(
-        np.ones(shape) if sci is None else sci, np.full(shape, 4.0) if wht is None else wht, bands=list(bands),
-        grid=grid, units="electron s-1", field="made up", **state,
-    )  # fmt: skip
+        np.ones(shape) if sci is None else sci,
+        np.full(shape, 4.0) if wht is None else wht,
+        bands=list(bands),
+        grid=grid,
+        units="electron s-1",
+        field="made up",
+        **state,
+    )
 
 
 def images_on(grid, sci=None, wht=1.0, *, units="electron s-1", bands=("f160w",), **state):
@@ -36,7 +50,7 @@ def images_on(grid, sci=None, wht=1.0, *, units="electron s-1", bands=("f160w",)
 
 
 def galaxy(bands, *, rim, side=60, seed=1, colour=0.0, correlated=True):
-    """Return an exponential disc in noise of unit variance, with S/N `rim` per pixel at the rim of its round mask.
+    """Return an exponential disc in noise of unit variance, with S/N `rim` at its mask's rim.
 
     The noise is white noise through Gaussians of 1.3 pixels in the bluer half of the bands and 0.8
     in the others.
@@ -67,7 +81,10 @@ def galaxy(bands, *, rim, side=60, seed=1, colour=0.0, correlated=True):
 
 
 def gaussian(grid, y, x, fwhm):
-    """Return the flux of a source of unit sum in every pixel: integrated over the pixels, not sampled."""
+    """Return the flux of a source of unit sum in every pixel.
+
+    Integrated over the pixels, not sampled.
+    """
     from scipy.special import erf
 
     sigma = fwhm / grid.scale / 2.3548

@@ -1,8 +1,8 @@
 """Break the code as a hand would, one mistake at a time, and count what the tests catch.
 
-    python tests/mutants.py                     60 mutants for each of three seeds; write docs/mutants.md
-    python tests/mutants.py --seeds 7 --number 5        a few, on the terminal only
-    python tests/mutants.py --list psf                  all candidates of a folder
+    python tests/mutants.py                       60 for each of three seeds; docs/mutants.md
+    python tests/mutants.py --seeds 7 --number 5  a few, on the terminal only
+    python tests/mutants.py --list psf            all candidates of a folder
 
 A mutant is one edit of one expression: a wrong sign, a dropped square, an off-by-one, a skipped
 check. Which are drawn follows from the seed and from the text of the code alone, so that a change

@@ -88,7 +88,10 @@ def test_the_original_method_gives_the_sky_levels_of_2022(fields, name):
 
 @pytest.mark.parametrize("name", GALAXIES)
 def test_the_default_method_stays_near_the_levels_of_2022(fields, name):
-    """Within half a pixel's noise, no closer: the original took in wings of sources, ours keeps 0.6 arcsec away."""
+    """Within half a pixel's noise, no closer.
+
+    The original took in wings of sources, ours keeps 0.6 arcsec away.
+    """
     cube, labels, files = fields[name]
     background = blank_sky(labels, hstcube.Grid.of(cube))
     measured = hstcube.measure_sky(cube, background=background)
@@ -129,7 +132,7 @@ def test_every_target_becomes_a_homogeneous_cube_and_comes_back_from_its_files(
 
 
 def test_matching_keeps_the_flux_of_galaxy_37_where_masking_first_loses_it(fields):
-    """SCIENCE.md 3: masking before the convolution loses up to 3.4 % of the flux, differently in each band."""
+    """SCIENCE.md 3: masking before the convolution loses up to 3.4 % of the flux, by band."""
     cube, labels, files = fields["37"]
     sky = levels_of(cube, files)
     cube = cube.drop_vars("psf")  # Gaussians in both
