@@ -28,6 +28,7 @@ import time
 import tokenize
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -42,6 +43,7 @@ SEEDS, NUMBER = (1, 2, 3), 60
 BUDGET = 150.0  # s: the tests that a mutant is tried on took no longer than that unspoiled
 PATIENCE, START = 5.0, 60.0  # a mutant hangs after so many times that, and s to start Python
 COPIED = ("hstcube", "tests", "docs", "benchmarks", "notebooks", ".ci", ".github")
+_STATEMENT = 10  # lines
 _COSTS = "HSTCUBE_MUTANTS_COSTS"  # where the map's run writes what every test took
 
 # Mutants that change nothing that a user could see, found among survivors: (file's name, line of
@@ -61,7 +63,7 @@ class Mutant(NamedTuple):
     kind: str
 
     def source(self) -> str:
-        return (ROOT / self.path).read_text(encoding="utf-8")
+        return _source(self.path)
 
     def text(self) -> str:
         source = self.source()
@@ -78,6 +80,11 @@ class Mutant(NamedTuple):
 
     def known(self) -> tuple[str, str, str]:
         return Path(self.path).name, *self.change()
+
+
+@cache
+def _source(path: str) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
 
 
 class Verdict(NamedTuple):
@@ -125,12 +132,12 @@ SWAPPED_CALLS, SWAPPED_AXES = _both_ways(_PAIRS), _both_ways(_AXES)
 
 
 def candidates(folders: Iterable[str] = FOLDERS) -> list[Mutant]:
-    """Return every mutant of these folders that is Python and is not known to be equivalent."""
+    """Return every mutant of these folders that is not known to be equivalent."""
     found = []
     for folder in folders:
         for path in sorted((ROOT / "hstcube" / folder).rglob("*.py")):
-            found += _Search(path).mutants
-    return [mutant for mutant in found if mutant.known() not in EQUIVALENT and _is_python(mutant)]
+            found += Search(path, ROOT).mutants
+    return [mutant for mutant in found if mutant.known() not in EQUIVALENT]
 
 
 def _is_python(mutant: Mutant) -> bool:
@@ -141,11 +148,11 @@ def _is_python(mutant: Mutant) -> bool:
     return mutant.text() != mutant.source()
 
 
-class _Search(ast.NodeVisitor):
+class Search(ast.NodeVisitor):
     """Walk the code of a file; leave out docstrings, messages, annotations and decorators."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path.relative_to(ROOT).as_posix()
+    def __init__(self, path: Path, root: Path) -> None:
+        self.path = path.relative_to(root).as_posix()
         self.source = path.read_text(encoding="utf-8")
         lengths = (len(line) for line in self.source.splitlines(keepends=True))
         self.starts = [0, *itertools.accumulate(lengths)]
@@ -182,20 +189,20 @@ class _Search(ast.NodeVisitor):
         return next(at for at, text in self.tokens if after <= at < before and text == symbol)
 
     def add(self, node: ast.expr | ast.stmt, start: int, end: int, new: str, kind: str) -> None:
-        function = ".".join(self.functions)
+        function = ".".join(self.functions) if len(self.names) > 1 else ""
         self.mutants.append(Mutant(self.path, function, node.lineno, start, end, new, kind))
 
     # what is walked
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        for default in (*node.args.defaults, *node.args.kw_defaults):
+            if default is not None:
+                self.visit(default)
         self.functions.append(node.name)
         inside = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)
                   and isinstance(one.ctx, ast.Store)}  # fmt: skip
         inside |= {one.arg for one in ast.walk(node.args) if isinstance(one, ast.arg)}
         self.names.append(self.names[-1] | inside)
-        for default in (*node.args.defaults, *node.args.kw_defaults):
-            if default is not None:
-                self.visit(default)
         self.visit_body(node.body)
         self.names.pop()
         self.functions.pop()
@@ -337,7 +344,7 @@ def _called(node: ast.expr) -> str:
 
 
 def drawn(mutants: Sequence[Mutant], seed: int, number: int) -> list[Mutant]:
-    """Draw mutants by a seed: each has a number of its own, that other mutants do not change."""
+    """Draw mutants by a seed: each has a lot of its own, which other mutants do not change."""
     twins: Counter[tuple[Any, ...]] = Counter()
 
     def lot(mutant: Mutant) -> str:
@@ -345,7 +352,7 @@ def drawn(mutants: Sequence[Mutant], seed: int, number: int) -> list[Mutant]:
         twins[who] += 1
         return hashlib.sha256(repr((seed, *who, twins[who])).encode()).hexdigest()
 
-    return sorted(mutants, key=lot)[:number]
+    return list(itertools.islice(filter(_is_python, sorted(mutants, key=lot)), number))
 
 
 # -- which tests run a line
@@ -360,8 +367,10 @@ class Map(NamedTuple):
     def tests(self, mutant: Mutant) -> list[str]:
         """Return the tests to try, the most telling first, as many as the budget allows."""
         of_file = self.lines.get(mutant.path, {})
-        names = of_file.get(mutant.line, set())
-        if not names and not mutant.function:  # runs when the module is imported
+        if mutant.function:  # a line inside a statement may be counted with the statement's first
+            lines = range(mutant.line, max(mutant.line - _STATEMENT, 0), -1)
+            names = next((of_file[line] for line in lines if of_file.get(line)), set())
+        else:  # runs when the module is imported
             names = set().union(*of_file.values())
         own = f"tests/{mutant.path.split('/')[1]}/"
         ordered = sorted(names, key=lambda name: (not name.startswith(own), self.costs[name]))
