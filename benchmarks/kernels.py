@@ -1,4 +1,6 @@
-"""How good matching kernels are, and what they cost, beside photutils and pypher; see README.md beside this file.
+"""How good matching kernels are, and what they cost, beside photutils and pypher.
+
+See README.md beside this file.
 
 pip install pypher
 [HSTCUBE_XDF=FOLDER] python benchmarks/kernels.py
@@ -58,7 +60,7 @@ DIGITS = (2, 2, 1, 2, 2)
 
 
 def figures(kernel: Any, source: Any, target: Any) -> tuple[float, ...]:
-    """Return errors of encircled energy (%), misplaced light within 1.2 arcsec (%), negative part, sum of squares."""
+    """Return errors of encircled energy and misplaced light (%), negative part, squares."""
     from hstcube.psf.profiles import encircled_energy, radius_map
     from hstcube.psf.solver import convolved
 
@@ -70,7 +72,10 @@ def figures(kernel: Any, source: Any, target: Any) -> tuple[float, ...]:
 
 
 def methods() -> dict[str, Callable[[Any, Any], Any]]:
-    """Return what makes a kernel of a source and a target, ours first; the others as their pages advise."""
+    """Return what makes a kernel of a source and a target, ours first.
+
+    The others as their pages advise.
+    """
     from photutils.psf_matching import make_wiener_kernel
     from pypher.pypher import homogenization_kernel
 

@@ -1,4 +1,7 @@
-"""How long the errors of groups of pixels take: CPU time on one thread, against the limits that they must keep."""
+"""How long the errors of groups of pixels take.
+
+CPU time on one thread, against the limits that they must keep.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +73,10 @@ def cpu_of(function: Callable[[], Any]) -> float:
 
 
 def errors(side: int, bins: int, *, covariance: bool = False) -> Callable[[], Any]:
-    """Return a call of group_errors: bins of a Voronoi tessellation, noise of F435W matched to F160W."""
+    """Return a call of group_errors.
+
+    Bins of a Voronoi tessellation, noise of F435W matched to F160W.
+    """
     cube = matching("xdf", side, (0, 8))().isel(band=[0])
     rng = np.random.default_rng(1)
     y, x = np.mgrid[:side, :side]
@@ -89,8 +95,18 @@ def matching(
     """Return a call of psf_match on images of noise."""
     rng = np.random.default_rng(2)
     shape = (len(bands), side, side)
-    header = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRPIX1": 1.0, "CRPIX2": 1.0, "CRVAL1": 53.16,
-              "CRVAL2": -27.79, "CD1_1": -0.06 / 3600, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": 0.06 / 3600}  # fmt: skip
+    header = {
+        "CTYPE1": "RA---TAN",
+        "CTYPE2": "DEC--TAN",
+        "CRPIX1": 1.0,
+        "CRPIX2": 1.0,
+        "CRVAL1": 53.16,
+        "CRVAL2": -27.79,
+        "CD1_1": -0.06 / 3600,
+        "CD1_2": 0.0,
+        "CD2_1": 0.0,
+        "CD2_2": 0.06 / 3600,
+    }
     cube = hstcube.build(
         rng.normal(size=shape).astype(np.float32),
         rng.uniform(1, 2, shape).astype(np.float32),

@@ -1,4 +1,4 @@
-"""What the pipeline of 2022 does, written afresh from a description of it, to be timed beside ``hstcube run``.
+"""What the pipeline of 2022 does, written afresh, to be timed beside ``hstcube run``.
 
 It shares no code with hstcube and none with the original, but it does the same work by the same
 means. For each target and band it reads the segmentation map twice (for the id at its centre, then
@@ -97,7 +97,10 @@ def one_band(
 
 
 def object_mask(folder: Path, field: str, more_ids: list[int]) -> np.ndarray:
-    """Return the object on the F160W image, as 1.0 and 0.0: the nearest pixel of the map, also beyond its edges."""
+    """Return the object on the F160W image, as 1.0 and 0.0.
+
+    The nearest pixel of the map, also beyond its edges.
+    """
     path = folder / "segment_maps" / f"udf_mosaic_{field}_HST_SEGMAP.fits"
     image, image_header = fits.getdata(stamp(folder, field, "160", "sci"), header=True)
     segmap, map_header = fits.getdata(path, "DATA", header=True)
@@ -118,7 +121,7 @@ def central_id(path: Path) -> int:
 
 
 def gaussian(band: str, shape: tuple[int, int]) -> np.ndarray:
-    """Return the Gaussian between a band's width and F160W's, sampled over the whole frame (an odd size), unit sum."""
+    """Return the Gaussian between a band's width and F160W's over the whole odd frame."""
     y, x = (np.arange(-(n // 2), n // 2 + 1) for n in shape)
     kernel = np.exp(-0.5 * (y[:, None] ** 2 + x**2) / (SIGMA["160"] ** 2 - SIGMA[band] ** 2))
     return kernel / kernel.sum()

@@ -1,4 +1,7 @@
-"""How fast hstcube is, as ratios of CPU time measured in one run; see README.md beside this file."""
+"""How fast hstcube is, as ratios of CPU time measured in one run.
+
+See README.md beside this file.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,9 @@ HEAVY = ("xarray", "astropy", "matplotlib", "photutils", "reproject", "dask", "z
 
 @dataclass
 class Row:
-    """One line of the table: times in `unit`; `bound` and `aim` are what the ratio peer/ours must and should reach.
+    """One line of the table.
+
+    Times in `unit`; `bound` and `aim` are what the ratio peer/ours must and should reach.
 
     Without a peer they are limits that `ours` itself must stay below.
     """
@@ -123,7 +128,7 @@ def command_line(_folder: Path, _stamps: Path, _golden: Path | None) -> list[Row
 
 
 def whole_run(folder: Path, stamps: Path, golden: Path | None) -> list[Row]:
-    """Time `hstcube run --recipe original` of 11 targets and of one against the pipeline of 2022, in turns."""
+    """Time `hstcube run --recipe original` of 11 targets and of one against that of 2022."""
     more = [f"n{field}={field}:{central_id(stamps, field)}" for field in FIELDS[1:5]]
     named = [MERGER, *more]
     commands = {
@@ -191,7 +196,10 @@ def in_memory(_folder: Path, stamps: Path, _golden: Path | None) -> list[Row]:
 
 
 def mask_look_up(_folder: Path, _stamps: Path, _golden: Path | None) -> list[Row]:
-    """Time the look-up of a map that is turned by 42 degrees; a label in every pixel, so that no error hides."""
+    """Time the look-up of a map that is turned by 42 degrees.
+
+    A label in every pixel, so that no error hides.
+    """
     import xarray as xr
     from reproject import reproject_interp
 
@@ -240,7 +248,7 @@ def mask_look_up(_folder: Path, _stamps: Path, _golden: Path | None) -> list[Row
 
 
 def regridding(_folder: Path, _stamps: Path, _golden: Path | None) -> list[Row]:
-    """Time the regridding of a cube of one band, weights and mask included, against reproject on the image alone."""
+    """Time the regridding of a cube of one band against reproject on the image alone."""
     from reproject import reproject_interp
 
     import hstcube
@@ -299,7 +307,7 @@ def regridding(_folder: Path, _stamps: Path, _golden: Path | None) -> list[Row]:
 
 
 def cut_outs(folder: Path, _stamps: Path, _golden: Path | None) -> list[Row]:
-    """Time 1,000 cut-outs of nine bands, images and weights, from mosaics of 6144x6144, in a process of its own."""
+    """Time 1,000 cut-outs of nine bands from mosaics of 6144x6144, in a process of its own."""
     from astropy.io import fits
 
     import hstcube
@@ -322,8 +330,10 @@ def cut_outs(folder: Path, _stamps: Path, _golden: Path | None) -> list[Row]:
     (folder / "catalogue.csv").write_text("\n".join(["id,ra,dec", *lines]) + "\n", encoding="utf-8")
     code = (
         "import sys, time; from hstcube import cut_stamps; start = time.perf_counter(); "
-        "cut_stamps(sys.argv[1], sys.argv[2], sys.argv[3], size=6.0); wall = time.perf_counter() - start; "
-        "peak = [line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')]; "
+        "cut_stamps(sys.argv[1], sys.argv[2], sys.argv[3], size=6.0); "
+        "wall = time.perf_counter() - start; "
+        "peak = [line.split()[1] for line in open('/proc/self/status') "
+        "if line.startswith('VmHWM')]; "
         # the peak that wait4 tells is that of the parent, too
         "print(wall, time.process_time(), int(peak[0]) * 1024)"
     )
@@ -377,7 +387,8 @@ def convolution(_folder: Path, _stamps: Path, _golden: Path | None) -> list[Row]
     apart = float(np.abs(a - b).max() / np.abs(b).max())
     del a, b
     mine, peer = in_turns(lambda: ours(image), lambda: theirs(image))
-    remark = f"{SIDE**2 / 1e6 / mine:.0f} Mpix/s, kernel's transform included; they differ by {apart:.0e} of the peak"
+    speed = f"{SIDE**2 / 1e6 / mine:.0f} Mpix/s, kernel's transform included"
+    remark = f"{speed}; they differ by {apart:.0e} of the peak"
     rows = [
         Row(
             f"51x51 convolution at {SIDE}x{SIDE}, against convolve_fft",
@@ -401,7 +412,10 @@ def convolution(_folder: Path, _stamps: Path, _golden: Path | None) -> list[Row]
 def far_from_a_star(
     ours: Callable[..., Any], theirs: Callable[..., Any], kernel: Any, rng: Any
 ) -> list[Row]:
-    """Return how wrong blank sky is, in units of its noise, 60 to 220 pixels from a star: against a direct sum."""
+    """Return how wrong blank sky is, in units of its noise, 60 to 220 pixels from a star.
+
+    Against a direct sum.
+    """
     noise, star = 1.0, (SIDE // 2, SIDE // 2)
     image = rng.normal(size=(SIDE, SIDE)) * noise
     image[star] += 1e5
@@ -426,7 +440,7 @@ def far_from_a_star(
 
 
 def agreement(folder: Path, targets: list[str], golden: Path | None) -> list[Row]:
-    """Compare the products of both sides, and the peer's with the original's own output where that is at hand."""
+    """Compare the products of both sides, and the peer's with the original's, if at hand."""
     from astropy.io import fits
 
     def worst(pairs: list[tuple[Any, Any]]) -> float:
@@ -499,7 +513,7 @@ def direct(image: Any, kernel: Any, part: tuple[slice, slice]) -> Any:
 
 
 def find_stamps(folder: Path) -> tuple[Path, Path | None, str]:
-    """Return the folder of stamps, that of the original's output (or None), and what they are, in words."""
+    """Return the folder of stamps, that of the original's output (or None), and their names."""
     named = os.environ.get("HSTCUBE_XDF")
     if named:
         golden = Path(named) / "golden"
@@ -550,7 +564,10 @@ def central_id(stamps: Path, field: str) -> int:
 
 
 def tangent_grid(angle: float, shift: float = 0.0) -> Any:
-    """Return a grid of 60 mas, turned by `angle` degrees; its tangent point is `shift` degrees north of its middle."""
+    """Return a grid of 60 mas, turned by `angle` degrees.
+
+    Its tangent point is `shift` degrees north of its middle.
+    """
     from hstcube import Grid
 
     step = 0.06 / 3600
@@ -589,9 +606,9 @@ def cpu_of(command: list[str]) -> float:
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             errors.seek(0)
-            raise SystemExit(
+            sys.exit(
                 f"{' '.join(command)} ended with {process.returncode}:\n{errors.read().decode()}"
-            )  # noqa: EM102
+            )
     return usage.ru_utime + usage.ru_stime
 
 
@@ -602,12 +619,15 @@ def median_of(command: list[str]) -> float:
 
 
 def cpu_in_process(function: Callable[[], Any], repeats: int = REPEATS) -> float:
-    """Return the median CPU seconds, user and system, all threads, of a function; warmed up by one call."""
+    """Return the median CPU seconds, user and system, all threads, of a function.
+
+    Warmed up by one call.
+    """
     return in_turns(function, repeats=repeats)[0]
 
 
 def in_turns(*functions: Callable[[], Any], repeats: int = REPEATS) -> list[float]:
-    """Return the median CPU seconds of functions called in turns, so that the machine is the same for all."""
+    """Return the median CPU seconds of functions called in turns, on the same machine."""
     for function in functions:
         function()
     times: list[list[float]] = [[] for _ in functions]

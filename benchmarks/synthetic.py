@@ -1,4 +1,4 @@
-"""Made-up stamps with the names, shapes and cards of the XDF ones, for machines that do not have those."""
+"""Made-up stamps with the names, shapes and cards of the XDF's, where those are not at hand."""
 
 from __future__ import annotations
 
@@ -41,7 +41,10 @@ def write_stamps(folder: Path) -> Path:
 
 
 def wcs_cards(step: float, angle: float, side: int, middle: np.ndarray) -> dict[str, float | str]:
-    """Return the WCS of a square image: arcsec per pixel, turned by degrees, its middle so far from the pointing."""
+    """Return the WCS of a square image.
+
+    Arcsec per pixel, turned by degrees, its middle so far from the pointing.
+    """
     turn = np.deg2rad(angle)
     matrix = np.array([[-np.cos(turn), np.sin(turn)], [np.sin(turn), np.cos(turn)]]) * step / 3600
     pixel = (side + 1) / 2 - np.linalg.solve(matrix, middle)
@@ -88,7 +91,10 @@ def write_band(
 
 
 def write_map(path: Path, side: int, middle: np.ndarray) -> None:
-    """Write a segmentation map: the object, its neighbour, and pixels that an interpolation left between two labels."""
+    """Write a segmentation map.
+
+    The object, its neighbour, and pixels that an interpolation left between two labels.
+    """
     y, x = np.indices((side, side)) - side // 2
     labels = np.zeros((side, side), np.float32)
     labels[np.hypot(x - 45, y) < 14] = NEIGHBOUR

@@ -1,4 +1,4 @@
-"""Write docs/errors.md from the registry of codes, and docs/catalogue.md from the table of tests/test_catalogue.py."""
+"""Write docs/errors.md from the codes, docs/catalogue.md from tests/test_catalogue.py."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ SECTIONS = {
     "C": "Cubes",
     "E": "SED fitting",
     "O": "Output and environment",
+    "R": "Runs",
 }
 KINDS = {
     "E": "stops with an error",
@@ -40,8 +41,9 @@ def errors_page() -> str:
     lines = [
         "# Errors and warnings",
         "",
-        "Each message begins with a code, and ends with a fix. E stops what was asked for (the other fields of a run",
-        'go on); W is a warning, kept in `cube.attrs["warnings"]`, in the headers of products and in `run.json`.',
+        "Each message begins with a code, and ends with a fix. E stops what was asked for (the",
+        'other fields of a run go on); W is a warning, kept in `cube.attrs["warnings"]`, in the',
+        "headers of products and in `run.json`.",
         "",
         "*Written by `docs/make_errors.py` from `hstcube/codes.csv`.*",
     ]
@@ -68,11 +70,13 @@ def catalogue_page(rows: Mapping[str, Any]) -> str:
         "",
         f"Silently wrong: {len(untested)}. (A case counts as such unless a test shows its class.)",
         "",
-        "*Written by `docs/make_errors.py` from the table in `tests/test_catalogue.py`; the codes are in `errors.md`.*",
+        "*Written by `docs/make_errors.py` from the table in `tests/test_catalogue.py`; the codes",
+        "are in `errors.md`.*",
         "",
-        "Where pixels are chunked (`chunks=`), they are not looked at when a field is opened: warnings about pixels",
-        "(HC-D07, HC-D12, HC-F06) and the share of bad weights (HC-D10) are for images in memory. Pixels that are not",
-        "finite, or whose weight is not positive and finite, have no data either way.",
+        "Where pixels are chunked (`chunks=`), they are not looked at when a field is opened:",
+        "warnings about pixels (HC-D07, HC-D12, HC-F06) and the share of bad weights (HC-D10) are",
+        "for images in memory. Pixels that are not finite, or whose weight is not positive and",
+        "finite, have no data either way.",
     ]
     for letter, title in SECTIONS.items():
         cells = [
@@ -103,7 +107,10 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
 
 
 def line(cells: Iterable[str]) -> str:
-    """Return one line of a table; marks that Markdown would take for its own are escaped outside of code."""
+    """Return one line of a table.
+
+    Marks that Markdown would take for its own are escaped outside of code.
+    """
     return "| " + " | ".join(map(escaped, cells)) + " |"
 
 

@@ -1,4 +1,4 @@
-"""Write hstcube/sed/filters.csv, the curves of the wide filters of ACS/WFC and WFC3/IR, from those of astro-sedpy.
+"""Write the shipped curves of the wide filters of ACS/WFC and WFC3/IR, from astro-sedpy's.
 
 pip install astro-sedpy
 python docs/make_filters.py
@@ -28,10 +28,12 @@ def main() -> None:
     place = Path(hstcube.__file__).with_name("sed") / "filters.csv"
     with place.open("w", newline="", encoding="utf-8") as file:
         file.write(
-            f"# Throughputs (photons) of HST filters, resampled to {POINTS} points by docs/make_filters.py.\n"
+            f"# Throughputs (photons) of HST filters, resampled to {POINTS} points "
+            "by docs/make_filters.py.\n"
         )
         file.write(
-            f"# From astro-sedpy {distribution.version} (https://github.com/bd-j/sedpy), whose licence is:\n#\n"
+            f"# From astro-sedpy {distribution.version} (https://github.com/bd-j/sedpy), "
+            "whose licence is:\n#\n"
         )
         file.writelines(
             f"# {line}".rstrip() + "\n"
@@ -50,7 +52,8 @@ def main() -> None:
             )
             found = pivot(wavelength, throughput)
             print(
-                f"{band.sedpy:16s} {found / curve.wave_pivot - 1:+.1e} of sedpy's, {found / band.pivot - 1:+.2%}"
+                f"{band.sedpy:16s} {found / curve.wave_pivot - 1:+.1e} of sedpy's,"
+                f" {found / band.pivot - 1:+.2%}"
             )
 
 

@@ -25,74 +25,81 @@ TEXT = """# Errors of groups of pixels
 
 *Written by `docs/make_noise.py` from six stamps of the XDF.*
 
-The noise of a band is described by two things: the standard deviation of a single pixel, `noise_scale / sqrt(wht)`,
-and the autocorrelation `noise_acf`, the same everywhere in the band. The sum over a group of pixels has the variance
+The noise of a band is described by two things: the standard deviation of a single pixel,
+`noise_scale / sqrt(wht)`, and the autocorrelation `noise_acf`, the same everywhere in the band. The
+sum over a group of pixels has the variance
 
     sum over i, j of sigma_i sigma_j rho(i - j)  +  N^2 sky_error^2
 
-    noise = hstcube.calibrate_noise(cubes, background=maps)   # several fields of one survey, as observed
-    cube = hstcube.with_noise(cube, noise)                    # or with_noise(cube): a known survey's table
-    cube = hstcube.add_poisson(cube, exposure={"f160w": 330624, ...})   # the sources' own photons, if they matter
-    cube = hstcube.psf_match(cube)                            # carries wht, noise_scale and noise_acf along
+    noise = hstcube.calibrate_noise(cubes, background=maps)   # fields of one survey, as observed
+    cube = hstcube.with_noise(cube, noise)      # or with_noise(cube): a known survey's table
+    cube = hstcube.add_poisson(cube, exposure={"f160w": 330624, ...})   # sources' own photons
+    cube = hstcube.psf_match(cube)              # carries wht, noise_scale and noise_acf along
     errors = hstcube.group_errors(cube, bins)                 # (band, group)
 
 ## What `wht` and `noise_scale` say after matching
 
-Let rho be the autocorrelation before, and C = K corr K. `noise_acf` becomes (rho conv C)/(rho conv C)(0), and
-`noise_scale` grows by the square root of (rho conv C)(0)/C(0), one number a band. `wht` is noise_scale^2 over the
-variance of each pixel, var_i = sum over lags l of rho(l) [K(m) K(m - l)] conv [sigma(j) sigma(j + l)], divided by (K
-conv v)^2. So
+Let rho be the autocorrelation before, and C = K corr K. `noise_acf` becomes (rho conv C)/(rho conv
+C)(0), and `noise_scale` grows by the square root of (rho conv C)(0)/C(0), one number a band. `wht`
+is noise_scale^2 over the variance of each pixel, var_i = sum over lags l of rho(l) [K(m) K(m - l)]
+conv [sigma(j) sigma(j + l)], divided by (K conv v)^2. So
 
-- the variance of one pixel is `noise_scale^2 / wht` everywhere, also at edges, holes and steps of the weights;
+- the variance of one pixel is `noise_scale^2 / wht` everywhere, also at edges, holes and steps of
+  the weights;
 - for white noise `wht` is what the squared kernel gives, bit for bit, and `noise_scale` stays 1;
-- where the weights are constant `wht` stays white-equivalent: it is what the squared kernel would give for white
-  noise.
+- where the weights are constant `wht` stays white-equivalent: it is what the squared kernel would
+  give for white noise.
 
-A cube of which nothing is known has white noise before the matching; afterwards `noise_acf` is that of the kernels.
+A cube of which nothing is known has white noise before the matching; afterwards `noise_acf` is that
+of the kernels.
 
-The autocorrelation is kept to 0.96 arcsec (16 pixels of 60 mas), or as far as it exceeds 0.001. Cutting, striding and
-flipping a cube keep its meaning. netCDF and zarr hold the coordinates `noise_scale`, `noise_acf`, `dy`, `dx`; in FITS
-`NSCALE` is a card and the autocorrelation an extension `NOISEACF` beside the weights.
+The autocorrelation is kept to 0.96 arcsec (16 pixels of 60 mas), or as far as it exceeds 0.001.
+Cutting, striding and flipping a cube keep its meaning. netCDF and zarr hold the coordinates
+`noise_scale`, `noise_acf`, `dy`, `dx`; in FITS `NSCALE` is a card and the autocorrelation an
+extension `NOISEACF` beside the weights.
 
 ## How exact
 
-Against the exact form, the sum over input pixels of var_j (K^T 1_group)_j^2: single pixels 0.5 %, also at edges,
-holes and steps of x10; groups 2.2 % for constant weights (boxes of 1x1 to 20x20 pixels, rings, irregular and
-scattered groups, in the middle and at edges; 4.3 % in the corner of a frame), 5.0 % at holes and steps. There the
-correlations are those of a truncated kernel, which one autocorrelation a band cannot know. These are the worst of
-white and drizzled noise and of four kernels, three Gaussians and one with a negative ring; the tests hold them to 1,
-3 and 6 %.
+Against the exact form, the sum over input pixels of var_j (K^T 1_group)_j^2: single pixels 0.5 %,
+also at edges, holes and steps of x10; groups 2.2 % for constant weights (boxes of 1x1 to 20x20
+pixels, rings, irregular and scattered groups, in the middle and at edges; 4.3 % in the corner of a
+frame), 5.0 % at holes and steps. There the correlations are those of a truncated kernel, which one
+autocorrelation a band cannot know. These are the worst of white and drizzled noise and of four
+kernels, three Gaussians and one with a negative ring; the tests hold them to 1, 3 and 6 %.
 
 ## The sky of the XDF
 
-Scatter of empty square apertures over what is predicted. *scatter*: the local background (0.6 arcsec) is removed from
-the images, and what that takes away from the noise is removed from the prediction; *simulated*: the same on noise
-made from the description; *constant sky*: nothing is removed but one level, so that faint sources and gradients
-count; *plain sum*: the scatter over the quadrature sum of 1/wht. 1 is right.
+Scatter of empty square apertures over what is predicted. *scatter*: the local background (0.6
+arcsec) is removed from the images, and what that takes away from the noise is removed from the
+prediction; *simulated*: the same on noise made from the description; *constant sky*: nothing is
+removed but one level, so that faint sources and gradients count; *plain sum*: the scatter over the
+quadrature sum of 1/wht. 1 is right.
 
 """
 
 MATCHED = """
 ## After matching to F160W
 
-What two customary errors give, over the true one, for boxes in the middle of a stamp. *quadrature*: the right
-variance of single pixels, summed; *unsquared*: the variance convolved with K instead of K^2, summed.
+What two customary errors give, over the true one, for boxes in the middle of a stamp. *quadrature*:
+the right variance of single pixels, summed; *unsquared*: the variance convolved with K instead of
+K^2, summed.
 
 """
 
 LIMITS = """
 ## Limits
 
-- `noise_acf` is measured to 0.30 arcsec in ACS and UVIS and 0.18 in the IR, and is zero beyond: boxes of ten pixels
-  scatter up to 17 % more than predicted. Part of that is the prediction of what the removed background takes away,
-  which holds for boxes smaller than that background's scale: simulated ones scatter up to 16 % more, too.
-- In the infrared the sky of the XDF is confused: what faint sources are left after masking is part of the noise, and
-  of `noise_scale` (0.47 to 0.50) and `noise_acf`. It depends on the mask: with the maps of fewer sources it is
-  larger.
-- `calibrate_noise` without a map is worse than with one: `detect_sources` finds fewer sources than the survey's own
-  map.
-- A measured autocorrelation need not be one of any noise: for a group to which it gives a negative variance the error
-  is NaN.
+- `noise_acf` is measured to 0.30 arcsec in ACS and UVIS and 0.18 in the IR, and is zero beyond:
+  boxes of ten pixels scatter up to 17 % more than predicted. Part of that is the prediction of what
+  the removed background takes away, which holds for boxes smaller than that background's scale:
+  simulated ones scatter up to 16 % more, too.
+- In the infrared the sky of the XDF is confused: what faint sources are left after masking is part
+  of the noise, and of `noise_scale` (0.47 to 0.50) and `noise_acf`. It depends on the mask: with
+  the maps of fewer sources it is larger.
+- `calibrate_noise` without a map is worse than with one: `detect_sources` finds fewer sources than
+  the survey's own map.
+- A measured autocorrelation need not be one of any noise: for a group to which it gives a negative
+  variance the error is NaN.
 """
 
 
@@ -109,7 +116,8 @@ def main() -> None:
     ]
     made = simulated(described, blank)
     lines = [
-        "| band | noise_scale | sum of rho | side | apertures | scatter | simulated | constant sky | plain sum |"
+        "| band | noise_scale | sum of rho | side | apertures | scatter | simulated | constant sky "
+        "| plain sum |"
     ]
     lines += ["|---|---|---|---|---|---|---|---|---|"]
     for i, row in enumerate(check):
@@ -152,7 +160,7 @@ def quadrature(cubes: list, band: str, size: int) -> float:
 
 
 def simulated(cubes: list, blank: list) -> list[float]:
-    """Return the scatter over prediction of noise that is as described, for every row of the check."""
+    """Return scatter over prediction of noise that is as described, for rows of the check."""
     rng = np.random.default_rng(1)
     ratios = []
     for _ in range(TRIALS):
@@ -162,7 +170,10 @@ def simulated(cubes: list, blank: list) -> list[float]:
 
 
 def noise_of(cube, rng) -> np.ndarray:
-    """Return noise of a cube's description: white noise through the square root of its power spectrum."""
+    """Return noise of a cube's description.
+
+    White noise through the square root of its power spectrum.
+    """
     side = 2 * max(cube.sizes["y"], cube.sizes["x"])
     images = []
     for i in range(cube.sizes["band"]):

@@ -1,4 +1,4 @@
-"""Write hstcube/surveys/noise.csv, the noise of the XDF, from its stamps in the folder that HSTCUBE_XDF names."""
+"""Write the shipped table of the XDF's noise, from its stamps in the folder HSTCUBE_XDF."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from hstcube.surveys.names import find_field
 
 FIELDS = ("3", "15", "37", "912", "919", "982")
 SCALE = 0.06
-SOURCE = "calibrate_noise on the blank sky of six stamps of the XDF v1.0 (Illingworth et al. 2013, ApJS 209, 6)"
+SOURCE = (
+    "calibrate_noise on the blank sky of six stamps of the XDF v1.0 "
+    "(Illingworth et al. 2013, ApJS 209, 6)"
+)
 
 
 def stamps() -> tuple[list, list]:
@@ -30,7 +33,10 @@ def stamps() -> tuple[list, list]:
 
 
 def main() -> None:
-    """Measure, and write one row for each band and lag of a half plane: the other half is the same."""
+    """Measure, and write one row for each band and lag of a half plane.
+
+    The other half is the same.
+    """
     warnings.simplefilter("ignore")
     cubes, maps = stamps()
     noise = calibrate_noise(cubes, background=maps)

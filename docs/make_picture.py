@@ -1,4 +1,7 @@
-"""Draw the picture of the README from real stamps: HSTCUBE_XDF=FOLDER python docs/make_picture.py OUT.png."""
+"""Draw the picture of the README from real stamps.
+
+HSTCUBE_XDF=FOLDER python docs/make_picture.py OUT.png.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +70,10 @@ def peak(cube: xr.Dataset, band: str) -> float:
 
 
 def colour(cube: xr.Dataset) -> np.ndarray:
-    """Return an RGB image in flux, asinh-stretched alike in all bands (Lupton et al. 2004, PASP 116, 133)."""
+    """Return an RGB image in flux, asinh-stretched alike in all bands (Lupton et al.
+
+    2004, PASP 116, 133).
+    """
     from astropy.visualization import make_lupton_rgb
 
     flux = [

@@ -1,4 +1,7 @@
-"""Write docs/psf.md and its pictures, from the stars of the XDF: HSTCUBE_XDF=FOLDER python docs/make_psf.py."""
+"""Write docs/psf.md and its pictures, from the stars of the XDF.
+
+HSTCUBE_XDF=FOLDER python docs/make_psf.py.
+"""
 
 from __future__ import annotations
 
@@ -173,7 +176,7 @@ def truth() -> list[str]:
 
 
 def drawn_growth(scores: dict[str, Any]) -> Figure:
-    """Draw encircled energies over those of F160W, the median of the stars, for each way to match."""
+    """Draw encircled energies over F160W's, the median of the stars, for each way."""
     figure = Figure(figsize=(11, 4), layout="constrained")
     colours = [f"C{i}" for i in range(9)]
     for axis, (way, limits) in zip(figure.subplots(1, len(WAYS)), WAYS.items(), strict=True):
@@ -215,7 +218,7 @@ TEXT = """# PSFs: how they are measured, and what matching with them achieves
 *Written by `docs/make_psf.py` from the stars of the XDF, stamps of 60 mas.*
 
     stars = hstcube.open_stars(FOLDER)          # or star_stamps(cube, find_stars(cube))
-    looked_at = hstcube.examine_stars(stars)    # which star can be trusted where: a Dataset (star, band)
+    looked_at = hstcube.examine_stars(stars)    # which star can be trusted where (star, band)
     hstcube.star_table(looked_at)               # ... as a table
     psf = hstcube.measure_psf(looked_at)        # (band, ky, kx)
     cube = hstcube.psf_match(hstcube.with_psf(cube, psf))
@@ -225,66 +228,70 @@ TEXT = """# PSFs: how they are measured, and what matching with them achieves
 
 ![Every star in every band, cleaned and centred, with its verdict](images/psf_stars.png)
 
-A star is centred by a Gaussian fitted to its core. Pixels that are twice as bright as those across the star, in
-at least two bands, are neighbours: a point source is subtracted, anything else is replaced by what lies
-opposite. The median of the outermost ring is the background. Then a star can be
+A star is centred by a Gaussian fitted to its core. Pixels that are twice as bright as those across
+the star, in at least two bands, are neighbours: a point source is subtracted, anything else is
+replaced by what lies opposite. The median of the outermost ring is the background. Then a star can
+be
 
-- *rejected*: too faint, or extended, i.e. with less light within 0.45 arcsec (of that within 1.2) than the most
-  compact star;
-- *wings only*: its core is wider than that of the narrowest star (saturated), fits a Gaussian much worse than
-  the best one does, or has pixels of little weight (damaged);
+- *rejected*: too faint, or extended, i.e. with less light within 0.45 arcsec (of that within 1.2)
+  than the most compact star;
+- *wings only*: its core is wider than that of the narrowest star (saturated), fits a Gaussian much
+  worse than the best one does, or has pixels of little weight (damaged);
 - *core only*: its wings drown in noise;
 - *used*.
 
-The limits stand at the top of `hstcube/stars.py`: {limits}. In the table the width of the core is over that of
-the narrowest star, the misfit over the least, the weight is the least one in the core over the stamp's median,
-and compactness is over that of the most compact star. A verdict can be changed before `measure_psf` is called:
-`looked_at.verdict.loc["3", "f105w"] = "used"`.
+The limits stand at the top of `hstcube/stars.py`: {limits}. In the table the width of the core is
+over that of the narrowest star, the misfit over the least, the weight is the least one in the core
+over the stamp's median, and compactness is over that of the most compact star. A verdict can be
+changed before `measure_psf` is called: `looked_at.verdict.loc["3", "f105w"] = "used"`.
 
 {verdicts}
 
-The PSF is the mean of the stars, weighted by signal to noise and clipped at 3 sigma; core and wings may come
-from different stars. What is measured is the mean PSF over all places within a pixel, as sources have it, and
-as kernels need it: a star of ACS looks different at the middle of a pixel of 60 mas and at its corner.
+The PSF is the mean of the stars, weighted by signal to noise and clipped at 3 sigma; core and wings
+may come from different stars. What is measured is the mean PSF over all places within a pixel, as
+sources have it, and as kernels need it: a star of ACS looks different at the middle of a pixel of
+60 mas and at its corner.
 
 {psfs}
 
 ## Matching
 
-![Encircled energy over that of F160W: unmatched, with Gaussians, with measured PSFs](images/psf_growth.png)
+![Encircled energy over F160W's: native, with Gaussians, with measured PSFs](images/psf_growth.png)
 
-Each star in turn is left out: kernels come from the other stars and are applied to its stamp as it was
-observed. The curves are medians over the stars of a band, set to one at 1.2 arcsec; the grey band is 1 %. The
-scales differ: the last panel shows 5 %. In the table, the three ways stand with their largest error of
-encircled energy, in %, at 0.18 arcsec and beyond, the median over the stars; the other columns are of measured
-PSFs: the rms error over 0.06 to 1.2 arcsec, the largest error of the median curve (what is left when stars are
-averaged), the light that is misplaced within 1.2 arcsec, and the negative part of the kernel. F606W has one
-star that is not saturated, and cannot be tested so.
+Each star in turn is left out: kernels come from the other stars and are applied to its stamp as it
+was observed. The curves are medians over the stars of a band, set to one at 1.2 arcsec; the grey
+band is 1 %. The scales differ: the last panel shows 5 %. In the table, the three ways stand with
+their largest error of encircled energy, in %, at 0.18 arcsec and beyond, the median over the stars;
+the other columns are of measured PSFs: the rms error over 0.06 to 1.2 arcsec, the largest error of
+the median curve (what is left when stars are averaged), the light that is misplaced within 1.2
+arcsec, and the negative part of the kernel. F606W has one star that is not saturated, and cannot be
+tested so.
 
 {left_out}
 
 ## Known truth
 
-The same of PSFs that are known (`tests/telescope.py`: an obstructed aperture with spiders and some astigmatism,
-computed four times finer than the pixels, drizzled), when what the kernel is made of has noise of 1e-5 per
-pixel.
+The same of PSFs that are known (`tests/telescope.py`: an obstructed aperture with spiders and some
+astigmatism, computed four times finer than the pixels, drizzled), when what the kernel is made of
+has noise of 1e-5 per pixel.
 
 {truth}
 
 ## What to know
 
-- Fluxes are set to one within the frame of the PSF (3.9 arcsec for 65 pixels of 60 mas). The light beyond it,
-  which differs from band to band by a percent or two for point sources, is not matched.
-- The outermost ring of a stamp still holds a little light of the star, which the background takes with it. In
-  simulated stars encircled energies come out too high by 0.3 to 0.45 % within 1.2 arcsec, in all bands alike.
-- Four stars do not show all places within a pixel: in ACS at 60 mas single pixels of the measured PSF scatter
-  (misplaced light of 10 to 15 % in simulations with four stars), while encircled energies are right to 1 % from
-  one pixel on.
-- In WFC3/IR the spikes of stars 2 and 4 lie at other angles than those of 3 and 5, and not every band of a star shows
-  the same: the mosaic mixes exposures at several roll angles, differently from place to place. The mean has all of
-  them, and no kernel is right for each place.
-- Kernels are made by `hstcube.matching_kernel`; its module says how, and `benchmarks/README.md` how it
-  compares.
+- Fluxes are set to one within the frame of the PSF (3.9 arcsec for 65 pixels of 60 mas). The light
+  beyond it, which differs from band to band by a percent or two for point sources, is not matched.
+- The outermost ring of a stamp still holds a little light of the star, which the background takes
+  with it. In simulated stars encircled energies come out too high by 0.3 to 0.45 % within 1.2
+  arcsec, in all bands alike.
+- Four stars do not show all places within a pixel: in ACS at 60 mas single pixels of the measured
+  PSF scatter (misplaced light of 10 to 15 % in simulations with four stars), while encircled
+  energies are right to 1 % from one pixel on.
+- In WFC3/IR the spikes of stars 2 and 4 lie at other angles than those of 3 and 5, and not every
+  band of a star shows the same: the mosaic mixes exposures at several roll angles, differently from
+  place to place. The mean has all of them, and no kernel is right for each place.
+- Kernels are made by `hstcube.matching_kernel`; its module says how, and `benchmarks/README.md` how
+  it compares.
 """
 
 

@@ -1,4 +1,6 @@
-"""Make hstcube/surveys/psf_surveys.csv: circular multi-Gaussian models of the XDF's PSFs, from its stars.
+"""Make hstcube/surveys/psf_surveys.csv.
+
+Circular multi-Gaussian models of the XDF's PSFs, from its stars.
 
     HSTCUBE_XDF=FOLDER python docs/make_psf_table.py
 
@@ -49,7 +51,8 @@ def main() -> None:
     warnings.simplefilter("ignore", hstcube.HstCubeWarning)
     stars = Path(os.environ["HSTCUBE_XDF"]) / "psf_stars"
     lines = [
-        "# Circular multi-Gaussian models of PSFs as they are in the mosaics, pixels included; sigma in arcsec. "
+        "# Circular multi-Gaussian models of PSFs as they are in the mosaics, pixels included; "
+        "sigma in arcsec. "
         "Made by docs/make_psf_table.py.",
         "survey,scale,band,sigma,weight,reference",
     ]

@@ -1,4 +1,6 @@
-"""Measure what docs/regridding.md says, and write its tables: HSTCUBE_XDF=FOLDER python docs/regridding.py.
+"""Measure what docs/regridding.md says, and write its tables.
+
+HSTCUBE_XDF=FOLDER python docs/regridding.py.
 
 Each table of the page stands between two marks that bear its name; the text around them stays.
 Without the stamps the tables that need them are left as they are.
@@ -26,8 +28,11 @@ if TYPE_CHECKING:
 PAGE = Path(__file__).with_suffix(".md")
 PLACE = (53.122751, -27.805089)
 METHODS = ("adaptive", "exact", "bilinear", "nearest")
-PAIRS = {"30 mas turned by 42 degrees to 60": (0.03, 42, 0.06, 0), "60 turned to 60": (0.06, 42, 0.06, 0),
-         "60 to 30 turned": (0.06, 0, 0.03, 42)}  # fmt: skip
+PAIRS = {
+    "30 mas turned by 42 degrees to 60": (0.03, 42, 0.06, 0),
+    "60 turned to 60": (0.06, 42, 0.06, 0),
+    "60 to 30 turned": (0.06, 0, 0.03, 42),
+}
 GALAXIES = ("3", "15", "37", "912", "919", "982")
 
 
@@ -52,7 +57,10 @@ def main() -> None:
 
 
 def sources() -> list[tuple[str, ...]]:
-    """Return how well fluxes and places of Gaussian sources are kept: the worst of 25 places in a pixel."""
+    """Return how well fluxes and places of Gaussian sources are kept.
+
+    The worst of 25 places in a pixel.
+    """
     rows = [
         (
             "pair",
@@ -85,9 +93,18 @@ def sources() -> list[tuple[str, ...]]:
 
 
 def errors() -> list[tuple[str, ...]]:
-    """Return how well errors of pixels and of boxes are known, against the operator probed with impulses."""
-    rows = [("pair", "method", "sigma of a pixel", "one constant factor instead", "5x5 boxes, worst", "as if white"),
-            ("---",) * 6]  # fmt: skip
+    """Return how well errors of pixels and boxes are known, against the probed operator."""
+    rows = [
+        (
+            "pair",
+            "method",
+            "sigma of a pixel",
+            "one constant factor instead",
+            "5x5 boxes, worst",
+            "as if white",
+        ),
+        ("---",) * 6,
+    ]
     for pair, method in cases():
         source, grid = grids_of(PAIRS[pair], 20)
         matrix = operator(source, grid, method)
@@ -115,7 +132,7 @@ def errors() -> list[tuple[str, ...]]:
 
 
 def stamps() -> list[tuple[str, ...]]:
-    """Return where the 30 mas stamps of the XDF lie, in pixels of the 60 mas stamps, by their pixels alone."""
+    """Return where the XDF's 30 mas stamps lie, in pixels of those of 60, by pixels alone."""
     rows = [
         ("galaxy", "header", *(f"{band} (y, x)" for band in ("F606W", "F775W", "F814W", "F850LP"))),
         ("---",) * 6,

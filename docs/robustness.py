@@ -1,4 +1,6 @@
-"""Measure what docs/robustness.md says, and write its tables: python docs/robustness.py [--only kills disk ...].
+"""Measure what docs/robustness.md says, and write its tables.
+
+Python docs/robustness.py [--only kills disk ...].
 
 Writers are killed, run out of room, get folders that take nothing, and write into one folder at
 once; `open_field` gets mutated headers. Each table of the page stands between two marks that bear
@@ -37,8 +39,8 @@ import fuzz_headers  # noqa: E402
 from test_faults import Folder, a_cube, contents, killed, leftovers, write_fits, write_netcdf  # noqa: E402
 
 import hstcube  # noqa: E402
-from hstcube import _files  # noqa: E402
 from hstcube.errors import HstCubeError, codes  # noqa: E402
+from hstcube.fits import writing  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -105,7 +107,8 @@ def conditions() -> str:
     versions = ", ".join(
         f"{name} {importlib.metadata.version(name)}" for name in ("numpy", "astropy", "netCDF4")
     )
-    return f"*hstcube {hstcube.__version__}, Python {platform.python_version()}, {versions}, {os.cpu_count()} cores.*"
+    ours = f"hstcube {hstcube.__version__}, Python {platform.python_version()}"
+    return f"*{ours}, {versions}, {os.cpu_count()} cores.*"
 
 
 # -- killed
@@ -157,7 +160,7 @@ def count(folder: Folder, states: Counter[str]) -> None:
     states[state_of(folder)] += 1
     left = leftovers(folder.path)
     states["left"] += bool(left)
-    states["bad"] += len(_files.sweep(folder.path)) != len(left) or bool(leftovers(folder.path))
+    states["bad"] += len(writing.sweep(folder.path)) != len(left) or bool(leftovers(folder.path))
     folder.restore()
 
 
@@ -335,7 +338,10 @@ def everything(base: Path) -> list[tuple[str, bytes]]:
 
 
 def in_a_child(action: Callable[[], str], name: str = "") -> str:
-    """Run in a process of its own, as nobody where permissions are what is tried. Return what it returns."""
+    """Run in a process of its own, as nobody where permissions are what is tried.
+
+    Return what it returns.
+    """
     receive, send = multiprocessing.Pipe(duplex=False)
     child = os.fork()
     if child == 0:
@@ -459,7 +465,7 @@ def writers_at_once(place: Path) -> Table:
 
 
 def meet(folder: Path, write: Callable[[Any, Path], None]) -> Counter[str]:
-    """Let three processes write their cubes into one folder at the same time, again and again, and read meanwhile."""
+    """Let three processes write their cubes into one folder at once, and read meanwhile."""
     cubes = [a_cube(seed, (200, 210)) for seed in range(WRITERS_AT_ONCE)]
     products = []
     for i, cube in enumerate(cubes):

@@ -1,4 +1,4 @@
-"""Small folders of made-up stamps, laid out and headed like those of the XDF, and hooks to spoil one thing in them.
+"""Small folders of made-up stamps like those of the XDF, and hooks to spoil one thing in them.
 
     write_field(folder)                                              a good field, "1"
     rewrite(stamp(folder, "f435w"), cards={"FILTER": "F606W"})        one card is wrong
@@ -89,7 +89,7 @@ def rewrite(
     to: Path | None = None,
     checksum: bool = False,
 ) -> Path:
-    """Write a file again with other cards (None removes one) and other pixels, under another name if `to` is given."""
+    """Write a file again, or to `to`, with other cards (None removes one) and other pixels."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with fits.open(path, memmap=False) as hdus:
@@ -187,7 +187,7 @@ def _interpolated_labels(turn: float) -> np.ndarray:
 
 
 def _offset(field: str) -> np.ndarray:
-    """Return how far the centre of a field is from the tangent point along east and north, degrees."""
+    """Return how far a field's centre is from the tangent point, east and north, degrees."""
     number = zlib.crc32(field.encode())
     return np.array([(number % 1000) - 500, (number // 1000 % 1000) - 500]) / 3600 * 0.2
 
@@ -195,7 +195,10 @@ def _offset(field: str) -> np.ndarray:
 def _image_header(
     field: str, band: str, kind: str, shape: tuple[int, int], step: float
 ) -> fits.Header:
-    """Return the cards of an XDF stamp: the camera is wrong for ACS bands, and DATE is no legal date."""
+    """Return the cards of an XDF stamp.
+
+    The camera is wrong for ACS bands, and DATE is no legal date.
+    """
     east, north = _offset(field) * 3600 / step
     cards = [
         ("DATE", "2013-03-22T012:00:00"),

@@ -1,4 +1,6 @@
-"""Small cubes for the laws: every parity of size, one to five bands, holes, grids turned and flipped at will.
+"""Small cubes for the laws.
+
+Every parity of size, one to five bands, holes, grids turned and flipped at will.
 
 Structure is drawn by hypothesis, pixels come from a seeded generator: examples shrink well and cost
 little.
@@ -52,7 +54,7 @@ def examples(number: int) -> settings:
 
 @st.composite
 def grids(draw, *, shape=None, angle=None):
-    """Draw a grid of 30 to 128 mas anywhere on the sky, turned and flipped, with CD or PC cards, bare or not."""
+    """Draw a grid of 30 to 128 mas anywhere on the sky, turned and flipped; CD or PC cards."""
     scale = draw(st.sampled_from([0.03, 0.06, 0.128])) / 3600
     turn = np.deg2rad(draw(st.floats(0, 360)) if angle is None else angle)
     turned = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
@@ -83,9 +85,18 @@ def grids(draw, *, shape=None, angle=None):
 
 def plain_grid(shape, *, scale=0.06):
     """Return a grid with north up and east left, at the place of the XDF."""
-    header = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRPIX1": 1.0, "CRPIX2": 1.0,
-              "CRVAL1": 53.16, "CRVAL2": -27.79,
-              "CD1_1": -scale / 3600, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": scale / 3600}  # fmt: skip
+    header = {
+        "CTYPE1": "RA---TAN",
+        "CTYPE2": "DEC--TAN",
+        "CRPIX1": 1.0,
+        "CRPIX2": 1.0,
+        "CRVAL1": 53.16,
+        "CRVAL2": -27.79,
+        "CD1_1": -scale / 3600,
+        "CD1_2": 0.0,
+        "CD2_1": 0.0,
+        "CD2_2": scale / 3600,
+    }
     return Grid.from_header(header, shape=shape)
 
 
@@ -93,7 +104,10 @@ def plain_grid(shape, *, scale=0.06):
 
 
 def holes(rng, shape, kind):
-    """Where an image has no data: nowhere, on islands, on single pixels, in a row, or nearly everywhere."""
+    """Where an image has no data.
+
+    Nowhere, on islands, on single pixels, in a row, or nearly everywhere.
+    """
     ny, nx = shape
     gone = np.zeros(shape, dtype=bool)
     if kind == "islands":
@@ -138,7 +152,10 @@ def images(draw, *, sides=SIDES, kinds=HOLES):
 
 @st.composite
 def kernels(draw, *, largest=13, negative=True):
-    """Draw a kernel of odd sizes and unit sum without any symmetry; its negative part is at most 5 % of its sum."""
+    """Draw a kernel of odd sizes and unit sum without any symmetry.
+
+    Its negative part is at most 5 % of its sum.
+    """
     shape = tuple(2 * draw(st.integers(0, largest // 2)) + 1 for _ in "yx")
     rng = np.random.default_rng(draw(SEEDS))
     kernel = rng.random(shape) ** 3 + 1e-3
@@ -154,7 +171,9 @@ def kernels(draw, *, largest=13, negative=True):
 
 @st.composite
 def cubes(draw, *, bands=(1, 5), sides=SIDES, kinds=HOLES, angle=None):
-    """Draw a cube as `open_field` might give it: native resolution, sky not subtracted, everything else at random.
+    """Draw a cube as `open_field` might give it.
+
+    Native resolution, sky not subtracted, everything else at random.
 
     The PSFs go from 1.5 pixels to as broad as the frame.
     """
@@ -173,15 +192,24 @@ def cubes(draw, *, bands=(1, 5), sides=SIDES, kinds=HOLES, angle=None):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HstCubeWarning)  # of pixels that are NaN and have a weight
         return build(
-            sci, wht, bands=names, grid=grid, units=draw(st.sampled_from(["electron s-1", "uJy", "MJy sr-1"])),
+            sci,
+            wht,
+            bands=names,
+            grid=grid,
+            units=draw(st.sampled_from(["electron s-1", "uJy", "MJy sr-1"])),
             mask=rng.random(sci.shape) < 0.7 if draw(st.booleans()) else None,
-            field="f1", title=draw(st.sampled_from(["", "a field", "O'Neill's / field"])),
-            psf_fwhm=_widths(draw, rng, len(names), grid), zeropoint=rng.uniform(24, 27, len(names)),
-        )  # fmt: skip
+            field="f1",
+            title=draw(st.sampled_from(["", "a field", "O'Neill's / field"])),
+            psf_fwhm=_widths(draw, rng, len(names), grid),
+            zeropoint=rng.uniform(24, 27, len(names)),
+        )
 
 
 def _widths(draw, rng, number, grid):
-    """FWHM of each band, arcsec; the broadest is two pixels or as wide as the frame, and two may be equal."""
+    """FWHM of each band, arcsec.
+
+    The broadest is two pixels or as wide as the frame, and two may be equal.
+    """
     widths = rng.uniform(1.5, 2.0, number)
     widths[rng.integers(number)] = draw(st.sampled_from([2.0, 2.05, 4.0, float(max(grid.shape))]))
     if number > 1 and draw(st.booleans()):
@@ -241,7 +269,7 @@ STEPS = {
 
 @st.composite
 def label_maps(draw, *, sides=SIDES, grid=None):
-    """Draw a segmentation map of up to four objects on its own grid, with pixels that belong to nobody (-2)."""
+    """Draw a segmentation map of up to four objects on its own grid; -2 belongs to nobody."""
     grid = grid or draw(grids(shape=(draw(sides), draw(sides))))
     rng = np.random.default_rng(draw(SEEDS))
     y, x = np.indices(grid.shape)
@@ -261,7 +289,7 @@ def label_maps(draw, *, sides=SIDES, grid=None):
 
 @st.composite
 def grids_over(draw, grid):
-    """Draw a grid with the projection of another, turned, shifted and scaled, that shows part of the same sky."""
+    """Draw a grid with another's projection, turned, shifted, scaled, over part of its sky."""
     step = draw(st.floats(0.4, 2.5))
     turn = np.deg2rad(draw(st.floats(0, 360)))
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
@@ -290,16 +318,21 @@ def a_folder():
 
 
 def snapshot(data):
-    """Everything that a Dataset or DataArray holds, bit for bit, to be compared with what it holds later."""
+    """Everything that a Dataset or DataArray holds, bit for bit, to be compared later."""
     parts = (
         data.variables
         if isinstance(data, xr.Dataset)
         else {**data.coords.variables, None: data.variable}
     )
     return (
-        copy.deepcopy(data.attrs), copy.deepcopy(data.encoding), list(parts),
-        {name: (v.dims, v.dtype, _bits(v.values), copy.deepcopy((v.attrs, v.encoding))) for name, v in parts.items()},
-    )  # fmt: skip
+        copy.deepcopy(data.attrs),
+        copy.deepcopy(data.encoding),
+        list(parts),
+        {
+            name: (v.dims, v.dtype, _bits(v.values), copy.deepcopy((v.attrs, v.encoding)))
+            for name, v in parts.items()
+        },
+    )
 
 
 def _bits(values):
@@ -330,7 +363,7 @@ def same_bits(one, other, *, names=("sci", "wht", "mask")):
 
 
 def same_to_float32(one, other, *, peak):
-    """Assert that two cubes have data at the same pixels, and there the same to 1e-6 of the peak of each band.
+    """Assert that two cubes have the same data, to 1e-6 of the peak of each band.
 
     `peak` is the brightest pixel of what went in, (band, 1, 1). Weights have no zero point: theirs
     are relative.

@@ -17,8 +17,17 @@ from hstcube import build
 SCALE = 0.06  # arcsec, pixels of the mosaic
 SIZE = 65
 BANDS = ("f435w", "f814w", "f105w", "f160w")
-WAVELENGTH = {"f435w": 0.43, "f606w": 0.60, "f775w": 0.77, "f814w": 0.80, "f850lp": 0.90, "f105w": 1.05, "f125w": 1.25,
-              "f140w": 1.40, "f160w": 1.537}  # micron  # fmt: skip
+WAVELENGTH = {
+    "f435w": 0.43,
+    "f606w": 0.60,
+    "f775w": 0.77,
+    "f814w": 0.80,
+    "f850lp": 0.90,
+    "f105w": 1.05,
+    "f125w": 1.25,
+    "f140w": 1.40,
+    "f160w": 1.537,
+}  # micron
 
 _DIAMETER, _OBSTRUCTION, _SPIDER, _ASTIGMATISM = (
     2.4,
@@ -31,7 +40,9 @@ _SIDE = 512
 
 
 def telescope(band, *, size=SIZE, shift=(0.0, 0.0), scale=SCALE, sharp=True):
-    """Return the true PSF of a band, (size, size), unit sum over the frame; `shift` (y, x) in pixels.
+    """Return the true PSF of a band, (size, size), unit sum over the frame.
+
+    `shift` (y, x) in pixels.
 
     The pixels of the mosaic are too coarse for ACS: what a star looks like depends on where in a
     pixel it lies. The mean over all places, which is what can be measured, has no frequencies
@@ -85,7 +96,9 @@ def noisy(psf, rng, *, noise=1e-5):
 def star(
     rng, *, bands=BANDS, flux=1000.0, noise=1e-3, shift=None, size=71, scale=SCALE, spoil=None
 ):
-    """Return the stamp of a star as a cube; `spoil` changes (band, sci, wht) in place before the noise is added.
+    """Return the stamp of a star as a cube.
+
+    `spoil` changes (band, sci, wht) in place before the noise is added.
 
     Noise is per pixel, in the units of `flux`; a shift of up to half a pixel is drawn when not
     given.

@@ -1,4 +1,6 @@
-"""The catalogue of bad input: each row is refused, warned of or handled, as docs/catalogue.md says of it.
+"""The catalogue of bad input.
+
+Each row is refused, warned of or handled, as docs/catalogue.md says of it.
 
 A row is tested here, by a function that spoils a good field and uses it, or it names the test that
 does so elsewhere. Classes: E an error with its code; W a warning with its code, kept in the cube; H
@@ -554,7 +556,10 @@ def impossible_date(folder: Path) -> None:
 
 
 def negative_labels(folder: Path) -> xr.Dataset:
-    """Make pixels -1, which is `not covered` in a cube, and -5: they belong to nobody, and are no sky."""
+    """Make pixels -1, which is `not covered` in a cube, and -5.
+
+    They belong to nobody, and are no sky.
+    """
     rewrite(label_map(folder), pixels=lambda labels: np.where(labels == NEIGHBOUR, -1, labels))
     rewrite(label_map(folder), pixels=set_pixels(-5, count=3))
     labels = open_map(folder)

@@ -16,13 +16,13 @@ TESTS = sorted(Path(__file__).parent.rglob("test_*.py"))
 _CODE = re.compile(r'"(HC-[A-Z]\d\d)"')
 
 
-def used(files: list[Path]) -> set[str]:
+def quoted(files: list[Path]) -> set[str]:
     """Return the codes that files name, as strings of their own."""
     return {code for path in files for code in _CODE.findall(path.read_text(encoding="utf-8"))}
 
 
 def said_in_warnings() -> set[str]:
-    """Return the codes that the sources pass to `warn`, at once or as (code, text), or that a check finds."""
+    """Return the codes that the sources pass to `warn`, or that a check finds."""
     text = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES)
     passed_on = re.findall(r'(?:warn\(\s*cube,|append\(\s*\(|[\[(]\s*\()\s*"(HC-[A-Z]\d\d)"', text)
     return {*passed_on, *re.findall(r'Finding\("warning",\s*"(HC-[A-Z]\d\d)"', text)}
@@ -37,7 +37,20 @@ def said_in_errors() -> set[str]:
 
 
 def test_the_catalogue_holds_the_codes_that_are_used_and_no_other() -> None:
-    assert set(codes()) == used(SOURCES)
+    assert set(codes()) == quoted(SOURCES)
+
+
+def test_every_code_that_the_sources_speak_of_is_in_the_catalogue() -> None:
+    """Also in docstrings and comments, in quotes of any kind, and inside longer strings."""
+    for path in SOURCES:
+        spoken_of = set(re.findall(r"HC-[A-Z]\d\d", path.read_text(encoding="utf-8")))
+        assert spoken_of <= set(codes()), path
+
+
+def test_the_page_explains_every_code_once() -> None:
+    page = Path(__file__).parents[1] / "docs" / "errors.md"
+    explained = re.findall(r"^\| (HC-[A-Z]\d\d) \|", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(explained) == sorted(codes())
 
 
 def test_no_code_is_there_twice() -> None:

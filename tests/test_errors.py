@@ -1,4 +1,4 @@
-"""Bad input: each defect is made here once, and comes out as an error that says what, where and what to do."""
+"""Bad input: each defect is made here once, and the error says what, where and what to do."""
 
 from __future__ import annotations
 
@@ -280,7 +280,7 @@ def cards(**values: Any) -> Callable[[Path], Any]:
 
 
 def raw_card(key: str, value: str, instead_of: str = "") -> Callable[[Path], Any]:
-    """Return what writes a card as it is, which no FITS library would, in place of one of that or another name."""
+    """Return what writes a card as it is, which no FITS library would, in place of another."""
 
     def make(folder: Path) -> None:
         path = stamp(folder, "f435w")
@@ -805,7 +805,8 @@ LABELS = {
     "interpolated centre": Defect(
         LabelError,
         "HC-S01",
-        f"is -2 (an interpolated edge, not an integer in the file); the map has the objects {OBJECT} (",
+        "is -2 (an interpolated edge, not an integer in the file); "
+        f"the map has the objects {OBJECT} (",
         spoil_map(pixels=centre_of_the_map(0.5)),
         use=homogenize,
     ),
@@ -1501,7 +1502,7 @@ def test_a_failed_write_has_its_own_exit_code(tmp_path: Path) -> None:
 
 
 def write_raw(path: Path, array: np.ndarray, **more: Any) -> None:
-    """Replace the pixels of a stamp by integers as they are, with the cards that say what they mean."""
+    """Replace a stamp's pixels by integers as they are, with cards that say what they mean."""
     header = fits.getheader(path)
     header["BITPIX"] = 8 * array.itemsize
     for key, value in more.items():
@@ -1718,7 +1719,10 @@ def test_what_a_map_leaves_open_is_told(tmp_path: Path) -> None:
 
 
 def refusal(use: Callable[[], Any]) -> HstCubeError | None:
-    """Return the error that comes of it, None if it works; anything but an HstCubeError comes through."""
+    """Return the error that comes of it, None if it works.
+
+    Anything but an HstCubeError comes through.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter(
@@ -1785,6 +1789,7 @@ def test_a_wrong_byte_of_a_product_is_refused_or_of_no_consequence(tmp_path: Pat
             xr.testing.assert_identical(hstcube.open_field(folder, "x"), cube)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

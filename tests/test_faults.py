@@ -1,4 +1,7 @@
-"""Outputs are whole or absent: whatever kills the writer or fills the disk, a file is the old one or the new one."""
+"""Outputs are whole or absent.
+
+Whatever kills the writer or fills the disk, a file is the old one or the new one.
+"""
 
 from __future__ import annotations
 
@@ -93,7 +96,7 @@ def leftovers(folder: Path) -> list[str]:
 
 
 class Folder:
-    """A folder with an old product, and what it holds before and after the product is written again."""
+    """A folder with an old product; what it holds before and after that is written again."""
 
     def __init__(
         self,
@@ -130,7 +133,9 @@ class Folder:
 def killed(
     action: Callable[[], None], *, after: float | None = None, at_event: int | None = None
 ) -> bool:
-    """Run `action` in a child that dies of SIGKILL, after so many seconds or at its n-th event. Return whether it died.
+    """Run `action` in a child that dies of SIGKILL, after so many seconds or at its n-th event.
+
+    Return whether it died.
 
     Events are the moments at which the order of things on disk is decided: a file is made durable,
     or gets its name.
@@ -265,7 +270,10 @@ def test_a_run_that_is_killed_before_its_first_file_leaves_nothing_that_stays(
 
 @pytest.fixture(params=["disk", "limit"])
 def no_room(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable]:
-    """Give a function that makes a folder without room: (folder with old files, bytes left) -> context."""
+    """Give a function that makes a folder without room.
+
+    (folder with old files, bytes left) -> context.
+    """
     mounted = []
 
     @contextlib.contextmanager
@@ -313,9 +321,8 @@ def test_a_full_disk_leaves_the_old_files(
 ) -> None:
     folder = Folder(tmp_path, write, before, after)
     if not warned:  # as on a disk with quotas, whose free space is not the user's
-        monkeypatch.setattr(
-            shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(2**40, 0, 2**40)
-        )  # noqa: SLF001
+        usage = shutil._ntuple_diskusage(2**40, 0, 2**40)  # noqa: SLF001
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     room = max(map(len, folder.new.values())) // 8192 * 4096
     with no_room(folder.path, room):
         for _ in ("once", "and again, for what failed before takes no room"):
@@ -376,7 +383,7 @@ def test_an_error_of_the_disk_at_any_step_leaves_whole_files(
 
 
 def broken_at(event: int, works: Callable[..., object]) -> Callable[..., object]:
-    """Return a function that does what another does, but fails as a disk does when it is called for the n-th time."""
+    """Return a function that does what another does, but fails like a disk on its n-th call."""
     calls = iter(range(1000))
 
     def wrapper(*args: object, **kwargs: object) -> object:

@@ -1,4 +1,7 @@
-"""The layers of docs/architecture.md: imports run downwards only, and heavy ones happen where they are needed."""
+"""The layers of docs/architecture.md.
+
+Imports run downwards only, and heavy ones happen where they are needed.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from pathlib import Path
 import hstcube
 
 PACKAGE = Path(hstcube.__file__).parent
-DRAWING = PACKAGE.parent / "docs" / "architecture.md"
+DRAWING = Path(__file__).parents[1] / "docs" / "architecture.md"
 HEAVY = {
     "xarray",
     "astropy",
@@ -52,7 +55,8 @@ def imported(path: Path) -> set[str]:
 
 
 def loaded_by(statement: str) -> set[str]:
-    code = f"{statement}\nimport json, sys\nprint(json.dumps([name.split('.')[0] for name in sys.modules]))"
+    shown = "print(json.dumps([name.split('.')[0] for name in sys.modules]))"
+    code = f"{statement}\nimport json, sys\n{shown}"
     return set(
         json.loads(
             subprocess.run(

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import xarray as xr
+from made import FLUXES_37, levels_of
 
 import hstcube
 from hstcube.core.bands import band_name
-from hstcube.files.levels import read_levels
 from hstcube.pipeline.recipe import blank_sky
 from hstcube.surveys.names import find_field
 
@@ -24,10 +24,6 @@ GALAXIES = ("3", "15", "37", "912", "919", "982")
 TARGETS = {**{name: (name, ()) for name in GALAXIES}, "m3": ("3", (24353, 24350))}
 PARITY = 2e-7  # of the maximum: float32 in, float32 out
 
-# SCIENCE.md 2: galaxy 37, the bare label, NEW_SKY levels, no matching, uJy
-FLUXES_37 = {"f435w": 0.268, "f606w": 0.283, "f775w": 0.450, "f814w": 0.454, "f850lp": 0.565, "f105w": 0.601,
-             "f125w": 0.623, "f140w": 0.629, "f160w": 0.582}  # fmt: skip
-
 
 @pytest.fixture(scope="module")
 def fields(xdf):
@@ -36,10 +32,6 @@ def fields(xdf):
         files = find_field(xdf, name)
         opened[name] = (hstcube.open_field(xdf, name), hstcube.open_labels(files.labels), files)
     return opened
-
-
-def levels_of(cube, files):
-    return {band: level for band, (level, _) in read_levels(files, cube.band.values).items()}
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -96,7 +88,10 @@ def test_the_original_method_gives_the_sky_levels_of_2022(fields, name):
 
 @pytest.mark.parametrize("name", GALAXIES)
 def test_the_default_method_stays_near_the_levels_of_2022(fields, name):
-    """Within half a pixel's noise, no closer: the original took in wings of sources, ours keeps 0.6 arcsec away."""
+    """Within half a pixel's noise, no closer.
+
+    The original took in wings of sources, ours keeps 0.6 arcsec away.
+    """
     cube, labels, files = fields[name]
     background = blank_sky(labels, hstcube.Grid.of(cube))
     measured = hstcube.measure_sky(cube, background=background)
@@ -137,7 +132,7 @@ def test_every_target_becomes_a_homogeneous_cube_and_comes_back_from_its_files(
 
 
 def test_matching_keeps_the_flux_of_galaxy_37_where_masking_first_loses_it(fields):
-    """SCIENCE.md 3: masking before the convolution loses up to 3.4 % of the flux, differently in each band."""
+    """SCIENCE.md 3: masking before the convolution loses up to 3.4 % of the flux, by band."""
     cube, labels, files = fields["37"]
     sky = levels_of(cube, files)
     cube = cube.drop_vars("psf")  # Gaussians in both

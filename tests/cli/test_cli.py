@@ -8,11 +8,10 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -39,34 +38,11 @@ from hstcube.pipeline import runs
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from commands import Said
+
 pytestmark = pytest.mark.filterwarnings("ignore::hstcube.errors.HstCubeWarning")
 
 PRODUCTS = {f"1_{band}_{kind}.fits" for band in BANDS for kind in ("sci", "wht", "mask")}
-
-
-class Said(NamedTuple):
-    """How a command ended, and what it wrote to where."""
-
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Callable[..., Said]:
-    """Give a function that runs `hstcube` with arguments, in this process."""
-    before = signal.getsignal(signal.SIGTERM)
-
-    def command(*arguments: object) -> Said:
-        monkeypatch.setattr(sys, "argv", ["hstcube", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        signal.signal(signal.SIGTERM, before)
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err + said.out
-        return Said(end.value.code, said.out, said.err)
-
-    return command
 
 
 @pytest.fixture

@@ -639,6 +639,7 @@ def test_permuted_bands_give_the_permuted_result(step, cube, data):
     xr.testing.assert_identical(after, step(cube).isel(band=order))
 
 
+@pytest.mark.slow
 @examples(30)
 @given(cube=cubes(bands=(2, 5)), data=st.data())
 def test_another_band_changes_none_of_the_others(cube, data):
@@ -651,6 +652,7 @@ def test_another_band_changes_none_of_the_others(cube, data):
     same_bits(mask(few, chosen(few)), mask(cube, chosen(cube)).sel(band=few.band))
 
 
+@pytest.mark.slow
 @examples(30)
 @given(cube=cubes(bands=(2, 5)))
 def test_a_broader_band_changes_none_of_the_others(cube):

@@ -281,6 +281,7 @@ def test_weights_of_any_kind_are_read_lazily(kind):
         xr.testing.assert_identical(lazy.compute(), eager)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings(
     "ignore:The specified chunks separate the stored chunks:UserWarning"
 )  # slow, not wrong

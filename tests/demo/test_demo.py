@@ -11,7 +11,7 @@ import hstcube
 from hstcube.demo.simulate import BANDS, GAP, IR_RMS, MARGIN, MERGER, SIZE, STARS, TARGET, simulate
 from hstcube.demo.truth import demo
 
-pytestmark = pytest.mark.filterwarnings("ignore::hstcube.HstCubeWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::hstcube.HstCubeWarning")]
 
 
 @pytest.fixture(scope="module")

@@ -74,6 +74,7 @@ def overwritten(header: bytes, changes: list[tuple[float, int]]) -> bytes:
     return bytes(raw)
 
 
+@pytest.mark.slow
 @examples(400)
 @given(place=st.integers(0, 5), cards=CHANGES, some_bytes=BYTES)
 def test_cards_and_bytes_of_any_kind_are_refused_or_do_no_harm(target, place, cards, some_bytes):
@@ -82,6 +83,7 @@ def test_cards_and_bytes_of_any_kind_are_refused_or_do_no_harm(target, place, ca
     assert finding is None, shown(finding)
 
 
+@pytest.mark.slow
 @examples(300)
 @given(place=st.integers(0, 5), seed=st.integers(0, 2**32 - 1))
 def test_mutations_as_programs_and_disks_make_them_are_refused_or_do_no_harm(target, place, seed):

@@ -1,4 +1,4 @@
-"""Fields whose bands come at several pixel scales: one cube, on one grid, levels of any scale."""
+"""Fields whose bands come at several pixel scales: one cube, on one grid, with levels of their own scale."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import warnings
 import numpy as np
 import pytest
 from stamps import ALL_BANDS, SKY, label_map, rewrite, sky_file, stamp, write_field
-from test_cli import call  # noqa: F401  a fixture
 
 import hstcube
 from hstcube import (
@@ -40,7 +39,7 @@ def field(tmp_path_factory):
 
 @pytest.fixture
 def shifted(field, tmp_path):
-    """Return the same field, its 30 mas images moved by half a pixel against their headers."""
+    """Return the same field, the 30 mas images moved by a quarter of a 60 mas pixel against their headers."""
     write_field(tmp_path, scale="60mas", bands=COARSE, shape=(40, 44))
     write_field(tmp_path, scale="30mas", bands=FINE, shape=(80, 88), sky=False, labels=False)
     for band in FINE:
@@ -108,13 +107,9 @@ def test_mixed_fields_are_opened_later_too(field):
 
 @pytest.mark.parametrize(
     ("how", "code"),
-    [
-        ({"onto": "40mas"}, "HC-F01"),
-        ({"align": "perhaps"}, "HC-B22"),
-        ({"bands": ["f775w"]}, "HC-F01"),
-        ({"scale": "60mas", "onto": "30mas"}, "HC-F01"),
-    ],
-)
+    [({"onto": "40mas"}, "HC-F01"), ({"align": "perhaps"}, "HC-B22"), ({"bands": ["f775w"]}, "HC-F01"),
+     ({"scale": "60mas", "onto": "30mas"}, "HC-F01")],
+)  # fmt: skip
 def test_what_is_not_there_is_refused(field, how, code):
     with pytest.raises(HstCubeError, match=code):
         open_field(field, "1", **{"scale": "mixed", **how})
@@ -154,17 +149,11 @@ def test_levels_are_converted_to_the_pixels_they_are_subtracted_from(field, tmp_
     assert own["f606w"] == pytest.approx((4e-4, 4e-6))
 
 
-@pytest.mark.parametrize(
-    ("options", "scale"),
-    [
-        (("--scale", "mixed"), 0.06),
-        (("--scale", "mixed", "--onto", "30mas"), 0.03),
-        (("--onto", "labels"), 0.03),
-        (("--scale", "mixed", "--onto", "labels", "--align", "apply"), 0.03),
-        (("--onto", "60mas"), 0.06),
-    ],
-)
-def test_run_takes_mixed_scales_and_the_grid_of_the_map(call, field, tmp_path, options, scale):  # noqa: F811
+@pytest.mark.parametrize(("options", "scale"), [
+    (("--scale", "mixed"), 0.06), (("--scale", "mixed", "--onto", "30mas"), 0.03), (("--onto", "labels"), 0.03),
+    (("--scale", "mixed", "--onto", "labels", "--align", "apply"), 0.03), (("--onto", "60mas"), 0.06),
+])  # fmt: skip
+def test_run_takes_mixed_scales_and_the_grid_of_the_map(call, field, tmp_path, options, scale):
     done = call("run", field, "-o", tmp_path, *options)
     assert done.code == 0, done.err
     cube = hstcube.open_cube(tmp_path / "1.nc")
@@ -182,7 +171,7 @@ def test_run_takes_mixed_scales_and_the_grid_of_the_map(call, field, tmp_path, o
         assert abs(np.nanmedian(cube.sel(band=band).sci.values)) < 0.5 * SKY[band] * area
 
 
-def test_onto_labels_needs_a_map(call, tmp_path):  # noqa: F811
+def test_onto_labels_needs_a_map(call, tmp_path):
     write_field(tmp_path / "in", labels=False)
     done = call(
         "run",
@@ -199,7 +188,7 @@ def test_onto_labels_needs_a_map(call, tmp_path):  # noqa: F811
     assert "HC-S16" in done.err
 
 
-def test_check_tells_of_scales_and_bands_that_lie_apart(call, shifted):  # noqa: F811
+def test_check_tells_of_scales_and_bands_that_lie_apart(call, shifted):
     done = call("check", shifted, "--scale", "mixed")
     assert done.code == 0
     assert "HC-W20 the images at 30mas lie elsewhere" in done.out
@@ -224,6 +213,7 @@ def test_matched_at_30_mas_and_then_regridded_the_bands_have_one_resolution(tmp_
     )  # it is done: matching again changes nothing
 
 
+@pytest.mark.slow
 @pytest.mark.real
 @pytest.mark.parametrize("name", ["3", "15", "37"])
 def test_mixed_cubes_have_the_colours_of_cubes_of_one_scale(xdf, name):

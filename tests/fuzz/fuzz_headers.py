@@ -1,9 +1,13 @@
 """Mutated headers: `open_field` refuses the file with an HstCubeError, or gives the right cube.
 
-    python tests/fuzz/fuzz_headers.py --runs 100000 --seed 1 --jobs 2      random mutations, the same for the same seed
-    python tests/fuzz/fuzz_headers.py --seconds 60                         until the time is up
-    python tests/fuzz/fuzz_headers.py --atheris --seconds 60               led by coverage (PyPI: atheris)
-    python tests/fuzz/fuzz_headers.py --replay TEXT                        one input again, as a finding printed it
+    python tests/fuzz/fuzz_headers.py --runs 100000 --seed 1 --jobs 2
+        random mutations, the same for the same seed
+    python tests/fuzz/fuzz_headers.py --seconds 60
+        until the time is up
+    python tests/fuzz/fuzz_headers.py --atheris --seconds 60
+        led by coverage (PyPI: atheris)
+    python tests/fuzz/fuzz_headers.py --replay TEXT
+        one input again, as a finding printed it
 
 The corpus are the headers of real stamps where HSTCUBE_XDF names their folder, and of those that
 tests/stamps.py makes. An input is the header of one science image. It is written, before the pixels
@@ -129,7 +133,8 @@ class Summary:
         ]
         lines.append(
             f"{self.runs} runs: {self.count('right')} right, {self.count('refused')} refused, "
-            f"{self.count('WRONG')} silently wrong, {self.count('FINDING')} other findings ({len(self.findings)} kinds)"
+            f"{self.count('WRONG')} silently wrong, {self.count('FINDING')} other findings "
+            f"({len(self.findings)} kinds)"
         )
         speed = self.runs / max(self.cpu, 1e-9)
         lines.append(
@@ -140,7 +145,10 @@ class Summary:
 
 
 class Field:
-    """Three bands in a folder of their own; the science image of one may have its header exchanged."""
+    """Three bands in a folder of their own.
+
+    The science image of one may have its header exchanged.
+    """
 
     def __init__(
         self, source: Path, folder: Path, name: str, scale: str, bands: tuple[str, ...]
@@ -247,7 +255,10 @@ class Target:
         return finding
 
     def outcome(self, data: bytes) -> str:
-        """Return what came out: "right ...", "refused ...", "WRONG ..." or "FINDING ...", details behind a bar."""
+        """Return what came out.
+
+        "right ...", "refused ...", "WRONG ..." or "FINDING ...", details behind a bar.
+        """
         import hstcube
         from hstcube.errors import codes
 
@@ -289,7 +300,10 @@ class Target:
 
 
 def slip_of_ours(cause: BaseException | None) -> str:
-    """Say which exception arose in a line of hstcube itself: what it does not expect, and no judgement on the file."""
+    """Say which exception arose in a line of hstcube itself.
+
+    What it does not expect, and no judgement on the file.
+    """
     if cause is None:
         return ""
     frame = traceback.extract_tb(cause.__traceback__)[-1]
@@ -351,7 +365,7 @@ def judged(cube: Any, one: Field, band: str, header: bytes) -> str:
 
 
 def wrong_place(cube: Any, one: Field) -> str:
-    """Compare where the cube says its pixels are with where the untouched one says it, with wcslib's arithmetic."""
+    """Compare where the cube's pixels are with those of the untouched one, by wcslib."""
     if cube.wcs.attrs == one.cube.wcs.attrs and all(
         (cube[d].values == one.cube[d].values).all() for d in ("y", "x")
     ):
@@ -373,7 +387,10 @@ def wrong_place(cube: Any, one: Field) -> str:
 
 
 def moved(cards: dict[str, bytes], one: Field, band: str) -> str:
-    """Let wcslib read the mutated cards: a header that moves the image must not have been accepted."""
+    """Let wcslib read the mutated cards.
+
+    A header that moves the image must not have been accepted.
+    """
     before = first_cards(one.headers[band])
     changed = {key for key in cards.keys() | before.keys() if cards.get(key) != before.get(key)}
     if all(NOT_OF_THE_WCS.fullmatch(key) for key in changed):
@@ -410,7 +427,10 @@ def wcs_of(cards: dict[str, bytes]) -> Any:
 
 
 def with_a_close_number(card: bytes) -> bytes:
-    """Write a number so that wcslib reads it: without the spaces that astropy allows, and with E for the legal D."""
+    """Write a number so that wcslib reads it.
+
+    Without the spaces that astropy allows, and with E for the legal D.
+    """
     key, value, comment = pieces(card)
     if card[8:10] != b"= " or not re.fullmatch(rb"[+-]? *[\d.]+ *([ED] *[+-]? *\d+)?", value):
         return card
@@ -418,7 +438,10 @@ def with_a_close_number(card: bytes) -> bytes:
 
 
 def distance_between(there: Any, here: Any, shape: tuple[int, int]) -> float:
-    """Return how far corners and middle of an image are apart, pixels; the frames of the two WCS are told apart."""
+    """Return how far corners and middle of an image are apart, pixels.
+
+    The frames of the two WCS are told apart.
+    """
     from astropy.coordinates import SkyCoord
     from astropy.wcs import WCS
     from astropy.wcs.utils import wcs_to_celestial_frame
@@ -446,7 +469,7 @@ def distance_between(there: Any, here: Any, shape: tuple[int, int]) -> float:
 
 
 def wrong_pixels(cube: Any, one: Field, band: str, cards: dict[str, bytes]) -> str:
-    """Compare sci, wht and mask with the untouched ones, and with what the header says of the stored numbers."""
+    """Compare sci, wht, mask with the untouched ones and with what the header says of them."""
     i = one.cube.band.values.tolist().index(band)
     sci, wht, expected = cube.sci.values, cube.wht.values, one.cube.sci.values.copy()
     scaled = {key: number(cards[key]) for key in ("BSCALE", "BZERO", "BLANK") if key in cards}
@@ -484,7 +507,10 @@ def wrong_pixels(cube: Any, one: Field, band: str, cards: dict[str, bytes]) -> s
 
 
 def wrong_state(cube: Any, one: Field, band: str, header: bytes) -> str:
-    """Compare what the bands remember; only the mutated one's may differ, and only where its header says so."""
+    """Compare what the bands remember.
+
+    Only the mutated one's may differ, and only where its header says so.
+    """
     lists = [
         key for key in ("sky", "sky_error", "matched_to") if not same(cube[key], one.cube[key])
     ]
@@ -514,7 +540,7 @@ def wrong_state(cube: Any, one: Field, band: str, header: bytes) -> str:
 
 
 def names_the_survey(header: bytes) -> bool:
-    """Say whether astropy, which ends a header at a damaged END card too, finds the survey's name in it."""
+    """Say whether astropy, for which a damaged END card ends a header, finds the survey."""
     from astropy.io import fits
 
     return "XDFVER" in fits.Header.fromfile(io.BytesIO(header))
@@ -559,7 +585,8 @@ def from_text(text: str) -> bytes:
 
 
 def shown(finding: Finding) -> str:
-    return f"{finding.kind}\n{finding.what}\n{finding.changed}\nagain with: --replay '{finding.replay}'\n"
+    again = f"again with: --replay '{finding.replay}'"
+    return f"{finding.kind}\n{finding.what}\n{finding.changed}\n{again}\n"
 
 
 def input_of(target: Target, seed: int, run: int) -> bytes:

@@ -1,4 +1,7 @@
-"""Ways to damage the header of a FITS file: card by card, as careless programs do, and byte by byte, as disks do."""
+"""Ways to damage the header of a FITS file.
+
+Card by card, as careless programs do, and byte by byte, as disks do.
+"""
 
 from __future__ import annotations
 
@@ -17,23 +20,73 @@ __all__ = ["BLOCK", "CARD", "cards_of", "header_of", "mutated"]
 CARD, BLOCK = 80, 2880  # bytes
 
 KEYS = (
-    b"SIMPLE BITPIX NAXIS NAXIS1 NAXIS2 NAXIS3 EXTEND GROUPS PCOUNT GCOUNT XTENSION EXTNAME BSCALE BZERO BLANK BUNIT "
-    b"FILTER FILETYPE INSTRUME DETECTOR XDFVER ABZP PHOTFNU PHOTFLAM PHOTPLAM PSFFWHM CHECKSUM DATASUM ZIMAGE TFIELDS "
-    b"WCSAXES WCSNAME CTYPE1 CTYPE2 CTYPE3 CUNIT1 CUNIT2 CRPIX1 CRPIX2 CRVAL1 CRVAL2 CRVAL3 CDELT1 CDELT2 CROTA2 CD1_1 "
-    b"CD1_2 CD2_1 CD2_2 CD3_3 PC1_1 PC1_2 PC2_1 PC2_2 CTYPE1A CRPIX1A PV1_1 PV2_1 PS1_0 A_ORDER A_2_0 B_ORDER CPDIS1 "
-    b"LONPOLE LATPOLE RADESYS RADECSYS EQUINOX EPOCH MJD-OBS DATE-OBS LTV1 LTM1_1 ORIENTAT DATE EXPTIME HSTCUBE CUBEID "
-    b"NBANDS OBJECT CONTINUE COMMENT HISTORY HIERARCH END"
+    b"SIMPLE BITPIX NAXIS NAXIS1 NAXIS2 NAXIS3 EXTEND GROUPS PCOUNT GCOUNT XTENSION EXTNAME "
+    b"BSCALE BZERO BLANK BUNIT FILTER FILETYPE INSTRUME DETECTOR XDFVER ABZP PHOTFNU PHOTFLAM "
+    b"PHOTPLAM PSFFWHM CHECKSUM DATASUM ZIMAGE TFIELDS WCSAXES WCSNAME CTYPE1 CTYPE2 CTYPE3 "
+    b"CUNIT1 CUNIT2 CRPIX1 CRPIX2 CRVAL1 CRVAL2 CRVAL3 CDELT1 CDELT2 CROTA2 CD1_1 CD1_2 CD2_1 "
+    b"CD2_2 CD3_3 PC1_1 PC1_2 PC2_1 PC2_2 CTYPE1A CRPIX1A PV1_1 PV2_1 PS1_0 A_ORDER A_2_0 "
+    b"B_ORDER CPDIS1 LONPOLE LATPOLE RADESYS RADECSYS EQUINOX EPOCH MJD-OBS DATE-OBS LTV1 LTM1_1 "
+    b"ORIENTAT DATE EXPTIME HSTCUBE CUBEID NBANDS OBJECT CONTINUE COMMENT HISTORY HIERARCH END "
 ).split()
-HUGE = b"1E308 -1E308 1E400 -1E400 99999999999999999999 2147483648 -2147483649 1E-400 4E9 1000000 65536".split()
+HUGE = (
+    b"1E308 -1E308 1E400 -1E400 99999999999999999999 2147483648 -2147483649 "
+    b"1E-400 4E9 1000000 65536"
+).split()
 NOT_NUMBERS = b"NaN nan -NaN INF -inf Infinity 1E 1.2.3 0x10 1_000 -- 1,5 +-1".split()
 OF_ANOTHER_TYPE = (
-    b"T", b"F", b"''", b"'53.1'", b"'abc     '", b"(1.0, 2.0)", b"", b"0", b"0.0", b"1", b"-1", b"3.5", b"'T'", b"2",
-    b"'/'", b"'it''s'", b"-32", b"32", b"16", b"8", b"-64", b"64", b"1D-5", b"100.", b".5", b"+100", b"1950.0",
-    b"1990.0", b"'FK5     '", b"'FK4     '", b"'ICRS    '", b"'GALACTIC'", b"'deg     '", b"'arcsec  '", b"'RA---TAN'",
-    b"'DEC--TAN'", b"'RA---SIN'", b"'GLON-TAN'", b"'RA---TAN-SIP'", b"'RA---TPV'", b"'nJy     '", b"'uJy'", b"'SCI'",
-    b"'WHT     '", b"'ACS     '", b"'WFC     '", b"'UVIS    '", b"'f160w   '", b"'F435W   '", b"'IMAGE   '",
-    b"1.0", b"1E-9",
-)  # fmt: skip
+    b"T",
+    b"F",
+    b"''",
+    b"'53.1'",
+    b"'abc     '",
+    b"(1.0, 2.0)",
+    b"",
+    b"0",
+    b"0.0",
+    b"1",
+    b"-1",
+    b"3.5",
+    b"'T'",
+    b"2",
+    b"'/'",
+    b"'it''s'",
+    b"-32",
+    b"32",
+    b"16",
+    b"8",
+    b"-64",
+    b"64",
+    b"1D-5",
+    b"100.",
+    b".5",
+    b"+100",
+    b"1950.0",
+    b"1990.0",
+    b"'FK5     '",
+    b"'FK4     '",
+    b"'ICRS    '",
+    b"'GALACTIC'",
+    b"'deg     '",
+    b"'arcsec  '",
+    b"'RA---TAN'",
+    b"'DEC--TAN'",
+    b"'RA---SIN'",
+    b"'GLON-TAN'",
+    b"'RA---TAN-SIP'",
+    b"'RA---TPV'",
+    b"'nJy     '",
+    b"'uJy'",
+    b"'SCI'",
+    b"'WHT     '",
+    b"'ACS     '",
+    b"'WFC     '",
+    b"'UVIS    '",
+    b"'f160w   '",
+    b"'F435W   '",
+    b"'IMAGE   '",
+    b"1.0",
+    b"1E-9",
+)
 SIZES_OF_A_HISTORY = (1, 1, 1, 5, 40, 300, 3000)
 
 

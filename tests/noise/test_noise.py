@@ -438,6 +438,7 @@ def check_calibration(maps, noise):
     assert large == pytest.approx(f1 * np.sqrt(true.sum()), rel=0.04)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", NOISE)
 def test_the_noise_of_six_stamps_is_measured(noise):
     check_calibration(made_up_masks(np.random.default_rng(6)), noise)
@@ -632,6 +633,7 @@ def stamps(xdf):
     return cubes, maps
 
 
+@pytest.mark.slow
 @pytest.mark.real
 @pytest.mark.filterwarnings("ignore::hstcube.HstCubeWarning")
 @pytest.mark.parametrize("noise", NOISE)
@@ -639,6 +641,7 @@ def test_the_noise_is_measured_through_the_real_masks(stamps, noise):
     check_calibration(stamps[1], noise)
 
 
+@pytest.mark.slow
 @pytest.mark.real
 @pytest.mark.filterwarnings("ignore::hstcube.HstCubeWarning")
 def test_the_sky_of_the_xdf_scatters_as_its_noise_predicts(stamps):

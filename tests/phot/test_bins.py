@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made import code_of, cube_on, galaxy
 from scipy import ndimage
 from strategies import examples, plain_grid
-from test_groups import code_of, cube_on
 
 import hstcube
 from hstcube.phot.bins import bin_pixels, group_snr
@@ -18,37 +18,6 @@ from hstcube.surveys.names import find_field
 
 NINE = ("f435w", "f606w", "f775w", "f814w", "f850lp", "f105w", "f125w", "f140w", "f160w")
 SCATTER = 0.15  # of the S/N of bins with several pixels
-
-
-def galaxy(bands, *, rim, side=60, seed=1, colour=0.0, correlated=True):
-    """Return an exponential disc in noise of unit variance, with S/N `rim` per pixel at the rim of its round mask.
-
-    The noise is white noise through Gaussians of 1.3 pixels in the bluer half of the bands and 0.8
-    in the others.
-    """
-    rng = np.random.default_rng(seed)
-    y, x = np.indices((side, side)) - (side - 1) / 2
-    radius = np.hypot(y, x)
-    keep = radius < 0.48 * side
-    light = rim * np.exp((0.48 * side - radius) / (side / 8))
-    k = np.arange(-8, 9)
-    sci, acf = [], []
-    for i in range(len(bands)):
-        width = 1.3 if i < len(bands) / 2 else 0.8
-        noise = rng.normal(size=(side, side))
-        if correlated:
-            noise = ndimage.gaussian_filter(noise, width, mode="wrap")
-        tilt = 1 + colour * (i / max(len(bands) - 1, 1) - 0.5) * np.sign(x)
-        sci.append(light * tilt + noise / noise.std())
-        acf.append(np.exp(-(k[:, None] ** 2 + k**2) / 4 / width**2))
-    cube = cube_on(
-        plain_grid((side, side)), bands, np.stack(sci), np.ones((len(bands), side, side))
-    )
-    if correlated:
-        cube = cube.assign_coords(
-            noise_acf=(("band", "dy", "dx"), np.stack(acf)), dy=k * 0.06, dx=k * 0.06
-        )
-    return hstcube.mask(cube, keep)
 
 
 def judged(cube, bins):
@@ -192,6 +161,7 @@ def test_impossible_targets_are_refused():
     assert code_of(lambda: bin_pixels(hstcube.mask(cube, np.zeros((20, 20), bool)))) == "HC-S24"
 
 
+@pytest.mark.slow
 def test_nine_thousand_pixels_are_binned_within_their_time():
     """Issue 5: 2 s for one or two bands, 8 s for nine; here twice that, for machines that are busy."""
     for bands, limit in ((("f435w", "f160w"), 4.0), (NINE, 16.0)):
@@ -203,6 +173,7 @@ def test_nine_thousand_pixels_are_binned_within_their_time():
         require_good(cube, bins, cube.mask.values[0])
 
 
+@pytest.mark.slow
 @pytest.mark.real
 @pytest.mark.filterwarnings("ignore::hstcube.HstCubeWarning")
 @pytest.mark.parametrize("name", ["3", "15", "37", "912", "919", "982"])

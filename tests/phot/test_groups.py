@@ -9,10 +9,11 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 from hypothesis import given
 from hypothesis import strategies as st
+from made import code_of, cube_on
 from strategies import examples, grids, plain_grid
 
 import hstcube
-from hstcube import Grid, HstCubeError
+from hstcube import Grid
 
 SHAPE = (41, 43)
 RA, DEC = (
@@ -21,24 +22,9 @@ RA, DEC = (
 )  # pixel (20, 20), nearly
 
 
-def cube_on(grid, bands=("f606w", "f160w"), sci=None, wht=None, **state):
-    shape = (len(bands), *grid.shape)
-    state = {"zeropoint": [25.0] * len(bands), "sky": [0.0] * len(bands)} | state
-    return hstcube.build(
-        np.ones(shape) if sci is None else sci, np.full(shape, 4.0) if wht is None else wht, bands=list(bands),
-        grid=grid, units="electron s-1", field="made up", **state,
-    )  # fmt: skip
-
-
 @pytest.fixture
 def cube():
     return cube_on(plain_grid(SHAPE))
-
-
-def code_of(action):
-    with pytest.raises(HstCubeError) as caught:
-        action()
-    return caught.value.code
 
 
 def test_a_circular_aperture_holds_the_pixels_that_photutils_finds(cube):

@@ -11,8 +11,8 @@ import xarray as xr
 from astropy.table import QTable
 from hypothesis import given
 from hypothesis import strategies as st
+from made import FLUXES_37, code_of, cube_on, levels_of
 from strategies import examples, plain_grid
-from test_groups import code_of, cube_on
 
 import hstcube
 from hstcube import Grid, HstCubeError, HstCubeWarning
@@ -375,8 +375,6 @@ def test_recovered_fluxes_scatter_around_the_truth_as_their_errors_say(demo):
 @pytest.mark.filterwarnings("ignore::hstcube.HstCubeWarning")
 def test_the_fluxes_of_galaxy_37_are_those_of_science(xdf):
     """SCIENCE.md 2: 794 px, the bare label, NEW_SKY levels, unmatched [uJy]; to 1 %."""
-    from test_real import FLUXES_37, levels_of
-
     files = find_field(xdf, "37")
     cube, labels = hstcube.open_field(xdf, "37"), hstcube.open_labels(files.labels)
     cube = hstcube.subtract_sky(cube, levels_of(cube, files))

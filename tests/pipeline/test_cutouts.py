@@ -11,7 +11,6 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.table import Table
 from stamps import BANDS, label_map, rewrite, stamp, write_field, write_labels
-from test_cli import call  # noqa: F401  a fixture
 
 from hstcube import Grid, HstCubeError, cut_stamps, open_field, open_labels
 from hstcube.core.mappings import pixel_mapping
@@ -261,7 +260,7 @@ def test_catalogues_that_cannot_be_used_are_refused(tmp_path, text, code):
 # -- the command
 
 
-def test_the_command_cuts_what_run_reads(call, tmp_path):  # noqa: F811
+def test_the_command_cuts_what_run_reads(call, tmp_path):
     folder = write_field(tmp_path / "in", "1", shape=(100, 100))
     grid = Grid.of(open_field(folder, "1"))
     sky = grid.wcs.pixel_to_world([49.5, -40.0], [49.5, 5.0])
@@ -287,7 +286,7 @@ def test_the_command_cuts_what_run_reads(call, tmp_path):  # noqa: F811
     assert "stamps of 1 of 1 positions" in done.out
 
 
-def test_the_command_writes_nothing_into_the_folder_of_the_mosaics(call, mosaics, tmp_path):  # noqa: F811
+def test_the_command_writes_nothing_into_the_folder_of_the_mosaics(call, mosaics, tmp_path):
     done = call("cutout", mosaics, "--catalogue", tmp_path / "none.ecsv", "-o", mosaics / "stamps")
     assert done.code == 4
     assert "HC-O06" in done.err

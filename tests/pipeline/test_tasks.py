@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from astropy.table import QTable
+from made import code_of, cube_on, galaxy
 from stamps import label_map, write_field
 from strategies import plain_grid
-from test_bins import galaxy
-from test_cli import call  # noqa: F401  a fixture
-from test_groups import code_of, cube_on
 
 import hstcube
 from hstcube import Grid, plot
@@ -39,7 +37,7 @@ def products(tmp_path_factory) -> Path:
     return place
 
 
-def test_bin_writes_a_map_that_phot_reads(products: Path, tmp_path: Path, call: Callable) -> None:  # noqa: F811
+def test_bin_writes_a_map_that_phot_reads(products: Path, tmp_path: Path, call: Callable) -> None:
     said = call("bin", products / "out", "-o", tmp_path / "bins.fits", "-b", "f160w", "--snr", 10)
     assert said.code == 0, said.err
     cube = hstcube.open_cube(products / "out" / "1.nc")
@@ -66,7 +64,7 @@ def test_bin_writes_a_map_that_phot_reads(products: Path, tmp_path: Path, call: 
 
 def test_phot_measures_the_object_of_the_mask(
     products: Path, tmp_path: Path, call: Callable
-) -> None:  # noqa: F811
+) -> None:
     said = call("phot", products / "out", "-f", "1", "-o", tmp_path / "one.fits", "--ebv", 0.02)
     assert said.code == 0, said.err
     table = QTable.read(tmp_path / "one.fits")
@@ -80,7 +78,7 @@ def test_phot_measures_the_object_of_the_mask(
 
 def test_phot_measures_the_objects_of_a_map_on_its_own_grid(
     products: Path, tmp_path: Path, call: Callable
-) -> None:  # noqa: F811
+) -> None:
     labels = label_map(products / "stamps")
     said = call("phot", products / "out" / "1.nc", "--labels", labels, "-o", tmp_path / "all.ecsv")
     assert said.code == 0, said.err
@@ -89,7 +87,7 @@ def test_phot_measures_the_objects_of_a_map_on_its_own_grid(
     assert (table["flux_f160w"].value > 0).all()
 
 
-def test_what_cannot_be_measured_is_told(products: Path, tmp_path: Path, call: Callable) -> None:  # noqa: F811
+def test_what_cannot_be_measured_is_told(products: Path, tmp_path: Path, call: Callable) -> None:
     assert "HC-B32" in call("phot", products / "stamps", "-o", tmp_path / "a.ecsv").err
     lost = hstcube.open_cube(products / "out" / "1.nc")
     hstcube.save_cube(lost.assign_coords(zeropoint=lost.zeropoint * np.nan), products / "lost.nc")
@@ -114,7 +112,7 @@ def test_what_cannot_be_measured_is_told(products: Path, tmp_path: Path, call: C
 
 def test_a_sky_left_in_is_told_on_the_command_line(
     products: Path, tmp_path: Path, call: Callable
-) -> None:  # noqa: F811
+) -> None:
     bare = hstcube.open_field(products / "stamps", "1")
     hstcube.save_cube(bare, tmp_path / "bare.nc")
     said = call("phot", tmp_path / "bare.nc", "-o", tmp_path / "a.ecsv")
@@ -122,7 +120,7 @@ def test_a_sky_left_in_is_told_on_the_command_line(
     assert "warning: 1: HC-K13" in said.err
 
 
-def test_noise_tests_empty_apertures(products: Path, tmp_path: Path, call: Callable) -> None:  # noqa: F811
+def test_noise_tests_empty_apertures(products: Path, tmp_path: Path, call: Callable) -> None:
     said = call("noise", products / "stamps", "-o", tmp_path / "noise.png", "--measure")
     assert said.code == 0, said.err
     table = QTable.read(tmp_path / "noise.ecsv")
@@ -151,6 +149,7 @@ def test_a_dereddened_cube_comes_back_from_fits(products: Path, tmp_path: Path) 
 # -- pictures
 
 
+@pytest.mark.slow
 def test_pictures_are_drawn_and_the_same_each_time() -> None:
     cube = galaxy(("f435w", "f814w", "f160w"), rim=0.5, side=40)
     bins = bin_pixels(cube, snr=10)

@@ -433,6 +433,7 @@ def test_the_widths_of_2022_are_reproduced(xdf):
     assert np.std(sigmas["f105w", "60"]) == pytest.approx(0.07, abs=0.005)
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_a_star_that_was_left_out_is_matched_as_well_as_stars_agree(of_xdf):
     """Medians over the usable stars of a band; F606W is left out, it has one star that is not saturated."""

@@ -6,7 +6,8 @@ import warnings
 
 import numpy as np
 import pytest
-from test_regrid import XDF, cube_on, gaussian
+from made import XDF, gaussian
+from made import images_on as cube_on
 
 import hstcube
 from hstcube import Grid, HstCubeError, HstCubeWarning, apply_shifts, build, check_alignment, regrid
@@ -65,6 +66,7 @@ def test_a_shift_between_scales_is_found_and_undone(shift, angle):
         assert not left.shifted.item()
 
 
+@pytest.mark.slow
 def test_errors_of_shifts_between_scales_are_those_of_the_noise():
     rng = np.random.default_rng(1)
     pulls = []

@@ -9,6 +9,8 @@ import pytest
 import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
+from made import XDF, gaussian
+from made import images_on as cube_on
 from strategies import SEEDS, cubes, examples, grids_over, read_only, same_bits, snapshot
 
 import hstcube
@@ -30,7 +32,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*HC-W1[67]:hstcube.HstCubeWarni
 
 METHODS = ("adaptive", "exact", "bilinear", "nearest")
 PROMISE = ("adaptive", "exact")  # keep fluxes and places of what the pixels resolve
-XDF = (53.122751, -27.805089)
 
 
 def around(scale, angle=0.0, shape=(40, 44), center=XDF):
@@ -45,32 +46,12 @@ PAIRS = {
 }
 
 
-def cube_on(grid, sci=None, wht=1.0, *, units="electron s-1", bands=("f160w",), **state):
-    shape = (len(bands), *grid.shape)
-    sci = np.zeros(shape) if sci is None else np.broadcast_to(sci, shape)
-    return build(
-        sci, np.broadcast_to(np.float64(wht), shape), bands=bands, grid=grid, units=units, **state
-    )
-
-
 def with_white_noise(cube):
     number = cube.sizes["band"]
     acf = (("band", "dy", "dx"), np.ones((number, 1, 1), np.float32))
     return cube.assign_coords(
         noise_scale=("band", np.ones(number)), noise_acf=acf, dy=[0.0], dx=[0.0]
     )
-
-
-def gaussian(grid, y, x, fwhm):
-    """Return the flux of a source of unit sum in every pixel: integrated over the pixels, not sampled."""
-    from scipy.special import erf
-
-    sigma = fwhm / grid.scale / 2.3548
-    iy, ix = (np.arange(n + 1) - 0.5 for n in grid.shape)
-    rows, columns = (
-        np.diff(erf((edge - at) / sigma / np.sqrt(2))) / 2 for edge, at in ((iy, y), (ix, x))
-    )
-    return rows[:, None] * columns
 
 
 def centroid(image):

@@ -18,8 +18,8 @@ from astropy import units
 from astropy.io import ascii as text_tables
 from astropy.io import fits
 from astropy.table import QTable, Table
+from made import code_of, cube_on
 from strategies import plain_grid
-from test_groups import code_of, cube_on
 
 import hstcube
 from hstcube.core.bands import cameras

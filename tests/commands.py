@@ -1,0 +1,26 @@
+"""The command `hstcube`, run in a process of its own; what the fixture `call` returns."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Said(NamedTuple):
+    """How a command ended, and what it wrote to where."""
+
+    code: int
+    out: str
+    err: str
+
+
+def hstcube(*arguments: str, folder: Path) -> str:
+    """Run a command in a folder as a user would; return what it printed."""
+    command = [sys.executable, "-m", "hstcube", *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
