@@ -15,7 +15,7 @@ import hstcube
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-TEXT = ("history", "warnings", "title", "Conventions", "hstcube_schema")
+TEXT = ("history", "warnings", "title", "Conventions")
 
 
 @pytest.fixture(scope="module")
