@@ -584,11 +584,7 @@ def warn(cube: xr.Dataset, code: str, text: str) -> xr.Dataset:
     line = f"{code} {text}"
     if line in cube.attrs.get("warnings", "").splitlines():
         return cube
-    warnings.warn(
-        f"{cube.attrs['field']}: {line}" if cube.attrs.get("field") else line,
-        HstCubeWarning,
-        stacklevel=3,
-    )
+    warnings.warn(HstCubeWarning(code, text, cube.attrs.get("field", "")), stacklevel=3)
     return cube.assign_attrs(warnings=_line(cube.attrs.get("warnings", ""), line))
 
 
