@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from stamps import ALL_BANDS, write_field
 
-from hstcube.demo.simulate import simulate
+from hstcube.demo.field import simulate
 
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(

@@ -16,7 +16,7 @@ from test_cli import call  # noqa: F401  a fixture
 from hstcube import Grid, HstCubeError, cut_stamps, open_field, open_labels
 from hstcube.core.grids import pixel_mapping
 from hstcube.fits import writing as _files
-from hstcube.pipeline.stamps import Position, read_catalogue
+from hstcube.pipeline.sources import Position, read_catalogue
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*HC-(B04|W16|D15|D07):hstcube.HstCubeWarning")
 
