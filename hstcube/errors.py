@@ -142,7 +142,27 @@ class WriteError(HstCubeError):
 
 
 class HstCubeWarning(UserWarning):
-    """Something was assumed or corrected; the cube's ``warnings`` keep the same line."""
+    """Something was assumed or corrected; the cube's ``warnings`` keep the same line.
+
+    Parameters
+    ----------
+    code : str
+        Stable identifier, a row of ``codes.csv``.
+    text : str
+        What there is to say.
+    field : str
+        Of the cube, as far as it is known.
+    """
+
+    def __init__(self, code: str, text: str = "", field: str = "") -> None:
+        super().__init__(code, text, field)  # all of them in args, so that it can be pickled
+        self.code = code
+        self.text = text
+        self.field = field
+
+    def __str__(self) -> str:
+        line = f"{self.code} {self.text}".strip()
+        return f"{self.field}: {line}" if self.field else line
 
 
 class Code(NamedTuple):

@@ -51,6 +51,7 @@ from test_errors import DEFECTS, homogenize, open_it, open_map, ran, run, run_fi
 import hstcube
 from hstcube.errors import HstCubeError, HstCubeWarning, codes
 from hstcube.pipeline import runs
+from hstcube.pipeline.plan import Options, plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -635,8 +636,8 @@ def output_over_an_input(folder: Path) -> None:
     shutil.copy(label_map(folder), place / "map.fits")
     (place / "field.toml").write_text(f'name = "x"\n{text}[labels]\npath = "map.fits"\n')
     before = (place / "x_f435w_sci.fits").read_bytes()
-    targets = runs.plan(place / "field.toml", [], [], scale="60mas")
-    (outcome,) = runs.run(targets, place, runs.Options(overwrite=True, netcdf=False))
+    targets = plan(place / "field.toml", [], [], scale="60mas")
+    (outcome,) = runs.run(targets, place, Options(overwrite=True, netcdf=False))
     assert (place / "x_f435w_sci.fits").read_bytes() == before
     raise outcome.error
 

@@ -31,9 +31,8 @@ def said_in_warnings() -> set[str]:
 def said_in_errors() -> set[str]:
     """Return the codes that the sources raise."""
     text = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES)
-    return set(re.findall(r'Error\(\s*"(HC-[A-Z]\d\d)"', text)) | set(
-        re.findall(r'code, fix = \("(HC-[A-Z]\d\d)"', text)
-    )
+    raised = r'(?:Error\(\s*|code, fix = \(|code=)"(HC-[A-Z]\d\d)"'
+    return set(re.findall(raised, text))
 
 
 def test_the_catalogue_holds_the_codes_that_are_used_and_no_other() -> None:

@@ -48,6 +48,7 @@ from hstcube.errors import (
 from hstcube.files import levels
 from hstcube.pipeline import recipe as recipes
 from hstcube.pipeline import runs
+from hstcube.pipeline.plan import Options, plan
 from hstcube.surveys import names as surveys
 
 if TYPE_CHECKING:
@@ -95,8 +96,8 @@ def run(
     **places: Any,
 ) -> None:
     """Run one field; raise what `hstcube run` records and shows."""
-    options = runs.Options(recipe or {}, netcdf=False, masked=places.pop("masked", True))
-    targets = runs.plan(source or folder, places.pop("fields", []), ids, scale="60mas", **places)
+    options = Options(recipe=recipe or {}, netcdf=False, masked=places.pop("masked", True))
+    targets = plan(source or folder, places.pop("fields", []), ids, scale="60mas", **places)
     for outcome in runs.run(targets, folder.parent / f"{folder.name}-out", options):
         if outcome.error:
             raise outcome.error

@@ -30,6 +30,7 @@ from hstcube.core import grids
 from hstcube.errors import FileError, HstCubeError, WriteError
 from hstcube.fits import writing as _files
 from hstcube.pipeline import runs
+from hstcube.pipeline.plan import Options, plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -236,8 +237,8 @@ def test_a_first_write_that_is_killed_is_no_product(after: xr.Dataset, tmp_path:
 
 def test_the_next_run_sweeps_what_a_killed_one_left(tmp_path: Path) -> None:
     folder, out = write_field(tmp_path / "data"), tmp_path / "out"
-    targets = runs.plan(folder, [], [], scale="60mas")
-    assert killed(lambda: runs.run(targets, out, runs.Options()), at_event=7)
+    targets = plan(folder, [], [], scale="60mas")
+    assert killed(lambda: runs.run(targets, out, Options()), at_event=7)
     assert leftovers(out)
     theirs = (
         out / f".x_f160w_sci.fits.part-{os.getpid()}-0123abcd"
@@ -245,9 +246,7 @@ def test_the_next_run_sweeps_what_a_killed_one_left(tmp_path: Path) -> None:
     foreign = out / ".notes.part-of-a-book"
     for path in (theirs, foreign):
         path.touch()
-    assert [outcome.error for outcome in runs.run(targets, out, runs.Options(overwrite=True))] == [
-        None
-    ]
+    assert [outcome.error for outcome in runs.run(targets, out, Options(overwrite=True))] == [None]
     assert leftovers(out) == sorted([theirs.name, foreign.name])
 
 
@@ -255,13 +254,13 @@ def test_a_run_that_is_killed_before_its_first_file_leaves_nothing_that_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, out = write_field(tmp_path / "data"), tmp_path / "out"
-    targets = runs.plan(folder, [], [], scale="60mas")
+    targets = plan(folder, [], [], scale="60mas")
     with monkeypatch.context() as patch:
         patch.setattr(
             Path, "unlink", lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
         )  # the probe of the folder
-        assert killed(lambda: runs.run(targets, out, runs.Options()))
-    runs.run(targets, out, runs.Options())
+        assert killed(lambda: runs.run(targets, out, Options()))
+    runs.run(targets, out, Options())
     assert not [path.name for path in out.iterdir() if path.name.startswith(".")]
 
 
@@ -509,7 +508,7 @@ def test_a_run_into_a_file_computes_nothing(
     (tmp_path / "out").write_text("mine")
     monkeypatch.setattr(runs, "open_files", lambda *_, **__: pytest.fail("a file was opened"))
     with pytest.raises(WriteError) as caught:
-        runs.run(runs.plan(folder, [], [], scale="60mas"), tmp_path / "out", runs.Options())
+        runs.run(plan(folder, [], [], scale="60mas"), tmp_path / "out", Options())
     assert (caught.value.code, caught.value.file) == ("HC-O01", str(tmp_path / "out"))
     assert (tmp_path / "out").read_text() == "mine"
 

@@ -12,7 +12,7 @@ from made import FLUXES_37, levels_of
 
 import hstcube
 from hstcube.core.bands import band_name
-from hstcube.pipeline.recipe import blank_sky
+from hstcube.pipeline.recipe import blank_pixels
 from hstcube.surveys.names import find_field
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def test_the_files_of_the_original_recipe_hold_zeros_where_the_original_had_them
 @pytest.mark.parametrize("name", GALAXIES)
 def test_the_original_method_gives_the_sky_levels_of_2022(fields, name):
     cube, labels, files = fields[name]
-    background = blank_sky(labels, hstcube.Grid.of(cube), "original")
+    background = blank_pixels(labels, hstcube.Grid.of(cube), "original")
     measured = hstcube.measure_sky(cube, background=background, method="original")
     wanted = levels_of(cube, files)
     assert len(wanted) == 9
@@ -93,7 +93,7 @@ def test_the_default_method_stays_near_the_levels_of_2022(fields, name):
     The original took in wings of sources, ours keeps 0.6 arcsec away.
     """
     cube, labels, files = fields[name]
-    background = blank_sky(labels, hstcube.Grid.of(cube))
+    background = blank_pixels(labels, hstcube.Grid.of(cube))
     measured = hstcube.measure_sky(cube, background=background)
     wanted = np.array([levels_of(cube, files)[band] for band in cube.band.values])
     noise = 1 / np.sqrt(np.median(cube.wht.values, axis=(1, 2)))
@@ -144,7 +144,8 @@ def test_matching_keeps_the_flux_of_galaxy_37_where_masking_first_loses_it(field
 
 
 def test_the_stamps_themselves_are_never_changed(xdf, tmp_path, monkeypatch):
-    from hstcube.pipeline.runs import Options, plan, run
+    from hstcube.pipeline.plan import Options, plan
+    from hstcube.pipeline.runs import run
 
     def digest(folder: Path) -> str:
         files = sorted(path for path in folder.rglob("*") if path.is_file())

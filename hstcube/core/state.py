@@ -36,8 +36,7 @@ def warn(cube: xr.Dataset, code: str, text: str) -> xr.Dataset:
     line, told = f"{code} {text}", attribute(cube, "warnings")
     if line in told.splitlines():
         return cube
-    field = attribute(cube, "field")
-    warnings.warn(f"{field}: {line}" if field else line, HstCubeWarning, stacklevel=3)
+    warnings.warn(HstCubeWarning(code, text, attribute(cube, "field")), stacklevel=3)
     return cube.assign_attrs(warnings=_line(told, line))
 
 

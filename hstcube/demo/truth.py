@@ -13,7 +13,7 @@ import xarray as xr
 from hstcube.basics.convolution import convolver
 from hstcube.core.cube import build
 from hstcube.core.grids import Grid
-from hstcube.demo.simulate import MERGER, TARGET, simulate
+from hstcube.demo.field import MERGER, TARGET, simulate
 from hstcube.errors import HstCubeWarning
 from hstcube.files.cubes import open_cube
 from hstcube.files.labels import open_labels
@@ -21,8 +21,9 @@ from hstcube.files.psfs import save_psf
 from hstcube.files.stars import open_stars
 from hstcube.fits.writing import write_files
 from hstcube.pipeline.assemble import open_field
+from hstcube.pipeline.plan import Options, plan
 from hstcube.pipeline.recipe import homogenize
-from hstcube.pipeline.runs import Options, plan, run
+from hstcube.pipeline.runs import run
 from hstcube.plots.cube import figure_bytes, homogeneous
 from hstcube.psf.kernels import gaussian_kernels, matching_kernels
 from hstcube.psf.preparation import with_psf
@@ -32,7 +33,9 @@ from hstcube.surveys.names import find_field
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Comparison", "compare_with_truth", "demo"]
+    Image = NDArray[np.float64]
+
+__all__ = ["Comparison", "compare_with_truth", "demonstrate"]
 
 FIELD, PAIR = "demo", "pair"
 
@@ -61,10 +64,12 @@ class Comparison(NamedTuple):
     core_gaussian: float
 
 
-def demo(
+def demonstrate(
     out: str | Path, *, seed: int = 1, overwrite: bool = False
 ) -> tuple[list[Comparison], dict[str, Path]]:
-    """Simulate a field, make its cubes as `hstcube run` does, compare them with the truth, and draw a picture.
+    """Simulate a field, make its cubes, compare them with the truth, and draw a picture.
+
+    What `hstcube demo` does: cubes are made as `hstcube run` makes them.
 
     Parameters
     ----------
@@ -113,47 +118,57 @@ def compare_with_truth(cube: xr.Dataset, stamps: Path, truth: Path) -> list[Comp
         warnings.simplefilter("ignore", HstCubeWarning)
         native = open_field(stamps, FIELD)
         labels = open_labels(find_field(stamps, FIELD).labels or "")
-    margin = int(true.native.attrs["margin"])
-    scene = _inside(true.at_f160w.values, margin)
-    kernels = matching_kernels(native.psf, to="f160w").values
-    reference, gaussian = (
-        _inside(
-            np.stack(
-                [convolver(k, p.shape)(p) for k, p in zip(stack, true.native.values, strict=True)]
-            ),
-            margin,
-        )
-        for stack in (kernels, gaussian_kernels(native, to="f160w").values)
-    )
-    quiet = _noise_free(native, _inside(true.native.values, margin))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", HstCubeWarning)
-        matched = homogenize(with_psf(quiet, native.psf), sky=None, labels=labels)
-        masked_first = homogenize(quiet, sky=None, labels=labels, recipe="original")
-    ours, first = (np.nan_to_num(made.sci.values.astype(float)) for made in (matched, masked_first))
+        matched, masked_first = _made_without_noise(native, true, labels)
+    scene = _inside(true.at_f160w, true)
+    reference = _inside(_convolved(true.native, matching_kernels(native.psf, to="f160w")), true)
+    gaussian = _inside(_convolved(true.native, gaussian_kernels(native, to="f160w")), true)
     mask = cube.mask.values & (native.wht.values > 0)
     ring = _ring(mask.all(axis=0))
     rows = []
     for i, band in enumerate(cube.band.values.tolist()):
-        total = reference[i][mask[i]].sum()
-        colours = (_bias(ours, reference, i, ring), _bias(first, reference, i, ring))
-        rows.append(
-            Comparison(
-                band,
-                float(cube.sci.values[i][mask[i]].sum() / total),
-                _sum_error(cube, native, i, mask[i]) / total,
-                *colours,
-                float(ours[i][mask[i]].sum() / scene[i][mask[i]].sum()),
-                _bias(ours, scene, i, ring),
-                _core(ours[i]) / _core(scene[i]),
-                _core(gaussian[i]) / _core(scene[i]),
-            )
+        inside = mask[i]
+        total = reference[i][inside].sum()
+        row = Comparison(
+            band=band,
+            flux=float(cube.sci.values[i][inside].sum() / total),
+            noise=_sum_error(cube, native, i, inside) / total,
+            rim=_bias(matched, reference, i, ring),
+            rim_masked_first=_bias(masked_first, reference, i, ring),
+            scene=float(matched[i][inside].sum() / scene[i][inside].sum()),
+            scene_rim=_bias(matched, scene, i, ring),
+            core=_core(matched[i]) / _core(scene[i]),
+            core_gaussian=_core(gaussian[i]) / _core(scene[i]),
         )
+        rows.append(row)
     return rows
 
 
-def _inside(images: NDArray[Any], margin: int) -> NDArray[np.float64]:
-    return np.asarray(images[:, margin:-margin, margin:-margin], dtype=np.float64)
+def _made_without_noise(
+    native: xr.Dataset, true: xr.Dataset, labels: xr.DataArray
+) -> tuple[Image, Image]:
+    """Return what the default recipe and the original make of noise-free stamps, (band, y, x)."""
+    quiet = _noise_free(native, _inside(true.native, true))
+    matched = homogenize(with_psf(quiet, native.psf), sky=None, labels=labels)
+    masked_first = homogenize(quiet, sky=None, labels=labels, recipe="original")
+    return _without_nan(matched), _without_nan(masked_first)
+
+
+def _without_nan(cube: xr.Dataset) -> Image:
+    return np.asarray(np.nan_to_num(cube.sci.values.astype(float)))
+
+
+def _convolved(images: xr.DataArray, kernels: xr.DataArray) -> xr.DataArray:
+    """Return images, (band, y, x), each convolved with its kernel."""
+    planes = zip(images.values, kernels.values, strict=True)
+    return images.copy(
+        data=np.stack([convolver(kernel, plane.shape)(plane) for plane, kernel in planes])
+    )
+
+
+def _inside(images: xr.DataArray, true: xr.Dataset) -> Image:
+    """Leave out what the truth shows beyond the stamps."""
+    margin = int(true.native.attrs["margin"])
+    return np.asarray(images.values[:, margin:-margin, margin:-margin], dtype=np.float64)
 
 
 def _noise_free(native: xr.Dataset, images: NDArray[np.float64]) -> xr.Dataset:
@@ -161,9 +176,14 @@ def _noise_free(native: xr.Dataset, images: NDArray[np.float64]) -> xr.Dataset:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HstCubeWarning)
         return build(
-            images, native.wht.values, bands=native.band.values.tolist(), grid=Grid.of(native),
-            units=native.sci.attrs["units"], psf_fwhm=native.psf_fwhm.values, zeropoint=native.zeropoint.values,
-        )  # fmt: skip
+            images,
+            native.wht.values,
+            bands=native.band.values.tolist(),
+            grid=Grid.of(native),
+            units=native.sci.attrs["units"],
+            psf_fwhm=native.psf_fwhm.values,
+            zeropoint=native.zeropoint.values,
+        )
 
 
 def _ring(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -179,16 +199,17 @@ def _bias(made: NDArray[Any], reference: NDArray[Any], i: int, ring: NDArray[np.
 
 
 def _core(image: NDArray[np.float64]) -> float:
-    """Return the light within 0.18 arcsec (3 pixels) of the middle of the frame, where the galaxy is."""
+    """Return the light within 0.18 arcsec (3 pixels) of the middle of the frame: the galaxy's."""
     y, x = (np.indices(image.shape).T - (np.array(image.shape) - 1) / 2).T
     return float(image[np.hypot(y, x) <= 3].sum())  # noqa: PLR2004
 
 
 def _sum_error(cube: xr.Dataset, native: xr.Dataset, i: int, mask: NDArray[np.bool_]) -> float:
-    """Return the standard error of a sum over the mask: independent native pixels, and the level of the sky.
+    """Return the standard error of a sum over the mask.
 
-    Matching spreads the noise of a pixel over its neighbours but hardly beyond the mask, and wht is
-    white-equivalent, so the sum of many pixels has the variance of the unmatched ones.
+    Of independent native pixels, and of the level of the sky. Matching spreads the noise of a pixel
+    over its neighbours but hardly beyond the mask, and wht is white-equivalent, so the sum of many
+    pixels has the variance of the unmatched ones.
     """
     wht = native.wht.values[i][mask]
     return float(np.hypot(np.sqrt((1 / wht).sum()), cube.sky_error.values[i] * mask.sum()))

@@ -62,6 +62,21 @@ def compare(first: str | Path, second: str | Path) -> list[Difference]:
         If one of them does not exist or cannot be read, or they are of different kinds.
     """
     first, second = Path(first), Path(second)
+    _require_alike(first, second)
+    if first.is_file():
+        return _images_compared(first.name, _images(first), _images(second))
+    found = []
+    for name in _products(first, second):
+        a, b = first / name, second / name
+        if a.exists() and b.exists():
+            found += _images_compared(name, _images(a), _images(b))
+        else:
+            found.append(Difference(name, np.nan, 0, (), "second" if a.exists() else "first"))
+    return found
+
+
+def _require_alike(first: Path, second: Path) -> None:
+    """Refuse what is not there, and a file beside a folder or a file of another kind."""
     for path in (first, second):
         if not path.exists():
             raise FileError(
@@ -74,12 +89,12 @@ def compare(first: str | Path, second: str | Path) -> list[Difference]:
             "give two files or two folders",
             file=str(first),
         )
-    if first.is_file():
-        return _images_compared(first.name, _images(first), _images(second))
-    found = []
-    names = sorted(
-        {path.name for folder in (first, second) for path in folder.iterdir() if _is_product(path)}
-    )
+
+
+def _products(first: Path, second: Path) -> list[str]:
+    """Return the names of products that either of two folders holds."""
+    paths = [*first.iterdir(), *second.iterdir()]
+    names = sorted({path.name for path in paths if _is_product(path)})
     if not names:
         raise FileError(
             "HC-F01",
@@ -87,17 +102,7 @@ def compare(first: str | Path, second: str | Path) -> list[Difference]:
             "check the paths",
             str(first),
         )
-    for name in names:
-        lacking = [
-            side
-            for side, folder in (("first", first), ("second", second))
-            if not (folder / name).exists()
-        ]
-        if lacking:
-            found.append(Difference(name, np.nan, 0, (), lacking[0]))
-        else:
-            found += _images_compared(name, _images(first / name), _images(second / name))
-    return found
+    return names
 
 
 def _is_product(path: Path) -> bool:
@@ -108,59 +113,74 @@ def _is_product(path: Path) -> bool:
     )
 
 
-def _images(path: Path) -> dict[str, tuple[Any, dict[str, Any]]]:
-    """Return the images of a file and their cards, by a name that tells them apart."""
+class _Image(NamedTuple):
+    """An image, and the cards of its header or, in a cube, the state of its band."""
+
+    values: NDArray[Any]
+    cards: dict[str, Any]
+
+
+def _images(path: Path) -> dict[str, _Image]:
+    """Return the images of a file by a name that tells them apart."""
     if path.suffix == ".nc":
-        cube = open_cube(path)
-        state = {
-            name: coord
-            for name, coord in cube.coords.items()
-            if coord.dims == ("band",) and name != "band"
-        }
-        return {
-            f"{band} {name}": (
-                cube[name].values[i],
-                {str(key): coord.values[i] for key, coord in state.items()},
-            )
-            for i, band in enumerate(cube.band.values.tolist())
-            for name in ("sci", "wht", "mask")
-        }
+        return _images_of_cube(path)
     with located(path), opened(path) as hdus:
         units = [unit for unit in hdus if unit.is_image and len(unit.shape) > 0]
         beside = (NOISE_UNIT, PSF_UNIT)
-        several = sum(unit.name not in beside for unit in units) > 1
-        names = [unit.name if several or unit.name in beside else "" for unit in units]
-        return {
-            name: (np.asarray(unit.data), dict(unit.header.items()))
-            for name, unit in zip(names, units, strict=True)
-        }
+        alone = sum(unit.name not in beside for unit in units) <= 1
+        found = {}
+        for unit in units:
+            name = "" if alone and unit.name not in beside else unit.name
+            found[name] = _Image(np.asarray(unit.data), dict(unit.header.items()))
+        return found
 
 
-def _images_compared(name: str, first: dict[str, Any], second: dict[str, Any]) -> list[Difference]:
+def _images_of_cube(path: Path) -> dict[str, _Image]:
+    cube = open_cube(path)
+    states = [name for name in cube.coords if name != "band" and cube[name].dims == ("band",)]
+    found = {}
+    for i, band in enumerate(cube.band.values.tolist()):
+        cards = {str(name): cube[name].values[i] for name in states}
+        for name in ("sci", "wht", "mask"):
+            found[f"{band} {name}"] = _Image(cube[name].values[i], cards)
+    return found
+
+
+def _images_compared(
+    name: str, first: dict[str, _Image], second: dict[str, _Image]
+) -> list[Difference]:
     rows = []
-    for key in [*first, *(key for key in second if key not in first)]:
+    for key in {**first, **second}:
         label = f"{name} {key}".strip()
         if key in first and key in second:
-            rows.append(_compared(label, *first[key], *second[key]))
+            rows.append(_compared(label, first[key], second[key]))
         else:
             rows.append(Difference(label, np.nan, 0, (), "second" if key in first else "first"))
     return rows
 
 
-def _compared(
-    name: str, a: NDArray[Any], a_cards: Any, b: NDArray[Any], b_cards: Any
-) -> Difference:
-    keys = [key for key in {**a_cards, **b_cards} if key not in _NEVER_EQUAL]
-    cards = tuple(key for key in keys if not _equal(a_cards.get(key), b_cards.get(key)))
+def _compared(name: str, first: _Image, second: _Image) -> Difference:
+    cards = _unlike_cards(first.cards, second.cards)
+    a, b = first.values, second.values
     if a.shape != b.shape:
         return Difference(name, np.inf, abs(a.size - b.size) or a.size, cards)
     a, b = a.astype(np.float64), b.astype(np.float64)
     empty = any(np.mean(image == 0) > _EMPTY for image in (a, b))
-    has_a, has_b = (np.isfinite(image) & ((image != 0) | (not empty)) for image in (a, b))
+    support = int((_has_value(a, empty=empty) != _has_value(b, empty=empty)).sum())
     both = np.isfinite(a) & np.isfinite(b)
     scale = max(np.abs(a[both]).max(initial=0), np.abs(b[both]).max(initial=0))
     largest = np.abs(a[both] - b[both]).max(initial=0) / scale if scale else 0.0
-    return Difference(name, float(largest), int((has_a != has_b).sum()), cards)
+    return Difference(name, float(largest), support, cards)
+
+
+def _has_value(image: NDArray[np.float64], *, empty: bool) -> NDArray[np.bool_]:
+    """Return which pixels have a value; where zeros stand for empty pixels they have none."""
+    return np.isfinite(image) & (image != 0) if empty else np.isfinite(image)
+
+
+def _unlike_cards(first: dict[str, Any], second: dict[str, Any]) -> tuple[str, ...]:
+    keys = [key for key in {**first, **second} if key not in _NEVER_EQUAL]
+    return tuple(key for key in keys if not _equal(first.get(key), second.get(key)))
 
 
 def _equal(a: Any, b: Any) -> bool:

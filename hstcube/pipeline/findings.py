@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 
 from hstcube import __version__
+from hstcube.basics.robust import MAD_TO_SIGMA
+from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
-from hstcube.errors import HstCubeError, HstCubeWarning, LabelError
-from hstcube.files.labels import open_labels
-from hstcube.files.levels import read_levels
-from hstcube.pipeline.assemble import open_files
-from hstcube.pipeline.recipe import blank_sky
+from hstcube.errors import HstCubeError, LabelError
+from hstcube.pipeline.plan import Options
+from hstcube.pipeline.recipe import blank_pixels, map_notes, object_on
+from hstcube.pipeline.record import heard
+from hstcube.pipeline.runs import images_for, sky_plan_of
+from hstcube.pipeline.sources import labels_of, refuse_align
+from hstcube.psf.kernels import gaussian_kernels
 from hstcube.psf.match import choose_kernels
 from hstcube.regridding.align import check_alignment, warn_of_shifts
-from hstcube.regridding.labels import coverage, regrid_mask
 from hstcube.sky.level import sky_pixels
-from hstcube.sky.masks import object_mask, object_notes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,17 +30,18 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
-    from hstcube.pipeline.runs import Target
+    from hstcube.pipeline.plan import Target
+    from hstcube.pipeline.sources import Images
+    from hstcube.surveys.names import FieldFiles
 
-__all__ = ["Finding", "Report", "check"]
+__all__ = ["Finding", "Report", "check", "examine"]
 
-NOISE_RATIO = (
-    0.3,
-    1.3,
-)  # robust rms of the sky times sqrt(wht): 0.46 to 0.48 in drizzled WFC3/IR, 1.0 to 1.2 in ACS
+T = TypeVar("T")
+
+# robust rms of the sky times sqrt(wht): 0.46 to 0.48 in drizzled WFC3/IR, 1.0 to 1.2 in ACS
+NOISE_RATIO = (0.3, 1.3)
 LARGE = 2**24  # pixels: of larger images only the headers are read
-
-_MAD_TO_SIGMA = 1.482602218505602
+BYTES = 4  # of a pixel
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def check(target: Target, *, masked: bool = True, to: str = "f160w", psf: str = 
     Parameters
     ----------
     target : Target
-        From `hstcube.pipeline.runs.plan`.
+        From `hstcube.pipeline.plan.plan`.
     masked : bool
         Whether the run is to use a segmentation map.
     to : str
@@ -90,149 +92,160 @@ def check(target: Target, *, masked: bool = True, to: str = "f160w", psf: str = 
     -------
     Report
     """
+    return examine(target, Options(masked=masked, psf=psf, recipe={"to": to}))
+
+
+def examine(target: Target, options: Options) -> Report:
+    """Look at everything that a run with these options would look at; see `check`.
+
+    Parameters
+    ----------
+    target : Target
+    options : Options
+        Those of the run; what they say of products is not looked at.
+
+    Returns
+    -------
+    Report
+    """
     report = Report(target.name, target.files.field)
-    everything = list(target.files.bands)
-    cube = _attempt(report, partial(_open, target, everything, psf))
-    if (
-        cube is None
-    ):  # then band by band, so that each says what is wrong with it, and those that are whole together
-        whole = [
-            band
-            for band in everything
-            if _attempt(report, partial(_open, target, [band], psf)) is not None
-        ]
-        cube = (
-            _attempt(report, partial(_open, target, whole, psf))
-            if 0 < len(whole) < len(everything)
-            else None
-        )
-    if cube is None:
+    _attempt(report, lambda: refuse_align(target.files, options.align))
+    images = _opened(report, target, options)
+    if images is None:
         return report
+    cube = images.cube
     report.bands = tuple(cube.band.values.tolist())
-    report.findings += [
-        Finding("warning", *line.split(" ", 1)) for line in cube.attrs["warnings"].splitlines()
-    ]
     report.findings += [Finding("note", "", text) for text in _assumed(cube)]
-    _attempt(report, lambda: _judge_places(report, cube))
-    _attempt(report, lambda: _judge_resolution(report, cube, to))
-    labels = _attempt(report, lambda: _labels(target, masked=masked))
+    _attempt(report, lambda: _judge_places(cube))
+    _attempt(report, lambda: _judge_resolution(cube, options))
+    labels = _attempt(report, lambda: _labels(target, masked=options.masked))
     if labels is not None:
-        _attempt(report, lambda: _judge_object(report, target, cube, labels))
-    _attempt(report, lambda: _judge_sky(report, target, cube, labels))
+        _attempt(report, lambda: _judge_object(report, target, cube, labels, options))
+    _attempt(report, lambda: _judge_sky(report, target, images, labels, options))
+    if labels is not None and not cube.chunks:
+        _attempt(report, lambda: _judge_weights(report, target, cube, labels))
     return report
 
 
-def _attempt(report: Report, function: Callable[[], Any]) -> Any:
-    """Return what the function returns; what it raises becomes a finding, once."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", HstCubeWarning)
+def _attempt(report: Report, function: Callable[[], T], *, warned: bool = True) -> T | None:
+    """Return what the function returns; what it raises becomes a finding, and what it warns of."""
+    with heard() as notes:
         try:
-            return function()
+            found = function()
         except HstCubeError as error:
             finding = Finding("error", error.code, error.reason, error.fix, error.file, error.band)
             if finding not in report.findings:
                 report.findings.append(finding)
             return None
+    if warned:
+        report.findings += [Finding("warning", *note) for note in notes]
+    return found
 
 
-def _open(target: Target, bands: list[str], psf: str) -> xr.Dataset:
-    size = max(
-        path.stat().st_size
-        for files in target.files.bands.values()
-        for path in files.sci
-        if path.exists()
-    )
-    return open_files(target.files, bands=bands, psf=psf, chunks={} if size > 4 * LARGE else None)
+def _opened(report: Report, target: Target, options: Options) -> Images | None:
+    """Open all bands together; else those that can be opened, and each that cannot is a finding."""
+    everything = tuple(band_name(name) for name in options.bands) or tuple(target.files.bands)
+    images = _attempt(report, partial(_open, target, everything, options))
+    if images is not None:
+        return images
+    whole = []
+    for band in everything:  # what there is to warn of is said when all of them are opened together
+        alone = partial(_open, target, (band,), options)
+        if _attempt(report, alone, warned=False) is not None:
+            whole.append(band)
+    if not 0 < len(whole) < len(everything):
+        return None
+    return _attempt(report, partial(_open, target, tuple(whole), options))
+
+
+def _open(target: Target, bands: tuple[str, ...], options: Options) -> Images:
+    options = dataclasses.replace(options, bands=bands)
+    return images_for(target.files, options, chunks={} if _is_large(target.files) else None)
+
+
+def _is_large(files: FieldFiles) -> bool:
+    paths = [path for band in files.bands.values() for path in band.sci]
+    sizes = [path.stat().st_size for path in paths if path.exists()]
+    return max(sizes, default=0) > BYTES * LARGE
 
 
 def _assumed(cube: xr.Dataset) -> list[str]:
-    """Return what opening the files took from tables and from files beside them, each thing once."""
-    lines = [
-        line.removesuffix(f" (hstcube {__version__})")
-        for line in cube.attrs["history"].splitlines()
-    ]
-    notes = [
-        text
-        for line in lines
-        for text in (line.split("; ")[1:] if line.startswith("open_field") else [line])
-    ]
+    """Return what opening the files took from tables and files beside them, each thing once."""
+    notes: list[str] = []
+    for line in cube.attrs["history"].splitlines():
+        said = line.removesuffix(f" (hstcube {__version__})")
+        notes += said.split("; ")[1:] if said.startswith("open_field") else [said]
     return list(dict.fromkeys(notes))
 
 
-def _judge_resolution(report: Report, cube: xr.Dataset, to: str) -> None:
-    """Say how the bands will be matched, and which of them cannot be."""
-    seen, _ = choose_kernels(cube.assign_attrs(warnings=""), to=to)
-    report.findings += [
-        Finding("warning", *line.split(" ", 1)) for line in seen.attrs["warnings"].splitlines()
-    ]
+def _judge_resolution(cube: xr.Dataset, options: Options) -> None:
+    """Warn of how the bands will be matched, and raise where one cannot be."""
+    to = options.recipe.get("to", "f160w")
+    if options.kind == "original":
+        gaussian_kernels(cube, to=band_name(to), sampled=True)
+    else:
+        choose_kernels(cube, to=to, allow=options.recipe.get("allow", ()))
 
 
-def _judge_places(report: Report, cube: xr.Dataset) -> None:
-    """Say which bands lie elsewhere than their neighbours in wavelength."""
+def _judge_places(cube: xr.Dataset) -> None:
+    """Warn of bands that lie elsewhere than their neighbours in wavelength."""
     if not cube.chunks:
-        found = warn_of_shifts(cube.assign_attrs(warnings=""), check_alignment(cube))
-        report.findings += [
-            Finding("warning", *line.split(" ", 1)) for line in found.attrs["warnings"].splitlines()
-        ]
+        warn_of_shifts(cube, check_alignment(cube))
 
 
 def _labels(target: Target, *, masked: bool) -> xr.DataArray | None:
-    if target.files.labels is not None:
-        return open_labels(target.files.labels, hdu=target.files.hdu)
-    if masked:
+    if masked and target.files.labels is None:
         reason = f"field {target.files.field} has no segmentation map"
         raise LabelError(
             "HC-S16", reason, "give one with --labels FILE, or take all pixels with --no-mask"
         )
-    return None
+    return labels_of(target.files)
 
 
-def _judge_object(report: Report, target: Target, cube: xr.Dataset, labels: xr.DataArray) -> None:
-    keep = object_mask(labels, *target.ids)
-    seen = regrid_mask(keep, Grid.of(cube))
-    if not seen.any():
-        raise LabelError(
-            "HC-S09",
-            "no pixel of the cube belongs to the object",
-            "check that map and images show one field",
-        )
+def _judge_object(
+    report: Report, target: Target, cube: xr.Dataset, labels: xr.DataArray, options: Options
+) -> None:
+    """Say how large the object is, and what is odd about it and its map."""
+    grid, kind = Grid.of(cube), options.kind
+    ids = target.ids or tuple(options.recipe.get("ids", ()))
+    seen = object_on(grid, labels, ids, grow=0, recipe=kind)
     report.findings.append(Finding("note", "", f"object of {int(seen.sum())} pixels, not grown"))
-    if (share := coverage(Grid.of(labels), Grid.of(cube))) < 1:
-        report.findings.append(
-            Finding("warning", "HC-S14", f"the segmentation map covers {share:.1%} of the frame")
-        )
-    if interpolated := labels.attrs["interpolated"]:
-        text = f"{interpolated / labels.size:.1%} of the map's pixels are not integers; they belong to no object"
-        report.findings.append(Finding("warning", "HC-S04", text))
-    report.findings += [Finding("warning", *note) for note in object_notes(labels, *target.ids)]
+    keep = object_on(grid, labels, ids, grow=options.recipe.get("grow", 1), recipe=kind)
+    notes = map_notes(labels, ids, keep, grid, recipe=kind)
+    report.findings += [Finding("warning", *note) for note in notes]
 
 
 def _judge_sky(
-    report: Report, target: Target, cube: xr.Dataset, labels: xr.DataArray | None
+    report: Report,
+    target: Target,
+    images: Images,
+    labels: xr.DataArray | None,
+    options: Options,
 ) -> None:
-    """Compare the noise of the blank sky with the weights; say where levels will come from."""
-    known = read_levels(target.files, report.bands, scale=Grid.of(cube).scale)
-    if missing := [band for band in report.bands if band not in known]:
-        blank_sky(labels, Grid.of(cube))  # raises when nothing tells the blank pixels
-        report.findings.append(
-            Finding("note", "", f"sky levels of {', '.join(missing)} will be measured")
-        )
-    if labels is None or cube.chunks:
-        return
-    used = sky_pixels(cube, background=blank_sky(labels, Grid.of(cube)), method="clipped")
+    """Say which sky levels will be measured; raise where they cannot be, or cannot be read."""
+    planned = sky_plan_of(target.files, images, labels, options)
+    if planned and planned.missing:
+        text = f"sky levels of {', '.join(planned.missing)} will be measured"
+        report.findings.append(Finding("note", "", text))
+
+
+def _judge_weights(report: Report, target: Target, cube: xr.Dataset, labels: xr.DataArray) -> None:
+    """Compare the noise of the blank sky with the weights."""
+    used = sky_pixels(cube, background=blank_pixels(labels, Grid.of(cube)), method="clipped")
     for band, sci, wht, there in zip(
         report.bands, cube.sci.values, cube.wht.values, used, strict=True
     ):
         ratio = _noise_ratio(sci[there], wht[there])
         if there.any() and not NOISE_RATIO[0] <= ratio <= NOISE_RATIO[1]:
-            text = f"the sky's rms is {ratio:.3g} of 1/sqrt(wht); 0.4 to 1.2 is usual: wht is not an inverse variance"
-            fix = "say what it is: wht_kind = 'rms' or 'variance' in a field file; exposure times must be converted first"
-            report.findings.append(
-                Finding("warning", "HC-D24", text, fix, str(target.files.one(band, "wht")), band)
-            )
+            text = f"the sky's rms is {ratio:.3g} of 1/sqrt(wht); 0.4 to 1.2 is usual"
+            text += ": wht is not an inverse variance"
+            fix = "say what it is: wht_kind = 'rms' or 'variance' in a field file"
+            fix += "; exposure times must be converted first"
+            place = str(target.files.one(band, "wht"))
+            report.findings.append(Finding("warning", "HC-D24", text, fix, place, band))
 
 
 def _noise_ratio(sci: Any, wht: Any) -> float:
     """Return the robust rms of pixels in units of what their weights promise."""
     pull = (sci - np.median(sci)) * np.sqrt(wht, dtype=np.float64)
-    return float(_MAD_TO_SIGMA * np.median(np.abs(pull)))
+    return float(MAD_TO_SIGMA * np.median(np.abs(pull)))

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from hstcube.basics.blocks import over_bands
+from hstcube.basics.choices import require_choice
 from hstcube.basics.convolution import convolver
 from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
 from hstcube.core.rules import validate
 from hstcube.core.state import updated, warn
 from hstcube.errors import LabelError, RecipeError, SkyError
+from hstcube.fits.opening import located
 from hstcube.noise.groups import with_matched_noise
 from hstcube.psf.kernels import gaussian_kernels
 from hstcube.psf.match import psf_match
 from hstcube.regridding.labels import coverage, regrid_labels, regrid_mask
-from hstcube.sky.level import left_over, measure_sky, subtract_sky
+from hstcube.sky.level import Method, left_over, measure_sky, subtract_sky
 from hstcube.sky.masks import grow as grow_mask
 from hstcube.sky.masks import mask as apply_mask
 from hstcube.sky.masks import object_mask, object_notes
@@ -37,9 +39,19 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
-__all__ = ["blank_sky", "homogenize", "read_recipe"]
+__all__ = [
+    "Recipe",
+    "blank_pixels",
+    "homogenize",
+    "map_notes",
+    "measured_sky",
+    "object_on",
+    "read_recipe",
+    "require_map",
+]
 
 Recipe = Literal["default", "original"]
+Outside = Literal["uncovered", "nearest"]
 
 _KEYS = {
     "sky": NUMBER_OR_TEXT,
@@ -99,37 +111,42 @@ def homogenize(
         As the steps raise them.
     """
     validate(cube, data=False)
-    if recipe not in ("default", "original"):
-        raise RecipeError(
-            "HC-B19", f"there is no recipe {recipe!r}", "choose 'default' or 'original'"
-        )
+    require_choice("recipe", recipe, Recipe, code="HC-B19")
     grid = Grid.of(cube)
-    given = sky is not None and not (isinstance(sky, str) and sky == "measure")
-    if isinstance(sky, str) and sky == "measure":
-        background = blank_sky(
-            labels, grid, recipe
-        ).values  # plain: a slice of a cube keeps the labels of its pixels
-        sky = measure_sky(
-            cube, background=background, method="original" if recipe == "original" else "clipped"
-        )
-    if sky is not None:
-        cube = subtract_sky(cube, sky)
-    if given and labels is not None and not cube.sci.chunks:
-        cube = _warned(cube, left_over(cube, background=blank_sky(labels, grid).values))
+    cube = _without_sky(cube, sky, labels, recipe)
     if recipe == "original":
-        keep = _object_on(grid, labels, ids, grow, "nearest")
-        return _warned(
-            _as_the_original(cube, keep, to), [] if labels is None else object_notes(labels, *ids)
-        )
-    cube = psf_match(cube, to=to, allow=allow).assign_attrs(recipe="default")
+        labels = _required(labels)
+        keep = object_on(grid, labels, ids, grow=grow, recipe=recipe)
+        cube = _as_the_original(cube, keep, to)
+    else:
+        cube = psf_match(cube, to=to, allow=allow).assign_attrs(recipe="default")
+        if labels is None:
+            return cube
+        keep = object_on(grid, labels, ids, grow=grow)
+        cube = apply_mask(cube, keep.values)
+    return _warned(cube, map_notes(labels, ids, keep, grid, recipe=recipe))
+
+
+def require_map(labels: xr.DataArray | None) -> xr.DataArray:
+    """Return the segmentation map that tells the blank pixels.
+
+    Raises
+    ------
+    SkyError
+        If there is none.
+    """
     if labels is None:
-        return cube
-    keep = _object_on(grid, labels, ids, grow, "uncovered")
-    cube = _warned(apply_mask(cube, keep.values), object_notes(labels, *ids))
-    return _with_notes(cube, keep, labels, grid)
+        raise SkyError(
+            "HC-K01",
+            "no sky level, and no segmentation map that tells the blank pixels",
+            "give one of them: --sky FILE, or --labels FILE; in Python sky= or labels=",
+        )
+    return labels
 
 
-def blank_sky(labels: xr.DataArray | None, grid: Grid, recipe: Recipe = "default") -> xr.DataArray:
+def blank_pixels(
+    labels: xr.DataArray | None, grid: Grid, recipe: Recipe = "default"
+) -> xr.DataArray:
     """Return the pixels that a segmentation map calls sky, (y, x) bool, on the cube's grid.
 
     The original looked beyond the map at its nearest pixel; by default nothing is known there.
@@ -139,53 +156,50 @@ def blank_sky(labels: xr.DataArray | None, grid: Grid, recipe: Recipe = "default
     SkyError
         If there is no map.
     """
-    if labels is None:
-        raise SkyError(
-            "HC-K01",
-            "no sky level, and no segmentation map that tells the blank pixels",
-            "give one of them: --sky FILE, or --labels FILE; in Python sky= or labels=",
-        )
+    labels = require_map(labels)
     if recipe == "original":
         return regrid_mask(labels == 0, grid, outside="nearest")
     return regrid_labels(labels, grid) == 0
 
 
-def read_recipe(path: str | Path) -> dict[str, Any]:
-    """Read a recipe file: TOML with arguments of `homogenize` (sky, ids, grow, to, recipe, allow), nothing else.
+def measured_sky(
+    cube: xr.Dataset, labels: xr.DataArray | None, recipe: Recipe = "default"
+) -> xr.DataArray:
+    """Return the sky level of every band, (band,), measured in the manner of a recipe.
 
     Raises
     ------
-    RecipeError
-        If it holds an unknown key, or a value of the wrong kind.
+    SkyError
+        If there is no map, or too few pixels are blank.
     """
-    path = Path(path)
-    settings = read_toml(path)
-    check_keys(settings, _KEYS, path, "")
-    if settings.get("recipe", "default") not in ("default", "original"):
-        raise RecipeError(
-            "HC-B19",
-            f"recipe = {settings['recipe']!r}",
-            "choose 'default' or 'original'",
-            file=str(path),
-        )
-    if isinstance(settings.get("sky"), str) and settings["sky"] != "measure":
-        raise RecipeError(
-            "HC-B17",
-            f'sky is {settings["sky"]!r}, neither "measure" nor a number',
-            'write sky = "measure"',
-            file=str(path),
-        )
-    return settings
+    background = blank_pixels(labels, Grid.of(cube), recipe)
+    method: Method = "original" if recipe == "original" else "clipped"
+    # plain: a slice of a cube keeps the labels of its pixels
+    return measure_sky(cube, background=background.values, method=method)
 
 
-def _object_on(
-    grid: Grid, labels: xr.DataArray | None, ids: Sequence[int], grow: int, outside: Any
+def object_on(
+    grid: Grid,
+    labels: xr.DataArray,
+    ids: Sequence[int],
+    *,
+    grow: int = 1,
+    recipe: Recipe = "default",
 ) -> xr.DataArray:
-    """Return the object's pixels on the cube's grid."""
-    if labels is None:
-        raise LabelError(
-            "HC-S16", "this recipe needs a segmentation map", "give labels=, or --labels FILE"
-        )
+    """Return the object's pixels, (y, x) bool, on the cube's grid.
+
+    Parameters
+    ----------
+    grid : Grid
+    labels, ids, grow, recipe
+        As in `homogenize`.
+
+    Raises
+    ------
+    LabelError
+        If no pixel of the grid belongs to the object.
+    """
+    outside: Outside = "nearest" if recipe == "original" else "uncovered"
     keep = regrid_mask(grow_mask(object_mask(labels, *ids), pixels=grow), grid, outside=outside)
     if not keep.values.any():
         raise LabelError(
@@ -196,44 +210,110 @@ def _object_on(
     return keep
 
 
+def map_notes(
+    labels: xr.DataArray,
+    ids: Sequence[int],
+    keep: xr.DataArray,
+    grid: Grid,
+    *,
+    recipe: Recipe = "default",
+) -> list[tuple[str, str]]:
+    """Say, as (code, text), what is odd about a segmentation map and the object in it.
+
+    What the map leaves unknown, and where the object meets the frame, matter to the default recipe
+    only: the original took the map's nearest pixel, and said nothing.
+
+    Parameters
+    ----------
+    labels, ids, recipe
+        As in `homogenize`.
+    keep : DataArray of bool, (y, x)
+        The object, from `object_on`.
+    grid : Grid
+        Of the cube.
+    """
+    notes = object_notes(labels, *ids)
+    if recipe == "original":
+        return notes
+    if (share := coverage(Grid.of(labels), grid)) < 1:
+        text = f"the segmentation map covers {share:.1%} of the frame"
+        notes.append(("HC-S14", f"{text}; outside it nothing is masked in"))
+    if interpolated := labels.attrs.get("interpolated", 0):
+        text = f"{interpolated / labels.size:.1%} of the map's pixels are not integers"
+        text += " (it was interpolated once); they belong to no object"
+        notes.append(("HC-S04", text))
+    if sides := _sides_reached(keep.values):
+        text = f"the object reaches the {' and '.join(sides)} of the frame"
+        notes.append(("HC-S08", f"{text}: part of it may be missing"))
+    if keep.values.all():
+        notes.append(("HC-S10", "the object fills the whole frame: no pixel is masked out"))
+    return notes
+
+
+def _required(labels: xr.DataArray | None) -> xr.DataArray:
+    if labels is None:
+        raise LabelError(
+            "HC-S16", "this recipe needs a segmentation map", "give labels=, or --labels FILE"
+        )
+    return labels
+
+
+def _sides_reached(keep: Any) -> list[str]:
+    """Return the sides of the frame that a mask touches; y grows upwards."""
+    sides = {"top": keep[-1], "bottom": keep[0], "left": keep[:, 0], "right": keep[:, -1]}
+    return [side for side, pixels in sides.items() if pixels.any()]
+
+
+def _without_sky(
+    cube: xr.Dataset, sky: Any, labels: xr.DataArray | None, recipe: Recipe
+) -> xr.Dataset:
+    """Subtract the level that is given, or measured; say where a given one leaves sky behind."""
+    if sky is None:
+        return cube
+    if isinstance(sky, str) and sky == "measure":
+        return subtract_sky(cube, measured_sky(cube, labels, recipe))
+    cube = subtract_sky(cube, sky)
+    if labels is None or cube.sci.chunks:
+        return cube
+    return _warned(cube, left_over(cube, background=blank_pixels(labels, Grid.of(cube)).values))
+
+
 def _warned(cube: xr.Dataset, notes: list[tuple[str, str]]) -> xr.Dataset:
     for code, text in notes:
         cube = warn(cube, code, text)
     return cube
 
 
-def _with_notes(
-    cube: xr.Dataset, keep: xr.DataArray, labels: xr.DataArray, grid: Grid
-) -> xr.Dataset:
-    """Say what a user should know of the map: what it leaves unknown, and where the object meets the frame."""
-    if (share := coverage(Grid.of(labels), grid)) < 1:
-        cube = warn(
-            cube,
-            "HC-S14",
-            f"the segmentation map covers {share:.1%} of the frame; outside it nothing is masked in",
+def read_recipe(path: str | Path) -> dict[str, Any]:
+    """Read a recipe file: TOML with arguments of `homogenize`, nothing else.
+
+    They are ``sky``, ``ids``, ``grow``, ``to``, ``recipe`` and ``allow``.
+
+    Raises
+    ------
+    RecipeError
+        If it holds an unknown key, or a value of the wrong kind.
+    """
+    path = Path(path)
+    settings = read_toml(path)
+    check_keys(settings, _KEYS, path, "")
+    with located(path):
+        require_choice("recipe", settings.get("recipe", "default"), Recipe, code="HC-B19")
+    if isinstance(settings.get("sky"), str) and settings["sky"] != "measure":
+        raise RecipeError(
+            "HC-B17",
+            f'sky is {settings["sky"]!r}, neither "measure" nor a number',
+            'write sky = "measure"',
+            file=str(path),
         )
-    if interpolated := labels.attrs.get("interpolated", 0):
-        cube = warn(
-            cube,
-            "HC-S04",
-            f"{interpolated / labels.size:.1%} of the map's pixels are not integers (it was "
-            "interpolated once); they belong to no object",
-        )
-    values = keep.values
-    sides = {"top": values[-1], "bottom": values[0], "left": values[:, 0], "right": values[:, -1]}
-    if cut := [side for side, pixels in sides.items() if pixels.any()]:
-        cube = warn(
-            cube,
-            "HC-S08",
-            f"the object reaches the {' and '.join(cut)} of the frame: part of it may be missing",
-        )
-    if values.all():
-        cube = warn(cube, "HC-S10", "the object fills the whole frame: no pixel is masked out")
-    return cube
+    return settings
 
 
 def _as_the_original(cube: xr.Dataset, keep: xr.DataArray, to: str) -> xr.Dataset:
-    """Mask, convolve, mask: M (K conv M sci), M (K^2 conv 1/wht), zeros beyond (Basto Pineda & Epinat 2022)."""
+    """Mask, convolve, mask: M (K conv M sci), M (K^2 conv 1/wht), zeros beyond the frame.
+
+    Basto Pineda & Epinat 2022.
+    """
     to = band_name(to)
     kernels = gaussian_kernels(cube, to=to, sampled=True)
     inside = keep.values

@@ -1,27 +1,123 @@
-"""What `hstcube bin`, `phot` and `noise` do: open a field or a saved cube, and find its groups."""
+"""What jobs begin with: images of a field or a saved cube, its map, its groups of pixels."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from hstcube.core.grids import Grid
-from hstcube.errors import FileError, RecipeError
+from hstcube.errors import FileError, LabelError, RecipeError
 from hstcube.files.cubes import open_cube
 from hstcube.files.labels import open_labels
+from hstcube.fits.opening import located
 from hstcube.fits.units import hdu
 from hstcube.pipeline.assemble import open_field, open_files
 from hstcube.regridding.labels import regrid_labels
-from hstcube.surveys.names import find_field, list_fields
+from hstcube.regridding.resample import regrid
+from hstcube.surveys.names import SKY_SCALE, checked_name, find_field, list_fields, scale_of_label
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import xarray as xr
+    from astropy.table import Table
 
-__all__ = ["groups_bytes", "open_groups", "open_source", "open_with_maps"]
+    from hstcube.pipeline.assemble import Align
+    from hstcube.surveys.names import FieldFiles
+
+__all__ = [
+    "Images",
+    "Position",
+    "groups_bytes",
+    "images_of",
+    "labels_of",
+    "open_groups",
+    "open_source",
+    "open_with_maps",
+    "read_catalogue",
+    "refuse_align",
+]
+
+_ID = ("id", "name", "field", "number", "source_id", "objid")
+_RA = ("ra", "ra_deg", "raj2000", "alpha_j2000")
+_DEC = ("dec", "dec_deg", "dej2000", "decj2000", "delta_j2000")
+_POLE = 90  # degrees
+
+LABELS = "labels"  # in place of a pixel scale: the grid of the segmentation map
+
+
+class Images(NamedTuple):
+    """A field's images as a cube, and the pixel scales [arcsec] that its sky levels belong to.
+
+    ``scale`` is that of levels that do not say theirs; ``to`` that of the cube, where levels are
+    to be brought to it.
+    """
+
+    cube: xr.Dataset
+    scale: float
+    to: float | None
+
+
+def images_of(
+    files: FieldFiles,
+    *,
+    bands: Sequence[str] | None = None,
+    psf: str = "auto",
+    onto: str | None = None,
+    align: Align = "report",
+    chunks: Mapping[str, int] | None = None,
+) -> Images:
+    """Open the images of a field on the grid that a run wants them on.
+
+    Parameters
+    ----------
+    files : FieldFiles
+    onto : str, optional
+        "labels" takes the grid of the segmentation map.
+    bands, psf, align, chunks
+        As in `open_field`.
+
+    Raises
+    ------
+    LabelError
+        If the grid is to be that of the segmentation map, and there is none.
+    HstCubeError
+        As `open_field`.
+    """
+    grid = _grid_of_map(files) if onto == LABELS else None
+    if files.parts:
+        cube = open_files(
+            files, bands=bands, psf=psf, onto=grid or onto, align=align, chunks=chunks
+        )
+        return Images(cube, scale_of_label(SKY_SCALE), Grid.of(cube).scale)
+    cube = open_files(files, bands=bands, psf=psf, onto=None if grid else onto, chunks=chunks)
+    scale = Grid.of(cube).scale
+    if grid is not None:
+        cube = regrid(cube, grid, method="exact")
+    return Images(cube, scale, Grid.of(cube).scale if onto else None)
+
+
+def labels_of(files: FieldFiles) -> xr.DataArray | None:
+    """Open the segmentation map of a field, None where it has none."""
+    return None if files.labels is None else open_labels(files.labels, hdu=files.hdu)
+
+
+def refuse_align(files: FieldFiles, align: Align | None) -> None:
+    """Refuse to align the images of a field that are all at one pixel scale.
+
+    Raises
+    ------
+    RecipeError
+        If `align` is given all the same.
+    """
+    if align is not None and not files.parts:
+        raise RecipeError(
+            "HC-B22",
+            f"there is nothing to align: the images of field {files.field} are at one pixel scale",
+            "--align needs --scale mixed: add it, or leave --align out",
+        )
 
 
 def open_source(
@@ -53,19 +149,7 @@ def open_source(
     source = Path(source)
     if source.suffix == ".nc":
         return open_cube(source)
-    if field is None:
-        saved = sorted(source.glob("*.nc"))
-        names = [files.field for files in list_fields(source, scale=scale)] or [
-            path.stem for path in saved
-        ]
-        if len(names) != 1:
-            there = ", ".join(names[:12]) or "none"
-            raise RecipeError(
-                "HC-B32",
-                f"{source} does not hold one field, but {there}",
-                "choose one with -f FIELD",
-            )
-        field = names[0]
+    field = _the_only_field(source, scale) if field is None else field
     return open_field(source, field, scale=scale, bands=bands)
 
 
@@ -103,23 +187,18 @@ def open_groups(
 def open_with_maps(
     folder: str | Path, *, fields: Sequence[str] = (), scale: str = "60mas"
 ) -> tuple[list[xr.Dataset], list[xr.DataArray | None]]:
-    """Open fields of a folder of stamps, and their segmentation maps on the same pixels (None where there is none).
+    """Open fields of a folder of stamps, and their segmentation maps on the same pixels.
+
+    A map is None where there is none.
 
     Raises
     ------
     FileError
         If a field is not there.
     """
-    found = list_fields(folder, scale=scale)
-    names = list(fields) or [files.field for files in found]
+    names = list(fields) or [files.field for files in list_fields(folder, scale=scale)]
     chosen = [find_field(folder, name, scale=scale) for name in names]
     cubes = [open_files(files) for files in chosen]
-    maps = [
-        regrid_labels(open_labels(files.labels), Grid.of(cube))
-        if files.labels and files.labels.exists()
-        else None
-        for files, cube in zip(chosen, cubes, strict=True)
-    ]
     if not cubes:
         raise FileError(
             "HC-F01",
@@ -127,10 +206,142 @@ def open_with_maps(
             "give the folder that holds the stamps",
             file=str(folder),
         )
-    return cubes, maps
+    return cubes, [_map_on(cube, files) for cube, files in zip(cubes, chosen, strict=True)]
 
 
 def groups_bytes(groups: xr.DataArray) -> bytes:
     """Return a group map as FITS, which `open_groups` and `open_labels` read."""
     cards = [("FILETYPE", "GROUPS", "0 = no group"), *Grid.of(groups).header_cards()]
     return hdu(groups.values.astype(np.int32), cards)
+
+
+def _the_only_field(source: Path, scale: str) -> str:
+    """Return the name of the field that a folder holds."""
+    stamps = [files.field for files in list_fields(source, scale=scale)]
+    names = stamps or [path.stem for path in sorted(source.glob("*.nc"))]
+    if len(names) == 1:
+        return names[0]
+    there = ", ".join(names[:12]) or "none"
+    raise RecipeError(
+        "HC-B32",
+        f"{source} does not hold one field, but {there}",
+        "choose one with -f FIELD",
+    )
+
+
+def _map_on(cube: xr.Dataset, files: FieldFiles) -> xr.DataArray | None:
+    if files.labels is None or not files.labels.exists():
+        return None
+    return regrid_labels(open_labels(files.labels), Grid.of(cube))
+
+
+def _grid_of_map(files: FieldFiles) -> Grid:
+    labels = labels_of(files)
+    if labels is None:
+        raise LabelError(
+            "HC-S16",
+            f"field {files.field} has no segmentation map whose grid could be taken",
+            "give one with --labels FILE, or another --onto",
+        )
+    return Grid.of(labels)
+
+
+class Position(NamedTuple):
+    """A row of a catalogue: the name of the stamps, and where they are wanted, degrees ICRS."""
+
+    name: str
+    ra: float
+    dec: float
+
+
+def read_catalogue(path: str | Path) -> list[Position]:
+    """Read names and positions from a table: ECSV, or whatever astropy reads by the file's ending.
+
+    Columns: ``id`` (or ``name``), ``ra`` and ``dec`` in degrees or in the unit that the table says;
+    ICRS.
+
+    Raises
+    ------
+    FileError
+        If the file is missing or no table.
+    RecipeError
+        If it lacks a column, or a name or position cannot be used.
+    """
+    from astropy.units import UnitConversionError
+
+    path = Path(path)
+    table = _table(path)
+    columns = {name.lower(): name for name in table.colnames}
+    names, ra, dec = (_column(table, columns, words, path) for words in (_ID, _RA, _DEC))
+    try:
+        degrees = [_degrees(column) for column in (ra, dec)]
+    except (UnitConversionError, ValueError, TypeError) as error:
+        said = f"ra and dec are not angles: {error}"
+        raise _no_angle(said, path) from error
+    positions = list(map(Position, map(str, names), *degrees))
+    if not positions:
+        raise RecipeError(
+            "HC-B23", "the catalogue is empty", "give it at least one row", file=str(path)
+        )
+    _require_usable(positions, path)
+    return positions
+
+
+def _table(path: Path) -> Table:
+    from astropy.table import Table
+
+    if not path.is_file():
+        raise FileError("HC-F01", "there is no such catalogue", "check the path", file=str(path))
+    try:
+        return Table.read(path)
+    except Exception as error:  # what a reader raises for what is not its table is anything
+        raise FileError(
+            "HC-F04",
+            f"is no table ({type(error).__name__}: {error})",
+            "write an ECSV file with id, ra, dec",
+            str(path),
+        ) from error
+
+
+def _column(table: Table, columns: dict[str, str], words: tuple[str, ...], path: Path) -> Any:
+    """Return the first column that one of the words names."""
+    for word in words:
+        if word in columns:
+            return table[columns[word]]
+    raise RecipeError(
+        "HC-B23",
+        f"the catalogue has the columns {', '.join(table.colnames)}; {words[0]} is missing",
+        "name them id, ra and dec (degrees)",
+        file=str(path),
+    )
+
+
+def _degrees(column: Any) -> list[float]:
+    from astropy.units import deg
+
+    values = column.quantity.to_value(deg) if column.unit else column
+    degrees: list[float] = np.asarray(values, dtype=float).tolist()
+    return degrees
+
+
+def _require_usable(positions: list[Position], path: Path) -> None:
+    """Refuse names that cannot be those of files, names that are there twice, and no places."""
+    seen: set[str] = set()
+    for name, ra, dec in positions:
+        with located(path):
+            checked_name(name)
+        if name.lower() in seen:
+            raise RecipeError(
+                "HC-O07",
+                f"two rows are called {name}",
+                "give every row an id of its own",
+                file=str(path),
+            )
+        seen.add(name.lower())
+        if not (np.isfinite(ra) and abs(dec) <= _POLE):
+            said = f"{name} is at ({ra}, {dec})"
+            raise _no_angle(said, path)
+
+
+def _no_angle(reason: str, path: Path) -> RecipeError:
+    return RecipeError("HC-B23", reason, "give ra and dec in degrees", file=str(path))

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from hstcube.basics.choices import require_choice
+from hstcube.basics.robust import MAD_TO_SIGMA
 from hstcube.core.grids import Grid
 from hstcube.core.rules import validate
 from hstcube.core.stack import stack_bands
@@ -35,7 +36,6 @@ FEWEST = 3  # sources for a shift between bands
 # sigma of the detection image, its smoothing, and the window of centroids [pixels]
 _DETECT, _SMOOTH, _WINDOW = 5.0, 1.5, 2.0
 _STILL = 1e-3  # pixels: a centroid that moves by less has arrived
-_MAD_TO_SIGMA = 1.482602218505602
 
 
 def check_alignment(cube: xr.Dataset, other: xr.Dataset | None = None) -> xr.Dataset:
@@ -239,7 +239,7 @@ def _median_shift(moved: Array, steps: Array) -> Shift:
     if len(moved) < FEWEST:
         return Shift(np.full(2, np.nan), np.full(2, np.inf))
     middle = np.median(moved, axis=0)
-    scatter = _MAD_TO_SIGMA * np.median(np.abs(moved - middle), axis=0)
+    scatter = MAD_TO_SIGMA * np.median(np.abs(moved - middle), axis=0)
     error = np.maximum(1.25 * scatter / np.sqrt(len(moved)), LEAST_ERROR)
     return Shift(middle * steps, error * steps)
 
@@ -274,7 +274,7 @@ def _detected(image: Array, variance: Array, valid: NDArray[np.bool_]) -> NDArra
     from scipy import ndimage
 
     smooth = ndimage.gaussian_filter(image, _SMOOTH)
-    quiet = _MAD_TO_SIGMA * np.median(np.abs(smooth[valid]))
+    quiet = MAD_TO_SIGMA * np.median(np.abs(smooth[valid]))
     sigma = np.sqrt(np.maximum(quiet**2, variance / (4 * np.pi * _SMOOTH**2)))
     return np.asarray(smooth > _DETECT * sigma)
 

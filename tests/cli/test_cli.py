@@ -33,7 +33,7 @@ from stamps import (
 import hstcube
 from hstcube.cli import app as cli
 from hstcube.errors import codes
-from hstcube.pipeline import runs
+from hstcube.pipeline import plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -569,7 +569,7 @@ def test_the_exit_code_says_what_went_wrong(
 def test_a_bug_is_one_line_without_a_traceback(
     folder: Path, out: Path, call: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs, "plan", lambda *_, **__: {}["missing"])
+    monkeypatch.setattr(plan, "plan", lambda *_, **__: {}["missing"])
     said = call("run", folder, "-o", out)
     assert said.code == 1
     assert (

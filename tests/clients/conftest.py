@@ -18,7 +18,7 @@ import xarray as xr
 from astropy.table import QTable
 
 import hstcube
-from hstcube.demo.simulate import simulate
+from hstcube.demo.field import simulate
 from hstcube.surveys.names import find_field
 
 REDSHIFT = 0.981254  # of galaxy 37: MUSE, Bacon et al. 2017, A&A 608, A1

@@ -8,15 +8,15 @@ import xarray as xr
 from astropy.io import fits
 
 import hstcube
-from hstcube.demo.simulate import BANDS, GAP, IR_RMS, MARGIN, MERGER, SIZE, STARS, TARGET, simulate
-from hstcube.demo.truth import demo
+from hstcube.demo.field import BANDS, GAP, IR_RMS, MARGIN, MERGER, SIZE, STARS, TARGET, simulate
+from hstcube.demo.truth import demonstrate
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::hstcube.HstCubeWarning")]
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    rows, places = demo(tmp_path_factory.mktemp("demo") / "out")
+    rows, places = demonstrate(tmp_path_factory.mktemp("demo") / "out")
     return {row.band: row for row in rows}, places
 
 

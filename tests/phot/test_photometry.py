@@ -20,7 +20,7 @@ from hstcube.files.tables import write_table
 from hstcube.noise.description import with_noise
 from hstcube.noise.poisson import add_poisson
 from hstcube.phot.groups import group_sums
-from hstcube.pipeline.recipe import blank_sky
+from hstcube.pipeline.recipe import blank_pixels
 from hstcube.psf.kernels import gaussian_kernels
 from hstcube.surveys.names import find_field
 
@@ -293,7 +293,7 @@ def test_a_table_that_cannot_be_written_leaves_nothing(cube, groups, tmp_path, m
 def demo(tmp_path_factory):
     """Return the native demo field, its blank sky, its noise, and its noise-free images before and after matching."""
     from hstcube.basics.convolution import convolver
-    from hstcube.demo.simulate import IR_RMS, IR_TAP, simulate
+    from hstcube.demo.field import IR_RMS, IR_TAP, simulate
 
     folder = tmp_path_factory.mktemp("demo")
     with warnings.catch_warnings():
@@ -326,14 +326,14 @@ def demo(tmp_path_factory):
         },
         {"band": names, "dy": lags, "dx": lags},
     )
-    blank = blank_sky(labels, Grid.of(native)).values
+    blank = blank_pixels(labels, Grid.of(native)).values
     return native, blank, noise, true.values[:, margin, margin], matched[:, margin, margin]
 
 
 def test_recovered_fluxes_scatter_around_the_truth_as_their_errors_say(demo):
     """30 exposures of one field: noise, photons and sky made anew, each with its own sky measured, 100 boxes of 8x8."""
-    from hstcube.demo.simulate import BANDS as CAMERAS
-    from hstcube.demo.simulate import _unit_noise
+    from hstcube.demo.field import BANDS as CAMERAS
+    from hstcube.demo.field import _unit_noise
 
     native, blank, noise, scene, matched = demo
     rng = np.random.default_rng(5)

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from hstcube.cli.app import app
 from hstcube.pipeline.findings import check
-from hstcube.pipeline.runs import plan
+from hstcube.pipeline.plan import plan
 
 
 def report_of(folder, **how):
@@ -55,7 +55,7 @@ def test_map_and_sky_are_looked_at_too(tmp_path):
     "wrong", [lambda wht: wht / wht.max() * 2e4, lambda wht: 1 / np.sqrt(wht), lambda wht: wht * 10]
 )
 def test_weights_that_are_something_else_are_noticed(tmp_path, wrong):
-    """Exposure times of 2e4 s, rms, and weights that promise a third of the noise: beyond 0.3 to 1.3."""
+    """Exposure times of 2e4 s, rms, weights that promise a third of the noise: beyond 0.3 to 1.3."""
     folder = write_field(tmp_path, shape=(80, 80))
     assert "HC-D24" not in found(report_of(folder), "warning")
     rewrite(stamp(folder, "f850lp", "wht"), pixels=wrong)
@@ -102,3 +102,21 @@ def test_a_strict_run_writes_no_cube_that_carries_warnings(tmp_path):
     assert result.exit_code == 3
     assert "HC-R01" in result.output
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["run.json"]
+
+
+def test_check_takes_the_options_of_run(tmp_path):
+    folder = write_field(tmp_path, sky=False)
+    runner = CliRunner()
+    one = runner.invoke(app, ["check", str(folder), "-b", "f160w", "--recipe", "original"])
+    assert one.exit_code == 0, one.output
+    assert "1 bands: f160w" in one.stdout
+    assert "HC-P12" not in one.stdout  # that recipe matches with Gaussians by its nature
+    assert "sky levels of f160w will be measured" in one.stdout
+    for options in (["--sky", "none"], ["--onto", "labels"], ["--allow", "f435w", "--to", "f160w"]):
+        said = runner.invoke(app, ["check", str(folder), *options])
+        assert said.exit_code == 0, said.output
+    aligned = runner.invoke(app, ["check", str(folder), "--align", "apply"])
+    assert aligned.exit_code == 3
+    assert "HC-B22" in aligned.stdout
+    misspelt = runner.invoke(app, ["check", str(folder), "--recipe", "orignal"])
+    assert misspelt.exit_code == 2

@@ -1,4 +1,4 @@
-"""A made-up field with known truth: XDF-like stamps of a galaxy, its neighbours, a merger and stars.
+"""A made-up field with known truth: stamps of a galaxy, its neighbours, a merger and stars.
 
 Everything follows from the seed. Scenes are drawn on 30 mas pixels, convolved with PSFs that have
 wings, and summed to 60 mas; noise, weights, sky and headers are those of the XDF (Illingworth et
@@ -32,10 +32,8 @@ __all__ = ["BANDS", "MERGER", "TARGET", "simulate"]
 
 TARGET, MERGER, NEIGHBOURS, STAR = 101, 102, (201, 202, 203), 301  # labels of the map
 
-SIZE, MARGIN = (
-    100,
-    30,
-)  # pixels of 60 mas: the stamps, and what the truth shows beyond them on every side
+# pixels of 60 mas: the stamps, and what the truth shows beyond them on every side
+SIZE, MARGIN = 100, 30
 STARS = 3
 STAMP = 67  # pixels of 60 mas: the stamps of stars
 CENTRE = (53.16, -27.78)  # RA, Dec [deg]
@@ -52,7 +50,7 @@ IR_TAP = 0.335
 
 @dataclass(frozen=True)
 class Camera:
-    """What the images of one band are like; lengths in arcsec, `wht` and `sky` per pixel of 60 mas."""
+    """What the images of one band are like; lengths in arcsec, levels per pixel of 60 mas."""
 
     core: float  # sigma of the PSF's core
     wings: float  # share of the light in the wings
@@ -76,7 +74,7 @@ BANDS = {
 
 @dataclass(frozen=True)
 class Part:
-    """One component of a source: an ellipse whose light falls off as exp(-r**power), with a colour of its own."""
+    """One component of a source, of one colour: an ellipse of light that goes as exp(-r**power)."""
 
     label: int
     x: float  # arcsec from the centre of the stamp
@@ -92,7 +90,7 @@ class Part:
 def simulate(
     folder: str | Path, *, field: str = "demo", seed: int = 1, overwrite: bool = False
 ) -> Path:
-    """Write the stamps of a made-up field, in the layout that `open_field` and `run` read, and the truth beside them.
+    """Write the stamps of a made-up field, as `open_field` and `run` read them, and the truth.
 
     Parameters
     ----------
@@ -139,7 +137,9 @@ def simulate(
 
 
 def psf_image(camera: Camera, scale: float, size: int, *, shift: Any = (0.0, 0.0)) -> Image:
-    """Return a PSF, (size, size), unit sum on a much larger frame: a Gaussian core and Moffat wings (beta = 2).
+    """Return a PSF, (size, size), unit sum on a much larger frame.
+
+    A Gaussian core and Moffat wings (beta = 2).
 
     Parameters
     ----------
@@ -162,7 +162,10 @@ def psf_image(camera: Camera, scale: float, size: int, *, shift: Any = (0.0, 0.0
 
 
 def _sources(rng: np.random.Generator) -> list[Part]:
-    """Return a galaxy with a red bulge, a disc that is bluer outside, and clumps; a companion; neighbours; a star."""
+    """Return a galaxy, a companion, neighbours and a star.
+
+    The galaxy has a red bulge, a disc that is bluer outside, and clumps.
+    """
     angle = rng.uniform(0, 180)
     parts = [
         Part(TARGET, 0.0, 0.0, 2.2, 2.2, 0.10, 0.8, angle, 0.7),
@@ -175,22 +178,10 @@ def _sources(rng: np.random.Generator) -> list[Part]:
         spot = (distance * np.cos(turn), 0.6 * distance * np.sin(turn))
         parts.append(Part(TARGET, *spot, rng.uniform(0.05, 0.15), -1.0, 0.06, 1.0, 0.0, 2.0))
     for label, spot in zip(NEIGHBOURS, ((-1.9, 1.3), (2.1, 1.7), (-1.5, -2.2)), strict=True):
-        parts.append(
-            Part(
-                label,
-                *spot,
-                rng.uniform(0.2, 0.8),
-                rng.uniform(0, 1.5),
-                0.12,
-                0.7,
-                rng.uniform(0, 180),
-                1.0,
-            )
-        )
-    return [
-        *parts,
-        Part(STAR, 2.205, -0.915, 0.5, 0.5, 0.01, 1.0, 0.0, 2.0),
-    ]  # within one pixel of 30 mas
+        flux, slope, turn = rng.uniform(0.2, 0.8), rng.uniform(0, 1.5), rng.uniform(0, 180)
+        parts.append(Part(label, *spot, flux, slope, 0.12, 0.7, turn, 1.0))
+    parts.append(Part(STAR, 2.205, -0.915, 0.5, 0.5, 0.01, 1.0, 0.0, 2.0))  # in one pixel of 30 mas
+    return parts
 
 
 def _drawn(parts: list[Part], band: str, psf: Image) -> Image:
@@ -226,9 +217,16 @@ def _summed(fine: Image) -> Image:
 
 
 def _stamps(
-    folder: Path, field: str, band: str, camera: Camera, image: Image, rng: np.random.Generator, *,
-    scale: float = SCALE, margin: int = MARGIN,
-) -> dict[Path, bytes]:  # fmt: skip
+    folder: Path,
+    field: str,
+    band: str,
+    camera: Camera,
+    image: Image,
+    rng: np.random.Generator,
+    *,
+    scale: float = SCALE,
+    margin: int = MARGIN,
+) -> dict[Path, bytes]:
     """Return the science and weight files of one band."""
     border = margin * round(SCALE / scale)
     image = image[border : image.shape[0] - border, border : image.shape[1] - border]
@@ -242,13 +240,12 @@ def _stamps(
         sci[GAP], wht[GAP] = 0, 0
     label = f"{round(scale * 1000)}mas"
     cards = _cards(band, camera, image.shape, scale)
-    return {
-        folder / IMAGES.format(field=field, scale=label, band=band, kind=kind): hdu(
-            plane.astype(np.float32),
-            [("FILETYPE", kind.upper(), "type of data found in data file"), *cards],
-        )
-        for kind, plane in (("sci", sci), ("wht", wht))
-    }
+    files = {}
+    for kind, plane in (("sci", sci), ("wht", wht)):
+        name = IMAGES.format(field=field, scale=label, band=band, kind=kind)
+        first = ("FILETYPE", kind.upper(), "type of data found in data file")
+        files[folder / name] = hdu(plane.astype(np.float32), [first, *cards])
+    return files
 
 
 def _unit_noise(rng: np.random.Generator, shape: tuple[int, ...], *, infrared: bool) -> Image:
@@ -264,7 +261,10 @@ def _unit_noise(rng: np.random.Generator, shape: tuple[int, ...], *, infrared: b
 def _cards(
     band: str, camera: Camera, shape: tuple[int, ...], scale: float
 ) -> list[tuple[str, Any, str]]:
-    """Return the header of an XDF stamp, with its faults: every band says WFC3/IR, and there is no zero point."""
+    """Return the header of an XDF stamp, with its faults.
+
+    Every band says WFC3/IR, and there is no zero point.
+    """
     return [
         ("TELESCOP", "HST", "telescope used to acquire data"),
         ("INSTRUME", "WFC3", "identifier for instrument used to acquire data"),
@@ -303,17 +303,14 @@ def _grid(shape: tuple[int, ...], scale: float, rotation: float = 0.0) -> Grid:
 
 
 def _label_map(parts: list[Part]) -> bytes:
-    """Return a segmentation map: 30 mas, rotated, interpolated once, so that borders of labels are not integers."""
+    """Return a segmentation map: 30 mas, rotated; interpolated once: borders are no integers."""
     from scipy import ndimage
 
     labels = sorted({part.label for part in parts})
     psf = psf_image(BANDS["f160w"], FINE, 61)
-    light = np.stack(
-        [_drawn([part for part in parts if part.label == label], "f160w", psf) for label in labels]
-    )
-    limit = (
-        1.5 / np.sqrt(BANDS["f160w"].wht) / 4
-    )  # 1.5 sigma of a pixel of 60 mas, on pixels of a quarter of its area
+    light = np.stack([_drawn(_of_label(parts, label), "f160w", psf) for label in labels])
+    # 1.5 sigma of a pixel of 60 mas, on pixels of a quarter of its area
+    limit = 1.5 / np.sqrt(BANDS["f160w"].wht) / 4
     plain = np.where(light.sum(0) > limit, np.array(labels)[light.argmax(0)], 0)
     side = plain.shape[0]
     grid = _grid((MAP_SIDE, MAP_SIDE), FINE, ROTATION)
@@ -329,29 +326,22 @@ def _label_map(parts: list[Part]) -> bytes:
 def _write_truth(
     path: Path, parts: list[Part], images: dict[str, list[Image]], psf: Image, *, overwrite: bool
 ) -> Path:
-    names = list(BANDS)
     labels = sorted({part.label for part in parts})
-    flux = [
-        [sum(_count_rate(part, name) for part in parts if part.label == label) for label in labels]
-        for name in names
-    ]
+    flux = [[_flux_of(parts, label, band) for label in labels] for band in BANDS]
+    units = {"units": "electron s-1"}
+    frame = ("band", "y", "x")
+    variables: dict[str, Any] = {}
+    for name, planes in images.items():
+        stack = np.stack(planes).astype(np.float32)
+        variables[name] = (frame, stack, {**units, "margin": MARGIN})
+    variables["psf"] = (("band", "ky", "kx"), psf.astype(np.float32))
+    variables["flux"] = (("band", "source"), flux, units)
+    variables["sky"] = ("band", [camera.sky for camera in BANDS.values()], units)
     truth = xr.Dataset(
+        variables,
+        {"band": np.array(list(BANDS), object), "source": labels},
         {
-            **{
-                name: (
-                    ("band", "y", "x"),
-                    np.stack(planes).astype(np.float32),
-                    {"units": "electron s-1", "margin": MARGIN},
-                )
-                for name, planes in images.items()
-            },
-            "psf": (("band", "ky", "kx"), psf.astype(np.float32)),
-            "flux": (("band", "source"), flux, {"units": "electron s-1"}),
-            "sky": ("band", [camera.sky for camera in BANDS.values()], {"units": "electron s-1"}),
-        },
-        {"band": np.array(names, object), "source": labels},
-        {
-            "title": "noise-free truth of a field made by hstcube.demo.simulate",
+            "title": "noise-free truth of a field made by hstcube.demo.field",
             "target": TARGET,
             "merger": MERGER,
         },
@@ -359,3 +349,12 @@ def _write_truth(
     return written_whole(
         path, lambda part: truth.to_netcdf(part, engine="netcdf4"), overwrite=overwrite
     )
+
+
+def _of_label(parts: list[Part], label: int) -> list[Part]:
+    return [part for part in parts if part.label == label]
+
+
+def _flux_of(parts: list[Part], label: int, band: str) -> float:
+    """Return the count rate of a source [electron/s]."""
+    return sum(_count_rate(part, band) for part in _of_label(parts, label))

@@ -1,0 +1,224 @@
+"""Commands of cubes: export, bin, phot, noise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from hstcube.cli.options import (  # noqa: TC001  typer reads annotations
+    Field,
+    Fields,
+    Folder,
+    Groups,
+    Overwrite,
+    Scale,
+    Source,
+)
+from hstcube.cli.show import say, show_table, told_warnings
+
+__all__ = ["bin_", "export", "noise", "phot"]
+
+_ROWS = 4  # groups of a table that are shown
+
+
+def export(
+    source: Source,
+    code: Annotated[
+        Literal["eazy", "bagpipes", "prospector", "cigale", "lephare", "pixedfit"],
+        typer.Option(help="Which code."),
+    ],
+    field: Field = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="The folder; named like the code if not given."),
+    ] = None,
+    bins: Annotated[
+        float | None,
+        typer.Option(
+            "--bins",
+            help="Bins that reach this signal to noise in every band, instead of one object.",
+        ),
+    ] = None,
+    pixels: Annotated[
+        bool, typer.Option("--pixels", help="Every pixel of the mask, instead of one object.")
+    ] = False,
+    groups: Groups = None,
+    redshift: Annotated[
+        float | None, typer.Option(help="Of the object, where it is known.")
+    ] = None,
+    floor: Annotated[
+        float, typer.Option(help="Share of the flux that is added to its error.")
+    ] = 0.05,
+    scale: Scale = "60mas",
+    overwrite: Overwrite = False,
+) -> None:
+    """Write what an SED-fitting code needs to start.
+
+    The table of fluxes, filter curves, a script, a README.
+    """
+    from hstcube.pipeline.products import export_cube
+
+    if sum((bins is not None, pixels, groups is not None)) > 1:
+        msg = "choose one of --bins, --pixels and --groups"
+        raise typer.BadParameter(msg, param_hint="--bins")
+    out = Path(code) if out is None else out
+    with told_warnings():
+        files = export_cube(
+            source,
+            code,
+            out,
+            field=field,
+            scale=scale,
+            snr=bins,
+            pixels=pixels,
+            groups=groups,
+            redshift=redshift,
+            floor=floor,
+            overwrite=overwrite,
+        )
+    say(f"{len(files)} files for {code} in {out}; start with {out / 'README'}")
+
+
+def bin_(
+    source: Source,
+    field: Field = None,
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="The map of bins (FITS); beside it the picture (.png)."),
+    ] = Path("bins.fits"),
+    snr: Annotated[float, typer.Option(help="Signal to noise that every bin must reach.")] = 5.0,
+    bands: Annotated[
+        list[str] | None,
+        typer.Option("--band", "-b", help="Where it must; all bands if not given."),
+    ] = None,
+    mode: Annotated[
+        Literal["all", "any"], typer.Option(help="In all of these bands, or in any.")
+    ] = "all",
+    sed_shape: Annotated[
+        float | None,
+        typer.Option(help="Keep to one shape of spectrum, to this reduced chi square (e.g. 4)."),
+    ] = None,
+    scale: Scale = "60mas",
+    overwrite: Overwrite = False,
+) -> None:
+    """Put the pixels of the mask into bins that reach a signal to noise."""
+    import numpy as np
+
+    from hstcube.pipeline.products import bin_cube
+
+    with told_warnings():
+        bins, (_, picture) = bin_cube(
+            source,
+            out,
+            field=field,
+            scale=scale,
+            snr=snr,
+            bands=bands,
+            mode=mode,
+            sed_shape=sed_shape,
+            overwrite=overwrite,
+        )
+    sizes = np.bincount(bins.values.ravel())[1:]
+    single, below = int((sizes == 1).sum()), len(bins.attrs["below_target"])
+    say(
+        f"{sizes.size} bins of {sizes.sum()} pixels: {single} of one, the largest of {sizes.max()};"
+        f" {below} islands below S/N {snr:g}\nbins      {out}\npicture   {picture}"
+    )
+
+
+def phot(
+    source: Source,
+    field: Field = None,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The table: .ecsv, .fits or .parquet.")
+    ] = Path("phot.ecsv"),
+    groups: Annotated[
+        Path | None,
+        typer.Option(
+            help="Map of groups on the cube's grid, as bin writes it; else the mask is one group."
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Segmentation map, on its own grid: its objects.")
+    ] = None,
+    ebv: Annotated[
+        float | None, typer.Option(help="E(B-V) of the Milky Way to correct for [mag].")
+    ] = None,
+    law: Annotated[Literal["F19", "CCM89"], typer.Option(help="Extinction law.")] = "F19",
+    total: Annotated[
+        bool, typer.Option("--total", help="Correct apertures to the total of a point source.")
+    ] = False,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Give fluxes where a band has only part of a group.")
+    ] = False,
+    scale: Scale = "60mas",
+    overwrite: Overwrite = False,
+) -> None:
+    """Measure fluxes and errors of the object, of bins, or of all objects of a map."""
+    from hstcube.pipeline.products import phot_cube
+
+    if groups is not None and labels is not None:
+        msg = "give one of --groups and --labels"
+        raise typer.BadParameter(msg, param_hint="--labels")
+    with told_warnings():
+        table, _ = phot_cube(
+            source,
+            out,
+            field=field,
+            scale=scale,
+            groups=groups,
+            labels=labels,
+            ebv=ebv,
+            law=law,
+            total=total,
+            partial=partial,
+            overwrite=overwrite,
+        )
+    rows = []
+    for row in table[:_ROWS]:
+        for band in table.meta["pivot"]:
+            flux, error = row[f"flux_{band}"].value, row[f"error_{band}"].value
+            rows.append((str(row["id"]), str(row["npix"]), band, f"{flux:.4g}", f"{error:.4g}"))
+    more = f"; the first {_ROWS} below" if len(table) > _ROWS else ""
+    columns = ("group", "pixels", "band", "flux [uJy]", "error")
+    show_table(columns, rows, title=f"fluxes of {len(table)} groups in {out}{more}")
+
+
+def noise(
+    folder: Folder,
+    field: Fields = None,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The picture (.png); beside it the table (.ecsv).")
+    ] = Path("noise.png"),
+    measure: Annotated[
+        bool,
+        typer.Option(
+            "--measure",
+            help="Measure the noise on these fields, instead of taking the survey's table.",
+        ),
+    ] = False,
+    scale: Scale = "60mas",
+    overwrite: Overwrite = False,
+) -> None:
+    """Compare the noise of single pixels and of groups with empty apertures on the sky."""
+    from hstcube.pipeline.products import check_noise
+
+    with told_warnings():
+        table, fields, (_, listed) = check_noise(
+            folder, out, fields=field or (), scale=scale, measure=measure, overwrite=overwrite
+        )
+    rows = [
+        (
+            row["band"],
+            f"{row['size']}x{row['size']}",
+            str(row["number"]),
+            f"{row['predicted']:.3g}",
+            f"{row['ratio']:.2f}",
+            f"{row['constant']:.2f}",
+        )
+        for row in table
+    ]
+    columns = ("band", "pixels", "apertures", "error", "scatter / error", "with a constant sky")
+    show_table(columns, rows, title=f"noise of {fields} fields, in {out} and {listed}")

@@ -1,0 +1,305 @@
+"""Commands of fields: ls, sky, run, check, cutout, compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from hstcube.cli.options import (
+    PSF,
+    AlignOf,
+    Allow,
+    Bands,
+    Fields,
+    Folder,
+    FolderOrFile,
+    Ids,
+    Images,
+    Labels,
+    Levels,
+    NoMask,
+    Onto,
+    Overwrite,
+    Recipe,
+    Scale,
+    Strict,
+    To,
+    options_of,
+    targets_of,
+)
+from hstcube.cli.show import (
+    Progress,
+    collect_again,
+    say,
+    show_failures,
+    show_outcomes,
+    show_report,
+    show_table,
+)
+from hstcube.errors import HstCubeError, RecipeError
+
+__all__ = ["check", "compare", "cutout", "ls", "run", "sky"]
+
+
+def ls(
+    folder: Folder,
+    scale: Annotated[str | None, typer.Option(help="Only this pixel scale.")] = None,
+    images: Images = None,
+    labels: Labels = None,
+) -> None:
+    """List the fields of a folder: bands, pixel scale, segmentation map, sky levels."""
+    from hstcube.surveys.names import list_fields
+
+    rows = []
+    for files in list_fields(folder, scale=scale, images=images, labels=labels):
+        whole, odd, levels = [], [], 0
+        for name, band in files.bands.items():
+            if len(band.sci) == len(band.wht) == 1:
+                whole.append(name)
+            else:
+                odd.append(f"{name}: check files")
+            levels += isinstance(band.sky, Path) and band.sky.exists()
+        mapped = "yes" if files.labels and files.labels.exists() else "no"
+        sky = f"{levels}/{len(files.bands)}"
+        rows.append((files.field, files.scale, " ".join(whole), ", ".join(odd), mapped, sky))
+    if not rows:
+        raise RecipeError(
+            "HC-F01",
+            f"no images in {folder}",
+            "give the folder that holds the stamps, or --images PATTERN",
+        )
+    columns = ("field", "scale", "bands", "incomplete", "map", "sky")
+    show_table(columns, rows, title=f"{len(rows)} in {folder}")
+
+
+def sky(
+    folder: Folder,
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="Folder for sky_{field}_{band}.txt and the pictures."),
+    ],
+    field: Fields = None,
+    scale: Scale = "60mas",
+    images: Images = None,
+    labels: Labels = None,
+    method: Annotated[
+        Literal["clipped", "original"],
+        typer.Option(help="clipped, or original (the median of 2022)."),
+    ] = "clipped",
+    overwrite: Overwrite = False,
+) -> None:
+    """Measure the sky of every field and band.
+
+    Writes levels that `run --sky` reads, and pictures of the histograms.
+    """
+    from hstcube.pipeline.plan import plan, require_outside
+    from hstcube.pipeline.runs import exit_code, measure_skies
+
+    require_outside(out, folder)
+    targets = plan(folder, field or [], [], scale=scale, images=images, labels=labels)
+    outcomes = measure_skies(
+        targets, out, method=method, overwrite=overwrite, tell=lambda _: collect_again()
+    )
+    rows: list[tuple[str, ...]] = []
+    for outcome in outcomes:
+        name, levels = outcome.target.name, outcome.levels
+        if outcome.error:
+            rows.append((name, "", "failed", outcome.error.code))
+        for level in () if levels is None else levels:
+            error = level.sky_error.item()
+            rows.append((name, str(level.band.item()), f"{level.item():.4e}", f"{error:.1e}"))
+    show_table(("field", "band", "level", "error"), rows, title=f"sky levels, per pixel, in {out}")
+    show_failures(outcomes)
+    raise typer.Exit(exit_code(outcomes))
+
+
+def run(
+    source: FolderOrFile,
+    field: Fields = None,
+    ids: Ids = None,
+    recipe: Recipe = "default",
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the products.")] = Path(
+        "hstcube_out"
+    ),
+    no_mask: NoMask = False,
+    apply_mask: Annotated[
+        bool,
+        typer.Option("--apply-mask", help="Leave pixels outside the mask out of the FITS images."),
+    ] = False,
+    no_netcdf: Annotated[bool, typer.Option("--no-netcdf", help="Write FITS only.")] = False,
+    noise: Annotated[
+        Literal["wht", "variance"] | None,
+        typer.Option(help="wht (inverse variance) or variance; variance for the original recipe."),
+    ] = None,
+    layout: Annotated[
+        Literal["files", "mef"], typer.Option(help="files (three a band), or mef (one a band).")
+    ] = "files",
+    bands: Bands = None,
+    scale: Scale = "60mas",
+    onto: Onto = None,
+    align: AlignOf = None,
+    images: Images = None,
+    labels: Labels = None,
+    sky: Levels = None,
+    to: To = None,
+    psf: PSF = "auto",
+    allow: Allow = None,
+    strict: Strict = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Make the homogeneous cube of every field: FITS by band, netCDF, and a record of the run."""
+    from hstcube.pipeline.plan import require_outside
+    from hstcube.pipeline.runs import exit_code
+    from hstcube.pipeline.runs import run as run_targets
+
+    options = options_of(
+        recipe=recipe,
+        to=to,
+        allow=allow,
+        bands=bands,
+        sky=sky,
+        masked=not no_mask,
+        psf=psf,
+        onto=onto,
+        align=align,
+        strict=strict,
+        noise=noise,
+        layout=layout,
+        apply_mask=apply_mask,
+        netcdf=not no_netcdf,
+        overwrite=overwrite,
+    )
+    require_outside(out, source)
+    targets = targets_of(source, field, ids, sky=sky, scale=scale, images=images, labels=labels)
+    with Progress(len(targets)) as tell:
+        outcomes = run_targets(targets, out, options, tell=tell)
+    show_outcomes(outcomes, out)
+    raise typer.Exit(exit_code(outcomes))
+
+
+def cutout(
+    mosaics: Annotated[
+        Path, typer.Argument(help="Folder of mosaics ({field}_{scale}_{filter}_{sci,wht}.fits).")
+    ],
+    catalogue: Annotated[
+        Path, typer.Option("--catalogue", help="Table (ECSV, CSV, FITS): id, ra, dec in degrees.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for the stamps; `run` reads it.")
+    ],
+    size: Annotated[float, typer.Option(help="Side of the stamps, arcsec.")] = 6.0,
+    scale: Annotated[str | None, typer.Option(help="Only this pixel scale.")] = None,
+    bands: Bands = None,
+    images: Images = None,
+    labels: Labels = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Cut stamps of all bands out of mosaics, for every position of a catalogue."""
+    from hstcube.pipeline.plan import require_outside
+    from hstcube.pipeline.runs import SOME_FAILED
+    from hstcube.pipeline.stamps import cut_stamps
+
+    require_outside(out, mosaics)
+    stamps = cut_stamps(
+        mosaics,
+        catalogue,
+        out,
+        size=size,
+        scale=scale,
+        bands=bands,
+        images=images,
+        labels=labels,
+        overwrite=overwrite,
+    )
+    rows = []
+    for stamp in stamps:
+        if stamp.share < 1:
+            number = str(len(stamp.bands)) if stamp.bands else "on no mosaic"
+            rows.append((stamp.name, number, f"{stamp.share:.0%}"))
+    cut = sum(bool(stamp.bands) for stamp in stamps)
+    title = f"stamps of {cut} of {len(stamps)} positions in {out}"
+    if rows:
+        show_table(("id", "bands", "inside"), rows, title=title)
+    else:
+        say(title)
+    raise typer.Exit(0 if cut == len(stamps) else SOME_FAILED)
+
+
+def check(
+    source: FolderOrFile,
+    field: Fields = None,
+    ids: Ids = None,
+    recipe: Recipe = "default",
+    no_mask: NoMask = False,
+    bands: Bands = None,
+    scale: Scale = "60mas",
+    onto: Onto = None,
+    align: AlignOf = None,
+    images: Images = None,
+    labels: Labels = None,
+    sky: Levels = None,
+    to: To = None,
+    psf: PSF = "auto",
+    allow: Allow = None,
+    strict: Strict = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Find what a run would stumble over or assume; write nothing."""
+    from hstcube.pipeline.findings import examine
+    from hstcube.pipeline.runs import SOME_FAILED
+
+    options = options_of(
+        recipe=recipe,
+        to=to,
+        allow=allow,
+        bands=bands,
+        sky=sky,
+        masked=not no_mask,
+        psf=psf,
+        onto=onto,
+        align=align,
+        strict=strict,
+    )
+    targets = targets_of(source, field, ids, sky=sky, scale=scale, images=images, labels=labels)
+    reports = [examine(target, options) for target in targets]
+    failed = [report for report in reports if report.fails(strict=strict)]
+    if as_json:
+        import dataclasses
+        import json
+
+        typer.echo(json.dumps(list(map(dataclasses.asdict, reports)), indent=1))
+    else:
+        for report in reports:
+            show_report(report, failed=report in failed)
+    if not failed:
+        raise typer.Exit(0)
+    raise typer.Exit(HstCubeError.exit_code if len(failed) == len(reports) else SOME_FAILED)
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(help="A FITS file, a netCDF cube, or a folder of them.")],
+    second: Annotated[Path, typer.Argument(help="Its counterpart.")],
+    rtol: Annotated[
+        float, typer.Option(help="Largest difference allowed, of the maximum of the image.")
+    ] = 0.0,
+) -> None:
+    """Compare two products: exit 0 when all images agree within --rtol on the same pixels."""
+    from hstcube.pipeline.differences import compare as compare_products
+    from hstcube.pipeline.runs import SOME_FAILED
+
+    found = compare_products(first, second)
+    rows, apart = [], 0
+    for row in found:
+        apart += not row.within(rtol)
+        if row.cards or not row.within(rtol):
+            largest = f"not in the {row.lacking}" if row.lacking else f"{row.largest:.3g}"
+            rows.append((row.name, largest, str(row.support or ""), " ".join(row.cards)))
+    title = f"{len(found) - apart} of {len(found)} images agree within {rtol:g} of their maximum"
+    if rows:
+        columns = ("image", "largest difference", "unlike support [px]", "unlike cards")
+        show_table(columns, rows, title=title)
+    else:
+        typer.echo(f"{title}, with the same cards")
+    raise typer.Exit(SOME_FAILED if apart else 0)

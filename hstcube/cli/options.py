@@ -1,0 +1,166 @@
+"""Arguments and options that commands share, and what is made of those of `run` and `check`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+
+import typer
+
+if TYPE_CHECKING:
+    from hstcube.pipeline.plan import Options, Sky, Target
+
+__all__ = [
+    "PSF",
+    "AlignOf",
+    "Allow",
+    "Bands",
+    "Field",
+    "Fields",
+    "Folder",
+    "FolderOrFile",
+    "Groups",
+    "Ids",
+    "Images",
+    "Labels",
+    "Levels",
+    "NoMask",
+    "Onto",
+    "Overwrite",
+    "Recipe",
+    "Scale",
+    "Source",
+    "Strict",
+    "To",
+    "options_of",
+    "targets_of",
+]
+
+Folder = Annotated[
+    Path,
+    typer.Argument(
+        help="Folder of stamps ({field}_{scale}_{filter}_{sci,wht}.fits, in it or in its "
+        "new_stamps)."
+    ),
+]
+FolderOrFile = Annotated[
+    Path, typer.Argument(metavar="FOLDER", help="Folder of stamps, or a field file (.toml).")
+]
+Source = Annotated[
+    Path,
+    typer.Argument(
+        metavar="SOURCE",
+        help="A saved cube (.nc), or a folder of products or stamps (with -f FIELD).",
+    ),
+]
+Field = Annotated[str | None, typer.Option("--field", "-f", help="Which field of a folder.")]
+Fields = Annotated[
+    list[str] | None,
+    typer.Option("--field", "-f", help="A field; may be repeated. All when not given."),
+]
+Ids = Annotated[
+    list[str] | None,
+    typer.Option(help="Labels of a target: 943=22950,22951, or a further one: m3=3:24353,24350."),
+]
+Bands = Annotated[
+    list[str] | None, typer.Option("--band", "-b", help="Only this band; may be repeated.")
+]
+Scale = Annotated[
+    str,
+    typer.Option(
+        help="Label of the pixel scale in the file names; mixed: each band at the finest there is."
+    ),
+]
+Images = Annotated[
+    str | None,
+    typer.Option(
+        help="Where images are: a folder, or a pattern with {field}, {scale}, {band}, {kind}."
+    ),
+]
+Labels = Annotated[
+    str | None,
+    typer.Option(help="Where segmentation maps are: a file, a folder, or a pattern with {field}."),
+]
+Groups = Annotated[
+    Path | None, typer.Option(help="Map of groups on the cube's grid, as bin writes it.")
+]
+Recipe = Annotated[
+    str,
+    typer.Option(
+        help="default, original (what the pipeline of 2022 did), or a recipe file (.toml)."
+    ),
+]
+NoMask = Annotated[bool, typer.Option("--no-mask", help="Use all pixels that have data.")]
+Onto = Annotated[
+    str | None,
+    typer.Option(
+        help="Grid of the products: that of the images at a scale, or labels (that of the map)."
+    ),
+]
+AlignOf = Annotated[
+    Literal["report", "apply"] | None,
+    typer.Option(
+        help="Of mixed scales that lie apart: report (as if not given), or apply the shift."
+    ),
+]
+Levels = Annotated[
+    str | None,
+    typer.Option(help="Where levels are: a folder or a pattern; or measure; or none."),
+]
+To = Annotated[
+    str | None,
+    typer.Option(help="What to match: a band, or a width such as 0.3arcsec; f160w when not given."),
+]
+PSF = Annotated[
+    str,
+    typer.Option(
+        help="auto (psf_{scale}.fits beside the images, or the survey's table, or Gaussian "
+        "widths), xdf, gaussian, or a FITS file of PSFs."
+    ),
+]
+Allow = Annotated[
+    list[str] | None,
+    typer.Option(help="A band that may miss the resolution of the others; may be repeated."),
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Take every warning for an error.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
+
+
+def targets_of(
+    source: Path, field: list[str] | None, ids: list[str] | None, *, sky: str | None, **places: Any
+) -> list[Target]:
+    """Return the targets of `run` and `check`; `sky` may be a place where levels are."""
+    from hstcube.pipeline.plan import plan
+
+    place = None if sky in ("measure", "none") else sky
+    return plan(source, field or [], ids or [], sky=place, **places)
+
+
+def options_of(
+    *,
+    recipe: str,
+    to: str | None,
+    allow: list[str] | None,
+    bands: list[str] | None,
+    sky: str | None,
+    **how: Any,
+) -> Options:
+    """Return what `run` and `check` were asked for; options go before what a recipe file says."""
+    from hstcube.pipeline.plan import Options
+
+    settings = _recipe(recipe)
+    settings |= {"to": to} if to else {}
+    settings |= {"allow": list(allow)} if allow else {}
+    level = cast("Sky", sky) if sky in ("measure", "none") else None
+    return Options(recipe=settings, bands=tuple(bands or ()), sky=level, **how)
+
+
+def _recipe(name: str) -> dict[str, Any]:
+    from hstcube.pipeline.recipe import read_recipe
+
+    if name.endswith(".toml"):
+        return read_recipe(name)
+    if name not in ("default", "original"):
+        msg = f"{name!r} is not one of default, original, or the name of a .toml file"
+        raise typer.BadParameter(msg, param_hint="--recipe")
+    return {"recipe": name}

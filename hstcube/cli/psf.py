@@ -1,0 +1,91 @@
+"""Commands of PSFs: measure, show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hstcube.cli.options import Bands, Overwrite, Scale  # noqa: TC001  typer reads annotations
+from hstcube.cli.show import show_table
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["measure", "show"]
+
+
+def measure(
+    stars: Annotated[
+        Path,
+        typer.Argument(help="Folder of stamps of stars: {star}_{scale}_{filter}_{sci,wht}.fits."),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The FITS file; a picture and a table go beside it.")
+    ],
+    scale: Scale = "60mas",
+    bands: Bands = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Measure the PSF of every band; say of every star what it was used for, and why not."""
+    from hstcube.pipeline.products import measure_psfs
+
+    psf, examined, (_, picture, listing) = measure_psfs(
+        stars, out, scale=scale, bands=bands, overwrite=overwrite
+    )
+    _show_stars(examined)
+    widths = zip(psf.band.values, psf.fwhm.values, psf.stars.values, strict=True)
+    show_table(
+        ("band", "FWHM [arcsec]", "stars"),
+        [(band, f"{width:.3f}", used) for band, width, used in widths],
+        title=f"PSFs in {out}, stamps in {picture}, table in {listing}",
+    )
+
+
+def show(
+    file: Annotated[
+        Path, typer.Argument(help="FITS file of PSFs, or xdf for the table of the survey.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Picture: PSFs, kernels, and curves of growth.")
+    ] = Path("kernels.png"),
+    to: Annotated[
+        str, typer.Option(help="The band, or the width (0.6arcsec), to match.")
+    ] = "f160w",
+    overwrite: Overwrite = False,
+) -> None:
+    """Show what matching with these PSFs achieves: a table of the kernels, and a picture."""
+    from hstcube.pipeline.products import show_psfs
+
+    kernels, target, (picture, curves) = show_psfs(file, out, to=to, overwrite=overwrite)
+    rows = [
+        (
+            str(one.band.item()),
+            f"{one.ee_error.item():.2%}",
+            f"{one.residual.item():.1%}",
+            f"{one.negative.item():.2f}",
+            f"{one.half_light_ratio.item():.3f}",
+        )
+        for one in kernels.transpose("band", ...)
+    ]
+    said = f"matched to {target} (encircled energy at 0.18 arcsec and beyond)"
+    show_table(
+        ("band", "encircled energy off by", "residual", "negative part", "half-light ratio"),
+        rows,
+        title=f"{said}; pictures in {picture} and {curves}",
+    )
+
+
+def _show_stars(examined: xr.Dataset) -> None:
+    """Print a line for each star and verdict, with the bands that it is of."""
+    bands = examined.band.values.tolist()
+    rows = []
+    for star in examined.star.values.tolist():
+        one = examined.sel(star=star)
+        verdicts: dict[tuple[str, str], list[str]] = {}
+        for band, verdict, reason in zip(bands, one.verdict.values, one.reason.values, strict=True):
+            verdicts.setdefault((verdict, reason), []).append(band)
+        for (verdict, reason), members in verdicts.items():
+            rows.append((star, verdict, " ".join(members), reason))
+    show_table(("star", "verdict", "bands", "why"), rows, title=f"{examined.sizes['star']} stars")

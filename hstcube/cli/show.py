@@ -1,0 +1,195 @@
+"""What commands print: tables, progress, findings, warnings; no control characters."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import sys
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from hstcube.errors import HstCubeWarning
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from hstcube.pipeline.findings import Finding, Report
+    from hstcube.pipeline.record import Note, Outcome
+
+__all__ = [
+    "Progress",
+    "collect_again",
+    "plain",
+    "say",
+    "show_failures",
+    "show_outcomes",
+    "show_report",
+    "show_table",
+    "told_warnings",
+]
+
+_TOLD, _LISTED = 2, 8  # warnings of one kind, and targets of one warning, that the summary shows
+
+
+def plain(text: str) -> str:
+    """Return text without control characters: headers and file names may hold escape codes."""
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+
+
+def say(text: str) -> None:
+    """Print a line, to stdout."""
+    typer.echo(plain(text))
+
+
+def warn(text: str) -> None:
+    """Print a line, to stderr."""
+    print(plain(text), file=sys.stderr)  # noqa: T201
+
+
+def show_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, title: str) -> None:
+    """Print a table; columns in which nothing stands are left out."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    keep = [i for i in range(len(columns)) if any(row[i] for row in rows)]
+    table = Table(*(columns[i] for i in keep), box=box.SIMPLE_HEAD)
+    for row in rows:
+        table.add_row(*(Text(plain(row[i])) for i in keep))
+    print(plain(title))  # noqa: T201  a table folds its own title to its width
+    _console(sys.stdout).print(table)
+
+
+@contextlib.contextmanager
+def told_warnings() -> Iterator[None]:
+    """Say warnings in one line each, on stderr."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    ours = [str(one.message) for one in caught if issubclass(one.category, HstCubeWarning)]
+    for text in dict.fromkeys(ours):
+        warn(f"warning: {text}")
+
+
+def show_outcomes(outcomes: list[Outcome], out: Path) -> None:
+    """Print a line for every target of a run, and what there is to say of them."""
+    rows = []
+    for outcome in outcomes:
+        name = outcome.target.name
+        if outcome.error:
+            rows.append((name, "failed", "", "", "", outcome.error.code))
+            continue
+        counts = ", ".join(sorted({note.code for note in outcome.notes}))
+        size = (str(len(outcome.bands)), str(outcome.pixels))
+        rows.append((name, "ok", *size, outcome.sky, counts))
+    done = sum(outcome.error is None for outcome in outcomes)
+    columns = ("target", "result", "bands", "pixels", "sky", "warnings")
+    show_table(columns, rows, title=f"{done} of {len(rows)} targets in {out}")
+    show_failures(outcomes)
+    _show_notes(outcomes)
+
+
+def show_failures(outcomes: list[Outcome]) -> None:
+    """Say why targets failed."""
+    for outcome in outcomes:
+        if outcome.error:
+            warn(f"{outcome.target.name}: {outcome.error}")
+
+
+def _show_notes(outcomes: list[Outcome]) -> None:
+    """Say what was assumed: of each kind of warning the first few, the rest is in the record."""
+    told: dict[str, dict[Note, list[str]]] = {}
+    for outcome in outcomes:
+        for note in outcome.notes:
+            told.setdefault(note.code, {}).setdefault(note, []).append(outcome.target.name)
+    for code, notes in told.items():
+        for note, names in list(notes.items())[:_TOLD]:
+            warn(f"warning: {note} [{_listed(names)}]")
+        if len(notes) > _TOLD:
+            warn(f"warning: {code} in {len(notes) - _TOLD} more forms, see run.json")
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
+
+
+def show_report(report: Report, *, failed: bool) -> None:
+    """Print what was found of one target: errors with their fixes, warnings, assumptions."""
+    result = "will fail" if failed else "ok"
+    say(f"{report.target}: {result}; {len(report.bands)} bands: {' '.join(report.bands)}")
+    for kind in ("error", "warning", "note"):
+        for finding in report.of(kind):
+            _show_finding(finding)
+
+
+def _show_finding(finding: Finding) -> None:
+    band = f"band {finding.band}" if finding.band else ""
+    where = ", ".join(part for part in (finding.file, band) if part)
+    code = f"{finding.code} " if finding.code else ""
+    say(f"  {finding.kind}: {code}{where}{': ' if where else ''}{finding.text}")
+    if finding.fix:
+        say(f"    fix: {finding.fix}")
+
+
+class Progress:
+    """A bar on a terminal, a line for each target otherwise; to stderr."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.done = 0
+        self.bar: Any = None
+
+    def __enter__(self) -> Any:
+        if sys.stderr.isatty():
+            self._start()
+        return self.tell
+
+    def _start(self) -> None:
+        from rich import progress
+
+        self.bar = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TimeRemainingColumn(),
+            console=_console(sys.stderr),
+            transient=True,
+        )
+        self.task = self.bar.add_task("targets", total=self.total)
+        self.bar.start()
+
+    def tell(self, outcome: Outcome) -> None:
+        """Say what became of one more target."""
+        self.done += 1
+        collect_again()
+        name = outcome.target.name
+        if self.bar is not None:
+            self.bar.update(self.task, advance=1, description=name)
+            return
+        said = f"failed, {outcome.error.code}" if outcome.error else "ok"
+        line = f"[{self.done}/{self.total}] {plain(name)}: {said}"
+        print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+
+def collect_again() -> None:
+    """Look for garbage again, after the first target: what is loaded by then stays as it is."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
+
+
+def _console(file: Any) -> Console:
+    from rich.console import Console
+
+    width = None if file.isatty() else 160
+    return Console(file=file, width=width, highlight=False, soft_wrap=False)

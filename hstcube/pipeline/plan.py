@@ -1,0 +1,268 @@
+"""What a run will do: its targets, its options, and where each band's sky level comes from."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from hstcube.basics.choices import require_choice
+from hstcube.errors import RecipeError, WriteError
+from hstcube.files.cubes import Layout, Noise
+from hstcube.files.levels import read_levels
+from hstcube.pipeline.assemble import Align
+from hstcube.pipeline.recipe import Recipe, require_map
+from hstcube.surveys.field_file import read_field_file
+from hstcube.surveys.names import FieldFiles, checked_name, find_field, list_fields
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import xarray as xr
+
+__all__ = ["Options", "Sky", "SkyPlan", "Target", "plan", "plan_sky", "require_outside"]
+
+Sky = Literal["measure", "none"]
+
+_TARGET = re.compile(r"(?P<name>[^=]+)=(?:(?P<field>[^:]+):)?(?P<ids>\d+(?:,\d+)*)")
+
+
+@dataclass(frozen=True)
+class Target:
+    """An object to make a cube of: a name, the files of its field, and its labels' ids.
+
+    The central object of the map where there are no ids.
+    """
+
+    name: str
+    files: FieldFiles
+    ids: tuple[int, ...] = ()
+
+
+def plan(
+    source: str | Path,
+    fields: Sequence[str],
+    ids: Sequence[str],
+    *,
+    scale: str,
+    **places: str | None,
+) -> list[Target]:
+    """Return the targets of a run.
+
+    Parameters
+    ----------
+    source : path
+        A folder of stamps, or a field file.
+    fields : sequence of str
+        Names of fields; all of the folder when empty.
+    ids : sequence of str
+        ``"943=22950,22951"`` gives the ids of field 943; ``"m3=3:24353,24350"`` makes a further
+        target, m3, of field 3.
+    scale : str
+        Label of the pixel scale in file names, or "mixed"; see `list_fields`.
+    **places : str, optional
+        ``images``, ``labels``, ``sky``; see `list_fields`.
+
+    Raises
+    ------
+    FileError
+        If a field is not there.
+    RecipeError
+        If `ids` cannot be understood, or two targets have one name.
+    """
+    if Path(source).suffix == ".toml":
+        listed = [read_field_file(source)]
+    else:
+        listed = list_fields(source, scale=scale, **places)
+    found = {files.field: files for files in listed}
+
+    def files_of(name: str) -> FieldFiles:
+        if name in found:
+            return found[name]
+        return find_field(source, name, scale=scale, **places)  # raises, saying what there is
+
+    targets: dict[str, Target] = {}
+    for name in fields or found:
+        files = files_of(name)
+        targets[name] = Target(name, files, files.ids)
+    for text in ids:
+        wish = _parsed(text)
+        _require_possible(wish, targets, chosen=bool(fields))
+        targets[wish.name] = Target(wish.name, files_of(wish.field or wish.name), wish.ids)
+    _require_unlike(list(targets))
+    if not targets:
+        raise RecipeError(
+            "HC-F01", f"no images at {scale} in {source}", f"see what is there: hstcube ls {source}"
+        )
+    return list(targets.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a run is done.
+
+    ``recipe`` holds keyword arguments of `homogenize`; ``bands`` are all when empty; ``masked`` is
+    whether a segmentation map chooses pixels; ``sky`` "measure" or "none" goes before levels in
+    files; ``psf``, ``onto`` and ``align`` are those of `open_field`, ``onto`` may be "labels" too
+    (the grid of the map); ``noise``, ``layout`` and ``apply_mask`` those of `to_fits`; ``strict``
+    takes warnings for errors.
+    """
+
+    recipe: dict[str, Any] = dataclasses.field(default_factory=dict)
+    bands: tuple[str, ...] = ()
+    masked: bool = True
+    sky: Sky | None = None
+    noise: Noise | None = None
+    layout: Layout = "files"
+    apply_mask: bool = False
+    netcdf: bool = True
+    overwrite: bool = False
+    strict: bool = False
+    psf: str = "auto"
+    onto: str | None = None
+    align: Align | None = None
+
+    def __post_init__(self) -> None:
+        require_choice("layout", self.layout, Layout)
+        if self.sky is not None:
+            require_choice("sky", self.sky, Sky)
+        if self.noise is not None:
+            require_choice("noise", self.noise, Noise)
+        if self.align is not None:
+            require_choice("align", self.align, Align)
+
+    @property
+    def kind(self) -> Recipe:
+        """Which of the recipes it is."""
+        kind: Recipe = self.recipe.get("recipe", "default")
+        return kind
+
+
+class SkyPlan(NamedTuple):
+    """Where the sky level of each band comes from.
+
+    ``known`` are levels with their standard errors [units of the images], NaN where it is not
+    known; ``missing`` are bands whose level is to be measured; ``origin`` says it in words.
+    """
+
+    known: Mapping[str, tuple[float, float]]
+    missing: tuple[str, ...]
+    origin: str
+
+
+def plan_sky(
+    files: FieldFiles,
+    bands: Sequence[str],
+    labels: xr.DataArray | None,
+    *,
+    scale: float,
+    to: float | None = None,
+    sky: Sky | None = None,
+    setting: Any = None,
+) -> SkyPlan | None:
+    """Decide where the sky level of each band comes from; None when the sky stays in.
+
+    Parameters
+    ----------
+    files : FieldFiles
+    bands : sequence of str
+    labels : DataArray or None
+        The segmentation map that tells the blank pixels.
+    scale, to : float
+        Pixel scales of levels that do not say theirs, and of the cube, as in `read_levels`.
+    sky : {"measure", "none"}, optional
+        Measure all levels, or subtract none. Files give them, where there are any, when not given.
+    setting : "measure" or float, optional
+        What a recipe says.
+
+    Raises
+    ------
+    SkyError
+        If a level cannot be read, or is to be measured and there is no map.
+    """
+    if sky is not None:
+        require_choice("sky", sky, Sky)
+    if sky == "none":
+        return None
+    if isinstance(setting, int | float):
+        return SkyPlan(dict.fromkeys(bands, (float(setting), math.nan)), (), "from the recipe")
+    known: Mapping[str, tuple[float, float]] = {}
+    if "measure" not in (sky, setting):
+        known = read_levels(files, bands, scale=scale, to=to)
+    missing = tuple(name for name in bands if name not in known)
+    if not missing:
+        return SkyPlan(known, missing, "from files")
+    require_map(labels)
+    if not known:
+        return SkyPlan(known, missing, "measured")
+    return SkyPlan(known, missing, f"measured in {', '.join(missing)}, else from files")
+
+
+def require_outside(out: str | Path, source: str | Path) -> None:
+    """Refuse to write into the folder that the images come from.
+
+    Raises
+    ------
+    WriteError
+        If `out` is, or lies in, the folder `source`; a field file may lie beside its products.
+    """
+    out, source = Path(out), Path(source)
+    folder, place = source.resolve(), out.resolve()
+    if source.suffix != ".toml" and (place == folder or folder in place.parents):
+        raise WriteError(
+            "HC-O06",
+            f"the output folder {out} lies inside {source}",
+            "choose another one with -o",
+            file=str(out),
+        )
+
+
+class _Wish(NamedTuple):
+    """What --ids asks for: ids of a target, which is of another field where one is named."""
+
+    text: str
+    name: str
+    field: str | None
+    ids: tuple[int, ...]
+
+
+def _parsed(text: str) -> _Wish:
+    match = _TARGET.fullmatch(text.replace(" ", ""))
+    if not match:
+        raise RecipeError(
+            "HC-B20",
+            f"--ids {text!r} is not understood",
+            "write --ids 943=22950,22951 or --ids m3=3:24353,24350",
+        )
+    ids = tuple(map(int, match["ids"].split(",")))
+    return _Wish(text, checked_name(match["name"]), match["field"], ids)
+
+
+def _require_possible(wish: _Wish, targets: Iterable[str], *, chosen: bool) -> None:
+    """Refuse ids of a field that is not in the run, and a new target called like another."""
+    name = wish.name
+    if wish.field is None and chosen and name not in targets:
+        raise RecipeError(
+            "HC-B21",
+            f"--ids {wish.text} names the field {name}, which is not in this run",
+            f"add -f {name}",
+        )
+    if wish.field is not None and name.lower() in map(str.lower, targets):
+        raise RecipeError(
+            "HC-O07", f"two targets are called {name}", "give the new target another name"
+        )
+
+
+def _require_unlike(names: list[str]) -> None:
+    lower = [name.lower() for name in names]
+    alike = [name for name in names if lower.count(name.lower()) > 1]
+    if alike:
+        reason = f"targets {' and '.join(alike)} differ in upper and lower case only"
+        raise RecipeError(
+            "HC-O07",
+            f"{reason}: some disks take them for one",
+            "choose one with -f, or rename the files of the other",
+        )

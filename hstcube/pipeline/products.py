@@ -1,0 +1,402 @@
+"""What is made of a field or a cube besides the cube: PSFs, bins, photometry, noise, SED input.
+
+A function each for `hstcube psf`, `bin`, `phot`, `noise` and `export`; they write files and return
+what they wrote and made.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from hstcube.basics.choices import require_choice
+from hstcube.core.bands import band_name
+from hstcube.errors import RecipeError
+from hstcube.files.psfs import open_psf, save_psf
+from hstcube.files.stars import open_stars
+from hstcube.files.tables import write_table
+from hstcube.fits.writing import require_free_names, write_files
+from hstcube.noise.calibration import calibrate_noise
+from hstcube.noise.description import with_noise
+from hstcube.noise.empty_apertures import noise_check
+from hstcube.phot.bins import Mode, bin_pixels
+from hstcube.phot.table import photometry
+from hstcube.phot.units import Law, deredden
+from hstcube.pipeline.sources import groups_bytes, open_groups, open_source, open_with_maps
+from hstcube.psf.kernels import matched_psf, matching_kernels
+from hstcube.psf.quality import psf_quality
+from hstcube.psf.stars import examine_stars, measure_psf, star_table
+from hstcube.sed import Code, each_pixel, to_sed
+from hstcube.sed.catalogue import FLOOR
+from hstcube.surveys.models import survey_psf
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import xarray as xr
+    from astropy.table import QTable, Table
+
+    from hstcube.phot.groups import Pixels
+
+__all__ = [
+    "Bins",
+    "Kernels",
+    "NoiseTest",
+    "PSFs",
+    "Photometry",
+    "bin_cube",
+    "check_noise",
+    "export_cube",
+    "measure_psfs",
+    "phot_cube",
+    "show_psfs",
+]
+
+_SCALE = 0.06  # arcsec per pixel: of PSFs of which only the survey is named
+
+
+class PSFs(NamedTuple):
+    """PSFs (band, ky, kx), the stars that were examined for them, and the files written."""
+
+    psf: xr.DataArray
+    stars: xr.Dataset
+    files: list[Path]
+
+
+class Kernels(NamedTuple):
+    """Kernels (band, ky, kx), the band or width that they match to, and the files written."""
+
+    kernels: xr.DataArray
+    to: str
+    files: list[Path]
+
+
+class Bins(NamedTuple):
+    """A map of bins (y, x), and the files that were written."""
+
+    bins: xr.DataArray
+    files: list[Path]
+
+
+class Photometry(NamedTuple):
+    """A table of fluxes, a row a group, and its file."""
+
+    table: QTable
+    files: list[Path]
+
+
+class NoiseTest(NamedTuple):
+    """A table of `noise_check`, the number of fields in it, and the files that were written."""
+
+    table: Table
+    fields: int
+    files: list[Path]
+
+
+def measure_psfs(
+    stars: str | Path,
+    out: str | Path,
+    *,
+    scale: str = "60mas",
+    bands: Sequence[str] | None = None,
+    overwrite: bool = False,
+) -> PSFs:
+    """Measure the PSF of every band from stamps of stars; write PSFs, a picture and a table.
+
+    Parameters
+    ----------
+    stars : path
+        Folder of stamps, as for `open_stars`.
+    out : path
+        The FITS file of PSFs; beside it the stamps (.png), and what each star was used for (.ecsv).
+    scale, bands
+        As in `open_stars`.
+    overwrite : bool
+        Replace files that exist.
+
+    Returns
+    -------
+    PSFs
+        As `measure_psf` and `examine_stars` return them.
+
+    Raises
+    ------
+    PSFError
+        If no star can be used.
+    WriteError
+        If a file exists; nothing is computed then.
+    """
+    from hstcube.plots.cube import figure_bytes
+    from hstcube.plots.psf import stars as draw_stars
+
+    out = Path(out)
+    picture, listing = out.with_suffix(".png"), out.with_suffix(".ecsv")
+    require_free_names([out, picture, listing], overwrite=overwrite)
+    examined = examine_stars(open_stars(stars, scale=scale, bands=bands))
+    psf = measure_psf(examined)
+    text = io.StringIO()
+    star_table(examined).write(text, format="ascii.ecsv")
+    save_psf(psf, out, overwrite=overwrite)
+    beside = {picture: figure_bytes(draw_stars(examined)), listing: text.getvalue().encode()}
+    return PSFs(psf, examined, [out, *write_files(beside, overwrite=overwrite)])
+
+
+def show_psfs(
+    source: str | Path,
+    out: str | Path = "kernels.png",
+    *,
+    to: str = "f160w",
+    overwrite: bool = False,
+) -> Kernels:
+    """Draw what matching with these PSFs achieves.
+
+    Parameters
+    ----------
+    source : path
+        FITS file of PSFs, or the name of a survey that the table that ships has PSFs of.
+    out : path
+        Picture of PSFs and kernels; beside it that of the curves of growth (``_growth``).
+    to : str
+        The band, or the width ("0.6arcsec"), to match.
+    overwrite : bool
+        Replace files that exist.
+
+    Returns
+    -------
+    Kernels
+        As `matching_kernels` returns them.
+
+    Raises
+    ------
+    FileError
+        If there is neither such a file nor such a survey.
+    PSFError
+        As `matching_kernels`.
+    """
+    from hstcube.plots.cube import figure_bytes
+    from hstcube.plots.psf import growth, images
+
+    out = Path(out)
+    table = None if Path(source).exists() else survey_psf(str(source), _SCALE)
+    psf = open_psf(source) if table is None else table
+    to = to if to.endswith("arcsec") else band_name(to)
+    kernels = matching_kernels(psf, to=to)
+    ratios = growth(psf_quality(psf, to=to), psf_quality(matched_psf(psf, kernels), to=to))
+    curves = out.with_stem(f"{out.stem}_growth")
+    pictures = {out: figure_bytes(images(psf, kernels)), curves: figure_bytes(ratios)}
+    return Kernels(kernels, to, write_files(pictures, overwrite=overwrite))
+
+
+def bin_cube(
+    source: str | Path,
+    out: str | Path = "bins.fits",
+    *,
+    field: str | None = None,
+    scale: str = "60mas",
+    snr: float = 5.0,
+    bands: Sequence[str] | None = None,
+    mode: Mode = "all",
+    sed_shape: float | None = None,
+    overwrite: bool = False,
+) -> Bins:
+    """Put the pixels of a cube's mask into bins; write their map and a picture.
+
+    Parameters
+    ----------
+    source, field, scale
+        As in `open_source`.
+    out : path
+        The map of bins (FITS); beside it the picture (.png).
+    snr, bands, mode, sed_shape
+        As in `bin_pixels`.
+    overwrite : bool
+        Replace files that exist.
+
+    Returns
+    -------
+    Bins
+
+    Raises
+    ------
+    HstCubeError
+        As `open_source` and `bin_pixels`.
+    WriteError
+        If a file exists; nothing is computed then.
+    """
+    from hstcube.plots.cube import figure_bytes
+    from hstcube.plots.fluxes import bin_map
+
+    out = Path(out)
+    picture = out.with_suffix(".png")
+    require_free_names([out, picture], overwrite=overwrite)
+    cube = open_source(source, field=field, scale=scale)
+    bins = bin_pixels(cube, snr=snr, bands=bands, mode=mode, sed_shape=sed_shape)
+    files = {out: groups_bytes(bins), picture: figure_bytes(bin_map(cube, bins))}
+    return Bins(bins, write_files(files, overwrite=overwrite))
+
+
+def phot_cube(
+    source: str | Path,
+    out: str | Path = "phot.ecsv",
+    *,
+    field: str | None = None,
+    scale: str = "60mas",
+    groups: str | Path | None = None,
+    labels: str | Path | None = None,
+    ebv: float | None = None,
+    law: Law = "F19",
+    total: bool = False,
+    partial: bool = False,
+    overwrite: bool = False,
+) -> Photometry:
+    """Measure fluxes and errors of the object, of bins, or of all objects of a map; write a table.
+
+    Parameters
+    ----------
+    source, field, scale
+        As in `open_source`.
+    out : path
+        The table, as in `write_table`.
+    groups, labels : path, optional
+        One of them, as in `open_groups`; objects of `labels` are measured beyond the mask too.
+    ebv, law
+        Dust of the Milky Way to correct for, as in `deredden`.
+    total, partial : bool
+        As in `photometry`.
+    overwrite : bool
+        Replace a file that exists.
+
+    Returns
+    -------
+    Photometry
+
+    Raises
+    ------
+    HstCubeError
+        As `open_source`, `open_groups` and `photometry`.
+    WriteError
+        If the file exists; nothing is computed then.
+    """
+    require_choice("law", law, Law, code="HC-B30")
+    require_free_names([Path(out)], overwrite=overwrite)
+    cube = open_source(source, field=field, scale=scale)
+    chosen = open_groups(cube, groups=groups, labels=labels)
+    cube = cube if ebv is None else deredden(cube, ebv, law=law)
+    pixels: Pixels = "mask" if labels is None else "data"
+    table = photometry(cube, chosen, partial=partial, pixels=pixels, total=total)
+    return Photometry(table, [write_table(table, out, overwrite=overwrite)])
+
+
+def check_noise(
+    folder: str | Path,
+    out: str | Path = "noise.png",
+    *,
+    fields: Sequence[str] = (),
+    scale: str = "60mas",
+    measure: bool = False,
+    overwrite: bool = False,
+) -> NoiseTest:
+    """Compare the noise that is known of fields with empty apertures; write a table and a picture.
+
+    Parameters
+    ----------
+    folder : path
+        Of stamps.
+    out : path
+        The picture; beside it the table (.ecsv).
+    fields : sequence of str
+        All of the folder when empty.
+    scale : str
+        As in `open_field`.
+    measure : bool
+        Measure the noise on these fields (`calibrate_noise`); else it is that of their survey.
+    overwrite : bool
+        Replace files that exist.
+
+    Returns
+    -------
+    NoiseTest
+
+    Raises
+    ------
+    HstCubeError
+        As `open_field`, `with_noise` and `noise_check`.
+    WriteError
+        If a file exists; nothing is computed then.
+    """
+    from hstcube.plots.cube import figure_bytes
+    from hstcube.plots.noise import noise_curve
+
+    out = Path(out)
+    listed = out.with_suffix(".ecsv")
+    require_free_names([out, listed], overwrite=overwrite)
+    cubes, maps = open_with_maps(folder, fields=fields, scale=scale)
+    known = calibrate_noise(cubes, background=maps) if measure else None
+    table = noise_check([with_noise(cube, known) for cube in cubes], background=maps)
+    picture = figure_bytes(noise_curve(table))
+    write_table(table, listed, overwrite=overwrite)
+    return NoiseTest(table, len(cubes), [*write_files({out: picture}, overwrite=overwrite), listed])
+
+
+def export_cube(
+    source: str | Path,
+    code: Code,
+    out: str | Path | None = None,
+    *,
+    field: str | None = None,
+    scale: str = "60mas",
+    snr: float | None = None,
+    pixels: bool = False,
+    groups: str | Path | None = None,
+    redshift: float | None = None,
+    floor: float = FLOOR,
+    overwrite: bool = False,
+) -> list[Path]:
+    """Write what an SED-fitting code needs to start, and the map of the groups that it fits.
+
+    Parameters
+    ----------
+    source, field, scale
+        As in `open_source`.
+    code, redshift, floor
+        As in `to_sed`.
+    out : path, optional
+        The folder; named like the code when not given.
+    snr : float, optional
+        Fit bins that reach this signal to noise in every band, instead of one object;
+    pixels : bool
+        or every pixel of the mask;
+    groups : path, optional
+        or the groups of a map on the cube's grid. One of the three at most.
+    overwrite : bool
+        Replace files that exist.
+
+    Returns
+    -------
+    list of Path
+        What was written.
+
+    Raises
+    ------
+    RecipeError
+        If there is no such code, or more than one of `snr`, `pixels` and `groups` is given.
+    HstCubeError
+        As `open_source` and `to_sed`.
+    """
+    require_choice("code", code, Code, code="HC-B30")
+    if sum((snr is not None, pixels, groups is not None)) > 1:
+        raise RecipeError(
+            "HC-B22", "there are several choices of what is to be fitted", "choose one of them"
+        )
+    out = Path(code) if out is None else Path(out)
+    cube = open_source(source, field=field, scale=scale)
+    if snr is not None:
+        chosen = bin_pixels(cube, snr=snr)
+    else:
+        chosen = each_pixel(cube) if pixels else open_groups(cube, groups=groups)
+    require_free_names([out / "groups.fits"], overwrite=overwrite)
+    files = to_sed(
+        cube, code, out, groups=chosen, redshift=redshift, floor=floor, overwrite=overwrite
+    )
+    return files + write_files({out / "groups.fits": groups_bytes(chosen)}, overwrite=overwrite)
