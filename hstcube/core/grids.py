@@ -311,7 +311,6 @@ def _spacing(name: str, labels: NDArray[np.float64]) -> float | None:
     return float(spacing[0])
 
 
-
 def sky_position(center: Any, frame: str = "ICRS") -> tuple[float, float]:
     """Return right ascension and declination in degrees of a SkyCoord or of (ra, dec), in `frame`.
 

@@ -75,14 +75,12 @@ def stack_bands(cubes: Sequence[xr.Dataset]) -> xr.Dataset:
 def _joined_attributes(cubes: Sequence[xr.Dataset]) -> dict[str, str]:
     surveys = {attribute(cube, "survey") for cube in cubes}
     poisson = dict.fromkeys(attribute(cube, "poisson") for cube in cubes)
-    warnings = dict.fromkeys(
-        line for cube in cubes for line in attribute(cube, "warnings").splitlines()
-    )
+    warnings = "\n".join(attribute(cube, "warnings") for cube in cubes).splitlines()
     return {
         "survey": surveys.pop() if len(surveys) == 1 else "",
         "poisson": "; ".join(text or "none" for text in poisson) if any(poisson) else "",
         "history": _joined_history([attribute(cube, "history").splitlines() for cube in cubes]),
-        "warnings": "\n".join(warnings),
+        "warnings": "\n".join(dict.fromkeys(line for line in warnings if line)),
     }
 
 
@@ -102,8 +100,7 @@ def _with_psf_alike(cubes: list[xr.Dataset]) -> list[xr.Dataset]:
 
     None of them has any where one has none, or one is on other pixels.
     """
-    partly = [name for name in _PSF_QUALITY if not all(name in cube.coords for cube in cubes)]
-    cubes = [cube.drop_vars(partly, errors="ignore") for cube in cubes]
+    cubes = _with_quality_alike(cubes)
     told = [cube for cube in cubes if "psf" in cube.coords]
     if not told:
         return cubes
@@ -111,6 +108,11 @@ def _with_psf_alike(cubes: list[xr.Dataset]) -> list[xr.Dataset]:
     if len(told) < len(cubes) or not all(_on_pixels_of(largest, cube) for cube in told):
         return [without_psf(cube) for cube in cubes]
     return [_in_frame_of(largest, cube) for cube in cubes]
+
+
+def _with_quality_alike(cubes: list[xr.Dataset]) -> list[xr.Dataset]:
+    partly = [name for name in _PSF_QUALITY if not all(name in cube.coords for cube in cubes)]
+    return [cube.drop_vars(partly, errors="ignore") for cube in cubes]
 
 
 def _on_pixels_of(largest: xr.Dataset, cube: xr.Dataset) -> bool:
@@ -143,9 +145,7 @@ def _with_noise_alike(cubes: Sequence[xr.Dataset]) -> list[xr.Dataset]:
 
     The noise of the others is white.
     """
-    attrs = {
-        name: cube[name].attrs for cube in cubes for name in _NOISE if name in cube.coords
-    }
+    attrs = {name: cube[name].attrs for cube in cubes for name in _NOISE if name in cube.coords}
     if not attrs:
         return list(cubes)
     lags: dict[Any, Any] = {dim: _longest_lags(cubes, dim) for dim in ("dy", "dx")}
