@@ -65,7 +65,7 @@ def over_bands(
 
 def _is_cut(plane: xr.Variable) -> bool:
     """Say whether images are in several chunks along y or x."""
-    return bool(plane.chunks) and any(len(chunks) > 1 for chunks in plane.chunks[1:])
+    return any(len(chunks) > 1 for chunks in (plane.chunks or ())[1:])
 
 
 def _in_blocks(

@@ -75,13 +75,17 @@ def stack_bands(cubes: Sequence[xr.Dataset]) -> xr.Dataset:
 def _joined_attributes(cubes: Sequence[xr.Dataset]) -> dict[str, str]:
     surveys = {attribute(cube, "survey") for cube in cubes}
     poisson = dict.fromkeys(attribute(cube, "poisson") for cube in cubes)
-    warnings = "\n".join(attribute(cube, "warnings") for cube in cubes).splitlines()
     return {
         "survey": surveys.pop() if len(surveys) == 1 else "",
         "poisson": "; ".join(text or "none" for text in poisson) if any(poisson) else "",
         "history": _joined_history([attribute(cube, "history").splitlines() for cube in cubes]),
-        "warnings": "\n".join(dict.fromkeys(line for line in warnings if line)),
+        "warnings": _joined_warnings([attribute(cube, "warnings") for cube in cubes]),
     }
+
+
+def _joined_warnings(texts: list[str]) -> str:
+    """Return all lines, equal ones once."""
+    return "\n".join(dict.fromkeys(line for text in texts for line in text.splitlines()))
 
 
 def _joined_history(histories: list[list[str]]) -> str:

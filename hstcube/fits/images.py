@@ -120,11 +120,10 @@ def image_unit(hdus: fits.HDUList, kind: str, path: Path) -> Any:
     for meant in (images, named):
         if len(meant) == 1:
             return meant[0]
-    found = ", ".join(unit.name or "unnamed" for unit in images)
-    called = f"{len(named)} of them are called {_NAMES[kind][0]}"
     raise FileError(
         "HC-F12",
-        f"holds {len(images)} images ({found}) and {called}",
+        f"holds {len(images)} images ({_listed(images)}) and {len(named)} of them are called "
+        f"{_NAMES[kind][0]}",
         "split the file, or name the extension",
     )
 
@@ -135,6 +134,10 @@ def _fills_its_file(unit: Any) -> bool:
         return False
     place = unit.fileinfo()
     return bool(place["file"].size - place["datLoc"] - place["datSpan"] < BLOCK)
+
+
+def _listed(units: list[Any]) -> str:
+    return ", ".join(unit.name or "unnamed" for unit in units)
 
 
 def _is_image(unit: Any) -> bool:

@@ -56,19 +56,19 @@ class located:  # noqa: N801  a context manager, used like a function
         if isinstance(error, HstCubeError):
             error.at(file=str(self.path), band=self.band)
         elif isinstance(error, Exception):
-            raise FileError(*_said(error), str(self.path), self.band) from error
+            raise _as_ours(error, str(self.path), self.band) from error
 
 
-def _said(error: Exception) -> tuple[str, str, str]:
-    """Return code, reason and fix for what astropy or the system raised."""
+def _as_ours(error: Exception, file: str, band: str) -> FileError:
+    """Return what astropy or the system raised as an error of ours."""
     if isinstance(error, OSError) and error.errno in _OF_THE_SYSTEM:
         reason = f"cannot be read: {error.strerror}"
-        return "HC-F01", reason, "check the path and its permissions"
+        return FileError("HC-F01", reason, "check the path and its permissions", file, band)
     if isinstance(error, MemoryError):
         fix = "cut the piece that is wanted out of it, or use a machine with more memory"
-        return "HC-O15", "does not fit into the memory that is left", fix
+        return FileError("HC-O15", "does not fit into the memory that is left", fix, file, band)
     reason = f"is not a FITS file that can be read ({type(error).__name__}: {error})"
-    return "HC-F04", reason, "open it with astropy.io.fits, or get it again"
+    return FileError("HC-F04", reason, "open it with astropy.io.fits, or get it again", file, band)
 
 
 class opened:  # noqa: N801  a context manager, used like a function
