@@ -45,10 +45,12 @@ def files_of(name: str) -> list[Path]:
 
 def imported(path: Path) -> set[str]:
     """Return the modules of this package that a file imports anywhere, type checking left out."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in tree.body:  # before the walk, which looks at what a node holds before it gives it
         if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
             node.body = []
+    found = set()
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "hstcube":
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
     return found

@@ -43,15 +43,13 @@ def over_bands(
     tuple of array, (band, y, x)
         dask arrays where the planes are.
     """
-    if any(len(chunks) > 1 for plane in planes if plane.chunks for chunks in plane.chunks[1:]):
+    if any(map(_is_cut, planes)):
         if halo[0] < planes[0].sizes["y"] and halo[1] < planes[0].sizes["x"]:
             return _in_blocks(function, planes, parameters, halo, outputs)
-        planes = tuple(
-            plane.chunk({"y": -1, "x": -1}) for plane in planes
-        )  # every pixel sees all others
-    core = [["y", "x"]] * len(planes) + [
-        [str(dim) for dim in p.dims if dim != "band"] for p in parameters
-    ]
+        # every pixel sees all others
+        planes = tuple(plane.chunk({"y": -1, "x": -1}) for plane in planes)
+    core = [["y", "x"]] * len(planes)
+    core += [[str(dim) for dim in one.dims if dim != "band"] for one in parameters]
     result = xr.apply_ufunc(
         function,
         *planes,
@@ -63,6 +61,11 @@ def over_bands(
         output_dtypes=[planes[0].dtype] * outputs,
     )
     return tuple(variable.data for variable in (result if outputs > 1 else (result,)))
+
+
+def _is_cut(plane: xr.Variable) -> bool:
+    """Say whether images are in several chunks along y or x."""
+    return any(len(chunks) > 1 for chunks in (plane.chunks or ())[1:])
 
 
 def _in_blocks(

@@ -69,7 +69,10 @@ def band_name(text: str) -> str:
 
 
 def pivot(name: str) -> float:
-    """Return the pivot wavelength of a filter [Angstrom]; infinite, so that it sorts last, when it is in no table."""
+    """Return the pivot wavelength of a filter [Angstrom].
+
+    Infinite, so that it sorts last, when it is in no table.
+    """
     cameras = _table().get(band_name(name), ())
     return cameras[0].pivot if cameras else float("inf")
 
@@ -90,14 +93,16 @@ def digits(name: str) -> str:
 def _table() -> dict[str, tuple[Band, ...]]:
     table: dict[str, tuple[Band, ...]] = {}
     for row in shipped.table("hstcube.core", "bands.csv"):
-        names = (row["sedpy"], row["cigale"], row["pixedfit"])
-        plain = (
-            row["name"],
-            row["instrument"],
-            row["detector"],
-            float(row["pivot"]),
-            row["reference"],
+        entry = Band(
+            name=row["name"],
+            instrument=row["instrument"],
+            detector=row["detector"],
+            pivot=float(row["pivot"]),
+            reference=row["reference"],
+            eazy=int(row["eazy"] or 0),
+            sedpy=row["sedpy"],
+            cigale=row["cigale"],
+            pixedfit=row["pixedfit"],
         )
-        entry = Band(*plain, int(row["eazy"] or 0), *names)
         table[entry.name] = (*table.get(entry.name, ()), entry)
     return table

@@ -1,4 +1,4 @@
-"""From the pixels of one grid to those of another: an exact affine map, or the way through the sky."""
+"""From the pixels of one grid to those of another: by an affine map, or through the sky."""
 
 from __future__ import annotations
 

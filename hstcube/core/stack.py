@@ -75,15 +75,17 @@ def stack_bands(cubes: Sequence[xr.Dataset]) -> xr.Dataset:
 def _joined_attributes(cubes: Sequence[xr.Dataset]) -> dict[str, str]:
     surveys = {attribute(cube, "survey") for cube in cubes}
     poisson = dict.fromkeys(attribute(cube, "poisson") for cube in cubes)
-    warnings = dict.fromkeys(
-        line for cube in cubes for line in attribute(cube, "warnings").splitlines()
-    )
     return {
         "survey": surveys.pop() if len(surveys) == 1 else "",
         "poisson": "; ".join(text or "none" for text in poisson) if any(poisson) else "",
         "history": _joined_history([attribute(cube, "history").splitlines() for cube in cubes]),
-        "warnings": "\n".join(warnings),
+        "warnings": _joined_warnings([attribute(cube, "warnings") for cube in cubes]),
     }
+
+
+def _joined_warnings(texts: list[str]) -> str:
+    """Return all lines, equal ones once."""
+    return "\n".join(dict.fromkeys(line for text in texts for line in text.splitlines()))
 
 
 def _joined_history(histories: list[list[str]]) -> str:
@@ -102,8 +104,7 @@ def _with_psf_alike(cubes: list[xr.Dataset]) -> list[xr.Dataset]:
 
     None of them has any where one has none, or one is on other pixels.
     """
-    partly = [name for name in _PSF_QUALITY if not all(name in cube.coords for cube in cubes)]
-    cubes = [cube.drop_vars(partly, errors="ignore") for cube in cubes]
+    cubes = _with_quality_alike(cubes)
     told = [cube for cube in cubes if "psf" in cube.coords]
     if not told:
         return cubes
@@ -111,6 +112,11 @@ def _with_psf_alike(cubes: list[xr.Dataset]) -> list[xr.Dataset]:
     if len(told) < len(cubes) or not all(_on_pixels_of(largest, cube) for cube in told):
         return [without_psf(cube) for cube in cubes]
     return [_in_frame_of(largest, cube) for cube in cubes]
+
+
+def _with_quality_alike(cubes: list[xr.Dataset]) -> list[xr.Dataset]:
+    partly = [name for name in _PSF_QUALITY if not all(name in cube.coords for cube in cubes)]
+    return [cube.drop_vars(partly, errors="ignore") for cube in cubes]
 
 
 def _on_pixels_of(largest: xr.Dataset, cube: xr.Dataset) -> bool:

@@ -222,16 +222,19 @@ def _refuse_distortion(header: Mapping[str, Any]) -> None:
             "the WCS is rotated by CROTA, which the standard gave up",
             "write CD cards instead",
         )
-    types = [str(header.get(f"CTYPE{i}", "")).strip().upper() for i in (1, 2)]
-    found = [t for t in types if len(t) > _PLAIN_TYPE]
-    found += [t for t in types if t.endswith(_DISTORTED)]
-    found += [key for key in header if _moves_pixels(header, key, types)]
-    if found:
+    if found := _distortions(header):
         raise GridError(
             "HC-W07",
             f"the WCS is distorted ({', '.join(found[:3])})",
             "drizzle the image onto an undistorted grid first",
         )
+
+
+def _distortions(header: Mapping[str, Any]) -> list[str]:
+    types = [str(header.get(f"CTYPE{i}", "")).strip().upper() for i in (1, 2)]
+    found = [t for t in types if len(t) > _PLAIN_TYPE]
+    found += [t for t in types if t.endswith(_DISTORTED)]
+    return found + [key for key in header if _moves_pixels(header, key, types)]
 
 
 def _moves_pixels(header: Mapping[str, Any], key: str, types: list[str]) -> bool:

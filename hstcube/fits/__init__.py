@@ -1,1 +1,1 @@
-"""FITS as bytes: opening, images, header-data units, files that are whole or absent. Knows nothing of cubes."""
+"""FITS as bytes: opening, images, header-data units, whole files. Knows nothing of cubes."""

@@ -1,15 +1,18 @@
-"""One FITS image: found in its file, compared with what its header declares, and read; or refused with the reason."""
+"""One FITS image: found in its file, compared with its header, and read; or refused with reason."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from hstcube.basics.choices import require_choice
 from hstcube.core.grids import Grid
-from hstcube.errors import CubeError, FileError
-from hstcube.fits.opening import located, notes_on_bytes, opened, require_budget
+from hstcube.errors import CubeError, FileError, HstCubeError
+from hstcube.fits.headers import notes_on_bytes
+from hstcube.fits.opening import located, opened, require_budget
+from hstcube.fits.units import BLOCK
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Plane",
     "chosen_unit",
+    "image_shape",
     "image_unit",
     "inverse_variance",
     "odd_pixels",
@@ -29,18 +33,23 @@ __all__ = [
     "require_whole",
 ]
 
-NOISE_UNIT, PSF_UNIT = (
-    "NOISEACF",
-    "PSFIMAGE",
-)  # what our own weights and science images have beside them
+# what our own weights and science images have beside them
+NOISE_UNIT, PSF_UNIT = "NOISEACF", "PSFIMAGE"
+
+WhtKind = Literal["ivar", "rms", "variance"]
 
 _BESIDE = (NOISE_UNIT, PSF_UNIT)
-_WEIGHTS = ("ivar", "rms", "variance")
-_BLOCK = 2880  # bytes
+_NAMES: dict[str, tuple[str, ...]] = {  # of extensions
+    "sci": ("SCI",),
+    "wht": ("WHT", "VAR"),
+    "labels": ("DATA", "SEGMAP", "SEG"),
+    "mask": ("MASK",),
+}
+_NOT_SCIENCE = ("WHT", "VAR", "RMS")
+_IMAGE_AXES = 2
 _LIKELY_FLOATS = (1e-20, 1e20)  # between these lie the pixels of images and weights in any unit
-_UNLIKELY_WEIGHT = (
-    1e6  # times smaller or larger than the median; the edges of a drizzled image reach 1e3
-)
+# times smaller or larger than the median; the edges of a drizzled image reach 1e3
+_UNLIKELY_WEIGHT = 1e6
 # times the noise; a star that just saturates reaches 1e5, a wrong bit of an exponent up to 1e38
 _UNLIKELY_SIGNAL = 1e9
 
@@ -81,73 +90,58 @@ def read_plane(path: Path, kind: str, *, band: str = "", lazy: bool = False) -> 
         header.tostring()
         notes = require_whole(path, unit)
         shape = image_shape(unit)
-        if kind == "sci" and str(header.get("FILETYPE", "")).strip().upper() in (
-            "WHT",
-            "VAR",
-            "RMS",
-        ):
-            raise FileError(
-                "HC-D14",
-                f"is a {header['FILETYPE']} image by its FILETYPE, not a science image",
-                "swap sci and wht",
-            )
+        filetype = str(header.get("FILETYPE", "")).strip().upper()
+        if kind == "sci" and filetype in _NOT_SCIENCE:
+            reason = f"is a {header['FILETYPE']} image by its FILETYPE, not a science image"
+            raise FileError("HC-D14", reason, "swap sci and wht")
         grid = Grid.from_header(header, shape=shape)
         bits = _bits_of_integers(header) if kind != "mask" else 0
         if bits:
-            text = f"its {kind} pixels are whole numbers of {bits} bits without a scale (BSCALE, BZERO)"
-            notes.append(("HC-D15", text))
+            integers = f"whole numbers of {bits} bits without a scale (BSCALE, BZERO)"
+            notes.append(("HC-D15", f"its {kind} pixels are {integers}"))
         if lazy:
             return Plane(_lazy_pixels(path, kind, shape), header, grid, tuple(notes))
         _refuse_floats_as_integers(unit, bits)
         pixels = _pixels(unit, shape)
-        if (
-            kind == "wht"
-            and str(header.get("FILETYPE", "")).strip().upper() == "SCI"
-            and (pixels < 0).any()
-        ):
-            raise FileError(
-                "HC-D14",
-                "is a SCI image by its FILETYPE and its negative pixels",
-                "give the weight image",
-            )
+        if kind == "wht" and filetype == "SCI" and (pixels < 0).any():
+            reason = "is a SCI image by its FILETYPE and its negative pixels"
+            raise FileError("HC-D14", reason, "give the weight image")
         return Plane(pixels, header, grid, tuple(notes))
 
 
 def image_unit(hdus: fits.HDUList, kind: str, path: Path) -> Any:
     """Return the unit that holds the image: the only one, or the one that is named so."""
-    if (
-        path.suffix != ".fz"
-        and hdus[0].header.get("NAXIS", 0) > 0
-        and hdus[0].is_image
-        and kind != "labels"
-    ):
-        place = hdus[
-            0
-        ].fileinfo()  # the usual case: looking for more units would read the file twice
-        if place["file"].size - place["datLoc"] - place["datSpan"] < _BLOCK:
-            return hdus[0]
-    images = [
-        unit for unit in hdus if unit.is_image and len(unit.shape) >= 2 and unit.name not in _BESIDE
-    ]
-    names = {
-        "sci": ("SCI",),
-        "wht": ("WHT", "VAR"),
-        "labels": ("DATA", "SEGMAP", "SEG"),
-        "mask": ("MASK",),
-    }[kind]
-    if len(images) == 1:
-        return images[0]
+    if path.suffix != ".fz" and kind != "labels" and _fills_its_file(hdus[0]):
+        return hdus[0]  # the usual case: looking for more units would read the file twice
+    images = [unit for unit in hdus if _is_image(unit)]
     if not images:
         raise FileError("HC-F14", "holds no image", "give a file with a 2-d image")
-    named = [unit for unit in images if unit.name in names]
-    if len(named) != 1:
-        raise FileError(
-            "HC-F12",
-            f"holds {len(images)} images ({', '.join(unit.name or 'unnamed' for unit in images)}) and "
-            f"{len(named)} of them are called {names[0]}",
-            "split the file, or name the extension",
-        )
-    return named[0]
+    named = [unit for unit in images if unit.name in _NAMES[kind]]
+    for meant in (images, named):
+        if len(meant) == 1:
+            return meant[0]
+    raise FileError(
+        "HC-F12",
+        f"holds {len(images)} images ({_listed(images)}) and {len(named)} of them are called "
+        f"{_NAMES[kind][0]}",
+        "split the file, or name the extension",
+    )
+
+
+def _fills_its_file(unit: Any) -> bool:
+    """Say whether a unit is an image after which its file ends."""
+    if unit.header.get("NAXIS", 0) == 0 or not unit.is_image:
+        return False
+    place = unit.fileinfo()
+    return bool(place["file"].size - place["datLoc"] - place["datSpan"] < BLOCK)
+
+
+def _listed(units: list[Any]) -> str:
+    return ", ".join(unit.name or "unnamed" for unit in units)
+
+
+def _is_image(unit: Any) -> bool:
+    return unit.is_image and len(unit.shape) >= _IMAGE_AXES and unit.name not in _BESIDE
 
 
 def image_shape(unit: Any) -> tuple[int, int]:
@@ -161,15 +155,13 @@ def image_shape(unit: Any) -> tuple[int, int]:
     if not unit.is_image or len(unit.shape) == 0:
         raise FileError("HC-F14", "holds no image there", "give the extension with a 2-d image")
     shape = tuple(unit.shape)
-    while len(shape) > 2 and shape[0] == 1:  # noqa: PLR2004
+    while len(shape) > _IMAGE_AXES and shape[0] == 1:
         shape = shape[1:]
-    if len(shape) != 2 or 0 in shape or (1 in shape and "HSTCUBE" not in unit.header):  # noqa: PLR2004  a cut cube may
-        raise FileError(
-            "HC-F13",
-            f"holds an array of shape {unit.shape}, not an image",
-            "give one 2-d image a file",
-        )
-    return shape
+    shortest = 1 if "HSTCUBE" in unit.header else 2  # a cut cube may have one row
+    if len(shape) != _IMAGE_AXES or min(shape) < shortest:
+        reason = f"holds an array of shape {unit.shape}, not an image"
+        raise FileError("HC-F13", reason, "give one 2-d image a file")
+    return shape[0], shape[1]
 
 
 def chosen_unit(hdus: fits.HDUList, hdu: str | int) -> Any:
@@ -183,7 +175,9 @@ def chosen_unit(hdus: fits.HDUList, hdu: str | int) -> Any:
 
 
 def require_whole(path: Path, unit: Any) -> list[Note]:
-    """Compare what the header declares with what the file holds, before anything is allocated; verify checksums.
+    """Compare what the header declares with what the file holds, before anything is allocated.
+
+    Checksums are verified.
 
     Parameters
     ----------
@@ -202,10 +196,8 @@ def require_whole(path: Path, unit: Any) -> list[Note]:
         If the file is cut off or damaged, or the image too large.
     """
     header = unit.header
-    depth, pixels = (
-        abs(int(header.get("BITPIX", 8))) // 8,
-        math.prod(unit.shape if unit.is_image else ()),
-    )
+    depth = abs(int(header.get("BITPIX", 8))) // 8
+    pixels = math.prod(unit.shape) if unit.is_image else 1
     packed = type(unit).__name__ == "CompImageHDU"
     notes = _stored_notes(path) if packed else notes_on_bytes(unit.fileinfo())
     require_budget(pixels * max(depth, 4), "the header declares an image of")
@@ -223,26 +215,26 @@ def require_whole(path: Path, unit: Any) -> list[Note]:
 
 
 def _stored_notes(path: Path) -> list[Note]:
-    """Say whether the tables in which a file keeps compressed images are whole, and whether pixels were rounded."""
+    """Judge the tables in which a file keeps compressed images: are they whole, are they exact."""
     notes: list[Note] = []
     with opened(path, disable_image_compression=True) as hdus:
         for table in (unit for unit in hdus if unit.header.get("ZIMAGE")):
             notes += notes_on_bytes(table.fileinfo())
-            names = {
-                str(value).strip() for key, value in table.header.items() if key.startswith("TTYPE")
-            }
-            options = [
-                f"ZVAL{key[5:]}"
-                for key, value in table.header.items()
-                if (key[:5], value) == ("ZNAME", "SCALE")
-            ]
-            if "ZSCALE" in names or any(
-                float(table.header.get(key, 0)) > 0 for key in options
-            ):  # the latter: HCOMPRESS
-                notes.append(
-                    ("HC-F15", "its pixels were rounded when the file was compressed (fpack -q)")
-                )
+            if _is_rounded(table.header):
+                text = "its pixels were rounded when the file was compressed (fpack -q)"
+                notes.append(("HC-F15", text))
     return notes
+
+
+def _is_rounded(header: fits.Header) -> bool:
+    """Say whether the pixels of a compressed image were rounded: a scale is kept with them."""
+    for key, value in header.items():
+        if key.startswith("TTYPE") and str(value).strip() == "ZSCALE":
+            return True
+        scale = (key[:5], value) == ("ZNAME", "SCALE")  # of HCOMPRESS
+        if scale and float(header.get(f"ZVAL{key[5:]}", 0)) > 0:
+            return True
+    return False
 
 
 def _bits_of_integers(header: fits.Header) -> int:
@@ -252,18 +244,16 @@ def _bits_of_integers(header: fits.Header) -> int:
 
 
 def _refuse_floats_as_integers(unit: Any, bits: int) -> None:
-    """Raise FileError where a header has lost the minus sign of BITPIX: real numbers read as huge integers."""
+    """Raise FileError where BITPIX has lost its minus sign: real numbers read as huge integers."""
     if bits not in (32, 64):
         return
     low, high = np.array(_LIKELY_FLOATS, f"f{bits // 8}").view(f"i{bits // 8}").tolist()
     set_pixels = unit.data[unit.data != 0].astype(np.float64)
-    if (
-        set_pixels.size and low < np.median(set_pixels % 2.0 ** (bits - 1)) < high
-    ):  # without the sign
+    without_sign = set_pixels % 2.0 ** (bits - 1)
+    if set_pixels.size and low < np.median(without_sign) < high:
         reason = f"BITPIX is {bits}, but the pixels are real numbers by their bits"
-        raise FileError(
-            "HC-F09", reason, f"write BITPIX = -{bits} into the header, or get the file again"
-        )
+        fix = f"write BITPIX = -{bits} into the header, or get the file again"
+        raise FileError("HC-F09", reason, fix)
 
 
 def _pixels(unit: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -279,19 +269,34 @@ def _lazy_pixels(path: Path, kind: str, shape: tuple[int, ...]) -> Any:
 
 
 def inverse_variance(wht: Any, kind: str, band: str) -> Any:
-    """Return weights as inverse variance; `kind` says what they are: "ivar", "rms" or "variance"."""
+    """Return weights as inverse variance.
+
+    Parameters
+    ----------
+    wht : array
+    kind : {"ivar", "rms", "variance"}
+        What they are.
+    band : str
+        Named in errors.
+
+    Raises
+    ------
+    CubeError
+        If there is no such kind.
+    """
+    try:
+        require_choice("wht_kind", kind, WhtKind, code="HC-D13", error=CubeError)
+    except HstCubeError as error:
+        error.at(band=band)
+        raise
     if kind == "ivar":
         return wht
-    if kind not in _WEIGHTS:
-        raise CubeError(
-            "HC-D13", f"wht_kind is {kind!r}", f"choose from {', '.join(_WEIGHTS)}", band=band
-        )
     good = (wht > 0) & np.isfinite(wht)
     return np.where(good, 1 / np.where(good, wht, 1) ** (1 if kind == "variance" else 2), 0)
 
 
 def odd_pixels(sci: Any, wht: Any) -> list[Note]:
-    """Say where single weights or values cannot be what they are meant to be; they are kept as they are.
+    """Say where single weights or values cannot be what they are meant to be; they are kept.
 
     Parameters
     ----------
@@ -304,16 +309,15 @@ def odd_pixels(sci: Any, wht: Any) -> list[Note]:
     if float(wht.min()) * _UNLIKELY_WEIGHT < most < np.inf:
         positive = wht[wht > 0].astype(np.float64)
         middle = np.median(positive)
-        if odd := int(
-            np.sum((positive * _UNLIKELY_WEIGHT < middle) | (positive > middle * _UNLIKELY_WEIGHT))
-        ):
-            text = f"{odd} weights are more than {_UNLIKELY_WEIGHT:.0e} times smaller or larger than the median"
-            notes.append(("HC-D12", text))
+        unlikely = positive * _UNLIKELY_WEIGHT < middle
+        unlikely |= positive > middle * _UNLIKELY_WEIGHT
+        if odd := int(np.sum(unlikely)):
+            times = f"{_UNLIKELY_WEIGHT:.0e} times smaller or larger than the median"
+            notes.append(("HC-D12", f"{odd} weights are more than {times}"))
     if most > 0 and not max(sci.max(), -sci.min()) * most**0.5 <= _UNLIKELY_SIGNAL:
         good = np.isfinite(sci) & (wht > 0) & np.isfinite(wht)
         signal = np.abs(sci[good], dtype=np.float64) * np.sqrt(wht[good], dtype=np.float64)
         if wild := int(np.sum(signal > _UNLIKELY_SIGNAL)):
-            notes.append(
-                ("HC-F06", f"{wild} pixels are more than {_UNLIKELY_SIGNAL:.0e} times their noise")
-            )
+            text = f"{wild} pixels are more than {_UNLIKELY_SIGNAL:.0e} times their noise"
+            notes.append(("HC-F06", text))
     return notes

@@ -1,5 +1,6 @@
-"""FITS as bytes: cards, header-data units, checksums (FITS standard 4.0, sections 3, 4 and appendix J).
+"""FITS as bytes: cards, header-data units, checksums.
 
+FITS standard 4.0, sections 3, 4 and appendix J.
 astropy spends 3 ms on a file of this kind, most of it on the header's bookkeeping; a run writes 27
 files a target. What is written here is read back by astropy in the tests, checksums included.
 """
@@ -21,17 +22,13 @@ if TYPE_CHECKING:
 
 __all__ = ["hdu", "history_cards", "history_lines"]
 
-BLOCK = 2880
-_CARD = 80
+BLOCK, CARD = 2880, 80  # bytes
 _BITPIX = {"f4": -32, "f8": -64, "u1": 8, "i4": 32}
-_LONG_PIECE = (
-    33  # characters of a long text in one card: all of them may be quotes, which are doubled
-)
+# characters of a long text in one card: all of them may be quotes, which are doubled
+_LONG_PIECE = 33
 _TEXT_WIDTH = 70  # of a HISTORY card, after its two marks
-_PUNCTUATION = {
-    *range(0x3A, 0x41),
-    *range(0x5B, 0x61),
-}  # characters an encoded checksum must not hold
+# characters an encoded checksum must not hold
+_PUNCTUATION = {*range(0x3A, 0x41), *range(0x5B, 0x61)}
 
 
 def hdu(data: NDArray[Any] | None, cards: Cards, *, extname: str = "") -> bytes:
@@ -48,72 +45,69 @@ def hdu(data: NDArray[Any] | None, cards: Cards, *, extname: str = "") -> bytes:
     """
     body = b"" if data is None else data.astype(data.dtype.newbyteorder(">"), copy=False).tobytes()
     body += b"\0" * (-len(body) % BLOCK)
-    start: list[tuple[str, Any, str]] = [
-        ("XTENSION", "IMAGE", "image extension")
-        if extname
-        else ("SIMPLE", True, "conforms to the FITS standard"),
-        ("BITPIX", 8 if data is None else _BITPIX[data.dtype.str[1:]], "array data type"),
-        ("NAXIS", 0 if data is None else data.ndim, "number of axes"),
-        *(
-            (f"NAXIS{i}", n, "")
-            for i, n in enumerate(() if data is None else data.shape[::-1], start=1)
-        ),
-        *((("PCOUNT", 0, ""), ("GCOUNT", 1, ""), ("EXTNAME", extname, "")) if extname else ()),
-        *((("EXTEND", True, "extensions may follow"),) if data is None else ()),
-    ]
     datasum = _ones_sum(body)
-    text = "".join(card(*entry) for entry in (*start, *cards) if entry[1] is not None)
-    text += (
-        card("DATASUM", str(datasum), "data unit checksum")
-        + card("CHECKSUM", "0" * 16, "HDU checksum")
-        + "END".ljust(_CARD)
+    entries = (entry for entry in (*_description(data, extname), *cards) if entry[1] is not None)
+    text = "".join(
+        [
+            *(card(*entry) for entry in entries),
+            card("DATASUM", str(datasum), "data unit checksum"),
+            card("CHECKSUM", "0" * 16, "HDU checksum"),
+            "END".ljust(CARD),
+        ]
     )
     header = text.ljust(len(text) + -len(text) % BLOCK).encode("ascii")
-    total = _fold(_ones_sum(header) + datasum)
-    return (
-        header.replace(
-            b"CHECKSUM= '0000000000000000'", f"CHECKSUM= '{_encoded(total)}'".encode(), 1
-        )
-        + body
-    )
+    checksum = f"CHECKSUM= '{_encoded(_fold(_ones_sum(header) + datasum))}'"
+    return header.replace(b"CHECKSUM= '0000000000000000'", checksum.encode(), 1) + body
+
+
+def _description(data: NDArray[Any] | None, extname: str) -> list[tuple[str, Any, str]]:
+    """Return the cards that say what kind of unit it is, and how its data are stored."""
+    cards: list[tuple[str, Any, str]] = [("SIMPLE", True, "conforms to the FITS standard")]
+    if extname:
+        cards = [("XTENSION", "IMAGE", "image extension")]
+    bits, sizes = (8, ()) if data is None else (_BITPIX[data.dtype.str[1:]], data.shape[::-1])
+    cards += [("BITPIX", bits, "array data type"), ("NAXIS", len(sizes), "number of axes")]
+    cards += [(f"NAXIS{i}", n, "") for i, n in enumerate(sizes, start=1)]
+    if extname:
+        cards += [("PCOUNT", 0, ""), ("GCOUNT", 1, ""), ("EXTNAME", extname, "")]
+    if data is None:
+        cards.append(("EXTEND", True, "extensions may follow"))
+    return cards
 
 
 @lru_cache(maxsize=4096)
 def card(key: str, value: Any, comment: str = "") -> str:
     """Return one card of 80 characters, or several for a long text; numbers keep every digit."""
     if key in ("HISTORY", "COMMENT"):
-        return f"{key:<8}{value}"[:_CARD].ljust(_CARD)
+        return f"{key:<8}{value}"[:CARD].ljust(CARD)
     if isinstance(value, bool | np.bool_):
         field = f"{'T' if value else 'F':>20}"
     elif isinstance(value, str):
         quoted = _ascii(value).replace("'", "''")
-        if len(quoted) > _CARD - 12:
+        if len(quoted) > CARD - 12:
             return _long_text(key, _ascii(value))
         field = f"'{quoted:<8}'".ljust(20)
     elif isinstance(value, int | np.integer):
         field = f"{int(value):>20}"
     else:
         field = f"{repr(float(value)).upper():>20}"
-    return (f"{key:<8}= {field}" + (f" / {comment}" if comment else ""))[:_CARD].ljust(_CARD)
+    return (f"{key:<8}= {field}" + (f" / {comment}" if comment else ""))[:CARD].ljust(CARD)
 
 
 def _long_text(key: str, text: str) -> str:
     """Return a text as a card and its CONTINUE cards (FITS standard 4.0, section 4.2.1.2)."""
-    starts = range(0, len(text), _LONG_PIECE)
-    pieces = [
-        text[at : at + _LONG_PIECE].replace("'", "''") + "&" * (at != starts[-1]) for at in starts
-    ]
-    first, *others = (f"'{piece}'" for piece in pieces)
-    return "".join(
-        [
-            f"{key:<8}= {first}".ljust(_CARD),
-            *(f"CONTINUE  {piece}".ljust(_CARD) for piece in others),
-        ]
-    )
+    pieces = [text[at : at + _LONG_PIECE] for at in range(0, len(text), _LONG_PIECE)]
+    quoted = [piece.replace("'", "''") for piece in pieces]
+    first, *others = [*(f"'{piece}&'" for piece in quoted[:-1]), f"'{quoted[-1]}'"]
+    cards = [f"{key:<8}= {first}", *(f"CONTINUE  {piece}" for piece in others)]
+    return "".join(card.ljust(CARD) for card in cards)
 
 
 def history_cards(history: str, warnings: str) -> list[tuple[str, str, str]]:
-    """Return a cube's history and warnings as HISTORY cards: '* ' and '! ' begin a line, '  ' goes on with it."""
+    """Return a cube's history and warnings as HISTORY cards.
+
+    '* ' and '! ' begin a line of the one and the other, '  ' goes on with it.
+    """
     cards = []
     for mark, text in (("* ", history), ("! ", warnings)):
         for line in text.splitlines():
@@ -130,7 +124,9 @@ def history_lines(cards: Iterable[str]) -> tuple[str, str]:
             lines.append(text)
         elif lines:
             lines[-1] += text[2:]
-    return tuple("\n".join(line[2:] for line in lines if line[0] == mark) for mark in "*!")  # type: ignore[return-value]
+    history = [line[2:] for line in lines if line.startswith("*")]
+    warnings = [line[2:] for line in lines if line.startswith("!")]
+    return "\n".join(history), "\n".join(warnings)
 
 
 def _pieces(line: str) -> list[str]:

@@ -16,7 +16,14 @@ from hstcube.errors import WriteError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["Parts", "require_free_names", "sweep", "write_files", "written_whole"]
+__all__ = [
+    "Parts",
+    "require_free_names",
+    "require_room_after_all",
+    "sweep",
+    "write_files",
+    "written_whole",
+]
 
 _PART = re.compile(r"\.(.+)\.part-(\d+)-[0-9a-f]+")  # name, process
 _PROBE = 1 << 20  # bytes
@@ -39,25 +46,29 @@ def write_files(files: Mapping[Path, bytes], *, overwrite: bool = False) -> list
         If a file exists, is a link, or the disk refuses; files of before are untouched then.
     """
     require_free_names(files, overwrite=overwrite)
-    parts: dict[Path, Path] = {}
+    folders = {path.parent for path in files}
     with _our_errors(next(iter(files), Path())):
-        for folder in {path.parent for path in files}:
+        for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
-            _require_room(
-                folder, sum(len(data) for path, data in files.items() if path.parent == folder)
-            )
-        try:
-            for path, data in files.items():
-                parts[path] = part = _part_of(path)
-                _write_verified(part, data)
-            for path, part in parts.items():
-                part.replace(path)
-        finally:
-            for part in parts.values():
-                part.unlink(missing_ok=True)
-        for folder in {path.parent for path in files}:
+            size = sum(len(data) for path, data in files.items() if path.parent == folder)
+            _require_room(folder, size)
+        _write_and_name(files)
+        for folder in folders:
             _sync_folder(folder)
     return list(files)
+
+
+def _write_and_name(files: Mapping[Path, bytes]) -> None:
+    parts: dict[Path, Path] = {}
+    try:
+        for path, data in files.items():
+            parts[path] = part = _part_of(path)
+            _write_verified(part, data)
+        for path, part in parts.items():
+            part.replace(path)
+    finally:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
 
 
 def written_whole(path: Path, write: Callable[[Path], None], *, overwrite: bool = False) -> Path:
@@ -84,7 +95,7 @@ def written_whole(path: Path, write: Callable[[Path], None], *, overwrite: bool 
 
 
 class Parts:
-    """Many files, each written beside its place, and given their names together when the block ends without an error.
+    """Many files, each written beside its place, and named together when the block ends well.
 
     They are not verified one by one, which would take longer than writing them: for copies that can
     be made again.
@@ -173,7 +184,7 @@ def _write_verified(part: Path, data: bytes) -> None:
 
 
 def _remove(part: Path) -> None:
-    """Remove a part, emptied first: HDF5 keeps open what it could not finish, and with it the room that it takes."""
+    """Remove a part, emptied first: HDF5 keeps open what it could not finish, and its room."""
     with contextlib.suppress(OSError):
         os.truncate(part, 0)
     part.unlink(missing_ok=True)
@@ -191,7 +202,7 @@ def _require_room(folder: Path, size: int) -> None:
 
 
 def require_room_after_all(folder: Path) -> None:
-    """Let the system say, as an OSError, why the folder takes no more: for libraries that do not say it themselves."""
+    """Let the system say, as an OSError, why the folder takes no more: some libraries do not."""
     probe = _part_of(folder / "room")
     try:
         _write_verified(probe, bytes(_PROBE))

@@ -24,7 +24,7 @@ __all__ = ["pair_sums", "removal_bias", "unbiased"]
 
 
 def pair_sums(z: Image64, blank: Mask, reach: tuple[int, int]) -> tuple[Image64, Image64]:
-    """Return the sum of z(i) z(i + l) over pairs of blank pixels, and their number, for every lag l.
+    """Return the sum of z(i) z(i + l) over pairs of blank pixels, and their number, for all lags.
 
     Returns
     -------
@@ -37,9 +37,9 @@ def pair_sums(z: Image64, blank: Mask, reach: tuple[int, int]) -> tuple[Image64,
 def removal_bias(blank: Mask, scale: float, reach: tuple[int, int]) -> Image64:
     """Return what removing the background takes from the covariance, summed over pairs of pixels.
 
-    For pairs of blank pixels, in units of the sum of the covariances over all lags, which must be short against the scale of
-    the background: for weights g_i(j) = G(i - j) m_j/D_i, D = G conv m, the mean over j that is
-    subtracted at i,
+    For pairs of blank pixels, in units of the sum of the covariances over all lags, which must be
+    short against the scale of the background: for weights g_i(j) = G(i - j) m_j/D_i, D = G conv m,
+    the mean over j that is subtracted at i,
 
         cov(z_i - sum_j g_i(j) z_j, z_k - sum_j g_k(j) z_j) = C(i - k) - S (g_k(i) + g_i(k) - sum_j
         g_i(j) g_k(j)).

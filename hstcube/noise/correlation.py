@@ -59,7 +59,7 @@ class Groups(NamedTuple):
 
 
 def find_groups(labels: NDArray[np.integer]) -> Groups:
-    """Sort the pixels of an integer map by their label; 0 and negative labels belong to no group."""
+    """Sort the pixels of an integer map by their label; 0 and negative ones belong to no group."""
     places = np.flatnonzero(labels > 0)
     values = labels.ravel()[places]
     order = np.argsort(values, kind="stable")
@@ -258,7 +258,7 @@ def propagated(kernels: Image64, acf: Image64) -> tuple[Image64, Image64]:
 
 
 def resized(acf: Image64, radius: tuple[int, int]) -> Image64:
-    """Return autocorrelations, (band, 2 ry + 1, 2 rx + 1), cut or filled with zeros to the given reach."""
+    """Return autocorrelations, (band, 2 ry + 1, 2 rx + 1), with another reach: cut, or zeros."""
     out = np.zeros((acf.shape[0], 2 * radius[0] + 1, 2 * radius[1] + 1))
     (ty, tx), (fy, fx) = ([n // 2 for n in array.shape[1:]] for array in (out, acf))
     ry, rx = min(ty, fy), min(tx, fx)

@@ -1,4 +1,4 @@
-"""Errors that hold for any group of pixels: what the noise of a cube is like, and what it does to sums.
+"""Errors that hold for any group of pixels: what noise is like, and what it does to sums.
 
 A cube describes its noise by the standard deviation of single pixels, noise_scale/sqrt(wht), and by
 the autocorrelation ``noise_acf``, the same everywhere in a band; drizzled images and matched ones
@@ -82,11 +82,7 @@ def group_errors(cube: xr.Dataset, groups: Any, *, covariance: bool = False) -> 
             "the map has no group: no value above 0",
             "number the groups from 1; 0 is for pixels of none",
         )
-    shape, dims = (
-        ((found.ids.size,) * 2, ["group", "other"])
-        if covariance
-        else ((found.ids.size,), ["group"])
-    )
+    dims = ["group", "other"] if covariance else ["group"]
     function = _covariances if covariance else _errors
     acf = pixel_acf(cube)
     values = xr.apply_ufunc(
@@ -101,7 +97,7 @@ def group_errors(cube: xr.Dataset, groups: Any, *, covariance: bool = False) -> 
         dask="parallelized",
         output_dtypes=[np.float64],
         dask_gufunc_kwargs={
-            "output_sizes": dict(zip(dims, shape, strict=True)),
+            "output_sizes": dict.fromkeys(dims, found.ids.size),
             "allow_rechunk": True,
         },
     )
@@ -120,7 +116,8 @@ def _integers(groups: Any) -> NDArray[np.integer]:
     if values.ndim != 2 or values.dtype.kind not in "iu":  # noqa: PLR2004
         raise NoiseError(
             "HC-N01",
-            f"the map of groups holds {values.dtype} on {values.ndim} axes, not one integer for each pixel (y, x)",
+            f"the map of groups holds {values.dtype} on {values.ndim} axes, not one integer for "
+            "each pixel (y, x)",
             "convert it: groups.astype('int32'); a bool mask is one group, 1 where it is True",
         )
     return values
@@ -129,9 +126,8 @@ def _integers(groups: Any) -> NDArray[np.integer]:
 def _errors(groups: Groups, wht: Any, scale: Any, acf: Image64, sky_error: Any) -> Image64:
     variance = variances(_sigma(wht, scale), groups, acf)
     number = _pixels_with_data(groups, wht)
-    with np.errstate(
-        invalid="ignore"
-    ):  # a correlation that is no correlation gives a negative variance, hence NaN
+    # a correlation that is no correlation gives a negative variance, hence NaN
+    with np.errstate(invalid="ignore"):
         return np.where(number > 0, np.sqrt(variance + (number * sky_error) ** 2), np.nan)
 
 
@@ -171,10 +167,8 @@ def with_matched_noise(cube: xr.Dataset, kernels: xr.Variable) -> xr.Dataset:
     """
     acf, gain = propagated(kernels.values.astype(np.float64), pixel_acf(cube).values)
     steps = Grid.of(cube).steps
-    radius = tuple(_kept_reach(acf, axis, step) for axis, step in zip((1, 2), steps, strict=True))
-    acf = resized(acf, (radius[0], radius[1]))[
-        :, :: _direction(cube, "y"), :: _direction(cube, "x")
-    ]
+    reach = (_kept_reach(acf, 1, steps[0]), _kept_reach(acf, 2, steps[1]))
+    acf = resized(acf, reach)[:, :: _direction(cube, "y"), :: _direction(cube, "x")]
     return with_noise_coords(cube, noise_scale(cube).values * np.sqrt(gain), acf, steps)
 
 
@@ -188,7 +182,10 @@ def _kept_reach(acf: Image64, axis: int, step: float) -> int:
 def with_noise_coords(
     cube: xr.Dataset, scale: Any, acf: Image64, steps: tuple[float, float]
 ) -> xr.Dataset:
-    """Return the cube with ``noise_scale`` and ``noise_acf``, whose lags are pixels of so many arcsec (y, x)."""
+    """Return the cube with ``noise_scale`` and ``noise_acf``.
+
+    Lags are pixels, whose `steps` along y and x are in arcsec.
+    """
     old = [name for name in ("noise_scale", "noise_acf", "dy", "dx") if name in cube.coords]
     lags: dict[str, Any] = {}
     for name, n, step in zip(("dy", "dx"), acf.shape[1:], steps, strict=True):
@@ -211,7 +208,7 @@ def with_noise_coords(
 
 
 def _direction(cube: xr.Dataset, axis: str) -> int:
-    """Return -1 where the labels of an axis decrease: lags are told in the direction of increasing labels."""
+    """Return -1 where the labels of an axis decrease: lags go where labels increase."""
     labels = cube[axis].values
     return -1 if labels.size > 1 and bool(labels[1] < labels[0]) else 1
 
@@ -231,10 +228,10 @@ def noise_scale(cube: xr.Dataset) -> xr.Variable:
 
 
 def pixel_acf(cube: xr.Dataset) -> xr.Variable:
-    """Return the autocorrelation of the noise at lags of whole pixels of the cube, (band, dy, dx); white if absent.
+    """Return the autocorrelation of the noise at lags of whole pixels, (band, dy, dx).
 
-    A cube that was cut, strided or flipped has other pixels than those on which the noise was
-    described.
+    That of white noise where the cube does not say. A cube that was cut, strided or flipped has
+    other pixels than those on which the noise was described.
 
     Raises
     ------
@@ -246,29 +243,33 @@ def pixel_acf(cube: xr.Dataset) -> xr.Variable:
     given = cube.coords["noise_acf"]
     acf = given.variable.transpose("band", "dy", "dx").astype(np.float64)
     values = acf.values
-    possible = all(n % 2 for n in values.shape[1:]) and np.isfinite(values).all()
-    middle = values[:, values.shape[1] // 2, values.shape[2] // 2]
-    if not (
-        possible
-        and np.abs(middle - 1).max() <= _AS_EQUAL
-        and np.abs(values - values[:, ::-1, ::-1]).max() <= _AS_EQUAL
-    ):
+    if not _is_autocorrelation(values):
         raise NoiseError(
             "HC-N03",
-            "noise_acf is no autocorrelation: of odd sizes, finite, 1 at zero lag, the same at opposite lags",
+            "noise_acf is no autocorrelation: of odd sizes, finite, 1 at zero lag, the same at "
+            "opposite lags",
             "measure it: calibrate_noise",
         )
-    steps = Grid.of(cube).steps
-    return acf.isel(
-        {
-            f"d{axis}": _whole_pixels(cube, given, axis, step)
-            for axis, step in zip("yx", steps, strict=True)
-        }
-    )
+    dy, dx = Grid.of(cube).steps
+    places = {
+        "dy": _whole_pixels(cube, given, "y", dy),
+        "dx": _whole_pixels(cube, given, "x", dx),
+    }
+    return acf.isel(places)
+
+
+def _is_autocorrelation(values: Image64) -> bool:
+    """Say whether each is of odd sizes, finite, 1 at zero lag and the same at opposite lags."""
+    _, ny, nx = values.shape
+    if ny % 2 == 0 or nx % 2 == 0 or not np.isfinite(values).all():
+        return False
+    off = np.abs(values[:, ny // 2, nx // 2] - 1).max()
+    uneven = np.abs(values - values[:, ::-1, ::-1]).max()
+    return bool(off <= _AS_EQUAL and uneven <= _AS_EQUAL)
 
 
 def _whole_pixels(cube: xr.Dataset, acf: xr.DataArray, axis: str, step: float) -> NDArray[np.intp]:
-    """Return where along one axis the lags of whole pixels are, in the direction of the cube's labels."""
+    """Return where along one axis the lags of whole pixels are, in the order of the labels."""
     lags = acf[f"d{axis}"].values
     if lags.size == 1:
         return np.zeros(1, np.intp)
@@ -277,7 +278,8 @@ def _whole_pixels(cube: xr.Dataset, acf: xr.DataArray, axis: str, step: float) -
     if fold < 1 or abs(ratio - fold) > _AS_EQUAL * fold:
         raise NoiseError(
             "HC-N04",
-            f"the lags of noise_acf are {lags[1] - lags[0]:.4g} arcsec apart, the pixels {step:.4g} arcsec",
+            f"the lags of noise_acf are {lags[1] - lags[0]:.4g} arcsec apart, the pixels "
+            f"{step:.4g} arcsec",
             "measure the noise on images of this scale, or drop it: cube.drop_vars('noise_acf')",
         )
     half = lags.size // 2

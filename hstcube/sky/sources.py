@@ -71,7 +71,7 @@ def _above_background(smooth: Image64, there: Mask, sources: Mask, scale: float)
 def connected(
     seen: Mask, *, fewest: int = 1, touching: Touching = "corners"
 ) -> NDArray[np.integer[Any]]:
-    """Number the pieces of a map.
+    """Return a map with its pieces numbered.
 
     Parameters
     ----------

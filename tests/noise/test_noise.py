@@ -503,10 +503,7 @@ def test_the_noise_curve_is_drawn():
 
 
 def xdf_like():
-    cube = cube_of(np.full((40, 40), 4.0))
-    return cube.assign_attrs(
-        history="open_field('3', f435w); PSF widths of xdf; zero points of xdf (hstcube 0.1.0)"
-    )
+    return cube_of(np.full((40, 40), 4.0), survey="xdf")
 
 
 def test_the_noise_of_a_known_survey_is_there():
