@@ -11,6 +11,8 @@ from hstcube.basics.choices import require_choice
 from hstcube.basics.memory import remembered
 from hstcube.core.grids import Grid
 from hstcube.core.psf_coords import psf_array
+from hstcube.core.memory import remembered
+from hstcube.core.psf_coords import psf_offsets
 from hstcube.errors import PSFError
 from hstcube.psf.preparation import scale_of
 from hstcube.psf.profiles import FWHM_OF_SIGMA
@@ -80,12 +82,10 @@ def matching_kernels(
         else:
             pairs.append(_pair(image, target, scale, method, regularization))
     stack = np.stack(on_one_frame(*(pair.kernel for pair in pairs)))
-    kernels = psf_array(
-        stack, scale, bands=psf.band.values, name="kernels", attrs={"method": method}
-    )
-    columns = zip(*(pair.quality for pair in pairs), strict=True)
-    qualities = dict(zip(Quality._fields, columns, strict=True))
-    return kernels.assign_coords({key: ("band", [*row]) for key, row in qualities.items()})
+    coords = {"band": psf.band.values, **psf_offsets(stack.shape, scale)}
+    for key in Quality._fields:
+        coords[key] = ("band", [getattr(pair.quality, key) for pair in pairs])
+    return xr.DataArray(stack, coords, ("band", "ky", "kx"), "kernels", {"method": method})
 
 
 class _Pair(NamedTuple):
@@ -209,7 +209,7 @@ def _matched_psf(image: NDArray[np.float32], kernel: Image64) -> NDArray[np.floa
     if is_identity(kernel):
         return image
     made = convolved(image.astype(np.float64), _squared(kernel))
-    return (made / made.sum()).astype(np.float32)
+    return np.asarray(made / made.sum(), dtype=np.float32)
 
 
 def _squared(kernel: Image64) -> Image64:

@@ -214,7 +214,7 @@ def match_plane(
     return matched.astype(sci.dtype, copy=False), weights.astype(wht.dtype, copy=False)
 
 
-def _shares_seen(kernel: Image64, valid: NDArray[np.bool_]) -> tuple[Image64, Image64]:
+def _shares_seen(kernel: Image64, valid: Any) -> tuple[Image64, Image64]:
     """Return the sums of the kernel, and of its absolute values, over the pixels with data."""
     absolute = np.abs(kernel)
     signed = bool((kernel < 0).any())

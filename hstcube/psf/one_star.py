@@ -41,7 +41,6 @@ __all__ = [
     "Stamp",
     "Star",
     "cleaned",
-    "cut_out",
     "measured",
 ]
 
@@ -134,7 +133,46 @@ class Neighbours(NamedTuple):
     pixels: Mask
 
 
-def cut_out(cube: xr.Dataset, band: str, scale: float) -> Stamp:
+def cleaned(
+    cubes: Mapping[str, xr.Dataset], bands: Sequence[str], scale: float
+) -> dict[tuple[str, str], CleanStar]:
+    """Fit the cores, take neighbours out, and subtract the background in every band.
+
+    Parameters
+    ----------
+    cubes : mapping of name to Dataset
+        One a star.
+    bands : sequence of str
+    scale : float
+        Size of a pixel [arcsec].
+
+    Returns
+    -------
+    dict of (name, band) to CleanStar
+    """
+    stars = _with_cores(cubes, bands, scale)
+    around = {name: _neighbours([stars[name, band] for band in bands]) for name in cubes}
+    clean = {}
+    for band in bands:
+        for name, star in _alone({name: stars[name, band] for name in cubes}, around).items():
+            clean[name, band] = star
+    return clean
+
+
+def _with_cores(
+    cubes: Mapping[str, xr.Dataset], bands: Sequence[str], scale: float
+) -> dict[tuple[str, str], Star]:
+    """Cut all stars out and fit their cores, in one band as far out as the sharpest one's."""
+    stars = {}
+    for band in bands:
+        stamps = {name: _cut_out(cube, band, scale) for name, cube in cubes.items()}
+        sharpest = min(stamp.sharpness for stamp in stamps.values())
+        for name, stamp in stamps.items():
+            stars[name, band] = _with_core(stamp, CORE * sharpest)
+    return stars
+
+
+def _cut_out(cube: xr.Dataset, band: str, scale: float) -> Stamp:
     """Return one band of a star's cube, and where its light peaks."""
     plane = cube.sel(band=band)
     weight = plane.wht.values.astype(np.float64)
@@ -143,37 +181,6 @@ def cut_out(cube: xr.Dataset, band: str, scale: float) -> Stamp:
     noise = 1 / math.sqrt(float(np.median(seen))) if seen.size else math.inf
     centre = core_centre(raw, 0.1 / scale)
     return Stamp(raw, weight, scale, noise, centre, fwhm(shifted(raw, centre, odd(1.0 / scale))))
-
-
-def cleaned(
-    stamps: Mapping[tuple[str, str], Stamp], names: Sequence[str], bands: Sequence[str]
-) -> dict[tuple[str, str], CleanStar]:
-    """Fit the cores, take neighbours out, and subtract the background of every stamp.
-
-    Parameters
-    ----------
-    stamps : mapping of (name, band) to Stamp
-    names, bands : sequence of str
-
-    Returns
-    -------
-    dict of (name, band) to CleanStar
-    """
-    clean: dict[tuple[str, str], CleanStar] = {}
-    stars = {}
-    for band in bands:
-        sharpest = min(stamps[name, band].sharpness for name in names)
-        for name in names:
-            stars[name, band] = _with_core(stamps[name, band], CORE * sharpest)
-    around = {name: _neighbours([stars[name, band] for band in bands]) for name in names}
-    for band in bands:
-        for name in names:
-            star, near = stars[name, band], around[name]
-            clean[name, band] = _mended(star, star.raw, near, near.pixels)
-        template = _template([clean[name, band] for name in names if not around[name].places])
-        for name in names:
-            clean[name, band] = _without_companions(clean[name, band], template, around[name])
-    return clean
 
 
 def _with_core(stamp: Stamp, radius: float) -> Star:
@@ -208,6 +215,17 @@ def _neighbours(stars: list[Star]) -> Neighbours:
     peaks = ndimage.maximum_position(light, labels, range(1, number + 1))
     places = [(float(y) - first.centre[0], float(x) - first.centre[1]) for y, x in peaks]
     return Neighbours(places, np.asarray(ndimage.binary_dilation(exceeding, iterations=2)))
+
+
+def _alone(stars: Mapping[str, Star], around: Mapping[str, Neighbours]) -> dict[str, CleanStar]:
+    """Take neighbours out of the stars of one band: those without any show what the others hide."""
+    first = {}
+    for name, star in stars.items():
+        first[name] = _mended(star, star.raw, around[name], around[name].pixels)
+    template = _template([clean for clean in first.values() if not clean.neighbours])
+    return {
+        name: _without_companions(clean, template, around[name]) for name, clean in first.items()
+    }
 
 
 def _mended(star: Star, image: Image64, around: Neighbours, replaced: Mask) -> CleanStar:
@@ -303,7 +321,12 @@ class Measures(NamedTuple):
     neighbours: int
     y: float
     x: float
+    star: CleanStar
     light: float  # within the aperture
+
+    def image(self, side: int) -> Image64:
+        """Return (side, side) pixels with the star in the middle, unit light in the aperture."""
+        return self.star.centred(side) / (self.light if self.light > 0 else 1.0)
 
 
 def measured(clean: CleanStar) -> Measures:
@@ -328,5 +351,6 @@ def measured(clean: CleanStar) -> Measures:
         neighbours=clean.neighbours,
         y=star.centre[0],
         x=star.centre[1],
+        star=clean,
         light=light,
     )

@@ -74,16 +74,11 @@ def psf_quality(
     PSFError
         If the cube has no PSF, or the target is not known.
     """
-    if isinstance(cube, xr.Dataset) and "psf" not in cube.coords:
-        raise PSFError(
-            "HC-P09", "the cube has no PSF", "give it one: with_psf(cube, measure_psf(stars))"
-        )
-    psf = cube.psf if isinstance(cube, xr.Dataset) else cube
+    psf = _psf_of(cube)
     scale = scale_of(psf)
     images = psf.transpose("band", "ky", "kx").values.astype(np.float64)
     if to is None:
-        matched = str(cube.matched_to.values[0]) if "matched_to" in cube.coords else ""
-        to = matched or _broadest(psf.band.values.tolist(), images)
+        to = _matched_to(cube) or _broadest(psf.band.values.tolist(), images)
     target = target_psf(psf, to, scale)
     unknown = np.full(len(images), np.nan)
     negative = cube.psf_negative.values if "psf_negative" in cube.coords else unknown
@@ -106,6 +101,21 @@ def psf_quality(
         {"band": psf.band.values, "radius": ("radius", list(RADII), {"units": "arcsec"})},
         {"to": to if isinstance(to, str) else str(to.name or "psf")},
     )
+
+
+def _psf_of(cube: xr.Dataset | xr.DataArray) -> xr.DataArray:
+    if isinstance(cube, xr.DataArray):
+        return cube
+    if "psf" not in cube.coords:
+        raise PSFError(
+            "HC-P09", "the cube has no PSF", "give it one: with_psf(cube, measure_psf(stars))"
+        )
+    psf: xr.DataArray = cube.psf
+    return psf
+
+
+def _matched_to(cube: xr.Dataset | xr.DataArray) -> str:
+    return str(cube.matched_to.values[0]) if "matched_to" in cube.coords else ""
 
 
 def _broadest(bands: list[str], images: Image64) -> str:

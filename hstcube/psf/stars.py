@@ -16,7 +16,7 @@ from hstcube.core.grids import Grid
 from hstcube.core.psf_coords import psf_offsets
 from hstcube.core.rules import validate
 from hstcube.errors import PSFError
-from hstcube.psf.one_star import APERTURE, BRIGHT, COMPACT, FLATTENED, cleaned, cut_out, measured
+from hstcube.psf.one_star import APERTURE, BRIGHT, COMPACT, FLATTENED, cleaned, measured
 from hstcube.psf.profiles import CORE, fwhm, odd, radius_map
 
 if TYPE_CHECKING:
@@ -124,25 +124,22 @@ def examine_stars(stars: Mapping[str, xr.Dataset], *, size: int | None = None) -
         If there is no star, or their bands or scales differ.
     """
     names, bands, scale = _checked(stars)
-    stamps = {(name, band): cut_out(stars[name], band, scale) for name in names for band in bands}
-    clean = cleaned(stamps, names, bands)
+    clean = cleaned(stars, bands, scale)
+    found = [measured(clean[name, band]) for name in names for band in bands]
     shape = (len(names), len(bands))
-    found = {place: measured(clean[place]) for place in stamps}
     columns = {}
     for key in _COLUMNS:
-        columns[key] = np.array([getattr(one, key) for one in found.values()]).reshape(shape)
+        columns[key] = np.array([getattr(one, key) for one in found]).reshape(shape)
     verdict, reason = _judged(columns, names, bands)
     side = size or odd(SIZE / scale)
-    images = np.zeros((len(stamps), side, side), np.float32)
-    for image, (place, one) in zip(images, found.items(), strict=True):
-        image[:] = clean[place].centred(side) / (one.light if one.light > 0 else 1.0)
+    images = np.stack([one.image(side) for one in found])
     dims = ("star", "band")
     return xr.Dataset(
         {
             "verdict": (dims, verdict),
             "reason": (dims, reason),
             **{key: (dims, values, _COLUMNS[key]) for key, values in columns.items()},
-            "image": ((*dims, "ky", "kx"), images.reshape(*shape, side, side)),
+            "image": ((*dims, "ky", "kx"), images.astype(np.float32).reshape(*shape, side, side)),
         },
         {
             "star": np.array(names, object),

@@ -85,7 +85,8 @@ def _gaussian(away_y: Array, away_x: Array, jacobian: Array) -> Array:
     u = inverse[0, 0] * away_y + inverse[0, 1] * away_x
     v = inverse[1, 0] * away_y + inverse[1, 1] * away_x
     distance = u * u + v * v
-    return np.exp(distance * (-0.5 / _KERNEL_SIGMA**2)) * (distance <= _KERNEL_REACH**2)
+    weight = np.exp(distance * (-0.5 / _KERNEL_SIGMA**2)) * (distance <= _KERNEL_REACH**2)
+    return np.asarray(weight)
 
 
 def offsets_of(jacobian: Array, method: Method) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -35,6 +35,7 @@ FEWEST = 3  # sources for a shift between bands
 
 # sigma of the detection image, its smoothing, and the window of centroids [pixels]
 _DETECT, _SMOOTH, _WINDOW = 5.0, 1.5, 2.0
+_SMALLEST = 5  # pixels of a source: less is noise
 _STILL = 1e-3  # pixels: a centroid that moves by less has arrived
 
 
@@ -246,27 +247,33 @@ def _median_shift(moved: Array, steps: Array) -> Shift:
 
 def _of_sources(sci: Array, wht: Array) -> Array:
     """Return by how much the sources of the redder of two images must move, pixels, (source, 2)."""
-    from scipy import ndimage
-
-    valid = (wht > 0).all(0)
+    valid = (wht[0] > 0) & (wht[1] > 0)
     if not valid.any():
         return np.zeros((0, 2))
     signal = [np.where(valid, image - np.median(image[valid]), 0) for image in sci]
-    seen = np.ones(valid.shape, dtype=bool)
-    for image, weight in zip(signal, wht, strict=True):  # a source is one that both bands show
-        seen &= _detected(image, np.where(valid, inverse_of(weight), 0), valid)
-    pieces, number = ndimage.label(seen)
-    found = []
-    for k, box in enumerate(ndimage.find_objects(pieces, number), start=1):
-        mine = pieces[box] == k
-        if mine.sum() < 5:  # noqa: PLR2004  less is noise
-            continue
-        light = np.where(mine, signal[0][box] + signal[1][box], 0)
-        start = np.array(ndimage.center_of_mass(light)) + [side.start for side in box]
+    noise = [np.where(valid, inverse_of(weight), 0) for weight in wht]
+    # a source is one that both bands show
+    seen = _detected(signal[0], noise[0], valid) & _detected(signal[1], noise[1], valid)
+    shifts = []
+    for start in _sources(signal[0] + signal[1], seen):
         bluer, redder = _place(signal[0], start), _place(signal[1], start)
         if bluer is not None and redder is not None:
-            found.append(bluer - redder)
-    return np.array(found).reshape(-1, 2)
+            shifts.append(bluer - redder)
+    return np.array(shifts).reshape(-1, 2)
+
+
+def _sources(image: Array, seen: NDArray[np.bool_]) -> list[Array]:
+    """Return the centres of light of the connected pixels that are seen."""
+    from scipy import ndimage
+
+    pieces, number = ndimage.label(seen)
+    centres = []
+    for k, box in enumerate(ndimage.find_objects(pieces, number), start=1):
+        mine = pieces[box] == k
+        if mine.sum() >= _SMALLEST:
+            place = ndimage.center_of_mass(np.where(mine, image[box], 0))
+            centres.append(np.array(place) + [side.start for side in box])
+    return centres
 
 
 def _detected(image: Array, variance: Array, valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -293,7 +300,7 @@ def _centroid(image: Array, start: Array) -> Array | None:
     That is XWIN_IMAGE of SExtractor (Bertin & Arnouts 1996).
     """
     reach = int(4 * _WINDOW)
-    place = start
+    place: Array = start
     for _ in range(20):
         y0, x0 = (int(np.rint(p)) for p in place)
         if min(y0, x0) < reach or y0 >= image.shape[0] - reach or x0 >= image.shape[1] - reach:

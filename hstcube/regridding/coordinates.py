@@ -106,7 +106,7 @@ def _without_pixels(cube: xr.Dataset, new: dict[str, Any]) -> dict[str, Any]:
     for name in _AXES.keys() & new.keys():
         replaced |= {name, *_AXES[name]}
     kept = {}
-    for name, variable in cube.coords.variables.items():
-        if name not in replaced and not {"y", "x"} & set(variable.dims):
-            kept[str(name)] = variable
+    for key, variable in cube.coords.variables.items():
+        if key not in replaced and not {"y", "x"} & set(variable.dims):
+            kept[str(key)] = variable
     return kept

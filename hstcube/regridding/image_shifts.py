@@ -169,8 +169,8 @@ def _middles(fine: xr.Dataset, coarse: xr.Dataset) -> tuple[xr.Dataset, xr.Datas
     """Return the middle of what two large images share; small ones as they are."""
     a, b = Grid.of(fine), Grid.of(coarse)
     if max(b.shape) > _LARGEST:
-        y, x = _middle_of_shared(a, b)
-        coarse = coarse.isel(y=_around(y), x=_around(x))
+        middle = _middle_of_shared(a, b)
+        coarse = coarse.isel(y=_around(middle[0]), x=_around(middle[1]))
         b = Grid.of(coarse)
     if max(a.shape) <= _LARGEST * b.scale / a.scale:
         return fine, coarse
@@ -234,7 +234,7 @@ def _trial(pair: _Pair, p: Array, damping: float) -> Array:
     w, jac = pair.weight.ravel(), here.derivatives
     normal, gradient = jac.T @ (w[:, None] * jac), jac.T @ (w * here.residual)
     step = np.linalg.solve(normal + damping * np.diag(np.diag(normal)), gradient)[:3]
-    trial = p + np.clip(step, -0.5, 0.5)
+    trial: Array = p + np.clip(step, -0.5, 0.5)
     trial[2] = max(trial[2], _SHARPER)
     return trial
 

@@ -688,3 +688,9 @@ def test_stars_are_opened_as_fields_are(tmp_path):
     stamp(folder, STAMP_BANDS[1], "sci", field="2").unlink()
     stamp(folder, STAMP_BANDS[1], "wht", field="2").unlink()
     refuses("HC-P11", lambda: open_stars(folder), "no band that all stars have")
+
+
+def test_a_misspelt_method_is_refused_also_where_no_kernel_is_made():
+    cube = field("f160w")  # the target alone: it passes through
+    refuses("HC-P06", lambda: psf_match(cube, method="wienr"), "'wienr'", "choose method=")
+    refuses("HC-P06", lambda: matching_kernels(cube.psf, method="wienr"), "'wienr'")

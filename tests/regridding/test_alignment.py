@@ -300,3 +300,10 @@ def test_rebinned_after_the_shift_30_mas_is_60_mas(stamps, xdf, name):
 @pytest.mark.parametrize("name", GALAXIES)
 def test_no_band_of_a_stamp_is_said_to_be_shifted(stamps, name):
     assert not check_alignment(stamps(name)[1]).shifted.any()
+
+
+def test_a_misspelt_method_is_refused_also_where_no_band_is_resampled():
+    fine, coarse = pair(np.random.default_rng(0), (0.25, -0.25))
+    shifts = check_alignment(fine, coarse)
+    with pytest.raises(HstCubeError, match="HC-B22 there is no method 'adaptiv'"):
+        apply_shifts(fine, shifts, method="adaptiv")

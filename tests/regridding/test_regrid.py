@@ -23,6 +23,7 @@ from hstcube import (
     rebin,
     regrid,
     regrid_labels,
+    regrid_mask,
     validate,
 )
 from hstcube.core.mappings import pixel_mapping
@@ -749,3 +750,10 @@ def test_a_cutout_outside_the_frame_is_refused(position):
 def test_a_cutout_of_no_size_is_refused():
     with pytest.raises(GridError, match="HC-W25"):
         cutout(cube_on(around(0.06)), XDF, 0.0)
+
+
+def test_a_misspelt_choice_for_the_outside_is_refused():
+    grid = around(0.06)
+    mask = cube_on(grid).mask.isel(band=0)
+    with pytest.raises(HstCubeError, match="HC-B22 there is no outside 'nearst'"):
+        regrid_mask(mask, grid, outside="nearst")
