@@ -74,6 +74,16 @@ def test_the_state_of_a_cube_comes_back_from_fits_and_netcdf(stamps, tmp_path, l
 
 
 @quiet
+def test_cubes_without_a_word_of_their_state_are_written_and_open_with_empty_ones(stamps, tmp_path):
+    cube = hstcube.open_field(stamps, "1")
+    bare = cube.drop_attrs(deep=False).assign_attrs(field="1")
+    hstcube.save_cube(bare, tmp_path / "1.nc")
+    hstcube.to_fits(bare, tmp_path / "fits")
+    for back in (hstcube.open_cube(tmp_path / "1.nc"), hstcube.open_field(tmp_path / "fits", "1")):
+        assert (back.attrs["survey"], back.attrs["poisson"]) == ("", "")
+
+
+@quiet
 @pytest.mark.parametrize("survey", SURVEYS)
 def test_the_psfs_of_a_survey_are_had_by_its_name(stamps, survey):
     cube = hstcube.open_field(stamps, "1", psf=survey)
