@@ -303,22 +303,24 @@ def _pairs(levels: xr.DataArray) -> dict[str, tuple[float, float]]:
 
 
 def _require_free(target: Target, out: Path, options: Options) -> None:
-    """Look before computing whether the products may be written, and replace no input.
-
-    `overwrite` must not replace an input either, whatever links lead to it.
-    """
+    """Look before computing whether the products may be written, and replace no input."""
     bands = [band_name(name) for name in options.bands] or list(target.files.bands)
-    inputs = {path.resolve() for path in _inputs(target.files)}
     whole = out / f"{target.name}.nc"
-    for path in (whole, *_images_named(target.name, bands, out)):
-        if path.exists() and path.resolve() in inputs:
-            raise WriteError(
-                "HC-O06", "is an input of this run", "choose another folder with -o", file=str(path)
-            )
+    _refuse_inputs([whole, *_images_named(target.name, bands, out)], target.files)
     end = "" if options.layout == "mef" else "_sci"
     paths = [out / f"{target.name}_{band}{end}.fits" for band in bands]
     paths += [whole] if options.netcdf else []
     require_free_names(paths, overwrite=options.overwrite)
+
+
+def _refuse_inputs(paths: list[Path], files: FieldFiles) -> None:
+    """Keep `overwrite` from replacing an input, whatever links lead to it."""
+    inputs = {path.resolve() for path in _inputs(files)}
+    for path in paths:
+        if path.exists() and path.resolve() in inputs:
+            raise WriteError(
+                "HC-O06", "is an input of this run", "choose another folder with -o", file=str(path)
+            )
 
 
 def _inputs(files: FieldFiles) -> list[Path]:

@@ -100,12 +100,8 @@ def cut_stamps(
     """
     out = Path(out)
     positions = read_catalogue(catalogue) if isinstance(catalogue, str | Path) else list(catalogue)
-    mosaics = list_fields(folder, scale=scale, images=images, labels=labels)
-    if not mosaics:
-        fix = f"name them {IMAGES}, or give --images PATTERN"
-        raise FileError("HC-F01", "there are no mosaics", fix, file=str(folder))
     chosen = [band_name(name) for name in bands or ()]
-    sources = [source for files in mosaics for source in _sources(files, chosen)]
+    sources = _sources(folder, chosen, scale=scale, images=images, labels=labels)
     pieces, shares = _planned(sources, positions, size)
     if not pieces:
         raise GridError(
@@ -209,7 +205,18 @@ def opened_by_header(path: Path) -> Any:
     return opened(path)
 
 
-def _sources(files: FieldFiles, chosen: list[str]) -> Iterator[Source]:
+def _sources(
+    folder: str | Path, chosen: list[str], *, scale: str | None, **places: str | None
+) -> list[Source]:
+    """Return all images that stamps can be cut from."""
+    mosaics = list_fields(folder, scale=scale, **places)
+    if not mosaics:
+        fix = f"name them {IMAGES}, or give --images PATTERN"
+        raise FileError("HC-F01", "there are no mosaics", fix, file=str(folder))
+    return [source for files in mosaics for source in _sources_of(files, chosen)]
+
+
+def _sources_of(files: FieldFiles, chosen: list[str]) -> Iterator[Source]:
     """Yield the images of a mosaic, and its map."""
     for name in files.bands:
         if chosen and name not in chosen:

@@ -55,7 +55,7 @@ def test_map_and_sky_are_looked_at_too(tmp_path):
     "wrong", [lambda wht: wht / wht.max() * 2e4, lambda wht: 1 / np.sqrt(wht), lambda wht: wht * 10]
 )
 def test_weights_that_are_something_else_are_noticed(tmp_path, wrong):
-    """Exposure times of 2e4 s, rms, weights that promise a third of the noise: beyond 0.3 to 1.3."""
+    """Exposure times of 2e4 s, rms, weights that promise a third of the noise; not 0.3 to 1.3."""
     folder = write_field(tmp_path, shape=(80, 80))
     assert "HC-D24" not in found(report_of(folder), "warning")
     rewrite(stamp(folder, "f850lp", "wht"), pixels=wrong)
