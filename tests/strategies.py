@@ -24,8 +24,8 @@ from hstcube import Grid, HstCubeWarning, build, mask, psf_match, subtract_sky
 from hstcube.core.grids import pixel_mapping
 from hstcube.psf.match import FWHM_OF_SIGMA
 
-# HYPOTHESIS_PROFILE: "laws", the same examples in every run; "quick", a third of these; "search", new
-# ones, and ten times as many
+# HYPOTHESIS_PROFILE: "laws", the same examples in every run; "quick", a third of these; "search",
+# new ones, and ten times as many
 _PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "laws")
 _SHARE = {"laws": 1.0, "quick": 1 / 3, "search": 10.0}[_PROFILE]
 _SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
