@@ -1,8 +1,8 @@
 """Break the code as a hand would, one mistake at a time, and count what the tests catch.
 
     python tests/mutants.py                       60 for each of three seeds; docs/mutants.md
-    python tests/mutants.py --seeds 7 --number 5  a few, on the terminal only
-    python tests/mutants.py --list psf            all candidates of a folder
+    python tests/mutants.py --folders psf         of one folder by its own tests; on the terminal only
+    python tests/mutants.py --folders psf --list  all candidates of a folder
 
 A mutant is one edit of one expression: a wrong sign, a dropped square, an off-by-one, a skipped
 check. Which are drawn follows from the seed and from the text of the code alone, so that a change
@@ -378,8 +378,8 @@ class Map(NamedTuple):
         return [name for name, sum_ in zip(ordered, spent, strict=True) if sum_ <= BUDGET]
 
 
-def made_map(there: Path) -> Map:
-    """Run all tests once in a copy, and see which lines each of them runs."""
+def made_map(there: Path, tests: Sequence[str]) -> Map:
+    """Run tests once in a copy, and see which lines each of them runs."""
     from coverage import CoverageData
 
     command = [
@@ -394,7 +394,7 @@ def made_map(there: Path) -> Map:
         "-n",
     ]
     command += [str(os.cpu_count() or 1), "--dist", "loadfile", "--ignore=hstcube", "--cov=hstcube"]
-    command += ["--cov-context=test", "--cov-report=", "--cov-fail-under=0", "tests"]
+    command += ["--cov-context=test", "--cov-report=", "--cov-fail-under=0", *tests]
     done = subprocess.run(
         command, cwd=there, env=environment(there), capture_output=True, text=True, check=False
     )
@@ -489,17 +489,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[])
     parser.add_argument("--number", type=int, default=NUMBER)
-    parser.add_argument("--list", nargs="+", default=[], metavar="FOLDER")
+    parser.add_argument("--folders", nargs="+", default=[], choices=FOLDERS)
+    parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
+    found = candidates(options.folders or FOLDERS)
     if options.list:
-        for mutant in candidates(options.list):
+        for mutant in found:
             print(f"{mutant.path}:{mutant.line}  {mutant.kind}:  {' -> '.join(mutant.change())}")
         return
-    found = candidates()
     with tempfile.TemporaryDirectory() as name:
         copies = [copy_of(Path(name).resolve() / f"copy{i}") for i in range(os.cpu_count() or 1)]
         print(f"{len(found)} candidates; making the map of what tests run ...", flush=True)
-        known = made_map(copies[0])
+        known = made_map(copies[0], [f"tests/{one}" for one in options.folders] or ["tests"])
         results = {}
         for seed in options.seeds or SEEDS:
             results[seed] = []
@@ -508,7 +509,7 @@ def main() -> None:
                 print(told(seed, verdict), flush=True)
     for seed, of_seed in results.items():
         print(f"seed {seed}: {sum(one.caught for one in of_seed)} of {len(of_seed)} caught")
-    if not options.seeds:
+    if not (options.seeds or options.folders):
         PAGE.write_text(page(results, len(found)), encoding="utf-8")
 
 

@@ -138,3 +138,11 @@ def test_paths_of_pages_and_templates_lead_somewhere():
             r"`((?:docs|tests|benchmarks|notebooks|hstcube)/[\w./-]+\.\w+)`", text
         ):
             assert (ROOT / path).exists(), f"{page.name}: {path}"
+
+
+def test_no_test_imports_another():
+    for path in ROOT.glob("tests/**/*.py"):
+        imported = re.findall(
+            r"^\s*(?:from|import) (test_\w+)", path.read_text(encoding="utf-8"), re.M
+        )
+        assert not imported, path
