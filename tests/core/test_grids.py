@@ -1,4 +1,4 @@
-"""The laws of place: a cut, strided, flipped or coarsened cube knows where on the sky its pixels are."""
+"""The laws of place: a cut, strided, flipped or coarsened cube knows its place on the sky."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def plane_on(grid):
 
 
 def draw_chain(data, plane, length):
-    """Slice, stride, flip and coarsen at random; return the result, and its pixels on the parent kept by hand."""
+    """Slice, stride, flip, coarsen at random; return that, and its pixels on the parent by hand."""
     centres = {dim: np.arange(plane.sizes[dim], dtype=float) for dim in ("y", "x")}
     for _ in range(length):
         dim = data.draw(st.sampled_from(["y", "x"]))
@@ -211,8 +211,17 @@ def test_scale_and_steps_are_those_of_astropy(grid):
 
 
 def test_a_rotation_given_by_crota_is_not_lost():
-    header = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRPIX1": 5.0, "CRPIX2": 5.0, "CRVAL1": 53.0, "CRVAL2": -27.0,
-              "CDELT1": -1e-5, "CDELT2": 1e-5, "CROTA2": 42.0}  # fmt: skip
+    header = {
+        "CTYPE1": "RA---TAN",
+        "CTYPE2": "DEC--TAN",
+        "CRPIX1": 5.0,
+        "CRPIX2": 5.0,
+        "CRVAL1": 53.0,
+        "CRVAL2": -27.0,
+        "CDELT1": -1e-5,
+        "CDELT2": 1e-5,
+        "CROTA2": 42.0,
+    }
     try:
         grid = Grid.from_header(header, shape=(10, 10))
     except GridError:
@@ -326,10 +335,17 @@ def test_the_affine_mapping_is_the_way_through_the_sky(data, source):
 @given(data=st.data(), source=grids(shape=(30, 31)))
 def test_another_frame_or_reference_point_goes_through_the_sky(data, source):
     cards = dict(source.cards)
-    other = data.draw(st.sampled_from([
-        {"RADESYS": "FK5", "EQUINOX": 2000.0}, {"RADESYS": "FK5", "EQUINOX": 1990.0}, {"LONPOLE": 150.0},
-        {"CRVAL2": cards["CRVAL2"] + 0.01}, {"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN"},
-    ]))  # fmt: skip
+    other = data.draw(
+        st.sampled_from(
+            [
+                {"RADESYS": "FK5", "EQUINOX": 2000.0},
+                {"RADESYS": "FK5", "EQUINOX": 1990.0},
+                {"LONPOLE": 150.0},
+                {"CRVAL2": cards["CRVAL2"] + 0.01},
+                {"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN"},
+            ]
+        )
+    )
     target = Grid.from_header(cards | other, shape=source.shape)
     y, x = np.meshgrid([0.0, 14.0, 29.0], [0.0, 15.0, 30.0], indexing="ij")
     got_y, got_x = pixel_mapping(source, target)(y, x)
@@ -338,9 +354,17 @@ def test_another_frame_or_reference_point_goes_through_the_sky(data, source):
     assert np.max(np.hypot(got_y - expected_y, got_x - expected_x)) < bound
 
 
-@pytest.mark.parametrize("cards", [
-    {"LONPOLE": 180.0}, {"RADESYS": "ICRS"}, {"CUNIT1": "deg", "CUNIT2": "deg"}, {"LATPOLE": -27.79}, {"WCSAXES": 2},
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "cards",
+    [
+        {"LONPOLE": 180.0},
+        {"RADESYS": "ICRS"},
+        {"CUNIT1": "deg", "CUNIT2": "deg"},
+        {"LATPOLE": -27.79},
+        {"WCSAXES": 2},
+    ],
+    ids=str,
+)
 def test_a_card_that_says_the_default_moves_nothing(cards):
     bare = plain_grid((20, 21))
     said = Grid.from_header(dict(bare.cards) | cards, shape=bare.shape)
@@ -350,11 +374,17 @@ def test_a_card_that_says_the_default_moves_nothing(cards):
     np.testing.assert_allclose(pixel_mapping(bare, said)(y, x), (expected_y, expected_x), atol=1e-7)
 
 
-@pytest.mark.parametrize(("old", "now"), [
-    ({"RADECSYS": "FK5"}, {"RADESYS": "FK5"}), ({"EPOCH": 1990.0}, {"EQUINOX": 1990.0}),
-    ({"WCSAXES": 3}, {"WCSAXES": 2}),
-    ({"RADECSYS": "FK4", "RADESYS": "FK5"}, {"RADESYS": "FK5"}), ({"PV2_1": 0.0, "CD3_3": 1.0}, {}),
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    ("old", "now"),
+    [
+        ({"RADECSYS": "FK5"}, {"RADESYS": "FK5"}),
+        ({"EPOCH": 1990.0}, {"EQUINOX": 1990.0}),
+        ({"WCSAXES": 3}, {"WCSAXES": 2}),
+        ({"RADECSYS": "FK4", "RADESYS": "FK5"}, {"RADESYS": "FK5"}),
+        ({"PV2_1": 0.0, "CD3_3": 1.0}, {}),
+    ],
+    ids=str,
+)
 @pytest.mark.filterwarnings("ignore::astropy.wcs.FITSFixedWarning")
 def test_a_card_of_an_old_name_or_of_a_third_axis_is_read_as_wcslib_reads_it(old, now):
     bare = plain_grid((20, 21))
@@ -369,7 +399,7 @@ def test_a_card_of_an_old_name_or_of_a_third_axis_is_read_as_wcslib_reads_it(old
 
 
 def nearest_by_astropy(source, target):
-    """Nearest pixel of `source` for every pixel of `target`, and which of them rounding does not decide."""
+    """Nearest pixel of `source` for each of `target`, and which rounding does not decide."""
     x, y = np.meshgrid(np.arange(target.shape[1]), np.arange(target.shape[0]))
     there_x, there_y = pixel_to_pixel(WCS(target.header()), WCS(source.header()), x, y)
     clear = (abs(there_x % 1 - 0.5) > 1e-6) & (abs(there_y % 1 - 0.5) > 1e-6)

@@ -1,4 +1,4 @@
-"""The laws of the steps: what psf_match, mask, the sky and stack_bands keep, whatever the cube looks like.
+"""The laws of the steps: what psf_match, mask, the sky and stack_bands keep in every cube.
 
 Tolerances of 1e-9 and below are of `match_plane` in float64, the arithmetic inside psf_match. Cubes
 are float32: there it is 1e-6 of the peak of what went in.
@@ -99,7 +99,7 @@ def moments(image):
 
 
 def matched_by_sums(sci, wht, kernel, min_coverage=0.25):
-    """Compute what `match_plane` promises, pixel by pixel in space: sci, wht, and how far from doubtful each pixel is.
+    """Compute what `match_plane` promises: sci, wht, and how far from doubtful each pixel is.
 
     Rounding decides where the share of |K| that saw data is min_coverage, and where K itself saw
     nothing in sum.
@@ -184,7 +184,7 @@ def test_one_pixel_without_worth_changes_no_error_beyond_the_kernel(shape, seed)
 
 @st.composite
 def compact_sources(draw, *, reach):
-    """(sci, wht): a source of up to 3x3 pixels, farther than `reach` (y, x) pixels from all edges and holes."""
+    """(sci, wht): a source of up to 3x3 pixels, farther than `reach` from all edges and holes."""
     size = (draw(st.integers(1, 3)), draw(st.integers(1, 3)))
     smallest = [max(5, 2 * r + n) for r, n in zip(reach, size, strict=True)]
     shape = tuple(n + draw(st.integers(0, max(0, 40 - n))) for n in smallest)
@@ -278,7 +278,7 @@ def test_a_frame_loses_no_pixel_to_its_edges(image, sigma):
 
 
 def with_a_star(cube):
-    """Make one pixel of each band a billion times brighter: a transform there and back would show in all others."""
+    """Make one pixel of each band a billion times brighter: a transform would show in others."""
     there = (cube.y == cube.sizes["y"] // 2) & (cube.x == cube.sizes["x"] // 3)
     return cube.assign(sci=cube.sci.where(~there, cube.sci * np.float32(1e9)))
 
@@ -543,7 +543,7 @@ def test_matching_in_steps_is_matching_at_once(steps):
 
 
 def operator_of(wht, kernel):
-    """Return the matrix of the matching, pixel by pixel, from what it makes of single pixels; NaN counts as zero."""
+    """Return the matrix of the matching from what it makes of single pixels; NaN counts as 0."""
     columns = []
     for i in np.flatnonzero(wht > 0):
         image = np.where(wht > 0, 0.0, np.nan)
@@ -685,10 +685,17 @@ def test_a_stack_remembers_every_step_of_its_bands(cube):
 def test_bands_are_ordered_by_wavelength_whatever_their_order_was(cube, seed):
     order = np.random.default_rng(seed).permutation(cube.sizes["band"])
     again = build(
-        cube.sci.values[order], cube.wht.values[order], mask=cube.mask.values[order], bands=cube.band.values[order],
-        grid=Grid.of(cube), units=cube.sci.attrs["units"], field="f1", title=cube.attrs["title"],
-        psf_fwhm=cube.psf_fwhm.values[order], zeropoint=cube.zeropoint.values[order],
-    )  # fmt: skip
+        cube.sci.values[order],
+        cube.wht.values[order],
+        mask=cube.mask.values[order],
+        bands=cube.band.values[order],
+        grid=Grid.of(cube),
+        units=cube.sci.attrs["units"],
+        field="f1",
+        title=cube.attrs["title"],
+        psf_fwhm=cube.psf_fwhm.values[order],
+        zeropoint=cube.zeropoint.values[order],
+    )
     xr.testing.assert_identical(again, cube.assign_attrs(warnings=again.attrs["warnings"]))
     assert again.band.values.tolist() == [name for name in BANDS if name in again.band.values]
 

@@ -1,4 +1,4 @@
-"""Errors of groups of pixels: against the double sum, the exact form after matching, and simulations."""
+"""Errors of groups of pixels: against double sums, the exact form and simulations."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WHITE = np.ones((1, 1))
 
 
 def drizzle():
-    """Return what white noise is convolved with to be correlated like a drizzled image, of unit variance."""
+    """Return what makes white noise correlated like a drizzled image, of unit variance."""
     tap = np.outer([TAP, 1, TAP], [TAP, 1, TAP])
     return tap / np.sqrt((tap**2).sum())
 
@@ -51,8 +51,16 @@ def gaussian(sigma):
 def cube_of(wht, *, tap=WHITE, scale=1.0, sci=None, **state):
     wht = np.asarray(wht, float)
     sci = np.zeros(wht.shape) if sci is None else sci
-    cube = hstcube.build(sci[None], wht[None], bands=["f435w"], grid=plain_grid(wht.shape), units="electron s-1",
-                         field="f1", psf_fwhm=[0.1], **state)  # fmt: skip
+    cube = hstcube.build(
+        sci[None],
+        wht[None],
+        bands=["f435w"],
+        grid=plain_grid(wht.shape),
+        units="electron s-1",
+        field="f1",
+        psf_fwhm=[0.1],
+        **state,
+    )
     return (
         with_noise_coords(cube, [scale], acf_of(tap)[None], (0.06, 0.06))
         if tap is not WHITE
@@ -204,7 +212,7 @@ def weights(kind):
 
 
 def places(kind):
-    """Return masks by name: boxes, rings and irregular groups, in the middle, at edges, at the hole and on the step."""
+    """Return masks by name: boxes, rings, odd groups; in the middle, at edges, hole and step."""
     y, x = np.mgrid[:SIDE, :SIDE]
     masks = {}
     corners = {"middle": (20, 10), "edge": (0, 10)} | (
@@ -229,7 +237,7 @@ def places(kind):
 
 
 def exact_error(mask, wht, tap, kernel):
-    """Return sqrt(sum_j var_j (K^T 1_group)_j^2), with the normalisation of the matching; `tap` makes the noise."""
+    """Return sqrt(sum_j var_j (K^T 1_group)_j^2), normalised as matching; `tap` makes noise."""
     seen = wht > 0
     sigma = np.where(seen, 1 / np.sqrt(np.where(seen, wht, 1)), 0)
     weight = (mask & seen) / np.where(seen, fftconvolve(seen.astype(float), kernel, "same"), 1)
@@ -250,7 +258,7 @@ NOISE = {"white": WHITE, "drizzled": drizzle()}
 @pytest.mark.parametrize("noise", NOISE)
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_errors_after_matching_agree_with_the_exact_form(kernel, noise, kind):
-    """3 % for constant weights, 6 % at corners, holes and steps of x10; single pixels 1 % everywhere."""
+    """3 % for constant weights, 6 % at corners, holes and steps of x10; single pixels 1 %."""
     wht, tap = weights(kind), NOISE[noise]
     cube = matched(cube_of(wht, tap=tap, sci=np.where(wht > 0, 0, np.nan)), KERNELS[kernel])
     bound = 0.03 if kind == "constant" else 0.06
@@ -335,8 +343,14 @@ def test_matching_twice_keeps_the_noise_and_a_second_matching_adds_to_it():
 
 
 def test_bands_with_and_without_a_description_of_their_noise_are_stacked():
-    native = hstcube.build(np.zeros((2, 30, 30)), np.ones((2, 30, 30)), bands=["f435w", "f160w"],
-                           grid=plain_grid((30, 30)), units="electron s-1", psf_fwhm=[0.1, 0.2])  # fmt: skip
+    native = hstcube.build(
+        np.zeros((2, 30, 30)),
+        np.ones((2, 30, 30)),
+        bands=["f435w", "f160w"],
+        grid=plain_grid((30, 30)),
+        units="electron s-1",
+        psf_fwhm=[0.1, 0.2],
+    )
     cube = hstcube.psf_match(native)
     mixed = hstcube.stack_bands([native.isel(band=[1]), cube.isel(band=[0])])
     assert mixed.noise_acf.sel(band="f160w").values.sum() == 1
@@ -558,29 +572,58 @@ REFUSED = {
     "groups with a band axis": ("HC-N01", lambda: hstcube.group_errors(plain(), ONE[None])),
     "no group": ("HC-N02", lambda: hstcube.group_errors(plain(), ONE * 0)),
     "an impossible noise_scale": (
-        "HC-N03", lambda: hstcube.group_errors(plain().assign_coords(noise_scale=("band", [-1.0])), ONE)),
-    "a correlation above 1 at zero lag": ("HC-N03", lambda: hstcube.group_errors(noisy([[2.0]]), ONE)),
+        "HC-N03",
+        lambda: hstcube.group_errors(plain().assign_coords(noise_scale=("band", [-1.0])), ONE),
+    ),
+    "a correlation above 1 at zero lag": (
+        "HC-N03",
+        lambda: hstcube.group_errors(noisy([[2.0]]), ONE),
+    ),
     "a correlation that is NaN": ("HC-N03", lambda: hstcube.group_errors(noisy([[np.nan]]), ONE)),
-    "a correlation of even size": ("HC-N03", lambda: hstcube.group_errors(noisy(np.ones((3, 3))).isel(dy=[0, 1]), ONE)),
+    "a correlation of even size": (
+        "HC-N03",
+        lambda: hstcube.group_errors(noisy(np.ones((3, 3))).isel(dy=[0, 1]), ONE),
+    ),
     "a lopsided correlation": ("HC-N03", lambda: hstcube.group_errors(noisy(LOPSIDED), ONE)),
-    "lags of other pixels": ("HC-N04", lambda: hstcube.group_errors(noisy(acf_of(drizzle()), 0.05), ONE)),
+    "lags of other pixels": (
+        "HC-N04",
+        lambda: hstcube.group_errors(noisy(acf_of(drizzle()), 0.05), ONE),
+    ),
     "cubes of two scales": (
-        "HC-N04", lambda: hstcube.calibrate_noise([plain(), plain().isel(y=slice(None, None, 2))])),
+        "HC-N04",
+        lambda: hstcube.calibrate_noise([plain(), plain().isel(y=slice(None, None, 2))]),
+    ),
     "stacked lags of two scales": (
-        "HC-N04", lambda: hstcube.stack_bands([noisy(acf_of(drizzle())), other_band(noisy(acf_of(drizzle()), 0.05))])),
+        "HC-N04",
+        lambda: hstcube.stack_bands(
+            [noisy(acf_of(drizzle())), other_band(noisy(acf_of(drizzle()), 0.05))]
+        ),
+    ),
     "no blank sky": ("HC-N05", lambda: hstcube.calibrate_noise(plain(), background=ONE * 3)),
     "measuring after matching": (
-        "HC-N07", lambda: hstcube.calibrate_noise(matched(plain(), gaussian(1.0)), background=ONE * 0)),
-    "describing after matching": ("HC-N07", lambda: hstcube.with_noise(matched(plain(), gaussian(1.0)))),
-    "one map for two cubes": ("HC-N08", lambda: hstcube.calibrate_noise([plain(), plain()], background=[ONE * 0])),
+        "HC-N07",
+        lambda: hstcube.calibrate_noise(matched(plain(), gaussian(1.0)), background=ONE * 0),
+    ),
+    "describing after matching": (
+        "HC-N07",
+        lambda: hstcube.with_noise(matched(plain(), gaussian(1.0))),
+    ),
+    "one map for two cubes": (
+        "HC-N08",
+        lambda: hstcube.calibrate_noise([plain(), plain()], background=[ONE * 0]),
+    ),
     "a survey without a table": ("HC-N09", lambda: hstcube.with_noise(plain(), "goods")),
     "photons after matching": (
-        "HC-N10", lambda: hstcube.add_poisson(matched(plain(), gaussian(1.0)), exposure=1.0)),
+        "HC-N10",
+        lambda: hstcube.add_poisson(matched(plain(), gaussian(1.0)), exposure=1.0),
+    ),
     "photons twice": (
-        "HC-N10", lambda: hstcube.add_poisson(hstcube.add_poisson(plain(), exposure=1.0), exposure=1.0)),
+        "HC-N10",
+        lambda: hstcube.add_poisson(hstcube.add_poisson(plain(), exposure=1.0), exposure=1.0),
+    ),
     "no exposure time": ("HC-N11", lambda: hstcube.add_poisson(plain(), exposure=0.0)),
     "photons of microjansky": ("HC-N11", lambda: hstcube.add_poisson(in_ujy(), exposure=1.0)),
-}  # fmt: skip
+}
 
 
 def other_band(cube):
@@ -610,7 +653,7 @@ def test_groups_on_other_pixels_are_refused():
 
 
 def test_a_negative_variance_is_nan():
-    """Four neighbours at -0.5 each cannot be: the row of a checkerboard would cancel more than there is."""
+    """Four neighbours at -0.5 cannot be: a checkerboard would cancel more than there is."""
     acf = np.array([[0, -0.5, 0], [-0.5, 1, -0.5], [0, -0.5, 0]])
     assert np.isnan(hstcube.group_errors(noisy(acf), ONE).item())
 
@@ -642,7 +685,7 @@ def test_the_noise_is_measured_through_the_real_masks(stamps, noise):
 @pytest.mark.real
 @pytest.mark.filterwarnings("ignore::hstcube.HstCubeWarning")
 def test_the_sky_of_the_xdf_scatters_as_its_noise_predicts(stamps):
-    """8 % for 1x1 and 3x3 pixels, 12 % (ACS) and 15 % (IR) for 5x5, against the same estimator on synthetic noise."""
+    """8 % for 1x1 and 3x3 pixels, 12 % (ACS) and 15 % (IR) for 5x5, as for synthetic noise."""
     cubes, maps = stamps
     noise = hstcube.calibrate_noise(cubes, background=maps)
     described = [hstcube.with_noise(cube, noise) for cube in cubes]
@@ -663,7 +706,7 @@ def test_the_sky_of_the_xdf_scatters_as_its_noise_predicts(stamps):
 
 
 def synthetic(rng, cube):
-    """Return noise of the cube's description: a power spectrum's random phases, on a larger circle of pixels."""
+    """Return noise of the cube's description: random phases, on a larger circle of pixels."""
     images = []
     for i in range(cube.sizes["band"]):
         acf, circle = cube.noise_acf.values[i].astype(float), np.zeros((128, 128))

@@ -13,10 +13,20 @@ from hstcube.core.grids import Grid
 SKY = 3e-4  # units of sci
 NOISE = 1e-3
 GRID = Grid.from_header(
-    {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRPIX1": 40.0, "CRPIX2": 40.0, "CRVAL1": 53.1, "CRVAL2": -27.8,
-     "CD1_1": -1.6667e-5, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": 1.6667e-5},
+    {
+        "CTYPE1": "RA---TAN",
+        "CTYPE2": "DEC--TAN",
+        "CRPIX1": 40.0,
+        "CRPIX2": 40.0,
+        "CRVAL1": 53.1,
+        "CRVAL2": -27.8,
+        "CD1_1": -1.6667e-5,
+        "CD1_2": 0.0,
+        "CD2_1": 0.0,
+        "CD2_2": 1.6667e-5,
+    },
     shape=(80, 80),
-)  # fmt: skip
+)
 
 
 def blank_field(rng, *, smooth=0.0, bands=("f606w", "f160w")):
@@ -83,8 +93,10 @@ def test_hot_pixels_and_pixels_without_data_do_not_count():
     rng = np.random.default_rng(4)
     sci = SKY + NOISE * rng.normal(size=(1, 80, 80))
     wht = np.full(sci.shape, NOISE**-2)
-    want = hstcube.measure_sky(hstcube.build(sci, wht, bands=["f160w"], grid=GRID, units="electron s-1"),
-                               background=np.ones((80, 80), bool))  # fmt: skip
+    want = hstcube.measure_sky(
+        hstcube.build(sci, wht, bands=["f160w"], grid=GRID, units="electron s-1"),
+        background=np.ones((80, 80), bool),
+    )
     sci[0, 10:20, 10] = 1e3
     wht[0, 30:40, :] = 0
     spoiled = hstcube.build(sci, wht, bands=["f160w"], grid=GRID, units="electron s-1")
