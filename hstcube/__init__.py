@@ -30,9 +30,9 @@ _MODULE_OF = {
     "check": "pipeline.findings",
     "check_alignment": "regridding.align",
     "common_mask": "phot.groups",
-    "compare": "pipeline.differences",
+    "compare": "jobs.differences",
     "curve_of_growth": "phot.profiles",
-    "cut_stamps": "pipeline.stamps",
+    "cut_stamps": "jobs.stamps",
     "cutout": "regridding.stamp",
     "deredden": "phot.units",
     "examine_stars": "psf.stars",
@@ -53,7 +53,7 @@ _MODULE_OF = {
     "open_field": "pipeline.assemble",
     "open_labels": "files.labels",
     "open_psf": "files.psfs",
-    "open_stars": "files.stars",
+    "open_stars": "files.fields",
     "paint": "phot.groups",
     "paint_fit": "sed.results",
     "photometry": "phot.table",
@@ -83,9 +83,10 @@ _MODULE_OF = {
     "write_table": "files.tables",
 }
 
-_FOLDERS = frozenset(
-    "basics cli core demo errors files fits noise phot pipeline plots psf regridding sed sky surveys".split()
-)
+_FOLDERS = (
+    "basics", "cli", "core", "demo", "errors", "files", "fits", "jobs", "noise", "phot", "pipeline",
+    "plots", "psf", "regridding", "sed", "sky", "surveys",
+)  # fmt: skip
 
 __all__ = ["__version__", "plot", *_MODULE_OF]  # noqa: PLE0604  the keys are strings
 

@@ -10,11 +10,13 @@ from hstcube.errors import HstCubeWarning as HstCubeWarning
 from hstcube.files.cubes import open_cube as open_cube
 from hstcube.files.cubes import save_cube as save_cube
 from hstcube.files.cubes import to_fits as to_fits
+from hstcube.files.fields import open_stars as open_stars
 from hstcube.files.labels import open_labels as open_labels
 from hstcube.files.psfs import open_psf as open_psf
 from hstcube.files.psfs import save_psf as save_psf
-from hstcube.files.stars import open_stars as open_stars
 from hstcube.files.tables import write_table as write_table
+from hstcube.jobs.differences import compare as compare
+from hstcube.jobs.stamps import cut_stamps as cut_stamps
 from hstcube.noise.calibration import calibrate_noise as calibrate_noise
 from hstcube.noise.description import with_noise as with_noise
 from hstcube.noise.empty_apertures import noise_check as noise_check
@@ -32,10 +34,8 @@ from hstcube.phot.units import deredden as deredden
 from hstcube.phot.units import to_flux as to_flux
 from hstcube.pipeline.assemble import open_bands as open_bands
 from hstcube.pipeline.assemble import open_field as open_field
-from hstcube.pipeline.differences import compare as compare
 from hstcube.pipeline.findings import check as check
 from hstcube.pipeline.recipe import homogenize as homogenize
-from hstcube.pipeline.stamps import cut_stamps as cut_stamps
 from hstcube.psf.kernels import matching_kernels as matching_kernels
 from hstcube.psf.match import psf_match as psf_match
 from hstcube.psf.preparation import prepare_psf as prepare_psf

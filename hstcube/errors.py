@@ -128,7 +128,7 @@ class PSFError(HstCubeError):
 
 
 class NoiseError(HstCubeError):
-    """The noise of a cube cannot be told: its description is impossible, or a step does not fit it."""
+    """The noise of a cube cannot be told: an impossible description, or a step out of order."""
 
 
 class RecipeError(HstCubeError):

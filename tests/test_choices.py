@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PACKAGE = Path(hstcube.__file__).parent
-TREES = [ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.rglob("*.py")]
+TREES = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): (
+        ast.parse(path.read_text(encoding="utf-8"))
+    )
+    for path in PACKAGE.rglob("*.py")
+}
 
 
 def words_of(node: ast.expr) -> tuple[str, ...]:
@@ -32,7 +37,7 @@ def words_of(node: ast.expr) -> tuple[str, ...]:
 def names_of_choices() -> dict[str, set[tuple[str, ...]]]:
     """Return what names such as Layout stand for in the package; two modules may use one name."""
     found: dict[str, set[tuple[str, ...]]] = {}
-    for tree in TREES:
+    for tree in TREES.values():
         for node in ast.walk(tree):
             if isinstance(node, ast.Assign) and (words := words_of(node.value)):
                 found.setdefault(getattr(node.targets[0], "id", ""), set()).add(words)
@@ -42,14 +47,18 @@ def names_of_choices() -> dict[str, set[tuple[str, ...]]]:
 def choices() -> Iterator[tuple[str, str]]:
     """Yield every public function and argument that is a choice."""
     known = names_of_choices()
-    for tree in TREES:
+    for module, tree in TREES.items():
         for function in tree.body:
-            if isinstance(function, ast.FunctionDef) and function.name in hstcube.__all__:
+            if isinstance(function, ast.FunctionDef) and is_public(function.name, module):
                 for argument in (*function.args.args, *function.args.kwonlyargs):
                     said = ast.unparse(argument.annotation) if argument.annotation else ""
                     names = set(re.findall(r"\w+", said))
                     if "Literal" in names or names & known.keys() - {"Any"}:
                         yield function.name, argument.arg
+
+
+def is_public(name: str, module: str) -> bool:
+    return name in hstcube.__all__ and getattr(hstcube, name).__module__ == module
 
 
 CHOICES = sorted(set(choices()))

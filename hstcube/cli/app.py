@@ -12,7 +12,7 @@ import typer
 from hstcube import __version__
 from hstcube.cli import cube, demo, field, psf
 from hstcube.cli.show import plain
-from hstcube.errors import HstCubeError
+from hstcube.errors import HstCubeError, language
 
 __all__ = ["app", "main"]
 
@@ -75,6 +75,7 @@ def main() -> NoReturn:
     # until the first target is done: looking through what modules load takes a quarter of the start
     gc.disable()
     signal.signal(signal.SIGTERM, _terminate)
+    language.set("shell")
     try:
         result = app(standalone_mode=False)
     except HstCubeError as error:

@@ -58,7 +58,7 @@ def export(
 
     The table of fluxes, filter curves, a script, a README.
     """
-    from hstcube.pipeline.products import export_cube
+    from hstcube.jobs.fluxes import export_cube
 
     if sum((bins is not None, pixels, groups is not None)) > 1:
         msg = "choose one of --bins, --pixels and --groups"
@@ -106,7 +106,7 @@ def bin_(
     """Put the pixels of the mask into bins that reach a signal to noise."""
     import numpy as np
 
-    from hstcube.pipeline.products import bin_cube
+    from hstcube.jobs.fluxes import bin_cube
 
     with told_warnings():
         bins, (_, picture) = bin_cube(
@@ -157,7 +157,7 @@ def phot(
     overwrite: Overwrite = False,
 ) -> None:
     """Measure fluxes and errors of the object, of bins, or of all objects of a map."""
-    from hstcube.pipeline.products import phot_cube
+    from hstcube.jobs.fluxes import phot_cube
 
     if groups is not None and labels is not None:
         msg = "give one of --groups and --labels"
@@ -203,7 +203,7 @@ def noise(
     overwrite: Overwrite = False,
 ) -> None:
     """Compare the noise of single pixels and of groups with empty apertures on the sky."""
-    from hstcube.pipeline.products import check_noise
+    from hstcube.jobs.fluxes import check_noise
 
     with told_warnings():
         table, fields, (_, listed) = check_noise(

@@ -197,9 +197,9 @@ def cutout(
     overwrite: Overwrite = False,
 ) -> None:
     """Cut stamps of all bands out of mosaics, for every position of a catalogue."""
+    from hstcube.jobs.stamps import cut_stamps
     from hstcube.pipeline.plan import require_outside
     from hstcube.pipeline.runs import SOME_FAILED
-    from hstcube.pipeline.stamps import cut_stamps
 
     require_outside(out, mosaics)
     stamps = cut_stamps(
@@ -286,7 +286,7 @@ def compare(
     ] = 0.0,
 ) -> None:
     """Compare two products: exit 0 when all images agree within --rtol on the same pixels."""
-    from hstcube.pipeline.differences import compare as compare_products
+    from hstcube.jobs.differences import compare as compare_products
     from hstcube.pipeline.runs import SOME_FAILED
 
     found = compare_products(first, second)

@@ -29,7 +29,7 @@ def measure(
     overwrite: Overwrite = False,
 ) -> None:
     """Measure the PSF of every band; say of every star what it was used for, and why not."""
-    from hstcube.pipeline.products import measure_psfs
+    from hstcube.jobs.psfs import measure_psfs
 
     psf, examined, (_, picture, listing) = measure_psfs(
         stars, out, scale=scale, bands=bands, overwrite=overwrite
@@ -56,7 +56,7 @@ def show(
     overwrite: Overwrite = False,
 ) -> None:
     """Show what matching with these PSFs achieves: a table of the kernels, and a picture."""
-    from hstcube.pipeline.products import show_psfs
+    from hstcube.jobs.psfs import show_psfs
 
     kernels, target, (picture, curves) = show_psfs(file, out, to=to, overwrite=overwrite)
     rows = [

@@ -1,1 +1,1 @@
-"""Whole jobs: recipes, runs, checks, comparisons."""
+"""From a folder of images to homogeneous cubes: recipes, runs, checks."""

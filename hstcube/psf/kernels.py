@@ -10,8 +10,6 @@ import xarray as xr
 from hstcube.basics.choices import require_choice
 from hstcube.basics.memory import remembered
 from hstcube.core.grids import Grid
-from hstcube.core.psf_coords import psf_array
-from hstcube.core.memory import remembered
 from hstcube.core.psf_coords import psf_offsets
 from hstcube.errors import PSFError
 from hstcube.psf.preparation import scale_of

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 import hstcube
 from hstcube.cli.app import app
-from hstcube.pipeline.differences import compare
+from hstcube.jobs.differences import compare
 
 pytestmark = pytest.mark.filterwarnings("ignore::hstcube.HstCubeWarning")
 

@@ -43,7 +43,7 @@ from hstcube import (
     save_psf,
     with_psf,
 )
-from hstcube.files.stars import open_stars
+from hstcube.files.fields import open_stars
 from hstcube.psf.profiles import FWHM_OF_SIGMA, centroid, encircled_energy, fwhm, radius_map
 from hstcube.psf.solver import convolved, gaussian_kernel, matching_kernel, on_one_frame
 from hstcube.surveys.models import survey_psf

@@ -21,7 +21,7 @@ from hstcube import (
     star_table,
 )
 from hstcube.errors import PSFError
-from hstcube.files.stars import open_stars
+from hstcube.files.fields import open_stars
 from hstcube.psf.profiles import encircled_energy, radius_map
 from hstcube.psf.quality import RADII
 from hstcube.psf.solver import matching_kernel, on_one_frame

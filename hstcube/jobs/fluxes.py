@@ -1,20 +1,12 @@
-"""What is made of a field or a cube besides the cube: PSFs, bins, photometry, noise, SED input.
-
-A function each for `hstcube psf`, `bin`, `phot`, `noise` and `export`; they write files and return
-what they wrote and made.
-"""
+"""Bins, photometry, noise and SED input of a cube: what the commands of these names do."""
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from hstcube.basics.choices import require_choice
-from hstcube.core.bands import band_name
 from hstcube.errors import RecipeError
-from hstcube.files.psfs import open_psf, save_psf
-from hstcube.files.stars import open_stars
 from hstcube.files.tables import write_table
 from hstcube.fits.writing import require_free_names, write_files
 from hstcube.noise.calibration import calibrate_noise
@@ -24,12 +16,8 @@ from hstcube.phot.bins import Mode, bin_pixels
 from hstcube.phot.table import photometry
 from hstcube.phot.units import Law, deredden
 from hstcube.pipeline.sources import groups_bytes, open_groups, open_source, open_with_maps
-from hstcube.psf.kernels import matched_psf, matching_kernels
-from hstcube.psf.quality import psf_quality
-from hstcube.psf.stars import examine_stars, measure_psf, star_table
 from hstcube.sed import Code, each_pixel, to_sed
 from hstcube.sed.catalogue import FLOOR
-from hstcube.surveys.models import survey_psf
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,37 +27,7 @@ if TYPE_CHECKING:
 
     from hstcube.phot.groups import Pixels
 
-__all__ = [
-    "Bins",
-    "Kernels",
-    "NoiseTest",
-    "PSFs",
-    "Photometry",
-    "bin_cube",
-    "check_noise",
-    "export_cube",
-    "measure_psfs",
-    "phot_cube",
-    "show_psfs",
-]
-
-_SCALE = 0.06  # arcsec per pixel: of PSFs of which only the survey is named
-
-
-class PSFs(NamedTuple):
-    """PSFs (band, ky, kx), the stars that were examined for them, and the files written."""
-
-    psf: xr.DataArray
-    stars: xr.Dataset
-    files: list[Path]
-
-
-class Kernels(NamedTuple):
-    """Kernels (band, ky, kx), the band or width that they match to, and the files written."""
-
-    kernels: xr.DataArray
-    to: str
-    files: list[Path]
+__all__ = ["Bins", "NoiseTest", "Photometry", "bin_cube", "check_noise", "export_cube", "phot_cube"]
 
 
 class Bins(NamedTuple):
@@ -92,100 +50,6 @@ class NoiseTest(NamedTuple):
     table: Table
     fields: int
     files: list[Path]
-
-
-def measure_psfs(
-    stars: str | Path,
-    out: str | Path,
-    *,
-    scale: str = "60mas",
-    bands: Sequence[str] | None = None,
-    overwrite: bool = False,
-) -> PSFs:
-    """Measure the PSF of every band from stamps of stars; write PSFs, a picture and a table.
-
-    Parameters
-    ----------
-    stars : path
-        Folder of stamps, as for `open_stars`.
-    out : path
-        The FITS file of PSFs; beside it the stamps (.png), and what each star was used for (.ecsv).
-    scale, bands
-        As in `open_stars`.
-    overwrite : bool
-        Replace files that exist.
-
-    Returns
-    -------
-    PSFs
-        As `measure_psf` and `examine_stars` return them.
-
-    Raises
-    ------
-    PSFError
-        If no star can be used.
-    WriteError
-        If a file exists; nothing is computed then.
-    """
-    from hstcube.plots.cube import figure_bytes
-    from hstcube.plots.psf import stars as draw_stars
-
-    out = Path(out)
-    picture, listing = out.with_suffix(".png"), out.with_suffix(".ecsv")
-    require_free_names([out, picture, listing], overwrite=overwrite)
-    examined = examine_stars(open_stars(stars, scale=scale, bands=bands))
-    psf = measure_psf(examined)
-    text = io.StringIO()
-    star_table(examined).write(text, format="ascii.ecsv")
-    save_psf(psf, out, overwrite=overwrite)
-    beside = {picture: figure_bytes(draw_stars(examined)), listing: text.getvalue().encode()}
-    return PSFs(psf, examined, [out, *write_files(beside, overwrite=overwrite)])
-
-
-def show_psfs(
-    source: str | Path,
-    out: str | Path = "kernels.png",
-    *,
-    to: str = "f160w",
-    overwrite: bool = False,
-) -> Kernels:
-    """Draw what matching with these PSFs achieves.
-
-    Parameters
-    ----------
-    source : path
-        FITS file of PSFs, or the name of a survey that the table that ships has PSFs of.
-    out : path
-        Picture of PSFs and kernels; beside it that of the curves of growth (``_growth``).
-    to : str
-        The band, or the width ("0.6arcsec"), to match.
-    overwrite : bool
-        Replace files that exist.
-
-    Returns
-    -------
-    Kernels
-        As `matching_kernels` returns them.
-
-    Raises
-    ------
-    FileError
-        If there is neither such a file nor such a survey.
-    PSFError
-        As `matching_kernels`.
-    """
-    from hstcube.plots.cube import figure_bytes
-    from hstcube.plots.psf import growth, images
-
-    out = Path(out)
-    table = None if Path(source).exists() else survey_psf(str(source), _SCALE)
-    psf = open_psf(source) if table is None else table
-    to = to if to.endswith("arcsec") else band_name(to)
-    kernels = matching_kernels(psf, to=to)
-    ratios = growth(psf_quality(psf, to=to), psf_quality(matched_psf(psf, kernels), to=to))
-    curves = out.with_stem(f"{out.stem}_growth")
-    pictures = {out: figure_bytes(images(psf, kernels)), curves: figure_bytes(ratios)}
-    return Kernels(kernels, to, write_files(pictures, overwrite=overwrite))
 
 
 def bin_cube(

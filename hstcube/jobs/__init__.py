@@ -1,0 +1,1 @@
+"""Jobs on folders besides the run: PSFs, bins, fluxes, exports; stamps; comparisons."""
