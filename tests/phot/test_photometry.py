@@ -1,4 +1,4 @@
-"""Fluxes of groups: sums and errors, missing pixels, apertures to totals, tables on disk, and truth."""
+"""Fluxes of groups: sums and errors, missing pixels, totals, tables on disk, and truth."""
 
 from __future__ import annotations
 
@@ -290,7 +290,7 @@ def test_a_table_that_cannot_be_written_leaves_nothing(cube, groups, tmp_path, m
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    """Return the native demo field, its blank sky, its noise, and its noise-free images before and after matching."""
+    """Return the demo field, its blank sky, its noise, and its light before and after matching."""
     from hstcube.core.convolution import convolver
     from hstcube.demo.simulate import IR_RMS, IR_TAP, simulate
 
@@ -330,7 +330,7 @@ def demo(tmp_path_factory):
 
 
 def test_recovered_fluxes_scatter_around_the_truth_as_their_errors_say(demo):
-    """30 exposures of one field: noise, photons and sky made anew, each with its own sky measured, 100 boxes of 8x8."""
+    """30 exposures of a field: noise, photons, sky anew; each sky measured; 100 boxes of 8x8."""
     from hstcube.demo.simulate import BANDS as CAMERAS
     from hstcube.demo.simulate import _unit_noise
 
@@ -350,7 +350,8 @@ def test_recovered_fluxes_scatter_around_the_truth_as_their_errors_say(demo):
     pulls = []
     for _ in range(30):
         sci = np.stack([
-            image + _unit_noise(rng, image.shape, infrared=float(pivot) > 1e4) * noise_map + CAMERAS[name].sky
+            image + _unit_noise(rng, image.shape, infrared=float(pivot) > 1e4) * noise_map
+            + CAMERAS[name].sky
             + rng.normal(size=image.shape) * np.sqrt(np.clip(image, 0, None) / exposure[name])
             for name, pivot, image, noise_map in zip(names, native.pivot, scene, sigma, strict=True)
         ])  # fmt: skip
