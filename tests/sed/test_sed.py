@@ -255,8 +255,7 @@ HEADS = {
         "# id redshift flux_f435w error_f435w flux_f850lp error_f850lp flux_f160w error_f160w\n"
     ),
     "prospector": (
-        "# id redshift maggies_f435w unc_f435w maggies_f850lp unc_f850lp "
-        "maggies_f160w unc_f160w\n"
+        "# id redshift maggies_f435w unc_f435w maggies_f850lp unc_f850lp maggies_f160w unc_f160w\n"
     ),
     "cigale": (
         "# id redshift hst.wfc.F435W hst.wfc.F435W_err hst.wfc.F850LP hst.wfc.F850LP_err "
