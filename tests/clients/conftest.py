@@ -1,6 +1,4 @@
-"""Tests that run the SED-fitting codes themselves, in an environment of their own.
-
-`make test-clients`.
+"""Tests that run the SED-fitting codes, in an environment of their own: `make test-clients`.
 
 HSTCUBE_CLIENTS names the folder with EAZY's templates; without it nothing here is collected.
 """
@@ -31,10 +29,7 @@ FLUXES = {
 
 
 class Galaxy(NamedTuple):
-    """A galaxy in a cube, and what is known of it.
-
-    Fluxes [uJy] and redshift, NaN for the made-up one.
-    """
+    """A galaxy in a cube, its known fluxes [uJy] and redshift, NaN for the made-up one."""
 
     cube: xr.Dataset
     table: QTable

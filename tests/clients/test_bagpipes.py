@@ -1,7 +1,4 @@
-"""bagpipes on our export.
-
-Its likelihood finds a mass and a spectrum for galaxy 37; its results come back.
-"""
+"""bagpipes on our export: it finds a mass and a spectrum for galaxy 37; its results come back."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ CGS = 2.9979e-11  # erg s-1 cm-2 AA-1 of 1 uJy at 1 AA: bagpipes' own figure
 
 
 def best_fit(files, folder, redshift, number=1):
-    """Return bagpipes' galaxy, its best model [uJy], and log10 of the stellar mass."""
+    """Return bagpipes' galaxy, its best model [uJy], and log10 of the mass, for an export."""
     from scipy.optimize import differential_evolution
 
     export = loaded(written(files, folder) / "load_hst.py")
@@ -38,14 +35,9 @@ def best_fit(files, folder, redshift, number=1):
         model = bagpipes.fit(galaxy, export["fit_instructions"](redshift)).fitted_model
         low, high = np.array(model.limits).T
         found = differential_evolution(
-            lambda place: -model.lnlike(low + (high - low) * place),
-            [(0, 1)] * low.size,
-            seed=1,
-            maxiter=40,
-            popsize=8,
-            tol=1e-6,
-            polish=False,
-        )
+            lambda place: -model.lnlike(low + (high - low) * place), [(0, 1)] * low.size,
+            seed=1, maxiter=40, popsize=8, tol=1e-6, polish=False,
+        )  # fmt: skip
         likelihood = model.lnlike(low + (high - low) * found.x)
     assert np.isfinite(likelihood)
     wavelength = galaxy.photometry[:, 0]
@@ -112,7 +104,7 @@ def test_a_band_without_data_takes_no_part_and_spoils_nothing(galaxy, tmp_path):
 
 
 def test_a_catalogue_is_fitted_and_its_results_come_back_onto_the_pixels(galaxy, tmp_path):
-    """Nested sampling of two halves of the galaxy by the export's script; few live points."""
+    """Nested sampling of two halves of the galaxy by the export's script, with few live points."""
     halves = np.where(galaxy.cube.mask.any("band").values, 1, 0)
     halves[:, halves.shape[1] // 2 :] *= 2
     folder = written(

@@ -1,7 +1,4 @@
-"""EAZY on our export.
-
-Galaxy 37 comes out at its redshift, and fluxes made from templates at theirs.
-"""
+"""EAZY on our export: galaxy 37 comes out at its redshift, fluxes made from templates at theirs."""
 
 from __future__ import annotations
 
@@ -57,10 +54,7 @@ def require_the_galaxy(photz, fit, galaxy):
 
 
 def require_the_fit(fit, table, redshift):
-    """Ask what needs no magnitudes that are known apart.
-
-    Every band within 10 % of the model, and the redshift.
-    """
+    """Ask what needs no known magnitudes: every band within 10 % of the model, and the redshift."""
     for name in table.colnames:
         if name.startswith("flux_"):
             assert fit[name.replace("flux", "model")][0] == pytest.approx(
@@ -100,10 +94,7 @@ def test_swapped_bands_are_found_by_the_fit_alone(eazy, galaxy, fault):
 
 
 def template_fluxes(templates, mix, redshift):
-    """Return the fluxes (band,) of a sum of templates, 1 uJy in F160W.
-
-    Mean of f_nu, photons counted.
-    """
+    """Return fluxes (band,) of a sum of templates, 1 uJy in F160W: mean f_nu, photons counted."""
     spectra = [
         np.loadtxt(templates.parent / f"fsps_QSF_12_v3_{number:03d}.dat").T for number in mix
     ]

@@ -84,7 +84,7 @@ def test_one_band_several_or_any_may_have_to_reach_it():
 @examples(12)
 @given(data=st.data())
 def test_no_mask_is_too_odd(data):
-    """Any mask, with holes, islands and single pixels, of any signal, also negative, and weights of any kind."""
+    """Any mask, with holes, islands, single pixels; any signal, also negative; any weights."""
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     shape = data.draw(st.tuples(st.integers(2, 25), st.integers(2, 25)))
     number = data.draw(st.integers(1, 3))
@@ -163,7 +163,7 @@ def test_impossible_targets_are_refused():
 
 @pytest.mark.slow
 def test_nine_thousand_pixels_are_binned_within_their_time():
-    """Issue 5: 2 s for one or two bands, 8 s for nine; here twice that, for machines that are busy."""
+    """Issue 5: 2 s for one or two bands, 8 s for nine; here twice that, for busy machines."""
     for bands, limit in ((("f435w", "f160w"), 4.0), (NINE, 16.0)):
         cube = galaxy(bands, rim=0.3, side=112)
         assert cube.mask.values[0].sum() > 9000
@@ -186,3 +186,11 @@ def test_galaxies_of_the_xdf_are_binned(xdf, name):
             bin_pixels(cube, bands=bands, snr=snr),
             hstcube.common_mask(cube, bands=bands and np.atleast_1d(bands)).values,
         )
+
+
+@pytest.mark.parametrize(("signal", "low"), [(4.99, [1]), (5.0, []), (5.01, [])])
+def test_a_bin_just_below_the_target_is_told_and_one_that_just_reaches_it_is_not(signal, low):
+    sci, keep = np.zeros((1, 9, 9)), np.zeros((9, 9), bool)
+    sci[0, 4, 4], keep[4, 4] = signal, True
+    cube = hstcube.mask(cube_on(plain_grid((9, 9)), ["f160w"], sci, np.ones((1, 9, 9))), keep)
+    assert bin_pixels(cube, snr=5.0).attrs["below_target"] == low

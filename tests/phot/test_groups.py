@@ -13,7 +13,8 @@ from made import code_of, cube_on
 from strategies import examples, grids, plain_grid
 
 import hstcube
-from hstcube import Grid
+from hstcube import Grid, HstCubeError
+from hstcube.phot.bins import group_snr
 
 SHAPE = (41, 43)
 RA, DEC = (
@@ -161,4 +162,21 @@ def test_maps_that_are_no_group_maps_are_refused(cube):
     assert code_of(lambda: hstcube.photometry(cube, turned)) == "HC-D02"
     assert code_of(lambda: hstcube.photometry(cube, whole * 1.5)) == "HC-N01"
     assert code_of(lambda: hstcube.photometry(cube, whole * 0)) == "HC-N02"
-    assert code_of(lambda: hstcube.phot.bins.group_snr(cube, whole[1:])) == "HC-D01"
+    assert code_of(lambda: group_snr(cube, whole[1:])) == "HC-D01"
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        lambda cube, place: hstcube.apertures(cube, place, radius=0.3, overlap="first"),
+        lambda cube, place: hstcube.radial_profile(cube, place, edges=[0, 0.3], pixels="masks"),
+        lambda cube, place: hstcube.curve_of_growth(cube, place, radii=[0.3], pixels="masked"),
+        lambda cube, place: hstcube.photometry(
+            cube, hstcube.apertures(cube, place, radius=0.3), pixels="masks"
+        ),
+    ],
+    ids=["overlap", "radial_profile", "curve_of_growth", "photometry"],
+)
+def test_a_misspelt_choice_is_refused_with_the_choices(cube, action):
+    with pytest.raises(HstCubeError, match=r"HC-B22 there is no .*\s+fix: choose \w+= from"):
+        action(cube, (RA, DEC))

@@ -1,4 +1,4 @@
-"""Fluxes of groups: sums and errors, missing pixels, apertures to totals, tables on disk, and truth."""
+"""Fluxes of groups: sums and errors, missing pixels, totals, tables on disk, and truth."""
 
 from __future__ import annotations
 
@@ -351,7 +351,8 @@ def test_recovered_fluxes_scatter_around_the_truth_as_their_errors_say(demo):
     pulls = []
     for _ in range(30):
         sci = np.stack([
-            image + _unit_noise(rng, image.shape, infrared=float(pivot) > 1e4) * noise_map + CAMERAS[name].sky
+            image + _unit_noise(rng, image.shape, infrared=float(pivot) > 1e4) * noise_map
+            + CAMERAS[name].sky
             + rng.normal(size=image.shape) * np.sqrt(np.clip(image, 0, None) / exposure[name])
             for name, pivot, image, noise_map in zip(names, native.pivot, scene, sigma, strict=True)
         ])  # fmt: skip

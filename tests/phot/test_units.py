@@ -1,4 +1,4 @@
-"""Physical units: zero points from the header, flux densities and surface brightness, and the dust of the Milky Way."""
+"""Physical units: zero points from the header, flux densities, brightness, the Galaxy's dust."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import xarray as xr
+from astropy import constants
 from astropy import units as u
 from stamps import rewrite, stamp, write_field
 from strategies import plain_grid
@@ -24,7 +25,8 @@ def cube():
     rng = np.random.default_rng(1)
     shape = (3, 12, 13)
     return hstcube.build(
-        rng.normal(size=shape), np.full(shape, 1e6), bands=BANDS, grid=plain_grid(shape[1:]), units="electron s-1",
+        rng.normal(size=shape), np.full(shape, 1e6), bands=BANDS, grid=plain_grid(shape[1:]),
+        units="electron s-1",
         zeropoint=ZEROPOINTS, sky=[1e-3, 2e-3, 3e-3], sky_error=[1e-5, 2e-5, 3e-5],
     )  # fmt: skip
 
@@ -156,6 +158,33 @@ def test_zero_points_are_read_from_the_header(tmp_path, cards, zeropoint):
     assert float(cube.zeropoint[0]) == pytest.approx(zeropoint, abs=0.01)
 
 
+# PHOTFLAM and PHOTPLAM of images, and STScI's tables: WFC3/IR of March 2012, ACS/WFC since 2009
+@pytest.mark.parametrize(
+    ("flam", "plam", "published"),
+    [(1.9275602e-20, 15369.176, 25.9463), (7.8624958e-20, 5921.1, 26.4911)],
+    ids=["f160w", "f606w"],
+)
+def test_the_zero_point_by_photflam_is_the_ab_magnitude_of_its_flux(flam, plam, published):
+    """AB: -2.5 log10(f_nu) - 48.60, f_nu in erg s-1 cm-2 Hz-1 (Oke & Gunn 1983, ApJ 266, 713)."""
+    flux = (flam * u.Unit("erg s-1 cm-2 AA-1") * (plam * u.AA) ** 2 / constants.c).cgs
+    cards = {"PHOTFLAM": flam, "PHOTPLAM": plam}
+    (zeropoint,) = header_zeropoints(cards, "electron s-1", plam).values()
+    assert zeropoint == pytest.approx(-2.5 * np.log10(flux.value) - 48.60, abs=1e-3)
+    assert zeropoint == pytest.approx(published, abs=1e-3)
+
+
+def test_the_cards_of_one_image_give_one_zero_point():
+    """PHOTFLAM, PHOTPLAM and PHOTFNU of WFC3/IR F160W, as calwf3 wrote them in 2012."""
+    cards = {"PHOTFLAM": 1.9275602e-20, "PHOTPLAM": 15369.176, "PHOTFNU": 1.5187570e-07}
+    one, two = header_zeropoints(cards, "electron s-1", 15369.2).values()
+    assert one == pytest.approx(two, abs=1e-3)
+
+
+def test_a_zero_point_that_no_unit_has_is_refused():
+    assert header_zeropoints({"ABZP": 99.5}, "electron s-1", 1e4) == {"ABZP": 99.5}
+    assert code_of(lambda: header_zeropoints({"ABZP": 100.5}, "electron s-1", 1e4)) == "HC-D22"
+
+
 def test_two_zero_points_that_disagree_are_told(tmp_path):
     write_field(tmp_path, bands=("f160w",))
     rewrite(stamp(tmp_path, "f160w"), cards={"ABZP": 25.94, "PHOTFNU": 1.6e-7, "XDFVER": ""})
@@ -187,13 +216,20 @@ def test_a_flux_unit_in_the_header_is_a_zero_point(tmp_path):
 
 
 def test_extinction_follows_the_laws_of_the_papers(cube):
-    """A_V = 3.1 E(B-V); CCM89 table 3 gives A/A_V = 0.190 in H (1.65 micron) and 1.337 in B (0.44 micron)."""
+    """A_V = 3.1 E(B-V); CCM89 table 3: A/A_V is 0.190 in H (1.65 micron), 1.337 in B (0.44)."""
     made = cube.assign_coords(pivot=("band", [4400.0, 5500.0, 16500.0], cube.pivot.attrs))
     curve = hstcube.deredden(made, 1.0, law="CCM89").extinction.values / 3.1
     assert curve == pytest.approx([1.337, 1.0, 0.190], abs=0.02)
     assert hstcube.deredden(made, 1.0).extinction.values / 3.1 == pytest.approx(
         [1.33, 1.0, 0.19], abs=0.05
     )
+
+
+def test_where_the_law_is_normalized_the_extinction_is_3_1_times_the_reddening(cube):
+    """CCM89, eq. 3: a = 1 and b = 0 at 1.82 per micron, so A is A_V = R_V E(B-V) there."""
+    made = cube.assign_coords(pivot=("band", [4400.0, 1e4 / 1.82, 16500.0], cube.pivot.attrs))
+    extinction = hstcube.deredden(made, 0.1, law="CCM89").extinction.values
+    assert extinction[1] == pytest.approx(0.31, rel=1e-3)
 
 
 def test_dereddening_brightens_all_that_is_a_flux_and_nothing_else(cube):
@@ -213,6 +249,9 @@ def test_an_impossible_extinction_is_refused(cube):
     assert code_of(lambda: hstcube.deredden(once, 0.01)) == "HC-D34"
     for value in (np.nan, -0.1, "0.1", np.inf):
         assert code_of(lambda value=value: hstcube.deredden(cube, value)) == "HC-D35"
+    with pytest.raises(HstCubeError, match="choose law= from 'F19', 'CCM89'") as caught:
+        hstcube.deredden(cube, 0.1, law="F99")
+    assert caught.value.code == "HC-B30"
     assert code_of(lambda: hstcube.deredden(cube, 0.1, law="SMC")) == "HC-B30"
     far = cube.assign_coords(pivot=("band", [500.0, 8e3, 1.5e4], cube.pivot.attrs))
     assert code_of(lambda: hstcube.deredden(far, 0.1)) == "HC-D36"

@@ -1,4 +1,4 @@
-"""What SED-fitting codes get: their units, their names, their words for what is missing; and results read back.
+"""What SED-fitting codes get: their units, names and words for what is missing; results read back.
 
 The golden texts follow the documented readers: EAZY's `PhotoZ.read_catalog`, `FilterFile`,
 `TranslateFile`, bagpipes' `galaxy`, Prospector's `rectify_obs` (all of them run in tests/clients);
@@ -9,6 +9,7 @@ CAT_TYPE LONG); piXedfit's `pixel_binning`.
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import io
 import warnings
 
@@ -53,7 +54,7 @@ def photometry(
     error=((0.1, 0.2, 0.4), (0.25, np.nan, 0.8)),
     ids=(1, 7),
 ):
-    """Return a table as hstcube.photometry makes it: the second object lacks light in one band, data in the next."""
+    """Return a table of photometry: the second object lacks light in one band, data in the next."""
     table = QTable(
         {"id": list(ids), "ra": [53.0, 53.5] * units.deg, "dec": [-27.0, -27.5] * units.deg}
     )
@@ -177,6 +178,8 @@ def test_redshifts_are_of_all_of_each_or_of_those_that_are_named():
     assert named[1] == 1.1
     for wrong in ([1.0], [1.0, 2.0, 3.0], -0.1, 300000.0, [0.1, np.inf]):
         assert code_of(lambda wrong=wrong: catalogue(photometry(), redshift=wrong)) == "HC-E03"
+    assert catalogue(photometry(), redshift=19.99).redshift.tolist() == [19.99, 19.99]
+    assert code_of(lambda: catalogue(photometry(), redshift=20.0)) == "HC-E03"
 
 
 @pytest.mark.parametrize("files", OF_TABLES)
@@ -215,10 +218,10 @@ def test_every_readme_has_five_lines(code):
 
 ROWS = {
     "eazy": (
-        "1 53.0000000 -27.0000000 0.980000 1.000000e+00 1.118034e-01 2.000000e+00 2.236068e-01 4.000000e+00 "
-        "4.472136e-01\n"
-        "7 53.5000000 -27.5000000 -99.000000 -5.000000e-01 2.512469e-01 -9.900000e+01 -9.900000e+01 8.000000e+00 "
-        "8.944272e-01\n"
+        "1 53.0000000 -27.0000000 0.980000 1.000000e+00 1.118034e-01 2.000000e+00 2.236068e-01 "
+        "4.000000e+00 4.472136e-01\n"
+        "7 53.5000000 -27.5000000 -99.000000 -5.000000e-01 2.512469e-01 -9.900000e+01 "
+        "-9.900000e+01 8.000000e+00 8.944272e-01\n"
     ),
     "bagpipes": (
         "1 0.980000 1.000000e+00 1.118034e-01 2.000000e+00 2.236068e-01 4.000000e+00 4.472136e-01\n"
@@ -233,19 +236,31 @@ ROWS = {
         "7 nan -5.000000e-04 2.512469e-04 nan nan 8.000000e-03 8.944272e-04\n"
     ),
     "lephare": (
-        "1 1.000000e-29 1.118034e-30 2.000000e-29 2.236068e-30 4.000000e-29 4.472136e-30 7 0.980000 37\n"
-        "7 -5.000000e-30 2.512469e-30 -9.900000e+01 -9.900000e+01 8.000000e-29 8.944272e-30 5 -99.000000 37\n"
+        "1 1.000000e-29 1.118034e-30 2.000000e-29 2.236068e-30 4.000000e-29 4.472136e-30 "
+        "7 0.980000 37\n"
+        "7 -5.000000e-30 2.512469e-30 -9.900000e+01 -9.900000e+01 8.000000e-29 8.944272e-30 "
+        "5 -99.000000 37\n"
     ),
 }
 HEADS = {
-    "eazy": "# id ra dec z_spec flux_f435w error_f435w flux_f850lp error_f850lp flux_f160w error_f160w\n",
-    "bagpipes": "# id redshift flux_f435w error_f435w flux_f850lp error_f850lp flux_f160w error_f160w\n",
-    "prospector": "# id redshift maggies_f435w unc_f435w maggies_f850lp unc_f850lp maggies_f160w unc_f160w\n",
+    "eazy": (
+        "# id ra dec z_spec flux_f435w error_f435w flux_f850lp error_f850lp "
+        "flux_f160w error_f160w\n"
+    ),
+    "bagpipes": (
+        "# id redshift flux_f435w error_f435w flux_f850lp error_f850lp flux_f160w error_f160w\n"
+    ),
+    "prospector": (
+        "# id redshift maggies_f435w unc_f435w maggies_f850lp unc_f850lp maggies_f160w unc_f160w\n"
+    ),
     "cigale": (
         "# id redshift hst.wfc.F435W hst.wfc.F435W_err hst.wfc.F850LP hst.wfc.F850LP_err "
         "hst.wfc3.F160W hst.wfc3.F160W_err\n"
     ),
-    "lephare": "# id flux_f435w error_f435w flux_f850lp error_f850lp flux_f160w error_f160w context redshift string\n",
+    "lephare": (
+        "# id flux_f435w error_f435w flux_f850lp error_f850lp flux_f160w error_f160w "
+        "context redshift string\n"
+    ),
 }
 TABLES = {
     "eazy": (eazy_files, "catalogue.cat"),
@@ -267,7 +282,8 @@ def test_a_detection_a_non_detection_and_a_band_without_data_are_written_as_the_
 def test_eazy_finds_its_curves_by_number_in_our_file_and_in_its_own():
     files = eazy_files(photometry())
     assert files["zphot.translate"].decode().splitlines() == [
-        "flux_f435w F1", "error_f435w E1", "flux_f850lp F2", "error_f850lp E2", "flux_f160w F3", "error_f160w E3",
+        "flux_f435w F1", "error_f435w E1", "flux_f850lp F2", "error_f850lp E2",
+        "flux_f160w F3", "error_f160w E3",
     ]  # fmt: skip
     assert "flux_f850lp F240\nerror_f850lp E240\n" in files["zphot.translate.latest"].decode()
     assert {name: cameras(name)[0].eazy for name in EAZY_NUMBERS} == EAZY_NUMBERS
@@ -354,6 +370,14 @@ def test_prospector_takes_the_curve_of_a_band_that_sedpy_lacks_from_its_file(tmp
     assert obs.load_filters()[0].wave_pivot == pytest.approx(19800, rel=5e-3)
 
 
+def test_a_curve_that_is_given_comes_before_sedpys_however_its_band_is_written(tmp_path):
+    path = tmp_path / "f160w.txt"
+    path.write_text("14000 0\n15000 1\n16000 0\n")
+    for name in ("f160w", "F160W"):
+        text = prospector_files(photometry(), curves={name: path})["obs.py"].decode()
+        assert "OURS = {'wfc3_ir_f160w': 'filters/wfc3_ir_f160w.txt'}" in text
+
+
 def test_cigale_reads_its_table_and_gets_filters_under_the_same_names():
     files = cigale_files(photometry(), redshift={1: 0.98})
     table = text_tables.read(
@@ -366,6 +390,21 @@ def test_cigale_reads_its_table_and_gets_filters_under_the_same_names():
     assert head[:3] == ["# hst.wfc3.F160W", "# photon", "# wfc3_ir_f160w, from hstcube"]
     assert len(head[3].split()) == 2
     assert b"data_file = observations.txt\n" in files["pcigale.ini"]
+
+
+@pytest.mark.parametrize("code", ["eazy", "bagpipes", "prospector", "lephare", "pixedfit"])
+def test_names_of_filters_are_for_cigale_alone(code):
+    assert code_of(lambda: sed_files(galaxy(), code, names={"f850lp": "x"})) == "HC-B30"
+    if code != "pixedfit":
+        writer = getattr(hstcube.sed, f"{code}_files")
+        assert code_of(lambda: writer(photometry(), names={"f850lp": "x"})) == "HC-B30"
+
+
+@pytest.mark.parametrize("files", OF_TABLES, ids=lambda writer: writer.code)
+def test_all_writers_of_tables_take_the_same_arguments(files):
+    given = {"redshift": 0.98, "floor": 0.1, "curves": {}, "names": None}
+    assert [*inspect.signature(files).parameters] == ["table", *given]
+    assert "README" in files(photometry(), **given)
 
 
 def test_names_that_cigale_has_otherwise_can_be_given():
@@ -411,12 +450,10 @@ def test_pixedfit_gets_maps_in_flux_per_wavelength():
         micro_jansky = units.uJy.to(
             "erg s-1 cm-2 AA-1", equivalencies=units.spectral_density(15369.2 * units.AA)
         )
-        assert opened["flux"].data[2][region == 1] * float(head["unit"]) == pytest.approx(
-            3 * micro_jansky, rel=1e-6
-        )
-        assert opened["flux_err"].data[2][region == 1] * float(head["unit"]) == pytest.approx(
-            0.1 * micro_jansky, rel=1e-6
-        )
+        # in units of the card: pytest's absolute tolerance, 1e-12, is more than any flux in erg
+        one = micro_jansky / float(head["unit"])
+        assert opened["flux"].data[2][region == 1] == pytest.approx(3 * one, rel=1e-6)
+        assert opened["flux_err"].data[2][region == 1] == pytest.approx(0.1 * one, rel=1e-6)
         assert (opened["flux"].data[:, region == 0] == 0).all()
         assert opened["stamp_image"].header["CTYPE1"] == "RA---TAN"
 
