@@ -1,7 +1,7 @@
 """Break the code as a hand would, one mistake at a time, and count what the tests catch.
 
     python tests/mutants.py                       60 for each of three seeds; docs/mutants.md
-    python tests/mutants.py --folders psf         of one folder by its own tests; on the terminal only
+    python tests/mutants.py --folders psf         of a folder, by its own tests; not written
     python tests/mutants.py --folders psf --list  all candidates of a folder
 
 A mutant is one edit of one expression: a wrong sign, a dropped square, an off-by-one, a skipped
@@ -509,7 +509,7 @@ def main() -> None:
                 print(told(seed, verdict), flush=True)
     for seed, of_seed in results.items():
         print(f"seed {seed}: {sum(one.caught for one in of_seed)} of {len(of_seed)} caught")
-    if not (options.seeds or options.folders):
+    if not options.seeds and not options.folders and options.number == NUMBER:
         PAGE.write_text(page(results, len(found)), encoding="utf-8")
 
 

@@ -536,6 +536,7 @@ def test_nothing_is_written_into_the_folder_of_the_input(
 # -- interrupted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
 )

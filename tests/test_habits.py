@@ -143,6 +143,6 @@ def test_paths_of_pages_and_templates_lead_somewhere():
 def test_no_test_imports_another():
     for path in ROOT.glob("tests/**/*.py"):
         imported = re.findall(
-            r"^\s*(?:from|import) (test_\w+)", path.read_text(encoding="utf-8"), re.M
+            r"^\s*(?:from|import) (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE
         )
         assert not imported, path

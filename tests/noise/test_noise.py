@@ -254,6 +254,7 @@ KERNELS = {
 NOISE = {"white": WHITE, "drizzled": drizzle()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["constant", "hole", "step", "hole and step"])
 @pytest.mark.parametrize("noise", NOISE)
 @pytest.mark.parametrize("kernel", KERNELS)

@@ -72,6 +72,7 @@ def test_correlated_noise_asks_for_larger_bins():
     assert bin_pixels(white, snr=20).max() > 1.5 * bin_pixels(correlated, snr=20).max()
 
 
+@pytest.mark.slow
 def test_one_band_several_or_any_may_have_to_reach_it():
     cube = galaxy(("f435w", "f814w", "f160w"), rim=0.3)
     one, two = bin_pixels(cube, bands="f160w"), bin_pixels(cube, bands=["F435W", "f160w"])

@@ -330,6 +330,7 @@ def demo(tmp_path_factory):
     return native, blank, noise, true.values[:, margin, margin], matched[:, margin, margin]
 
 
+@pytest.mark.slow
 def test_recovered_fluxes_scatter_around_the_truth_as_their_errors_say(demo):
     """30 exposures of one field: noise, photons and sky made anew, each with its own sky measured, 100 boxes of 8x8."""
     from hstcube.demo.field import BANDS as CAMERAS

@@ -124,6 +124,7 @@ def test_between_gaussians_the_kernel_is_the_analytic_gaussian(narrow, broad):
     assert (matching_kernel(gaussian(narrow), gaussian(broad), method="gaussian") >= 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("band", [*ACS, *IR])
 @pytest.mark.parametrize("target", ["0.6 arcsec", "MUSE"])
 def test_every_band_reaches_a_broad_target_to_a_percent(band, target):

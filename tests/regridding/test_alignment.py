@@ -42,6 +42,7 @@ def pair(rng, shift, *, noise=(0.0, 0.0), angle=0.0):
     return cube_on(fine, images[0], wht[0]), cube_on(coarse, images[1] + 0.3, wht[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shift", [(0.0, 0.0), (0.25, -0.25), (-0.5, 0.13), (0.9, -0.7)])
 @pytest.mark.parametrize("angle", [0.0, 42.0])
 def test_a_shift_between_scales_is_found_and_undone(shift, angle):

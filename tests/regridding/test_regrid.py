@@ -247,6 +247,7 @@ def in_galactic(grid):
 # -- errors and noise
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("pair", TURNED)
 def test_sigma_of_every_pixel_is_what_the_operator_makes_of_the_noise(operators, pair, method):
@@ -371,6 +372,7 @@ def test_levels_errors_and_widths_belong_to_the_new_pixels():
 # -- PSFs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("pair", PAIRS)
 def test_the_psf_is_the_mean_image_of_a_star(pair, method):
