@@ -68,18 +68,17 @@ def open_labels(path: str | Path, *, hdu: str | int | None = None) -> xr.DataArr
 
 def _whole_numbers(values: NDArray[Any]) -> tuple[NDArray[np.int32], dict[str, Any]]:
     """Return the labels, those that are nobody's marked, and the attributes that tell of them."""
-    finite = np.isfinite(values)
-    whole = np.where(finite, values, NOT_COVERED)
+    known = np.isfinite(values)
     largest = _LARGEST_FLOAT32_ID if values.dtype.name == "float32" else np.iinfo(np.int32).max
-    if np.abs(whole).max(initial=0) > largest:
+    if (most := values.max(where=known, initial=0)) > largest:
         raise LabelError(
             "HC-S05",
-            f"holds ids up to {np.abs(whole).max():.0f}, "
-            f"beyond what {values.dtype.name} tells apart",
-            "store the map as int32",
+            f"holds ids up to {most:.0f}; {values.dtype.name} as int32 tells apart up to {largest}",
+            "store the map as int32, with ids that fit into it",
         )
-    labels = np.rint(whole).astype(np.int32)
-    interpolated = labels != whole
-    labels[(whole < 0) & finite] = NOT_AN_INTEGER  # -1 has a meaning of ours
-    labels[interpolated] = NOT_AN_INTEGER
+    interpolated = known & (np.rint(values) != values)
+    named = known & ~interpolated & (values >= 0)
+    # negative labels too are nobody's: -1 has a meaning of ours, and unsigned maps cannot hold it
+    labels = np.where(known, np.int32(NOT_AN_INTEGER), np.int32(NOT_COVERED))
+    np.copyto(labels, values, where=named, casting="unsafe")
     return labels, {"interpolated": int(interpolated.sum()), "long_name": "segmentation map"}

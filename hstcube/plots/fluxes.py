@@ -74,13 +74,12 @@ def bin_map(cube: xr.Dataset, bins: Any) -> Figure:
     labels = np.asarray(bins)
     attrs = getattr(bins, "attrs", {})
     figure, (left, right) = panels(2, size=3.6)
-    ids = np.unique(labels[labels > 0])
+    ids, number = np.unique(labels[labels > 0], return_counts=True)
     _draw_bins(left, labels, ids)
     names = str(attrs.get("bands", "")).split() or cube.band.values.tolist()
     ratio = group_snr(cube.sel(band=names), labels).values
     best = attrs.get("mode") == "any"
     judged = np.maximum(ratio.max(axis=0) if best else ratio.min(axis=0), 0.1)
-    number = np.bincount(labels[labels > 0])[ids]
     low = np.isin(ids, attrs.get("below_target", ()))
     right.loglog(number[~low], judged[~low], ".", color=BLUE, ms=3)
     right.loglog(number[low], judged[low], "x", color=RED, ms=4)

@@ -10,7 +10,7 @@ import xarray as xr
 from hstcube.basics.choices import require_choice
 from hstcube.core.grids import Grid
 from hstcube.core.mappings import pixel_mapping
-from hstcube.errors import GridError
+from hstcube.errors import GridError, LabelError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,11 +44,26 @@ def regrid_labels(labels: xr.DataArray, grid: Grid) -> xr.DataArray:
     ------
     GridError
         If the two grids do not overlap at all.
+    LabelError
+        If labels are no integers, or beyond those of 32 bits.
     """
     labels = labels.transpose("y", "x")
-    values = np.asarray(labels.values, dtype=np.int32)
+    values = _same_numbers(labels.values)
     found = _nearest(values, Grid.of(labels), grid, outside=np.int32(NOT_COVERED))
     return xr.DataArray(found, grid.coords(), ("y", "x"), name="labels", attrs=labels.attrs)
+
+
+def _same_numbers(labels: NDArray[Any]) -> NDArray[np.int32]:
+    """Return labels as int32, none of them rounded or wrapped around."""
+    with np.errstate(invalid="ignore"):
+        found = labels.astype(np.int32)
+    if (changed := found != labels).any():
+        raise LabelError(
+            "HC-S05",
+            f"the map holds {labels[changed][0]}, which is no integer of 32 bits",
+            "store the map as int32, with ids that fit into it",
+        )
+    return found
 
 
 def regrid_mask(mask: xr.DataArray, grid: Grid, *, outside: Outside = "uncovered") -> xr.DataArray:
