@@ -10,7 +10,7 @@ number alone, so that the same seed gives the same inputs. Right is what the doo
 right, by means of its own; a refusal is an HstCubeError with a known code, a fix, and a message
 that can be read. Anything else is a finding: another exception, also one that arose in a line of
 hstcube and came out as a damaged file; a wrong result; an input that is good and was refused; more
-than 5 s of CPU, or 15 s of waiting; a gigabyte of memory; a look at the network; a file outside the
+than 5 s of CPU, or 8 s of waiting; a gigabyte of memory; a look at the network; a file outside the
 folder that was given. A finding is printed, and the program ends with 1.
 """
 
@@ -46,14 +46,13 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 PACKAGE = Path(find_spec("hstcube").origin).parent
-SECONDS, WAIT, MEGABYTES = 5.0, 15.0, 1000.0
+SECONDS, WAIT, MEGABYTES = 5.0, 8.0, 1000.0
 ROOM = 1500 * 2**20  # bytes that one input may ask for; beyond, MemoryError
 BATCH = 100  # runs
 LONGEST = 2000  # characters of a message
-SLIPS = (
-    AttributeError, NameError, TypeError, LookupError, AssertionError, ArithmeticError,
-    RecursionError,
-)  # fmt: skip
+EXAMPLES = 20  # of each kind of finding that are kept
+SLIPS = (AttributeError, NameError, AssertionError, RecursionError)
+AS_DAMAGE = (TypeError, LookupError, ArithmeticError)  # slips too, where they become a damaged file
 
 
 class Lot(Random):
@@ -110,7 +109,7 @@ class Summary:
     slowest: float = 0.0
     megabytes: float = 0.0
     outcomes: Counter[str] = field(default_factory=Counter)
-    findings: dict[str, str] = field(default_factory=dict)  # the first of each kind
+    findings: dict[str, list[str]] = field(default_factory=dict)  # some of each kind
 
     def add(self, other: Summary) -> None:
         self.runs += other.runs
@@ -118,7 +117,12 @@ class Summary:
         self.slowest = max(self.slowest, other.slowest)
         self.megabytes = max(self.megabytes, other.megabytes)
         self.outcomes += other.outcomes
-        self.findings = {**other.findings, **self.findings}
+        for kind, found in other.findings.items():
+            self.find(kind, *found)
+
+    def find(self, kind: str, *what: str) -> None:
+        kept = self.findings.setdefault(kind, [])
+        kept += what[: EXAMPLES - len(kept)]
 
     def count(self, start: str) -> int:
         return sum(n for kind, n in self.outcomes.items() if kind.startswith(start))
@@ -165,7 +169,7 @@ def tried(door: Door, seed: int, numbers: range, root: Path) -> Summary:
             summary.outcomes[kind] += 1
             if not kind.startswith(("right", "refused")):
                 replay = f"replay: {door.name} --replay {seed}/{number}"
-                summary.findings.setdefault(kind, f"{replay}\n{what}")
+                summary.find(kind, f"{replay}\n{what}")
     return summary
 
 
@@ -235,9 +239,9 @@ def unfit(error: Any) -> str:
         return "FINDING: an error without a known code or a fix"
     if " object at 0x" in str(error) or len(str(error)) > LONGEST:
         return "FINDING: a message that cannot be read"
-    cause = error.__cause__
+    cause, slips = error.__cause__, SLIPS + AS_DAMAGE * (error.code == "HC-F04")
     while cause is not None:
-        if isinstance(cause, SLIPS) and is_ours(frames(cause)[-1]):
+        if isinstance(cause, slips) and is_ours(frames(cause)[-1]):
             return f"FINDING: {type(cause).__name__} in {frames(cause)[-1].name} passed off"
         cause = cause.__cause__
     return ""
@@ -377,7 +381,7 @@ def without_the_deadly(
         summary.runs += 1
         summary.outcomes["FINDING: the process died"] += 1
         replay = f"replay: {name} --replay {seed}/{at}"
-        summary.findings.setdefault("FINDING: the process died", replay)
+        summary.find("FINDING: the process died", replay)
     pieces = (range(numbers.start, at), range(at + 1, numbers.stop))
     return [piece for piece in pieces if piece]
 
@@ -389,6 +393,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--examples", type=int, default=1, help="of each kind of finding")
     parser.add_argument("--replay", metavar="SEED/NUMBER")
     asked = parser.parse_args()
     known = sorted(doors())
@@ -405,8 +410,9 @@ def main() -> int:
         say(f"\n{name}: {1000 * summary.cpu / max(summary.runs, 1):.1f} ms an input")
         for kind, n in summary.outcomes.most_common():
             say(f"{n:8}  {kind}")
-        for kind, what in summary.findings.items():
-            say(f"\n{kind}\n{what[:4000]}")
+        for kind, examples in summary.findings.items():
+            for what in examples[: asked.examples]:
+                say(f"\n{kind}\n{what[:4000]}")
         table.append((name, *summary.row()))
         found = found or bool(summary.findings)
     say("")
