@@ -280,9 +280,10 @@ class FieldFileDoor(Door):
         return written(lot, path, text, good=good)
 
     def use(self, given: Text) -> Any:
-        from hstcube.files.fields import open_files, open_labels
+        from hstcube.files.labels import open_labels
         from hstcube.files.levels import read_levels
-        from hstcube.surveys.names import read_field_file
+        from hstcube.pipeline.assemble import open_files
+        from hstcube.surveys.field_file import read_field_file
 
         files = read_field_file(given.path)
         cube = open_files(files, psf="gaussian")
@@ -313,7 +314,9 @@ class FieldFileDoor(Door):
             sky = entry.get("sky")
             number = (folder / sky).read_text() if isinstance(sky, str) else sky
             number = None if sky is None else float(number)
-            if (name in levels) != (sky is not None) or (name in levels and levels[name][0] != number):
+            if (name in levels) != (sky is not None) or (
+                name in levels and levels[name][0] != number
+            ):
                 return f"another level | {levels.get(name)} for {sky}"
         if files.field != str(told.get("name", Path(given.path).stem)):
             return f"another name | {files.field}"
@@ -377,7 +380,8 @@ class Records(Door):
         return Record(out, before, lot.random() < 0.8, lot.random() < 0.7)
 
     def use(self, given: Record) -> Any:
-        from hstcube.pipeline.runs import Options, plan, run
+        from hstcube.pipeline.plan import Options, plan
+        from hstcube.pipeline.runs import run
 
         target = plan(self.folder, ["1"], [], scale="60mas")[0]
         recipe = {"sky": None, "ids": [77 if given.fails else 4001]}
@@ -476,7 +480,9 @@ class Curves(Door):
         if not (np.diff(wavelength) > 0).all() or not np.isfinite(points).all():
             return "a curve that cannot be | wavelengths do not increase, or are not finite"
         if wavelength[0] <= 0 or throughput.min() < 0 or throughput.max() > 1e30:
-            return f"a curve that cannot be | {wavelength[0]}, {throughput.min()}..{throughput.max()}"
+            return (
+                f"a curve that cannot be | {wavelength[0]}, {throughput.min()}..{throughput.max()}"
+            )
         lines = files["hst.filters.res"].decode().splitlines()[1 : len(points) + 1]
         mine = np.array([line.split()[1:] for line in lines], float)
         if not np.allclose(mine, points, rtol=1e-5, atol=0.006):
