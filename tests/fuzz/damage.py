@@ -12,7 +12,16 @@ if TYPE_CHECKING:
     from pathlib import Path
     from random import Random
 
-__all__ = ["CHANGES", "NOT_FILES", "NUMBERS", "WORDS", "damaged", "mutated", "odd_path", "prepare_odd_paths"]
+__all__ = [
+    "CHANGES",
+    "NOT_FILES",
+    "NUMBERS",
+    "WORDS",
+    "damaged",
+    "mutated",
+    "odd_path",
+    "prepare_odd_paths",
+]
 
 NUMBERS = (
     "nan", "inf", "-inf", "1e400", "-1,6e-6", "0x10", "1_000", "1d-5", "+.5", "5.", "-0.0", "1e308",

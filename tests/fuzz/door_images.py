@@ -92,7 +92,10 @@ def as_integers(kind: str, zero: int | None = None) -> Any:
 
 
 def scaled(lot: Lot, values: Any) -> tuple[Any, dict[str, Any]]:
-    scale, zero = lot.choice((2.0, 0.5, 0.01, -1.0, 1e-5, 1e30)), lot.choice((0.0, 100.0, -5.0, 32768))
+    scale, zero = (
+        lot.choice((2.0, 0.5, 0.01, -1.0, 1e-5, 1e30)),
+        lot.choice((0.0, 100.0, -5.0, 32768)),
+    )
     stored = np.clip(np.nan_to_num((values - zero) / scale), -(2**31), 2**31 - 1)
     return np.rint(stored).astype("i4"), {"BSCALE": scale, "BZERO": zero}
 
@@ -118,7 +121,10 @@ def reshaped(change: Any) -> Any:
 
 
 def with_cards(**cards: Any) -> Any:
-    return lambda _, values: (values, {key.replace("__", "-"): value for key, value in cards.items()})
+    return lambda _, values: (
+        values,
+        {key.replace("__", "-"): value for key, value in cards.items()},
+    )
 
 
 SHAPES = {
@@ -410,7 +416,16 @@ class PSFs(Door):
         "a WCS": with_cards(**wcs_cards()),
         "unit": with_cards(BUNIT="counts"),
     }  # fmt: skip
-    GOOD = ("nothing", "float64", "times 1000", "moved", "even", "scale 0.06", "whole numbers", "unit")
+    GOOD = (
+        "nothing",
+        "float64",
+        "times 1000",
+        "moved",
+        "even",
+        "scale 0.06",
+        "whole numbers",
+        "unit",
+    )
 
     def draw(self, lot: Lot, folder: Path) -> Image:
         done = lot.choice(tuple(self.CHANGES))
@@ -426,7 +441,9 @@ class PSFs(Door):
             data += hdu(image, cards, name=band.upper() if lot.random() < 0.9 else f"X{i}")
         good = done in self.GOOD and data.count(b"F435W") + data.count(b"F160W") == 4
         given = put(lot, folder / "psf.fits", data, done, good=good)
-        return given._replace(more=lot.choice((None,) * 8 + (0.06, 0.03, 0, -1, math.nan, "0.06", 1e30)))
+        return given._replace(
+            more=lot.choice((None,) * 8 + (0.06, 0.03, 0, -1, math.nan, "0.06", 1e30))
+        )
 
     def use(self, given: Image) -> Any:
         from hstcube import open_psf, with_psf
@@ -456,7 +473,7 @@ class PSFs(Door):
                 return f"a PSF that cannot be | {name}, {image.shape}, {given.done}"
             if abs(image.sum() - 1) > 2e-3:
                 return f"a PSF without unit sum | {image.sum()}, {given.done}"
-            y, x = (np.indices(image.shape) - ny // 2)
+            y, x = np.indices(image.shape) - ny // 2
             peak = np.unravel_index(image.argmax(), image.shape)
             if max(abs(peak[0] - ny // 2), abs(peak[1] - nx // 2)) > 1:
                 return f"a PSF that is not centred | {peak} of {image.shape}, {given.done}"

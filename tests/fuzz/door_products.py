@@ -23,11 +23,8 @@ PIXELS = ("sci", "wht", "mask", "noise_acf", "psf")
 AXES = ("band", "y", "x", "ky", "kx", "dy", "dx")
 
 
-def product() -> xr.Dataset:
+def product(cube: xr.Dataset) -> xr.Dataset:
     """Return a cube with everything that products hold."""
-    from hstcube import subtract_sky
-
-    cube = subtract_sky(small_cube(), 0.001)
     n = 5
     acf = np.zeros((2, 3, 3), np.float32)
     acf[:, 1, 1], acf[:, 1, 0], acf[:, 1, 2] = 1, 0.3, 0.3
@@ -51,11 +48,15 @@ def differences(cube: xr.Dataset, other: xr.Dataset) -> list[str]:
         if (name in cube.variables) != (name in other.variables)
         or (name in cube.variables and not same(cube[name].values, other[name].values))
     ]
-    if {k: str(v) for k, v in cube.wcs.attrs.items()} != {k: str(v) for k, v in other.wcs.attrs.items()}:
+    if {k: str(v) for k, v in cube.wcs.attrs.items()} != {
+        k: str(v) for k, v in other.wcs.attrs.items()
+    }:
         found.append("place")
     if int(cube.wcs) != int(other.wcs):
         found.append("fingerprint")
-    found += [key for key in ("field", "history", "warnings") if cube.attrs[key] != other.attrs[key]]
+    found += [
+        key for key in ("field", "history", "warnings") if cube.attrs[key] != other.attrs[key]
+    ]
     if cube.sci.attrs["units"] != other.sci.attrs["units"]:
         found.append("units")
     return found
@@ -88,10 +89,10 @@ class Products(Door):
     name = "products"
 
     def prepare(self, folder: Path) -> None:
-        from hstcube import to_fits
+        from hstcube import subtract_sky, to_fits
 
         prepare_odd_paths(folder)
-        self.cube = product()
+        self.cube = product(subtract_sky(small_cube(), 0.001))
         self.other = self.cube.assign(sci=self.cube.sci * 2)
         self.other.sci.attrs = dict(self.cube.sci.attrs)
         self.folders = {layout: folder / layout for layout in ("files", "mef", "variance")}
@@ -155,13 +156,17 @@ class Products(Door):
 
     def add(self, lot: Lot, given: Set, files: list[Path]) -> Set:
         path = lot.choice(files)
-        shutil.copy(path, path.with_name(path.name.replace("f435w", "f606w").replace("f160w", "f606w")))
+        shutil.copy(
+            path, path.with_name(path.name.replace("f435w", "f606w").replace("f160w", "f606w"))
+        )
         return given._replace(done="add a copy under another band's name")
 
     def odd(self, lot: Lot, given: Set, files: list[Path]) -> Set:
         path = lot.choice(files)
         if lot.random() < 0.2:
-            return given._replace(folder=odd_path(lot, given.folder.parent, path), done="odd folder")
+            return given._replace(
+                folder=odd_path(lot, given.folder.parent, path), done="odd folder"
+            )
         place = given.folder.parent / "odd.fits"
         lot.choice(NOT_FILES)(lot, place, path)
         path.unlink()
@@ -246,7 +251,9 @@ class Products(Door):
         from hstcube import validate
 
         validate(cube)
-        apart = [name for name in differences(cube, self.cube) if name not in ("history", "warnings")]
+        apart = [
+            name for name in differences(cube, self.cube) if name not in ("history", "warnings")
+        ]
         if given.done == "two layouts of two cubes" and not differences(cube, self.other):
             return ""
         if unfit := impossible_states(cube):
@@ -316,10 +323,11 @@ class NetCDFs(Door):
     name = "netcdf"
 
     def prepare(self, folder: Path) -> None:
-        from hstcube import save_cube
+        from hstcube import save_cube, subtract_sky
 
         prepare_odd_paths(folder)
-        self.cube, self.path = product(), folder / "cube.nc"
+        cube = subtract_sky(small_cube(), 0.001)
+        self.cube, self.path = product(cube), folder / "cube.nc"
         save_cube(self.cube, self.path)
         self.data = self.path.read_bytes()
 
@@ -431,9 +439,9 @@ def foreign(lot: Lot, path: Path) -> str:
     elif way == "another dataset":
         xr.Dataset({"t2m": (("time", "y"), np.ones((3, 4)))}).to_netcdf(path, engine="netcdf4")
     elif way == "digests of nothing":
-        cube.assign_attrs(hstcube_digests=json.dumps(lot.choice(({}, [], 3, {"sci": 3})))).to_netcdf(
-            path, engine="netcdf4"
-        )
+        cube.assign_attrs(
+            hstcube_digests=json.dumps(lot.choice(({}, [], 3, {"sci": 3})))
+        ).to_netcdf(path, engine="netcdf4")
     elif way == "netCDF-3":
         plain = cube.drop_vars(["mask"])
         plain["wcs"] = plain.wcs.astype(np.int32)
@@ -450,7 +458,9 @@ def foreign(lot: Lot, path: Path) -> str:
                     file.createDimension(name, size)
                 for name in ("sci", "wht", "mask"):
                     kind = "i1" if name == "mask" else "f4"
-                    file.createVariable(name, kind, ("band", "y", "x"), zlib=True, chunksizes=(1, 9, 9))
+                    file.createVariable(
+                        name, kind, ("band", "y", "x"), zlib=True, chunksizes=(1, 9, 9)
+                    )
     return f"foreign: {way}"
 
 

@@ -99,7 +99,9 @@ class Catalogues(Door):
     def draw(self, lot: Lot, folder: Path) -> Table:
         odd = lot.choice((0.0, 0.0, 0.05, 0.2))
         number_of = lot.choice((1, 2, 3, 5))
-        ids = [lot.choice(TEXT_IDS if lot.random() < odd else TEXT_IDS[:6]) for _ in range(number_of)]
+        ids = [
+            lot.choice(TEXT_IDS if lot.random() < odd else TEXT_IDS[:6]) for _ in range(number_of)
+        ]
         if odd == 0:
             ids = [plain(f"{cell.said}{i}") for i, cell in enumerate(ids)]
         rows = [(cell, self.angle(lot, 0, odd), self.angle(lot, 1, odd)) for cell in ids]
@@ -191,7 +193,9 @@ def as_text(lot: Lot, folder: Path, rows: list[tuple[Cell, ...]]) -> Table:
         ending = lot.choice((".csv", ".csv", ".txt", ".dat", ".tsv", ".cat"))
         delimiter = lot.choice(",,;\t| ")
     buffer = io.StringIO()
-    writer = csv.writer(buffer, delimiter=delimiter, lineterminator=lot.choice(("\n", "\n", "\r\n")))
+    writer = csv.writer(
+        buffer, delimiter=delimiter, lineterminator=lot.choice(("\n", "\n", "\r\n"))
+    )
     writer.writerow(names)
     writer.writerows([cell.said for cell in row] for row in rows)
     text, told = buffer.getvalue(), rows
@@ -253,9 +257,13 @@ def as_columns(lot: Lot, folder: Path, rows: list[tuple[Cell, ...]]) -> Table:
     ids, id_means, fine = lot.choice(ID_COLUMNS)(lot, n)
     columns, means, good = {"id": ids}, [id_means], fine
     for axis, name in enumerate(("ra", "dec"), start=1):
-        values = np.array([cell.means[0] if cell.means else 0.0 for row in rows for cell in row[axis:axis + 1]])
+        values = np.array(
+            [cell.means[0] if cell.means else 0.0 for row in rows for cell in row[axis : axis + 1]]
+        )
         way = lot.choice(("plain",) * 4 + tuple(ANGLE_COLUMNS))
-        column, told, fit = ANGLE_COLUMNS[way](lot, values) if way != "plain" else (values, values, True)
+        column, told, fit = (
+            ANGLE_COLUMNS[way](lot, values) if way != "plain" else (values, values, True)
+        )
         columns[name] = column
         means.append([NOTHING] * n if told is None else list(told))
         good = good and fit and bool((np.abs(values) < (361, 90)[axis - 1]).all())
@@ -288,16 +296,29 @@ def masked(lot: Lot, values: Any) -> Any:
 def masked_ids(lot: Lot, n: int) -> tuple[Any, list[Any], bool]:
     kind = lot.choice((np.int64, np.int32, "U4", float))
     column, hidden = masked(lot, np.arange(1, n + 1).astype(kind))
-    return column, [NOTHING if h else (str(v), str(int(float(v)))) for v, h in zip(column.data, hidden, strict=True)], False
+    return (
+        column,
+        [
+            NOTHING if h else (str(v), str(int(float(v))))
+            for v, h in zip(column.data, hidden, strict=True)
+        ],
+        False,
+    )
 
 
 def float_ids(lot: Lot, n: int) -> tuple[Any, list[Any], bool]:
     values = np.arange(1.0, n + 1)
     values[lot.randrange(n)] = lot.choice((1.0, 7.5, math.nan, math.inf, 1e22, 1e5, -0.0))
-    return values, [
-        NOTHING if not math.isfinite(v) else (str(v), str(int(v)) if v == int(v) else str(v), repr(float(v)))
-        for v in values
-    ], False
+    return (
+        values,
+        [
+            NOTHING
+            if not math.isfinite(v)
+            else (str(v), str(int(v)) if v == int(v) else str(v), repr(float(v)))
+            for v in values
+        ],
+        False,
+    )
 
 
 ID_COLUMNS = (
@@ -309,7 +330,11 @@ ID_COLUMNS = (
     lambda _, n: (np.ones((n, 2), int), [NOTHING] * n, False),
     lambda _, n: (np.zeros(n, bool), [("False",)] * n, False),
     lambda _, n: (np.arange(n) + 1j, [NOTHING] * n, False),
-    lambda _, n: (np.array([2**63 + i for i in range(n)], np.uint64), [str(2**63 + i) for i in range(n)], False),
+    lambda _, n: (
+        np.array([2**63 + i for i in range(n)], np.uint64),
+        [str(2**63 + i) for i in range(n)],
+        False,
+    ),
     lambda _, n: (-np.arange(1, n + 1), [str(-i) for i in range(1, n + 1)], False),
     lambda _, n: (np.array([""] * n), [NOTHING] * n, False),
 )

@@ -313,7 +313,9 @@ class FieldFileDoor(Door):
             sky = entry.get("sky")
             number = (folder / sky).read_text() if isinstance(sky, str) else sky
             number = None if sky is None else float(number)
-            if (name in levels) != (sky is not None) or (name in levels and levels[name][0] != number):
+            if (name in levels) != (sky is not None) or (
+                name in levels and levels[name][0] != number
+            ):
                 return f"another level | {levels.get(name)} for {sky}"
         if files.field != str(told.get("name", Path(given.path).stem)):
             return f"another name | {files.field}"
@@ -476,7 +478,9 @@ class Curves(Door):
         if not (np.diff(wavelength) > 0).all() or not np.isfinite(points).all():
             return "a curve that cannot be | wavelengths do not increase, or are not finite"
         if wavelength[0] <= 0 or throughput.min() < 0 or throughput.max() > 1e30:
-            return f"a curve that cannot be | {wavelength[0]}, {throughput.min()}..{throughput.max()}"
+            return (
+                f"a curve that cannot be | {wavelength[0]}, {throughput.min()}..{throughput.max()}"
+            )
         lines = files["hst.filters.res"].decode().splitlines()[1 : len(points) + 1]
         mine = np.array([line.split()[1:] for line in lines], float)
         if not np.allclose(mine, points, rtol=1e-5, atol=0.006):

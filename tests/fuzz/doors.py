@@ -228,7 +228,9 @@ def judged(door: Door, given: Any, result: Any) -> str:
         return door.wrong(given, result)
     except Exception as error:
         where = frames(error)[-1]
-        return f"accepted, and the judge stumbles: {type(error).__name__} | {where}\n{short_trace()}"
+        return (
+            f"accepted, and the judge stumbles: {type(error).__name__} | {where}\n{short_trace()}"
+        )
 
 
 def unfit(error: Any) -> str:
@@ -342,7 +344,9 @@ def fuzzed(name: str, *, runs: int, seed: int, jobs: int = 1, first: int = 0) ->
                 summary.add(batch(name, seed, numbers, folder))
         while todo and jobs:
             broken = in_processes(name, seed, todo, folder, jobs, summary)
-            todo = [numbers for numbers in broken if not (folder / f"{mark_of(numbers)}.at").exists()]
+            todo = [
+                numbers for numbers in broken if not (folder / f"{mark_of(numbers)}.at").exists()
+            ]
             for numbers in broken:
                 todo += without_the_deadly(name, seed, numbers, folder, summary)
     return summary
