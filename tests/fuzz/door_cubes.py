@@ -18,7 +18,7 @@ from edits import EDITS, REFUSED
 from small import NEIGHBOUR, OBJECT, small_cube, small_map, wcs_cards
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from doors import Lot
 
@@ -77,7 +77,7 @@ def things() -> Things:
 
 
 def saved(cube: Any, folder: Path) -> Any:
-    """Save a cube and open it again, as other means see it: what is in the file is what was saved."""
+    """Save a cube and open it again, as other means see it."""
     from hstcube import save_cube
 
     path = save_cube(cube, folder / "cube.nc")
@@ -167,7 +167,7 @@ class Cubes(Door):
 
     name = "cubes"
 
-    def prepare(self, folder: Path) -> None:
+    def prepare(self, _: Path) -> None:
         things()
         self.functions = functions()
         self.plain, self.rich = things().cube, product(things().cube)
@@ -185,24 +185,25 @@ class Cubes(Door):
     def use(self, given: Call) -> Any:
         return computed(self.functions[given.function](given.cube, given.folder))
 
-    def wrong(self, given: Call, result: Any) -> str:
+    def wrong(self, given: Call, result: Any) -> Iterator[str]:
         from hstcube import validate
 
         if refused(given) and not harmless(given, result):
-            return f"takes what is no cube: {given.edit} | {given.function}"
+            yield f"takes what is no cube: {given.edit} | {given.function}"
         for cube in result.values() if isinstance(result, dict) else [result]:
             if isinstance(cube, xr.Dataset) and {"sci", "wht", "mask"} <= {*cube.data_vars}:
                 try:
                     validate(cube)
                 except ValueError as error:
-                    return f"a cube that is none, by {given.function} | {given.edit}: {error}"
+                    yield f"a cube that is none, by {given.function} | {given.edit}: {error}"
         if isinstance(given.like, str):
-            return ""
+            return
         expected = self.expected(given)
         if isinstance(expected, Exception):
-            return ""
+            return
         apart = differing(result, expected)
-        return f"another result of {given.function}: {apart} | {given.edit}" if apart else ""
+        if apart:
+            yield f"another result of {given.function}: {apart} | {given.edit}"
 
     def expected(self, given: Call) -> Any:
         """Return what comes out for a cube that is right too, or the error."""
@@ -276,36 +277,24 @@ def bits(variable: Any) -> Any:
 
 def differing(one: Any, other: Any) -> str:
     """Say in what two results differ: pixels, coordinates, columns, texts."""
-    if type(one).__name__ != type(other).__name__ and not isinstance(one, xr.Dataset):
-        return f"{type(one).__name__} for {type(other).__name__}"
-    if isinstance(one, dict):
-        parts = {str(k) for k in one.keys() ^ other.keys()}
-        parts |= {
-            str(k)
-            for k in one.keys() & other.keys()
-            if k != "README" and differing(one[k], other[k])
-        }
-        return ", ".join(sorted(parts))
-    if isinstance(one, xr.Dataset):
-        names = [n for n in other.variables if n not in one.variables]
-        names += [n for n in other.variables if n in one.variables and n != "time"
-                  and not alike(one[n].values, other[n].values)]  # fmt: skip
-        return ", ".join(map(str, names))
-    if isinstance(one, xr.DataArray):
-        return "" if alike(one.values, other.values) else "values"
-    if hasattr(one, "colnames"):
-        return ", ".join(
-            n for n in other.colnames if not alike(plain_array(one[n]), plain_array(other[n]))
-        )
-    if isinstance(one, np.ndarray):
-        return "" if alike(one, other) else "values"
-    if isinstance(one, list | bytes | str | float | int | type(None)):
-        return "" if isinstance(one, list) or one == other else "text"
-    return "" if one == other else "value"
+    mine, told = parts_of(one), parts_of(other)
+    missing = told.keys() - mine.keys()
+    return ", ".join(sorted(n for n in told if n in missing or not alike(mine[n], told[n])))
 
 
-def plain_array(column: Any) -> Any:
-    return np.asarray(getattr(column, "value", column))
+def parts_of(result: Any) -> dict[str, Any]:
+    """Return what a result is made of, as arrays by name; a README tells the history, too."""
+    if isinstance(result, dict):
+        parts = {name: parts_of(part) for name, part in result.items() if name != "README"}
+        return {f"{a} {b}": part for a, some in parts.items() for b, part in some.items()}
+    if isinstance(result, xr.Dataset):
+        return {str(name): variable.values for name, variable in result.variables.items()}
+    if hasattr(result, "colnames"):
+        columns = {name: result[name] for name in result.colnames}
+        return {n: np.asarray(getattr(one, "value", one)) for n, one in columns.items()}
+    if isinstance(result, list):  # of what was written
+        return {}
+    return {"values": np.asarray(getattr(result, "values", result))}
 
 
 def alike(one: Any, other: Any) -> bool:

@@ -1,8 +1,8 @@
-"""What people and programs do to a cube between two calls: xarray's own verbs, slips, and hostile values.
+"""What people do to a cube between two calls: xarray's own verbs, slips, and hostile values.
 
-An edit takes a cube and a random number generator, and returns the edited cube and what is right of it:
-another cube, whose results are right for the edited one too; `REFUSED`, if no function may take it; or
-`VALID`, if it may be taken or refused, so long as what comes out is valid.
+An edit takes a cube and random numbers, and returns the edited cube and what is right of it:
+another cube, whose results are right for the edited one too; `REFUSED`, if no function may take
+it; or `VALID`, if it may be taken or refused, so long as what comes out is valid.
 """
 
 from __future__ import annotations
@@ -143,9 +143,10 @@ def wcs_edit(**cards: Any) -> Callable[[xr.Dataset], xr.Dataset]:
 for name, cards in {
     "CRPIX1 + 7": {"CRPIX1": 8.0}, "CRPIX1 + 0.01": {"CRPIX1": 1.01}, "no CRPIX1": {"CRPIX1": None},
     "CRVAL1 NaN": {"CRVAL1": NAN}, "CRVAL1 text": {"CRVAL1": "53.16"}, "CD1_1 0": {"CD1_1": 0.0},
-    "CD2_2 inf": {"CD2_2": INF}, "CTYPE1 nonsense": {"CTYPE1": "NONSENSE"}, "CTYPE1 3": {"CTYPE1": 3},
-    "another projection": {"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN"}, "a SIP card": {"A_ORDER": 2},
-    "CRVAL2 95": {"CRVAL2": 95.0}, "CRPIX1 array": {"CRPIX1": np.array([1.0, 2.0])},
+    "CD2_2 inf": {"CD2_2": INF}, "CTYPE1 nonsense": {"CTYPE1": "NONSENSE"},
+    "CTYPE1 3": {"CTYPE1": 3}, "another projection": {"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN"},
+    "a SIP card": {"A_ORDER": 2}, "CRVAL2 95": {"CRVAL2": 95.0},
+    "CRPIX1 array": {"CRPIX1": np.array([1.0, 2.0])},
     "WCSAXES 1000": {"WCSAXES": 1000}, "CRVAL1 None": {"CRVAL1": "None"},
 }.items():  # fmt: skip
     add(f"wcs {name}", REFUSED, wcs_edit(**cards))
@@ -244,7 +245,7 @@ add("read-only", SAME, lambda c: frozen(c.copy(deep=True)))
 add("of Fortran's order", SAME, lambda c: c.assign(
     {n: (c[n].dims, np.asfortranarray(c[n].values), c[n].attrs) for n in PLANES}))  # fmt: skip
 add("with strides", SAME, lambda c: c.assign(
-    {n: (c[n].dims, np.repeat(c[n].values, 2, axis=2)[..., ::2], c[n].attrs) for n in PLANES}))  # fmt: skip
+    {n: (c[n].dims, c[n].values.repeat(2, 2)[..., ::2], c[n].attrs) for n in PLANES}))  # fmt: skip
 for sizes in ({}, {"y": 7}, {"band": 1, "x": 9}, {"band": 1, "y": 7, "x": 9}):
     add(f"in chunks {sizes}", SAME, lambda c, s=sizes: c.chunk(s))
 add("sci in chunks", SAME, lambda c: c.assign(sci=c.sci.chunk({"y": 7})))
