@@ -341,8 +341,7 @@ def fuzzed(name: str, *, runs: int, seed: int, jobs: int = 1, first: int = 0) ->
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         if jobs == 0:
-            for numbers in todo:
-                summary.add(batch(name, seed, numbers, folder))
+            return batch(name, seed, range(first, stop), folder)
         while todo and jobs:
             broken = in_processes(name, seed, todo, folder, jobs, summary)
             todo = [
