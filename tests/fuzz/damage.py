@@ -102,8 +102,8 @@ CHANGES = (
 
 def damaged(data: bytes, random: Random) -> bytes:
     """Return bytes with one of the changes that disks and transfers make."""
-    raw = bytearray(data)
-    at = random.randrange(len(raw) or 1)
+    raw = bytearray(data or b"\n")
+    at = random.randrange(len(raw))
     way = random.randrange(7)
     if way < 2:  # the most likely, and the hardest to see
         raw[at] ^= 1 << random.randrange(8)
