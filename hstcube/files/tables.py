@@ -243,7 +243,8 @@ def _are_whole(values: _Column) -> NDArray[np.bool_]:
     if data.dtype.kind in "UO":
         return np.array([bool(_WHOLE.fullmatch(str(one).strip())) for one in data], bool)
     if data.dtype.kind == "f":
-        return (data == np.rint(data)) & (np.abs(data) < _EXACT.get(data.dtype.itemsize, 2**53))
+        near = np.abs(data) < _EXACT.get(data.dtype.itemsize, 2**53)
+        return np.asarray(near & (data == np.rint(data)))
     return np.asarray(data <= np.iinfo(np.int64).max)
 
 

@@ -102,7 +102,7 @@ CHANGES = (
 
 def damaged(data: bytes, random: Random) -> bytes:
     """Return bytes with one of the changes that disks and transfers make."""
-    raw = bytearray(data)
+    raw = bytearray(data or b"\0")  # of nothing, one byte
     at = random.randrange(len(raw) or 1)
     way = random.randrange(7)
     if way < 2:  # the most likely, and the hardest to see
