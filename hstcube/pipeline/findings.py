@@ -15,11 +15,15 @@ from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
 from hstcube.errors import HstCubeError, LabelError
 from hstcube.pipeline.plan import Options
-from hstcube.pipeline.recipe import blank_pixels, map_notes, object_on
+from hstcube.pipeline.recipe import (
+    blank_pixels,
+    kernels_of_the_original,
+    map_notes,
+    object_on,
+)
 from hstcube.pipeline.record import heard
 from hstcube.pipeline.runs import images_for, sky_plan_of
 from hstcube.pipeline.sources import labels_of, refuse_align
-from hstcube.psf.kernels import gaussian_kernels
 from hstcube.psf.match import choose_kernels
 from hstcube.regridding.align import check_alignment, warn_of_shifts
 from hstcube.sky.level import sky_pixels
@@ -182,7 +186,7 @@ def _judge_resolution(cube: xr.Dataset, options: Options) -> None:
     """Warn of how the bands will be matched, and raise where one cannot be."""
     to = options.recipe.get("to", "f160w")
     if options.kind == "original":
-        gaussian_kernels(cube, to=band_name(to), sampled=True)
+        kernels_of_the_original(cube, to)
     else:
         choose_kernels(cube, to=to, allow=options.recipe.get("allow", ()))
 

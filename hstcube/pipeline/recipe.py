@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -15,6 +14,7 @@ from hstcube.core.grids import Grid
 from hstcube.core.rules import validate
 from hstcube.core.state import updated, warn
 from hstcube.errors import LabelError, RecipeError, SkyError
+from hstcube.fits.local import require_local
 from hstcube.fits.opening import located
 from hstcube.noise.groups import with_matched_noise
 from hstcube.psf.kernels import gaussian_kernels
@@ -36,6 +36,7 @@ from hstcube.surveys.field_file import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import xarray as xr
 
@@ -43,6 +44,7 @@ __all__ = [
     "Recipe",
     "blank_pixels",
     "homogenize",
+    "kernels_of_the_original",
     "map_notes",
     "measured_sky",
     "object_on",
@@ -294,7 +296,7 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     RecipeError
         If it holds an unknown key, or a value of the wrong kind.
     """
-    path = Path(path)
+    path = require_local(path)
     settings = read_toml(path)
     check_keys(settings, _KEYS, path, "")
     with located(path):
@@ -314,8 +316,7 @@ def _as_the_original(cube: xr.Dataset, keep: xr.DataArray, to: str) -> xr.Datase
 
     Basto Pineda & Epinat 2022.
     """
-    to = band_name(to)
-    kernels = gaussian_kernels(cube, to=to, sampled=True)
+    to, kernels = kernels_of_the_original(cube, to)
     inside = keep.values
 
     def one_band(sci: Any, wht: Any, kernel: Any) -> tuple[Any, Any]:
@@ -341,6 +342,28 @@ def _as_the_original(cube: xr.Dataset, keep: xr.DataArray, to: str) -> xr.Datase
         psf_fwhm=np.full(number, width),
         matched_to=np.full(number, to, object),
     )
+
+
+def kernels_of_the_original(cube: xr.Dataset, to: str) -> tuple[str, xr.DataArray]:
+    """Return the band that the recipe of 2022 matches, and its kernels, (band, ky, kx).
+
+    Raises
+    ------
+    RecipeError
+        If `to` is a width: that recipe knew bands only.
+    PSFError
+        If it is no band of the cube, or another band is broader.
+    """
+    to = band_name(to)
+    kernels = gaussian_kernels(cube, to=to, sampled=True)
+    if to not in cube.band.values:
+        widest = str(cube.band.values[np.argmax(cube.psf_fwhm.values)])
+        raise RecipeError(
+            "HC-B39",
+            f"the recipe 'original' matches a band; to={to!r} is a width",
+            f"choose [[--to {widest}|to={widest!r}]], or [[--recipe default|recipe='default']]",
+        )
+    return to, kernels
 
 
 def _in_one_chunk(cube: xr.Dataset) -> tuple[xr.Variable, xr.Variable]:

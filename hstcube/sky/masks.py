@@ -143,7 +143,7 @@ def grow(mask: xr.DataArray, *, pixels: int = 1, shape: Shape = "square") -> xr.
     Raises
     ------
     RecipeError
-        If `pixels` is negative, or there is no such shape.
+        If `pixels` is negative or no whole number, or there is no such shape.
     """
     return mask.copy(deep=False, data=grown(mask.values, pixels, shape))
 
@@ -151,14 +151,16 @@ def grow(mask: xr.DataArray, *, pixels: int = 1, shape: Shape = "square") -> xr.
 def grown(values: NDArray[np.bool_], pixels: int, shape: Shape = "square") -> NDArray[np.bool_]:
     """Dilate a plain array; beyond its edges there is nothing."""
     require_choice("shape", shape, Shape)
-    if pixels < 0:
-        raise RecipeError("HC-B17", f"a mask cannot grow by {pixels} pixels", "give 0 or more")
+    if isinstance(pixels, bool) or not isinstance(pixels, int | np.integer) or pixels < 0:
+        reason = f"a mask cannot grow by {pixels!r:.40} pixels"
+        raise RecipeError("HC-B17", reason, "give a whole number, 0 or more")
     if pixels == 0:
         return values.copy()
     from scipy import ndimage
 
     structure = ndimage.generate_binary_structure(2, 2 if shape == "square" else 1)
-    return np.asarray(ndimage.binary_dilation(values, structure, iterations=pixels))
+    steps = min(int(pixels), sum(values.shape))  # then a diamond has grown from corner to corner
+    return np.asarray(ndimage.binary_dilation(values, structure, iterations=steps))
 
 
 def _central(values: NDArray[Any]) -> int:

@@ -102,8 +102,13 @@ CHANGES = (
 
 def damaged(data: bytes, random: Random) -> bytes:
     """Return bytes with one of the changes that disks and transfers make."""
+<<<<<<< HEAD
     raw = bytearray(data or b"\n")
     at = random.randrange(len(raw))
+=======
+    raw = bytearray(data or b"\0")  # of nothing, one byte
+    at = random.randrange(len(raw) or 1)
+>>>>>>> tables
     way = random.randrange(7)
     if way < 2:  # the most likely, and the hardest to see
         raw[at] ^= 1 << random.randrange(8)

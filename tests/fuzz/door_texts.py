@@ -280,9 +280,10 @@ class FieldFileDoor(Door):
         return written(lot, path, text, good=good)
 
     def use(self, given: Text) -> Any:
-        from hstcube.files.fields import open_files, open_labels
+        from hstcube.files.labels import open_labels
         from hstcube.files.levels import read_levels
-        from hstcube.surveys.names import read_field_file
+        from hstcube.pipeline.assemble import open_files
+        from hstcube.surveys.field_file import read_field_file
 
         files = read_field_file(given.path)
         cube = open_files(files, psf="gaussian")
@@ -380,7 +381,8 @@ class Records(Door):
         return Record(out, before, lot.random() < 0.8, lot.random() < 0.7)
 
     def use(self, given: Record) -> Any:
-        from hstcube.pipeline.runs import Options, plan, run
+        from hstcube.pipeline.plan import Options, plan
+        from hstcube.pipeline.runs import run
 
         target = plan(self.folder, ["1"], [], scale="60mas")[0]
         recipe = {"sky": None, "ids": [77 if given.fails else 4001]}
