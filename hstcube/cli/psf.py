@@ -48,7 +48,7 @@ def measure(
 
 def show(
     file: Annotated[
-        Path, typer.Argument(help="FITS file of PSFs, or xdf for the table of the survey.")
+        Path, typer.Argument(help="FITS file of PSFs, or a survey for its table.")
     ],
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Picture: PSFs, kernels, and curves of growth.")
