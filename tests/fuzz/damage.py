@@ -101,7 +101,6 @@ CHANGES = (
 
 def damaged(data: bytes, random: Random) -> bytes:
     """Return bytes with one of the changes that disks and transfers make."""
-<<<<<<< HEAD
     raw = bytearray(data or b"\n")
     at = random.randrange(len(raw))
     way = random.randrange(7)
