@@ -119,7 +119,7 @@ PSF = Annotated[
     str,
     typer.Option(
         help="auto (psf_{scale}.fits beside the images, or the survey's table, or Gaussian "
-        "widths), xdf, gaussian, or a FITS file of PSFs."
+        "widths), the name of a survey, gaussian, or a FITS file of PSFs."
     ),
 ]
 Allow = Annotated[

@@ -84,6 +84,9 @@ def plan(
     RecipeError
         If `ids` cannot be understood, or two targets have one name.
     """
+    images = places.get("images")
+    if images and "{" in images and "{scale}" not in images:
+        scale = ""  # these names say no scale, so there is none to choose
     if Path(source).suffix == ".toml":
         listed = [read_field_file(source)]
     else:
@@ -230,15 +233,28 @@ def plan_sky(
     return SkyPlan(known, missing, f"measured in {', '.join(missing)}, else from files")
 
 
-def require_outside(out: str | Path, source: str | Path) -> None:
+def require_outside(
+    out: str | Path, source: str | Path, *, images: str | Path | None = None
+) -> None:
     """Refuse to write into the folder that the images come from.
+
+    Parameters
+    ----------
+    out : path
+        Folder for what is written.
+    source : path
+        The folder, or a field file.
+    images : path, optional
+        Where images are, a folder or a pattern, when they are not in `source`.
 
     Raises
     ------
     WriteError
-        If `out` is, or lies in, the folder `source`; a field file may lie beside its products.
+        If `out` is, or lies in, that folder; a field file may lie beside its products.
     """
     out, source = Path(out), Path(source)
+    if images:
+        source = Path(images) if Path(images).is_dir() else Path(images).parent
     folder, place = source.resolve(), out.resolve()
     if source.suffix != ".toml" and (place == folder or folder in place.parents):
         raise WriteError(
