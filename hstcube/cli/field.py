@@ -18,6 +18,7 @@ from hstcube.cli.options import (
     Ids,
     Images,
     Labels,
+    Largest,
     Levels,
     NoMask,
     Onto,
@@ -126,6 +127,7 @@ def run(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the products.")] = Path(
         "hstcube_out"
     ),
+    largest: Largest = False,
     no_mask: NoMask = False,
     apply_mask: Annotated[
         bool,
@@ -164,6 +166,7 @@ def run(
         recipe=recipe,
         to=to,
         allow=allow,
+        largest=largest,
         bands=bands,
         sky=sky,
         masked=not no_mask,
@@ -241,6 +244,7 @@ def check(
     field: Fields = None,
     ids: Ids = None,
     recipe: Recipe = "default",
+    largest: Largest = False,
     no_mask: NoMask = False,
     bands: Bands = None,
     scale: Scale = "60mas",
@@ -266,6 +270,7 @@ def check(
         recipe=recipe,
         to=to,
         allow=allow,
+        largest=largest,
         bands=bands,
         sky=sky,
         masked=not no_mask,

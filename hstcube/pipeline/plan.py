@@ -7,7 +7,7 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
 from hstcube.basics.choices import require_choice
 from hstcube.errors import RecipeError, WriteError
@@ -23,11 +23,22 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
-__all__ = ["Options", "Sky", "SkyPlan", "Target", "plan", "plan_sky", "require_outside"]
+__all__ = [
+    "Options",
+    "Sky",
+    "SkyPlan",
+    "Target",
+    "chosen_object",
+    "plan",
+    "plan_sky",
+    "require_outside",
+]
 
 Sky = Literal["measure", "none"]
 
-_TARGET = re.compile(r"(?P<name>[^=]+)=(?:(?P<field>[^:]+):)?(?P<ids>\d+(?:,\d+)*)")
+_TARGET = re.compile(
+    r"(?P<name>[^=]+)=(?:(?P<field>[^:]+):)?(?P<ids>\d{1,18}(?:,\d{1,18})*)", re.ASCII
+)
 
 
 @dataclass(frozen=True)
@@ -142,6 +153,24 @@ class Options:
         """Which of the recipes it is."""
         kind: Recipe = self.recipe.get("recipe", "default")
         return kind
+
+
+class Chosen(TypedDict):
+    """Which pixels of a map are the object: arguments of `homogenize`."""
+
+    ids: tuple[int, ...]
+    grow: int
+    largest: bool
+
+
+def chosen_object(target: Target, options: Options) -> Chosen:
+    """Return what a run takes for the object of a target: its own words go before the recipe's."""
+    said = options.recipe
+    return {
+        "ids": target.ids or tuple(said.get("ids", ())),
+        "grow": said.get("grow", 1),
+        "largest": target.files.largest or said.get("largest", False),
+    }
 
 
 class SkyPlan(NamedTuple):

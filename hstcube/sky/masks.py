@@ -60,7 +60,7 @@ def mask(cube: xr.Dataset, keep: Any) -> xr.Dataset:
     return updated(cube, "mask", mask=chosen.data)
 
 
-def object_mask(labels: xr.DataArray, *ids: int) -> xr.DataArray:
+def object_mask(labels: xr.DataArray, *ids: int, largest: bool = False) -> xr.DataArray:
     """Return where a segmentation map shows the given objects.
 
     Parameters
@@ -70,6 +70,8 @@ def object_mask(labels: xr.DataArray, *ids: int) -> xr.DataArray:
     *ids : int
         Labels of the object, several for a merger; the one at the centre of the map when none is
         given.
+    largest : bool
+        Keep only the largest piece of each object; pieces that touch at corners are one.
 
     Returns
     -------
@@ -90,19 +92,20 @@ def object_mask(labels: xr.DataArray, *ids: int) -> xr.DataArray:
                 f"the map has no object {label}; it has {_sizes(values)}",
                 _nearest_id(values, label),
             )
-    return (
-        labels.copy(deep=False, data=np.isin(values, chosen)).drop_attrs(deep=False).rename("mask")
-    )
+    seen = np.isin(values, chosen)
+    if largest:
+        seen = np.logical_or.reduce([_largest_piece(values == label) for label in chosen])
+    return labels.copy(deep=False, data=seen).drop_attrs(deep=False).rename("mask")
 
 
-def object_notes(labels: xr.DataArray, *ids: int) -> list[tuple[str, str]]:
+def object_notes(labels: xr.DataArray, *ids: int, largest: bool = False) -> list[tuple[str, str]]:
     """Say, as (code, text), what is odd about a segmentation map and the given objects in it.
 
     Parameters
     ----------
     labels : DataArray of int, (y, x)
         As `open_labels` gives it.
-    *ids : int
+    *ids, largest
         As in `object_mask`.
     """
     values = labels.values
@@ -112,12 +115,20 @@ def object_notes(labels: xr.DataArray, *ids: int) -> list[tuple[str, str]]:
     if not ids and central is not None and _central(values) != central:
         text = f"the map's header says RAF_ID = {central}, its centre shows {_central(values)}"
         notes.append(("HC-S07", text))
-    for label in ids or (_central(values),):
+    for label in () if largest else ids or (_central(values),):
         number, share = _scattered(values == label)
         if share > _SCATTERED:
             text = f"object {label} is in {number} pieces; {share:.1%} lie outside the largest"
             notes.append(("HC-S11", text))
     return notes
+
+
+def _largest_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the piece of most pixels; of several as large the one that comes first."""
+    pieces = connected(mask)
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    return np.asarray(pieces == np.argmax(sizes))
 
 
 def _scattered(mask: NDArray[np.bool_]) -> tuple[int, float]:
