@@ -14,6 +14,7 @@ from hstcube.core.psf_coords import UNIT_SUM, psf_array
 from hstcube.errors import BandError, FileError, PSFError
 from hstcube.fits.images import image_shape
 from hstcube.fits.opening import located, opened
+from hstcube.fits.sets import require_one_set
 from hstcube.fits.units import hdu
 from hstcube.fits.writing import write_files
 from hstcube.psf.preparation import checked_psf, prepare_psf, scale_of
@@ -23,7 +24,7 @@ from hstcube.psf.solver import on_one_frame
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["open_psf", "save_psf"]
+__all__ = ["open_psf", "psf_bytes", "save_psf"]
 
 _UNIT_SUM = 1e-3  # what a sum may be off
 _LARGEST_PIXEL = 60  # arcsec: what says more is no size of a pixel
@@ -48,6 +49,13 @@ def save_psf(psf: xr.DataArray, path: str | Path, *, overwrite: bool = False) ->
     WriteError
         If the file exists or cannot be written.
     """
+    path = Path(path)
+    write_files({path: psf_bytes(psf)}, overwrite=overwrite)
+    return path
+
+
+def psf_bytes(psf: xr.DataArray) -> bytes:
+    """Return PSFs as the FITS file that `save_psf` writes."""
     scale = float(psf.ky[1] - psf.ky[0])
     units = [hdu(None, [("OBJECT", "PSF", "point spread functions, unit sum")])]
     for name in psf.band.values.tolist():
@@ -64,9 +72,7 @@ def save_psf(psf: xr.DataArray, path: str | Path, *, overwrite: bool = False) ->
             ),
         ]
         units.append(hdu(image, cards, extname=name.upper()))
-    path = Path(path)
-    write_files({path: b"".join(units)}, overwrite=overwrite)
-    return path
+    return b"".join(units)
 
 
 def open_psf(path: str | Path, *, scale: float | None = None) -> xr.DataArray:
@@ -92,6 +98,7 @@ def open_psf(path: str | Path, *, scale: float | None = None) -> xr.DataArray:
         If an image names no band, has no scale, or shows no PSF.
     """
     path = Path(path)
+    require_one_set(path)
     images: dict[str, xr.DataArray] = {}
     with located(path), opened(path) as hdus:
         for unit in hdus:

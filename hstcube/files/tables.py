@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import math
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hstcube.errors import WriteError
-from hstcube.fits.writing import written_whole
+from hstcube.fits.writing import write_files, written_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from astropy.io import fits
-    from astropy.table import QTable
+    from astropy.table import QTable, Table
 
-__all__ = ["write_table"]
+__all__ = ["table_bytes", "write_table"]
 
 _FORMATS = (".ecsv", ".fits", ".parquet")
 _WIDTH = 40  # of a text beside a long keyword
@@ -43,6 +44,25 @@ def write_table(table: QTable, path: str | Path, *, overwrite: bool = False) -> 
         written.
     """
     path = Path(path)
+    ending = _ending(path)
+    if ending != ".parquet":
+        return write_files({path: table_bytes(table, path)}, overwrite=overwrite)[0]
+    return written_whole(
+        path, lambda part: table.write(part, format="parquet"), overwrite=overwrite
+    )
+
+
+def table_bytes(table: Table, path: Path) -> bytes:
+    """Return what `write_table` writes as ``.ecsv`` or ``.fits``."""
+    if path.suffix.lower() == ".fits":
+        return _fits_bytes(table)
+    text = io.StringIO()
+    table.write(text, format="ascii.ecsv")
+    return text.getvalue().encode()
+
+
+def _ending(path: Path) -> str:
+    """Return the ending of a table's name, if it is a format that can be written here."""
     ending = path.suffix.lower()
     if ending not in _FORMATS:
         reason = f"{path.name!r} does not end in the name of a format"
@@ -55,19 +75,10 @@ def write_table(table: QTable, path: str | Path, *, overwrite: bool = False) -> 
             "pip install 'hstcube[parquet]', or write .ecsv or .fits",
             file=str(path),
         )
-
-    def write(part: Path) -> None:
-        if ending == ".fits":
-            part.write_bytes(_fits_bytes(table))
-        else:
-            table.write(part, format="ascii.ecsv" if ending == ".ecsv" else "parquet")
-
-    return written_whole(path, write, overwrite=overwrite)
+    return ending
 
 
-def _fits_bytes(table: QTable) -> bytes:
-    import io
-
+def _fits_bytes(table: Table) -> bytes:
     from astropy.io import fits
 
     bare = table.copy(copy_data=False)

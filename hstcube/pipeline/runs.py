@@ -12,8 +12,9 @@ from hstcube.basics.choices import require_choice
 from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
 from hstcube.errors import HstCubeError, LabelError, SkyError, WriteError
-from hstcube.files.cubes import save_cube, to_fits
+from hstcube.files.cubes import to_fits
 from hstcube.files.levels import level_text
+from hstcube.files.netcdf import save_cube
 from hstcube.fits.writing import require_free_names, sweep, write_files
 from hstcube.pipeline.assemble import open_files
 from hstcube.pipeline.plan import Options, SkyPlan, Target, plan_sky
