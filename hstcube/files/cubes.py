@@ -11,6 +11,7 @@ import numpy as np
 
 from hstcube import __version__
 from hstcube.basics.choices import require_choice
+from hstcube.basics.digests import bytes_of
 from hstcube.core.bands import band as find_band
 from hstcube.core.cube import SCHEMA
 from hstcube.core.grids import Grid
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     Card = tuple[str, Any, str]  # key, value (None: no card), comment
 
-__all__ = ["Layout", "Noise", "to_fits"]
+__all__ = ["Layout", "Noise", "product_files", "to_fits"]
 
 Noise = Literal["wht", "variance"]
 Layout = Literal["files", "mef"]
@@ -79,6 +80,19 @@ def to_fits(
     RecipeError
         If there is no such choice of `noise` or `layout`.
     """
+    files, _ = product_files(cube, folder, noise=noise, layout=layout, apply_mask=apply_mask)
+    return write_files(files, overwrite=overwrite)
+
+
+def product_files(
+    cube: xr.Dataset,
+    folder: str | Path,
+    *,
+    noise: Noise = "wht",
+    layout: Layout = "files",
+    apply_mask: bool = False,
+) -> tuple[dict[Path, bytes], str]:
+    """Return what `to_fits` writes, and the id that all of it bears."""
     require_choice("noise", noise, Noise)
     require_choice("layout", layout, Layout)
     validate(cube)
@@ -86,7 +100,8 @@ def to_fits(
     folder = Path(folder)
     bands = [checked_name(band) for band in cube.band.values.tolist()]
     planes = {band: _planes(cube, i, noise, apply_mask) for i, band in enumerate(bands)}
-    common = [*Grid.of(cube).header_cards(), *_common_cards(cube, planes)]
+    of_set = _id_of(cube, planes)
+    common = [*Grid.of(cube).header_cards(), *_common_cards(cube, len(planes), of_set)]
     files: dict[Path, bytes] = {}
     for i, (band, images) in enumerate(planes.items()):
         units = _Units(images, _psf_unit(cube, i), _noise_unit(cube, i))
@@ -96,7 +111,7 @@ def to_fits(
                 files[folder / f"{name}_{band}_{kind}.fits"] = units.one(kind, cards[kind])
         else:
             files[folder / f"{name}_{band}.fits"] = units.together(name, cards)
-    return write_files(files, overwrite=overwrite)
+    return files, of_set
 
 
 class _Units(NamedTuple):
@@ -112,13 +127,20 @@ class _Units(NamedTuple):
         """Return a file of one image, and what is beside it."""
         beside = {"sci": self.psf, "mask": b""}.get(kind, self.noise)
         first: list[Card] = [("EXTEND", True, "extensions may follow")] if beside else []
-        return hdu(self.images[kind], [*first, *cards]) + beside
+        return hdu(self.images[kind], [*first, *cards, *self._beside(kind)]) + beside
+
+    def _beside(self, kind: str) -> list[Card]:
+        """Return the card that names the extension that belongs to an image, if there is one."""
+        unit, there = {"sci": (PSF_UNIT, self.psf), "mask": ("", b"")}.get(
+            kind, (NOISE_UNIT, self.noise)
+        )
+        return [("BESIDE", unit, "extension that belongs to this image")] if there else []
 
     def together(self, field: str, cards: dict[str, list[Card]]) -> bytes:
         """Return a file of all images."""
         units = [hdu(None, [("OBJECT", field, "field")])]
         for kind, image in self.images.items():
-            units.append(hdu(image, cards[kind], extname=kind.upper()))
+            units.append(hdu(image, [*cards[kind], *self._beside(kind)], extname=kind.upper()))
         return b"".join([*units, self.psf, self.noise])
 
 
@@ -142,20 +164,28 @@ def _variance(wht: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.where(wht == 0, np.float32(np.nan), variance)
 
 
-def _common_cards(cube: xr.Dataset, planes: dict[str, dict[str, NDArray[Any]]]) -> list[Card]:
-    history, warnings = attribute(cube, "history"), attribute(cube, "warnings")
-    digest = hashlib.sha256("".join([history, warnings, *planes]).encode())
+def _id_of(cube: xr.Dataset, planes: dict[str, dict[str, NDArray[Any]]]) -> str:
+    """Return the id of a cube: of its images as they are written, and of what its bands remember."""
+    said = [attribute(cube, "history"), attribute(cube, "warnings"), *planes]
+    digest = hashlib.sha256("".join(said).encode())
     for images in planes.values():
         for image in images.values():
             digest.update(image.tobytes())
+    for name in sorted(map(str, cube.coords)):
+        digest.update(bytes_of(cube[name].values))
+    return digest.hexdigest()[:16]
+
+
+def _common_cards(cube: xr.Dataset, bands: int, of_set: str) -> list[Card]:
+    history, warnings = attribute(cube, "history"), attribute(cube, "warnings")
     return [
         (
             "HSTCUBE",
             int(cube.attrs.get("hstcube_schema", SCHEMA)),
             "schema version of hstcube products",
         ),
-        ("CUBEID", digest.hexdigest()[:16], "the same in all files of one cube"),
-        ("NBANDS", len(planes), "number of bands of the cube"),
+        ("CUBEID", of_set, "the same in all files of one cube"),
+        ("NBANDS", bands, "number of bands of the cube"),
         ("RECIPE", attribute(cube, "recipe") or None, "hstcube recipe"),
         ("SURVEY", attribute(cube, "survey") or None, "survey whose images these are"),
         (

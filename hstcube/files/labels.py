@@ -12,6 +12,7 @@ from hstcube.core.grids import Grid
 from hstcube.errors import LabelError
 from hstcube.fits.images import chosen_unit, image_shape, image_unit, require_whole
 from hstcube.fits.opening import located, opened
+from hstcube.fits.sets import require_one_set
 from hstcube.regridding.labels import NOT_COVERED
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def open_labels(path: str | Path, *, hdu: str | int | None = None) -> xr.DataArr
     """
     path = Path(path)
     with located(path), opened(path) as hdus:
+        require_one_set(path, hdus[0].header)
         unit = image_unit(hdus, "labels", path) if hdu is None else chosen_unit(hdus, hdu)
         notes = require_whole(path, unit)
         shape = image_shape(unit)

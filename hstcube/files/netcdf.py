@@ -80,7 +80,7 @@ def netcdf_writer(cube: xr.Dataset, path: Path, *, of_set: str = "") -> Callable
     if of_set:
         whole = whole.assign_attrs({SET: of_set})
 
-    def write(part: Path) -> None:
+    def into(part: Path) -> None:
         fix = "write FITS instead, and report it"
         try:
             same = write(whole, part)
@@ -97,7 +97,7 @@ def netcdf_writer(cube: xr.Dataset, path: Path, *, of_set: str = "") -> Callable
         if not same:
             raise WriteError("HC-O21", "what was read back differs from the cube", fix, str(path))
 
-    return write
+    return into
 
 
 def open_cube(path: str | Path, *, chunks: Mapping[str, int] | None = None) -> xr.Dataset:

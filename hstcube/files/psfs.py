@@ -98,9 +98,9 @@ def open_psf(path: str | Path, *, scale: float | None = None) -> xr.DataArray:
         If an image names no band, has no scale, or shows no PSF.
     """
     path = Path(path)
-    require_one_set(path)
     images: dict[str, xr.DataArray] = {}
     with located(path), opened(path) as hdus:
+        require_one_set(path, hdus[0].header)
         for unit in hdus:
             if unit.header.get("NAXIS", 0) != 2 or not hasattr(unit, "data"):  # noqa: PLR2004
                 continue

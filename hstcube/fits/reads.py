@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["State", "keeps", "note_read", "read_as", "remembering", "state_of", "was_read"]
+__all__ = ["State", "keeps", "note_read", "read_as", "remembering", "same_file", "state_of", "was_read"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -92,11 +92,20 @@ def state_of(found: os.stat_result) -> State:
 
 def was_read(paths: Iterable[Path]) -> Path | None:
     """Return the first of some paths that is a file that was read, under any name."""
-    reads = _reads.get()
-    if not reads:
-        return None
-    known = {state[:2] for state in reads.values()}
-    for path in paths:
+    return _first_of(paths, {state[:2] for state in (_reads.get() or {}).values()})
+
+
+def same_file(paths: Iterable[Path], others: Iterable[Path]) -> Path | None:
+    """Return the first of some paths that is one of the other files, whatever links lead to it."""
+    known = set()
+    for other in others:
+        with contextlib.suppress(OSError, ValueError):
+            known.add(state_of(other.stat())[:2])
+    return _first_of(paths, known)
+
+
+def _first_of(paths: Iterable[Path], known: set[tuple[int, ...]]) -> Path | None:
+    for path in paths if known else ():
         with contextlib.suppress(OSError, ValueError):
             if state_of(path.stat())[:2] in known:
                 return path

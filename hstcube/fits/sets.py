@@ -11,17 +11,18 @@ import hashlib
 import os
 import re
 import struct
+import warnings
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from hstcube.errors import FileError
+from hstcube.errors import FileError, HstCubeWarning
 from hstcube.fits.units import with_cards
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["SET", "id_in", "marked", "require_counts", "require_one_set", "set_id"]
+__all__ = ["SET", "apart", "id_in", "marked", "require_counts", "require_one_set", "set_id"]
 
 SET = "SETID"
 
@@ -101,28 +102,31 @@ def id_in(path: Path) -> str:
     return ""
 
 
-def others_of(path: Path) -> list[Path]:
-    """Return the files beside a FITS file that it was written with, as it names them."""
-    from astropy.io import fits
-
-    said = str(fits.Header.fromfile(path).get("SETWITH", ""))
-    return [path.with_name(name) for name in said.split(", ") if name and "/" not in name]
-
-
-def require_one_set(path: Path) -> None:
+def require_one_set(path: Path, header: Mapping[str, Any]) -> None:
     """Refuse a FITS file beside others that were written with one of its name, but not with it.
+
+    A picture is no input: it is told, not refused.
+
+    Parameters
+    ----------
+    path : path
+    header : mapping
+        Its first.
 
     Raises
     ------
     FileError
         If another file of the set bears another id.
     """
-    own = id_in(path)
-    if not own:
-        return
-    for other in others_of(path):
-        if id_in(other) not in ("", own):
-            raise apart(path, f"{other.name} beside it was written with another version of it")
+    own = str(header.get(SET, ""))
+    names = str(header.get("SETWITH", "")).split(", ") if own else []
+    for other in (path.with_name(name) for name in names if name and "/" not in name):
+        if id_in(other) in ("", own):
+            continue
+        reason = f"{other.name} beside it was written with another version of it"
+        if other.suffix != ".png":
+            raise apart(path, reason)
+        warnings.warn(HstCubeWarning("HC-O22", f"{path.name}: {reason}"), stacklevel=2)
 
 
 def require_counts(ids: Iterable[tuple[str, int]], everything: Iterable[Path], folder: Path) -> None:
@@ -131,7 +135,7 @@ def require_counts(ids: Iterable[tuple[str, int]], everything: Iterable[Path], f
     Parameters
     ----------
     ids : (id, number of files in its set), ...
-        Of the files that are read.
+        Of the files that are read; "" of one that says none, 0 where it does not say how many.
     everything : iterable of Path
         All files beside them that may be of these sets.
     folder : path
@@ -143,13 +147,14 @@ def require_counts(ids: Iterable[tuple[str, int]], everything: Iterable[Path], f
         If they do not belong together.
     """
     wanted = dict(ids)
-    wanted.pop("", None)
     if len(wanted) < 2:  # noqa: PLR2004  one set
         return
     there = [id_in(path) for path in everything]
-    for of_set, number in wanted.items():
-        if number < 1 or there.count(of_set) != number:
-            raise apart(folder, "its files were not written together: a writer was stopped halfway")
+    counted = {key: number for key, number in wanted.items() if key and number}
+    others = wanted.keys() - counted.keys() - {""}
+    whole = all(there.count(key) == number for key, number in counted.items())
+    if not whole or len(others) + bool(counted) > 1:
+        raise apart(folder, "its files were not written together: a writer was stopped halfway")
 
 
 def apart(path: Path, reason: str) -> FileError:

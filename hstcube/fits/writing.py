@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -16,11 +17,12 @@ from hstcube.fits.reads import was_read
 from hstcube.fits.sets import marked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-    Content = bytes | Callable[[Path], None]
+Content = bytes | Callable[[Path], None]  # of a file: what it holds, or what makes it
 
 __all__ = [
+    "Content",
     "Parts",
     "require_free_names",
     "require_room_after_all",
