@@ -325,7 +325,9 @@ def _on_disk(path: Path, cube: xr.Dataset) -> bool:
             return False
         return all(
             _says(file.variables[str(name)], variable.attrs)
-            and bytes_of(np.asarray(file.variables[str(name)][...]).astype(_raw(variable), copy=False))
+            and bytes_of(
+                np.asarray(file.variables[str(name)][...]).astype(_raw(variable), copy=False)
+            )
             == bytes_of(variable.values)
             for name, variable in cube.variables.items()
         )

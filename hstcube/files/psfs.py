@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,7 +101,7 @@ def open_psf(path: str | Path, *, scale: float | None = None) -> xr.DataArray:
     path = Path(path)
     images: dict[str, xr.DataArray] = {}
     with located(path), opened(path) as hdus:
-        require_one_set(path, hdus[0].header)
+        of_set = require_one_set(path, hdus[0].header)
         for unit in hdus:
             if unit.header.get("NAXIS", 0) != 2 or not hasattr(unit, "data"):  # noqa: PLR2004
                 continue
@@ -109,6 +110,8 @@ def open_psf(path: str | Path, *, scale: float | None = None) -> xr.DataArray:
                 raise BandError("HC-B02", "two PSFs for one band", "keep one", str(path), name)
             values = np.asarray(unit.data, dtype=np.float64).reshape(image_shape(unit))
             images[name] = _usable(values, scale or _scale_of(unit.header, path))
+    for warning in of_set:
+        warnings.warn(warning, stacklevel=2)
     if not images:
         raise FileError(
             "HC-F04", "holds no image", "give a FITS file with one PSF a band", str(path)

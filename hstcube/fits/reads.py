@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["State", "keeps", "note_read", "read_as", "remembering", "same_file", "state_of", "was_read"]
+__all__ = [
+    "State",
+    "keeps",
+    "note_read",
+    "read_as",
+    "remembering",
+    "same_file",
+    "state_of",
+    "was_read",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -85,9 +94,7 @@ def read_as(path: str | Path) -> State | None:
 
 def state_of(found: os.stat_result) -> State:
     """Return what tells a file."""
-    return State(
-        found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
-    )
+    return State(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def was_read(paths: Iterable[Path]) -> Path | None:
@@ -104,7 +111,7 @@ def same_file(paths: Iterable[Path], others: Iterable[Path]) -> Path | None:
     return _first_of(paths, known)
 
 
-def _first_of(paths: Iterable[Path], known: set[tuple[int, ...]]) -> Path | None:
+def _first_of(paths: Iterable[Path], known: set[tuple[int, int]]) -> Path | None:
     for path in paths if known else ():
         with contextlib.suppress(OSError, ValueError):
             if state_of(path.stat())[:2] in known:

@@ -11,7 +11,6 @@ import hashlib
 import os
 import re
 import struct
-import warnings
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,10 +101,10 @@ def id_in(path: Path) -> str:
     return ""
 
 
-def require_one_set(path: Path, header: Mapping[str, Any]) -> None:
+def require_one_set(path: Path, header: Mapping[str, Any]) -> list[HstCubeWarning]:
     """Refuse a FITS file beside others that were written with one of its name, but not with it.
 
-    A picture is no input: it is told, not refused.
+    A picture is no input: that it is of another set is returned as a warning.
 
     Parameters
     ----------
@@ -120,16 +119,20 @@ def require_one_set(path: Path, header: Mapping[str, Any]) -> None:
     """
     own = str(header.get(SET, ""))
     names = str(header.get("SETWITH", "")).split(", ") if own else []
+    told = []
     for other in (path.with_name(name) for name in names if name and "/" not in name):
         if id_in(other) in ("", own):
             continue
         reason = f"{other.name} beside it was written with another version of it"
         if other.suffix != ".png":
             raise apart(path, reason)
-        warnings.warn(HstCubeWarning("HC-O22", f"{path.name}: {reason}"), stacklevel=2)
+        told.append(HstCubeWarning("HC-O22", f"{path.name}: {reason}"))
+    return told
 
 
-def require_counts(ids: Iterable[tuple[str, int]], everything: Iterable[Path], folder: Path) -> None:
+def require_counts(
+    ids: Iterable[tuple[str, int]], everything: Iterable[Path], folder: Path
+) -> None:
     """Refuse files of several sets unless each set is all there: one was replaced in part else.
 
     Parameters

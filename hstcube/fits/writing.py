@@ -173,12 +173,12 @@ def require_free_names(paths: Iterable[Path], *, overwrite: bool) -> None:
     for path in paths:
         with _our_errors(path):
             _require_free(path, overwrite=overwrite)
-    if (path := was_read(paths)) is not None:
+    if (known := was_read(paths)) is not None:
         raise WriteError(
             "HC-O06",
             "is an input of this very job",
             "choose another place with [[-o|out=]]",
-            file=str(path),
+            file=str(known),
         )
 
 

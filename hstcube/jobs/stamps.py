@@ -133,7 +133,9 @@ def _ids(pieces: list[Piece]) -> dict[tuple[str, str], list[str]]:
         path = piece.source.path
         said = (piece.path, piece.rows, piece.columns, path.name, *states[path][2:4])
         told.setdefault(piece.of_set, []).append(repr(said))
-    ids = {key: hashlib.sha256("".join(said).encode()).hexdigest()[:16] for key, said in told.items()}
+    ids = {
+        key: hashlib.sha256("".join(said).encode()).hexdigest()[:16] for key, said in told.items()
+    }
     cards = {}
     for (name, scale), of_set in ids.items():
         mine = cards[name, scale] = [card(SET, of_set, "the same in all that was cut together")]

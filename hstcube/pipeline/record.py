@@ -154,8 +154,7 @@ def read_record(out: Path) -> dict[str, Any]:
     try:
         told = json.loads(read_text(path))
         targets = told["targets"]
-        if not all(isinstance(target, dict) for target in targets.values()):
-            raise TypeError("a target is no object")  # noqa: TRY301
+        known = {name: dict(target.items()) for name, target in targets.items()}
     except (HstCubeError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise WriteError(
             "HC-O09",
@@ -163,7 +162,7 @@ def read_record(out: Path) -> dict[str, Any]:
             "move it away, or choose another folder with [[-o|out=]]",
             file=str(path),
         ) from error
-    return dict(targets)
+    return known
 
 
 def write_record(
