@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ __all__ = [
     "inverse_variance_unit",
     "parsed_unit",
     "require_distinct_bands",
+    "require_possible_state",
     "require_same_grid",
     "validate",
 ]
@@ -104,6 +106,49 @@ def _validate_pixels(cube: xr.Dataset) -> None:
         raise CubeError(
             "HC-C06", "mask is True on pixels without data", "use hstcube.mask(cube, keep)"
         )
+
+
+# what a state can be: name, least and largest value, whether the least itself is one
+_POSSIBLE = (
+    ("psf_fwhm", 0.0, 60.0, False),
+    ("psf_ee_error", 0.0, 1e3, True),
+    ("sky", -1e30, 1e30, True),
+    ("sky_error", 0.0, 1e30, True),
+    ("zeropoint", -100.0, 100.0, True),
+    ("pivot", 0.0, 1e7, False),
+    ("noise_scale", 0.0, 1e6, False),
+    ("extinction", 0.0, 100.0, True),
+)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+
+
+def require_possible_state(cube: xr.Dataset) -> xr.Dataset:
+    """Return the cube if its bands remember nothing that cannot be; NaN is what is not known.
+
+    Raises
+    ------
+    CubeError
+        Naming the state.
+    """
+    for name, least, most, itself in _POSSIBLE:
+        if name not in cube.coords:
+            continue
+        for band, value in zip(cube.band.values, np.atleast_1d(cube[name].values), strict=False):
+            inside = least < value < most or (itself and value == least)
+            if not (inside or np.isnan(value)):
+                raise _impossible(f"{name} of {value:g} cannot be", str(band))
+    for axis in ("ky", "kx", "dy", "dx"):
+        if axis in cube.coords and not (np.diff(cube[axis].values) > 0).all():
+            raise _impossible(f"the labels of {axis} do not increase")
+    for name in cube.band.values.tolist():
+        if not _NAME.fullmatch(str(name)):
+            raise _impossible(f"a band is called {name!r}")
+    return cube
+
+
+def _impossible(reason: str, band: str = "") -> CubeError:
+    fix = "get the file again, or write it again from the cube"
+    return CubeError("HC-C08", reason, fix, band=band)
 
 
 def inverse_variance_unit(units: str) -> str:

@@ -9,8 +9,8 @@ import numpy as np
 
 from hstcube.core.grids import Grid
 from hstcube.errors import FileError, LabelError, RecipeError
-from hstcube.files.cubes import open_cube
 from hstcube.files.labels import open_labels
+from hstcube.files.netcdf import open_cube
 from hstcube.files.tables import column, read_table
 from hstcube.fits.opening import located
 from hstcube.fits.units import hdu
