@@ -12,16 +12,16 @@ import numpy as np
 
 from hstcube import __version__
 from hstcube.basics.choices import require_choice
+from hstcube.basics.names import checked_name
 from hstcube.core.bands import band as find_band
 from hstcube.core.cube import SCHEMA
 from hstcube.core.grids import Grid
-from hstcube.core.rules import PLANES, validate
+from hstcube.core.rules import PLANES, taken, validate
 from hstcube.core.state import attribute
 from hstcube.errors import BandError, FileError, HstCubeError, WriteError
 from hstcube.fits.images import NOISE_UNIT, PSF_UNIT
 from hstcube.fits.units import hdu, history_cards
 from hstcube.fits.writing import require_room_after_all, write_files, written_whole
-from hstcube.surveys.names import checked_name
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -82,7 +82,7 @@ def to_fits(
     """
     require_choice("noise", noise, Noise)
     require_choice("layout", layout, Layout)
-    validate(cube)
+    cube = taken(cube)
     name = checked_name(attribute(cube, "field"))
     folder = Path(folder)
     bands = [checked_name(band) for band in cube.band.values.tolist()]
@@ -139,7 +139,7 @@ def save_cube(cube: xr.Dataset, path: str | Path, *, overwrite: bool = False) ->
     WriteError
         If the file exists or cannot be written.
     """
-    validate(cube)
+    cube = taken(cube)
     path = Path(path)
     encoding = {name: {"zlib": True, "complevel": 1, "shuffle": True} for name in cube.data_vars}
     cube = _with_plain_attrs(_with_state(cube))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from hstcube.basics.choices import require_choice
+from hstcube.core.rules import taken
 from hstcube.errors import FileError, LabelError, RecipeError
 from hstcube.phot.groups import checked_groups, group_ids, paint
 
@@ -87,6 +88,7 @@ def paint_fit(cube: xr.Dataset, groups: Any, fit: Table, column: str) -> xr.Data
     RecipeError
         If there is no such column.
     """
+    cube = taken(cube, pixels=False)
     if column not in fit.colnames:
         raise RecipeError(
             "HC-B30", f"there is no column {column!r}", f"choose from {', '.join(fit.colnames)}"

@@ -10,9 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hstcube.basics.names import checked_name
 from hstcube.core.bands import band_name
 from hstcube.errors import BandError, FileError, RecipeError
-from hstcube.surveys.names import BandFiles, FieldFiles, checked_name
+from hstcube.surveys.names import BandFiles, FieldFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
