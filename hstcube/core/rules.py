@@ -187,15 +187,15 @@ def require_distinct_bands(cube: xr.Dataset) -> None:
 def _validate_pixels(cube: xr.Dataset) -> None:
     sci, wht, mask = (cube[name].values for name in PLANES)
     has_data = wht > 0
+    if not (np.isfinite(wht).all() and (wht >= 0).all()):
+        raise CubeError(
+            "HC-D10", "wht must be finite and not negative", "give inverse variances; 0 = no data"
+        )
     if not np.array_equal(np.isfinite(sci), has_data):
         raise CubeError(
             "HC-C05",
             "sci must be finite where wht > 0 and NaN where wht = 0",
             "use cube.sci.where(cube.wht > 0), or hstcube.build",
-        )
-    if not (np.isfinite(wht).all() and (wht >= 0).all()):
-        raise CubeError(
-            "HC-D10", "wht must be finite and not negative", "give inverse variances; 0 = no data"
         )
     if (mask & ~has_data).any():
         raise CubeError(
