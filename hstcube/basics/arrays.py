@@ -161,8 +161,15 @@ def _is_no_choice(data: Any) -> bool:
     return not bool(((data == 0) | (data == 1) | np.isnan(data)).all())
 
 
-def groups_of(groups: Any) -> NDArray[np.int64]:
-    """Return a map of groups, (y, x), as plain integers; a bool mask is one group, 1.
+def groups_of(groups: Any, *, kinds: str = "iub") -> NDArray[np.int64]:
+    """Return a map of groups, (y, x), as plain integers.
+
+    Parameters
+    ----------
+    groups : DataArray or array of int, (y, x)
+        Masked pixels belong to no group.
+    kinds : str
+        Of the numbers that are taken; a bool mask ("b") is one group, 1.
 
     Raises
     ------
@@ -173,11 +180,12 @@ def groups_of(groups: Any) -> NDArray[np.int64]:
     if hasattr(plain, "dims") and set(plain.dims) == {"y", "x"}:
         plain = plain.transpose("y", "x")
     values = np.asarray(plain)
-    if values.ndim != 2 or values.dtype.kind not in "iub":  # noqa: PLR2004
+    if values.ndim != 2 or values.dtype.kind not in kinds:  # noqa: PLR2004
         raise NoiseError(
             "HC-N01",
             f"the map of groups is {shown(groups)}, not one integer for each pixel (y, x)",
-            "convert it: groups.astype('int32'); 0 is for pixels of no group",
+            "convert it: groups.astype('int32'); 0 is for pixels of no group, and a bool mask is "
+            "one group, 1 where it is True",
         )
     if values.dtype.kind == "u" and values.max(initial=0) > np.iinfo(np.int64).max:
         raise NoiseError(

@@ -13,7 +13,7 @@ import numpy as np
 
 from hstcube import __version__
 from hstcube.basics.pixels import Planes, require_held
-from hstcube.errors import BandError, CubeError, HstCubeWarning
+from hstcube.errors import BandError, CubeError, HstCubeError, HstCubeWarning, NoiseError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -76,11 +76,17 @@ def _require_column(variable: xr.Variable, name: str, *, text: bool = False) -> 
     else:
         wrong = values[~_possible(values, name)].tolist()
     if wrong:
-        raise CubeError(
-            "HC-C08", f"the coordinate {name!r} is {str(wrong[0])[:60]!r} in a band", _WANTED[text]
+        error, code = _ERRORS.get(name, (CubeError, "HC-C08"))
+        raise error(
+            code, f"the coordinate {name!r} is {str(wrong[0])[:60]!r} in a band", _WANTED[text]
         )
 
 
+# of what describes the noise, as the steps that use it say it
+_ERRORS: dict[str, tuple[type[HstCubeError], str]] = {
+    "noise_scale": (NoiseError, "HC-N03"),
+    "noise_acf": (NoiseError, "HC-N03"),
+}
 _WANTED = {
     True: "give texts; '' where a band is not matched",
     False: "give possible numbers; NaN where one is not known",
@@ -114,8 +120,9 @@ def _require_images(
     for dim in dims[1:]:
         offsets = cube.variables.get(dim)
         if offsets is None or offsets.dims != (dim,) or not _are_offsets(offsets):
-            raise CubeError(
-                "HC-C08",
+            error, code = _ERRORS.get(name, (CubeError, "HC-C08"))
+            raise error(
+                code,
                 f"the offsets {dim!r} [arcsec] of {name!r} are missing, or do not increase evenly "
                 "around 0",
                 _dropped(name),

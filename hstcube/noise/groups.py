@@ -76,7 +76,7 @@ def group_errors(cube: xr.Dataset, groups: Any, *, covariance: bool = False) -> 
     """
     cube = taken(cube)
     require_same_grid(cube, groups)
-    found = find_groups(groups_of(groups))
+    found = find_groups(groups_of(groups, kinds="iu"))
     if not found.ids.size:
         raise NoiseError(
             "HC-N02",
