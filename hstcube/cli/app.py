@@ -75,7 +75,7 @@ def main() -> NoReturn:
     # until the first target is done: looking through what modules load takes a quarter of the start
     gc.disable()
     signal.signal(signal.SIGTERM, _terminate)
-    language.set("shell")
+    before = language.set("shell")
     try:
         result = app(standalone_mode=False)
     except HstCubeError as error:
@@ -88,6 +88,8 @@ def main() -> NoReturn:
         sys.exit(INTERRUPTED)
     except Exception as error:
         _fail(error, INTERNAL)
+    finally:  # who calls this from Python goes on in Python
+        language.reset(before)
     sys.exit(result if isinstance(result, int) else 0)
 
 

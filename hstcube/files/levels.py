@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hstcube import __version__
 from hstcube.errors import SkyError
+from hstcube.fits.local import read_text
 from hstcube.fits.opening import located
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ __all__ = ["Level", "level_text", "read_levels"]
 
 _PIXEL = re.compile(r"per pixel of (\S+) arcsec")
 _ERROR = re.compile(r"^# standard error:(.*)$", re.MULTILINE)
+_LARGEST = 2**20  # bytes of a file: one number, and comments
 _ONE_SCALE = 0.01  # relative: scales closer than this are one
 
 
@@ -67,17 +69,17 @@ def read_levels(
     Raises
     ------
     SkyError
-        If a file does not hold one finite number, or belongs to another pixel scale.
+        If a file does not hold one finite number, belongs to another pixel scale, or says a
+        standard error that is negative or infinite.
     FileError
-        If it cannot be read.
+        If it cannot be read, or is no text file.
     """
     levels = {}
     for name in bands:
         place = files.bands[name].sky
         if isinstance(place, Path):
             with located(place, name):
-                text = place.read_text(encoding="utf-8", errors="replace")
-                levels[name] = _parsed(text, scale, to)
+                levels[name] = _parsed(read_text(place, most=_LARGEST), scale, to)
         elif place is not None:
             levels[name] = Level(float(place) * _area(to, scale), math.nan)
     return levels
@@ -97,8 +99,17 @@ def _parsed(text: str, scale: float | None, to: float | None) -> Level:
         elif scale is not None:
             _require_scale(said, pixel[1], scale)
     area = _area(to, scale)
-    error = _ERROR.search(text)
-    return Level(level * area, _number(error[1].strip()) * area if error else math.nan)
+    return Level(level * area, _standard_error(text) * area)
+
+
+def _standard_error(text: str) -> float:
+    """Return what the comment says; NaN where there is none, or it is not known."""
+    said = _ERROR.search(text)
+    error = _number(said[1].strip()) if said else math.nan
+    if error < 0 or error == math.inf:
+        fix = "write what is known of it, 0 or more, or remove the line"
+        raise SkyError("HC-K03", f"the standard error of the sky level is {error}", fix)
+    return error
 
 
 def _one_number(text: str) -> float:

@@ -181,6 +181,9 @@ def open_files(
 ) -> xr.Dataset:
     """Open what `find_field` found, or a field file names; see `open_field`."""
     _require_choices(psf, align)
+    if not files.bands:
+        reason = f"field {files.field} has no images: no band is named"
+        raise FileError("HC-F01", reason, "name a band, with its sci and its wht image")
     how = _How(psf_fwhm, psf, chunks)
     if files.parts:
         return _open_mixed(files, bands, how, onto, align)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -15,6 +14,7 @@ from hstcube.core.grids import Grid
 from hstcube.core.rules import taken
 from hstcube.core.state import updated, warn
 from hstcube.errors import LabelError, RecipeError, SkyError
+from hstcube.fits.local import require_local
 from hstcube.fits.opening import located
 from hstcube.noise.groups import with_matched_noise
 from hstcube.psf.kernels import gaussian_kernels
@@ -30,12 +30,14 @@ from hstcube.surveys.field_file import (
     NUMBER_OR_TEXT,
     TEXT,
     TEXTS,
+    YES_OR_NO,
     check_keys,
     read_toml,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import xarray as xr
 
@@ -43,6 +45,7 @@ __all__ = [
     "Recipe",
     "blank_pixels",
     "homogenize",
+    "kernels_of_the_original",
     "map_notes",
     "measured_sky",
     "object_on",
@@ -57,6 +60,7 @@ _KEYS = {
     "sky": NUMBER_OR_TEXT,
     "ids": IDS,
     "grow": COUNT,
+    "largest": YES_OR_NO,
     "to": TEXT,
     "recipe": TEXT,
     "allow": TEXTS,
@@ -70,6 +74,7 @@ def homogenize(
     labels: xr.DataArray | None = None,
     ids: Sequence[int] = (),
     grow: int = 1,
+    largest: bool = False,
     to: str = "f160w",
     recipe: Recipe = "default",
     allow: Sequence[str] = (),
@@ -89,6 +94,8 @@ def homogenize(
         Labels of the object, several for a merger; the one at the centre of the map when empty.
     grow : int
         How often the object is dilated with a 3x3 square on the map's grid.
+    largest : bool
+        Keep only the largest piece of the object before it is dilated; see `object_mask`.
     to : str
         The band, or the width ("0.6arcsec"), to match.
     recipe : {"default", "original"}
@@ -116,15 +123,16 @@ def homogenize(
     cube = _without_sky(cube, sky, labels, recipe)
     if recipe == "original":
         labels = _required(labels)
-        keep = object_on(grid, labels, ids, grow=grow, recipe=recipe)
+        keep = object_on(grid, labels, ids, grow=grow, largest=largest, recipe=recipe)
         cube = _as_the_original(cube, keep, to)
     else:
         cube = psf_match(cube, to=to, allow=allow).assign_attrs(recipe="default")
         if labels is None:
             return cube
-        keep = object_on(grid, labels, ids, grow=grow)
+        keep = object_on(grid, labels, ids, grow=grow, largest=largest)
         cube = apply_mask(cube, keep.values)
-    return _warned(cube, map_notes(labels, ids, keep, grid, recipe=recipe))
+    notes = map_notes(labels, ids, keep, grid, largest=largest, recipe=recipe)
+    return _warned(cube, notes)
 
 
 def require_map(labels: xr.DataArray | None) -> xr.DataArray:
@@ -184,6 +192,7 @@ def object_on(
     ids: Sequence[int],
     *,
     grow: int = 1,
+    largest: bool = False,
     recipe: Recipe = "default",
 ) -> xr.DataArray:
     """Return the object's pixels, (y, x) bool, on the cube's grid.
@@ -191,7 +200,7 @@ def object_on(
     Parameters
     ----------
     grid : Grid
-    labels, ids, grow, recipe
+    labels, ids, grow, largest, recipe
         As in `homogenize`.
 
     Raises
@@ -200,7 +209,8 @@ def object_on(
         If no pixel of the grid belongs to the object.
     """
     outside: Outside = "nearest" if recipe == "original" else "uncovered"
-    keep = regrid_mask(grow_mask(object_mask(labels, *ids), pixels=grow), grid, outside=outside)
+    seen = object_mask(labels, *ids, largest=largest)
+    keep = regrid_mask(grow_mask(seen, pixels=grow), grid, outside=outside)
     if not keep.values.any():
         raise LabelError(
             "HC-S09",
@@ -216,6 +226,7 @@ def map_notes(
     keep: xr.DataArray,
     grid: Grid,
     *,
+    largest: bool = False,
     recipe: Recipe = "default",
 ) -> list[tuple[str, str]]:
     """Say, as (code, text), what is odd about a segmentation map and the object in it.
@@ -225,14 +236,14 @@ def map_notes(
 
     Parameters
     ----------
-    labels, ids, recipe
+    labels, ids, largest, recipe
         As in `homogenize`.
     keep : DataArray of bool, (y, x)
         The object, from `object_on`.
     grid : Grid
         Of the cube.
     """
-    notes = object_notes(labels, *ids)
+    notes = object_notes(labels, *ids, largest=largest)
     if recipe == "original":
         return notes
     if (share := coverage(Grid.of(labels), grid)) < 1:
@@ -287,14 +298,14 @@ def _warned(cube: xr.Dataset, notes: list[tuple[str, str]]) -> xr.Dataset:
 def read_recipe(path: str | Path) -> dict[str, Any]:
     """Read a recipe file: TOML with arguments of `homogenize`, nothing else.
 
-    They are ``sky``, ``ids``, ``grow``, ``to``, ``recipe`` and ``allow``.
+    They are ``sky``, ``ids``, ``grow``, ``largest``, ``to``, ``recipe`` and ``allow``.
 
     Raises
     ------
     RecipeError
         If it holds an unknown key, or a value of the wrong kind.
     """
-    path = Path(path)
+    path = require_local(path)
     settings = read_toml(path)
     check_keys(settings, _KEYS, path, "")
     with located(path):
@@ -314,8 +325,7 @@ def _as_the_original(cube: xr.Dataset, keep: xr.DataArray, to: str) -> xr.Datase
 
     Basto Pineda & Epinat 2022.
     """
-    to = band_name(to)
-    kernels = gaussian_kernels(cube, to=to, sampled=True)
+    to, kernels = kernels_of_the_original(cube, to)
     inside = keep.values
 
     def one_band(sci: Any, wht: Any, kernel: Any) -> tuple[Any, Any]:
@@ -341,6 +351,28 @@ def _as_the_original(cube: xr.Dataset, keep: xr.DataArray, to: str) -> xr.Datase
         psf_fwhm=np.full(number, width),
         matched_to=np.full(number, to, object),
     )
+
+
+def kernels_of_the_original(cube: xr.Dataset, to: str) -> tuple[str, xr.DataArray]:
+    """Return the band that the recipe of 2022 matches, and its kernels, (band, ky, kx).
+
+    Raises
+    ------
+    RecipeError
+        If `to` is a width: that recipe knew bands only.
+    PSFError
+        If it is no band of the cube, or another band is broader.
+    """
+    to = band_name(to)
+    kernels = gaussian_kernels(cube, to=to, sampled=True)
+    if to not in cube.band.values:
+        widest = str(cube.band.values[np.argmax(cube.psf_fwhm.values)])
+        raise RecipeError(
+            "HC-B39",
+            f"the recipe 'original' matches a band; to={to!r} is a width",
+            f"choose [[--to {widest}|to={widest!r}]], or [[--recipe default|recipe='default']]",
+        )
+    return to, kernels
 
 
 def _in_one_chunk(cube: xr.Dataset) -> tuple[xr.Variable, xr.Variable]:

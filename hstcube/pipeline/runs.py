@@ -16,7 +16,7 @@ from hstcube.files.cubes import save_cube, to_fits
 from hstcube.files.levels import level_text
 from hstcube.fits.writing import require_free_names, sweep, write_files
 from hstcube.pipeline.assemble import open_files
-from hstcube.pipeline.plan import Options, SkyPlan, Target, plan_sky
+from hstcube.pipeline.plan import Options, SkyPlan, Target, chosen_object, plan_sky
 from hstcube.pipeline.recipe import blank_pixels, homogenize, measured_sky
 from hstcube.pipeline.record import Note, Outcome, heard, record_of, require_writable, write_record
 from hstcube.pipeline.sources import Images, images_of, labels_of, refuse_align
@@ -247,7 +247,7 @@ def _one_target(
     outcome.sky, level = _level(target.files, field, options)
     settings = dict(options.recipe)
     settings["sky"] = level
-    settings["ids"] = target.ids or tuple(settings.get("ids", ()))
+    settings |= chosen_object(target, options)
     cube = homogenize(
         field.images.cube, labels=field.labels if options.masked else None, **settings
     )

@@ -33,8 +33,8 @@ __all__ = ["examine_stars", "measure_psf", "star_table"]
 
 SIZE = 3.9  # arcsec, side of a PSF image: 65 pixels of 60 mas
 
-# What tells a star that can be trusted, with FLATTENED; the XDF stars lie well on either side of
-# each (docs/psf.md shows them)
+# What tells a star that can be trusted, with FLATTENED; the stars of docs/psf.md lie well on either
+# side of each
 DAMAGED = 3.0  # misfit of the core, over that of the best star
 LOW_WEIGHT = 0.25  # least weight in the core, over the median of the stamp
 EXTENDED = 0.95  # light within 0.45 arcsec, over that of the most compact star

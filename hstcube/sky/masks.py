@@ -73,7 +73,7 @@ def _on_bands(cube: xr.Dataset, keep: Any) -> xr.Variable:
     raise GridError("HC-D01", reason, "give it as (y, x) or (band, y, x)")
 
 
-def object_mask(labels: xr.DataArray, *ids: int) -> xr.DataArray:
+def object_mask(labels: xr.DataArray, *ids: int, largest: bool = False) -> xr.DataArray:
     """Return where a segmentation map shows the given objects.
 
     Parameters
@@ -83,6 +83,8 @@ def object_mask(labels: xr.DataArray, *ids: int) -> xr.DataArray:
     *ids : int
         Labels of the object, several for a merger; the one at the centre of the map when none is
         given.
+    largest : bool
+        Keep only the largest piece of each object; pieces that touch at corners are one.
 
     Returns
     -------
@@ -103,19 +105,20 @@ def object_mask(labels: xr.DataArray, *ids: int) -> xr.DataArray:
                 f"the map has no object {label}; it has {_sizes(values)}",
                 _nearest_id(values, label),
             )
-    return (
-        labels.copy(deep=False, data=np.isin(values, chosen)).drop_attrs(deep=False).rename("mask")
-    )
+    seen = np.isin(values, chosen)
+    if largest:
+        seen = np.logical_or.reduce([_largest_piece(values == label) for label in chosen])
+    return labels.copy(deep=False, data=seen).drop_attrs(deep=False).rename("mask")
 
 
-def object_notes(labels: xr.DataArray, *ids: int) -> list[tuple[str, str]]:
+def object_notes(labels: xr.DataArray, *ids: int, largest: bool = False) -> list[tuple[str, str]]:
     """Say, as (code, text), what is odd about a segmentation map and the given objects in it.
 
     Parameters
     ----------
     labels : DataArray of int, (y, x)
         As `open_labels` gives it.
-    *ids : int
+    *ids, largest
         As in `object_mask`.
     """
     values = labels.values
@@ -125,12 +128,20 @@ def object_notes(labels: xr.DataArray, *ids: int) -> list[tuple[str, str]]:
     if not ids and central is not None and _central(values) != central:
         text = f"the map's header says RAF_ID = {central}, its centre shows {_central(values)}"
         notes.append(("HC-S07", text))
-    for label in ids or (_central(values),):
+    for label in () if largest else ids or (_central(values),):
         number, share = _scattered(values == label)
         if share > _SCATTERED:
             text = f"object {label} is in {number} pieces; {share:.1%} lie outside the largest"
             notes.append(("HC-S11", text))
     return notes
+
+
+def _largest_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the piece of most pixels; of several as large the one that comes first."""
+    pieces = connected(mask)
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    return np.asarray(pieces == np.argmax(sizes))
 
 
 def _scattered(mask: NDArray[np.bool_]) -> tuple[int, float]:
@@ -156,7 +167,7 @@ def grow(mask: xr.DataArray, *, pixels: int = 1, shape: Shape = "square") -> xr.
     Raises
     ------
     RecipeError
-        If `pixels` is negative, or there is no such shape.
+        If `pixels` is negative or no whole number, or there is no such shape.
     """
     return mask.copy(deep=False, data=grown(mask.values, pixels, shape))
 
@@ -164,14 +175,16 @@ def grow(mask: xr.DataArray, *, pixels: int = 1, shape: Shape = "square") -> xr.
 def grown(values: NDArray[np.bool_], pixels: int, shape: Shape = "square") -> NDArray[np.bool_]:
     """Dilate a plain array; beyond its edges there is nothing."""
     require_choice("shape", shape, Shape)
-    if pixels < 0:
-        raise RecipeError("HC-B17", f"a mask cannot grow by {pixels} pixels", "give 0 or more")
+    if isinstance(pixels, bool) or not isinstance(pixels, int | np.integer) or pixels < 0:
+        reason = f"a mask cannot grow by {pixels!r:.40} pixels"
+        raise RecipeError("HC-B17", reason, "give a whole number, 0 or more")
     if pixels == 0:
         return values.copy()
     from scipy import ndimage
 
     structure = ndimage.generate_binary_structure(2, 2 if shape == "square" else 1)
-    return np.asarray(ndimage.binary_dilation(values, structure, iterations=pixels))
+    steps = min(int(pixels), sum(values.shape))  # then a diamond has grown from corner to corner
+    return np.asarray(ndimage.binary_dilation(values, structure, iterations=steps))
 
 
 def _central(values: NDArray[Any]) -> int:

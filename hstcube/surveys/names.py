@@ -78,6 +78,8 @@ class FieldFiles:
     """The segmentation map, `hdu` its extension, `ids` the objects to keep (none: the central)."""
     hdu: str | None = None
     ids: tuple[int, ...] = ()
+    largest: bool = False
+    """Whether only the largest piece of an object is kept; see `object_mask`."""
     psf: Path | None = None
     """PSFs for `open_psf`."""
     parts: tuple[FieldFiles, ...] = ()
@@ -91,7 +93,8 @@ class FieldFiles:
         FileError
             If there is none, or more than one.
         """
-        here = self.bands.get(band, BandFiles())
+        known = self.bands.get(band)
+        here = known or BandFiles()
         files = here.sci if kind == "sci" else here.wht
         if len(files) > 1:
             raise FileError(
@@ -103,12 +106,16 @@ class FieldFiles:
             )
         if not files:
             other = here.sci or here.wht
-            listed = f"; there are {', '.join(self.bands) or 'none'}"
+            listed = (
+                f"; there are {', '.join(self.bands) or 'none'}"
+                if known is None
+                else " of this band"
+            )
             where = f" beside {other[0].name}" if other else listed
             raise FileError(
                 "HC-F01",
                 f"field {self.field}: no {kind} image{where}",
-                "put the file in place, or choose the bands with bands=",
+                "put the file in place, or choose the bands with [[--band BAND|bands=]]",
                 band=band,
             )
         return Path(files[0])
@@ -237,7 +244,7 @@ def _no_such_field(folder: str | Path, name: str, scale: str, found: list[FieldF
         return FileError(
             "HC-F01",
             f"field {name} has no images at {scale}, only at {', '.join(scales)}",
-            f"choose scale={scales[0]!r}",
+            f"choose [[--scale {scales[0]}|scale={scales[0]!r}]]",
             file=str(folder),
         )
     known = sorted({files.field for files in found}, key=_natural)

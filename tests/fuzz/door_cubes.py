@@ -1,459 +1,310 @@
-"""The door of the steps: every public function, with a cube that somebody edited by hand.
-
-All pairs of an edit and a function come once in as many runs as there are pairs:
-
-    python tests/fuzz/doors.py cubes --runs 6600
-
-Right is a refusal, or a result whose cubes keep the rules of the model; in both cases the edited
-cube is afterwards as it was before.
-"""
+"""A door for edited cubes: each edit of `edits` through each public function that takes a cube."""
 
 from __future__ import annotations
 
 import copy
-import itertools
 import math
-import warnings
+import re
+import tempfile
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import xarray as xr
+from door_products import product
 from doors import Door
+from edits import EDITS, REFUSED
+from small import NEIGHBOUR, OBJECT, small_cube, small_map, wcs_cards
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     from doors import Lot
 
-    Edit = Callable[[xr.Dataset], Any]
-
-PLANES = ("sci", "wht", "mask")
-COLUMNS = ("psf_fwhm", "matched_to", "sky", "sky_error", "zeropoint", "pivot", "noise_scale")
-SQUARE = (slice(20, 26), slice(30, 36))
+SIDE = (30, 32)
+MIDDLE = (53.16 - 16 * 0.06 / 3600 / math.cos(math.radians(27.79)), -27.79 + 15 * 0.06 / 3600)
+STRIDE = 7919  # a prime: the first inputs of a run are of all kinds
 
 
-def with_values(name: str, change: Callable[[Any], None]) -> Edit:
-    """Change values of a variable in a copy of them."""
-
-    def edit(cube: xr.Dataset) -> xr.Dataset:
-        values = cube[name].values.copy()
-        change(values)
-        return with_array(cube, name, values)
-
-    return edit
-
-
-def with_array(cube: xr.Dataset, name: str, values: Any, dims: Any = None) -> xr.Dataset:
-    old = cube[name].variable
-    dims = old.dims if dims is None else dims
-    new = (dims, values, old.attrs)
-    return cube.assign({name: new}) if name in cube.data_vars else cube.assign_coords({name: new})
-
-
-def put(value: Any, where: Any) -> Callable[[Any], None]:
-    def change(values: Any) -> None:
-        values[where] = value
-
-    return change
-
-
-def times(name: str, factor: float) -> Edit:
-    def edit(cube: xr.Dataset) -> xr.Dataset:
-        with np.errstate(over="ignore", under="ignore"):
-            return with_array(cube, name, (cube[name].values * factor).astype(cube[name].dtype))
-
-    return edit
-
-
-def both(first: Edit, second: Edit) -> Edit:
-    return lambda cube: second(first(cube))
-
-
-def cards(**changes: Any) -> Edit:
-    """Change cards of the WCS, and leave its fingerprint; None removes one."""
-
-    def edit(cube: xr.Dataset) -> xr.Dataset:
-        kept = {key: value for key, value in (cube.wcs.attrs | changes).items() if value is not None}
-        return cube.assign_coords(wcs=((), cube.wcs.values, kept))
-
-    return edit
-
-
-def column(name: str, value: Any) -> Edit:
-    """Put a value in the place of that of the first band."""
-
-    def edit(cube: xr.Dataset) -> xr.Dataset:
-        values = cube[name].values.copy()
-        values = values.astype(object) if isinstance(value, str | None) else values
-        values[0] = value
-        return with_array(cube, name, values)
-
-    return edit
-
-
-def renamed(*names: Any) -> Edit:
-    """Give the bands other names, in their order."""
-
-    def edit(cube: xr.Dataset) -> xr.Dataset:
-        array = np.empty(len(names), object)
-        array[:] = names
-        return cube.assign_coords(band=("band", array))
-
-    return edit
-
-
-def attribute(name: str, value: Any) -> Edit:
-    return lambda cube: cube.assign_attrs({name: value})
-
-
-def chunked(cube: xr.Dataset) -> xr.Dataset:
-    chunks = {"y": 30, "x": 68}
-    return cube.assign({name: cube[name].chunk(chunks) for name in PLANES})
-
-
-def correlated(cube: xr.Dataset) -> xr.Dataset:
-    """Say that neighbouring pixels are correlated."""
-    acf = np.zeros((cube.sizes["band"], 3, 3), np.float32)
-    acf[:, 1] = 0.3, 1, 0.3
-    lags = (np.arange(3) - 1) * 0.06
-    scale = ("band", np.ones(cube.sizes["band"]))
-    return cube.assign_coords(
-        noise_scale=scale, noise_acf=(("band", "dy", "dx"), acf), dy=lags, dx=lags
-    )
-
-
-def joined(cube: xr.Dataset) -> xr.Dataset:
-    """Join a cube and the same field elsewhere on the sky, as xarray does, and take the second."""
-    from hstcube import Grid
-
-    cards = dict(Grid.of(cube).cards) | {"CRVAL1": cube.wcs.attrs["CRVAL1"] + 0.01}
-    other = cube.assign_coords(Grid.from_header(cards, shape=Grid.of(cube).shape).coords())
-    return xr.concat(
-        [cube, other], "field", data_vars="all", coords="different", compat="equals"
-    ).isel(field=1)  # fmt: skip
-
-
-def edits() -> dict[str, Edit]:
-    """Return the edits by name."""
-    everywhere, pixel, band = ..., (0, 30, 30), 0
-    made: dict[str, Edit] = {
-        "nothing": lambda cube: cube,
-        "None": lambda _: None,
-        "a number": lambda _: 3.0,
-        "a text": lambda _: "cube.nc",
-        "an array": lambda cube: cube.sci.values,
-        "a list": lambda cube: [cube],
-        "a mapping": lambda cube: dict(cube.data_vars),
-        "sci": lambda cube: cube.sci,
-        "to_array": lambda cube: cube[["sci", "wht"]].to_dataarray(),
-        "an empty Dataset": lambda _: xr.Dataset(),
-        "one band as a number": lambda cube: cube.isel(band=0),
-        "one row as a number": lambda cube: cube.isel(y=5),
-        "one pixel": lambda cube: cube.isel(y=[5], x=[5]),
-        "one row": lambda cube: cube.isel(y=[5]),
-        "one band": lambda cube: cube.isel(band=[2]),
-        "no band": lambda cube: cube.isel(band=[]),
-        "no row": lambda cube: cube.isel(y=slice(0, 0)),
-        "no column": lambda cube: cube.isel(x=slice(0, 0)),
-        "bands turned": lambda cube: cube.isel(band=[2, 1, 0]),
-        "a band twice": lambda cube: cube.isel(band=[0, 1, 1]),
-        "rows flipped": lambda cube: cube.isel(y=slice(None, None, -1)),
-        "every second pixel": lambda cube: cube.isel(y=slice(0, None, 2), x=slice(0, None, 2)),
-        "every second row": lambda cube: cube.isel(y=slice(0, None, 2)),
-        "uneven rows": lambda cube: cube.isel(y=[0, 1, 5, 6]),
-        "a row twice": lambda cube: cube.isel(y=[3, 3, 4, 5]),
-        "transposed": lambda cube: cube.transpose("y", "x", "band", ...),
-        "transposed within": lambda cube: cube.transpose("band", "x", "y", ...),
-        "an axis more": lambda cube: cube.expand_dims(field=2),
-        "an axis more of length 1": lambda cube: cube.expand_dims("field"),
-        "axes renamed": lambda cube: cube.rename(y="row", x="column"),
-        "bands as a variable": lambda cube: cube.reset_coords("psf_fwhm"),
-        "plus itself": lambda cube: cube + cube,
-        "coarsened": lambda cube: cube.coarsen(y=2, x=2).mean(),
-        "mean of bands": lambda cube: cube.mean("band"),
-        "where": lambda cube: cube.where(cube.wht > 2),
-        "no attributes": lambda cube: cube.drop_attrs(deep=False),
-        "no attributes at all": lambda cube: cube.drop_attrs(),
-        "compute": lambda cube: chunked(cube).compute(),
-        "chunked": chunked,
-        "all chunked": lambda cube: cube.chunk({"band": 1, "y": 30}),
-        "sci chunked only": lambda cube: cube.assign(sci=cube.sci.chunk({"y": 20})),
-        "joined with another field": joined,
-    }
-    for name in PLANES:
-        made |= {
-            f"{name} dropped": lambda cube, name=name: cube.drop_vars(name),
-            f"{name} float64": lambda cube, name=name: cube.assign({name: cube[name].astype("f8")}),
-            f"{name} int": lambda cube, name=name: cube.assign(
-                {name: cube[name].fillna(0).astype(int)}
-            ),
-            f"{name} object": lambda cube, name=name: cube.assign(
-                {name: cube[name].astype(object)}
-            ),
-            f"{name} one image": lambda cube, name=name: cube.assign({name: cube[name][0]}),
-            f"{name} big-endian": lambda cube, name=name: with_array(
-                cube, name, cube[name].values.astype(cube[name].dtype.newbyteorder(">"))
-            ),
-        }
-    for value in (np.nan, np.inf, -np.inf):
-        made |= {
-            f"sci {value} in a pixel": with_values("sci", put(value, pixel)),
-            f"sci {value} in a square": with_values("sci", put(value, (..., *SQUARE))),
-            f"sci {value} in a band": with_values("sci", put(value, band)),
-            f"wht {value} in a pixel": with_values("wht", put(value, pixel)),
-            f"wht {value} in a band": with_values("wht", put(value, band)),
-        }
-    made |= {
-        "sci NaN in a pixel, chunked": both(made["sci nan in a pixel"], chunked),
-        "wht negative, chunked": both(with_values("wht", put(-1, pixel)), chunked),
-        "wht NaN, chunked": both(made["wht nan in a pixel"], chunked),
-        "sci NaN everywhere": with_values("sci", put(np.nan, everywhere)),
-        "sci 0": with_values("sci", put(0, everywhere)),
-        "sci constant": with_values("sci", put(1, everywhere)),
-        "wht negative in a pixel": with_values("wht", put(-1, pixel)),
-        "wht negative": times("wht", -1),
-        "wht 0 in a square": with_values("wht", put(0, (..., *SQUARE))),
-        "wht 0 in a band": with_values("wht", put(0, band)),
-        "wht 0": with_values("wht", put(0, everywhere)),
-        "wht 0 and sci NaN": both(
-            with_values("wht", put(0, everywhere)), with_values("sci", put(np.nan, everywhere))
-        ),
-        "wht and sci NaN in a square": both(
-            with_values("wht", put(np.nan, (..., *SQUARE))), made["sci nan in a square"]
-        ),
-        "one pixel with data": with_values(
-            "wht", lambda values: values.__imul__(np.eye(1, 64 * 68, 2074).reshape(64, 68))
-        ),
-        "every second pixel with data": with_values(
-            "wht", lambda values: values.__imul__(np.indices((64, 68)).sum(0) % 2)
-        ),
-        "mask True everywhere": with_values("mask", put(True, everywhere)),  # noqa: FBT003
-        "mask False everywhere": with_values("mask", put(False, everywhere)),  # noqa: FBT003
-        "wht in a column infinite": with_values("wht", put(np.inf, (0, slice(None), 3))),
-    }
-    for power in (-44, -38, -30, 20, 30, 37):
-        made[f"sci x 1e{power}"] = times("sci", 10.0**power)
-        made[f"wht x 1e{power}"] = times("wht", 10.0**power)
-    made |= {
-        "sci x 1e15, wht x 1e-30": both(times("sci", 1e15), times("wht", 1e-30)),
-        "sci x 1e-18, wht x 1e36": both(times("sci", 1e-18), times("wht", 1e36)),
-    }
-    for name in COLUMNS:
-        made |= {
-            f"{name} dropped": lambda cube, name=name: cube.drop_vars(name),
-            f"{name} without bands": lambda cube, name=name: cube.assign_coords(
-                {name: cube[name].values[0]}
-            ),
-            f"{name} a text": column(name, "f160w/../x"),
-            f"{name} None": column(name, None),
-        }
-        if name != "matched_to":
-            made |= {
-                f"{name} {value}": column(name, value)
-                for value in (np.nan, np.inf, -1.0, 0.0, 1e300, 1e-300)
-            }
-    for dim in ("y", "x", "band", "wcs", "ky", "dy"):
-        made[f"{dim} dropped"] = lambda cube, dim=dim: cube.drop_vars(dim)
-    made |= {
-        "y as text": lambda cube: cube.assign_coords(y=[f"{i}" for i in range(cube.sizes["y"])]),
-        "y NaN": lambda cube: cube.assign_coords(y=np.full(cube.sizes["y"], np.nan)),
-        "y uneven": lambda cube: cube.assign_coords(y=cube.y.values**2),
-        "y all 0": lambda cube: cube.assign_coords(y=np.zeros(cube.sizes["y"])),
-        "y shifted": lambda cube: cube.assign_coords(y=cube.y.values + 7),
-        "y x 1e9": lambda cube: cube.assign_coords(y=cube.y.values * 1e9),
-        "band ../x": renamed("../../../evil", "f606w", "f160w"),
-        "band empty": renamed("", "f606w", "f160w"),
-        "band None": renamed(None, "f606w", "f160w"),
-        "band numbers": renamed(1, 2, 3),
-        "band NUL": renamed("f\0", "f606w", "f160w"),
-        "band unknown": renamed("f001w", "f606w", "f160w"),
-        "band long": renamed("f" * 300, "f606w", "f160w"),
-        "bands of one name": renamed("f606w", "f606w", "f160w"),
-        "wcs along bands": lambda cube: cube.assign_coords(
-            wcs=("band", np.full(cube.sizes["band"], int(cube.wcs)), cube.wcs.attrs)
-        ),
-        "wcs 0": lambda cube: cube.assign_coords(wcs=((), 0, cube.wcs.attrs)),
-        "wcs text": lambda cube: cube.assign_coords(wcs=((), "wcs", cube.wcs.attrs)),
-        "wcs without cards": lambda cube: cube.assign_coords(wcs=((), cube.wcs.values)),
-        "CRVAL1 moved": cards(CRVAL1=10.0),
-        "CRVAL1 NaN": cards(CRVAL1=math.nan),
-        "CRVAL1 text": cards(CRVAL1="here"),
-        "CRVAL1 gone": cards(CRVAL1=None),
-        "CTYPE1 gone": cards(CTYPE1=None),
-        "psf dropped": lambda cube: cube.drop_vars(["psf", "ky", "kx"]),
-        "psf 0": with_values("psf", put(0, everywhere)),
-        "psf negative": times("psf", -1),
-        "psf NaN": with_values("psf", put(np.nan, (0, 3, 3))),
-        "psf constant": with_values("psf", put(1, everywhere)),
-        "psf a ring": with_values("psf", put(0, (..., slice(5, -5), slice(5, -5)))),
-        "psf off centre": lambda cube: with_array(cube, "psf", np.roll(cube.psf.values, 9, axis=1)),
-        "psf x 1e30": times("psf", 1e30),
-        "psf noise": with_values(
-            "psf", lambda values: np.copyto(values, np.random.default_rng(1).normal(size=values.shape))
-        ),
-        "psf transposed": lambda cube: cube.assign_coords(psf=cube.psf.transpose("ky", "kx", "band")),
-        "psf of one pixel": lambda cube: cube.isel(
-            ky=[cube.sizes["ky"] // 2], kx=[cube.sizes["kx"] // 2]
-        ),
-        "psf even": lambda cube: cube.isel(ky=slice(1, None), kx=slice(1, None)),
-        "ky uneven": lambda cube: cube.assign_coords(ky=cube.ky.values**3),
-        "ky of other pixels": lambda cube: cube.assign_coords(ky=cube.ky.values * 2),
-        "noise_acf dropped": lambda cube: cube.drop_vars("noise_acf"),
-        "noise_acf 0": with_values("noise_acf", put(0, everywhere)),
-        "noise_acf NaN": with_values("noise_acf", put(np.nan, everywhere)),
-        "noise_acf 1": with_values("noise_acf", put(1, everywhere)),
-        "noise_acf even": lambda cube: cube.isel(dy=slice(1, None)),
-        "dy of other pixels": lambda cube: cube.assign_coords(dy=cube.dy.values * 1.7),
-        "no units": lambda cube: cube.assign(sci=cube.sci.drop_attrs()),
-        "units text": lambda cube: cube.assign(sci=cube.sci.assign_attrs(units="no unit")),
-        "units None": lambda cube: cube.assign(sci=cube.sci.assign_attrs(units=None)),
-        "units metres": lambda cube: cube.assign(sci=cube.sci.assign_attrs(units="m")),
-        "units uJy": lambda cube: cube.assign(sci=cube.sci.assign_attrs(units="uJy")),
-        "field ../x": attribute("field", "../../../evil"),
-        "field None": attribute("field", None),
-        "field a list": attribute("field", ["1", "2"]),
-        "history an array": attribute("history", np.arange(3)),
-        "warnings None": attribute("warnings", None),
-        "survey a mapping": attribute("survey", {"a": 1}),
-        "survey unknown": attribute("survey", "no such survey"),
-        "survey none": attribute("survey", ""),
-        "poisson a number": attribute("poisson", 3.0),
-        "recipe an array": attribute("recipe", np.arange(2)),
-        "labels of text": lambda cube: cube.assign(labels=(("y", "x"), np.full((64, 68), "a"))),
-        "labels along bands": lambda cube: cube.assign(labels=("band", [1, 2, 3])),
-        "extinction negative": lambda cube: cube.assign_coords(extinction=("band", [-1.0, 0, 0])),
-        "extinction a number": lambda cube: cube.assign_coords(extinction=0.1),
-    }  # fmt: skip
-    noise = [name for name in made if name.startswith(("noise", "dy"))]
-    return made | {name: both(correlated, made[name]) for name in noise}
-
-
-class Given(NamedTuple):
-    """An edited cube, what it was, and what is called with it."""
+class Call(NamedTuple):
+    """A function, and the edited cube that it gets."""
 
     edit: str
     function: str
+    rich: bool
     cube: Any
+    like: Any  # a cube whose results are right too, or REFUSED, or VALID
     before: Any
-    world: Any
+    folder: Path
 
     def __repr__(self) -> str:
-        return f"{self.function}: {self.edit}"
+        return f"{self.function}({'rich ' * self.rich}cube, edited: {self.edit})"
+
+
+class Things:
+    """Good arguments beside a cube."""
+
+    def __init__(self) -> None:
+        from hstcube import Grid, object_mask
+        from hstcube.phot.table import photometry
+
+        self.cube = small_cube(shape=SIDE)
+        on_the_grid = {name: self.cube[name] for name in ("y", "x", "wcs")}
+        self.labels = xr.DataArray(small_map(SIDE), on_the_grid, ("y", "x"), "labels")
+        self.groups, self.keep = self.labels.values, object_mask(self.labels, OBJECT).values
+        self.blank = self.labels.values == 0
+        self.level = xr.DataArray([0.001, 0.002], {"band": self.cube.band}, ("band",))
+        self.grid = Grid.from_header(wcs_cards(crpix=(1.4, 0.7)), shape=SIDE)
+        y, x = np.indices((9, 9)) - 4
+        images = [np.exp(-0.5 * (y**2 + x**2) / s**2) for s in (0.9, 1.3)]
+        steps = (np.arange(9) - 4) * 0.06
+        self.psf = xr.DataArray(
+            np.stack([image / image.sum() for image in images]),
+            {"band": self.cube.band, "ky": steps, "kx": steps}, ("band", "ky", "kx"),
+        )  # fmt: skip
+        self.shifts = xr.Dataset(
+            {name: ("band", [0.02, 0.02]) for name in ("dy", "dx", "dy_error", "dx_error")},
+            {"band": self.cube.band}, {"between": "scales"},
+        )  # fmt: skip
+        self.third = small_cube(("f814w",), shape=SIDE)
+        self.fit = photometry(self.cube, self.groups)["id", "npix"]
+
+
+@cache
+def things() -> Things:
+    return Things()
+
+
+def saved(cube: Any, folder: Path) -> Any:
+    """Save a cube and open it again, as other means see it."""
+    from hstcube import save_cube
+
+    path = save_cube(cube, folder / "cube.nc")
+    with xr.open_dataset(path, engine="netcdf4") as opened:
+        return opened.load().assign(mask=lambda c: c.mask.astype(bool))
+
+
+def written(cube: Any, folder: Path, **how: Any) -> Any:
+    """Write a cube as FITS and open it again."""
+    from hstcube import open_field, to_fits
+
+    to_fits(cube, folder, **how)
+    return open_field(folder, cube.attrs["field"])
+
+
+def functions() -> dict[str, Callable[[Any, Path], Any]]:
+    """Return what is called, by name: the function, its other arguments good."""
+    import hstcube as h
+    from hstcube import sed
+
+    t = things()
+    circle, edges = {"radius": 0.4}, [0.0, 0.2, 0.5]
+    return {
+        "Grid.of": lambda c, _: h.Grid.of(c),
+        "add_poisson": lambda c, _: h.add_poisson(c, exposure=1000.0),
+        "annuli": lambda c, _: h.annuli(c, MIDDLE, edges=edges),
+        "apertures": lambda c, _: h.apertures(c, [MIDDLE], **circle),
+        "apply_shifts": lambda c, _: h.apply_shifts(c, t.shifts),
+        "bin_pixels": lambda c, _: h.bin_pixels(c, snr=20),
+        "calibrate_noise": lambda c, _: h.calibrate_noise(c, background=t.blank),
+        "check_alignment": lambda c, _: h.check_alignment(c),
+        "check_alignment, first": lambda c, _: h.check_alignment(c, t.cube),
+        "check_alignment, second": lambda c, _: h.check_alignment(t.cube, c),
+        "common_mask": lambda c, _: h.common_mask(c),
+        "curve_of_growth": lambda c, _: h.curve_of_growth(c, MIDDLE, radii=[0.2, 0.4]),
+        "cutout": lambda c, _: h.cutout(c, MIDDLE, 0.6),
+        "deredden": lambda c, _: h.deredden(c, 0.1),
+        "find_stars": lambda c, _: h.find_stars(c, band="f160w"),
+        "group_errors": lambda c, _: h.group_errors(c, t.groups),
+        "group_errors, covariance": lambda c, _: h.group_errors(c, t.groups, covariance=True),
+        "homogenize": lambda c, _: h.homogenize(c, labels=t.labels, to="0.3arcsec"),
+        "homogenize, original": lambda c, _: h.homogenize(
+            c, labels=t.labels, sky=0.001, recipe="original"),
+        "mask": lambda c, _: h.mask(c, t.keep),
+        "measure_sky": lambda c, _: h.measure_sky(c, background=t.blank),
+        "measure_sky, original": lambda c, _: h.measure_sky(
+            c, background=t.blank, method="original"),
+        "noise_check": lambda c, _: h.noise_check(c, background=t.blank, sizes=(1, 2, 3)),
+        "paint": lambda c, _: h.paint(c, t.groups, {OBJECT: 1.0, NEIGHBOUR: 2.0}),
+        "paint_fit": lambda c, _: h.paint_fit(c, t.groups, t.fit, "npix"),
+        "photometry": lambda c, _: h.photometry(c, t.groups),
+        "photometry of data": lambda c, _: h.photometry(c, t.groups, pixels="data", partial=True),
+        "psf_match": lambda c, _: h.psf_match(c, to="f160w", allow="all"),
+        "psf_match to a width": lambda c, _: h.psf_match(c, to="0.3arcsec", allow="all"),
+        "psf_match with kernels": lambda c, _: h.psf_match(c, to="f160w", kernels=t.psf),
+        "psf_quality": lambda c, _: h.psf_quality(c),
+        "radial_profile": lambda c, _: h.radial_profile(c, MIDDLE, edges=edges),
+        "rebin": lambda c, _: h.rebin(c, 2),
+        "regrid": lambda c, _: h.regrid(c, t.grid),
+        "regrid by area": lambda c, _: h.regrid(c, t.grid, method="exact"),
+        "require_same_grid": lambda c, _: h.require_same_grid(c, t.cube),
+        "require_same_grid, second": lambda c, _: h.require_same_grid(t.cube, c),
+        "save_cube": saved,
+        "stack_bands": lambda c, _: h.stack_bands([c, t.third]),
+        "star_stamps": lambda c, _: h.star_stamps(c, [[15, 16]], size=0.9)["1"],
+        "measure_psf": lambda c, _: h.measure_psf({"1": c}),
+        "examine_stars": lambda c, _: h.examine_stars({"1": c}),
+        "subtract_sky": lambda c, _: h.subtract_sky(c, t.level),
+        "subtract_sky, a number": lambda c, _: h.subtract_sky(c, 0.001),
+        "to_fits": written,
+        "to_fits, mef": lambda c, f: written(c, f, layout="mef", noise="variance"),
+        "to_flux": lambda c, _: h.to_flux(c),
+        "to_flux, nJy": lambda c, _: h.to_flux(c, "nJy"),
+        **{f"to_sed, {code}": lambda c, _, code=code: sed.sed_files(c, code, groups=t.groups)
+           for code in ("eazy", "bagpipes", "prospector", "lephare", "cigale", "pixedfit")},
+        "to_sed": lambda c, f: h.to_sed(c, "eazy", f / "sed"),
+        "validate": lambda c, _: h.validate(c),
+        "variance": lambda c, _: h.variance(c),
+        "with_noise": lambda c, _: h.with_noise(c, "xdf"),
+        "with_noise, white": lambda c, _: h.with_noise(c, None),
+        "with_psf": lambda c, _: h.with_psf(c, t.psf),
+    }  # fmt: skip
 
 
 class Cubes(Door):
-    """A Dataset that is no cube, or no longer, in the hands of every public function."""
+    """Edited cubes through every function: refused, or right; and never changed."""
 
     name = "cubes"
 
-    def prepare(self, folder: Path) -> None:
-        import hstcube
-        from everything import World
+    def prepare(self, _: Path) -> None:
+        things()
+        self.functions = functions()
+        self.plain, self.rich = things().cube, product(things().cube)
+        self.results: dict[Any, Any] = {}
 
-        folder.mkdir(exist_ok=True)
-        self.world = World(folder)
-        self.world.cube.load()
-        self.edits = edits()
-        self.other = hstcube.psf_match(self.world.cube)
-        self.fewer = self.world.cube.isel(band=[0]).assign_coords(band=("band", ["f775w"]))
-        shifts = hstcube.check_alignment(self.world.cube)
-        levels = hstcube.measure_sky(self.world.cube, background=(self.world.seen <= 0).values)
-        bins = self.world.groups
-        self.more = {
-            "Grid.of": lambda cube: hstcube.Grid.of(cube),
-            "with_psf": lambda cube: hstcube.with_psf(cube, self.world.cube.psf),
-            "with_psf of it": lambda cube: hstcube.with_psf(self.world.cube, cube.psf),
-            "apply_shifts": lambda cube: hstcube.apply_shifts(cube, shifts),
-            "check_alignment of two": lambda cube: hstcube.check_alignment(self.world.cube, cube),
-            "examine_stars": lambda cube: hstcube.examine_stars({"a": cube, "b": self.world.cube}),
-            "measure_psf": lambda cube: hstcube.measure_psf({"a": cube, "b": cube}),
-            "psf_match to 0.3arcsec": lambda cube: hstcube.psf_match(cube, to="0.3arcsec"),
-            "stack_bands": lambda cube: hstcube.stack_bands([self.fewer, cube]),
-            "require_same_grid the other way": lambda cube: hstcube.require_same_grid(
-                self.world.cube, cube
-            ),
-            "calibrate_noise of two": lambda cube: hstcube.calibrate_noise([self.world.cube, cube]),
-            "deredden by 100": lambda cube: hstcube.deredden(cube, 100.0),
-            "plot.bands": lambda cube: hstcube.plot.bands(cube),
-            "plot.homogeneous": lambda cube: hstcube.plot.homogeneous(self.world.cube, cube),
-            "plot.snr_map": lambda cube: hstcube.plot.snr_map(cube),
-            "plot.bin_map": lambda cube: hstcube.plot.bin_map(cube, bins),
-            "plot.sky_histograms": lambda cube: hstcube.plot.sky_histograms(
-                cube, background=(self.world.seen <= 0), levels=levels
-            ),
-        }
-        self.functions = [*dict.fromkeys([*self.world.calls(self.world.cube), *self.more])]
-        self.pairs = list(itertools.product(self.edits, self.functions))
-        self.stride = next(n for n in itertools.count(1009) if math.gcd(n, len(self.pairs)) == 1)
+    def draw(self, lot: Lot, folder: Path) -> Call:
+        total = len(EDITS) * len(self.functions)
+        edit, function = divmod(lot.number * STRIDE % total, len(self.functions))
+        edit, function = list(EDITS)[edit], list(self.functions)[function]
+        rich = (lot.number // total + lot.number) % 2 == 1
+        base = self.rich if rich else self.plain
+        cube, like = EDITS[edit](base, lot)
+        return Call(edit, function, rich, cube, like, snapshot(cube), folder)
 
-    def draw(self, lot: Lot, folder: Path) -> Given:
-        """Every pair comes once in as many runs as there are pairs."""
-        edit, function = self.pairs[lot.number * self.stride % len(self.pairs)]
-        with np.errstate(all="ignore"), xr.set_options(keep_attrs=True):
-            cube = self.edits[edit](self.world.cube.copy(deep=True))
-        self.world.out = (folder / f"out_{number}" for number in itertools.count())
-        return Given(edit, function, cube, copy.deepcopy(cube), self.world)
+    def use(self, given: Call) -> Any:
+        return computed(self.functions[given.function](given.cube, given.folder))
 
-    def use(self, given: Given) -> Any:
-        import hstcube
+    def wrong(self, given: Call, result: Any) -> Iterator[str]:
+        from hstcube import validate
 
-        if given.function in self.more:
-            if "of it" in given.function and not isinstance(given.cube, xr.Dataset):
-                return None
-            if given.function == "with_psf of it" and "psf" not in given.cube.coords:
-                return None
-            result = self.more[given.function](given.cube)
-        else:
-            args, kwargs = self.world.calls(self.world.cube)[given.function]
-            args = tuple(given.cube if one is self.world.cube else one for one in args)
-            result = getattr(hstcube, given.function)(*args, **kwargs)
-        return [cube.compute() for cube in cubes_in(result)]
+        if refused(given) and not harmless(given, result):
+            yield f"takes what is no cube: {given.edit} | {given.function}"
+        for cube in result.values() if isinstance(result, dict) else [result]:
+            if isinstance(cube, xr.Dataset) and {"sci", "wht", "mask"} <= {*cube.data_vars}:
+                try:
+                    validate(cube)
+                except ValueError as error:
+                    yield f"a cube that is none, by {given.function} | {given.edit}: {error}"
+        if isinstance(given.like, str):
+            return
+        expected = self.expected(given)
+        if isinstance(expected, Exception):
+            return
+        apart = differing(result, expected)
+        if apart:
+            yield f"another result of {given.function}: {apart} | {given.edit}"
 
-    def wrong(self, _: Given, result: Any) -> str:
-        from hstcube import HstCubeError, validate
-
-        for cube in result or ():
+    def expected(self, given: Call) -> Any:
+        """Return what comes out for a cube that is right too, or the error."""
+        key = given.function, given.rich
+        plain = given.like is (self.rich if given.rich else self.plain)
+        if plain and key in self.results:
+            return self.results[key]
+        with tempfile.TemporaryDirectory() as place:
             try:
-                validate(cube)
-            except HstCubeError as error:
-                return f"a cube that validate refuses: {error.code} | {error}"
+                result = computed(self.functions[given.function](given.like, Path(place)))
+            except Exception as error:
+                result = error
+        if plain:
+            self.results[key] = result
+        return result
+
+    def good(self, given: Call) -> bool:
+        if isinstance(given.like, str) or given.like is not (
+            self.rich if given.rich else self.plain
+        ):
+            return False
+        return not isinstance(self.expected(given), Exception)
+
+    def spoilt(self, given: Call) -> str:
+        after = snapshot(given.cube)
+        if after != given.before:
+            return f"{given.function} changed its input | {given.edit}"
         return ""
 
-    def good(self, given: Given) -> bool:
-        return given.edit == "nothing" and given.function not in (
-            "deredden by 100", "with_noise", "find_stars", "measure_psf", "with_psf of it",
-            "examine_stars",
-        )  # fmt: skip
 
-    def spoilt(self, given: Given) -> str:
-        return "" if alike(given.cube, given.before) else "the input is not what it was"
+def refused(given: Call) -> bool:
+    return isinstance(given.like, str) and given.like == REFUSED
 
 
-def cubes_in(result: Any) -> list[xr.Dataset]:
-    """Return the cubes of a result; every other array of xarray is computed too."""
-    if isinstance(result, xr.Dataset):
-        return [result] if {*PLANES} & {*result} else [result.compute()][:0]
-    if isinstance(result, xr.DataArray):
-        result.compute()
+def harmless(given: Call, result: Any) -> bool:
+    """Say whether what was wrong is none of this function's business."""
+    if given.function == "Grid.of" and not re.search(
+        r"\b[xy]\b|wcs|another grid|fields", given.edit
+    ):
+        return True
+    of_a_list = given.edit == "a list of cubes" and given.function in (
+        "calibrate_noise",
+        "noise_check",
+    )
+    of_an_array = given.function.startswith("require_same_grid") and result is None
+    return of_a_list or of_an_array
+
+
+def computed(result: Any) -> Any:
+    return result.compute() if hasattr(result, "compute") else result
+
+
+def snapshot(cube: Any) -> Any:
+    """Return everything that a Dataset holds, to be compared with what it holds later."""
+    if not isinstance(cube, xr.Dataset):
+        return repr(cube)
+    parts = {
+        name: (
+            variable.dims, str(variable.dtype), bits(variable), repr(variable.attrs),
+            repr(variable.encoding),
+        )
+        for name, variable in cube.variables.items()
+    }  # fmt: skip
+    return copy.deepcopy((parts, repr(cube.attrs), repr(cube.encoding), list(cube.indexes)))
+
+
+def bits(variable: Any) -> Any:
+    values = variable.values
+    return repr(values.tolist()) if values.dtype == object else hash(values.tobytes())
+
+
+def differing(one: Any, other: Any) -> str:
+    """Say in what two results differ: pixels, coordinates, columns, texts."""
+    mine, told = parts_of(one), parts_of(other)
+    missing = told.keys() - mine.keys()
+    return ", ".join(sorted(n for n in told if n in missing or not alike(mine[n], told[n])))
+
+
+def parts_of(result: Any) -> dict[str, Any]:
+    """Return what a result is made of, as arrays by name; a README tells the history, too."""
     if isinstance(result, dict):
-        return [cube for one in result.values() for cube in cubes_in(one)]
-    return []
+        parts = {name: parts_of(part) for name, part in result.items() if name != "README"}
+        return {f"{a} {b}": part for a, some in parts.items() for b, part in some.items()}
+    if isinstance(result, xr.Dataset):
+        return {str(name): variable.values for name, variable in result.variables.items()}
+    if hasattr(result, "colnames"):
+        columns = {name: result[name] for name in result.colnames}
+        return {n: np.asarray(getattr(one, "value", one)) for n, one in columns.items()}
+    if isinstance(result, list):  # of what was written
+        return {}
+    return {"values": np.asarray(getattr(result, "values", result))}
 
 
 def alike(one: Any, other: Any) -> bool:
-    """Say whether two things are the same, data and attributes of every variable."""
-    if isinstance(one, xr.Dataset | xr.DataArray):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return type(one) is type(other) and one.identical(other)
-    if isinstance(one, np.ndarray):
-        return np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
-    if isinstance(one, list):
-        return len(one) == len(other) and all(map(alike, one, other))
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(alike(one[key], other[key]) for key in one)
-    return bool(one == other)
+    if one.shape != other.shape:
+        return False
+    if one.dtype.kind not in "fiubc":
+        return [str(v) for v in one.ravel()] == [str(v) for v in other.ravel()]
+    size = np.nanmax(np.abs(other), initial=0.0) if other.size else 0.0
+    size = size if np.isfinite(size) else 1.0
+    return np.allclose(one, other, rtol=2e-6, atol=1e-6 * size, equal_nan=True)
 
 
 DOORS = [Cubes()]
