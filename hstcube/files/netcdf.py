@@ -19,7 +19,7 @@ import numpy as np
 
 from hstcube.basics.digests import TEXTS, bytes_of, canonical, digests_of
 from hstcube.core.grids import Grid
-from hstcube.core.rules import require_possible_state, validate
+from hstcube.core.rules import require_possible_state, taken, validate
 from hstcube.core.state import attribute, warn
 from hstcube.core.wcs_cards import checked_cards, plain_value
 from hstcube.errors import FileError, HstCubeError, RecipeError, WriteError
@@ -60,7 +60,7 @@ def save_cube(cube: xr.Dataset, path: str | Path, *, overwrite: bool = False) ->
     WriteError
         If the file exists or cannot be written.
     """
-    validate(cube)
+    cube = taken(cube)
     path = Path(path)
     return written_whole(path, netcdf_writer(cube, path), overwrite=overwrite)
 

@@ -18,8 +18,8 @@ from hstcube.errors import FileError, HstCubeWarning
 from hstcube.fits.units import with_cards
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
 __all__ = ["SET", "apart", "id_in", "marked", "require_counts", "require_one_set", "set_id"]
 

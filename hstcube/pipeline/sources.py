@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from hstcube.basics.names import checked_name
 from hstcube.core.grids import Grid
 from hstcube.errors import FileError, LabelError, RecipeError
 from hstcube.files.labels import open_labels
@@ -17,7 +18,7 @@ from hstcube.fits.units import hdu
 from hstcube.pipeline.assemble import open_field, open_files
 from hstcube.regridding.labels import regrid_labels
 from hstcube.regridding.resample import regrid
-from hstcube.surveys.names import SKY_SCALE, checked_name, find_field, list_fields, scale_of_label
+from hstcube.surveys.names import SKY_SCALE, find_field, list_fields, scale_of_label
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from hstcube.basics.choices import require_choice
+from hstcube.core.rules import taken
 from hstcube.fits.writing import write_set
 from hstcube.phot.table import photometry
 from hstcube.sed.bagpipes import bagpipes_files
@@ -130,6 +131,7 @@ def sed_files(
     names: Mapping[str, str] | None = None,
 ) -> dict[str, bytes]:
     """Return what `to_sed` writes, by file name, the README first."""
+    cube = taken(cube)
     require_choice("code", code, Code, code="HC-B30")
     if names and code != "cigale":
         raise no_names(code)
@@ -145,6 +147,7 @@ def sed_files(
 
 def each_pixel(cube: xr.Dataset) -> xr.DataArray:
     """Return a group map (y, x) in which every pixel that is in any band's mask is a group."""
+    cube = taken(cube)
     inside = cube.mask.any("band").values
     numbers = np.zeros(inside.shape, np.int32)
     numbers[inside] = np.arange(1, inside.sum() + 1)
