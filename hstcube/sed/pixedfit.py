@@ -10,7 +10,7 @@ from hstcube.core.cube import variance
 from hstcube.core.grids import Grid
 from hstcube.errors import LabelError, RecipeError
 from hstcube.fits.units import hdu
-from hstcube.phot.groups import checked_groups
+from hstcube.noise.groups import group_map
 from hstcube.phot.units import to_flux
 from hstcube.sed.catalogue import curve_text
 from hstcube.sed.curves import curve_of
@@ -63,7 +63,7 @@ def pixedfit_files(
     if redshift is not None and np.ndim(redshift):
         reason = "piXedfit takes one redshift, that of the galaxy"
         raise RecipeError("HC-E03", reason, "give redshift=0.98")
-    labels = checked_groups(cube, groups)
+    labels = group_map(cube, groups)
     flux = to_flux(cube, "uJy")
     chosen = _curves(flux, curves)
     region = (labels > 0) & (flux.wht.values > 0).all(axis=0) & flux.mask.values.any(axis=0)

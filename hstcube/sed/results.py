@@ -9,7 +9,8 @@ import numpy as np
 
 from hstcube.basics.choices import require_choice
 from hstcube.errors import FileError, LabelError, RecipeError
-from hstcube.phot.groups import checked_groups, group_ids, paint
+from hstcube.noise.groups import group_ids, group_map
+from hstcube.phot.groups import paint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,7 +64,9 @@ def read_fit(code: Fitted, path: str | Path) -> Table:
     return table
 
 
-def paint_fit(cube: xr.Dataset, groups: Any, fit: Table, column: str) -> xr.DataArray:
+def paint_fit(
+    cube: xr.Dataset, groups: Any, fit: Table, column: str, *, first: int = 1
+) -> xr.DataArray:
     """Put one column of results on the pixels of the groups, joined by id.
 
     Parameters
@@ -74,6 +77,8 @@ def paint_fit(cube: xr.Dataset, groups: Any, fit: Table, column: str) -> xr.Data
     fit : Table
         As `read_fit` returns it; its rows may be in any order, and some be missing.
     column : str
+    first : {1, 0}
+        The least number that is a group; see `photometry`.
 
     Returns
     -------
@@ -93,7 +98,7 @@ def paint_fit(cube: xr.Dataset, groups: Any, fit: Table, column: str) -> xr.Data
         )
     numbers = np.asarray(fit["id"], np.int64)
     _require_unique(numbers)
-    there = group_ids(checked_groups(cube, groups))
+    there = group_ids(group_map(cube, groups, first=first)) + first - 1
     if not np.isin(numbers, there).any():
         raise LabelError(
             "HC-E08", "no id of the results is a group's", "give the groups that were fitted"
@@ -101,7 +106,7 @@ def paint_fit(cube: xr.Dataset, groups: Any, fit: Table, column: str) -> xr.Data
     found: Any = np.ma.filled(np.ma.asarray(fit[column], float), np.nan)
     values = dict.fromkeys(there.tolist(), np.nan)
     values |= dict(zip(numbers.tolist(), found.tolist(), strict=True))
-    painted = paint(cube, groups, values).rename(column)
+    painted = paint(cube, groups, values, first=first).rename(column)
     unit = getattr(fit[column], "unit", None)
     return painted.assign_attrs(units=str(unit)) if unit is not None else painted
 
