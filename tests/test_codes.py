@@ -31,7 +31,7 @@ def said_in_warnings() -> set[str]:
 def said_in_errors() -> set[str]:
     """Return the codes that the sources raise."""
     text = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES)
-    raised = r'(?:Error\(\s*|code, fix = \(|code=)"(HC-[A-Z]\d\d)"'
+    raised = r'(?:Error\(\s*|code, fix = \(|code=|code: str = )"(HC-[A-Z]\d\d)"'
     return set(re.findall(raised, text))
 
 
