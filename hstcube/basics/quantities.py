@@ -98,7 +98,9 @@ def numbers_in(
         if limit is not None:
             bad |= _beyond(numbers, word, limit)
     if bad.any():
-        said = " and ".join(f"{word} {limit:g}" for word, limit in limits.items() if limit is not None)
+        said = " and ".join(
+            f"{word} {limit:g}" for word, limit in limits.items() if limit is not None
+        )
         fix = f"give {name} as a finite number{_in(unit)}{said and ', '}{said}"
         raise error(code, f"{name} is {short(value)}", fix)
     return numbers
@@ -198,7 +200,7 @@ def _has_unit(value: Any) -> bool:
 
 
 def _unit_of(value: Any) -> Any:
-    """Return the unit that a Quantity, a column or an array of xarray says; None if it says none."""
+    """Return the unit that a Quantity, a column or an array of xarray says; None if none."""
     return getattr(value, "unit", None) or getattr(value, "attrs", {}).get("units") or None
 
 

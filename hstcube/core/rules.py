@@ -74,6 +74,9 @@ def _validate_plane(cube: xr.Dataset, name: str) -> None:
     plane = cube[name]
     if plane.dims != DIMS:
         fix = f"transpose {name} to ('band', 'y', 'x')"
+        if {"y", "x"} == {*plane.dims}:  # of one band: cube.sel(band="f160w")
+            band = cube.coords["band"].item() if "band" in cube.coords else "f160w"
+            fix = f"keep the axis of the bands, also for one: cube.sel(band=[{band!r}])"
         raise CubeError("HC-C02", f"{name} has dims {plane.dims}", fix)
     if plane.dtype != _DTYPES[name]:
         fix = f"convert it to {np.dtype(_DTYPES[name])}"

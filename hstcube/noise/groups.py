@@ -82,8 +82,8 @@ def group_errors(
     GridError
         If `groups` lies on other pixels.
     NoiseError
-        If `groups` is no map of integers, or holds no group at all; if ``noise_scale`` or ``noise_acf``
-        are impossible.
+        If `groups` is no map of integers, or holds no group at all; if ``noise_scale`` or
+        ``noise_acf`` are impossible.
     """
     validate(cube, data=False)
     found = find_groups(group_map(cube, groups, first=first))
@@ -195,7 +195,7 @@ def _whole_numbers(groups: Any, first: int) -> NDArray[np.int64]:
 
 
 def _begins_with_0(values: NDArray[np.int64]) -> bool:
-    """Return whether 0 looks like a group: the first of many, and of their size.
+    """Return whether 0 looks like a group: the first of several, of their size, in one piece.
 
     Vorbin and powerbin number bins from 0, and pixels outside are -1. In a segmentation map 0 is
     the sky, and negative numbers are pixels that are not known.
@@ -204,7 +204,11 @@ def _begins_with_0(values: NDArray[np.int64]) -> bool:
         return False
     numbers, sizes = np.unique(values[values >= 0], return_counts=True)
     in_turn = numbers.size > 1 and np.array_equal(numbers, np.arange(numbers.size))
-    return bool(in_turn and sizes[0] <= sizes[1:].max())
+    if not in_turn or sizes[0] > sizes[1:].max():
+        return False
+    from scipy import ndimage
+
+    return int(ndimage.label(values == 0, np.ones((3, 3)))[1]) == 1
 
 
 def _errors(groups: Groups, wht: Any, scale: Any, acf: Image64, sky_error: Any) -> Image64:

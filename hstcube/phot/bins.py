@@ -10,8 +10,8 @@ import numpy as np
 import xarray as xr
 
 from hstcube.basics.choices import require_choice
-from hstcube.core.cube import variance
 from hstcube.basics.quantities import number_in
+from hstcube.core.cube import variance
 from hstcube.core.grids import Grid
 from hstcube.core.rules import validate
 from hstcube.errors import LabelError, PSFError
@@ -149,8 +149,8 @@ def _least_pixels(cube: xr.Dataset, area: Any) -> int:
             raise PSFError(
                 "HC-P01",
                 "the width of its PSF is not known, so bins cannot be as large as the PSF",
-                f"give {_NO_AREA}, or the width when the images are opened: "
-                "[[--psf-fwhm BAND=ARCSEC|psf_fwhm={...}]]",
+                f"give {_NO_AREA}, or the width when the images are opened: psf_fwhm"
+                "[[ in a field file|={...}]]",
                 band=str(cube.band.values[~np.isfinite(widths)][0]),
             )
         area = np.pi / 4 * float(widths.max()) ** 2
@@ -183,9 +183,7 @@ def _signal_and_sigma(cube: xr.Dataset) -> tuple[NDArray[np.float64], NDArray[np
     return np.nan_to_num(cube.sci.values.astype(np.float64)), np.nan_to_num(sigma)
 
 
-def _field(
-    cube: xr.Dataset, inside: NDArray[np.bool_], mode: Mode, *, worth: float
-) -> Field:
+def _field(cube: xr.Dataset, inside: NDArray[np.bool_], mode: Mode, *, worth: float) -> Field:
     signal, sigma = _signal_and_sigma(cube)
     sky_error = np.nan_to_num(cube.sky_error.values)
     return make_field(

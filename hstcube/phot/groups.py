@@ -15,8 +15,8 @@ import numpy as np
 import xarray as xr
 
 from hstcube.basics.choices import require_choice
-from hstcube.core.bands import band_name
 from hstcube.basics.quantities import number_in, numbers_in, short
+from hstcube.core.bands import name_among
 from hstcube.core.grids import OF_PIXELS, Grid, sky_positions
 from hstcube.core.rules import validate
 from hstcube.errors import BandError, LabelError, RecipeError
@@ -182,8 +182,8 @@ def of_bands(cube: xr.Dataset, bands: Sequence[str] | str | None) -> xr.Dataset:
     validate(cube, data=False)
     if bands is None:
         return cube
-    names = [band_name(name) for name in ([bands] if isinstance(bands, str) else bands)]
     there = cube.band.values.tolist()
+    names = [name_among(name, there) for name in ([bands] if isinstance(bands, str) else bands)]
     fix = f"choose from {', '.join(there)}"
     if not names:
         raise BandError("HC-B01", "no band is named", fix)
@@ -265,7 +265,7 @@ def group_sums(
     return np.asarray(np.bincount(place, weights, minlength=ids.size), dtype=float)
 
 
-def _lengths(name: str, given: Any, grid: Grid, **limits: float) -> NDArray[np.float64]:
+def _lengths(name: str, given: Any, grid: Grid, **limits: Any) -> NDArray[np.float64]:
     """Return lengths [arcsec], which may be given in pixels too."""
     return np.ravel(numbers_in("arcsec", given, name, pixel=grid.scale, **limits))
 

@@ -229,7 +229,9 @@ def _below_cards(below: Sequence[int] | None) -> list[tuple[str, Any, str]]:
     if below is None:
         return []
     lines = textwrap.wrap(" ".join(map(str, below)), _CARD)
-    cards: list[tuple[str, Any, str]] = [("NBELOW", len(below), "bins below target, in BELOW1, ...")]
+    cards: list[tuple[str, Any, str]] = [
+        ("NBELOW", len(below), "bins below target, in BELOW1, ...")
+    ]
     return cards + [(f"BELOW{i}", line, "their numbers") for i, line in enumerate(lines, 1)]
 
 

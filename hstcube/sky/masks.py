@@ -9,9 +9,10 @@ import numpy as np
 import xarray as xr
 
 from hstcube.basics.choices import require_choice
+from hstcube.basics.quantities import whole_number
 from hstcube.core.rules import require_same_grid, validate
 from hstcube.core.state import in_band_order, updated
-from hstcube.errors import LabelError, RecipeError
+from hstcube.errors import LabelError
 from hstcube.sky.sources import connected
 
 if TYPE_CHECKING:
@@ -83,7 +84,9 @@ def object_mask(labels: xr.DataArray, *ids: int) -> xr.DataArray:
     """
     values = labels.values
     chosen = ids or (_central(values),)
-    for label in chosen:
+    for label in (
+        whole_number(one, "ids", least=-(2**31), code="HC-S12", error=LabelError) for one in chosen
+    ):
         if label <= 0 or not (values == label).any():
             raise LabelError(
                 "HC-S12",
@@ -143,7 +146,7 @@ def grow(mask: xr.DataArray, *, pixels: int = 1, shape: Shape = "square") -> xr.
     Raises
     ------
     RecipeError
-        If `pixels` is negative, or there is no such shape.
+        If `pixels` is negative or no whole number, or there is no such shape.
     """
     return mask.copy(deep=False, data=grown(mask.values, pixels, shape))
 
@@ -151,14 +154,15 @@ def grow(mask: xr.DataArray, *, pixels: int = 1, shape: Shape = "square") -> xr.
 def grown(values: NDArray[np.bool_], pixels: int, shape: Shape = "square") -> NDArray[np.bool_]:
     """Dilate a plain array; beyond its edges there is nothing."""
     require_choice("shape", shape, Shape)
-    if pixels < 0:
-        raise RecipeError("HC-B17", f"a mask cannot grow by {pixels} pixels", "give 0 or more")
+    pixels = whole_number(pixels, "pixels", least=0, code="HC-B17")
     if pixels == 0:
         return values.copy()
     from scipy import ndimage
 
     structure = ndimage.generate_binary_structure(2, 2 if shape == "square" else 1)
-    return np.asarray(ndimage.binary_dilation(values, structure, iterations=pixels))
+    return np.asarray(
+        ndimage.binary_dilation(values, structure, iterations=min(pixels, sum(values.shape)))
+    )
 
 
 def _central(values: NDArray[Any]) -> int:
