@@ -88,7 +88,7 @@ def numbers_in(
         Of the class `error`, if there are no numbers, some are masked, not finite or beyond the
         limits, or their unit is of another kind.
     """
-    if np.ma.is_masked(value) or np.any(getattr(value, "mask", False)):
+    if _is_masked(value):
         fix = f"leave them out, or fill {name} with numbers{_in(unit)}"
         raise error(code, f"{name} holds masked values", fix)
     numbers = _plain(unit, value, name, pixel, code, error)
@@ -152,6 +152,12 @@ def short(value: Any) -> str:
     """Return what was given as a text of one line."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004  a line
+
+
+def _is_masked(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return any(map(_is_masked, value))
+    return bool(np.ma.is_masked(value) or np.any(getattr(value, "mask", False)))
 
 
 def _error(limits: dict[str, Any]) -> type[HstCubeError]:

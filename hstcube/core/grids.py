@@ -288,7 +288,7 @@ class Grid:
         return float(np.max(np.hypot(there_y - y, there_x - x)))
 
 
-def height_and_width(size: Any, pixel: float) -> tuple[float, float]:
+def height_and_width(size: Any, pixel: float | None = None) -> tuple[float, float]:
     """Return the sides [arcsec] of what has one size, or a height and a width.
 
     Raises

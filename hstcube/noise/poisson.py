@@ -99,6 +99,9 @@ def _exposure(cube: xr.Dataset, exposure: Any) -> xr.Variable:
         finite = _finite(exposure)
         exposure = numbers_in("s", finite, "exposure", **_WRONG)
     if np.ndim(exposure) == 1:
+        if len(exposure) != cube.sizes["band"]:
+            reason = f"there are {len(exposure)} exposure times for {cube.sizes['band']} bands"
+            raise NoiseError("HC-N11", reason, "give one for all, or one for each band")
         return xr.Variable(("band",), exposure)
     if np.ndim(exposure):
         require_same_grid(cube, exposure)

@@ -275,7 +275,7 @@ def as_target(
         fix = 'give a band, "0.3arcsec", or a PSF with offsets: prepare_psf(image, scale=0.06)'
         raise RecipeError("HC-B31", f"to is {short(to)}, no target", fix)
     width = number_in("arcsec", to, "to", pixel=pixel, above=0)
-    return f"{width:.10g}arcsec"
+    return f"{width:.12g}arcsec"
 
 
 def _is_width(text: str) -> bool:
