@@ -114,36 +114,44 @@ def function_of(name: str) -> Any:
 
 def arguments(world: World, name: str) -> tuple[list[Any], dict[str, Any]]:
     """Return good arguments of a public function."""
-    if name == "find_stars":
-        return [bright_stars(world)["a"]], {}
-    known = world.calls(world.cube) | world.others()
-    if name in known:
-        positional, named = known[name]
-        return list(positional), dict(named)
-    image = world.cube.psf.values[2].astype(float)
-    if name == "prepare_psf":
-        return [image], {"scale": 0.06}
-    if name == "open_psf":
-        path = world.folder / "psf.fits"
-        if not path.exists():
-            hstcube.save_psf(world.cube.psf, path)
-        return [path], {}
-    if name == "object_mask":
-        return [world.labels], {}
-    if name in ("measure_psf", "examine_stars"):
-        return [bright_stars(world)], {}
-    if name == "cut_stamps":
-        return [world.folder, [Position("a", *world.centre)], next(world.out)], {"size": 1.2}
-    if name == "Grid.around":
-        return [world.centre], {"size": 1.2, "scale": 0.06}
-    if name == "Grid.coarsen":
-        return [world.grid], {}
-    assert name == "build"
-    grid = Grid.around(world.centre, size=0.6, scale=0.06)
-    return [], {
-        "sci": np.ones((2, 10, 10)), "wht": np.ones((2, 10, 10)), "bands": ["f435w", "f160w"],
-        "grid": grid, "units": "uJy",
-    }  # fmt: skip
+    if name in OTHERS:
+        return OTHERS[name](world)
+    positional, named = (world.calls(world.cube) | world.others())[name]
+    return list(positional), dict(named)
+
+
+def psf_file(world: World) -> Any:
+    path = world.folder / "psf.fits"
+    if not path.exists():
+        hstcube.save_psf(world.cube.psf, path)
+    return path
+
+
+def arrays(world: World) -> dict[str, Any]:
+    """Return what a cube is built of."""
+    return {
+        "sci": np.ones((2, 10, 10)),
+        "wht": np.ones((2, 10, 10)),
+        "bands": ["f435w", "f160w"],
+        "grid": Grid.around(world.centre, size=0.6, scale=0.06),
+        "units": "uJy",
+    }
+
+
+OTHERS: dict[str, Any] = {
+    "find_stars": lambda world: ([bright_stars(world)["a"]], {}),
+    "measure_psf": lambda world: ([bright_stars(world)], {}),
+    "examine_stars": lambda world: ([bright_stars(world)], {}),
+    "prepare_psf": lambda world: ([world.cube.psf.values[2].astype(float)], {"scale": 0.06}),
+    "open_psf": lambda world: ([psf_file(world)], {}),
+    "object_mask": lambda world: ([world.labels], {}),
+    "cut_stamps": lambda world: (
+        [world.folder, [Position("a", *world.centre)], next(world.out)], {"size": 1.2}
+    ),
+    "Grid.around": lambda world: ([world.centre], {"size": 1.2, "scale": 0.06}),
+    "Grid.coarsen": lambda world: ([world.grid], {}),
+    "build": lambda world: ([], arrays(world)),
+}  # fmt: skip
 
 
 def bright_stars(world: World) -> dict[str, xr.Dataset]:
@@ -161,9 +169,9 @@ def bright_stars(world: World) -> dict[str, xr.Dataset]:
 def called(world: World, name: str, argument: str, value: Any) -> Any:
     positional, named = arguments(world, name)
     function = function_of(name)
-    if name in ("object_mask",):
+    if name == "object_mask":
         return function(*positional, value)
-    if name == "to_sed" or name == "cut_stamps":
+    if name in {"to_sed", "cut_stamps"}:
         positional[2] = next(world.out)
     names = list(inspect.signature(function).parameters)
     if name == "Grid.coarsen":
@@ -211,7 +219,7 @@ def test_a_quantity_is_the_number_that_it_is(world: World, case: tuple[str, str]
 
 def wrong_unit(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: 3 * u.kg for key in value}
+        return dict.fromkeys(value, 3 * u.kg)
     return 3 * u.kg if np.ndim(value) == 0 else [1, 3] * u.kg
 
 
@@ -287,7 +295,7 @@ def test_every_number_of_every_public_function_is_here() -> None:
         if not inspect.isfunction(function):
             continue
         documented = re.findall(
-            r"^    ([\w, ]+) : [^\n]*\b(?:float|int|Quantity)\b", function.__doc__ or "", re.M
+            r"(?m)^    ([\w, ]+) : [^\n]*\b(?:float|int|Quantity)\b", function.__doc__ or ""
         )
         for entry in documented:
             for argument in map(str.strip, entry.split(",")):

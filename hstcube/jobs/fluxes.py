@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hstcube.basics.choices import require_choice
-from hstcube.errors import HstCubeWarning, RecipeError
+from hstcube.core.state import warn
+from hstcube.errors import RecipeError
 from hstcube.files.tables import read_table, write_table
 from hstcube.fits.writing import require_free_names, write_files
 from hstcube.noise.calibration import calibrate_noise
@@ -301,5 +301,5 @@ def _area(cube: xr.Dataset, bands: Sequence[str] | None, min_area: Any) -> Any:
         return "psf"
     names = ", ".join(widths.band.values[widths.isnull().values])
     text = f"bins may be smaller than the PSF, whose width is not known in {names}"
-    warnings.warn(HstCubeWarning("HC-P17", text, cube.attrs.get("field", "")), stacklevel=3)
+    warn(cube, "HC-P17", text)
     return None

@@ -8,7 +8,6 @@ have correlated pixels (Casertano et al. 2000, AJ 120, 2747; Fruchter & Hook 200
 from __future__ import annotations
 
 import math
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +16,8 @@ import xarray as xr
 from hstcube.basics.quantities import short, whole_number
 from hstcube.core.grids import Grid
 from hstcube.core.rules import require_same_grid, validate
-from hstcube.errors import HstCubeWarning, NoiseError
+from hstcube.core.state import warn
+from hstcube.errors import NoiseError
 from hstcube.noise.correlation import (
     Groups,
     covariances,
@@ -143,7 +143,7 @@ def group_map(cube: xr.Dataset, groups: Any, *, first: int = 1) -> NDArray[np.in
         groups = groups.transpose("y", "x")
     values = _whole_numbers(groups, first)
     if first == 1 and _begins_with_0(values):
-        warnings.warn(HstCubeWarning("HC-N12", _LOST, cube.attrs.get("field", "")), stacklevel=3)
+        warn(cube, "HC-N12", _LOST)
     if not (values > 0).any():
         reason = f"the map has no group: no value above {first - 1}"
         raise NoiseError("HC-N02", reason, "number the groups from 1; 0 is for pixels of none")

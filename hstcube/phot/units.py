@@ -45,8 +45,8 @@ _MAG_OF_JY = 8.90  # AB, of 1 Jy: -2.5 log10(1e-23) + _AB
 _MAG_OF_FLAM = -2.408
 # negative fluxes have no magnitude, so images have none
 _MAGNITUDES = (
-    "convert to 'uJy' and measure: of a flux above 0 the magnitude is -2.5 log10(flux) + 23.9, "
-    "for a column of a table table['flux_f160w'].to('ABmag')"
+    "convert to 'uJy' and measure: of a flux above 0 it is -2.5 log10(flux) + 23.9, and a "
+    "table's column table['flux_f160w'].to(astropy.units.ABmag)"
 )
 _CARDS = ("ABZP", "PHOTFNU", "PHOTFLAM", "PHOTPLAM")
 _SHRINK = 1e25  # weights that grow by more do not fit float32, which ends at 3e38
@@ -83,11 +83,18 @@ def to_flux(cube: xr.Dataset, unit: str = "uJy") -> xr.Dataset:
         If `unit` is not a flux density.
     """
     validate(cube, data=False)
+    if "mag" in str(unit).lower():
+        raise CubeError(
+            "HC-D33", f"{unit!r} is a magnitude, and negative fluxes have none", _MAGNITUDES
+        )
+    if not isinstance(unit, str):  # a unit of astropy's
+        unit = str(parsed_unit(unit).to_string())
     given, pivot = cube.sci.attrs["units"], cube.pivot.values
     if (wanted := unit_zeropoint(unit, pivot)) is None:
         reason = f"{unit!r} is not a flux density, nor one per solid angle"
-        fix = "choose e.g. 'uJy', 'nJy', 'erg s-1 cm-2 AA-1' or 'MJy sr-1'"
-        raise CubeError("HC-D33", reason, _MAGNITUDES if "mag" in str(unit).lower() else fix)
+        raise CubeError(
+            "HC-D33", reason, "choose e.g. 'uJy', 'nJy', 'erg s-1 cm-2 AA-1' or 'MJy sr-1'"
+        )
     if np.isnan(wanted).any():
         name = str(cube.band.values[np.isnan(wanted)][0])
         reason = f"its pivot wavelength is not known, which {unit!r} needs"

@@ -45,8 +45,8 @@ __all__ = [
     "matched_psf",
     "matched_psfs",
     "matching_kernels",
+    "reached_widths",
     "require_in_frame",
-    "require_widths",
     "target_width",
 ]
 
@@ -281,35 +281,25 @@ def _require_on_pixels(offsets: Any, labels: Any, step: float, axis: str) -> Non
     )
 
 
-def require_widths(cube: xr.Dataset, to: str, kernels: xr.Variable, allowed: list[str]) -> None:
-    """Refuse kernels that do not widen the bands as their widths and the target ask.
+def reached_widths(cube: xr.Dataset, to: str, kernels: xr.Variable) -> dict[str, float]:
+    """Return the FWHM [arcsec] of bands that kernels do not bring to the target, by their widths.
 
-    Only those are judged that have much to do and look like kernels between PSFs: the brightest
-    pixel in the middle.
-
-    Raises
-    ------
-    PSFError
-        Naming the first band that would miss the target.
+    Only those are judged that have much to do, and kernels that look like some between PSFs: the
+    brightest pixel in the middle. Those on pixels of another size are twice as wide, or half.
     """
     target, step = target_width(cube, to), Grid.of(cube).scale
-    done = cube.matched_to.values == to
+    out: dict[str, float] = {}
     for i, name in enumerate(cube.band.values.tolist()):
         width, kernel = float(cube.psf_fwhm.values[i]), trimmed(kernels.values[i])
         asked = np.sqrt(max(target**2 - width**2, 0.0))
         middle = np.ravel_multi_index((kernel.shape[0] // 2, kernel.shape[1] // 2), kernel.shape)
         judged = asked > _MUCH * target and kernel.argmax() == middle and not is_identity(kernel)
-        if not judged or done[i] or name in allowed:
+        if not judged or cube.matched_to.values[i] == to:
             continue
         found = _own_width(kernel, width / step) * step
         if not abs(found / asked - 1) <= _OFF:
-            raise PSFError(
-                "HC-P18",
-                f"the kernel is {found:.3g} arcsec wide, but from {width:.3g} to {target:.3g} it "
-                f"takes {asked:.3g}: is it on pixels of another size?",
-                f"give kernels on pixels of {step:.4g} arcsec, or accept it: allow=['{name}']",
-                band=name,
-            )
+            out[name] = round(float(np.hypot(width, found)), 4)
+    return out
 
 
 def _own_width(kernel: Image64, width: float) -> float:

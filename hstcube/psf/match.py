@@ -23,8 +23,8 @@ from hstcube.psf.kernels import (
     gaussian_kernels,
     matched_psfs,
     matching_kernels,
+    reached_widths,
     require_in_frame,
-    require_widths,
     target_width,
 )
 from hstcube.psf.preparation import SAME_SCALE, prepare_psf, scale_of
@@ -49,8 +49,8 @@ _GAUSSIAN = (
 
 def psf_match(
     cube: xr.Dataset,
-    *,
     to: Any = "f160w",
+    *,
     kernels: xr.DataArray | None = None,
     min_coverage: Any = 0.25,
     method: KernelMethod = "mge-wiener",
@@ -77,7 +77,9 @@ def psf_match(
         have PSFs.
     kernels : DataArray, (band, ky, kx), optional
         Unit sum, odd sizes, on the cube's pixels, which their offsets ``ky``, ``kx`` [arcsec] must
-        say where they have some; `to` then names what they lead to.
+        say where they have some; `to` then names what they lead to. Where they have none, and a
+        band is far from the target by the width of its kernel, ``psf_fwhm`` and ``warnings`` say
+        so.
     min_coverage : float
         A pixel keeps its data when at least this share of the kernel's absolute sum saw data. A
         corner of the frame sees 0.3 or more.
@@ -109,10 +111,15 @@ def psf_match(
     to = _target(to, cube)
     name = _name_of(to)
     measured = kernels is None and knows_psfs(cube, to)
+    missed: dict[str, float] = {}
     if kernels is None:
         cube, chosen = choose_kernels(cube, to=to, method=method, allow=allow)
     else:
-        chosen = _given(kernels, cube, to, allow)
+        stack = checked_kernels(kernels, cube)
+        if isinstance(to, str) and not {"ky", "kx"} <= {*kernels.coords}:
+            missed = reached_widths(cube, to, stack)
+        cube = _noted(cube, missed, name)
+        chosen = _identity_where(cube.matched_to.values == name, stack)
     sci, wht = over_bands(
         lambda sci, wht, kernel, acf: match_plane(sci, wht, kernel, min_coverage, acf),
         cube.sci.variable,
@@ -129,7 +136,7 @@ def psf_match(
         sci=sci,
         wht=wht,
         mask=cube.mask.data & (wht > 0),
-        psf_fwhm=np.full(number, _reached_width(to, cube, measured=measured)),
+        psf_fwhm=_reached(cube, _reached_width(to, cube, measured=measured), missed),
         matched_to=np.full(number, name, object),
         **psf,
     )
@@ -177,14 +184,18 @@ def _target(to: Any, cube: xr.Dataset) -> str | xr.DataArray:
     return as_target(to, there, pixel=Grid.of(cube).scale)
 
 
-def _given(
-    kernels: xr.DataArray, cube: xr.Dataset, to: str | xr.DataArray, allow: Any
-) -> xr.Variable:
-    """Return kernels that were given; those that do not say their pixels are judged by width."""
-    stack = checked_kernels(kernels, cube)
-    if isinstance(to, str) and not {"ky", "kx"} <= {*kernels.coords}:
-        require_widths(cube, to, stack, _allowed(allow, cube.band.values.tolist()))
-    return _identity_where(cube.matched_to.values == _name_of(to), stack)
+def _noted(cube: xr.Dataset, widths: dict[str, float], name: str) -> xr.Dataset:
+    """Write down which bands miss the target by the widths of the kernels that were given.
+
+    It is no error: who gives kernels of any shape says that they lead there.
+    """
+    if not widths:
+        return cube
+    listed = ", ".join(f"{band} {width:.3g} arcsec" for band, width in widths.items())
+    text = f"by their kernels' widths these are not at {name}: {listed}; are kernels on the pixels?"
+    lines = str(cube.attrs.get("warnings", "")).splitlines()
+    lines += [" ".join(note) for note in [("HC-P18", text)]]
+    return cube.assign_attrs(warnings="\n".join(dict.fromkeys(lines)))
 
 
 def _near_frame(psf: xr.DataArray, cube: xr.Dataset) -> xr.DataArray:
@@ -336,6 +347,11 @@ def _reached_width(to: str | xr.DataArray, cube: xr.Dataset, *, measured: bool) 
         return target_width(cube, to)
     scale = scale_of(cube.psf)
     return width_of(to) or fwhm_of(target_psf(cube.psf, to, scale)) * scale
+
+
+def _reached(cube: xr.Dataset, width: float, missed: dict[str, float]) -> NDArray[np.float64]:
+    """Return the FWHM [arcsec] of every band: that of the target, unless it was missed."""
+    return np.array([missed.get(name, width) for name in cube.band.values.tolist()])
 
 
 def _named(to: str | xr.DataArray, cube: xr.Dataset) -> str:

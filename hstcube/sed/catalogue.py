@@ -290,7 +290,8 @@ def _tell_of_lacking(lacking: list[int], number: int) -> None:
     if lacking:
         listed = ", ".join(map(str, lacking[:_LISTED])) + ", ..." * (len(lacking) > _LISTED)
         text = f"{len(lacking)} of {number} groups have no redshift: {listed}"
-        warnings.warn(HstCubeWarning("HC-E09", text), stacklevel=4)
+        for note in [("HC-E09", text)]:
+            warnings.warn(HstCubeWarning(*note), stacklevel=4)
 
 
 def in_turn(flux: NDArray[np.float64], error: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -18,7 +18,6 @@ from hstcube.core.state import in_band_order, updated
 from hstcube.errors import BandError, SkyError
 
 if TYPE_CHECKING:
-
     from numpy.typing import NDArray
 
 __all__ = ["Method", "left_over", "measure_sky", "sky_pixels", "subtract_sky"]
