@@ -184,7 +184,7 @@ def _plain(
         if len({part.shape for part in parts}) == 1:
             return np.array(parts, dtype=np.float64)
     elif _has_unit(value):
-        value = _converted(unit, value, name, pixel, error)
+        value = _converted(unit, value, name, pixel, code, error)
     numbers = _array(value)
     if numbers is None:
         fix = f"give {name} as numbers{_in(unit)}" + (" or as a Quantity" if unit else "")
@@ -211,7 +211,12 @@ def _unit_of(value: Any) -> Any:
 
 
 def _converted(
-    unit: str, value: Any, name: str, pixel: float | None, error: type[HstCubeError]
+    unit: str,
+    value: Any,
+    name: str,
+    pixel: float | None,
+    code: str,
+    error: type[HstCubeError],
 ) -> Any:
     from astropy import units
 
@@ -223,7 +228,9 @@ def _converted(
         reason = f"{name} is {short(value)}, which is not in {unit or 'plain numbers'}"
         also = " or a unit like it" if unit else ""
         fix = f"give {name} as a {f'number{_in(unit)} or a Quantity' if unit else 'plain number'}"
-        raise error("HC-B33", reason + also, fix) from wrong
+        # a text that is no quantity is no number: what that is called where the number is wanted
+        text = isinstance(value, str) and code != "HC-B31"
+        raise error(code if text else "HC-B33", reason + also, fix) from wrong
 
 
 def _quantity(value: Any, wanted: Any) -> Any:

@@ -53,7 +53,7 @@ _SHRINK = 1e25  # weights that grow by more do not fit float32, which ends at 3e
 _SMALL = "1e-20"  # the unit, then: what flux densities per wavelength are usually counted in
 
 
-def to_flux(cube: xr.Dataset, unit: str = "uJy") -> xr.Dataset:
+def to_flux(cube: xr.Dataset, unit: Any = "uJy") -> xr.Dataset:
     """Convert a cube to a flux density, by the zero points of its bands.
 
     Parameters
@@ -61,7 +61,7 @@ def to_flux(cube: xr.Dataset, unit: str = "uJy") -> xr.Dataset:
     cube : Dataset
         In count rates, with ``zeropoint`` [AB mag of one unit of sci]; or in a flux density
         already.
-    unit : str
+    unit : str or unit of astropy
         A flux density, per frequency (``"uJy"``, ``"nJy"``, ``"erg s-1 cm-2 Hz-1"``) or, at the
         pivot, per wavelength (``"erg s-1 cm-2 AA-1"``): sci is then the flux in a pixel. With a
         solid angle (``"MJy sr-1"``, ``"uJy arcsec-2"``) sci is a surface brightness, the flux in a

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::hstcube.HstCubeWarning")
 
 @pytest.fixture(scope="module")
 def cube(tmp_path_factory: pytest.TempPathFactory) -> xr.Dataset:
-    """A cube with a mask of one large piece, and an island of three pixels."""
+    """Return a cube with a mask of one large piece, and an island of three pixels."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         world = World(tmp_path_factory.mktemp("bins"))
