@@ -20,7 +20,9 @@ import numpy as np
 import xarray as xr
 
 from hstcube.basics.arrays import filled, in_unit, inverse_variance_of, keep_of
+from hstcube.basics.quantities import numbers_in
 from hstcube.core.bands import band as find_band
+from hstcube.core.bands import band_name
 from hstcube.core.rules import DIMS, inverse_variance_unit, taken, validate
 from hstcube.core.state import STATE, warn
 from hstcube.errors import BandError, CubeError
@@ -39,6 +41,9 @@ __all__ = ["build", "variance"]
 SCHEMA = 1
 
 _TOO_MANY_BAD_WEIGHTS = 1e-3  # share of pixels whose weight cannot be one
+
+# of what each band remembers; sky levels are in the unit of sci
+_UNITS = {"psf_fwhm": "arcsec", "zeropoint": "mag", "pivot": "Angstrom"}
 
 
 def build(
@@ -74,7 +79,7 @@ def build(
         Names for people.
     survey : str, optional
         The release that the images come from; its noise is known by that name.
-    **band_coords : sequence, one value a band
+    **band_coords : sequence, one value a band, or mapping of band to value; Quantities too
         ``psf_fwhm`` [arcsec], ``zeropoint`` [AB mag], ``pivot`` [Angstrom], ``sky`` and
         ``sky_error`` [units], ``matched_to``.
 
@@ -116,7 +121,7 @@ def build(
         },
         {
             "band": ("band", np.array(names, dtype=object)),
-            **_band_state(band_coords, len(names)),
+            **_band_state(band_coords, names, units),
             **grid.coords(),
         },
         _attributes(field, title, survey),
@@ -193,15 +198,20 @@ def _attributes(field: str, title: str, survey: str) -> dict[str, Any]:
     }
 
 
-def _band_state(given: dict[str, Sequence[Any]], number: int) -> dict[str, Any]:
-    coords = {}
+def _band_state(given: dict[str, Any], names: list[str], units: str) -> dict[str, Any]:
+    coords, number = {}, len(names)
     for name, (default, attrs) in STATE.items():
         values = given.pop(name, None)
-        dtype = object if isinstance(default, str) else np.float64
+        if hasattr(values, "keys"):  # by band
+            known = {band_name(str(key)): values[key] for key in values}
+            values = [known.get(band_name(band), default) for band in names]
         if values is None:
-            column = np.full(number, default, dtype)
+            column = np.full(number, default, object if isinstance(default, str) else np.float64)
+        elif isinstance(default, str):
+            column = np.array(list(values), object)
         else:
-            column = np.array(list(values), dtype)
+            above = 0 if name in ("psf_fwhm", "pivot") else None
+            column = numbers_in(_UNITS.get(name, units), values, name, above=above, nan=True)
         _require_shape(name, column, (number,))
         coords[name] = ("band", column, attrs)
     if given:

@@ -73,7 +73,7 @@ def taken(cube: Any, *, pixels: bool = True) -> xr.Dataset:
             raise CubeError("HC-D08", reason, "leave the band out", band=name)
         text = f"{name}: {number} pixels are NaN or infinite; they have no data"
         new = warn(new, "HC-D07", text)
-    return new
+    return new  # type: ignore[no-any-return]
 
 
 def _planes(cube: xr.Dataset) -> Planes:

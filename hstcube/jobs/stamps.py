@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hstcube.core.bands import band_name
-from hstcube.core.grids import Grid
+from hstcube.core.grids import Grid, height_and_width
 from hstcube.errors import FileError, GridError
 from hstcube.fits.images import image_shape, image_unit
 from hstcube.fits.opening import located, opened
@@ -59,7 +59,7 @@ def cut_stamps(
     catalogue: str | Path | Sequence[Position],
     out: str | Path,
     *,
-    size: float,
+    size: Any,
     scale: str | None = None,
     bands: Sequence[str] | None = None,
     images: str | None = None,
@@ -80,8 +80,8 @@ def cut_stamps(
     out : path
         The stamps go to ``new_stamps/{id}_{scale}_{filter}_{sci,wht}.fits`` in it, maps to its
         ``segment_maps``.
-    size : float
-        Side of the stamps, arcsec.
+    size : float, Quantity, or two of them
+        Side of the stamps, or height and width [arcsec].
     scale, images, labels : str, optional
         See `list_fields`; all scales when not given.
     bands : sequence of str, optional
@@ -103,11 +103,11 @@ def cut_stamps(
     WriteError
         If a stamp exists, or cannot be written.
     """
-    out = Path(out)
+    out, sides = Path(out), height_and_width(size)
     positions = read_catalogue(catalogue) if isinstance(catalogue, str | Path) else list(catalogue)
     chosen = [band_name(name) for name in bands or ()]
     sources = _sources(folder, chosen, scale=scale, images=images, labels=labels)
-    pieces, shares = _planned(sources, positions, size)
+    pieces, shares = _planned(sources, positions, sides)
     if not pieces:
         raise GridError(
             "HC-W15",
@@ -318,7 +318,7 @@ class Piece(NamedTuple):
 
 
 def _planned(
-    sources: list[Source], positions: list[Position], size: float
+    sources: list[Source], positions: list[Position], sides: tuple[float, float]
 ) -> tuple[list[Piece], dict[str, float]]:
     """Return the pieces of all sources, and the share of each position's stamps that lies inside.
 
@@ -332,7 +332,7 @@ def _planned(
         key = (source.grid, bool(source.band))
         if key not in known:  # a map that is turned must reach as far as the stamp's corners
             reach = 1.0 if source.band else _reach(source, sources)
-            known[key] = spans_around(source.grid, ra, dec, size * reach)
+            known[key] = spans_around(source.grid, ra, dec, (sides[0] * reach, sides[1] * reach))
         spans, wanted = known[key]
         for i in np.flatnonzero((spans[:, :, 0] < spans[:, :, 1]).all(axis=1)):
             name, (rows, columns) = positions[i].name, spans[i].tolist()

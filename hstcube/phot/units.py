@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from hstcube.basics.choices import require_choice
+from hstcube.basics.quantities import number_in
 from hstcube.core.grids import Grid
 from hstcube.core.rules import KNOWN_UNITS, inverse_variance_unit, parsed_unit, taken
 from hstcube.core.state import updated, warn
-from hstcube.errors import BandError, CubeError, RecipeError
+from hstcube.errors import BandError, CubeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,17 +37,23 @@ Law = Literal["F19", "CCM89"]
 AGREE = 0.05  # mag: zero points farther apart are told of
 R_V = 3.1  # of the diffuse Milky Way
 
+_REDDEST = 10.0  # mag, of E(B-V)
 _AB = -48.60  # mag of 1 erg s-1 cm-2 Hz-1 (Oke & Gunn 1983, ApJ 266, 713): 1 uJy has 23.9
 _FAINTEST_ZERO = 100.0  # AB mag; a unit of 1e-30 Jy has 84
 _MAG_OF_JY = 8.90  # AB, of 1 Jy: -2.5 log10(1e-23) + _AB
 # AB mag of 1 erg s-1 cm-2 AA-1 at a pivot of 1 Angstrom: _AB + 2.5 log10(c [Angstrom/s])
 _MAG_OF_FLAM = -2.408
+# negative fluxes have no magnitude, so images have none
+_MAGNITUDES = (
+    "convert to 'uJy' and measure: of a flux above 0 it is -2.5 log10(flux) + 23.9, and a "
+    "table's column table['flux_f160w'].to(astropy.units.ABmag)"
+)
 _CARDS = ("ABZP", "PHOTFNU", "PHOTFLAM", "PHOTPLAM")
 _SHRINK = 1e25  # weights that grow by more do not fit float32, which ends at 3e38
 _SMALL = "1e-20"  # the unit, then: what flux densities per wavelength are usually counted in
 
 
-def to_flux(cube: xr.Dataset, unit: str = "uJy") -> xr.Dataset:
+def to_flux(cube: xr.Dataset, unit: Any = "uJy") -> xr.Dataset:
     """Convert a cube to a flux density, by the zero points of its bands.
 
     Parameters
@@ -54,7 +61,7 @@ def to_flux(cube: xr.Dataset, unit: str = "uJy") -> xr.Dataset:
     cube : Dataset
         In count rates, with ``zeropoint`` [AB mag of one unit of sci]; or in a flux density
         already.
-    unit : str
+    unit : str or unit of astropy
         A flux density, per frequency (``"uJy"``, ``"nJy"``, ``"erg s-1 cm-2 Hz-1"``) or, at the
         pivot, per wavelength (``"erg s-1 cm-2 AA-1"``): sci is then the flux in a pixel. With a
         solid angle (``"MJy sr-1"``, ``"uJy arcsec-2"``) sci is a surface brightness, the flux in a
@@ -76,6 +83,12 @@ def to_flux(cube: xr.Dataset, unit: str = "uJy") -> xr.Dataset:
         If `unit` is not a flux density.
     """
     cube = taken(cube)
+    if "mag" in str(unit).lower():
+        raise CubeError(
+            "HC-D33", f"{unit!r} is a magnitude, and negative fluxes have none", _MAGNITUDES
+        )
+    if not isinstance(unit, str):  # a unit of astropy's
+        unit = str(parsed_unit(unit).to_string())
     given, pivot = cube.sci.attrs["units"], cube.pivot.values
     if (wanted := unit_zeropoint(unit, pivot)) is None:
         reason = f"{unit!r} is not a flux density, nor one per solid angle"
@@ -205,7 +218,7 @@ def pixel_area(cube: xr.Dataset) -> float:
     return Grid.of(cube).scale ** 2
 
 
-def deredden(cube: xr.Dataset, ebv: float, *, law: Law = "F19") -> xr.Dataset:
+def deredden(cube: xr.Dataset, ebv: Any, *, law: Law = "F19") -> xr.Dataset:
     """Correct a cube for the dust of the Milky Way.
 
     Each band is multiplied by 10**(0.4 A), A the extinction at its pivot wavelength for R_V = 3.1.
@@ -214,7 +227,7 @@ def deredden(cube: xr.Dataset, ebv: float, *, law: Law = "F19") -> xr.Dataset:
     Parameters
     ----------
     cube : Dataset
-    ebv : float
+    ebv : float or Quantity
         Reddening E(B-V) of the field [mag]; not negative.
     law : {"F19", "CCM89"}
         Fitzpatrick et al. 2019, ApJ 886, 108, or Cardelli, Clayton & Mathis 1989, ApJ 345, 245.
@@ -237,12 +250,10 @@ def deredden(cube: xr.Dataset, ebv: float, *, law: Law = "F19") -> xr.Dataset:
     if "extinction" in cube.coords:
         reason = "the cube is corrected for extinction already"
         raise CubeError("HC-D34", reason, "leave one of the two steps out")
-    if not (isinstance(ebv, int | float | np.number) and 0 <= ebv < math.inf):
-        raise RecipeError(
-            "HC-D35", f"E(B-V) is {ebv!r}", "give the reddening in mag, e.g. ebv=0.008"
-        )
-    extinction = float(ebv) * R_V * _curve(law, cube)
-    new = _scaled(cube, 10 ** (0.4 * extinction), f"deredden(ebv={float(ebv)!r}, law={law!r})")
+    # a reddening of 10 mag dims F435W by 40 mag: nothing of a galaxy is seen through that
+    reddening = number_in("mag", ebv, "ebv", least=0, most=_REDDEST, code="HC-D35")
+    extinction = reddening * R_V * _curve(law, cube)
+    new = _scaled(cube, 10 ** (0.4 * extinction), f"deredden(ebv={reddening!r}, law={law!r})")
     return with_extinction(new, extinction)
 
 

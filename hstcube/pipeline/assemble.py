@@ -10,12 +10,12 @@ import xarray as xr
 
 from hstcube.basics.choices import require_choice
 from hstcube.basics.names import checked_name
-from hstcube.core.bands import band_name
+from hstcube.core.bands import band_name, numbers_by_band
 from hstcube.core.grids import Grid
 from hstcube.core.rules import PLANES
 from hstcube.core.stack import stack_bands
 from hstcube.core.state import record
-from hstcube.errors import FileError, HstCubeWarning, PSFError
+from hstcube.errors import BandError, FileError, HstCubeWarning, PSFError
 from hstcube.files.fields import each_once, grid_of, read_images, wanted_bands
 from hstcube.files.products import find_products, open_products
 from hstcube.files.psfs import open_psf
@@ -73,7 +73,7 @@ def open_field(
         grid.
     bands : sequence of str, optional
         Only these.
-    psf_fwhm : mapping of band to float, optional
+    psf_fwhm : mapping of band to float or Quantity, optional
         FWHM of the PSF [arcsec]; else from the header or the table of the survey, or NaN.
     psf : "auto", "gaussian", name of a survey, path, DataArray or None
         PSFs for the coordinate ``psf``: a file for `open_psf`, or what `measure_psf` returned.
@@ -160,10 +160,14 @@ def open_bands(
         As `open_field`.
     """
     each_once([band_name(name) for name in files])
+    zeropoints = numbers_by_band("mag", zeropoint, "zeropoint")
+    for name in zeropoints.keys() - {band_name(band) for band in files}:
+        reason = f"zeropoint names {name}, which is not among the files"
+        raise BandError("HC-B01", reason, f"choose from {', '.join(files)}", band=name)
     entries = {}
     for name, (sci, wht) in files.items():
         entries[band_name(name)] = BandFiles(
-            (Path(sci),), (Path(wht),), wht_kind, (zeropoint or {}).get(name)
+            (Path(sci),), (Path(wht),), wht_kind, zeropoints.get(band_name(name))
         )
     named = FieldFiles(checked_name(field), "", entries)
     return open_files(named, psf_fwhm=psf_fwhm, psf=psf, chunks=chunks)
@@ -184,7 +188,7 @@ def open_files(
     if not files.bands:
         reason = f"field {files.field} has no images: no band is named"
         raise FileError("HC-F01", reason, "name a band, with its sci and its wht image")
-    how = _How(psf_fwhm, psf, chunks)
+    how = _How(numbers_by_band("arcsec", psf_fwhm, "psf_fwhm", above=0), psf, chunks)
     if files.parts:
         return _open_mixed(files, bands, how, onto, align)
     if isinstance(onto, str) and onto != files.scale:

@@ -9,6 +9,7 @@ import numpy as np
 from hstcube.basics.blocks import over_bands
 from hstcube.basics.choices import require_choice
 from hstcube.basics.convolution import convolver
+from hstcube.basics.quantities import whole_number
 from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
 from hstcube.core.rules import taken
@@ -17,8 +18,9 @@ from hstcube.errors import LabelError, RecipeError, SkyError
 from hstcube.fits.local import require_local
 from hstcube.fits.opening import located
 from hstcube.noise.groups import with_matched_noise
-from hstcube.psf.kernels import gaussian_kernels
+from hstcube.psf.kernels import gaussian_kernels, target_width
 from hstcube.psf.match import psf_match
+from hstcube.psf.quality import as_target
 from hstcube.regridding.labels import coverage, regrid_labels, regrid_mask
 from hstcube.sky.level import Method, left_over, measure_sky, subtract_sky
 from hstcube.sky.masks import grow as grow_mask
@@ -75,7 +77,7 @@ def homogenize(
     ids: Sequence[int] = (),
     grow: int = 1,
     largest: bool = False,
-    to: str = "f160w",
+    to: Any = "f160w",
     recipe: Recipe = "default",
     allow: Sequence[str] = (),
 ) -> xr.Dataset:
@@ -96,8 +98,8 @@ def homogenize(
         How often the object is dilated with a 3x3 square on the map's grid.
     largest : bool
         Keep only the largest piece of the object before it is dilated; see `object_mask`.
-    to : str
-        The band, or the width ("0.6arcsec"), to match.
+    to : str, Quantity or DataArray
+        What to match, as in `psf_match`: a band, or a width such as "0.6arcsec".
     recipe : {"default", "original"}
         ``"default"`` matches whole images, then masks. ``"original"`` does exactly what
         HST_data_processing (2022) did: mask, then convolve with Gaussians, without regard to edges
@@ -120,6 +122,9 @@ def homogenize(
     cube = taken(cube)
     require_choice("recipe", recipe, Recipe, code="HC-B19")
     grid = Grid.of(cube)
+    grow = whole_number(grow, "grow", least=0, code="HC-B17")
+    to = as_target(to, [*cube.band.values, *cube.matched_to.values], pixel=grid.scale)
+    ids = np.ravel(np.asarray(ids, dtype=object)).tolist()  # one may stand alone
     cube = _without_sky(cube, sky, labels, recipe)
     if recipe == "original":
         labels = _required(labels)
@@ -320,11 +325,14 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     return settings
 
 
-def _as_the_original(cube: xr.Dataset, keep: xr.DataArray, to: str) -> xr.Dataset:
+def _as_the_original(cube: xr.Dataset, keep: xr.DataArray, to: Any) -> xr.Dataset:
     """Mask, convolve, mask: M (K conv M sci), M (K^2 conv 1/wht), zeros beyond the frame.
 
     Basto Pineda & Epinat 2022.
     """
+    if not isinstance(to, str):
+        fix = 'choose a band or a width for to=, or recipe="default"'
+        raise RecipeError("HC-B19", "the original recipe matches no PSF images", fix)
     to, kernels = kernels_of_the_original(cube, to)
     inside = keep.values
 
@@ -341,7 +349,7 @@ def _as_the_original(cube: xr.Dataset, keep: xr.DataArray, to: str) -> xr.Datase
 
     sci, wht = over_bands(one_band, *_in_one_chunk(cube), parameters=(kernels.variable,), outputs=2)
     number = cube.sizes["band"]
-    width = float(cube.psf_fwhm.values[cube.band.values.tolist().index(to)])
+    width = target_width(cube, to)
     return updated(
         with_matched_noise(cube, kernels.variable).assign_attrs(recipe="original"),
         f"original(to={to!r})",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -47,6 +48,7 @@ _ID = ("id", "name", "field", "number", "source_id", "objid")
 _RA = ("ra", "ra_deg", "raj2000", "alpha_j2000")
 _DEC = ("dec", "dec_deg", "dej2000", "decj2000", "delta_j2000")
 _POLE, _TURN = 90, 360  # degrees
+_CARD = 48  # characters of text in a card, beside its comment
 
 LABELS = "labels"  # in place of a pixel scale: the grid of the segmentation map
 
@@ -214,8 +216,26 @@ def open_with_maps(
 
 def groups_bytes(groups: xr.DataArray) -> bytes:
     """Return a group map as FITS, which `open_groups` and `open_labels` read."""
-    cards = [("FILETYPE", "GROUPS", "0 = no group"), *Grid.of(groups).header_cards()]
+    attrs = groups.attrs
+    cards = [
+        ("FILETYPE", "GROUPS", "0 = no group"),
+        ("SNRMIN", attrs.get("snr"), "signal to noise that was asked for"),
+        ("NPIXMIN", attrs.get("min_pixels"), "pixels that were asked for"),
+        *_below_cards(attrs.get("below_target")),
+        *Grid.of(groups).header_cards(),
+    ]
     return hdu(groups.values.astype(np.int32), cards)
+
+
+def _below_cards(below: Sequence[int] | None) -> list[tuple[str, Any, str]]:
+    """Return the numbers of bins below their target as cards, BELOW1 and so on."""
+    if below is None:
+        return []
+    lines = textwrap.wrap(" ".join(map(str, below)), _CARD)
+    cards: list[tuple[str, Any, str]] = [
+        ("NBELOW", len(below), "bins below target, in BELOW1, ...")
+    ]
+    return cards + [(f"BELOW{i}", line, "their numbers") for i, line in enumerate(lines, 1)]
 
 
 def _the_only_field(source: Path, scale: str) -> str:
