@@ -10,6 +10,11 @@ from typing import NamedTuple
 from hstcube import shipped
 from hstcube.errors import BandError
 
+_PIVOT = (
+    "give its pivot wavelength [Angstrom]: [[pivot = 15000.0 with its sci and wht in a field file|"
+    "pivot= in open_bands or build, or pivot = 15000.0 in a field file]]"
+)
+
 __all__ = ["Band", "band", "band_name", "cameras"]
 
 
@@ -53,7 +58,7 @@ def band(name: str, *, instrument: str = "", detector: str = "") -> Band:
         raise BandError(
             "HC-B07",
             f"no HST camera in the table has a filter {name!r}",
-            f"did you mean {', '.join(close)}?" if close else "give its pivot wavelength, pivot=",
+            (f"did you mean {', '.join(close)}? Else " if close else "") + _PIVOT,
             band=name,
         )
     said = (instrument.strip().upper(), detector.strip().upper())

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from hstcube.basics.units import KNOWN_UNITS, parsed_unit
 from hstcube.core.grids import Grid
 from hstcube.errors import BandError, CubeError, GridError
 
 __all__ = [
     "inverse_variance_unit",
-    "parsed_unit",
     "require_distinct_bands",
     "require_same_grid",
     "validate",
@@ -20,7 +20,6 @@ __all__ = [
 
 PLANES = ("sci", "wht", "mask")
 DIMS = ("band", "y", "x")
-KNOWN_UNITS = ("electron s-1", "uJy", "nJy", "Jy", "electron", "MJy sr-1")
 
 # what each band remembers: default and attributes
 STATE: dict[str, tuple[Any, dict[str, str]]] = {
@@ -110,26 +109,6 @@ def inverse_variance_unit(units: str) -> str:
     """Return the unit of the weights, e.g. 'electron-2 s2' for 'electron s-1'."""
     known = {"electron s-1": "electron-2 s2", "uJy": "uJy-2", "nJy": "nJy-2"}
     return known.get(units) or str((parsed_unit(units) ** -2).to_string())
-
-
-def parsed_unit(units: Any) -> Any:
-    """Return the astropy unit.
-
-    Raises
-    ------
-    CubeError
-        If astropy does not read it.
-    """
-    from astropy.units import Unit
-
-    try:
-        return Unit(units)
-    except (ValueError, TypeError) as error:
-        raise CubeError(
-            "HC-C04",
-            f"sci has units {units!r}, which astropy does not read",
-            "write e.g. BUNIT, or cube.sci.attrs['units'], as 'electron s-1'",
-        ) from error
 
 
 def require_same_grid(cube: xr.Dataset | xr.DataArray, other: Any) -> None:

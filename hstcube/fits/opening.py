@@ -41,7 +41,11 @@ _OF_THE_SYSTEM = (
 
 
 class located:  # noqa: N801  a context manager, used like a function
-    """Add file and band to errors of ours, and turn what astropy and the system raise into them."""
+    """Add file and band to errors of ours, and turn what astropy and the system raise into them.
+
+    What is raised by a line of hstcube itself says nothing about the file: it is a mistake of ours,
+    and passed on as it is.
+    """
 
     def __init__(self, path: Path, band: str = "") -> None:
         self.path = path
@@ -55,8 +59,18 @@ class located:  # noqa: N801  a context manager, used like a function
     ) -> None:
         if isinstance(error, HstCubeError):
             error.at(file=str(self.path), band=self.band)
-        elif isinstance(error, Exception):
+        elif isinstance(error, Exception) and not _is_slip(error):
             raise _as_ours(error, str(self.path), self.band) from error
+
+
+def _is_slip(error: Exception) -> bool:
+    """Say whether an exception that is none of ours was raised in a line of hstcube itself."""
+    if isinstance(error, OSError | MemoryError | EOFError):  # a file was read there
+        return False
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    return at is not None and at.tb_frame.f_globals.get("__name__", "").startswith("hstcube.")
 
 
 def _as_ours(error: Exception, file: str, band: str) -> FileError:

@@ -120,6 +120,8 @@ def examine(target: Target, options: Options) -> Report:
     cube = images.cube
     report.bands = tuple(cube.band.values.tolist())
     report.findings += [Finding("note", "", text) for text in _assumed(cube)]
+    for code, text in notes_of(cube.attrs["history"]):
+        report.findings.append(Finding("note", code, text, codes()[code].fix))
     _attempt(report, lambda: _judge_places(cube))
     _attempt(report, lambda: _judge_resolution(cube, options))
     labels = _attempt(report, lambda: _labels(target, masked=options.masked))
@@ -177,6 +179,8 @@ def _assumed(cube: xr.Dataset) -> list[str]:
     """Return what opening the files took from tables and files beside them, each thing once."""
     notes: list[str] = []
     for line in cube.attrs["history"].splitlines():
+        if notes_of(line):
+            continue
         said = line.removesuffix(f" (hstcube {__version__})")
         notes += said.split("; ")[1:] if said.startswith("open_field") else [said]
     return list(dict.fromkeys(notes))

@@ -33,6 +33,7 @@ from hstcube.surveys.field_file import (
     check_keys,
     read_toml,
 )
+from hstcube.surveys.models import with_recipe_widths
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -316,6 +317,7 @@ def _as_the_original(cube: xr.Dataset, keep: xr.DataArray, to: str) -> xr.Datase
 
     Basto Pineda & Epinat 2022.
     """
+    cube = with_recipe_widths(cube)
     to, kernels = kernels_of_the_original(cube, to)
     inside = keep.values
 
@@ -355,7 +357,7 @@ def kernels_of_the_original(cube: xr.Dataset, to: str) -> tuple[str, xr.DataArra
         If it is no band of the cube, or another band is broader.
     """
     to = band_name(to)
-    kernels = gaussian_kernels(cube, to=to, sampled=True)
+    kernels = gaussian_kernels(with_recipe_widths(cube), to=to, sampled=True)
     if to not in cube.band.values:
         widest = str(cube.band.values[np.argmax(cube.psf_fwhm.values)])
         raise RecipeError(

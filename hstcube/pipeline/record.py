@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hstcube import __version__
+from hstcube.core.state import attribute, notes_of
 from hstcube.errors import HstCubeWarning, WriteError
 from hstcube.fits.writing import write_files
 
@@ -111,6 +112,7 @@ def record_of(outcome: Outcome, cube: xr.Dataset, options: Options) -> dict[str,
         "inputs": {str(path): _sha256(path) for path in _inputs(outcome, options)},
         "outputs": [path.name for path in outcome.files],
         "warnings": [str(note) for note in outcome.notes],
+        "notes": [f"{code} {text}" for code, text in notes_of(attribute(cube, "history"))],
         "options": {
             "bands": list(options.bands),
             "masked": options.masked,

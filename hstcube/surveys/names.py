@@ -65,6 +65,8 @@ class BandFiles:
     """Arcsec; None: as its header or the survey says."""
     sky: float | Path | None = None
     """A level, or the file that holds it."""
+    pivot: float | None = None
+    """Angstrom, of a filter that no table has."""
 
 
 @dataclass(frozen=True)
