@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hstcube.basics.cards import NOTHING, card_text, card_value
-from hstcube.basics.quantities import number_in
 from hstcube.basics.units import RATE, counts_in, read_unit
 from hstcube.core.bands import band as find_band
 from hstcube.core.bands import band_name, cameras
@@ -258,8 +257,6 @@ def band_state(
         If a width is not a positive number.
     """
     given = of_bands("psf_fwhm", psf_fwhm, [image.name for image in images])
-    for name, width in given.items():
-        given[name] = number_in("arcsec", width, f"psf_fwhm of {name}", pixel=scale)
     state = BandState([], [], [], set(), [])
     for image in images:
         survey = survey_of(image.sci.header, scale)
@@ -274,7 +271,7 @@ def band_state(
     return state
 
 
-def of_bands(what: str, given: Mapping[str, Any] | None, bands: Sequence[str]) -> dict[str, Any]:
+def of_bands(what: str, given: Mapping[str, float], bands: Sequence[str]) -> dict[str, float]:
     """Return what was given for bands, by their own names.
 
     Raises
@@ -282,7 +279,7 @@ def of_bands(what: str, given: Mapping[str, Any] | None, bands: Sequence[str]) -
     BandError
         If a band is named that is not there: what was said of it would be lost.
     """
-    found = {band_name(name): value for name, value in (given or {}).items()}
+    found = {band_name(name): value for name, value in given.items()}
     if unknown := sorted(set(found) - set(bands)):
         reason = f"{what} names {unknown[0]}, which is not in the cube"
         raise BandError("HC-B01", reason, f"there are {', '.join(bands)}", band=unknown[0])

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from hstcube.basics.cards import card_text, card_value
+from hstcube.basics.quantities import number_in
 from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
 from hstcube.core.psf_coords import UNIT_SUM, psf_array
@@ -71,15 +72,15 @@ def save_psf(psf: xr.DataArray, path: str | Path, *, overwrite: bool = False) ->
     return path
 
 
-def open_psf(path: str | Path, *, scale: float | None = None) -> xr.DataArray:
+def open_psf(path: str | Path, *, scale: Any = None) -> xr.DataArray:
     """Open PSFs of any origin; what is not odd, centred and of unit sum is made so, and it is said.
 
     Parameters
     ----------
     path : path
         FITS with an image a band; a band is named by EXTNAME or the card FILTER.
-    scale : float, optional
-        Arcsec per pixel; else from the card PIXSCALE or the WCS.
+    scale : float or Quantity, optional
+        Size of a pixel [arcsec]; else from the card PIXSCALE or the WCS.
 
     Returns
     -------
@@ -92,7 +93,11 @@ def open_psf(path: str | Path, *, scale: float | None = None) -> xr.DataArray:
         If the file is missing, damaged or foreign.
     PSFError
         If an image names no band, has no scale, or shows no PSF.
+    RecipeError
+        If `scale` is no size of a pixel.
     """
+    if scale is not None:
+        scale = number_in("arcsec", scale, "scale", above=0, most=_LARGEST_PIXEL)
     path = Path(path)
     images: dict[str, xr.DataArray] = {}
     with located(path), opened(path) as hdus:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import xarray as xr
 
 from hstcube.basics.choices import require_choice
-from hstcube.basics.quantities import number_in
-from hstcube.core.bands import band_name
+from hstcube.core.bands import band_name, numbers_by_band
 from hstcube.core.grids import Grid
 from hstcube.core.rules import PLANES
 from hstcube.core.stack import stack_bands
@@ -171,8 +170,8 @@ def open_bands(
         As `open_field`.
     """
     names = each_once([band_name(name) for name in files])
-    zeropoints = _numbers_of("zeropoint", zeropoint, names, "mag")
-    pivots = _numbers_of("pivot", pivot, names, "AA")
+    zeropoints = of_bands("zeropoint", numbers_by_band("mag", zeropoint, "zeropoint"), names)
+    pivots = of_bands("pivot", numbers_by_band("AA", pivot, "pivot", above=0), names)
     entries = {}
     for name, (sci, wht) in zip(names, files.values(), strict=True):
         entries[name] = BandFiles(
@@ -184,14 +183,6 @@ def open_bands(
         )
     named = FieldFiles(checked_name(field), "", entries)
     return open_files(named, psf_fwhm=psf_fwhm, psf=psf, chunks=chunks)
-
-
-def _numbers_of(
-    what: str, given: Mapping[str, Any] | None, bands: Sequence[str], unit: str
-) -> dict[str, float]:
-    """Return what was given for bands as numbers in a unit."""
-    found = of_bands(what, given, bands)
-    return {name: number_in(unit, value, f"{what} of {name}") for name, value in found.items()}
 
 
 def open_files(
@@ -206,7 +197,7 @@ def open_files(
 ) -> xr.Dataset:
     """Open what `find_field` found, or a field file names; see `open_field`."""
     _require_choices(psf, align)
-    how = _How(psf_fwhm, psf, chunks)
+    how = _How(numbers_by_band("arcsec", psf_fwhm, "psf_fwhm"), psf, chunks)
     if files.parts:
         return _open_mixed(files, bands, how, onto, align)
     if isinstance(onto, str) and onto != files.scale:
@@ -255,7 +246,7 @@ def _with_noise(observed: Observed) -> xr.Dataset:
     if "noise_scale" in cube.coords:
         return cube
     bands = ", ".join(cube.band.values)
-    return note(cube, "HC-N12", f"{bands}: the noise is taken as white, for no table knows it")
+    return note(cube, "HC-N20", f"{bands}: the noise is taken as white, for no table knows it")
 
 
 def _told_widths(cube: xr.Dataset, before: xr.Dataset) -> xr.Dataset:
@@ -269,7 +260,7 @@ def _told_widths(cube: xr.Dataset, before: xr.Dataset) -> xr.Dataset:
     if not apart:
         return cube
     text = f"PSF images were given and go before widths [arcsec]: {', '.join(apart)}"
-    return warn(cube, "HC-P17", text)
+    return warn(cube, "HC-P31", text)
 
 
 def _with_chosen_psf(cube: xr.Dataset, psf: str | Path) -> xr.Dataset:

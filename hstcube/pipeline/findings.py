@@ -13,7 +13,8 @@ from hstcube import __version__
 from hstcube.basics.robust import MAD_TO_SIGMA
 from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
-from hstcube.errors import HstCubeError, LabelError
+from hstcube.core.state import notes_of
+from hstcube.errors import HstCubeError, LabelError, codes
 from hstcube.pipeline.plan import Options
 from hstcube.pipeline.recipe import (
     blank_pixels,
