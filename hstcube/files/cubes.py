@@ -19,6 +19,7 @@ from hstcube.core.rules import PLANES, validate
 from hstcube.core.state import attribute
 from hstcube.errors import BandError, FileError, HstCubeError, WriteError
 from hstcube.fits.images import NOISE_UNIT, PSF_UNIT
+from hstcube.fits.local import missing
 from hstcube.fits.units import hdu, history_cards
 from hstcube.fits.writing import require_room_after_all, write_files, written_whole
 from hstcube.surveys.names import checked_name
@@ -184,7 +185,7 @@ def open_cube(path: str | Path, *, chunks: Any = None) -> xr.Dataset:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileError("HC-F01", "there is no such file", "check the path", file=str(path))
+        raise missing("such file", "check the path", file=path)
     cube = _with_state(_with_types(_netcdf(path, chunks)))
     try:
         return validate(cube.assign(mask=cube.mask.astype(bool)) if "mask" in cube else cube)

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from hstcube.errors import FileError, HstCubeError
 from hstcube.fits.headers import data_sizes, padded
-from hstcube.fits.local import PACKERS
+from hstcube.fits.local import PACKERS, missing
 from hstcube.fits.units import BLOCK
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def _require_regular(path: Path) -> None:
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):
             reason = "is an address on the network, not a file"
             raise FileError("HC-F21", reason, "download it, and give its path")
-        raise FileError("HC-F01", "there is no such file", "check the path")
+        raise missing("such file", "check the path")
     if not path.is_file():
         raise FileError("HC-F24", "is not a regular file", "give a FITS file")
 

@@ -19,6 +19,7 @@ from hstcube.files.fields import each_once, grid_of, read_images, wanted_bands
 from hstcube.files.headers import of_bands
 from hstcube.files.products import find_products, open_products
 from hstcube.files.psfs import open_psf
+from hstcube.fits.local import missing
 from hstcube.fits.opening import located
 from hstcube.psf.preparation import attached, with_psf
 from hstcube.regridding.align import apply_shifts, check_alignment, warn_of_shifts
@@ -368,8 +369,5 @@ def _shifts(fine: FieldFiles, coarse: FieldFiles, bands: list[str]) -> xr.Datase
 
 def _no_such_scale(onto: str, labels: list[str]) -> FileError:
     listed = ", ".join(repr(label) for label in labels) or "a Grid"
-    return FileError(
-        "HC-F01",
-        f"there are no images at {onto!r} to take the grid from",
-        f"choose onto= from {listed}",
-    )
+    fix = f"choose [[--onto|onto=]] from {listed}"
+    return missing(f"image at {onto!r} to take the grid from", fix)

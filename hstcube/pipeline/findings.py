@@ -14,12 +14,14 @@ from hstcube.basics.robust import MAD_TO_SIGMA
 from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
 from hstcube.core.state import notes_of
-from hstcube.errors import HstCubeError, LabelError, codes
+from hstcube.errors import HstCubeError, codes
 from hstcube.pipeline.plan import Options
 from hstcube.pipeline.recipe import (
+    ALL_PIXELS,
     blank_pixels,
     kernels_of_the_original,
     map_notes,
+    no_map,
     object_on,
 )
 from hstcube.pipeline.record import heard
@@ -204,10 +206,8 @@ def _judge_places(cube: xr.Dataset) -> None:
 
 def _labels(target: Target, *, masked: bool) -> xr.DataArray | None:
     if masked and target.files.labels is None:
-        reason = f"field {target.files.field} has no segmentation map"
-        raise LabelError(
-            "HC-S16", reason, "give one with --labels FILE, or take all pixels with --no-mask"
-        )
+        what = f"field {target.files.field}"
+        raise no_map(what, ALL_PIXELS)
     return labels_of(target.files)
 
 

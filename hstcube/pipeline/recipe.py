@@ -42,12 +42,14 @@ if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = [
+    "ALL_PIXELS",
     "Recipe",
     "blank_pixels",
     "homogenize",
     "kernels_of_the_original",
     "map_notes",
     "measured_sky",
+    "no_map",
     "object_on",
     "read_recipe",
     "require_map",
@@ -55,6 +57,7 @@ __all__ = [
 
 Recipe = Literal["default", "original"]
 Outside = Literal["uncovered", "nearest"]
+ALL_PIXELS = "take all pixels with [[--no-mask|labels=None]]"
 
 _KEYS = {
     "sky": NUMBER_OR_TEXT,
@@ -255,10 +258,23 @@ def map_notes(
 
 def _required(labels: xr.DataArray | None) -> xr.DataArray:
     if labels is None:
-        raise LabelError(
-            "HC-S16", "this recipe needs a segmentation map", "give labels=, or --labels FILE"
-        )
+        what = "this recipe needs one"
+        raise no_map(what, "choose another recipe")
     return labels
+
+
+def no_map(where: str, other: str) -> LabelError:
+    """Return the error for a segmentation map that is needed and not there.
+
+    Parameters
+    ----------
+    where : str
+        Where it is needed.
+    other : str
+        What to do instead of giving one.
+    """
+    fix = f"give one: [[--labels FILE|labels=open_labels(FILE)]]; or {other}"
+    return LabelError("HC-S16", f"there is no segmentation map: {where}", fix)
 
 
 def _sides_reached(keep: Any) -> list[str]:

@@ -11,13 +11,19 @@ import xarray as xr
 from hstcube.basics.choices import require_choice
 from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
-from hstcube.errors import HstCubeError, LabelError, SkyError, WriteError
+from hstcube.errors import HstCubeError, SkyError, WriteError
 from hstcube.files.cubes import save_cube, to_fits
 from hstcube.files.levels import level_text
 from hstcube.fits.writing import require_free_names, sweep, write_files
 from hstcube.pipeline.assemble import open_files
 from hstcube.pipeline.plan import Options, SkyPlan, Target, plan_sky
-from hstcube.pipeline.recipe import blank_pixels, homogenize, measured_sky
+from hstcube.pipeline.recipe import (
+    ALL_PIXELS,
+    blank_pixels,
+    homogenize,
+    measured_sky,
+    no_map,
+)
 from hstcube.pipeline.record import Note, Outcome, heard, record_of, require_writable, write_record
 from hstcube.pipeline.sources import Images, images_of, labels_of, refuse_align
 from hstcube.sky.level import Method, measure_sky
@@ -234,11 +240,8 @@ def _one_target(
     target = outcome.target
     _require_free(target, out, options)
     if options.masked and target.files.labels is None:
-        raise LabelError(
-            "HC-S16",
-            f"field {target.files.field} has no segmentation map",
-            "give one with --labels FILE, or take all pixels with --no-mask",
-        )
+        what = f"field {target.files.field}"
+        raise no_map(what, ALL_PIXELS)
     field = opened.get(target.files.field)
     if field is None:
         opened.clear()  # one field at a time in memory
