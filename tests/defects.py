@@ -460,6 +460,7 @@ PIXELS = {
         "HC-C04",
         "BANANAS",
         lambda f: [rewrite(stamp(f, band), cards={"BUNIT": "BANANAS"}) for band in BANDS],
+        at=IN_SCI,
     ),
     "different units": Defect(
         CubeError,

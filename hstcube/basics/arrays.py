@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hstcube.errors import CubeError, LabelError, NoiseError
+from hstcube.errors import CubeError, LabelError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -159,7 +159,6 @@ def _is_no_choice(data: Any) -> bool:
     if data.dtype.kind == "b" or hasattr(data, "dask"):
         return False
     return not bool(((data == 0) | (data == 1) | np.isnan(data)).all())
-
 
 
 def _floats(data: Any) -> Any:

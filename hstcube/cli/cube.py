@@ -226,7 +226,7 @@ def noise(
         bool,
         typer.Option(
             "--measure",
-            help="Measure the noise on these fields, instead of taking the survey's table.",
+            help="Measure the noise on these fields, instead of judging what a run takes it for.",
         ),
     ] = False,
     scale: Scale = "60mas",

@@ -21,6 +21,7 @@ import xarray as xr
 
 from hstcube.basics.arrays import filled, in_unit, inverse_variance_of, keep_of
 from hstcube.basics.quantities import numbers_in
+from hstcube.basics.units import read_unit
 from hstcube.core.bands import band as find_band
 from hstcube.core.bands import band_name
 from hstcube.core.rules import DIMS, inverse_variance_unit, taken, validate
@@ -72,7 +73,7 @@ def build(
     grid : Grid
         Where the pixels lie on the sky.
     units : str
-        Unit of `sci`, as astropy.units reads it.
+        Unit of `sci`, as astropy.units reads it; see `hstcube.basics.units.read_unit`.
     mask : array of bool, (band, y, x), optional
         Pixels to use; all that have data when not given.
     field, title : str, optional
@@ -97,7 +98,7 @@ def build(
     BandError
         If a band is there twice, or unknown and without a pivot wavelength.
     """
-    names = [str(name) for name in bands]
+    names, units = [str(name) for name in bands], read_unit(units)
     _require_names(names)
     sci, wht = _plain_images(sci, wht, units)
     mask = None if mask is None else keep_of("mask", mask)[0]
@@ -240,7 +241,9 @@ def _without_bad_pixels(sci: Any, wht: Any, names: list[str]) -> tuple[Any, Any,
 def _judged(sci: NDArray[Any], wht: NDArray[Any], good: NDArray[np.bool_], name: str) -> list[Note]:
     """Say what is wrong with some pixels of a band; refuse it if that is too much."""
     notes = []
-    bad = int(np.sum(~(wht >= 0) | np.isinf(wht)))
+    # what is NaN in both images is how other programs write "no data"
+    nothing = np.isnan(sci) & ~np.isfinite(wht)
+    bad = int(np.sum((~(wht >= 0) | np.isinf(wht)) & ~nothing))
     if bad > _TOO_MANY_BAD_WEIGHTS * wht.size:
         raise CubeError(
             "HC-D10",

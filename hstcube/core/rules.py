@@ -11,13 +11,13 @@ import xarray as xr
 from hstcube.basics.arrays import shown
 from hstcube.basics.names import checked_name
 from hstcube.basics.pixels import Planes, is_lazy, keep_the_rule, mended
+from hstcube.basics.units import KNOWN_UNITS, parsed_unit
 from hstcube.core.grids import Grid, known_cards, known_labels
 from hstcube.core.state import STATE, require_coords, warn
 from hstcube.errors import BandError, CubeError, GridError
 
 __all__ = [
     "inverse_variance_unit",
-    "parsed_unit",
     "require_dataset",
     "require_distinct_bands",
     "require_possible_state",
@@ -28,7 +28,6 @@ __all__ = [
 
 PLANES = ("sci", "wht", "mask")
 DIMS = ("band", "y", "x")
-KNOWN_UNITS = ("electron s-1", "uJy", "nJy", "Jy", "electron", "MJy sr-1")
 
 _DTYPES = {"sci": np.float32, "wht": np.float32, "mask": np.bool_}
 
@@ -233,13 +232,16 @@ def require_possible_state(cube: xr.Dataset) -> xr.Dataset:
         for band, value in zip(cube.band.values, np.atleast_1d(cube[name].values), strict=False):
             inside = least < value < most or (itself and value == least)
             if not (inside or np.isnan(value)):
-                raise _impossible(f"{name} of {value:g} cannot be", str(band))
+                msg = f"{name} of {value:g} cannot be"
+                raise _impossible(msg, str(band))
     for axis in ("ky", "kx", "dy", "dx"):
         if axis in cube.coords and not (np.diff(cube[axis].values) > 0).all():
-            raise _impossible(f"the labels of {axis} do not increase")
+            msg = f"the labels of {axis} do not increase"
+            raise _impossible(msg)
     for name in cube.band.values.tolist():
         if not _NAME.fullmatch(str(name)):
-            raise _impossible(f"a band is called {name!r}")
+            msg = f"a band is called {name!r}"
+            raise _impossible(msg)
     return cube
 
 
@@ -252,26 +254,6 @@ def inverse_variance_unit(units: str) -> str:
     """Return the unit of the weights, e.g. 'electron-2 s2' for 'electron s-1'."""
     known = {"electron s-1": "electron-2 s2", "uJy": "uJy-2", "nJy": "nJy-2"}
     return known.get(units) or str((parsed_unit(units) ** -2).to_string())
-
-
-def parsed_unit(units: Any) -> Any:
-    """Return the astropy unit.
-
-    Raises
-    ------
-    CubeError
-        If astropy does not read it.
-    """
-    from astropy.units import Unit
-
-    try:
-        return Unit(units)
-    except (ValueError, TypeError) as error:
-        raise CubeError(
-            "HC-C04",
-            f"sci has units {units!r}, which astropy does not read",
-            "write e.g. BUNIT, or cube.sci.attrs['units'], as 'electron s-1'",
-        ) from error
 
 
 def require_same_grid(cube: xr.Dataset | xr.DataArray, other: Any) -> None:

@@ -18,7 +18,19 @@ from hstcube.errors import BandError, CubeError, HstCubeError, HstCubeWarning, N
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["STATE", "attribute", "in_band_order", "record", "require_coords", "updated", "warn"]
+__all__ = [
+    "STATE",
+    "attribute",
+    "in_band_order",
+    "note",
+    "notes_of",
+    "record",
+    "require_coords",
+    "updated",
+    "warn",
+]
+
+_NOTE = "note "  # begins a line of the history
 
 # what each band remembers: default and attributes
 STATE: dict[str, tuple[Any, dict[str, str]]] = {
@@ -161,6 +173,18 @@ def record(cube: xr.Dataset, step: str) -> xr.Dataset:
     """Return the cube with one more line in its history: a step, its arguments, the version."""
     line = f"{step} (hstcube {__version__})"
     return cube.assign_attrs(history=_line(attribute(cube, "history"), line))
+
+
+def note(cube: xr.Dataset, code: str, text: str) -> xr.Dataset:
+    """Return the cube with a note in its history: what was assumed, and no reason to worry."""
+    return cube.assign_attrs(history=_line(attribute(cube, "history"), f"{_NOTE}{code} {text}"))
+
+
+def notes_of(history: str) -> list[tuple[str, str]]:
+    """Return the notes, as (code, text), that a history holds, each once."""
+    lines = [line for line in history.splitlines() if line.startswith(_NOTE)]
+    told = [line.removeprefix(_NOTE).partition(" ") for line in dict.fromkeys(lines)]
+    return [(code, text) for code, _, text in told]
 
 
 def warn(cube: xr.Dataset, code: str, text: str) -> xr.Dataset:

@@ -92,7 +92,9 @@ def _whole_numbers(values: NDArray[Any]) -> tuple[NDArray[np.int32], dict[str, A
             f"holds ids up to {most:.0f}; {values.dtype.name} as int32 tells apart up to {largest}",
             "store the map as int32, with ids that fit into it",
         )
-    interpolated = known & (np.rint(values) != values)
+    # float64 does not tell large integers apart
+    whole = values.dtype.kind in "iu"
+    interpolated = np.zeros_like(known) if whole else known & (np.rint(values) != values)
     named = known & ~interpolated & (values >= 0)
     # negative labels too are nobody's: -1 has a meaning of ours, and unsigned maps cannot hold it
     labels = np.where(known, np.int32(NOT_AN_INTEGER), np.int32(NOT_COVERED))

@@ -22,7 +22,7 @@ from hstcube.fits.images import (
     read_plane,
     require_whole,
 )
-from hstcube.fits.local import read_text
+from hstcube.fits.local import missing, read_text
 from hstcube.fits.opening import located, opened
 from hstcube.fits.sets import id_in
 from hstcube.fits.units import history_lines
@@ -140,9 +140,9 @@ def _read_band(name: str, files: dict[str, Path], folder: Path) -> _Found:
         for kind in _HOLDS[role]:
             _read_image(found, path, kind, name)
     planes = found.planes
-    if missing := [kind for kind in PLANES if kind not in planes]:
-        reason = f"the product has no {missing[0]} image"
-        raise FileError("HC-F01", reason, _AGAIN, str(folder), name)
+    if absent := [kind for kind in PLANES if kind not in planes]:
+        what = f"{absent[0]} image of the product"
+        raise missing(what, _AGAIN, file=folder, band=name)
     for kind in ("wht", "mask"):
         planes["sci"].grid.require(planes[kind].grid, what=f"sci and {kind} of {name}")
     return found
@@ -229,10 +229,12 @@ def _require_alike(planes: list[Planes]) -> None:
     scales = [band["wht"].header for band in planes]
     for key, where in (("NSCALE", scales), ("EXTINCT", headers)):
         if 0 < sum(key in header for header in where) < len(where):
-            raise _unlike(f"some bands have a card {key} and some have not")
+            msg = f"some bands have a card {key} and some have not"
+            raise _unlike(msg)
     for kind in ("psf", "noise"):
         if 0 < sum(kind in band for band in planes) < len(planes):
-            raise _unlike(f"some bands have a {kind} image beside them and some have not")
+            msg = f"some bands have a {kind} image beside them and some have not"
+            raise _unlike(msg)
     _require_equal(headers, ("BUNIT", "TITLE", "RECIPE", "SURVEY", "POISSON", "HSTCUBE"))
     for kind, keys in (("psf", ("PIXSCALE",)), ("noise", ("LAGX", "LAGY"))):
         if kind in planes[0]:
@@ -244,7 +246,8 @@ def _require_alike(planes: list[Planes]) -> None:
 def _require_equal(headers: list[fits.Header], keys: tuple[str, ...]) -> None:
     for key in keys:
         if len({header.get(key) for header in headers}) > 1:
-            raise _unlike(f"the bands differ in their card {key}")
+            msg = f"the bands differ in their card {key}"
+            raise _unlike(msg)
 
 
 def _unlike(reason: str) -> FileError:

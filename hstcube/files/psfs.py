@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from hstcube.basics.cards import card_text, card_value
+from hstcube.basics.names import checked_name
 from hstcube.basics.quantities import number_in
 from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
 from hstcube.core.psf_coords import UNIT_SUM, psf_array
-from hstcube.errors import BandError, FileError, PSFError
+from hstcube.errors import BandError, FileError, PSFError, RecipeError
 from hstcube.fits.images import image_shape
 from hstcube.fits.opening import located, opened
 from hstcube.fits.sets import require_one_set
@@ -158,17 +160,27 @@ def _of_all_bands(images: dict[str, xr.DataArray], path: Path) -> xr.DataArray:
 
 def _band_of(header: Any, path: Path) -> str:
     for key in ("FILTER", "EXTNAME"):
-        if said := str(header.get(key, "")).strip():
-            return band_name(said)
+        if said := card_text(header, key):
+            return _checked_band(band_name(said), path)
     raise PSFError(
         "HC-P15", "an image names no band", "set EXTNAME or FILTER, e.g. to F160W", str(path)
     )
 
 
+def _checked_band(name: str, path: Path) -> str:
+    """Refuse a name that no band can have: it becomes part of the names of files."""
+    try:
+        return checked_name(name)
+    except RecipeError as error:
+        reason = f"an image names the band {name[:70]!r}"
+        raise PSFError("HC-P15", reason, "set FILTER, e.g. to F160W", str(path)) from error
+
+
 def _scale_of(header: Any, path: Path) -> float:
-    said = header.get("PIXSCALE", header.get("PIXELSCL"))
-    if isinstance(said, int | float) and 0 < said < _LARGEST_PIXEL:
-        return float(said)
+    for key in ("PIXSCALE", "PIXELSCL"):
+        said = card_value(header, key)
+        if isinstance(said, int | float) and 0 < said < _LARGEST_PIXEL:
+            return float(said)
     if "CTYPE1" in header:
         return Grid.from_header(header).scale
     raise PSFError(

@@ -188,7 +188,8 @@ def check_noise(
     scale : str
         As in `open_field`.
     measure : bool
-        Measure the noise on these fields (`calibrate_noise`); else it is that of their survey.
+        Measure the noise on these fields (`calibrate_noise`); else it is that of their cubes, as a
+        run has it: of their survey where it is known, else white.
     overwrite : bool
         Replace files that exist.
 
@@ -210,8 +211,10 @@ def check_noise(
     listed = out.with_suffix(".ecsv")
     require_free_names([out, listed], overwrite=overwrite)
     cubes, maps = open_with_maps(folder, fields=fields, scale=scale)
-    known = calibrate_noise(cubes, background=maps) if measure else None
-    table = noise_check([with_noise(cube, known) for cube in cubes], background=maps)
+    if measure:
+        known = calibrate_noise(cubes, background=maps)
+        cubes = [with_noise(cube, known) for cube in cubes]
+    table = noise_check(cubes, background=maps)
     files = {out: figure_bytes(noise_curve(table)), listed: table_bytes(table, listed)}
     return NoiseTest(table, len(cubes), write_set(files, overwrite=overwrite))
 

@@ -16,6 +16,7 @@ from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid, height_and_width
 from hstcube.errors import FileError, GridError
 from hstcube.fits.images import image_shape, image_unit
+from hstcube.fits.local import missing
 from hstcube.fits.opening import located, opened
 from hstcube.fits.reads import keeps, state_of
 from hstcube.fits.sets import SET
@@ -238,8 +239,8 @@ def _sources(
     """Return all images that stamps can be cut from."""
     mosaics = list_fields(folder, scale=scale, **places)
     if not mosaics:
-        fix = f"name them {IMAGES}, or give --images PATTERN"
-        raise FileError("HC-F01", "there are no mosaics", fix, file=str(folder))
+        fix = f"name them {IMAGES}, or give [[--images PATTERN|images=]]"
+        raise missing("mosaics", fix, file=folder, verb="are")
     return [source for files in mosaics for source in _sources_of(files, chosen)]
 
 

@@ -36,6 +36,7 @@ from hstcube.surveys.field_file import (
     check_keys,
     read_toml,
 )
+from hstcube.surveys.models import with_recipe_widths
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,12 +45,14 @@ if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = [
+    "ALL_PIXELS",
     "Recipe",
     "blank_pixels",
     "homogenize",
     "kernels_of_the_original",
     "map_notes",
     "measured_sky",
+    "no_map",
     "object_on",
     "read_recipe",
     "require_map",
@@ -57,6 +60,7 @@ __all__ = [
 
 Recipe = Literal["default", "original"]
 Outside = Literal["uncovered", "nearest"]
+ALL_PIXELS = "take all pixels with [[--no-mask|labels=None]]"
 
 _KEYS = {
     "sky": NUMBER_OR_TEXT,
@@ -268,10 +272,23 @@ def map_notes(
 
 def _required(labels: xr.DataArray | None) -> xr.DataArray:
     if labels is None:
-        raise LabelError(
-            "HC-S16", "this recipe needs a segmentation map", "give labels=, or --labels FILE"
-        )
+        what = "this recipe needs one"
+        raise no_map(what, "choose another recipe")
     return labels
+
+
+def no_map(where: str, other: str) -> LabelError:
+    """Return the error for a segmentation map that is needed and not there.
+
+    Parameters
+    ----------
+    where : str
+        Where it is needed.
+    other : str
+        What to do instead of giving one.
+    """
+    fix = f"give one: [[--labels FILE|labels=open_labels(FILE)]]; or {other}"
+    return LabelError("HC-S16", f"there is no segmentation map: {where}", fix)
 
 
 def _sides_reached(keep: Any) -> list[str]:
@@ -333,6 +350,7 @@ def _as_the_original(cube: xr.Dataset, keep: xr.DataArray, to: Any) -> xr.Datase
     if not isinstance(to, str):
         fix = 'choose a band or a width for to=, or recipe="default"'
         raise RecipeError("HC-B19", "the original recipe matches no PSF images", fix)
+    cube = with_recipe_widths(cube)
     to, kernels = kernels_of_the_original(cube, to)
     inside = keep.values
 
@@ -372,7 +390,7 @@ def kernels_of_the_original(cube: xr.Dataset, to: str) -> tuple[str, xr.DataArra
         If it is no band of the cube, or another band is broader.
     """
     to = band_name(to)
-    kernels = gaussian_kernels(cube, to=to, sampled=True)
+    kernels = gaussian_kernels(with_recipe_widths(cube), to=to, sampled=True)
     if to not in cube.band.values:
         widest = str(cube.band.values[np.argmax(cube.psf_fwhm.values)])
         raise RecipeError(

@@ -10,13 +10,15 @@ import numpy as np
 
 from hstcube.basics.names import checked_name
 from hstcube.core.grids import Grid
-from hstcube.errors import FileError, LabelError, RecipeError
+from hstcube.errors import RecipeError
 from hstcube.files.labels import open_labels
 from hstcube.files.netcdf import open_cube
 from hstcube.files.tables import column, read_table
+from hstcube.fits.local import missing
 from hstcube.fits.opening import located
 from hstcube.fits.units import hdu
 from hstcube.pipeline.assemble import open_field, open_files
+from hstcube.pipeline.recipe import no_map
 from hstcube.regridding.labels import regrid_labels
 from hstcube.regridding.resample import regrid
 from hstcube.surveys.names import SKY_SCALE, find_field, list_fields, scale_of_label
@@ -205,12 +207,7 @@ def open_with_maps(
     chosen = [find_field(folder, name, scale=scale) for name in names]
     cubes = [open_files(files) for files in chosen]
     if not cubes:
-        raise FileError(
-            "HC-F01",
-            "there are no images",
-            "give the folder that holds the stamps",
-            file=str(folder),
-        )
+        raise missing("images", "give the folder that holds the stamps", file=folder, verb="are")
     return cubes, [_map_on(cube, files) for cube, files in zip(cubes, chosen, strict=True)]
 
 
@@ -261,11 +258,8 @@ def _map_on(cube: xr.Dataset, files: FieldFiles) -> xr.DataArray | None:
 def _grid_of_map(files: FieldFiles) -> Grid:
     labels = labels_of(files)
     if labels is None:
-        raise LabelError(
-            "HC-S16",
-            f"field {files.field} has no segmentation map whose grid could be taken",
-            "give one with --labels FILE, or another --onto",
-        )
+        what = f"field {files.field}, whose grid is to be taken"
+        raise no_map(what, "choose another --onto")
     return Grid.of(labels)
 
 

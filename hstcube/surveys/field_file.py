@@ -44,9 +44,9 @@ def read_field_file(path: str | Path) -> FieldFiles:
     """Read a TOML file that says where a field's images are.
 
     Keys: ``name``; ``psf`` (a file for `open_psf`); for each band ``[bands.f606w]`` with ``sci``,
-    ``wht``, and optionally ``wht_kind``, ``zeropoint``, ``psf_fwhm`` [arcsec], ``sky`` (a level or
-    a file); ``[labels]`` with ``path``, ``hdu``, ``ids``, ``largest`` (keep the largest
-    piece of an object only). Paths are relative to the file.
+    ``wht``, and optionally ``wht_kind``, ``zeropoint``, ``psf_fwhm`` [arcsec], ``pivot`` [Angstrom]
+    of a filter that no table has, ``sky`` (a level or a file); ``[labels]`` with ``path``, ``hdu``,
+    ``ids``, ``largest`` (keep the largest piece of an object only). Paths are relative to the file.
 
     Raises
     ------
@@ -96,6 +96,7 @@ def _band_files(entry: Mapping[str, Any], folder: Path) -> BandFiles:
         zeropoint=entry.get("zeropoint"),
         psf_fwhm=entry.get("psf_fwhm"),
         sky=folder / level if isinstance(level, str) else level,
+        pivot=entry.get("pivot"),
     )
 
 
@@ -154,7 +155,7 @@ def _is_whole(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return _is_whole(value) or isinstance(value, float)
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_text(value: Any) -> bool:
@@ -200,6 +201,7 @@ _BAND_KEYS = {
     "wht_kind": TEXT,
     "zeropoint": NUMBER,
     "psf_fwhm": POSITIVE,
+    "pivot": POSITIVE,
     "sky": NUMBER_OR_TEXT,
 }
 
