@@ -40,8 +40,8 @@ from hstcube.pipeline import runs
 from hstcube.pipeline.plan import Options, plan
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Callable
+    from pathlib import Path
 
 SCI, WHT = "1_60mas_f435w_sci.fits", "1_60mas_f435w_wht.fits"
 MAP = "udf_mosaic_1_HST_SEGMAP.fits"

@@ -23,6 +23,7 @@ _PIXEL = re.compile(r"per pixel of (\S+) arcsec")
 _ERROR = re.compile(r"^# standard error:(.*)$", re.MULTILINE)
 _LARGEST = 2**20  # bytes of a file: one number, and comments
 _FINEST, _COARSEST = 1e-6, 1e6  # arcsec: pixels of images lie between
+_SET = re.compile(r"^# SETID ([0-9a-f]{16})$", re.MULTILINE)
 _ONE_SCALE = 0.01  # relative: scales closer than this are one
 
 
@@ -76,11 +77,14 @@ def read_levels(
         If it cannot be read, or is no text file.
     """
     levels = {}
+    sets: dict[str, str] = {}
     for name in bands:
         place = files.bands[name].sky
         if isinstance(place, Path):
             with located(place, name):
-                levels[name] = _parsed(_text_of(place), scale, to)
+                text = _text_of(place)
+                levels[name] = _parsed(text, scale, to)
+                _require_one_set(text, sets)
         elif place is not None:
             level = _number(str(place))
             levels[name] = Level(_finite(level * _area(to, scale)), math.nan)
@@ -94,6 +98,18 @@ def _text_of(place: Path) -> str:
         if error.code == "HC-F24" and place.is_dir():  # the file that belongs there is missing
             raise FileError("HC-F01", error.reason, "give the file of the level") from error
         raise
+
+
+def _require_one_set(text: str, sets: dict[str, str]) -> None:
+    """Refuse levels of one pixel scale that were not written together; `sets` fill."""
+    pixel, of_set = _PIXEL.search(text), _SET.search(text)
+    if pixel and of_set and sets.setdefault(pixel[1], of_set[1]) != of_set[1]:
+        raise SkyError(
+            "HC-O20",
+            "was not written together with the levels of the other bands: one may be of another "
+            "method, or of other images",
+            "measure the sky again: hstcube sky FOLDER -o OUT --overwrite",
+        )
 
 
 def _area(to: float | None, scale: float | None) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 
 from hstcube.basics.choices import require_choice
 from hstcube.core.grids import Grid
-from hstcube.core.rules import KNOWN_UNITS, inverse_variance_unit, parsed_unit, validate
+from hstcube.core.rules import KNOWN_UNITS, inverse_variance_unit, parsed_unit, taken
 from hstcube.core.state import updated, warn
 from hstcube.errors import BandError, CubeError, RecipeError
 
@@ -75,7 +75,7 @@ def to_flux(cube: xr.Dataset, unit: str = "uJy") -> xr.Dataset:
     CubeError
         If `unit` is not a flux density.
     """
-    validate(cube, data=False)
+    cube = taken(cube)
     given, pivot = cube.sci.attrs["units"], cube.pivot.values
     if (wanted := unit_zeropoint(unit, pivot)) is None:
         reason = f"{unit!r} is not a flux density, nor one per solid angle"
@@ -233,7 +233,7 @@ def deredden(cube: xr.Dataset, ebv: float, *, law: Law = "F19") -> xr.Dataset:
         If `ebv` is not a reddening, or there is no such law.
     """
     require_choice("law", law, Law, code="HC-B30")
-    validate(cube, data=False)
+    cube = taken(cube)
     if "extinction" in cube.coords:
         reason = "the cube is corrected for extinction already"
         raise CubeError("HC-D34", reason, "leave one of the two steps out")

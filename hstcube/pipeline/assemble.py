@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import xarray as xr
 
 from hstcube.basics.choices import require_choice
+from hstcube.basics.names import checked_name
 from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
 from hstcube.core.rules import PLANES
@@ -24,7 +25,7 @@ from hstcube.regridding.align import apply_shifts, check_alignment, warn_of_shif
 from hstcube.regridding.resample import regrid
 from hstcube.surveys.known import SURVEYS
 from hstcube.surveys.models import survey_psf, with_survey_noise
-from hstcube.surveys.names import BandFiles, FieldFiles, checked_name, find_field
+from hstcube.surveys.names import BandFiles, FieldFiles, find_field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

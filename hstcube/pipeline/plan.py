@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
 from hstcube.basics.choices import require_choice
+from hstcube.basics.names import checked_name
 from hstcube.errors import RecipeError, WriteError
 from hstcube.files.cubes import Layout, Noise
 from hstcube.files.levels import read_levels
 from hstcube.pipeline.assemble import Align
 from hstcube.pipeline.recipe import Recipe, require_map
 from hstcube.surveys.field_file import read_field_file
-from hstcube.surveys.names import FieldFiles, checked_name, find_field, list_fields
+from hstcube.surveys.names import FieldFiles, find_field, list_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -11,7 +11,7 @@ from hstcube.basics.choices import require_choice
 from hstcube.basics.convolution import convolver
 from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
-from hstcube.core.rules import validate
+from hstcube.core.rules import taken
 from hstcube.core.state import updated, warn
 from hstcube.errors import LabelError, RecipeError, SkyError
 from hstcube.fits.local import require_local
@@ -117,7 +117,7 @@ def homogenize(
     LabelError, PSFError, GridError
         As the steps raise them.
     """
-    validate(cube, data=False)
+    cube = taken(cube)
     require_choice("recipe", recipe, Recipe, code="HC-B19")
     grid = Grid.of(cube)
     cube = _without_sky(cube, sky, labels, recipe)

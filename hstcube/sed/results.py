@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from hstcube.basics.choices import require_choice
+from hstcube.core.rules import taken
 from hstcube.errors import FileError, LabelError, RecipeError
 from hstcube.files.tables import column as cells_of
 from hstcube.files.tables import read_table
@@ -105,6 +106,7 @@ def paint_fit(cube: xr.Dataset, groups: Any, fit: Table, column: str) -> xr.Data
     RecipeError
         If there is no such column, or it does not hold one number a row.
     """
+    cube = taken(cube, pixels=False)
     if column not in getattr(fit, "colnames", ()):
         listed = ", ".join(getattr(fit, "colnames", ())) or "those of a table of read_fit"
         raise RecipeError("HC-B30", f"there is no column {column!r}", f"choose from {listed}")

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import xarray as xr
 
+from hstcube.basics.arrays import keep_of, shown
 from hstcube.basics.choices import require_choice
-from hstcube.core.rules import require_same_grid, validate
-from hstcube.core.state import in_band_order, updated
-from hstcube.errors import LabelError, RecipeError
+from hstcube.core.rules import require_same_grid, taken
+from hstcube.core.state import in_band_order, updated, warn
+from hstcube.errors import GridError, LabelError, RecipeError
 from hstcube.sky.sources import connected
 
 if TYPE_CHECKING:
@@ -49,15 +50,27 @@ def mask(cube: xr.Dataset, keep: Any) -> xr.Dataset:
     ------
     GridError
         If `keep` lies on other pixels.
+    LabelError
+        If `keep` holds something else than True and False, 1 and 0; NaN counts as False and is
+        told.
     """
-    validate(cube, data=False)
+    cube = taken(cube)
+    keep, unknown = keep_of("keep", keep)
     require_same_grid(cube, keep)
-    if not isinstance(keep, xr.DataArray):
-        keep = xr.Variable(("band", "y", "x")[-np.ndim(keep) :], keep)
-    else:
-        keep = in_band_order(cube, keep) if "band" in keep.dims else keep.variable
-    chosen = (cube.wht.variable > 0) & keep.astype(bool)  # this order keeps (band, y, x)
+    if unknown:
+        cube = warn(cube, "HC-S31", f"{unknown} pixels of keep are NaN; they are not used")
+    chosen = (cube.wht.variable > 0) & _on_bands(cube, keep)  # this order keeps (band, y, x)
     return updated(cube, "mask", mask=chosen.data)
+
+
+def _on_bands(cube: xr.Dataset, keep: Any) -> xr.Variable:
+    """Return a map of pixels as a variable, with the bands of the cube where it has some."""
+    if isinstance(keep, xr.DataArray) and {"y", "x"} <= {*keep.dims} <= {"band", "y", "x"}:
+        return in_band_order(cube, keep) if "band" in keep.dims else keep.variable
+    if not isinstance(keep, xr.DataArray) and keep.shape in (cube.sci.shape, cube.sci.shape[1:]):
+        return xr.Variable(("band", "y", "x")[-keep.ndim :], keep)
+    reason = f"keep is {shown(keep)}, the images are {cube.sci.shape}"
+    raise GridError("HC-D01", reason, "give it as (y, x) or (band, y, x)")
 
 
 def object_mask(labels: xr.DataArray, *ids: int, largest: bool = False) -> xr.DataArray:

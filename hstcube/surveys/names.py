@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from hstcube.basics.names import checked_name
 from hstcube.core.bands import band_name, digits, pivot
 from hstcube.errors import FileError, RecipeError
 
@@ -23,7 +24,6 @@ __all__ = [
     "BandFiles",
     "FieldFiles",
     "ImageKind",
-    "checked_name",
     "find_field",
     "list_fields",
     "scale_of_label",
@@ -36,8 +36,6 @@ PSF = "psf_{scale}.fits"
 MIXED = "mixed"  # in place of the label of a pixel scale: each band at the finest one that there is
 SKY_SCALE = "60mas"  # a level belongs to a pixel scale; the original measured it at this one
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # devices of Windows
 _PARTS = {
     "field": r"(?P<field>.+?)",
     "scale": r"(?P<scale>[0-9.]+mas)",
@@ -257,23 +255,6 @@ def _no_such_field(folder: str | Path, name: str, scale: str, found: list[FieldF
         f"list them: hstcube ls {folder}",
         file=str(folder),
     )
-
-
-def checked_name(name: str) -> str:
-    """Return the name of a field or target if it can be part of a file's name.
-
-    Raises
-    ------
-    RecipeError
-        If it holds anything but letters, digits and ._+- or is longer than 64 characters.
-    """
-    if not _NAME.fullmatch(name) or _RESERVED.fullmatch(name):
-        raise RecipeError(
-            "HC-B12",
-            f"{name[:70]!r} cannot be a field's name",
-            "use letters, digits and ._+- only, at most 64",
-        )
-    return name
 
 
 def _scan(folder: Path, images: str | None) -> Iterator[tuple[Path, dict[str, str]]]:
