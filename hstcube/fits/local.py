@@ -84,7 +84,8 @@ def read_text(path: str | Path, *, most: int = TEXT, unpack: bool = False) -> st
     """
     data = read_bytes(path, most=most, unpack=unpack)
     try:
-        return data.decode("utf-8-sig").replace("\r\n", "\n")
+        text = data.decode("utf-8-sig")
+        return text.replace("\r\n", "\n").replace("\r", "\n")  # lines of Windows, and of old Macs
     except UnicodeDecodeError as error:
         fix = "save it as text, UTF-8"
         raise FileError("HC-F30", f"is not text: {error.reason}", fix, file=str(path)) from error

@@ -62,7 +62,7 @@ def read_fit(code: Fitted, path: str | Path) -> Table:
     except FileError as error:
         if error.code not in _NO_RESULTS:
             raise
-        raise FileError("HC-E06", f"is no {what}: {error.reason}", _FIX, str(path)) from error
+        raise FileError("HC-E06", f"is no {what}: {error.reason}", _FIX, error.file) from error
     with located(Path(path)):
         known = [name for name in _IDS[code] if name in table.colnames]  # codes differ in its case
         if not known:

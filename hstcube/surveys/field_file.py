@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hstcube.basics.names import checked_name
 from hstcube.core.bands import band_name
-from hstcube.errors import BandError, RecipeError
+from hstcube.errors import BandError, FileError, RecipeError
 from hstcube.fits.local import read_text, require_local
 from hstcube.surveys.names import BandFiles, FieldFiles
 
@@ -118,15 +118,24 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     RecipeError
         If it is not TOML.
     """
-    text = read_text(path, most=_LARGEST)
+    try:
+        text = read_text(path, most=_LARGEST)
+    except FileError as error:
+        if error.code != "HC-F30":  # text in another encoding, or none: no TOML
+            raise
+        raise _no_toml(path, error.reason) from error
     if (deep := _nesting(text)) > _DEEPEST:
         reason = f"is not TOML that can be read: brackets nest {deep} deep"
-        raise RecipeError("HC-B15", reason, "close them", file=str(path))
+        raise RecipeError("HC-B15", reason, "close them", str(path))
     try:
         return tomllib.loads(text)
     except ValueError as error:  # TOMLDecodeError, and that of a number of 5000 digits
-        reason = f"is not TOML: {error}"[:200]
-        raise RecipeError("HC-B15", reason, "see the examples in the README", str(path)) from error
+        raise _no_toml(path, str(error)) from error
+
+
+def _no_toml(path: str | Path, why: str) -> RecipeError:
+    reason = f"is not TOML: {why[:200]}"
+    return RecipeError("HC-B15", reason, "see the examples in the README", str(path))
 
 
 def _nesting(text: str) -> int:
