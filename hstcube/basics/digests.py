@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +15,9 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-__all__ = ["TEXTS", "bytes_of", "canonical", "digests_of"]
+__all__ = ["ROWS", "TEXTS", "bytes_of", "canonical", "digests_of", "slab_sums"]
 
+ROWS = 256  # of a slab
 TEXTS = "OUST"  # objects, bytes, texts of fixed and (from zarr) of any length
 
 
@@ -30,6 +32,14 @@ def digests_of(dataset: xr.Dataset) -> dict[str, str]:
         if not variable.chunks:
             found[str(name)] = hashlib.sha256(bytes_of(variable.values)).hexdigest()
     return found
+
+
+def slab_sums(values: NDArray[Any]) -> list[list[int]]:
+    """Return a CRC-32 of every slab of images (band, y, x): of so many rows of a band."""
+    return [
+        [zlib.crc32(bytes_of(plane[row : row + ROWS])) for row in range(0, len(plane), ROWS)]
+        for plane in values
+    ]
 
 
 def _said(variable: xr.Variable) -> bytes:

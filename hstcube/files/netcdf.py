@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import json
 import threading
+import zlib
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hstcube.basics.digests import TEXTS, bytes_of, canonical, digests_of
+from hstcube.basics.digests import ROWS, TEXTS, bytes_of, canonical, digests_of, slab_sums
 from hstcube.core.grids import Grid
 from hstcube.core.rules import require_possible_state, taken, validate
 from hstcube.core.state import attribute, warn
@@ -37,10 +39,12 @@ __all__ = ["DIGESTS", "netcdf_writer", "open_cube", "read", "save_cube", "set_of
 SET = "hstcube_set"  # the attribute that names the set of files that one was written with
 
 DIGESTS = "hstcube_digests"  # the attribute that holds them, as JSON: name to SHA-256
+SLABS = "hstcube_slabs"  # CRC-32 of rows of images, for who reads them piece by piece
 LARGEST = 4 * 2**30  # bytes that a file may hold when all of it is read at once
 
 _LOCK = threading.RLock()
 _MOST_PACKED = 1100  # deflate packs at most 1032 bytes into one (zlib's own documentation)
+_AGAIN = "get it again, or write it again with save_cube"
 _ROOM = 2**20  # bytes that any file may hold
 
 
@@ -159,12 +163,11 @@ def set_of(path: Path) -> str:
 
 def _chunk_sizes(chunks: Any) -> Mapping[str, int] | None:
     """Return chunks as a mapping; xarray's other ways to say them are taken, too."""
-    if isinstance(chunks, int) and not isinstance(chunks, bool):
-        chunks = {"y": chunks, "x": chunks}
-    elif isinstance(chunks, str) and chunks == "auto":
-        chunks = {"band": 1}
     if chunks is None:
         return None
+    if isinstance(chunks, int) and not isinstance(chunks, bool):
+        chunks = {"y": chunks, "x": chunks}
+    chunks = {"band": 1} if isinstance(chunks, str) and chunks == "auto" else chunks
     sizes = chunks.values() if isinstance(chunks, Mapping) else [chunks]
     if not all(isinstance(size, int) and (size == -1 or size > 0) for size in sizes):
         fix = "give numbers of pixels: chunks={'y': 1024, 'x': 1024}"
@@ -174,12 +177,10 @@ def _chunk_sizes(chunks: Any) -> Mapping[str, int] | None:
 
 def _require_place(cube: xr.Dataset) -> None:
     """Refuse a WCS that wcslib does, and one that is not the one that was written."""
-    grid = Grid.of(cube)
-    checked_cards(dict(grid.cards))
+    checked_cards(dict(Grid.of(cube).cards))
     written = Grid((0, 0), tuple((k, plain_value(k, v)) for k, v in cube.wcs.attrs.items()))
     if written.fingerprint != int(cube.wcs):
-        fix = "get it again, or write it again with save_cube"
-        raise FileError("HC-F05", "is damaged: its WCS is not what was written", fix)
+        raise FileError("HC-F05", "is damaged: its WCS is not what was written", _AGAIN)
 
 
 def _with_state(cube: xr.Dataset) -> xr.Dataset:
@@ -222,14 +223,15 @@ def write(cube: xr.Dataset, path: Path) -> bool:
     TypeError, ValueError, OverflowError
         If netCDF cannot hold what the cube does.
     """
-    digests = digests_of(cube)
+    images = {str(name): image.values for name, image in cube.data_vars.items() if image.ndim > 2}  # noqa: PLR2004
+    sums = {name: slab_sums(image) for name, image in images.items()}
+    told = cube.drop_encoding().assign_attrs({SLABS: json.dumps(sums)})  # of zarr, say
     packed = {"zlib": True, "complevel": 1, "shuffle": True, "fletcher32": True}
     encoding: dict[str, dict[str, Any]] = {str(name): packed for name in cube.data_vars}
-    told = cube.assign_attrs({DIGESTS: json.dumps(digests)})
-    told = told.drop_encoding()  # of the file that it was read from, which may be zarr
+    vouched = told.assign_attrs({DIGESTS: json.dumps(digests_of(told))})
     with _LOCK:
-        told.to_netcdf(path, engine="netcdf4", encoding=encoding)
-        if _on_disk(path, cube):
+        vouched.to_netcdf(path, engine="netcdf4", encoding=encoding)
+        if _on_disk(path, told):
             return True
     try:  # what xarray writes otherwise than it gives it back, such as times
         return read(path)[0].identical(cube)
@@ -261,14 +263,15 @@ def read(path: Path, *, chunks: Mapping[str, int] | None = None) -> tuple[xr.Dat
         if chunks is None:
             found = opened.load()
         else:
-            images = {name: _lazy(path, opened[name], chunks) for name in opened.data_vars}
+            sums = json.loads(opened.attrs.get(SLABS, "{}"))
+            images = {n: _lazy(path, opened[n], chunks, sums.get(n)) for n in opened.data_vars}
             found = opened.drop_vars(images).load().assign(images)
     found = _as_written(found)
     known = found.attrs.pop(DIGESTS, None)
-    if known is None:
-        return found, False
-    _require_digests(found, known)
-    return found, True
+    if known is not None:
+        _require_digests(found, known)
+    found.attrs.pop(SLABS, None)
+    return found, known is not None
 
 
 def _as_written(found: xr.Dataset) -> xr.Dataset:
@@ -294,7 +297,7 @@ def _require_possible(opened: xr.Dataset, path: Path, *, eager: bool) -> None:
     size, declared = path.stat().st_size, opened.nbytes
     if declared > _ROOM + _MOST_PACKED * size:
         reason = f"declares {declared / 1e6:.3g} MB, more than its {size / 1e6:.3g} MB can hold"
-        raise FileError("HC-F17", reason, "get it again, or write it again with save_cube")
+        raise FileError("HC-F17", reason, _AGAIN)
     if eager and declared > LARGEST:
         reason = f"holds {declared / 1e9:.3g} GB, more than {LARGEST / 1e9:.3g} GB"
         fix = "open it in chunks: open_cube(path, chunks={'y': 1024, 'x': 1024})"
@@ -312,8 +315,7 @@ def _require_digests(found: xr.Dataset, known: str) -> None:
     wrong = [name for name in sorted({*seen, *there}) if seen.get(name) != expected.get(name)]
     if wrong:
         what = wrong[0].rstrip(":") or "its list of attributes"
-        fix = "get it again, or write it again with save_cube"
-        raise FileError("HC-F05", f"is damaged: {what} is not what was written", fix)
+        raise FileError("HC-F05", f"is damaged: {what} is not what was written", _AGAIN)
 
 
 def _on_disk(path: Path, cube: xr.Dataset) -> bool:
@@ -349,9 +351,10 @@ def _raw(variable: xr.Variable) -> Any:
 class _OnDisk:
     """A variable of a file, read in pieces, each under the lock: what dask takes for an array."""
 
-    def __init__(self, path: Path, variable: xr.DataArray) -> None:
+    def __init__(self, path: Path, variable: xr.DataArray, sums: Any) -> None:
         self.path, self.name, self.state = path, str(variable.name), _state(path)
         self.shape, self.dtype, self.ndim = variable.shape, variable.dtype, variable.ndim
+        self.sums = sums  # of slabs; those that were compared are None
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         import netCDF4
@@ -362,11 +365,24 @@ class _OnDisk:
                     reason = "was replaced or changed since it was opened"
                     raise FileError("HC-F32", reason, "open it again", str(self.path))
                 file.set_auto_maskandscale(False)
+                self._compare(file.variables[self.name], key)
                 return np.asarray(file.variables[self.name][key]).astype(self.dtype, copy=False)
         except (OSError, RuntimeError, KeyError) as error:
             reason = f"is damaged: {self.name} cannot be read ({error})"
-            fix = "get it again, or write it again with save_cube"
-            raise FileError("HC-F05", reason, fix, str(self.path)) from error
+            raise FileError("HC-F05", reason, _AGAIN, str(self.path)) from error
+
+    def _compare(self, variable: Any, key: Any) -> None:
+        """Compare the slabs that a piece lies in with their sums, each once."""
+        bands, rows = (np.atleast_1d(np.arange(n)[k]) for n, k in zip(self.shape, key[:2]))  # noqa: B905
+        for band, slab in product(bands.tolist() if self.sums else (), {*(rows // ROWS).tolist()}):
+            wanted = self.sums[band][slab]
+            if wanted is None:
+                continue
+            values = np.asarray(variable[band, slab * ROWS : (slab + 1) * ROWS])
+            if zlib.crc32(bytes_of(values.astype(self.dtype, copy=False))) != wanted:
+                reason = f"is damaged: {self.name} is not what was written"
+                raise FileError("HC-F05", reason, _AGAIN, str(self.path))
+            self.sums[band][slab] = None
 
 
 def _state(path: Path) -> tuple[int, int, int]:
@@ -374,11 +390,11 @@ def _state(path: Path) -> tuple[int, int, int]:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _lazy(path: Path, variable: xr.DataArray, chunks: Mapping[str, int]) -> tuple[Any, ...]:
+def _lazy(path: Path, variable: xr.DataArray, chunks: Mapping[str, int], sums: Any) -> Any:
     import dask.array as da
 
     sizes = tuple(chunks.get(str(dim), -1) for dim in variable.dims)
-    source = _OnDisk(path, variable)
+    source = _OnDisk(path, variable, sums)
     name = "-".join(map(str, (path.name, variable.name, *source.state)))
     array = da.from_array(source, sizes, name=name, asarray=True, lock=False)
     return variable.dims, array, variable.attrs
