@@ -18,6 +18,7 @@ from hstcube.cli.options import (
     Ids,
     Images,
     Labels,
+    Largest,
     Levels,
     NoMask,
     Onto,
@@ -124,6 +125,7 @@ def run(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the products.")] = Path(
         "hstcube_out"
     ),
+    largest: Largest = False,
     no_mask: NoMask = False,
     apply_mask: Annotated[
         bool,
@@ -162,6 +164,7 @@ def run(
         recipe=recipe,
         to=to,
         allow=allow,
+        largest=largest,
         bands=bands,
         sky=sky,
         masked=not no_mask,
@@ -239,6 +242,7 @@ def check(
     field: Fields = None,
     ids: Ids = None,
     recipe: Recipe = "default",
+    largest: Largest = False,
     no_mask: NoMask = False,
     bands: Bands = None,
     scale: Scale = "60mas",
@@ -264,6 +268,7 @@ def check(
         recipe=recipe,
         to=to,
         allow=allow,
+        largest=largest,
         bands=bands,
         sky=sky,
         masked=not no_mask,

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from hstcube.basics.arrays import filled, in_unit, inverse_variance_of, keep_of
 from hstcube.basics.units import read_unit
 from hstcube.core.bands import band as find_band
-from hstcube.core.rules import DIMS, STATE, inverse_variance_unit, validate
-from hstcube.core.state import warn
+from hstcube.core.rules import DIMS, inverse_variance_unit, taken, validate
+from hstcube.core.state import STATE, warn
 from hstcube.errors import BandError, CubeError
 
 if TYPE_CHECKING:
@@ -94,6 +95,8 @@ def build(
     """
     names, units = [str(name) for name in bands], read_unit(units)
     _require_names(names)
+    sci, wht = _plain_images(sci, wht, units)
+    mask = None if mask is None else keep_of("mask", mask)[0]
     shape = (len(names), *grid.shape)
     _require_shape("sci", sci, shape)
     _require_shape("wht", wht, shape)
@@ -125,6 +128,27 @@ def build(
     for code, note in notes:
         cube = warn(cube, code, note)
     return validate(cube)
+
+
+def _plain_images(sci: Any, wht: Any, units: str) -> tuple[Any, Any]:
+    """Return images and weights as arrays in `units` and its inverse square; masked is no data."""
+    own = getattr(sci, "uncertainty", None)
+    if own is not None and own is not wht:
+        raise CubeError(
+            "HC-D10",
+            "sci brings an uncertainty of its own, and wht is another",
+            "give wht=sci.uncertainty, or sci without it: sci.data",
+        )
+    weights = in_unit("wht", inverse_variance_of(wht), inverse_variance_unit(units))
+    return _array(filled(in_unit("sci", sci, units))), _array(filled(weights, 0))
+
+
+def _array(images: Any) -> Any:
+    """Return images as an array of numpy or dask."""
+    if hasattr(images, "dims") and hasattr(images, "data"):
+        images = images.data
+    images = getattr(images, "data", images) if hasattr(images, "uncertainty") else images
+    return images if hasattr(images, "dask") else np.asarray(images)
 
 
 def _require_names(names: list[str]) -> None:
@@ -231,6 +255,7 @@ def _judged(sci: NDArray[Any], wht: NDArray[Any], good: NDArray[np.bool_], name:
 
 def variance(cube: xr.Dataset) -> xr.DataArray:
     """Return the variance of single pixels [units of sci squared]; NaN where there is no data."""
+    cube = taken(cube)
     wht = cube.wht.astype(np.float64)
     scale = cube.coords.get("noise_scale", 1.0)
     single = (scale**2 / wht.where(wht > 0)).astype(np.float32)

@@ -24,6 +24,7 @@ from hstcube.files.headers import (
 )
 from hstcube.fits.images import inverse_variance, odd_pixels, read_plane
 from hstcube.fits.opening import located
+from hstcube.fits.sets import SET, apart, id_in, require_counts
 from hstcube.surveys.models import with_survey_noise
 from hstcube.surveys.names import list_fields
 
@@ -83,6 +84,7 @@ def read_images(
     """
     names = wanted_bands(files, bands)
     images = [_read_band(files, name, lazy=chunks is not None) for name in names]
+    _require_one_set(files, images)
     grid = _common_grid(files, images)
     units = common_units(files, images)
     notes = [*file_notes(images), *camera_notes(images), *units.notes]
@@ -147,6 +149,22 @@ def _read_band(files: FieldFiles, name: str, *, lazy: bool) -> BandImages:
     with located(files.one(name, "wht"), name):
         require_band(name, wht.header)
     return BandImages(name, sci, wht)
+
+
+def _require_one_set(files: FieldFiles, images: list[BandImages]) -> None:
+    """Refuse stamps that were cut together in part only; those that do not say so are not known."""
+    headers = [plane.header for image in images for plane in (image.sci, image.wht)]
+    ids = {(str(header.get(SET, "")), _number_of(header.get("SETN"))) for header in headers}
+    folder = files.one(images[0].name, "sci").parent
+    beside = [path for band in files.bands.values() for path in (*band.sci, *band.wht)]
+    require_counts(ids, beside, folder)
+    maps = {str(header["SETMAP"]) for header in headers if "SETMAP" in header}
+    if maps and files.labels is not None and id_in(files.labels) not in ("", *maps):
+        raise apart(files.labels, "was not cut together with the images of its field")
+
+
+def _number_of(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
 def _common_grid(files: FieldFiles, images: list[BandImages]) -> Grid:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from hstcube.core.grids import Grid
 from hstcube.errors import LabelError
 from hstcube.fits.images import chosen_unit, image_shape, image_unit, require_whole
 from hstcube.fits.opening import located, opened
+from hstcube.fits.sets import require_one_set
 from hstcube.regridding.labels import NOT_COVERED
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ def open_labels(path: str | Path, *, hdu: str | int | None = None) -> xr.DataArr
     """
     path = Path(path)
     with located(path), opened(path) as hdus:
+        told_of_set = require_one_set(path, hdus[0].header)
         unit = image_unit(hdus, "labels", path) if hdu is None else chosen_unit(hdus, hdu)
         notes = require_whole(path, unit)
         shape = image_shape(unit)
@@ -56,6 +59,8 @@ def open_labels(path: str | Path, *, hdu: str | int | None = None) -> xr.DataArr
         grid = Grid.from_header(unit.header, shape=shape)
         labels, attrs = _whole_numbers(values)
         told = str(unit.header.get("RAF_ID", hdus[0].header.get("RAF_ID", ""))).strip()
+    for warning in told_of_set:
+        warnings.warn(warning, stacklevel=2)
     if told.isdecimal():
         attrs["central_id"] = int(told)
     if lost := int(((values < 0) & np.isfinite(values)).sum()):

@@ -22,6 +22,7 @@ __all__ = ["Level", "level_text", "read_levels"]
 _PIXEL = re.compile(r"per pixel of (\S+) arcsec")
 _ERROR = re.compile(r"^# standard error:(.*)$", re.MULTILINE)
 _LARGEST = 2**20  # bytes of a file: one number, and comments
+_SET = re.compile(r"^# SETID ([0-9a-f]{16})$", re.MULTILINE)
 _ONE_SCALE = 0.01  # relative: scales closer than this are one
 
 
@@ -75,14 +76,29 @@ def read_levels(
         If it cannot be read, or is no text file.
     """
     levels = {}
+    sets: dict[str, str] = {}
     for name in bands:
         place = files.bands[name].sky
         if isinstance(place, Path):
             with located(place, name):
-                levels[name] = _parsed(read_text(place, most=_LARGEST), scale, to)
+                text = read_text(place, most=_LARGEST)
+                levels[name] = _parsed(text, scale, to)
+                _require_one_set(text, sets)
         elif place is not None:
             levels[name] = Level(float(place) * _area(to, scale), math.nan)
     return levels
+
+
+def _require_one_set(text: str, sets: dict[str, str]) -> None:
+    """Refuse levels of one pixel scale that were not written together; `sets` fill."""
+    pixel, of_set = _PIXEL.search(text), _SET.search(text)
+    if pixel and of_set and sets.setdefault(pixel[1], of_set[1]) != of_set[1]:
+        raise SkyError(
+            "HC-O20",
+            "was not written together with the levels of the other bands: one may be of another "
+            "method, or of other images",
+            "measure the sky again: hstcube sky FOLDER -o OUT --overwrite",
+        )
 
 
 def _area(to: float | None, scale: float | None) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from hstcube.basics.cards import card_text, card_value
+from hstcube.basics.names import checked_name
 from hstcube.basics.quantities import number_in
 from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
@@ -16,17 +18,17 @@ from hstcube.core.psf_coords import UNIT_SUM, psf_array
 from hstcube.errors import BandError, FileError, PSFError, RecipeError
 from hstcube.fits.images import image_shape
 from hstcube.fits.opening import located, opened
+from hstcube.fits.sets import require_one_set
 from hstcube.fits.units import hdu
 from hstcube.fits.writing import write_files
 from hstcube.psf.preparation import checked_psf, prepare_psf, scale_of
 from hstcube.psf.profiles import fwhm
 from hstcube.psf.solver import on_one_frame
-from hstcube.surveys.names import checked_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["open_psf", "save_psf"]
+__all__ = ["open_psf", "psf_bytes", "save_psf"]
 
 _UNIT_SUM = 1e-3  # what a sum may be off
 _LARGEST_PIXEL = 60  # arcsec: what says more is no size of a pixel
@@ -51,6 +53,13 @@ def save_psf(psf: xr.DataArray, path: str | Path, *, overwrite: bool = False) ->
     WriteError
         If the file exists or cannot be written.
     """
+    path = Path(path)
+    write_files({path: psf_bytes(psf)}, overwrite=overwrite)
+    return path
+
+
+def psf_bytes(psf: xr.DataArray) -> bytes:
+    """Return PSFs as the FITS file that `save_psf` writes."""
     scale = float(psf.ky[1] - psf.ky[0])
     units = [hdu(None, [("OBJECT", "PSF", "point spread functions, unit sum")])]
     for name in psf.band.values.tolist():
@@ -67,9 +76,7 @@ def save_psf(psf: xr.DataArray, path: str | Path, *, overwrite: bool = False) ->
             ),
         ]
         units.append(hdu(image, cards, extname=name.upper()))
-    path = Path(path)
-    write_files({path: b"".join(units)}, overwrite=overwrite)
-    return path
+    return b"".join(units)
 
 
 def open_psf(path: str | Path, *, scale: Any = None) -> xr.DataArray:
@@ -101,6 +108,7 @@ def open_psf(path: str | Path, *, scale: Any = None) -> xr.DataArray:
     path = Path(path)
     images: dict[str, xr.DataArray] = {}
     with located(path), opened(path) as hdus:
+        of_set = require_one_set(path, hdus[0].header)
         for unit in hdus:
             if unit.header.get("NAXIS", 0) != 2 or not hasattr(unit, "data"):  # noqa: PLR2004
                 continue
@@ -109,6 +117,8 @@ def open_psf(path: str | Path, *, scale: Any = None) -> xr.DataArray:
                 raise BandError("HC-B02", "two PSFs for one band", "keep one", str(path), name)
             values = np.asarray(unit.data, dtype=np.float64).reshape(image_shape(unit))
             images[name] = _usable(values, scale or _scale_of(unit.header, path))
+    for warning in of_set:
+        warnings.warn(warning, stacklevel=2)
     if not images:
         raise FileError(
             "HC-F04", "holds no image", "give a FITS file with one PSF a band", str(path)

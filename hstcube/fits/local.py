@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 
 from hstcube.errors import FileError
+from hstcube.fits.reads import note_read
 
 __all__ = ["PACKERS", "missing", "read_bytes", "read_text", "require_local"]
 
@@ -69,6 +70,7 @@ def require_local(path: str | Path, *, most: int | None = None) -> Path:
         raise FileError("HC-F24", f"is {what}, not a file", "give a file", file=str(path))
     if most is not None and found.st_size > most:
         raise _too_large(path, found.st_size, most)
+    note_read(path, found)
     return path
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import re
 import warnings
 from typing import IO, TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 from hstcube.errors import FileError, HstCubeError
 from hstcube.fits.headers import data_sizes, padded
 from hstcube.fits.local import PACKERS, missing
+from hstcube.fits.reads import note_read
 from hstcube.fits.units import BLOCK
 
 if TYPE_CHECKING:
@@ -104,6 +106,7 @@ class opened:  # noqa: N801  a context manager, used like a function
         _require_regular(self.path)
         # ours to close: astropy leaves it open when it fails
         self.handle: IO[bytes] = self.path.open("rb")
+        note_read(self.path, os.fstat(self.handle.fileno()))
         start = self.handle.read(80)
         self.handle.seek(0)
         if not start.startswith((b"SIMPLE  =", *PACKERS)):

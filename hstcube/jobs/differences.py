@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hstcube.errors import FileError
-from hstcube.files.cubes import open_cube
+from hstcube.files.netcdf import open_cube
 from hstcube.fits.images import NOISE_UNIT, PSF_UNIT
 from hstcube.fits.local import missing
 from hstcube.fits.opening import located, opened

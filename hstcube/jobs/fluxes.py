@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hstcube.basics.choices import require_choice
 from hstcube.errors import RecipeError
-from hstcube.files.tables import write_table
-from hstcube.fits.writing import require_free_names, write_files
+from hstcube.files.tables import table_bytes, write_table
+from hstcube.fits.reads import keeps
+from hstcube.fits.writing import require_free_names, write_set
 from hstcube.noise.calibration import calibrate_noise
 from hstcube.noise.description import with_noise
 from hstcube.noise.empty_apertures import noise_check
@@ -16,7 +17,7 @@ from hstcube.phot.bins import Mode, bin_pixels
 from hstcube.phot.table import photometry
 from hstcube.phot.units import Law, deredden
 from hstcube.pipeline.sources import groups_bytes, open_groups, open_source, open_with_maps
-from hstcube.sed import Code, each_pixel, to_sed
+from hstcube.sed import Code, each_pixel, sed_files
 from hstcube.sed.catalogue import FLOOR
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class NoiseTest(NamedTuple):
     files: list[Path]
 
 
+@keeps("source")
 def bin_cube(
     source: str | Path,
     out: str | Path = "bins.fits",
@@ -97,9 +99,10 @@ def bin_cube(
     cube = open_source(source, field=field, scale=scale)
     bins = bin_pixels(cube, snr=snr, bands=bands, mode=mode, sed_shape=sed_shape)
     files = {out: groups_bytes(bins), picture: figure_bytes(bin_map(cube, bins))}
-    return Bins(bins, write_files(files, overwrite=overwrite))
+    return Bins(bins, write_set(files, overwrite=overwrite))
 
 
+@keeps("source", "groups", "labels")
 def phot_cube(
     source: str | Path,
     out: str | Path = "phot.ecsv",
@@ -152,6 +155,7 @@ def phot_cube(
     return Photometry(table, [write_table(table, out, overwrite=overwrite)])
 
 
+@keeps("folder")
 def check_noise(
     folder: str | Path,
     out: str | Path = "noise.png",
@@ -201,11 +205,11 @@ def check_noise(
         known = calibrate_noise(cubes, background=maps)
         cubes = [with_noise(cube, known) for cube in cubes]
     table = noise_check(cubes, background=maps)
-    picture = figure_bytes(noise_curve(table))
-    write_table(table, listed, overwrite=overwrite)
-    return NoiseTest(table, len(cubes), [*write_files({out: picture}, overwrite=overwrite), listed])
+    files = {out: figure_bytes(noise_curve(table)), listed: table_bytes(table, listed)}
+    return NoiseTest(table, len(cubes), write_set(files, overwrite=overwrite))
 
 
+@keeps("source", "groups")
 def export_cube(
     source: str | Path,
     code: Code,
@@ -263,7 +267,6 @@ def export_cube(
     else:
         chosen = each_pixel(cube) if pixels else open_groups(cube, groups=groups)
     require_free_names([out / "groups.fits"], overwrite=overwrite)
-    files = to_sed(
-        cube, code, out, groups=chosen, redshift=redshift, floor=floor, overwrite=overwrite
-    )
-    return files + write_files({out / "groups.fits": groups_bytes(chosen)}, overwrite=overwrite)
+    files = sed_files(cube, code, groups=chosen, redshift=redshift, floor=floor)
+    files["groups.fits"] = groups_bytes(chosen)
+    return write_set({out / name: data for name, data in files.items()}, overwrite=overwrite)

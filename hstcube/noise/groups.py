@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from hstcube.basics.arrays import groups_of
 from hstcube.core.grids import Grid
-from hstcube.core.rules import require_same_grid, validate
+from hstcube.core.rules import require_same_grid, taken
 from hstcube.errors import NoiseError
 from hstcube.noise.correlation import (
     Groups,
@@ -73,9 +74,9 @@ def group_errors(cube: xr.Dataset, groups: Any, *, covariance: bool = False) -> 
         If `groups` does not hold integers, or no group at all; if ``noise_scale`` or ``noise_acf``
         are impossible.
     """
-    validate(cube, data=False)
+    cube = taken(cube)
     require_same_grid(cube, groups)
-    found = find_groups(_integers(groups))
+    found = find_groups(groups_of(groups, kinds="iu"))
     if not found.ids.size:
         raise NoiseError(
             "HC-N02",
@@ -109,18 +110,6 @@ def group_errors(cube: xr.Dataset, groups: Any, *, covariance: bool = False) -> 
         name="covariance" if covariance else "error",
         attrs={"units": f"({units})2" if covariance else units},
     )
-
-
-def _integers(groups: Any) -> NDArray[np.integer]:
-    values = np.asarray(groups)
-    if values.ndim != 2 or values.dtype.kind not in "iu":  # noqa: PLR2004
-        raise NoiseError(
-            "HC-N01",
-            f"the map of groups holds {values.dtype} on {values.ndim} axes, not one integer for "
-            "each pixel (y, x)",
-            "convert it: groups.astype('int32'); a bool mask is one group, 1 where it is True",
-        )
-    return values
 
 
 def _errors(groups: Groups, wht: Any, scale: Any, acf: Image64, sky_error: Any) -> Image64:

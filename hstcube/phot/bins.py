@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import xarray as xr
 
+from hstcube.basics.arrays import groups_of
 from hstcube.basics.choices import require_choice
 from hstcube.core.cube import variance
-from hstcube.core.rules import require_same_grid, validate
+from hstcube.core.rules import require_same_grid, taken
 from hstcube.errors import LabelError, RecipeError
 from hstcube.noise.groups import group_errors, pixel_acf
 from hstcube.phot._field import Field, Spectra, make_field
@@ -93,7 +94,8 @@ def bin_pixels(
     if sed_shape is not None:
         _require_positive("sed_shape", sed_shape)
     require_choice("mode", mode, Mode, code="HC-B30")
-    judged = of_bands(validate(cube), bands)
+    cube = taken(cube)
+    judged = of_bands(cube, bands)
     inside = _inside(judged if sed_shape is None else cube)
     walls = field = _field(judged, inside, mode)
     spectra = None
@@ -117,9 +119,10 @@ def group_snr(cube: xr.Dataset, groups: Any) -> xr.DataArray:
 
     It is the group's sum over its error from `group_errors`.
     """
+    cube = taken(cube)
     require_same_grid(cube, groups)
     errors = group_errors(cube, groups)
-    labels = np.asarray(groups)
+    labels = groups_of(groups)
     ids = errors.group.values
     ratio = np.empty(errors.shape)
     for i, image in enumerate(cube.sci.values):

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import xarray as xr
 
+from hstcube.basics.arrays import groups_of
 from hstcube.basics.choices import require_choice
 from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
-from hstcube.core.rules import require_same_grid, validate
+from hstcube.core.rules import require_same_grid, taken
 from hstcube.errors import BandError, LabelError, NoiseError, RecipeError
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def apertures(
         If a radius or the ratio is not positive, centres are not understood, or there is no such
         `overlap`.
     """
+    cube = taken(cube, pixels=False)
     require_choice("overlap", overlap, Overlap)
     places = _places(centres)
     radii = _positive("radius", np.broadcast_to(np.asarray(radius, dtype=float), (len(places),)))
@@ -97,9 +99,9 @@ def apertures(
         if not inside.any():
             reason = f"aperture {i}, at {place[0]:.6f} {place[1]:.6f}, has no pixel in the frame"
             raise LabelError("HC-S20", reason, "check the place, or choose a larger radius")
-        taken = found[window][inside & (found[window] > 0)]
-        if taken.size and overlap == "error":
-            reason = f"apertures {taken[0]} and {i} overlap, but a pixel is in one group only"
+        claimed = found[window][inside & (found[window] > 0)]
+        if claimed.size and overlap == "error":
+            reason = f"apertures {claimed[0]} and {i} overlap, but a pixel is in one group only"
             fix = "measure them one by one, or choose overlap='nearest'"
             raise LabelError("HC-S21", reason, fix)
         closer = inside & (distance < nearest[window])
@@ -137,6 +139,7 @@ def annuli(
     RecipeError
         If the edges do not increase.
     """
+    cube = taken(cube, pixels=False)
     limits = _increasing(edges)
     grid = Grid.of(cube)
     ellipses = _Ellipses(grid, _pixel(grid, _places(centre)[0]), ratio, angle)
@@ -175,7 +178,7 @@ def common_mask(cube: xr.Dataset, *, bands: Sequence[str] | None = None) -> xr.D
 
 def of_bands(cube: xr.Dataset, bands: Sequence[str] | str | None) -> xr.Dataset:
     """Return the cube with these bands only."""
-    validate(cube, data=False)
+    cube = taken(cube)
     if bands is None:
         return cube
     names = [band_name(name) for name in ([bands] if isinstance(bands, str) else bands)]
@@ -210,6 +213,7 @@ def paint(cube: xr.Dataset, groups: Any, values: Any) -> xr.DataArray:
     LabelError
         If there is not one value for each group.
     """
+    cube = taken(cube, pixels=False)
     labels = checked_groups(cube, groups)
     ids = group_ids(labels)
     column = _named(ids, values) if isinstance(values, Mapping) else _in_order(ids, values)
@@ -257,18 +261,7 @@ def checked_groups(cube: xr.Dataset, groups: Any) -> NDArray[np.int64]:
         If it is not a (y, x) map of integers, or holds no group.
     """
     require_same_grid(cube, groups)
-    if isinstance(groups, xr.DataArray) and set(groups.dims) == {"y", "x"}:
-        groups = groups.transpose("y", "x")
-    values = np.asarray(groups)
-    if values.ndim != 2 or values.dtype.kind not in "iub":  # noqa: PLR2004
-        reason = (
-            f"the map of groups holds {values.dtype} of shape {values.shape}, "
-            "not one integer for each pixel (y, x)"
-        )
-        raise NoiseError(
-            "HC-N01", reason, "convert it: groups.astype('int32'); 0 is for pixels of no group"
-        )
-    values = values.astype(np.int64)
+    values = groups_of(groups)
     if not (values > 0).any():
         reason = "the map has no group: no value above 0"
         raise NoiseError("HC-N02", reason, "number the groups from 1; 0 is for pixels of none")

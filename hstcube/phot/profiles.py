@@ -9,6 +9,7 @@ import xarray as xr
 
 from hstcube.basics.choices import require_choice
 from hstcube.core.grids import Grid
+from hstcube.core.rules import taken
 from hstcube.noise.groups import group_errors
 from hstcube.phot.groups import Pixels, annuli, apertures, group_ids, group_sums
 
@@ -54,6 +55,7 @@ def radial_profile(
         radius); ``radius`` [arcsec] is the middle of the ring. NaN where a ring has no pixel.
         Errors are those of `group_errors`.
     """
+    cube = taken(cube)
     require_choice("pixels", pixels, Pixels)
     groups = annuli(cube, centre, edges=edges, ratio=ratio, angle=angle)
     limits = np.asarray(edges, dtype=float)
@@ -93,6 +95,7 @@ def curve_of_growth(
         ``flux`` and ``error`` (band, radius) [units of sci], ``npix`` (band, radius). Errors are
         those of `group_errors`; those of growing apertures are not independent.
     """
+    cube = taken(cube)
     require_choice("pixels", pixels, Pixels)
     steps = []
     for radius in radii:

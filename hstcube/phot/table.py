@@ -9,7 +9,7 @@ import numpy as np
 from hstcube import __version__
 from hstcube.basics.choices import require_choice
 from hstcube.core.grids import Grid
-from hstcube.core.rules import validate
+from hstcube.core.rules import taken
 from hstcube.core.state import warn
 from hstcube.errors import PSFError
 from hstcube.noise.groups import group_errors
@@ -86,7 +86,7 @@ def photometry(
     from astropy.table import QTable
 
     require_choice("pixels", pixels, Pixels)
-    validate(cube)
+    cube = taken(cube)
     labels = checked_groups(cube, groups)
     ids = group_ids(labels)
     cube = _warned_of_sky(cube)

@@ -11,7 +11,7 @@ from hstcube.basics.cards import NOTHING, card_value
 from hstcube.basics.choices import require_choice
 from hstcube.basics.units import RATE, parsed_unit, read_unit
 from hstcube.core.grids import Grid
-from hstcube.core.rules import inverse_variance_unit, validate
+from hstcube.core.rules import inverse_variance_unit, taken
 from hstcube.core.state import updated, warn
 from hstcube.errors import BandError, CubeError, RecipeError
 
@@ -78,8 +78,7 @@ def to_flux(cube: xr.Dataset, unit: str = "uJy") -> xr.Dataset:
     CubeError
         If `unit` is not a flux density.
     """
-    validate(cube, data=False)
-    unit = read_unit(unit)
+    cube, unit = taken(cube), read_unit(unit)
     given, pivot = cube.sci.attrs["units"], cube.pivot.values
     if (wanted := unit_zeropoint(unit, pivot)) is None:
         reason = f"{unit!r} is not a flux density, nor one per solid angle"
@@ -255,7 +254,7 @@ def deredden(cube: xr.Dataset, ebv: float, *, law: Law = "F19") -> xr.Dataset:
         If `ebv` is not a reddening, or there is no such law.
     """
     require_choice("law", law, Law, code="HC-B30")
-    validate(cube, data=False)
+    cube = taken(cube)
     if "extinction" in cube.coords:
         reason = "the cube is corrected for extinction already"
         raise CubeError("HC-D34", reason, "leave one of the two steps out")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import xarray as xr
 
 from hstcube.basics.choices import require_choice
+from hstcube.basics.names import checked_name
 from hstcube.core.bands import band_name, numbers_by_band
 from hstcube.core.grids import Grid
 from hstcube.core.rules import PLANES
@@ -26,7 +27,7 @@ from hstcube.regridding.align import apply_shifts, check_alignment, warn_of_shif
 from hstcube.regridding.resample import regrid
 from hstcube.surveys.known import SURVEYS
 from hstcube.surveys.models import survey_psf, survey_widths, with_survey_noise
-from hstcube.surveys.names import BandFiles, FieldFiles, checked_name, find_field
+from hstcube.surveys.names import BandFiles, FieldFiles, find_field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -198,6 +199,9 @@ def open_files(
 ) -> xr.Dataset:
     """Open what `find_field` found, or a field file names; see `open_field`."""
     _require_choices(psf, align)
+    if not files.bands:
+        what = f"image of field {files.field}: no band is named"
+        raise missing(what, "name a band, with its sci and its wht image")
     how = _How(numbers_by_band("arcsec", psf_fwhm, "psf_fwhm"), psf, chunks)
     if files.parts:
         return _open_mixed(files, bands, how, onto, align)

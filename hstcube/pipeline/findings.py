@@ -14,8 +14,8 @@ from hstcube.basics.robust import MAD_TO_SIGMA
 from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
 from hstcube.core.state import notes_of
-from hstcube.errors import HstCubeError, codes
-from hstcube.pipeline.plan import Options
+from hstcube.errors import HstCubeError, codes, spoken
+from hstcube.pipeline.plan import Options, chosen_object
 from hstcube.pipeline.recipe import (
     ALL_PIXELS,
     blank_pixels,
@@ -49,6 +49,10 @@ T = TypeVar("T")
 NOISE_RATIO = (0.3, 1.3)
 LARGE = 2**24  # pixels: of larger images only the headers are read
 BYTES = 4  # of a pixel
+_FIXES = {  # of warnings on which options act
+    "HC-S11": "keep the largest piece alone: [[--largest|largest=True]]; or choose the ids that "
+    "belong together: [[--ids FIELD=ID,ID|ids=]]"
+}
 
 
 @dataclass(frozen=True)
@@ -147,7 +151,9 @@ def _attempt(report: Report, function: Callable[[], T], *, warned: bool = True) 
                 report.findings.append(finding)
             return None
     if warned:
-        report.findings += [Finding("warning", *note) for note in notes]
+        report.findings += [
+            Finding("warning", code, said, spoken(_FIXES.get(code, ""))) for code, said in notes
+        ]
     return found
 
 
@@ -216,11 +222,17 @@ def _judge_object(
 ) -> None:
     """Say how large the object is, and what is odd about it and its map."""
     grid, kind = Grid.of(cube), options.kind
-    ids = target.ids or tuple(options.recipe.get("ids", ()))
-    seen = object_on(grid, labels, ids, grow=0, recipe=kind)
-    report.findings.append(Finding("note", "", f"object of {int(seen.sum())} pixels, not grown"))
-    keep = object_on(grid, labels, ids, grow=options.recipe.get("grow", 1), recipe=kind)
-    notes = map_notes(labels, ids, keep, grid, recipe=kind)
+    chosen = chosen_object(target, options)
+    ids, largest = chosen["ids"], chosen["largest"]
+    seen = object_on(grid, labels, ids, grow=0, largest=largest, recipe=kind)
+    keep = object_on(grid, labels, recipe=kind, **chosen)
+    used = keep.values  # what has data in no band is no pixel of the cube
+    if not cube.chunks:
+        used = used & (cube.wht.values > 0).any(axis=0)
+    text = f"object of {int(seen.sum())} pixels, not grown; the cube's mask has {int(used.sum())}"
+    text += f", grown by {chosen['grow']}"
+    report.findings.append(Finding("note", "", text))
+    notes = map_notes(labels, ids, keep, grid, largest=largest, recipe=kind)
     report.findings += [Finding("warning", *note) for note in notes]
 
 

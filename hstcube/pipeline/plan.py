@@ -7,9 +7,10 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
 from hstcube.basics.choices import require_choice
+from hstcube.basics.names import checked_name
 from hstcube.errors import RecipeError, WriteError
 from hstcube.files.cubes import Layout, Noise
 from hstcube.files.levels import read_levels
@@ -17,18 +18,29 @@ from hstcube.fits.local import missing
 from hstcube.pipeline.assemble import Align
 from hstcube.pipeline.recipe import Recipe, require_map
 from hstcube.surveys.field_file import read_field_file
-from hstcube.surveys.names import FieldFiles, checked_name, find_field, list_fields
+from hstcube.surveys.names import FieldFiles, find_field, list_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     import xarray as xr
 
-__all__ = ["Options", "Sky", "SkyPlan", "Target", "plan", "plan_sky", "require_outside"]
+__all__ = [
+    "Options",
+    "Sky",
+    "SkyPlan",
+    "Target",
+    "chosen_object",
+    "plan",
+    "plan_sky",
+    "require_outside",
+]
 
 Sky = Literal["measure", "none"]
 
-_TARGET = re.compile(r"(?P<name>[^=]+)=(?:(?P<field>[^:]+):)?(?P<ids>\d+(?:,\d+)*)")
+_TARGET = re.compile(
+    r"(?P<name>[^=]+)=(?:(?P<field>[^:]+):)?(?P<ids>\d{1,18}(?:,\d{1,18})*)", re.ASCII
+)
 
 
 @dataclass(frozen=True)
@@ -143,6 +155,24 @@ class Options:
         """Which of the recipes it is."""
         kind: Recipe = self.recipe.get("recipe", "default")
         return kind
+
+
+class Chosen(TypedDict):
+    """Which pixels of a map are the object: arguments of `homogenize`."""
+
+    ids: tuple[int, ...]
+    grow: int
+    largest: bool
+
+
+def chosen_object(target: Target, options: Options) -> Chosen:
+    """Return what a run takes for the object of a target: its own words go before the recipe's."""
+    said = options.recipe
+    return {
+        "ids": target.ids or tuple(said.get("ids", ())),
+        "grow": said.get("grow", 1),
+        "largest": target.files.largest or said.get("largest", False),
+    }
 
 
 class SkyPlan(NamedTuple):

@@ -11,7 +11,7 @@ from hstcube.basics.choices import require_choice
 from hstcube.basics.convolution import convolver
 from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
-from hstcube.core.rules import validate
+from hstcube.core.rules import taken
 from hstcube.core.state import updated, warn
 from hstcube.errors import LabelError, RecipeError, SkyError
 from hstcube.fits.local import require_local
@@ -30,6 +30,7 @@ from hstcube.surveys.field_file import (
     NUMBER_OR_TEXT,
     TEXT,
     TEXTS,
+    YES_OR_NO,
     check_keys,
     read_toml,
 )
@@ -63,6 +64,7 @@ _KEYS = {
     "sky": NUMBER_OR_TEXT,
     "ids": IDS,
     "grow": COUNT,
+    "largest": YES_OR_NO,
     "to": TEXT,
     "recipe": TEXT,
     "allow": TEXTS,
@@ -76,6 +78,7 @@ def homogenize(
     labels: xr.DataArray | None = None,
     ids: Sequence[int] = (),
     grow: int = 1,
+    largest: bool = False,
     to: str = "f160w",
     recipe: Recipe = "default",
     allow: Sequence[str] = (),
@@ -95,6 +98,8 @@ def homogenize(
         Labels of the object, several for a merger; the one at the centre of the map when empty.
     grow : int
         How often the object is dilated with a 3x3 square on the map's grid.
+    largest : bool
+        Keep only the largest piece of the object before it is dilated; see `object_mask`.
     to : str
         The band, or the width ("0.6arcsec"), to match.
     recipe : {"default", "original"}
@@ -116,21 +121,22 @@ def homogenize(
     LabelError, PSFError, GridError
         As the steps raise them.
     """
-    validate(cube, data=False)
+    cube = taken(cube)
     require_choice("recipe", recipe, Recipe, code="HC-B19")
     grid = Grid.of(cube)
     cube = _without_sky(cube, sky, labels, recipe)
     if recipe == "original":
         labels = _required(labels)
-        keep = object_on(grid, labels, ids, grow=grow, recipe=recipe)
+        keep = object_on(grid, labels, ids, grow=grow, largest=largest, recipe=recipe)
         cube = _as_the_original(cube, keep, to)
     else:
         cube = psf_match(cube, to=to, allow=allow).assign_attrs(recipe="default")
         if labels is None:
             return cube
-        keep = object_on(grid, labels, ids, grow=grow)
+        keep = object_on(grid, labels, ids, grow=grow, largest=largest)
         cube = apply_mask(cube, keep.values)
-    return _warned(cube, map_notes(labels, ids, keep, grid, recipe=recipe))
+    notes = map_notes(labels, ids, keep, grid, largest=largest, recipe=recipe)
+    return _warned(cube, notes)
 
 
 def require_map(labels: xr.DataArray | None) -> xr.DataArray:
@@ -190,6 +196,7 @@ def object_on(
     ids: Sequence[int],
     *,
     grow: int = 1,
+    largest: bool = False,
     recipe: Recipe = "default",
 ) -> xr.DataArray:
     """Return the object's pixels, (y, x) bool, on the cube's grid.
@@ -197,7 +204,7 @@ def object_on(
     Parameters
     ----------
     grid : Grid
-    labels, ids, grow, recipe
+    labels, ids, grow, largest, recipe
         As in `homogenize`.
 
     Raises
@@ -206,7 +213,8 @@ def object_on(
         If no pixel of the grid belongs to the object.
     """
     outside: Outside = "nearest" if recipe == "original" else "uncovered"
-    keep = regrid_mask(grow_mask(object_mask(labels, *ids), pixels=grow), grid, outside=outside)
+    seen = object_mask(labels, *ids, largest=largest)
+    keep = regrid_mask(grow_mask(seen, pixels=grow), grid, outside=outside)
     if not keep.values.any():
         raise LabelError(
             "HC-S09",
@@ -222,6 +230,7 @@ def map_notes(
     keep: xr.DataArray,
     grid: Grid,
     *,
+    largest: bool = False,
     recipe: Recipe = "default",
 ) -> list[tuple[str, str]]:
     """Say, as (code, text), what is odd about a segmentation map and the object in it.
@@ -231,14 +240,14 @@ def map_notes(
 
     Parameters
     ----------
-    labels, ids, recipe
+    labels, ids, largest, recipe
         As in `homogenize`.
     keep : DataArray of bool, (y, x)
         The object, from `object_on`.
     grid : Grid
         Of the cube.
     """
-    notes = object_notes(labels, *ids)
+    notes = object_notes(labels, *ids, largest=largest)
     if recipe == "original":
         return notes
     if (share := coverage(Grid.of(labels), grid)) < 1:
@@ -306,7 +315,7 @@ def _warned(cube: xr.Dataset, notes: list[tuple[str, str]]) -> xr.Dataset:
 def read_recipe(path: str | Path) -> dict[str, Any]:
     """Read a recipe file: TOML with arguments of `homogenize`, nothing else.
 
-    They are ``sky``, ``ids``, ``grow``, ``to``, ``recipe`` and ``allow``.
+    They are ``sky``, ``ids``, ``grow``, ``largest``, ``to``, ``recipe`` and ``allow``.
 
     Raises
     ------

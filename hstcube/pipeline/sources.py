@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from hstcube.basics.names import checked_name
 from hstcube.core.grids import Grid
 from hstcube.errors import RecipeError
-from hstcube.files.cubes import open_cube
 from hstcube.files.labels import open_labels
+from hstcube.files.netcdf import open_cube
 from hstcube.files.tables import column, read_table
 from hstcube.fits.local import missing
 from hstcube.fits.opening import located
@@ -19,7 +20,7 @@ from hstcube.pipeline.assemble import open_field, open_files
 from hstcube.pipeline.recipe import no_map
 from hstcube.regridding.labels import regrid_labels
 from hstcube.regridding.resample import regrid
-from hstcube.surveys.names import SKY_SCALE, checked_name, find_field, list_fields, scale_of_label
+from hstcube.surveys.names import SKY_SCALE, find_field, list_fields, scale_of_label
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,7 +11,7 @@ from hstcube.basics.choices import require_choice
 from hstcube.basics.convolution import convolver, coverage_of_full_frame
 from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
-from hstcube.core.rules import validate
+from hstcube.core.rules import taken
 from hstcube.core.state import in_band_order, updated, warn
 from hstcube.errors import PSFError
 from hstcube.noise.groups import pixel_acf, with_matched_noise
@@ -88,7 +88,7 @@ def psf_match(
         If the target is not in the cube, a width is unknown, a band is broader than the target, a
         band misses it with measured PSFs, or a kernel is even or does not sum to one.
     """
-    validate(cube, data=False)
+    cube = taken(cube)
     require_choice("method", method, KernelMethod, code="HC-P06", error=PSFError)
     to = _canonical(to)
     name = _name_of(to)

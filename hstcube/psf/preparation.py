@@ -10,7 +10,7 @@ import numpy as np
 from hstcube.basics.quantities import number_in, whole_number
 from hstcube.core.grids import Grid
 from hstcube.core.psf_coords import psf_array, with_psf_coords, without_psf
-from hstcube.core.rules import validate
+from hstcube.core.rules import taken
 from hstcube.core.state import in_band_order, updated
 from hstcube.errors import PSFError
 from hstcube.psf.profiles import centroid, fwhm, radius_map
@@ -245,7 +245,7 @@ def with_psf(cube: xr.Dataset, psf: xr.DataArray) -> xr.Dataset:
 
 def attached(cube: xr.Dataset, psf: xr.DataArray) -> xr.Dataset:
     """Return the cube with its PSFs on its own pixels; see `with_psf`. Widths stay as they are."""
-    validate(cube, data=False)
+    cube = taken(cube)
     if any(cube.matched_to.values != ""):
         raise PSFError(
             "HC-P09",

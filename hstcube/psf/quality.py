@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from hstcube.basics.memory import remembered
+from hstcube.core.rules import taken
 from hstcube.errors import PSFError
 from hstcube.psf.preparation import prepare_psf, scale_of
 from hstcube.psf.profiles import (
@@ -74,6 +75,8 @@ def psf_quality(
     PSFError
         If the cube has no PSF, or the target is not known.
     """
+    if not isinstance(cube, xr.DataArray):
+        cube = taken(cube, pixels=False)
     psf = _psf_of(cube)
     scale = scale_of(psf)
     images = psf.transpose("band", "ky", "kx").values.astype(np.float64)

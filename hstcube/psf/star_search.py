@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hstcube.core.grids import Grid
+from hstcube.core.rules import taken
 from hstcube.errors import PSFError
 from hstcube.psf.profiles import encircled_energy, odd
 
@@ -56,6 +57,7 @@ def find_stars(
     PSFError
         If there is none.
     """
+    cube = taken(cube)
     scale = Grid.of(cube).scale
     plane = cube.sel(band=band)
     image = np.nan_to_num(plane.sci.values.astype(float))
@@ -138,6 +140,7 @@ def star_stamps(cube: xr.Dataset, positions: Any, *, size: float = STAMP) -> dic
     dict of name to Dataset
         Names are "1", "2", ...; stars nearer than half a stamp to the frame are left out.
     """
+    cube = taken(cube)
     grid = Grid.of(cube)
     if hasattr(positions, "ra"):
         x, y = grid.wcs.world_to_pixel(positions)

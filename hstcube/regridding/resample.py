@@ -9,7 +9,7 @@ import numpy as np
 from hstcube.basics.choices import require_choice
 from hstcube.core.grids import Grid
 from hstcube.core.mappings import TOLERANCE, affine_mapping, pixel_mapping
-from hstcube.core.rules import PLANES, validate
+from hstcube.core.rules import PLANES, taken
 from hstcube.core.state import record, warn
 from hstcube.errors import GridError
 from hstcube.regridding._averages import typical_blur
@@ -78,7 +78,7 @@ def regrid(
     RecipeError
         If there is no such method, or nothing of that name to conserve.
     """
-    validate(cube, data=False)
+    cube = taken(cube)
     require_choice("method", method, Method)
     if conserve is not None:
         require_choice("conserve", conserve, Conserve)
@@ -142,7 +142,7 @@ def rebin(cube: xr.Dataset, factor: int) -> xr.Dataset:
     GridError
         If `factor` is not a whole number from 1 to the size of the images.
     """
-    validate(cube, data=False)
+    cube = taken(cube)
     source = Grid.of(cube)
     if factor != int(factor) or not 1 <= factor <= min(source.shape):
         raise GridError(

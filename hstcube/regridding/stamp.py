@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hstcube.core.grids import Grid, sky_position
-from hstcube.core.rules import validate
+from hstcube.core.rules import taken
 from hstcube.core.state import record, warn
 from hstcube.errors import GridError
 
@@ -41,7 +41,7 @@ def cutout(cube: xr.Dataset, position: Any, size: float | tuple[float, float]) -
     GridError
         If no part of it lies in the frame.
     """
-    validate(cube, data=False)
+    cube = taken(cube)
     source, (ra, dec) = Grid.of(cube), sky_position(position)
     spans, wanted = spans_around(source, np.array([ra]), np.array([dec]), size)
     rows, columns = spans[0].tolist()

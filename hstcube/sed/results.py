@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from hstcube.basics.choices import require_choice
+from hstcube.core.rules import taken
 from hstcube.errors import FileError, LabelError, RecipeError
 from hstcube.files.tables import column as cells_of
 from hstcube.files.tables import read_table
@@ -62,7 +63,10 @@ def read_fit(code: Fitted, path: str | Path) -> Table:
             raise
         raise FileError("HC-E06", f"is no {what}: {error.reason}", _FIX, str(path)) from error
     with located(Path(path)):
-        ids = _ids_of(table, *_IDS[code])
+        known = [name for name in _IDS[code] if name in table.colnames]  # codes differ in its case
+        if not known:
+            raise FileError("HC-E06", f"is no {what}", _FIX)
+        ids = _ids_of(table, known[0])
         return _with_numbers(table, ids)
 
 
@@ -102,6 +106,7 @@ def paint_fit(cube: xr.Dataset, groups: Any, fit: Table, column: str) -> xr.Data
     RecipeError
         If there is no such column, or it does not hold one number a row.
     """
+    cube = taken(cube, pixels=False)
     if column not in getattr(fit, "colnames", ()):
         listed = ", ".join(getattr(fit, "colnames", ())) or "those of a table of read_fit"
         raise RecipeError("HC-B30", f"there is no column {column!r}", f"choose from {listed}")
@@ -119,9 +124,9 @@ def paint_fit(cube: xr.Dataset, groups: Any, fit: Table, column: str) -> xr.Data
     return painted.assign_attrs(units=str(unit)) if unit is not None else painted
 
 
-def _ids_of(table: Table, *names: str) -> NDArray[np.int64]:
+def _ids_of(table: Table, name: str) -> NDArray[np.int64]:
     """Return the ids of results: whole numbers, each there and there once."""
-    ids = cells_of(table, names, "whole numbers", code="HC-E06")
+    ids = cells_of(table, name, "whole numbers", code="HC-E06")
     if (missing := np.ma.getmaskarray(ids)).any():
         reason = f"row {int(np.flatnonzero(missing)[0]) + 1} of the results has no id"
         raise FileError("HC-E06", reason, _FIX)

@@ -8,10 +8,11 @@ import tomllib
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hstcube.basics.names import checked_name
 from hstcube.core.bands import band_name
 from hstcube.errors import BandError, RecipeError
 from hstcube.fits.local import read_text, require_local
-from hstcube.surveys.names import BandFiles, FieldFiles, checked_name
+from hstcube.surveys.names import BandFiles, FieldFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,6 +28,7 @@ __all__ = [
     "TEXT",
     "TEXTS",
     "TEXT_OR_COUNT",
+    "YES_OR_NO",
     "Kind",
     "check_keys",
     "read_field_file",
@@ -44,7 +46,7 @@ def read_field_file(path: str | Path) -> FieldFiles:
     Keys: ``name``; ``psf`` (a file for `open_psf`); for each band ``[bands.f606w]`` with ``sci``,
     ``wht``, and optionally ``wht_kind``, ``zeropoint``, ``psf_fwhm`` [arcsec], ``pivot`` [Angstrom]
     of a filter that no table has, ``sky`` (a level or a file); ``[labels]`` with ``path``, ``hdu``,
-    ``ids``. Paths are relative to the file.
+    ``ids``, ``largest`` (keep the largest piece of an object only). Paths are relative to the file.
 
     Raises
     ------
@@ -79,6 +81,7 @@ def read_field_file(path: str | Path) -> FieldFiles:
         labels=path.parent / labels["path"] if "path" in labels else None,
         hdu=labels.get("hdu"),
         ids=tuple(labels.get("ids", ())),
+        largest=labels.get("largest", False),
         psf=path.parent / text["psf"] if "psf" in text else None,
     )
 
@@ -185,12 +188,13 @@ NUMBER = Kind("a finite number", _is_finite)
 POSITIVE = Kind("a positive number", _is_positive)
 COUNT = Kind("a whole number, 0 or more", _is_count)
 IDS = Kind("a list of whole numbers", partial(_is_list_of, _is_whole))
+YES_OR_NO = Kind("true or false", lambda value: isinstance(value, bool))
 TEXTS = Kind("a list of texts", partial(_is_list_of, _is_text))
 NUMBER_OR_TEXT = Kind("a number or text", lambda value: _is_text(value) or _is_finite(value))
 TEXT_OR_COUNT = Kind("text or a whole number", lambda value: _is_text(value) or _is_count(value))
 
 _FILE_KEYS = {"name": TEXT, "bands": TABLE, "labels": TABLE, "psf": TEXT}
-_LABELS_KEYS = {"path": TEXT, "hdu": TEXT_OR_COUNT, "ids": IDS}
+_LABELS_KEYS = {"path": TEXT, "hdu": TEXT_OR_COUNT, "ids": IDS, "largest": YES_OR_NO}
 _BAND_KEYS = {
     "sci": TEXT,
     "wht": TEXT,

@@ -32,7 +32,8 @@ WORDS = (
     *NUMBERS, "", " ", "#", "\0", "\ufeff", "é", "None", "[", "{", "]", "}" * 3, "[[" * 200,
     "\n" * 3, "=", '"', "'\''", "a.b.c", "\\", "/dev/zero", "../x", "../../../evil", "~", "CON",
     "http://127.0.0.1:9/b", "nul.fits", "x" * 300, "\x1b[31m", "%s", "{field}", "$(id)", "<b>",
-    "pipe", "folder", ".", ")  # fmt: skip
+    "pipe", "folder", ".", "<" * 7 + " HEAD", "\t", ";", ",", "1,2", "-", "--", "\u202e", "\r",
+)  # fmt: skip
 ENCODINGS = ("utf-8",) * 9 + ("utf-16", "latin-1", "utf-8-sig")
 
 
@@ -101,7 +102,6 @@ CHANGES = (
 
 def damaged(data: bytes, random: Random) -> bytes:
     """Return bytes with one of the changes that disks and transfers make."""
-<<<<<<< HEAD
     raw = bytearray(data or b"\n")
     at = random.randrange(len(raw))
     way = random.randrange(7)

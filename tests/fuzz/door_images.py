@@ -351,7 +351,7 @@ class Groups(Maps):
         return open_groups(self.cube, groups=given.path)
 
     def wrong(self, given: Image, groups: Any) -> Iterator[str]:
-        if "damaged" in given.done:
+        if "damaged" in given.done or given.path is None:  # None: no map is given
             return
         unit = unit_of(given.path, self.chosen)
         values = values_of(unit)

@@ -382,7 +382,7 @@ ANGLE_COLUMNS: dict[str, Any] = {
     "text": lambda _, values: (values.astype("U20"), values, False),
     "bool": lambda _, values: (values > 0, None, False),
     "complex": lambda _, values: (values + 1j, None, False),
-    "integers": lambda _, values: (values.astype(np.int32), values.astype(np.int32), True),
+    "integers": lambda _, values: (values.astype(np.int32), values.astype(np.int32), False),
     "single": lambda _, values: (values.astype(np.float32), values.astype(np.float32), True),
     "big-endian": lambda _, values: (values.astype(">f8"), values, True),
 }

@@ -198,14 +198,12 @@ def test_pixels_of_negative_or_undefined_weight_make_no_cube(bad, cube):
         cube_on(Grid.of(cube), BANDS, cube.sci.values, wht)
 
 
-@pytest.mark.parametrize(
-    ("bad", "code"), [(-1.0, "HC-C05"), (np.nan, "HC-C05"), (np.inf, "HC-D10")]
-)
-def test_weights_that_were_spoiled_by_hand_are_refused(bad, code, cube, groups):
+@pytest.mark.parametrize("bad", [-1.0, np.nan, np.inf])
+def test_weights_that_were_spoiled_by_hand_are_refused(bad, cube, groups):
     wht = cube.wht.values.copy()
     wht[0, 3, 4] = bad
     spoiled = cube.assign(wht=cube.wht.copy(data=wht))
-    assert code_of(lambda: hstcube.photometry(spoiled, groups)) == code
+    assert code_of(lambda: hstcube.photometry(spoiled, groups)) == "HC-D10"
     assert code_of(lambda: hstcube.bin_pixels(spoiled)) == code
     odd = cube.assign_coords(noise_scale=("band", [1.0, bad, 1.0]))
     assert code_of(lambda: hstcube.photometry(odd, groups)) == "HC-N03"
