@@ -200,9 +200,9 @@ def open_files(
     """Open what `find_field` found, or a field file names; see `open_field`."""
     _require_choices(psf, align)
     if not files.bands:
-        reason = f"field {files.field} has no images: no band is named"
-        raise FileError("HC-F01", reason, "name a band, with its sci and its wht image")
-    how = _How(numbers_by_band("arcsec", psf_fwhm, "psf_fwhm", above=0), psf, chunks)
+        what = f"image of field {files.field}: no band is named"
+        raise missing(what, "name a band, with its sci and its wht image")
+    how = _How(numbers_by_band("arcsec", psf_fwhm, "psf_fwhm"), psf, chunks)
     if files.parts:
         return _open_mixed(files, bands, how, onto, align)
     if isinstance(onto, str) and onto != files.scale:
