@@ -18,7 +18,6 @@ from hstcube.cli.options import (
     Ids,
     Images,
     Labels,
-    Largest,
     Levels,
     NoMask,
     Onto,
@@ -39,8 +38,7 @@ from hstcube.cli.show import (
     show_report,
     show_table,
 )
-from hstcube.errors import HstCubeError
-from hstcube.fits.local import missing
+from hstcube.errors import HstCubeError, RecipeError
 
 __all__ = ["check", "compare", "cutout", "ls", "run", "sky"]
 
@@ -51,10 +49,7 @@ def ls(
     images: Images = None,
     labels: Labels = None,
 ) -> None:
-    """List the fields of a folder.
-
-    Their bands, pixel scale, segmentation map and sky levels.
-    """
+    """List the fields of a folder: bands, pixel scale, segmentation map, sky levels."""
     from hstcube.surveys.names import list_fields
 
     rows = []
@@ -70,8 +65,11 @@ def ls(
         sky = f"{levels}/{len(files.bands)}"
         rows.append((files.field, files.scale, " ".join(whole), ", ".join(odd), mapped, sky))
     if not rows:
-        fix = "give the folder that holds the stamps, or --images PATTERN"
-        raise missing("images", fix, file=folder, verb="are")
+        raise RecipeError(
+            "HC-F01",
+            f"no images in {folder}",
+            "give the folder that holds the stamps, or --images PATTERN",
+        )
     columns = ("field", "scale", "bands", "incomplete", "map", "sky")
     show_table(columns, rows, title=f"{len(rows)} in {folder}")
 
@@ -99,7 +97,7 @@ def sky(
     from hstcube.pipeline.plan import plan, require_outside
     from hstcube.pipeline.runs import exit_code, measure_skies
 
-    require_outside(out, folder, images=images)
+    require_outside(out, folder)
     targets = plan(folder, field or [], [], scale=scale, images=images, labels=labels)
     outcomes = measure_skies(
         targets, out, method=method, overwrite=overwrite, tell=lambda _: collect_again()
@@ -125,7 +123,6 @@ def run(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the products.")] = Path(
         "hstcube_out"
     ),
-    largest: Largest = False,
     no_mask: NoMask = False,
     apply_mask: Annotated[
         bool,
@@ -152,10 +149,7 @@ def run(
     strict: Strict = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Make the homogeneous cube of every field.
-
-    FITS by band, netCDF, and a record of the run.
-    """
+    """Make the homogeneous cube of every field: FITS by band, netCDF, and a record of the run."""
     from hstcube.pipeline.plan import require_outside
     from hstcube.pipeline.runs import exit_code
     from hstcube.pipeline.runs import run as run_targets
@@ -164,7 +158,6 @@ def run(
         recipe=recipe,
         to=to,
         allow=allow,
-        largest=largest,
         bands=bands,
         sky=sky,
         masked=not no_mask,
@@ -178,7 +171,7 @@ def run(
         netcdf=not no_netcdf,
         overwrite=overwrite,
     )
-    require_outside(out, source, images=images)
+    require_outside(out, source)
     targets = targets_of(source, field, ids, sky=sky, scale=scale, images=images, labels=labels)
     with Progress(len(targets)) as tell:
         outcomes = run_targets(targets, out, options, tell=tell)
@@ -203,15 +196,12 @@ def cutout(
     labels: Labels = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Cut stamps out of mosaics.
-
-    Of all bands, for every position of a catalogue.
-    """
+    """Cut stamps of all bands out of mosaics, for every position of a catalogue."""
     from hstcube.jobs.stamps import cut_stamps
     from hstcube.pipeline.plan import require_outside
     from hstcube.pipeline.runs import SOME_FAILED
 
-    require_outside(out, mosaics, images=images)
+    require_outside(out, mosaics)
     stamps = cut_stamps(
         mosaics,
         catalogue,
@@ -242,7 +232,6 @@ def check(
     field: Fields = None,
     ids: Ids = None,
     recipe: Recipe = "default",
-    largest: Largest = False,
     no_mask: NoMask = False,
     bands: Bands = None,
     scale: Scale = "60mas",
@@ -257,10 +246,7 @@ def check(
     strict: Strict = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Find what a run would stumble over or assume.
-
-    Nothing is written.
-    """
+    """Find what a run would stumble over or assume; write nothing."""
     from hstcube.pipeline.findings import examine
     from hstcube.pipeline.runs import SOME_FAILED
 
@@ -268,7 +254,6 @@ def check(
         recipe=recipe,
         to=to,
         allow=allow,
-        largest=largest,
         bands=bands,
         sky=sky,
         masked=not no_mask,
@@ -300,10 +285,7 @@ def compare(
         float, typer.Option(help="Largest difference allowed, of the maximum of the image.")
     ] = 0.0,
 ) -> None:
-    """Compare two products.
-
-    Exit 0 when all images agree within --rtol on the same pixels.
-    """
+    """Compare two products: exit 0 when all images agree within --rtol on the same pixels."""
     from hstcube.jobs.differences import compare as compare_products
     from hstcube.pipeline.runs import SOME_FAILED
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hstcube import shipped
-from hstcube.inputs.cards import card_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,8 +44,8 @@ class Survey(NamedTuple):
 def recognised(header: Mapping[str, Any]) -> Recognised:
     """Return the survey that an image's header names."""
     for row in shipped.table(_FOLDER, "recognition.csv"):
-        if said := card_text(header, row["card"]):
-            return Recognised(row["survey"], row["own"] in said)
+        if row["card"] in header:
+            return Recognised(row["survey"], row["own"] in str(header.get(row["card"], "")))
     return Recognised("", own=False)
 
 

@@ -1,1 +1,0 @@
-"""What people and files give: words, numbers, names, units, arrays, rows and cards, checked."""
