@@ -240,7 +240,7 @@ be
 - *core only*: its wings drown in noise;
 - *used*.
 
-The limits stand at the top of `hstcube/psf/stars.py`: {limits}. In the table the core's width is
+The limits stand at the top of `hstcube/stars.py`: {limits}. In the table the width of the core is
 over that of the narrowest star, the misfit over the least, the weight is the least one in the core
 over the stamp's median, and compactness is over that of the most compact star. A verdict can be
 changed before `measure_psf` is called: `looked_at.verdict.loc["3", "f105w"] = "used"`.
