@@ -184,7 +184,7 @@ def open_files(
 ) -> xr.Dataset:
     """Open what `find_field` found, or a field file names; see `open_field`."""
     _require_choices(psf, align)
-    how = _How(numbers_by_band("arcsec", psf_fwhm, "psf_fwhm", above=0), psf, chunks)
+    how = _How(numbers_by_band("arcsec", psf_fwhm, "psf_fwhm", nan=True), psf, chunks)
     if files.parts:
         return _open_mixed(files, bands, how, onto, align)
     if isinstance(onto, str) and onto != files.scale:

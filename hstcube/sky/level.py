@@ -249,7 +249,10 @@ def _level_array(level: Any, cube: xr.Dataset, unit: str) -> xr.DataArray:
     names = cube.band.values.tolist()
     if hasattr(level, "keys"):
         bands = np.array([name_among(str(name), names) for name in level], object)
-        values = [number_in(unit, level[name], "the sky level", **_WRONG) for name in level]
+        values = [
+            number_in(unit, level[name], f"the sky level of {name}", nan=True, **_WRONG)
+            for name in level
+        ]
         return xr.DataArray(values, {"band": bands}, ("band",))
     numbers = numbers_in(unit, level, "the sky level", **_WRONG)
     if numbers.ndim > 1:
