@@ -126,7 +126,10 @@ def bin_(
     scale: Scale = "60mas",
     overwrite: Overwrite = False,
 ) -> None:
-    """Put the pixels of the mask into bins that reach a signal to noise."""
+    """Put pixels into bins that reach a signal to noise.
+
+    The pixels of the mask.
+    """
     import numpy as np
 
     from hstcube.jobs.fluxes import bin_cube
@@ -180,7 +183,10 @@ def phot(
     scale: Scale = "60mas",
     overwrite: Overwrite = False,
 ) -> None:
-    """Measure fluxes and errors of the object, of bins, or of all objects of a map."""
+    """Measure fluxes and errors.
+
+    Of the object, of bins, or of all objects of a map.
+    """
     from hstcube.jobs.fluxes import phot_cube
 
     if groups is not None and labels is not None:
@@ -220,13 +226,16 @@ def noise(
         bool,
         typer.Option(
             "--measure",
-            help="Measure the noise on these fields, instead of taking the survey's table.",
+            help="Measure the noise on these fields, instead of judging what a run takes it for.",
         ),
     ] = False,
     scale: Scale = "60mas",
     overwrite: Overwrite = False,
 ) -> None:
-    """Compare the noise of single pixels and of groups with empty apertures on the sky."""
+    """Compare the noise with empty apertures on the sky.
+
+    That of single pixels, and of groups of pixels.
+    """
     from hstcube.jobs.fluxes import check_noise
 
     with told_warnings():

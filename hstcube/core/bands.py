@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Band", "band", "band_name", "cameras", "name_among", "numbers_by_band"]
 
+_PIVOT = (
+    "give its pivot wavelength [Angstrom]: [[pivot = 15000.0 with its sci and wht in a field file|"
+    "pivot= in open_bands or build, or pivot = 15000.0 in a field file]]"
+)
+
 
 class Band(NamedTuple):
     """A filter as one camera has it; ``pivot`` is its pivot wavelength, Angstrom.
@@ -57,7 +62,7 @@ def band(name: str, *, instrument: str = "", detector: str = "") -> Band:
         raise BandError(
             "HC-B07",
             f"no HST camera in the table has a filter {name!r}",
-            f"did you mean {', '.join(close)}?" if close else "give its pivot wavelength, pivot=",
+            (f"did you mean {', '.join(close)}? Else " if close else "") + _PIVOT,
             band=name,
         )
     said = (instrument.strip().upper(), detector.strip().upper())

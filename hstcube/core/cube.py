@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from hstcube.basics.arrays import filled, in_unit, inverse_variance_of, keep_of
 from hstcube.basics.quantities import numbers_in
+from hstcube.basics.units import read_unit
 from hstcube.core.bands import band as find_band
 from hstcube.core.bands import band_name
-from hstcube.core.rules import DIMS, STATE, inverse_variance_unit, validate
-from hstcube.core.state import warn
+from hstcube.core.rules import DIMS, inverse_variance_unit, taken, validate
+from hstcube.core.state import STATE, warn
 from hstcube.errors import BandError, CubeError
 
 if TYPE_CHECKING:
@@ -71,7 +73,7 @@ def build(
     grid : Grid
         Where the pixels lie on the sky.
     units : str
-        Unit of `sci`, as astropy.units reads it.
+        Unit of `sci`, as astropy.units reads it; see `hstcube.basics.units.read_unit`.
     mask : array of bool, (band, y, x), optional
         Pixels to use; all that have data when not given.
     field, title : str, optional
@@ -96,8 +98,10 @@ def build(
     BandError
         If a band is there twice, or unknown and without a pivot wavelength.
     """
-    names = [str(name) for name in bands]
+    names, units = [str(name) for name in bands], read_unit(units)
     _require_names(names)
+    sci, wht = _plain_images(sci, wht, units)
+    mask = None if mask is None else keep_of("mask", mask)[0]
     shape = (len(names), *grid.shape)
     _require_shape("sci", sci, shape)
     _require_shape("wht", wht, shape)
@@ -129,6 +133,27 @@ def build(
     for code, note in notes:
         cube = warn(cube, code, note)
     return validate(cube)
+
+
+def _plain_images(sci: Any, wht: Any, units: str) -> tuple[Any, Any]:
+    """Return images and weights as arrays in `units` and its inverse square; masked is no data."""
+    own = getattr(sci, "uncertainty", None)
+    if own is not None and own is not wht:
+        raise CubeError(
+            "HC-D10",
+            "sci brings an uncertainty of its own, and wht is another",
+            "give wht=sci.uncertainty, or sci without it: sci.data",
+        )
+    weights = in_unit("wht", inverse_variance_of(wht), inverse_variance_unit(units))
+    return _array(filled(in_unit("sci", sci, units))), _array(filled(weights, 0))
+
+
+def _array(images: Any) -> Any:
+    """Return images as an array of numpy or dask."""
+    if hasattr(images, "dims") and hasattr(images, "data"):
+        images = images.data
+    images = getattr(images, "data", images) if hasattr(images, "uncertainty") else images
+    return images if hasattr(images, "dask") else np.asarray(images)
 
 
 def _require_names(names: list[str]) -> None:
@@ -216,7 +241,9 @@ def _without_bad_pixels(sci: Any, wht: Any, names: list[str]) -> tuple[Any, Any,
 def _judged(sci: NDArray[Any], wht: NDArray[Any], good: NDArray[np.bool_], name: str) -> list[Note]:
     """Say what is wrong with some pixels of a band; refuse it if that is too much."""
     notes = []
-    bad = int(np.sum(~(wht >= 0) | np.isinf(wht)))
+    # what is NaN in both images is how other programs write "no data"
+    nothing = np.isnan(sci) & ~np.isfinite(wht)
+    bad = int(np.sum((~(wht >= 0) | np.isinf(wht)) & ~nothing))
     if bad > _TOO_MANY_BAD_WEIGHTS * wht.size:
         raise CubeError(
             "HC-D10",
@@ -238,6 +265,7 @@ def _judged(sci: NDArray[Any], wht: NDArray[Any], good: NDArray[np.bool_], name:
 
 def variance(cube: xr.Dataset) -> xr.DataArray:
     """Return the variance of single pixels [units of sci squared]; NaN where there is no data."""
+    cube = taken(cube)
     wht = cube.wht.astype(np.float64)
     scale = cube.coords.get("noise_scale", 1.0)
     single = (scale**2 / wht.where(wht > 0)).astype(np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -26,7 +26,16 @@ if TYPE_CHECKING:
 
     from hstcube.core.wcs_cards import Card
 
-__all__ = ["OF_PIXELS", "Frame", "Grid", "height_and_width", "sky_position", "sky_positions"]
+__all__ = [
+    "OF_PIXELS",
+    "Frame",
+    "Grid",
+    "height_and_width",
+    "known_cards",
+    "known_labels",
+    "sky_position",
+    "sky_positions",
+]
 
 _TURNS = 720  # degrees: right ascensions beyond are slips
 
@@ -93,8 +102,8 @@ class Grid:
                     f"there is no coordinate {name!r}, so the pixels have no place on the sky",
                     "build the cube with hstcube.open_field, open_bands or build",
                 )
-        cards = tuple((key, plain_value(key, value)) for key, value in there["wcs"].attrs.items())
-        y, x = (np.asarray(there[dim].values, dtype=float) for dim in ("y", "x"))
+        cards = known_cards(there["wcs"])
+        y, x = (known_labels(there[dim], dim) for dim in ("y", "x"))
         return Grid((0, 0), cards).stepped((y[0], x[0]), _steps(y, x), (y.size, x.size))
 
     def stepped(
@@ -229,11 +238,7 @@ class Grid:
     @cached_property
     def fingerprint(self) -> int:
         """The cards as one 64-bit number, the same in every process and after every round trip."""
-        text = "\n".join(
-            f"{key}={value.strip() if isinstance(value, str) else repr(float(value) + 0.0)}"
-            for key, value in self.cards
-        )
-        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big", signed=True)
+        return _fingerprint(self.cards)
 
     @cached_property
     def wcs(self) -> WCS:
@@ -338,6 +343,65 @@ def _spacing(name: str, labels: NDArray[np.float64]) -> float | None:
             "choose pixels with a slice, not with a list",
         )
     return float(spacing[0])
+
+
+def known_cards(wcs: xr.Variable) -> tuple[Card, ...]:
+    """Return the FITS cards that the coordinate ``wcs`` holds, if it is that of one grid.
+
+    Raises
+    ------
+    GridError
+        If it is not one number, has lost its cards, or they are not those whose fingerprint it is:
+        joining cubes of other fields keeps the cards of the first of them alone.
+    """
+    if wcs.ndim:
+        raise GridError(
+            "HC-W26",
+            f"wcs lies along {', '.join(map(str, wcs.dims))}: the pixels come from different grids",
+            "regrid all cubes to one grid, and join bands with hstcube.stack_bands",
+        )
+    if not wcs.attrs:
+        raise GridError(
+            "HC-W01",
+            "the coordinate wcs has lost its attributes, the FITS cards",
+            "take it from the parent cube: cube.assign_coords(wcs=parent.wcs)",
+        )
+    cards = tuple((key, plain_value(key, value)) for key, value in wcs.attrs.items())
+    if wcs.dtype.kind not in "iu" or int(wcs.values) != _fingerprint(cards):
+        raise GridError(
+            "HC-W26",
+            "the fingerprint in wcs is not that of its cards: they belong to another grid",
+            "place the cube anew: cube.assign_coords(grid.coords()) with the Grid it lies on",
+        )
+    return cards
+
+
+def known_labels(axis: xr.Variable, name: str) -> NDArray[np.float64]:
+    """Return the labels of the pixels along y or x.
+
+    Raises
+    ------
+    GridError
+        If they are not finite numbers, or there is no pixel.
+    """
+    if axis.dims != (name,) or not axis.size:
+        raise GridError("HC-W22", f"there is no pixel along {name}", "select at least one pixel")
+    if axis.dtype.kind not in "iuf" or not np.isfinite(axis.values).all():
+        raise GridError(
+            "HC-W22",
+            f"the labels of {name} are not finite numbers",
+            f"take {name} from the parent cube, or number the pixels from 0",
+        )
+    return np.asarray(axis.values, dtype=float)
+
+
+@lru_cache(maxsize=256)
+def _fingerprint(cards: tuple[Card, ...]) -> int:
+    text = "\n".join(
+        f"{key}={value.strip() if isinstance(value, str) else repr(float(value) + 0.0)}"
+        for key, value in cards
+    )
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big", signed=True)
 
 
 def sky_position(center: Any, frame: str = "ICRS") -> tuple[float, float]:

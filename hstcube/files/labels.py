@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from hstcube.core.grids import Grid
 from hstcube.errors import LabelError
 from hstcube.fits.images import chosen_unit, image_shape, image_unit, require_whole
 from hstcube.fits.opening import located, opened
+from hstcube.fits.sets import require_one_set
 from hstcube.regridding.labels import NOT_COVERED
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ def open_labels(path: str | Path, *, hdu: str | int | None = None) -> xr.DataArr
     """
     path = Path(path)
     with located(path), opened(path) as hdus:
+        told_of_set = require_one_set(path, hdus[0].header)
         unit = image_unit(hdus, "labels", path) if hdu is None else chosen_unit(hdus, hdu)
         notes = require_whole(path, unit)
         shape = image_shape(unit)
@@ -61,6 +64,8 @@ def open_labels(path: str | Path, *, hdu: str | int | None = None) -> xr.DataArr
         told = str(unit.header.get("RAF_ID", hdus[0].header.get("RAF_ID", ""))).strip()
         if "NBELOW" in unit.header:
             attrs["below_target"] = _below_target(unit.header)
+    for warning in told_of_set:
+        warnings.warn(warning, stacklevel=2)
     if told.isdecimal():
         attrs["central_id"] = int(told)
     if lost := int(((values < 0) & np.isfinite(values)).sum()):
@@ -87,7 +92,9 @@ def _whole_numbers(values: NDArray[Any]) -> tuple[NDArray[np.int32], dict[str, A
             f"holds ids up to {most:.0f}; {values.dtype.name} as int32 tells apart up to {largest}",
             "store the map as int32, with ids that fit into it",
         )
-    interpolated = known & (np.rint(values) != values)
+    # float64 does not tell large integers apart
+    whole = values.dtype.kind in "iu"
+    interpolated = np.zeros_like(known) if whole else known & (np.rint(values) != values)
     named = known & ~interpolated & (values >= 0)
     # negative labels too are nobody's: -1 has a meaning of ours, and unsigned maps cannot hold it
     labels = np.where(known, np.int32(NOT_AN_INTEGER), np.int32(NOT_COVERED))

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hstcube.basics.choices import require_choice
 from hstcube.core.state import warn
 from hstcube.errors import RecipeError
-from hstcube.files.tables import read_table, write_table
-from hstcube.fits.writing import require_free_names, write_files
+from hstcube.files.tables import read_table, table_bytes, write_table
+from hstcube.fits.reads import keeps
+from hstcube.fits.writing import require_free_names, write_set
 from hstcube.noise.calibration import calibrate_noise
 from hstcube.noise.description import with_noise
 from hstcube.noise.empty_apertures import noise_check
@@ -18,7 +19,7 @@ from hstcube.phot.groups import of_bands
 from hstcube.phot.table import photometry
 from hstcube.phot.units import Law, deredden
 from hstcube.pipeline.sources import groups_bytes, open_groups, open_source, open_with_maps
-from hstcube.sed import Code, each_pixel, to_sed
+from hstcube.sed import Code, each_pixel, sed_files
 from hstcube.sed.catalogue import FLOOR
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class NoiseTest(NamedTuple):
     files: list[Path]
 
 
+@keeps("source")
 def bin_cube(
     source: str | Path,
     out: str | Path = "bins.fits",
@@ -107,9 +109,10 @@ def bin_cube(
         min_area=_area(cube, bands, min_area),
     )
     files = {out: groups_bytes(bins), picture: figure_bytes(bin_map(cube, bins))}
-    return Bins(bins, write_files(files, overwrite=overwrite))
+    return Bins(bins, write_set(files, overwrite=overwrite))
 
 
+@keeps("source", "groups", "labels")
 def phot_cube(
     source: str | Path,
     out: str | Path = "phot.ecsv",
@@ -162,6 +165,7 @@ def phot_cube(
     return Photometry(table, [write_table(table, out, overwrite=overwrite)])
 
 
+@keeps("folder")
 def check_noise(
     folder: str | Path,
     out: str | Path = "noise.png",
@@ -184,7 +188,8 @@ def check_noise(
     scale : str
         As in `open_field`.
     measure : bool
-        Measure the noise on these fields (`calibrate_noise`); else it is that of their survey.
+        Measure the noise on these fields (`calibrate_noise`); else it is that of their cubes, as a
+        run has it: of their survey where it is known, else white.
     overwrite : bool
         Replace files that exist.
 
@@ -206,13 +211,15 @@ def check_noise(
     listed = out.with_suffix(".ecsv")
     require_free_names([out, listed], overwrite=overwrite)
     cubes, maps = open_with_maps(folder, fields=fields, scale=scale)
-    known = calibrate_noise(cubes, background=maps) if measure else None
-    table = noise_check([with_noise(cube, known) for cube in cubes], background=maps)
-    picture = figure_bytes(noise_curve(table))
-    write_table(table, listed, overwrite=overwrite)
-    return NoiseTest(table, len(cubes), [*write_files({out: picture}, overwrite=overwrite), listed])
+    if measure:
+        known = calibrate_noise(cubes, background=maps)
+        cubes = [with_noise(cube, known) for cube in cubes]
+    table = noise_check(cubes, background=maps)
+    files = {out: figure_bytes(noise_curve(table)), listed: table_bytes(table, listed)}
+    return NoiseTest(table, len(cubes), write_set(files, overwrite=overwrite))
 
 
+@keeps("source", "groups")
 def export_cube(
     source: str | Path,
     code: Code,
@@ -276,10 +283,9 @@ def export_cube(
     else:
         chosen = each_pixel(cube) if pixels else open_groups(cube, groups=groups)
     require_free_names([out / "groups.fits"], overwrite=overwrite)
-    files = to_sed(
-        cube, code, out, groups=chosen, redshift=redshift, floor=floor, overwrite=overwrite
-    )
-    return files + write_files({out / "groups.fits": groups_bytes(chosen)}, overwrite=overwrite)
+    files = sed_files(cube, code, groups=chosen, redshift=redshift, floor=floor)
+    files["groups.fits"] = groups_bytes(chosen)
+    return write_set({out / name: data for name, data in files.items()}, overwrite=overwrite)
 
 
 def _redshifts(given: Any) -> Any:

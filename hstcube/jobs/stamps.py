@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from itertools import groupby
@@ -15,8 +16,12 @@ from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid, height_and_width
 from hstcube.errors import FileError, GridError
 from hstcube.fits.images import image_shape, image_unit
+from hstcube.fits.local import missing
 from hstcube.fits.opening import located, opened
-from hstcube.fits.writing import Parts, require_free_names, sweep
+from hstcube.fits.reads import keeps, state_of
+from hstcube.fits.sets import SET
+from hstcube.fits.units import card
+from hstcube.fits.writing import Parts, require_free_names
 from hstcube.pipeline.sources import Position, read_catalogue
 from hstcube.regridding.stamp import spans_around
 from hstcube.surveys.names import IMAGES, LABELS, FieldFiles, list_fields
@@ -33,7 +38,7 @@ STAMPS = "new_stamps"
 _OF_THE_FILE = {  # what belongs to the mosaic's file, not to the pixels cut out of it
     "SIMPLE", "XTENSION", "BITPIX", "EXTEND", "PCOUNT", "GCOUNT", "CHECKSUM", "DATASUM",
     "BSCALE", "BZERO", "EXTNAME", "EXTVER", "EXTLEVEL", "HISTORY", "COMMENT", "", "CONTINUE", "END",
-    "RAF_ID", "PARENT",
+    "RAF_ID", "PARENT", "SETID", "SETN", "SETMAP", "SETWITH",
 }  # fmt: skip
 _PLACE = ("CRPIX1", "CRPIX2")
 _AXIS = re.compile(r"NAXIS\d*")
@@ -49,6 +54,7 @@ class Stamp(NamedTuple):
     files: tuple[Path, ...]
 
 
+@keeps("catalogue")
 def cut_stamps(
     folder: str | Path,
     catalogue: str | Path | Sequence[Position],
@@ -110,23 +116,45 @@ def cut_stamps(
             "check that ra and dec are in degrees, ICRS",
         )
     require_free_names([out / piece.path for piece in pieces], overwrite=overwrite)
-    _write(pieces, out)
+    _write(pieces, out, _ids(pieces))
     cut: dict[str, list[Piece]] = {position.name: [] for position in positions}
     for piece in pieces:
         cut[piece.name].append(piece)
     return [_told(name, cut[name], shares.get(name, 0.0), out) for name, *_ in positions]
 
 
-def _write(pieces: list[Piece], out: Path) -> None:
+def _ids(pieces: list[Piece]) -> dict[tuple[str, str], list[str]]:
+    """Return the cards that tie what is cut at one position, by position and scale ("" of maps).
+
+    Mosaics are too large to be hashed: their names, sizes and times stand for what they hold.
+    """
+    states = {piece.source.path: state_of(piece.source.path.stat()) for piece in pieces}
+    told: dict[tuple[str, str], list[str]] = {}
+    for piece in pieces:
+        path = piece.source.path
+        said = (piece.path, piece.rows, piece.columns, path.name, *states[path][2:4])
+        told.setdefault(piece.of_set, []).append(repr(said))
+    ids = {
+        key: hashlib.sha256("".join(said).encode()).hexdigest()[:16] for key, said in told.items()
+    }
+    cards = {}
+    for (name, scale), of_set in ids.items():
+        mine = cards[name, scale] = [card(SET, of_set, "the same in all that was cut together")]
+        if scale:
+            mine.append(card("SETN", len(told[name, scale]), "number of these files"))
+        if scale and (name, "") in ids:
+            mine.append(card("SETMAP", ids[name, ""], "id of their segmentation map"))
+    return cards
+
+
+def _write(pieces: list[Piece], out: Path, ids: dict[tuple[str, str], list[str]]) -> None:
     """Write all stamps, or none; they come source by source."""
-    for place in {(out / piece.path).parent for piece in pieces}:
-        sweep(place)
     with Parts(out, sum(piece.size for piece in pieces)) as parts:
         for source, mine in groupby(pieces, key=attrgetter("source")):
             with located(source.path, source.band):
                 pixels, header = source.pixels(), source.header()
             for piece in mine:
-                parts.write(out / piece.path, *_stamp(piece, pixels, header))
+                parts.write(out / piece.path, *_stamp(piece, pixels, [*header, *ids[piece.of_set]]))
 
 
 def _told(name: str, pieces: list[Piece], share: float, out: Path) -> Stamp:
@@ -211,8 +239,8 @@ def _sources(
     """Return all images that stamps can be cut from."""
     mosaics = list_fields(folder, scale=scale, **places)
     if not mosaics:
-        fix = f"name them {IMAGES}, or give --images PATTERN"
-        raise FileError("HC-F01", "there are no mosaics", fix, file=str(folder))
+        fix = f"name them {IMAGES}, or give [[--images PATTERN|images=]]"
+        raise missing("mosaics", fix, file=folder, verb="are")
     return [source for files in mosaics for source in _sources_of(files, chosen)]
 
 
@@ -273,6 +301,11 @@ class Piece(NamedTuple):
         return Path(STAMPS) / IMAGES.format(
             field=self.name, scale=source.scale, band=source.band, kind=source.kind
         )
+
+    @property
+    def of_set(self) -> tuple[str, str]:
+        """What it is cut together with: its position, and the scale; none for maps."""
+        return self.name, self.source.what[2]
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -9,7 +9,6 @@ import numpy as np
 from hstcube.basics.quantities import whole_number
 from hstcube.basics.robust import CLIP, MAD_TO_SIGMA, clipped, without_background
 from hstcube.core.grids import Grid
-from hstcube.core.state import updated
 from hstcube.noise._autocorrelation import pair_sums, removal_bias
 from hstcube.noise.blank import blank_skies
 from hstcube.noise.correlation import resized
@@ -141,7 +140,7 @@ def _without_local_background(
         left = before - removal_bias(used, scale, reach) / pairs * acf[i].sum()
         amplitude.append(np.sqrt(left[reach]))
         lowered.append(left / left[reach])
-    flat = updated(cube, "without_background", sci=np.stack(sci).astype(np.float32))
+    flat = cube.assign(sci=cube.sci.copy(data=np.stack(sci).astype(np.float32)))
     return flat, with_noise_coords(
         cube, noise_scale(cube).values * amplitude, np.stack(lowered), steps
     )

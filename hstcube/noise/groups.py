@@ -15,7 +15,7 @@ import xarray as xr
 
 from hstcube.basics.quantities import short, whole_number
 from hstcube.core.grids import Grid
-from hstcube.core.rules import require_same_grid, validate
+from hstcube.core.rules import require_same_grid, taken
 from hstcube.core.state import warn
 from hstcube.errors import NoiseError
 from hstcube.noise.correlation import (
@@ -85,7 +85,7 @@ def group_errors(
         If `groups` is no map of integers, or holds no group at all; if ``noise_scale`` or
         ``noise_acf`` are impossible.
     """
-    validate(cube, data=False)
+    cube = taken(cube)
     found = find_groups(group_map(cube, groups, first=first))
     dims = ["group", "other"] if covariance else ["group"]
     function = _covariances if covariance else _errors

@@ -9,7 +9,7 @@ import xarray as xr
 
 from hstcube.basics.quantities import number_in, numbers_in
 from hstcube.core.bands import name_among
-from hstcube.core.rules import require_same_grid, validate
+from hstcube.core.rules import require_same_grid, taken
 from hstcube.core.state import attribute, in_band_order, updated
 from hstcube.errors import NoiseError
 
@@ -45,7 +45,7 @@ def add_poisson(cube: xr.Dataset, *, exposure: Any) -> xr.Dataset:
         If the cube was matched or has the term already, is in other units, or an exposure time is
         not positive where there is data.
     """
-    validate(cube, data=False)
+    cube = taken(cube)
     _require_early(cube)
     if cube.sci.attrs["units"] != _UNITS:
         raise NoiseError(

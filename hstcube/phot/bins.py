@@ -13,7 +13,7 @@ from hstcube.basics.choices import require_choice
 from hstcube.basics.quantities import number_in
 from hstcube.core.cube import variance
 from hstcube.core.grids import Grid
-from hstcube.core.rules import validate
+from hstcube.core.rules import taken
 from hstcube.errors import LabelError, PSFError
 from hstcube.noise.groups import group_errors, group_map, pixel_acf
 from hstcube.phot._field import Field, Spectra, make_field
@@ -103,7 +103,8 @@ def bin_pixels(
     if sed_shape is not None:
         sed_shape = number_in("", sed_shape, "sed_shape", above=0)
     require_choice("mode", mode, Mode, code="HC-B30")
-    judged = of_bands(validate(cube), bands)
+    cube = taken(cube)
+    judged = of_bands(cube, bands)
     least = _least_pixels(judged, min_area)
     inside = _inside(judged if sed_shape is None else cube)
     walls = field = _field(judged, inside, mode, worth=_MARGINS[0] * snr / least)
@@ -129,6 +130,7 @@ def group_snr(cube: xr.Dataset, groups: Any, *, first: int = 1) -> xr.DataArray:
 
     It is the group's sum over its error from `group_errors`.
     """
+    cube = taken(cube)
     labels = group_map(cube, groups, first=first)
     errors = group_errors(cube, labels)
     ids = errors.group.values

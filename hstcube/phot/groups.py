@@ -18,7 +18,7 @@ from hstcube.basics.choices import require_choice
 from hstcube.basics.quantities import number_in, numbers_in, short
 from hstcube.core.bands import name_among
 from hstcube.core.grids import OF_PIXELS, Grid, sky_positions
-from hstcube.core.rules import validate
+from hstcube.core.rules import taken
 from hstcube.errors import BandError, LabelError, RecipeError
 from hstcube.noise.groups import group_ids, group_map
 
@@ -84,6 +84,7 @@ def apertures(
         If a radius or the ratio is not positive, centres are not understood, there is not one
         radius for each, or there is no such `overlap`.
     """
+    cube = taken(cube, pixels=False)
     require_choice("overlap", overlap, Overlap)
     grid = Grid.of(cube)
     places = sky_positions(centres, code="HC-B31", error=RecipeError)
@@ -100,9 +101,9 @@ def apertures(
             reason = f"aperture {i}, at {place[0]:.6f} {place[1]:.6f}, has no pixel in the frame"
             fix = f"check the place, (RA, Dec) in degrees, or choose a larger radius; {OF_PIXELS}"
             raise LabelError("HC-S20", reason, fix)
-        taken = found[window][inside & (found[window] > 0)]
-        if taken.size and overlap == "error":
-            reason = f"apertures {taken[0]} and {i} overlap, but a pixel is in one group only"
+        claimed = found[window][inside & (found[window] > 0)]
+        if claimed.size and overlap == "error":
+            reason = f"apertures {claimed[0]} and {i} overlap, but a pixel is in one group only"
             fix = "measure them one by one, or choose overlap='nearest'"
             raise LabelError("HC-S21", reason, fix)
         closer = inside & (distance < nearest[window])
@@ -140,6 +141,7 @@ def annuli(
     RecipeError
         If the edges do not increase.
     """
+    cube = taken(cube, pixels=False)
     grid = Grid.of(cube)
     limits = increasing(edges, grid)
     ellipses = _ellipses(grid, one_place(centre), ratio, angle)
@@ -179,7 +181,7 @@ def common_mask(cube: xr.Dataset, *, bands: Sequence[str] | None = None) -> xr.D
 
 def of_bands(cube: xr.Dataset, bands: Sequence[str] | str | None) -> xr.Dataset:
     """Return the cube with these bands only."""
-    validate(cube, data=False)
+    cube = taken(cube)
     if bands is None:
         return cube
     there = cube.band.values.tolist()
@@ -216,6 +218,7 @@ def paint(cube: xr.Dataset, groups: Any, values: Any, *, first: int = 1) -> xr.D
     LabelError
         If there is not one value for each group.
     """
+    cube = taken(cube, pixels=False)
     labels = group_map(cube, groups, first=first)
     ids = group_ids(labels)
     named = ids + first - 1

@@ -10,6 +10,7 @@ import xarray as xr
 from hstcube.basics.choices import require_choice
 from hstcube.basics.quantities import numbers_in
 from hstcube.core.grids import Grid
+from hstcube.core.rules import taken
 from hstcube.errors import RecipeError
 from hstcube.noise.groups import group_errors, group_ids
 from hstcube.phot.groups import Pixels, annuli, apertures, group_sums, increasing, one_place
@@ -54,6 +55,7 @@ def radial_profile(
         radius); ``radius`` [arcsec] is the middle of the ring. NaN where a ring has no pixel.
         Errors are those of `group_errors`.
     """
+    cube = taken(cube)
     require_choice("pixels", pixels, Pixels)
     limits = increasing(edges, Grid.of(cube))
     groups = annuli(cube, centre, edges=limits, ratio=ratio, angle=angle)
@@ -93,6 +95,7 @@ def curve_of_growth(
         ``flux`` and ``error`` (band, radius) [units of sci], ``npix`` (band, radius). Errors are
         those of `group_errors`; those of growing apertures are not independent.
     """
+    cube = taken(cube)
     require_choice("pixels", pixels, Pixels)
     place = one_place(centre)
     reaches = np.ravel(numbers_in("arcsec", radii, "radii", pixel=Grid.of(cube).scale, above=0))

@@ -9,7 +9,7 @@ import numpy as np
 from hstcube import __version__
 from hstcube.basics.choices import require_choice
 from hstcube.core.grids import Grid
-from hstcube.core.rules import validate
+from hstcube.core.rules import taken
 from hstcube.core.state import warn
 from hstcube.errors import PSFError
 from hstcube.noise.groups import group_errors, group_ids, group_map
@@ -91,7 +91,7 @@ def photometry(
     from astropy.table import QTable
 
     require_choice("pixels", pixels, Pixels)
-    validate(cube)
+    cube = taken(cube)
     labels = group_map(cube, groups, first=first)
     ids = group_ids(labels)
     named = ids + first - 1
@@ -231,5 +231,5 @@ def _meta(cube: xr.Dataset, flux: xr.Dataset, **settings: Any) -> dict[str, Any]
 
 def _by_band(cube: xr.Dataset, name: str) -> dict[str, Any]:
     column = cube.coords[name]
-    plain = str if column.dtype.kind in "OU" else float
+    plain = str if column.dtype.kind in "OUT" else float
     return dict(zip(map(str, cube.band.values), map(plain, column.values), strict=True))

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from hstcube.basics.cards import NOTHING, card_value
 from hstcube.basics.choices import require_choice
 from hstcube.basics.quantities import number_in
+from hstcube.basics.units import RATE, parsed_unit, read_unit
 from hstcube.core.grids import Grid
-from hstcube.core.rules import KNOWN_UNITS, inverse_variance_unit, parsed_unit, validate
+from hstcube.core.rules import inverse_variance_unit, taken
 from hstcube.core.state import updated, warn
 from hstcube.errors import BandError, CubeError
 
@@ -29,6 +31,7 @@ __all__ = [
     "pixel_area",
     "to_flux",
     "unit_zeropoint",
+    "unread_cards",
     "with_extinction",
 ]
 
@@ -82,13 +85,12 @@ def to_flux(cube: xr.Dataset, unit: Any = "uJy") -> xr.Dataset:
     CubeError
         If `unit` is not a flux density.
     """
-    validate(cube, data=False)
+    cube = taken(cube)
     if "mag" in str(unit).lower():
         raise CubeError(
             "HC-D33", f"{unit!r} is a magnitude, and negative fluxes have none", _MAGNITUDES
         )
-    if not isinstance(unit, str):  # a unit of astropy's
-        unit = str(parsed_unit(unit).to_string())
+    unit = read_unit(unit)
     given, pivot = cube.sci.attrs["units"], cube.pivot.values
     if (wanted := unit_zeropoint(unit, pivot)) is None:
         reason = f"{unit!r} is not a flux density, nor one per solid angle"
@@ -149,7 +151,7 @@ def header_zeropoints(header: Mapping[str, Any], units: str, pivot: float) -> di
     """Return the AB zero points that the header of an image gives, by what gives them.
 
     The first is the one to take. They are the unit itself, where it is a flux density; ABZP;
-    PHOTFNU [Jy s/e-]; PHOTFLAM and PHOTPLAM (STScI).
+    PHOTFNU [Jy s/e-]; PHOTFLAM and PHOTPLAM (STScI). A card that holds no number gives none.
 
     Parameters
     ----------
@@ -162,7 +164,7 @@ def header_zeropoints(header: Mapping[str, Any], units: str, pivot: float) -> di
     Raises
     ------
     CubeError
-        If a card is not a number, or a zero point is impossible.
+        If there is none and a card is not a number, or a zero point is impossible.
     """
     said = _numbers(header)
     found: dict[str, float] = {}
@@ -179,24 +181,42 @@ def header_zeropoints(header: Mapping[str, Any], units: str, pivot: float) -> di
     for source, zeropoint in found.items():
         if abs(zeropoint) > _FAINTEST_ZERO:
             reason = f"the zero point is {zeropoint:g} mag by {source}"
-            raise CubeError("HC-D22", reason, "repair the header")
+            raise CubeError("HC-D22", reason, _REPAIR)
+    if not found and (odd := unread_cards(header)):
+        raise CubeError("HC-D22", f"the card {odd[0]}, not a finite number", _REPAIR)
     return found
+
+
+_REPAIR = (
+    "repair the header, or give the zero point: [[zeropoint = 25.94 in a field file|"
+    "open_bands(..., zeropoint={'f160w': 25.94})]]"
+)
+
+
+def unread_cards(header: Mapping[str, Any]) -> list[str]:
+    """Return the photometric cards that hold something but no number, as "ABZP is 'X'"."""
+    odd = []
+    for key in _CARDS:
+        value = card_value(header, key)
+        nothing = value is None or (isinstance(value, str) and value.strip().upper() in NOTHING)
+        if not nothing and not _is_number(value):
+            odd.append(f"{key} is {value!r}")
+    return odd
+
+
+def _is_number(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and math.isfinite(value)
 
 
 def _numbers(header: Mapping[str, Any]) -> dict[str, float]:
     """Return the photometric cards of a header."""
-    said = {key: header[key] for key in _CARDS if header.get(key) is not None}
-    for key, value in said.items():
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not math.isfinite(value):
-            reason = f"the card {key} is {value!r}, not a finite number"
-            raise CubeError("HC-D22", reason, "repair the header")
-    return said
+    return {key: header[key] for key in _CARDS if _is_number(header.get(key))}
 
 
 def _zeropoint_of(units: str, pivot: float) -> float | None:
     """Return the zero point of a unit, where it is a flux density."""
-    if units == KNOWN_UNITS[0]:  # the common case is known, and astropy's units take time
+    if units == RATE:  # the common case is known, and astropy's units take time
         return None
     try:
         zeropoint = unit_zeropoint(units, [pivot])
@@ -246,7 +266,7 @@ def deredden(cube: xr.Dataset, ebv: Any, *, law: Law = "F19") -> xr.Dataset:
         If `ebv` is not a reddening, or there is no such law.
     """
     require_choice("law", law, Law, code="HC-B30")
-    validate(cube, data=False)
+    cube = taken(cube)
     if "extinction" in cube.coords:
         reason = "the cube is corrected for extinction already"
         raise CubeError("HC-D34", reason, "leave one of the two steps out")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -11,10 +10,12 @@ from hstcube.basics.blocks import over_bands
 from hstcube.basics.choices import require_choice
 from hstcube.basics.convolution import convolver
 from hstcube.basics.quantities import whole_number
+from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
-from hstcube.core.rules import validate
+from hstcube.core.rules import taken
 from hstcube.core.state import updated, warn
 from hstcube.errors import LabelError, RecipeError, SkyError
+from hstcube.fits.local import require_local
 from hstcube.fits.opening import located
 from hstcube.noise.groups import with_matched_noise
 from hstcube.psf.kernels import gaussian_kernels, target_width
@@ -31,21 +32,27 @@ from hstcube.surveys.field_file import (
     NUMBER_OR_TEXT,
     TEXT,
     TEXTS,
+    YES_OR_NO,
     check_keys,
     read_toml,
 )
+from hstcube.surveys.models import with_recipe_widths
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import xarray as xr
 
 __all__ = [
+    "ALL_PIXELS",
     "Recipe",
     "blank_pixels",
     "homogenize",
+    "kernels_of_the_original",
     "map_notes",
     "measured_sky",
+    "no_map",
     "object_on",
     "read_recipe",
     "require_map",
@@ -53,11 +60,13 @@ __all__ = [
 
 Recipe = Literal["default", "original"]
 Outside = Literal["uncovered", "nearest"]
+ALL_PIXELS = "take all pixels with [[--no-mask|labels=None]]"
 
 _KEYS = {
     "sky": NUMBER_OR_TEXT,
     "ids": IDS,
     "grow": COUNT,
+    "largest": YES_OR_NO,
     "to": TEXT,
     "recipe": TEXT,
     "allow": TEXTS,
@@ -71,6 +80,7 @@ def homogenize(
     labels: xr.DataArray | None = None,
     ids: Sequence[int] = (),
     grow: int = 1,
+    largest: bool = False,
     to: Any = "f160w",
     recipe: Recipe = "default",
     allow: Sequence[str] = (),
@@ -90,6 +100,8 @@ def homogenize(
         Labels of the object, several for a merger; the one at the centre of the map when empty.
     grow : int
         How often the object is dilated with a 3x3 square on the map's grid.
+    largest : bool
+        Keep only the largest piece of the object before it is dilated; see `object_mask`.
     to : str, Quantity or DataArray
         What to match, as in `psf_match`: a band, or a width such as "0.6arcsec".
     recipe : {"default", "original"}
@@ -111,7 +123,7 @@ def homogenize(
     LabelError, PSFError, GridError
         As the steps raise them.
     """
-    validate(cube, data=False)
+    cube = taken(cube)
     require_choice("recipe", recipe, Recipe, code="HC-B19")
     grid = Grid.of(cube)
     grow = whole_number(grow, "grow", least=0, code="HC-B17")
@@ -120,15 +132,16 @@ def homogenize(
     cube = _without_sky(cube, sky, labels, recipe)
     if recipe == "original":
         labels = _required(labels)
-        keep = object_on(grid, labels, ids, grow=grow, recipe=recipe)
+        keep = object_on(grid, labels, ids, grow=grow, largest=largest, recipe=recipe)
         cube = _as_the_original(cube, keep, to)
     else:
         cube = psf_match(cube, to=to, allow=allow).assign_attrs(recipe="default")
         if labels is None:
             return cube
-        keep = object_on(grid, labels, ids, grow=grow)
+        keep = object_on(grid, labels, ids, grow=grow, largest=largest)
         cube = apply_mask(cube, keep.values)
-    return _warned(cube, map_notes(labels, ids, keep, grid, recipe=recipe))
+    notes = map_notes(labels, ids, keep, grid, largest=largest, recipe=recipe)
+    return _warned(cube, notes)
 
 
 def require_map(labels: xr.DataArray | None) -> xr.DataArray:
@@ -188,6 +201,7 @@ def object_on(
     ids: Sequence[int],
     *,
     grow: int = 1,
+    largest: bool = False,
     recipe: Recipe = "default",
 ) -> xr.DataArray:
     """Return the object's pixels, (y, x) bool, on the cube's grid.
@@ -195,7 +209,7 @@ def object_on(
     Parameters
     ----------
     grid : Grid
-    labels, ids, grow, recipe
+    labels, ids, grow, largest, recipe
         As in `homogenize`.
 
     Raises
@@ -204,7 +218,8 @@ def object_on(
         If no pixel of the grid belongs to the object.
     """
     outside: Outside = "nearest" if recipe == "original" else "uncovered"
-    keep = regrid_mask(grow_mask(object_mask(labels, *ids), pixels=grow), grid, outside=outside)
+    seen = object_mask(labels, *ids, largest=largest)
+    keep = regrid_mask(grow_mask(seen, pixels=grow), grid, outside=outside)
     if not keep.values.any():
         raise LabelError(
             "HC-S09",
@@ -220,6 +235,7 @@ def map_notes(
     keep: xr.DataArray,
     grid: Grid,
     *,
+    largest: bool = False,
     recipe: Recipe = "default",
 ) -> list[tuple[str, str]]:
     """Say, as (code, text), what is odd about a segmentation map and the object in it.
@@ -229,14 +245,14 @@ def map_notes(
 
     Parameters
     ----------
-    labels, ids, recipe
+    labels, ids, largest, recipe
         As in `homogenize`.
     keep : DataArray of bool, (y, x)
         The object, from `object_on`.
     grid : Grid
         Of the cube.
     """
-    notes = object_notes(labels, *ids)
+    notes = object_notes(labels, *ids, largest=largest)
     if recipe == "original":
         return notes
     if (share := coverage(Grid.of(labels), grid)) < 1:
@@ -256,10 +272,23 @@ def map_notes(
 
 def _required(labels: xr.DataArray | None) -> xr.DataArray:
     if labels is None:
-        raise LabelError(
-            "HC-S16", "this recipe needs a segmentation map", "give labels=, or --labels FILE"
-        )
+        what = "this recipe needs one"
+        raise no_map(what, "choose another recipe")
     return labels
+
+
+def no_map(where: str, other: str) -> LabelError:
+    """Return the error for a segmentation map that is needed and not there.
+
+    Parameters
+    ----------
+    where : str
+        Where it is needed.
+    other : str
+        What to do instead of giving one.
+    """
+    fix = f"give one: [[--labels FILE|labels=open_labels(FILE)]]; or {other}"
+    return LabelError("HC-S16", f"there is no segmentation map: {where}", fix)
 
 
 def _sides_reached(keep: Any) -> list[str]:
@@ -291,14 +320,14 @@ def _warned(cube: xr.Dataset, notes: list[tuple[str, str]]) -> xr.Dataset:
 def read_recipe(path: str | Path) -> dict[str, Any]:
     """Read a recipe file: TOML with arguments of `homogenize`, nothing else.
 
-    They are ``sky``, ``ids``, ``grow``, ``to``, ``recipe`` and ``allow``.
+    They are ``sky``, ``ids``, ``grow``, ``largest``, ``to``, ``recipe`` and ``allow``.
 
     Raises
     ------
     RecipeError
         If it holds an unknown key, or a value of the wrong kind.
     """
-    path = Path(path)
+    path = require_local(path)
     settings = read_toml(path)
     check_keys(settings, _KEYS, path, "")
     with located(path):
@@ -321,7 +350,8 @@ def _as_the_original(cube: xr.Dataset, keep: xr.DataArray, to: Any) -> xr.Datase
     if not isinstance(to, str):
         fix = 'choose a band or a width for to=, or recipe="default"'
         raise RecipeError("HC-B19", "the original recipe matches no PSF images", fix)
-    kernels = gaussian_kernels(cube, to=to, sampled=True)
+    cube = with_recipe_widths(cube)
+    to, kernels = kernels_of_the_original(cube, to)
     inside = keep.values
 
     def one_band(sci: Any, wht: Any, kernel: Any) -> tuple[Any, Any]:
@@ -347,6 +377,28 @@ def _as_the_original(cube: xr.Dataset, keep: xr.DataArray, to: Any) -> xr.Datase
         psf_fwhm=np.full(number, width),
         matched_to=np.full(number, to, object),
     )
+
+
+def kernels_of_the_original(cube: xr.Dataset, to: str) -> tuple[str, xr.DataArray]:
+    """Return the band that the recipe of 2022 matches, and its kernels, (band, ky, kx).
+
+    Raises
+    ------
+    RecipeError
+        If `to` is a width: that recipe knew bands only.
+    PSFError
+        If it is no band of the cube, or another band is broader.
+    """
+    to = band_name(to)
+    kernels = gaussian_kernels(with_recipe_widths(cube), to=to, sampled=True)
+    if to not in cube.band.values:
+        widest = str(cube.band.values[np.argmax(cube.psf_fwhm.values)])
+        raise RecipeError(
+            "HC-B39",
+            f"the recipe 'original' matches a band; to={to!r} is a width",
+            f"choose [[--to {widest}|to={widest!r}]], or [[--recipe default|recipe='default']]",
+        )
+    return to, kernels
 
 
 def _in_one_chunk(cube: xr.Dataset) -> tuple[xr.Variable, xr.Variable]:

@@ -13,7 +13,7 @@ from hstcube.basics.convolution import convolver, coverage_of_full_frame
 from hstcube.basics.quantities import number_in
 from hstcube.core.bands import name_among
 from hstcube.core.grids import Grid
-from hstcube.core.rules import validate
+from hstcube.core.rules import taken
 from hstcube.core.state import updated, warn
 from hstcube.errors import PSFError
 from hstcube.noise.groups import pixel_acf, with_matched_noise
@@ -105,7 +105,7 @@ def psf_match(
     RecipeError
         If `to` is no target, or `min_coverage` no share.
     """
-    validate(cube, data=False)
+    cube = taken(cube)
     require_choice("method", method, KernelMethod, code="HC-P06", error=PSFError)
     min_coverage = number_in("", min_coverage, "min_coverage", least=0, most=1)
     to = _target(to, cube)

@@ -10,10 +10,10 @@ import numpy as np
 from hstcube.basics.quantities import number_in, whole_number
 from hstcube.core.grids import Grid
 from hstcube.core.psf_coords import psf_array, with_psf_coords, without_psf
-from hstcube.core.rules import validate
+from hstcube.core.rules import taken
 from hstcube.core.state import in_band_order, updated
 from hstcube.errors import PSFError
-from hstcube.psf.profiles import centroid, fwhm
+from hstcube.psf.profiles import centroid, fwhm, radius_map
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -27,6 +27,9 @@ SAME_SCALE = 1e-3  # relative
 
 _LARGEST = 20_000  # pixels a side
 _OFF_CENTRE = 0.25  # pixels
+_CENTRAL = 0.5  # of the brightest pixel: what a PSF has at least at its centre
+_ELSEWHERE = 0.8  # of the brightest pixel: what no PSF has twice as far out as its half light
+_ABOVE_SIDES = 1.05  # times the mean along the sides of the image
 _NOTED = 0.01  # pixels that a PSF is moved by, and share of its light that is negative
 
 
@@ -117,7 +120,25 @@ def _peak(image: Image64, width: float) -> tuple[float, float]:
         raise PSFError(
             "HC-P08", "the PSF image has no peak", "cut the image around the star", band=""
         )
+    _require_peak(image, centre, "")
     return centre
+
+
+def _require_peak(image: Image64, centre: tuple[float, float], what: str) -> None:
+    """Refuse what is about as bright elsewhere as at its centre, as no star is: a ring, a plain."""
+    from scipy import ndimage
+
+    y, x = (max(round(place), 0) for place in centre)
+    near = slice(max(y - 1, 0), y + 2), slice(max(x - 1, 0), x + 2)
+    smooth = ndimage.gaussian_filter(image, 1.0)
+    sides = np.concatenate([image[0], image[-1], image[1:-1, 0], image[1:-1, -1]])
+    hollow = smooth[near].max() < _CENTRAL * smooth.max()
+    half_light = np.sum(smooth > smooth.max() / 2)  # pixels
+    far = radius_map((image.shape[0], image.shape[1]), centre) > 2 * np.sqrt(half_light / np.pi) + 1
+    ring = (smooth[far] > _ELSEWHERE * smooth.max()).any()
+    if hollow or ring or not image[near].max() > _ABOVE_SIDES * sides.mean():
+        reason = f"the {what} PSF has no peak at its centre".replace("  ", " ")
+        raise PSFError("HC-P08", reason, "give an image of a star, or measure the PSF anew")
 
 
 def _resampled(
@@ -163,6 +184,8 @@ def checked_psf(image: Any, what: str) -> Image64:
         raise PSFError(
             "HC-P07", f"the {what} PSF is {distance:.2f} pixels off the middle pixel", fix
         )
+    if min(psf.shape) > 1:
+        _require_peak(psf, (y, x), what)
     return np.asarray(psf)
 
 
@@ -222,7 +245,7 @@ def with_psf(cube: xr.Dataset, psf: xr.DataArray) -> xr.Dataset:
 
 def attached(cube: xr.Dataset, psf: xr.DataArray) -> xr.Dataset:
     """Return the cube with its PSFs on its own pixels; see `with_psf`. Widths stay as they are."""
-    validate(cube, data=False)
+    cube = taken(cube)
     if any(cube.matched_to.values != ""):
         raise PSFError(
             "HC-P09",

@@ -11,6 +11,7 @@ import xarray as xr
 from hstcube.basics.memory import remembered
 from hstcube.basics.quantities import number_in, short
 from hstcube.core.bands import name_among
+from hstcube.core.rules import taken
 from hstcube.errors import PSFError, RecipeError
 from hstcube.psf.preparation import prepare_psf, scale_of
 from hstcube.psf.profiles import (
@@ -83,6 +84,8 @@ def psf_quality(cube: xr.Dataset | xr.DataArray, *, to: Any = None) -> xr.Datase
     PSFError
         If the cube has no PSF, or the target is not known.
     """
+    if not isinstance(cube, xr.DataArray):
+        cube = taken(cube, pixels=False)
     psf = _psf_of(cube)
     scale = scale_of(psf)
     images = psf.transpose("band", "ky", "kx").values.astype(np.float64)

@@ -11,7 +11,7 @@ import numpy as np
 from hstcube.basics.quantities import number_in, numbers_in, short, whole_number
 from hstcube.core.bands import name_among
 from hstcube.core.grids import Grid, sky_positions
-from hstcube.core.rules import validate
+from hstcube.core.rules import taken
 from hstcube.errors import BandError, PSFError, RecipeError
 from hstcube.psf.profiles import encircled_energy, odd
 
@@ -63,7 +63,7 @@ def find_stars(
     RecipeError
         If a number cannot be.
     """
-    validate(cube, data=False)
+    cube = taken(cube)
     scale = Grid.of(cube).scale
     brightest = whole_number(brightest, "brightest")
     isolation = number_in("arcsec", isolation, "isolation", pixel=scale, above=0)
@@ -157,7 +157,7 @@ def star_stamps(cube: xr.Dataset, positions: Any, *, size: Any = STAMP) -> dict[
     RecipeError
         If the positions are neither places nor pixels, or the size cannot be.
     """
-    validate(cube, data=False)
+    cube = taken(cube)
     grid = Grid.of(cube)
     half = odd(number_in("arcsec", size, "size", pixel=grid.scale, above=0) / grid.scale) // 2
     stamps = {}

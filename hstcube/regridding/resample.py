@@ -10,7 +10,7 @@ from hstcube.basics.choices import require_choice
 from hstcube.basics.quantities import number_in, whole_number
 from hstcube.core.grids import Grid
 from hstcube.core.mappings import TOLERANCE, affine_mapping, pixel_mapping
-from hstcube.core.rules import PLANES, validate
+from hstcube.core.rules import PLANES, taken
 from hstcube.core.state import record, warn
 from hstcube.errors import GridError
 from hstcube.regridding._averages import typical_blur
@@ -79,7 +79,7 @@ def regrid(
     RecipeError
         If there is no such method, or nothing of that name to conserve.
     """
-    validate(cube, data=False)
+    cube = taken(cube)
     require_choice("method", method, Method)
     if conserve is not None:
         require_choice("conserve", conserve, Conserve)
@@ -144,7 +144,7 @@ def rebin(cube: xr.Dataset, factor: Any) -> xr.Dataset:
     GridError
         If `factor` is not a whole number from 1 to the size of the images.
     """
-    validate(cube, data=False)
+    cube = taken(cube)
     source = Grid.of(cube)
     whole = isinstance(factor, float) and factor.is_integer()  # 2.0 is 2
     n = whole_number(

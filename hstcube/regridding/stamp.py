@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hstcube.core.grids import OF_PIXELS, Grid, height_and_width, sky_position
-from hstcube.core.rules import validate
+from hstcube.core.rules import taken
 from hstcube.core.state import record, warn
 from hstcube.errors import GridError
 
@@ -41,7 +41,7 @@ def cutout(cube: xr.Dataset, position: Any, size: Any) -> xr.Dataset:
     GridError
         If no part of it lies in the frame, or place or size cannot be.
     """
-    validate(cube, data=False)
+    cube = taken(cube)
     source, (ra, dec) = Grid.of(cube), sky_position(position)
     sides = height_and_width(size, source.scale)
     spans, wanted = spans_around(source, np.array([ra]), np.array([dec]), sides)

@@ -9,7 +9,8 @@ import numpy as np
 import xarray as xr
 
 from hstcube.basics.choices import require_choice
-from hstcube.fits.writing import write_files
+from hstcube.core.rules import taken
+from hstcube.fits.writing import write_set
 from hstcube.phot.table import photometry
 from hstcube.sed.bagpipes import bagpipes_files
 from hstcube.sed.catalogue import FLOOR, no_names
@@ -125,7 +126,7 @@ def to_sed(
         names=names,
         first=first,
     )
-    return write_files(
+    return write_set(
         {Path(folder) / name: data for name, data in files.items()}, overwrite=overwrite
     )
 
@@ -141,20 +142,24 @@ def sed_files(
     names: Mapping[str, str] | None = None,
     first: int = 1,
 ) -> dict[str, bytes]:
-    """Return what `to_sed` writes, by file name."""
+    """Return what `to_sed` writes, by file name, the README first."""
+    cube = taken(cube)
     require_choice("code", code, Code, code="HC-B30")
     if names and code != "cigale":
         raise no_names(code)
     if groups is None:
         groups = cube.mask.any("band").astype(np.int32).drop_attrs(deep=False)
     if code == "pixedfit":
-        return pixedfit_files(cube, groups, redshift=redshift, curves=curves, first=first)
-    table = photometry(cube, groups, first=first)
-    return _WRITERS[code](table, redshift=redshift, floor=floor, curves=curves, names=names)
+        files = pixedfit_files(cube, groups, redshift=redshift, curves=curves, first=first)
+    else:
+        table = photometry(cube, groups, first=first)
+        files = _WRITERS[code](table, redshift=redshift, floor=floor, curves=curves, names=names)
+    return dict(sorted(files.items(), key=lambda file: file[0] != "README"))
 
 
 def each_pixel(cube: xr.Dataset) -> xr.DataArray:
     """Return a group map (y, x) in which every pixel that is in any band's mask is a group."""
+    cube = taken(cube)
     inside = cube.mask.any("band").values
     numbers = np.zeros(inside.shape, np.int32)
     numbers[inside] = np.arange(1, inside.sum() + 1)

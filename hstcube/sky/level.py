@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import xarray as xr
 
+from hstcube.basics.arrays import filled, keep_of, shown
 from hstcube.basics.choices import require_choice
 from hstcube.basics.quantities import number_in, numbers_in
 from hstcube.basics.robust import MAD_TO_SIGMA, robust_sigma
 from hstcube.core.bands import band as find_band
 from hstcube.core.bands import name_among
 from hstcube.core.grids import Grid
-from hstcube.core.rules import require_same_grid, validate
+from hstcube.core.rules import require_same_grid, taken
 from hstcube.core.state import in_band_order, updated
-from hstcube.errors import BandError, SkyError
+from hstcube.errors import BandError, GridError, LabelError, SkyError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,8 +72,8 @@ def measure_sky(cube: xr.Dataset, *, background: Any, method: Method = "clipped"
     GridError
         If `background` lies on other pixels.
     """
-    validate(cube, data=False)
-    require_same_grid(cube, background)
+    cube = taken(cube)
+    background = _blank(cube, background)
     samples = sky_pixels(cube, background=background, method=method)
     block = _block_of_pixels(cube).ravel()
     levels, errors = [], []
@@ -92,6 +93,24 @@ def measure_sky(cube: xr.Dataset, *, background: Any, method: Method = "clipped"
     told = {"units": units, "long_name": "standard error of the sky level"}
     coords = {"band": cube.band.values, "sky_error": ("band", errors, told)}
     return xr.DataArray(levels, coords, ("band",), "sky", {"units": units, "method": method})
+
+
+def _blank(cube: xr.Dataset, background: Any) -> NDArray[np.bool_]:
+    """Return which pixels are blank, (y, x)."""
+    if getattr(filled(background, 0), "dtype", np.dtype(bool)).kind in "iu":
+        raise LabelError(
+            "HC-S30",
+            "background holds integers, as a segmentation map does",
+            "say which pixels are blank: background=labels == 0",
+        )
+    blank, _ = keep_of("background", background)
+    require_same_grid(cube, blank)
+    if isinstance(blank, xr.DataArray) and set(blank.dims) == {"y", "x"}:
+        blank = blank.transpose("y", "x")
+    if blank.ndim != 2:  # noqa: PLR2004
+        reason = f"background is {shown(background)}, not one image"
+        raise GridError("HC-D01", reason, "give it as (y, x), for all bands")
+    return np.asarray(blank)
 
 
 def _block_of_pixels(cube: xr.Dataset) -> NDArray[np.intp]:
@@ -116,8 +135,7 @@ def left_over(cube: xr.Dataset, *, background: Any) -> list[tuple[str, str]]:
     -------
     list of (code, text)
     """
-    require_same_grid(cube, background)
-    blank = np.flatnonzero(np.asarray(background, dtype=bool) & (cube.wht.values > 0).all(axis=0))
+    blank = np.flatnonzero(_blank(cube, background) & (cube.wht.values > 0).all(axis=0))
     if blank.size < FEWEST:
         return []
     some = blank[:: max(blank.size // LOOKED_AT, 1)]
@@ -141,9 +159,7 @@ def sky_pixels(cube: xr.Dataset, *, background: Any, method: Method) -> NDArray[
         If there is no such method.
     """
     require_choice("method", method, Method, code="HC-K12", error=SkyError)
-    if isinstance(background, xr.DataArray):
-        background = background.transpose("y", "x")
-    blank = np.asarray(background, dtype=bool)
+    blank = _blank(cube, background)
     has_data = np.asarray(cube.wht.values > 0)
     if method == "original":
         eroded = np.stack([_eroded_as_the_original(blank, str(name)) for name in cube.band.values])
@@ -177,7 +193,7 @@ def subtract_sky(cube: xr.Dataset, level: Any, *, again: bool = False) -> xr.Dat
         If a band has no level, a level is not finite or in a unit of another kind, or a sky was
         subtracted before.
     """
-    validate(cube, data=False)
+    cube = taken(cube)
     values, error = _levels(cube, _in_unit_of(cube, level))
     done = ~np.isnan(cube.sky.values)
     if done.any() and not again:
