@@ -137,7 +137,7 @@ def _validate_plane(cube: xr.Dataset, name: str) -> None:
         raise CubeError("HC-C01", reason, "see hstcube.build")
     plane = cube.variables[name]
     if plane.dims != DIMS:
-        raise CubeError("HC-C02", f"{name} has dims {plane.dims}", _axes_back(plane.dims, name))
+        raise CubeError("HC-C02", f"{name} has dims {plane.dims}", _axes_back(cube[name], name))
     if plane.dtype != _DTYPES[name]:
         fix = f"convert it to {np.dtype(_DTYPES[name])}"
         raise CubeError("HC-C03", f"{name} is {plane.dtype}", fix)
@@ -147,10 +147,13 @@ def _validate_plane(cube: xr.Dataset, name: str) -> None:
         raise CubeError("HC-C01", reason, f"select at least one along {lacking}")
 
 
-def _axes_back(dims: tuple[Any, ...], name: str) -> str:
+def _axes_back(plane: xr.DataArray, name: str) -> str:
     """Return how lost axes are kept: a selection of one band or pixel drops its axis."""
+    dims = plane.dims
     if "band" not in dims and {"y", "x"} <= {*dims}:
-        return "keep the axis of bands: cube.sel(band=['f160w']), or cube.isel(band=[0])"
+        there = "band" in plane.coords and plane.coords["band"].ndim == 0
+        band = plane.coords["band"].item() if there else "f160w"
+        return f"keep the axis of bands: cube.sel(band=[{band!r}]), or cube.isel(band=[0])"
     if lost := [dim for dim in DIMS if dim not in dims]:
         return f"keep the axis {lost[0]}: select with a slice, not with one number"
     if {*dims} > {*DIMS}:

@@ -202,7 +202,7 @@ def open_files(
     if not files.bands:
         what = f"image of field {files.field}: no band is named"
         raise missing(what, "name a band, with its sci and its wht image")
-    how = _How(numbers_by_band("arcsec", psf_fwhm, "psf_fwhm"), psf, chunks)
+    how = _How(numbers_by_band("arcsec", psf_fwhm, "psf_fwhm", nan=True), psf, chunks)
     if files.parts:
         return _open_mixed(files, bands, how, onto, align)
     if isinstance(onto, str) and onto != files.scale:

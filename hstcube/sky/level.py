@@ -285,7 +285,7 @@ def _level_array(level: Any, cube: xr.Dataset, unit: str) -> xr.DataArray:
 
 def _number_of(unit: str, level: Any, band: str) -> float:
     try:
-        return number_in(unit, level, "the sky level", **_WRONG)
+        return number_in(unit, level, "the sky level", nan=True, **_WRONG)
     except SkyError as error:
         error.at(band=band)
         raise

@@ -125,12 +125,12 @@ def test_psfs_much_larger_than_the_frame_are_cut_to_it(cube: xr.Dataset) -> None
 @pytest.mark.parametrize(
     ("given", "name"),
     [
-        ("F160W", "f160w"), ("160", "f160w"), ("0.60 arcsec", "0.6arcsec"), ("300mas", "0.3arcsec"),
+        ("F160W", "f160w"), ("160", "f160w"), ("0.60 arcsec", "0.60 arcsec"), ("300mas", "0.3arcsec"),
         (0.3 * u.arcsec, "0.3arcsec"), (5 * u.pix, "0.3arcsec"), ("f999w", "f999w"),
-        ("850lp", "850lp"), (".5arcsec", "0.5arcsec"), ("MINE", "MINE"),
+        ("850lp", "850lp"), (".5arcsec", ".5arcsec"), ("MINE", "MINE"),
     ],
 )  # fmt: skip
-def test_a_target_has_one_name_however_it_is_said(given: Any, name: str) -> None:
+def test_a_target_is_remembered_as_it_was_written_or_in_arcsec(given: Any, name: str) -> None:
     assert as_target(given, ["f160w", "MINE"], pixel=0.06) == name
 
 
