@@ -220,7 +220,7 @@ def test_cards_of_the_wcs_without_a_value_are_as_if_they_were_not_there(folder):
 
 def test_a_coordinate_without_a_value_is_missing_and_no_object_is_shown(folder):
     edit_bytes(stamp(folder, "f606w"), b"CRVAL1  =            53.122751", b"CRVAL1  =" + b" " * 21)
-    with pytest.raises(hstcube.HstCubeError, match="HC-W01 .*lacks CRVAL1") as caught:
+    with pytest.raises(hstcube.HstCubeError, match=r"HC-W01 .*lacks CRVAL1") as caught:
         hstcube.open_field(folder, "1")
     assert "object at" not in str(caught.value)
 
