@@ -295,6 +295,27 @@ def test_a_psf_names_a_band_that_can_be_part_of_a_files_name(tmp_path):
     assert code_of(lambda: hstcube.open_psf(tmp_path / "psf.fits")) == "HC-P15"
 
 
+# -- paths
+
+
+@pytest.mark.parametrize(
+    "path",
+    [None, 3, b"a.fits", "a\0.fits", "a" * 20_000],
+    ids=["None", "number", "bytes", "NUL", "long"],
+)
+def test_what_names_no_file_is_not_there(folder, path):
+    actions = (
+        lambda: hstcube.open_bands({"f606w": (path, path)}, field="1"),
+        lambda: hstcube.open_labels(path),
+        lambda: hstcube.open_psf(path),
+        lambda: hstcube.open_field(path, "1"),
+    )
+    for action in actions:
+        with pytest.raises(hstcube.HstCubeError, match="HC-F01") as caught:
+            action()
+        assert len(str(caught.value)) < 2000
+
+
 # -- our own mistakes
 
 
