@@ -1,4 +1,4 @@
-"""Widths, pivots, zero points and noise: what is said goes before tables, what is lacking is told."""
+"""Widths, pivots, zero points, noise: what is said goes before tables, what lacks is told."""
 
 from __future__ import annotations
 
