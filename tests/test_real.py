@@ -12,7 +12,9 @@ from made import FLUXES_37, levels_of
 
 import hstcube
 from hstcube.core.bands import band_name
+from hstcube.pipeline.assemble import open_files
 from hstcube.pipeline.recipe import blank_pixels
+from hstcube.psf.profiles import fwhm
 from hstcube.surveys.names import find_field
 
 if TYPE_CHECKING:
@@ -135,7 +137,7 @@ def test_matching_keeps_the_flux_of_galaxy_37_where_masking_first_loses_it(field
     """SCIENCE.md 3: masking before the convolution loses up to 3.4 % of the flux, by band."""
     cube, labels, files = fields["37"]
     sky = levels_of(cube, files)
-    cube = cube.drop_vars("psf")  # Gaussians in both
+    cube = open_files(files, psf="gaussian")  # Gaussians of the widths of 2022 in both
     ours = hstcube.homogenize(cube, sky=sky, labels=labels)
     original = hstcube.homogenize(cube, sky=sky, labels=labels, recipe="original")
     loss = 1 - (original.sci.sum(("y", "x")) / ours.sci.where(original.mask).sum(("y", "x")))
@@ -167,5 +169,9 @@ def test_bands_at_30_mas_open_with_their_own_widths_and_scale(xdf):
     cube = hstcube.open_field(xdf, "37", scale="30mas")
     assert list(cube.band.values) == ["f606w", "f775w", "f814w", "f850lp"]
     assert hstcube.Grid.of(cube).scale == pytest.approx(0.03, rel=1e-6)
-    # sigma of 1.80 px at 30 mas, the mean of five stars
-    assert float(cube.psf_fwhm.sel(band="f606w")) == pytest.approx(2.3548 * 1.80 * 0.03, rel=1e-4)
+    image = cube.psf.sel(band="f606w").values.astype(float)
+    width = float(cube.psf_fwhm.sel(band="f606w"))
+    assert width == pytest.approx(fwhm(image) * 0.03, rel=1e-6)
+    # sigma of 1.80 px at 30 mas, the mean of five stars, where there are no images of PSFs
+    alone = hstcube.open_field(xdf, "37", scale="30mas", psf="gaussian").psf_fwhm
+    assert float(alone.sel(band="f606w")) == pytest.approx(2.3548 * 1.80 * 0.03, rel=1e-4)

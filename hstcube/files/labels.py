@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,11 +12,14 @@ import xarray as xr
 from hstcube.core.grids import Grid
 from hstcube.errors import LabelError
 from hstcube.fits.images import chosen_unit, image_shape, image_unit, require_whole
+from hstcube.fits.local import as_path
 from hstcube.fits.opening import located, opened
 from hstcube.fits.sets import require_one_set
 from hstcube.regridding.labels import NOT_COVERED
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
 __all__ = ["NOT_AN_INTEGER", "open_labels"]
@@ -52,7 +54,7 @@ def open_labels(path: str | Path, *, hdu: str | int | None = None) -> xr.DataArr
     GridError
         If its WCS cannot be used.
     """
-    path = Path(path)
+    path = as_path(path)
     with located(path), opened(path) as hdus:
         told_of_set = require_one_set(path, hdus[0].header)
         unit = image_unit(hdus, "labels", path) if hdu is None else chosen_unit(hdus, hdu)

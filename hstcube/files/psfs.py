@@ -14,6 +14,7 @@ from hstcube.core.grids import Grid
 from hstcube.core.psf_coords import UNIT_SUM, psf_array
 from hstcube.errors import BandError, FileError, PSFError, RecipeError
 from hstcube.fits.images import image_shape
+from hstcube.fits.local import as_path
 from hstcube.fits.opening import located, opened
 from hstcube.fits.sets import require_one_set
 from hstcube.fits.units import hdu
@@ -105,7 +106,7 @@ def open_psf(path: str | Path, *, scale: Any = None) -> xr.DataArray:
     """
     if scale is not None:
         scale = number_in("arcsec", scale, "scale", above=0, most=_LARGEST_PIXEL)
-    path = Path(path)
+    path = as_path(path)
     images: dict[str, xr.DataArray] = {}
     with located(path), opened(path) as hdus:
         of_set = require_one_set(path, hdus[0].header)

@@ -7,20 +7,23 @@ and devices, addresses on the network, a compressed text that unpacks to gigabyt
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from hstcube.errors import FileError
 from hstcube.fits.reads import note_read
 
-__all__ = ["PACKERS", "missing", "read_bytes", "read_text", "require_local"]
+__all__ = ["PACKERS", "as_path", "missing", "not_there", "read_bytes", "read_text", "require_local"]
 
 PACKERS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ": "lzma"}
 TEXT = 64 * 2**20  # bytes: a catalogue of half a million objects
 
+_LONGEST_PATH = 4096  # characters: what Linux follows
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
@@ -43,6 +46,24 @@ def missing(
     return FileError("HC-F01", f"there {verb} no {what}", fix, str(file), band)
 
 
+def as_path(path: Any) -> Path:
+    """Return a path, of what can be one.
+
+    Raises
+    ------
+    FileError
+        If it is a number, None, bytes or anything else that names no file, or longer than any is.
+    """
+    try:
+        named = Path(os.fspath(path))
+    except TypeError as error:
+        reason = f"{type(path).__name__} is not a path"
+        raise FileError("HC-F01", reason, "give the name of a file") from error
+    if len(str(named)) > _LONGEST_PATH:
+        raise not_there(str(named), OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG)))
+    return named
+
+
 def require_local(path: str | Path, *, most: int | None = None) -> Path:
     """Return the path of a regular file of this machine.
 
@@ -57,14 +78,11 @@ def require_local(path: str | Path, *, most: int | None = None) -> Path:
     FileError
         If it is an address, is not there, is a folder, pipe or device, or is larger.
     """
+    path = as_path(path)
     try:
-        path = Path(os.fspath(path))
         found = path.stat()
-    except TypeError as error:
-        reason = f"{type(path).__name__} is not a path"
-        raise FileError("HC-F01", reason, "give the name of a file") from error
     except (OSError, ValueError) as error:  # a name of 5000 characters; a NUL in it
-        raise _not_there(str(path), error) from error
+        raise not_there(str(path), error) from error
     if not stat.S_ISREG(found.st_mode):
         what = "a folder" if stat.S_ISDIR(found.st_mode) else "a pipe or a device"
         raise FileError("HC-F24", f"is {what}, not a file", "give a file", file=str(path))
@@ -131,7 +149,8 @@ def read_bytes(path: str | Path, *, most: int = TEXT, unpack: bool = False) -> b
     return bytes(data)
 
 
-def _not_there(path: str, error: Exception) -> FileError:
+def not_there(path: str, error: Exception) -> FileError:
+    """Return the error for a path that the system does not follow."""
     if _ADDRESS.match(path):
         reason, fix = "is an address on the network, not a file", "download it, and give its path"
         return FileError("HC-F21", reason, fix, file=path)

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from hstcube.errors import FileError, HstCubeError
 from hstcube.fits.headers import data_sizes, padded
-from hstcube.fits.local import PACKERS, missing
+from hstcube.fits.local import PACKERS, missing, not_there
 from hstcube.fits.reads import note_read
 from hstcube.fits.units import BLOCK
 
@@ -146,7 +146,11 @@ class opened:  # noqa: N801  a context manager, used like a function
 
 
 def _require_regular(path: Path) -> None:
-    if not path.exists():
+    try:
+        there = path.exists()
+    except (OSError, ValueError) as error:  # a name of 5000 characters; a NUL in it
+        raise not_there(str(path), error) from error
+    if not there:
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):
             reason = "is an address on the network, not a file"
             raise FileError("HC-F21", reason, "download it, and give its path")

@@ -120,9 +120,9 @@ def _spellings(word: str) -> list[str]:
     if word in known:
         return [word]
     low = _SHORT.get(word.lower(), word.lower())
-    alike = [name for name in known if name.lower() == low]
+    alike = sorted(name for name in known if name.lower() == low)
     if not alike and low.endswith("s"):
-        alike = [name for name in known if name.lower() == low[:-1]]
+        alike = sorted(name for name in known if name.lower() == low[:-1])
     return alike
 
 

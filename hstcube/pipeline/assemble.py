@@ -18,7 +18,7 @@ from hstcube.files.fields import each_once, grid_of, read_images, wanted_bands
 from hstcube.files.headers import of_bands
 from hstcube.files.products import find_products, open_products
 from hstcube.files.psfs import open_psf
-from hstcube.fits.local import missing
+from hstcube.fits.local import as_path, missing
 from hstcube.fits.opening import located
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.names import checked_name
@@ -116,7 +116,7 @@ def open_field(
     """
     checked_name(field)
     _require_choices(psf, align)
-    products = find_products(Path(folder), field)
+    products = find_products(as_path(folder), field)
     try:
         files = find_field(folder, field, scale=scale, images=images)
     except FileError:
@@ -177,8 +177,8 @@ def open_bands(
     entries = {}
     for name, (sci, wht) in zip(names, files.values(), strict=True):
         entries[name] = BandFiles(
-            (Path(sci),),
-            (Path(wht),),
+            (as_path(sci),),
+            (as_path(wht),),
             wht_kind,
             zeropoint=zeropoints.get(name),
             pivot=pivots.get(name),

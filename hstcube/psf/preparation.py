@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hstcube.basics.memory import remembered
 from hstcube.core.grids import Grid
 from hstcube.core.psf_coords import psf_array, with_psf_coords, without_psf
 from hstcube.core.rules import taken
 from hstcube.core.state import in_band_order, updated
 from hstcube.errors import PSFError
 from hstcube.inputs.quantities import number_in, whole_number
-from hstcube.psf.profiles import centroid, fwhm, radius_map
+from hstcube.psf.profiles import centroid, fwhm
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -26,6 +27,7 @@ __all__ = ["SAME_SCALE", "attached", "checked_psf", "prepare_psf", "scale_of", "
 SAME_SCALE = 1e-3  # relative
 
 _LARGEST = 20_000  # pixels a side
+_PREPARE = "centre and resample it with hstcube.prepare_psf(image, ...)"
 _OFF_CENTRE = 0.25  # pixels
 _CENTRAL = 0.5  # of the brightest pixel: what a PSF has at least at its centre
 _ELSEWHERE = 0.8  # of the brightest pixel: what no PSF has twice as far out as its half light
@@ -128,17 +130,21 @@ def _require_peak(image: Image64, centre: tuple[float, float], what: str) -> Non
     """Refuse what is about as bright elsewhere as at its centre, as no star is: a ring, a plain."""
     from scipy import ndimage
 
+    if _has_peak(image, centre) or _has_peak(ndimage.gaussian_filter(image, 1.0), centre):
+        return  # smoothing, which takes time, forgives single bright pixels
+    reason = f"the {what} PSF has no peak at its centre".replace("  ", " ")
+    raise PSFError("HC-P08", reason, "give an image of a star, or measure the PSF anew")
+
+
+def _has_peak(image: Image64, centre: tuple[float, float]) -> bool:
     y, x = (max(round(place), 0) for place in centre)
-    near = slice(max(y - 1, 0), y + 2), slice(max(x - 1, 0), x + 2)
-    smooth = ndimage.gaussian_filter(image, 1.0)
-    sides = np.concatenate([image[0], image[-1], image[1:-1, 0], image[1:-1, -1]])
-    hollow = smooth[near].max() < _CENTRAL * smooth.max()
-    half_light = np.sum(smooth > smooth.max() / 2)  # pixels
-    far = radius_map((image.shape[0], image.shape[1]), centre) > 2 * np.sqrt(half_light / np.pi) + 1
-    ring = (smooth[far] > _ELSEWHERE * smooth.max()).any()
-    if hollow or ring or not image[near].max() > _ABOVE_SIDES * sides.mean():
-        reason = f"the {what} PSF has no peak at its centre".replace("  ", " ")
-        raise PSFError("HC-P08", reason, "give an image of a star, or measure the PSF anew")
+    near = image[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2].max()
+    sides = (image[0].mean() + image[-1].mean() + image[:, 0].mean() + image[:, -1].mean()) / 4
+    most = image.max()
+    out = 2 * math.sqrt(np.count_nonzero(image > most / 2) / math.pi) + 1
+    bright = np.argwhere(image > _ELSEWHERE * most) - centre
+    elsewhere = bool((np.hypot(*bright.T) > out).any())
+    return bool(near >= _CENTRAL * most and near > _ABOVE_SIDES * sides) and not elsewhere
 
 
 def _resampled(
@@ -168,22 +174,28 @@ def checked_psf(image: Any, what: str) -> Image64:
         If it is not square and odd, not centred to a quarter of a pixel, or holds NaN or no light.
     """
     psf = np.asarray(image, dtype=np.float64)
-    fix = "centre and resample it with hstcube.prepare_psf(image, ...)"
     if psf.ndim != 2 or psf.shape[0] != psf.shape[1] or psf.shape[0] % 2 == 0:  # noqa: PLR2004
-        raise PSFError("HC-P07", f"the {what} PSF has shape {psf.shape}, not square and odd", fix)
+        raise PSFError(
+            "HC-P07", f"the {what} PSF has shape {psf.shape}, not square and odd", _PREPARE
+        )
     if not np.isfinite(psf).all() or not psf.sum() > 0:
         raise PSFError(
             "HC-P08",
             f"the {what} PSF holds NaN or no light",
             "repair the image, or measure the PSF anew",
         )
-    psf = psf / psf.sum()
+    return _centred(psf, what)
+
+
+@remembered(64)
+def _centred(image: Image64, what: str) -> Image64:
+    """Return a PSF with unit sum, once it is seen to be centred and to have a peak there."""
+    psf = image / image.sum()
     y, x = centroid(psf)
     distance = math.hypot(y - psf.shape[0] // 2, x - psf.shape[1] // 2)
     if not distance <= _OFF_CENTRE:
-        raise PSFError(
-            "HC-P07", f"the {what} PSF is {distance:.2f} pixels off the middle pixel", fix
-        )
+        reason = f"the {what} PSF is {distance:.2f} pixels off the middle pixel"
+        raise PSFError("HC-P07", reason, _PREPARE)
     if min(psf.shape) > 1:
         _require_peak(psf, (y, x), what)
     return np.asarray(psf)

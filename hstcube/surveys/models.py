@@ -83,7 +83,7 @@ def with_recipe_widths(cube: xr.Dataset) -> xr.Dataset:
     """
     survey, scale = attribute(cube, "survey"), Grid.of(cube).scale
     bands = tuple(cube.band.values.tolist())
-    if "psf" not in cube.coords or survey_psf(survey, scale, bands) is None:
+    if survey_psf(survey, scale, bands) is None:
         return cube
     of_images, table = survey_widths(survey, scale, bands), known_survey(survey, scale).psf_fwhm
     known = cube.psf_fwhm.values

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from hstcube.core.bands import band_name, digits, pivot
 from hstcube.errors import FileError, RecipeError
-from hstcube.fits.local import missing
+from hstcube.fits.local import as_path, missing
 from hstcube.inputs.names import checked_name
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def list_fields(
     FileError
         If the folder does not exist.
     """
-    folder = Path(folder)
+    folder = as_path(folder)
     if not folder.is_dir():
         raise missing("such folder", "check the path", file=folder)
     found: dict[tuple[str, str], dict[str, _Paths]] = {}

@@ -1,4 +1,4 @@
-"""Widths, pivots, zero points and noise: what is said goes before tables, what is lacking is told."""
+"""Widths, pivots, zero points, noise: what is said goes before tables, what lacks is told."""
 
 from __future__ import annotations
 
@@ -132,12 +132,10 @@ def test_a_filter_of_no_table_opens_with_its_pivot(folder):
     assert read_field_file(path).bands["f999x"].pivot == 20000.0
 
 
-def test_a_pivot_of_a_band_that_is_not_there_is_refused(folder):
-    for what in ("pivot", "zeropoint", "psf_fwhm"):
-        action = lambda what=what: hstcube.open_bands(
-            paths(folder), field="1", **{what: {"f814w": 9.0}}
-        )
-        assert code_of(action) == "HC-B01"
+@pytest.mark.parametrize("what", ["pivot", "zeropoint", "psf_fwhm"])
+def test_what_is_said_of_a_band_that_is_not_there_is_refused(folder, what):
+    said = {what: {"f814w": 9.0}}
+    assert code_of(lambda: hstcube.open_bands(paths(folder), field="1", **said)) == "HC-B01"
 
 
 # -- zero points
@@ -220,7 +218,7 @@ def test_cards_of_the_wcs_without_a_value_are_as_if_they_were_not_there(folder):
 
 def test_a_coordinate_without_a_value_is_missing_and_no_object_is_shown(folder):
     edit_bytes(stamp(folder, "f606w"), b"CRVAL1  =            53.122751", b"CRVAL1  =" + b" " * 21)
-    with pytest.raises(hstcube.HstCubeError, match="HC-W01 .*lacks CRVAL1") as caught:
+    with pytest.raises(hstcube.HstCubeError, match=r"HC-W01 .*lacks CRVAL1") as caught:
         hstcube.open_field(folder, "1")
     assert "object at" not in str(caught.value)
 
@@ -293,6 +291,27 @@ def test_a_psf_names_a_band_that_can_be_part_of_a_files_name(tmp_path):
     unit.header["FILTER"], unit.header["PIXSCALE"] = "../../evil", 0.06
     unit.writeto(tmp_path / "psf.fits")
     assert code_of(lambda: hstcube.open_psf(tmp_path / "psf.fits")) == "HC-P15"
+
+
+# -- paths
+
+
+@pytest.mark.parametrize(
+    "path",
+    [None, 3, b"a.fits", "a\0.fits", "a" * 20_000],
+    ids=["None", "number", "bytes", "NUL", "long"],
+)
+def test_what_names_no_file_is_not_there(folder, path):
+    actions = (
+        lambda: hstcube.open_bands({"f606w": (path, path)}, field="1"),
+        lambda: hstcube.open_labels(path),
+        lambda: hstcube.open_psf(path),
+        lambda: hstcube.open_field(path, "1"),
+    )
+    for action in actions:
+        with pytest.raises(hstcube.HstCubeError, match="HC-F01") as caught:
+            action()
+        assert len(str(caught.value)) < 2000
 
 
 # -- our own mistakes
