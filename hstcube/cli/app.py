@@ -77,6 +77,7 @@ def _common(
 
 def main() -> NoReturn:
     """Run the command line; errors become one message and an exit code."""
+    token = language.set("shell")
     try:
         _prepare()
         code = _run()
@@ -85,6 +86,8 @@ def main() -> NoReturn:
         code = _interrupted()
     except OSError as error:
         _fail(_of_the_system(error), WriteError.exit_code)
+    finally:
+        language.reset(token)
     sys.exit(code)
 
 
@@ -95,7 +98,6 @@ def _prepare() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     if signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, signal.SIG_DFL):
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    language.set("shell")
 
 
 def _run() -> int:

@@ -165,7 +165,7 @@ def _variance(wht: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _id_of(cube: xr.Dataset, planes: dict[str, dict[str, NDArray[Any]]]) -> str:
-    """Return the id of a cube: of its images as they are written, and of what its bands remember."""
+    """Return the id of a cube: of its images as they are written, and of all coordinates."""
     said = [attribute(cube, "history"), attribute(cube, "warnings"), *planes]
     digest = hashlib.sha256("".join(said).encode())
     for images in planes.values():

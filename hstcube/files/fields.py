@@ -147,13 +147,19 @@ def _read_band(files: FieldFiles, name: str, *, lazy: bool) -> BandImages:
 def _require_one_set(files: FieldFiles, images: list[BandImages]) -> None:
     """Refuse stamps that were cut together in part only; those that do not say so are not known."""
     headers = [plane.header for image in images for plane in (image.sci, image.wht)]
+    if not any(SET in header for header in headers):
+        return
     ids = {(str(header.get(SET, "")), _number_of(header.get("SETN"))) for header in headers}
     folder = files.one(images[0].name, "sci").parent
-    beside = [path for band in files.bands.values() for path in (*band.sci, *band.wht)]
-    require_counts(ids, beside, folder)
+    require_counts(ids, images_of(files), folder)
     maps = {str(header["SETMAP"]) for header in headers if "SETMAP" in header}
     if maps and files.labels is not None and id_in(files.labels) not in ("", *maps):
         raise apart(files.labels, "was not cut together with the images of its field")
+
+
+def images_of(files: FieldFiles) -> list[Path]:
+    """Return all images of a field."""
+    return [path for band in files.bands.values() for path in (*band.sci, *band.wht)]
 
 
 def _number_of(value: Any) -> int:

@@ -20,7 +20,7 @@ __all__ = ["Level", "level_text", "read_levels"]
 
 _PIXEL = re.compile(r"per pixel of (\S+) arcsec")
 _ERROR = re.compile(r"^# standard error:(.*)$", re.MULTILINE)
-_SET = re.compile(r"^# SETID ([0-9a-f]{16})$", re.MULTILINE)
+_SET = re.compile(r"^#.*, SETID ([0-9a-f]{16})$", re.MULTILINE)
 _ONE_SCALE = 0.01  # relative: scales closer than this are one
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hstcube.basics.digests import ROWS, bytes_of, canonical, digests_of, slab_sums
+from hstcube.basics.digests import ROWS, TEXT, bytes_of, canonical, digests_of, slab_sums
 from hstcube.core.grids import Grid
 from hstcube.core.rules import require_possible_state, validate
 from hstcube.core.state import attribute, warn
@@ -165,9 +165,8 @@ def _chunk_sizes(chunks: Any) -> Mapping[str, int] | None:
     """Return chunks as a mapping; xarray's other ways to say them are taken, too."""
     if chunks is None:
         return None
-    if isinstance(chunks, int) and not isinstance(chunks, bool):
+    if type(chunks) is int:
         chunks = {"y": chunks, "x": chunks}
-    chunks = {"band": 1} if isinstance(chunks, str) and chunks == "auto" else chunks
     sizes = chunks.values() if isinstance(chunks, Mapping) else [chunks]
     if not all(isinstance(size, int) and (size == -1 or size > 0) for size in sizes):
         fix = "give numbers of pixels: chunks={'y': 1024, 'x': 1024}"
@@ -345,7 +344,7 @@ def _says(holder: Any, attrs: Mapping[Any, Any]) -> bool:
 
 
 def _raw(variable: xr.Variable) -> Any:
-    return object if variable.dtype.kind in "OUS" else variable.dtype
+    return object if variable.dtype.kind in TEXT else variable.dtype
 
 
 class _OnDisk:

@@ -12,7 +12,6 @@ import os
 import re
 import struct
 import zlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hstcube.errors import FileError, HstCubeWarning
@@ -20,6 +19,7 @@ from hstcube.fits.units import with_cards
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
 __all__ = ["SET", "apart", "id_in", "marked", "require_counts", "require_one_set", "set_id"]
 
@@ -72,7 +72,9 @@ def _mark_of(path: Path, data: bytes, of_set: str, others: str) -> bytes | None:
     if ending == ".ecsv":  # a comment in the header, which is YAML
         start, _, rest = data.partition(b"# ---\n")
         return start + b"# ---\n# " + line + rest
-    if path.name in _TABLES or path.name.startswith("sky_"):
+    if path.name.startswith("sky_"):  # many read the last line as the level
+        return data.replace(b"\n", f", {SET} {of_set}\n".encode(), 1)
+    if path.name in _TABLES:
         return data + line
     return None
 
