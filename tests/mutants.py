@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "mutants.md"
-FOLDERS = ("core", "psf", "noise", "phot", "regridding")
+FOLDERS = ("basics", "core", "psf", "noise", "phot", "regridding")
 SEEDS, NUMBER = (1, 2, 3), 60
 BUDGET = 150.0  # s: the tests that a mutant is tried on took no longer than that unspoiled
 PATIENCE, START = 5.0, 60.0  # a mutant hangs after so many times that, and s to start Python

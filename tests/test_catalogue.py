@@ -34,6 +34,7 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.wcs import WCS
 from astropy.wcs.utils import fit_wcs_from_points
+from defects import DEFECTS, homogenize, open_it, open_map, ran, run, run_field_file, set_pixels
 from stamps import (
     BANDS,
     NEIGHBOUR,
@@ -46,7 +47,6 @@ from stamps import (
     stamp,
     write_field,
 )
-from test_errors import DEFECTS, homogenize, open_it, open_map, ran, run, run_field_file, set_pixels
 
 import hstcube
 from hstcube.errors import HstCubeError, HstCubeWarning, codes

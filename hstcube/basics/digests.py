@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-__all__ = ["ROWS", "TEXT", "bytes_of", "canonical", "digests_of", "slab_sums"]
+__all__ = ["ROWS", "TEXTS", "bytes_of", "canonical", "digests_of", "slab_sums"]
 
 ROWS = 256  # of a slab
-TEXT = "OUST"  # kinds of dtypes
+TEXTS = "OUST"  # objects, bytes, texts of fixed and (from zarr) of any length
 
 
 def digests_of(dataset: xr.Dataset) -> dict[str, str]:
@@ -48,12 +48,12 @@ def _said(variable: xr.Variable) -> bytes:
 
 
 def _kind(dtype: np.dtype[Any]) -> str:
-    return "text" if dtype.kind in TEXT else dtype.newbyteorder("<").str
+    return "text" if dtype.kind in TEXTS else dtype.newbyteorder("<").str
 
 
 def bytes_of(values: NDArray[Any]) -> bytes:
     """Return values as bytes that are the same for the same values, on every machine."""
-    if values.dtype.kind in TEXT:
+    if values.dtype.kind in TEXTS:
         return json.dumps([str(value) for value in values.ravel()]).encode()
     values = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
     if values.dtype.kind == "f" and (unknown := np.isnan(values)).any():

@@ -77,7 +77,7 @@ def _common(
 
 def main() -> NoReturn:
     """Run the command line; errors become one message and an exit code."""
-    token = language.set("shell")
+    before = language.set("shell")
     try:
         _prepare()
         code = _run()
@@ -86,8 +86,8 @@ def main() -> NoReturn:
         code = _interrupted()
     except OSError as error:
         _fail(_of_the_system(error), WriteError.exit_code)
-    finally:
-        language.reset(token)
+    finally:  # who calls this from Python goes on in Python
+        language.reset(before)
     sys.exit(code)
 
 

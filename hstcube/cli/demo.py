@@ -20,7 +20,10 @@ def demo(
     seed: Annotated[int, typer.Option(help="Of what is random in the field.")] = 1,
     overwrite: Overwrite = False,
 ) -> None:
-    """Make up a field, do the whole job on it, and compare the result with the truth."""
+    """Do the whole job on a made-up field.
+
+    And compare the result with the truth.
+    """
     from hstcube.demo.truth import demonstrate
 
     rows, places = demonstrate(out, seed=seed, overwrite=overwrite)
@@ -43,9 +46,9 @@ def demo(
     stamps, products = places["stamps"], places["products"]
     typer.echo(
         f"""\
-truth: noise-free images, convolved with the same kernels, then masked; scene: the true scene at \
-the true
-PSF of F160W; rim: colour of the mask's outermost ring, against F160W; core: within 0.18 arcsec
+truth: noise-free images, convolved with the same kernels, then masked;
+scene: the true scene at the true PSF of F160W; rim: colour of the mask's
+outermost ring, against F160W; core: within 0.18 arcsec
 stamps    {stamps}    (truth.nc: noise-free images, PSFs, fluxes)
 products  {products}
 picture   {places["picture"]}

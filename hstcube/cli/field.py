@@ -18,6 +18,7 @@ from hstcube.cli.options import (
     Ids,
     Images,
     Labels,
+    Largest,
     Levels,
     NoMask,
     Onto,
@@ -38,7 +39,8 @@ from hstcube.cli.show import (
     show_report,
     show_table,
 )
-from hstcube.errors import HstCubeError, RecipeError
+from hstcube.errors import HstCubeError
+from hstcube.fits.local import missing
 
 __all__ = ["check", "compare", "cutout", "ls", "run", "sky"]
 
@@ -49,7 +51,10 @@ def ls(
     images: Images = None,
     labels: Labels = None,
 ) -> None:
-    """List the fields of a folder: bands, pixel scale, segmentation map, sky levels."""
+    """List the fields of a folder.
+
+    Their bands, pixel scale, segmentation map and sky levels.
+    """
     from hstcube.surveys.names import list_fields
 
     rows = []
@@ -65,11 +70,8 @@ def ls(
         sky = f"{levels}/{len(files.bands)}"
         rows.append((files.field, files.scale, " ".join(whole), ", ".join(odd), mapped, sky))
     if not rows:
-        raise RecipeError(
-            "HC-F01",
-            f"no images in {folder}",
-            "give the folder that holds the stamps, or --images PATTERN",
-        )
+        fix = "give the folder that holds the stamps, or --images PATTERN"
+        raise missing("images", fix, file=folder, verb="are")
     columns = ("field", "scale", "bands", "incomplete", "map", "sky")
     show_table(columns, rows, title=f"{len(rows)} in {folder}")
 
@@ -97,7 +99,7 @@ def sky(
     from hstcube.pipeline.plan import plan, require_outside
     from hstcube.pipeline.runs import exit_code, measure_skies
 
-    require_outside(out, folder)
+    require_outside(out, folder, images=images)
     targets = plan(folder, field or [], [], scale=scale, images=images, labels=labels)
     outcomes = measure_skies(
         targets, out, method=method, overwrite=overwrite, tell=lambda _: collect_again()
@@ -123,6 +125,7 @@ def run(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the products.")] = Path(
         "hstcube_out"
     ),
+    largest: Largest = False,
     no_mask: NoMask = False,
     apply_mask: Annotated[
         bool,
@@ -149,7 +152,10 @@ def run(
     strict: Strict = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Make the homogeneous cube of every field: FITS by band, netCDF, and a record of the run."""
+    """Make the homogeneous cube of every field.
+
+    FITS by band, netCDF, and a record of the run.
+    """
     from hstcube.pipeline.plan import require_outside
     from hstcube.pipeline.runs import exit_code
     from hstcube.pipeline.runs import run as run_targets
@@ -158,6 +164,7 @@ def run(
         recipe=recipe,
         to=to,
         allow=allow,
+        largest=largest,
         bands=bands,
         sky=sky,
         masked=not no_mask,
@@ -171,7 +178,7 @@ def run(
         netcdf=not no_netcdf,
         overwrite=overwrite,
     )
-    require_outside(out, source)
+    require_outside(out, source, images=images)
     targets = targets_of(source, field, ids, sky=sky, scale=scale, images=images, labels=labels)
     with Progress(len(targets)) as tell:
         outcomes = run_targets(targets, out, options, tell=tell)
@@ -196,12 +203,15 @@ def cutout(
     labels: Labels = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Cut stamps of all bands out of mosaics, for every position of a catalogue."""
+    """Cut stamps out of mosaics.
+
+    Of all bands, for every position of a catalogue.
+    """
     from hstcube.jobs.stamps import cut_stamps
     from hstcube.pipeline.plan import require_outside
     from hstcube.pipeline.runs import SOME_FAILED
 
-    require_outside(out, mosaics)
+    require_outside(out, mosaics, images=images)
     stamps = cut_stamps(
         mosaics,
         catalogue,
@@ -232,6 +242,7 @@ def check(
     field: Fields = None,
     ids: Ids = None,
     recipe: Recipe = "default",
+    largest: Largest = False,
     no_mask: NoMask = False,
     bands: Bands = None,
     scale: Scale = "60mas",
@@ -246,7 +257,10 @@ def check(
     strict: Strict = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Find what a run would stumble over or assume; write nothing."""
+    """Find what a run would stumble over or assume.
+
+    Nothing is written.
+    """
     from hstcube.pipeline.findings import examine
     from hstcube.pipeline.runs import SOME_FAILED
 
@@ -254,6 +268,7 @@ def check(
         recipe=recipe,
         to=to,
         allow=allow,
+        largest=largest,
         bands=bands,
         sky=sky,
         masked=not no_mask,
@@ -285,7 +300,10 @@ def compare(
         float, typer.Option(help="Largest difference allowed, of the maximum of the image.")
     ] = 0.0,
 ) -> None:
-    """Compare two products: exit 0 when all images agree within --rtol on the same pixels."""
+    """Compare two products.
+
+    Exit 0 when all images agree within --rtol on the same pixels.
+    """
     from hstcube.jobs.differences import compare as compare_products
     from hstcube.pipeline.runs import SOME_FAILED
 

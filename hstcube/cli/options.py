@@ -23,6 +23,7 @@ __all__ = [
     "Ids",
     "Images",
     "Labels",
+    "Largest",
     "Levels",
     "NoMask",
     "Onto",
@@ -90,6 +91,9 @@ Recipe = Annotated[
         help="default, original (what the pipeline of 2022 did), or a recipe file (.toml)."
     ),
 ]
+Largest = Annotated[
+    bool, typer.Option("--largest", help="Keep only the largest piece of an object.")
+]
 NoMask = Annotated[bool, typer.Option("--no-mask", help="Use all pixels that have data.")]
 Onto = Annotated[
     str | None,
@@ -115,7 +119,7 @@ PSF = Annotated[
     str,
     typer.Option(
         help="auto (psf_{scale}.fits beside the images, or the survey's table, or Gaussian "
-        "widths), xdf, gaussian, or a FITS file of PSFs."
+        "widths), the name of a survey, gaussian, or a FITS file of PSFs."
     ),
 ]
 Allow = Annotated[
@@ -141,6 +145,7 @@ def options_of(
     recipe: str,
     to: str | None,
     allow: list[str] | None,
+    largest: bool,
     bands: list[str] | None,
     sky: str | None,
     **how: Any,
@@ -151,6 +156,7 @@ def options_of(
     settings = _recipe(recipe)
     settings |= {"to": to} if to else {}
     settings |= {"allow": list(allow)} if allow else {}
+    settings |= {"largest": True} if largest else {}
     level = cast("Sky", sky) if sky in ("measure", "none") else None
     return Options(recipe=settings, bands=tuple(bands or ()), sky=level, **how)
 

@@ -28,7 +28,10 @@ def measure(
     bands: Bands = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Measure the PSF of every band; say of every star what it was used for, and why not."""
+    """Measure the PSF of every band from stars.
+
+    Says of every star what it was used for, and why not.
+    """
     from hstcube.jobs.psfs import measure_psfs
 
     psf, examined, (_, picture, listing) = measure_psfs(
@@ -44,9 +47,7 @@ def measure(
 
 
 def show(
-    file: Annotated[
-        Path, typer.Argument(help="FITS file of PSFs, or xdf for the table of the survey.")
-    ],
+    file: Annotated[Path, typer.Argument(help="FITS file of PSFs, or a survey for its table.")],
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Picture: PSFs, kernels, and curves of growth.")
     ] = Path("kernels.png"),
@@ -55,7 +56,10 @@ def show(
     ] = "f160w",
     overwrite: Overwrite = False,
 ) -> None:
-    """Show what matching with these PSFs achieves: a table of the kernels, and a picture."""
+    """Show what matching with these PSFs achieves.
+
+    A table of the kernels, and a picture.
+    """
     from hstcube.jobs.psfs import show_psfs
 
     kernels, target, (picture, curves) = show_psfs(file, out, to=to, overwrite=overwrite)

@@ -33,6 +33,7 @@ __all__ = [
     "told_warnings",
 ]
 
+_BETWEEN = 3  # columns of the terminal, between two of a table
 _TOLD, _LISTED = 2, 8  # warnings of one kind, and targets of one warning, that the summary shows
 
 
@@ -52,17 +53,48 @@ def warn(text: str) -> None:
 
 
 def show_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, title: str) -> None:
-    """Print a table; columns in which nothing stands are left out."""
+    """Print a table; columns in which nothing stands are left out.
+
+    What is wider than the terminal goes on below, in a table that begins with the same first
+    column: no cell is cut, and none is folded.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    keep = [i for i in range(len(columns)) if any(row[i] for row in rows)]
-    table = Table(*(columns[i] for i in keep), box=box.SIMPLE_HEAD)
-    for row in rows:
-        table.add_row(*(Text(plain(row[i])) for i in keep))
+    console = _console(sys.stdout)
     print(plain(title))  # noqa: T201  a table folds its own title to its width
-    _console(sys.stdout).print(table)
+    keep = [i for i in range(len(columns)) if any(row[i] for row in rows)]
+    widths = {i: _width_of(columns[i], [row[i] for row in rows]) for i in keep}
+    for part in _parts(widths, console.width - 1):
+        table = Table(box=box.SIMPLE_HEAD)
+        for i in part:
+            # text, no markup: rich takes [mag] for a style
+            table.add_column(Text(columns[i]), min_width=widths[i] - _BETWEEN)
+        for row in rows:
+            table.add_row(*(Text(plain(row[i])) for i in part))
+        console.print(table)
+
+
+def _parts(widths: dict[int, int], width: int) -> list[list[int]]:
+    """Return the columns that stand beside one another; the first leads each part."""
+    if not widths:
+        return []
+    first, *others = widths
+    parts, room = [[first]], width - widths[first]
+    for i in others:
+        if widths[i] > room and len(parts[-1]) > 1:
+            parts.append([first])
+            room = width - widths[first]
+        parts[-1].append(i)
+        room -= widths[i]
+    return parts
+
+
+def _width_of(header: str, cells: list[str]) -> int:
+    """Return the width of a column: of its widest cell, or the widest word of its header."""
+    words = [len(word) for word in header.split()]
+    return max([*words, *map(len, cells)]) + _BETWEEN
 
 
 @contextlib.contextmanager

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hstcube.basics.choices import require_choice
 from hstcube.core.mappings import TOLERANCE, pixel_mapping
 from hstcube.core.wcs_cards import checked_cards, matrix_of, plain_value, stepped_cards
 from hstcube.errors import GridError
+from hstcube.inputs.choices import require_choice
+from hstcube.inputs.places import height_and_width, sky_position
+from hstcube.inputs.quantities import number_in, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     from hstcube.core.wcs_cards import Card
 
-__all__ = ["Frame", "Grid", "sky_position"]
+__all__ = ["Frame", "Grid", "known_cards", "known_labels"]
 
 Frame = Literal["ICRS", "FK5"]
 
@@ -88,8 +90,8 @@ class Grid:
                     f"there is no coordinate {name!r}, so the pixels have no place on the sky",
                     "build the cube with hstcube.open_field, open_bands or build",
                 )
-        cards = tuple((key, plain_value(key, value)) for key, value in there["wcs"].attrs.items())
-        y, x = (np.asarray(there[dim].values, dtype=float) for dim in ("y", "x"))
+        cards = known_cards(there["wcs"])
+        y, x = (known_labels(there[dim], dim) for dim in ("y", "x"))
         return Grid((0, 0), cards).stepped((y[0], x[0]), _steps(y, x), (y.size, x.size))
 
     def stepped(
@@ -104,7 +106,13 @@ class Grid:
         """Return the grid whose pixels are blocks of factor x factor pixels of this one.
 
         A remainder is left out.
+
+        Raises
+        ------
+        GridError
+            If the factor is not a whole number.
         """
+        factor = whole_number(factor, "factor", code="HC-W25", error=GridError)
         middle = (factor - 1) / 2
         return self.stepped(
             (middle, middle), (factor, factor), (self.shape[0] // factor, self.shape[1] // factor)
@@ -126,12 +134,12 @@ class Grid:
         ----------
         center : (ra, dec) in degrees, or SkyCoord
             The tangent point, in the middle of the grid.
-        size : float or (float, float)
-            Height and width, arcsec.
-        scale : float
-            Pixel scale, arcsec.
-        angle : float
-            Position angle of the y axis, degrees east of north.
+        size : float, Quantity, or two of them
+            Height and width [arcsec].
+        scale : float or Quantity
+            Pixel scale [arcsec].
+        angle : float or Quantity
+            Position angle of the y axis [deg], east of north.
         frame : {"ICRS", "FK5"}
             What (ra, dec) are given in. A SkyCoord says it itself.
 
@@ -142,15 +150,17 @@ class Grid:
         """
         require_choice("frame", frame, Frame, code="HC-W06", error=GridError)
         ra, dec = sky_position(center, frame)
-        sides = tuple(float(side) for side in np.broadcast_to(size, 2))
-        if not (0 < scale < math.inf and all(scale <= side < math.inf for side in sides)):
+        wrong: dict[str, Any] = {"code": "HC-W25", "error": GridError}
+        scale = number_in("arcsec", scale, "scale", above=0, **wrong)
+        sides = height_and_width(size, scale)
+        if min(sides) < scale:
             raise GridError(
                 "HC-W25",
                 f"a grid of {sides} arcsec with pixels of {scale} arcsec cannot be",
                 "give both in arcsec, the size at least one pixel",
             )
         shape = (round(sides[0] / scale), round(sides[1] / scale))
-        turn, step = math.radians(angle), scale / 3600
+        turn, step = math.radians(number_in("deg", angle, "angle", **wrong)), scale / 3600
         cards = {
             "WCSAXES": 2,
             "CTYPE1": "RA---TAN",
@@ -216,11 +226,7 @@ class Grid:
     @cached_property
     def fingerprint(self) -> int:
         """The cards as one 64-bit number, the same in every process and after every round trip."""
-        text = "\n".join(
-            f"{key}={value.strip() if isinstance(value, str) else repr(float(value) + 0.0)}"
-            for key, value in self.cards
-        )
-        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big", signed=True)
+        return _fingerprint(self.cards)
 
     @cached_property
     def wcs(self) -> WCS:
@@ -311,25 +317,60 @@ def _spacing(name: str, labels: NDArray[np.float64]) -> float | None:
     return float(spacing[0])
 
 
-def sky_position(center: Any, frame: str = "ICRS") -> tuple[float, float]:
-    """Return right ascension and declination in degrees of a SkyCoord or of (ra, dec), in `frame`.
+def known_cards(wcs: xr.Variable) -> tuple[Card, ...]:
+    """Return the FITS cards that the coordinate ``wcs`` holds, if it is that of one grid.
 
     Raises
     ------
     GridError
-        If it is no place on the sky.
+        If it is not one number, has lost its cards, or they are not those whose fingerprint it is:
+        joining cubes of other fields keeps the cards of the first of them alone.
     """
-    if hasattr(center, "transform_to"):
-        there = center.transform_to(frame.lower())
-        center = (there.ra.deg, there.dec.deg)
-    try:
-        ra, dec = (float(value) for value in center)
-    except (TypeError, ValueError):
-        ra = dec = math.nan
-    if not (math.isfinite(ra) and abs(dec) <= 90):  # noqa: PLR2004
+    if wcs.ndim:
         raise GridError(
-            "HC-W25",
-            f"{center!r} is no position on the sky",
-            "give (ra, dec) in degrees, e.g. (53.16, -27.79)",
+            "HC-W26",
+            f"wcs lies along {', '.join(map(str, wcs.dims))}: the pixels come from different grids",
+            "regrid all cubes to one grid, and join bands with hstcube.stack_bands",
         )
-    return ra % 360, dec
+    if not wcs.attrs:
+        raise GridError(
+            "HC-W01",
+            "the coordinate wcs has lost its attributes, the FITS cards",
+            "take it from the parent cube: cube.assign_coords(wcs=parent.wcs)",
+        )
+    cards = tuple((key, plain_value(key, value)) for key, value in wcs.attrs.items())
+    if wcs.dtype.kind not in "iu" or int(wcs.values) != _fingerprint(cards):
+        raise GridError(
+            "HC-W26",
+            "the fingerprint in wcs is not that of its cards: they belong to another grid",
+            "place the cube anew: cube.assign_coords(grid.coords()) with the Grid it lies on",
+        )
+    return cards
+
+
+def known_labels(axis: xr.Variable, name: str) -> NDArray[np.float64]:
+    """Return the labels of the pixels along y or x.
+
+    Raises
+    ------
+    GridError
+        If they are not finite numbers, or there is no pixel.
+    """
+    if axis.dims != (name,) or not axis.size:
+        raise GridError("HC-W22", f"there is no pixel along {name}", "select at least one pixel")
+    if axis.dtype.kind not in "iuf" or not np.isfinite(axis.values).all():
+        raise GridError(
+            "HC-W22",
+            f"the labels of {name} are not finite numbers",
+            f"take {name} from the parent cube, or number the pixels from 0",
+        )
+    return np.asarray(axis.values, dtype=float)
+
+
+@lru_cache(maxsize=256)
+def _fingerprint(cards: tuple[Card, ...]) -> int:
+    text = "\n".join(
+        f"{key}={value.strip() if isinstance(value, str) else repr(float(value) + 0.0)}"
+        for key, value in cards
+    )
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big", signed=True)

@@ -8,33 +8,75 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from hstcube.core.grids import Grid
+from hstcube.basics.pixels import Planes, is_lazy, keep_the_rule, mended
+from hstcube.core.grids import Grid, known_cards, known_labels
+from hstcube.core.state import STATE, require_coords, warn
 from hstcube.errors import BandError, CubeError, GridError
+from hstcube.inputs.arrays import shown
+from hstcube.inputs.names import checked_name
+from hstcube.inputs.units import KNOWN_UNITS, parsed_unit
 
 __all__ = [
     "inverse_variance_unit",
-    "parsed_unit",
+    "require_dataset",
     "require_distinct_bands",
     "require_possible_state",
     "require_same_grid",
+    "taken",
     "validate",
 ]
 
 PLANES = ("sci", "wht", "mask")
 DIMS = ("band", "y", "x")
-KNOWN_UNITS = ("electron s-1", "uJy", "nJy", "Jy", "electron", "MJy sr-1")
-
-# what each band remembers: default and attributes
-STATE: dict[str, tuple[Any, dict[str, str]]] = {
-    "psf_fwhm": (np.nan, {"units": "arcsec", "long_name": "FWHM of the PSF"}),
-    "matched_to": ("", {"long_name": "what sci was matched to"}),
-    "sky": (np.nan, {"long_name": "sky level already subtracted, units of sci"}),
-    "sky_error": (np.nan, {"long_name": "standard error of the sky level, units of sci"}),
-    "zeropoint": (np.nan, {"units": "mag(AB)", "long_name": "AB magnitude of one unit of sci"}),
-    "pivot": (np.nan, {"units": "Angstrom", "long_name": "pivot wavelength"}),
-}
 
 _DTYPES = {"sci": np.float32, "wht": np.float32, "mask": np.bool_}
+
+
+def taken(cube: Any, *, pixels: bool = True) -> xr.Dataset:
+    """Return a cube that came in from outside, as every step may trust it.
+
+    What every public function that takes a cube calls first.
+
+    Parameters
+    ----------
+    cube : Dataset
+    pixels : bool
+        Look at the pixels too. A value that is NaN or infinite where its weight is positive is no
+        data: the weight becomes 0, the mask False, and their number is told (HC-D07). Chunked
+        pixels are looked at in their blocks when they are computed.
+
+    Returns
+    -------
+    Dataset
+        The cube itself where nothing had to be done.
+
+    Raises
+    ------
+    HstCubeError
+        As `validate`; if no pixel of a band is left.
+    """
+    validate(cube, data=False)
+    given = _planes(cube)
+    if not pixels or (not is_lazy(given) and keep_the_rule(given)):
+        return cube  # type: ignore[no-any-return]
+    names = cube.band.values.tolist()
+    planes, lost = mended(given, names)
+    if planes is given:
+        return cube  # type: ignore[no-any-return]
+    new = cube.copy()  # shallow: its own variables, the same arrays
+    for name, plane in zip(PLANES, planes, strict=True):
+        new.variables[name].data = plane
+    for name, number in lost.items():
+        if not (planes.wht[names.index(name)] > 0).any():
+            reason = f"no pixel of the band has data: {number} with a weight are NaN or infinite"
+            raise CubeError("HC-D08", reason, "leave the band out", band=name)
+        text = f"{name}: {number} pixels are NaN or infinite; they have no data"
+        new = warn(new, "HC-D07", text)
+    return new  # type: ignore[no-any-return]
+
+
+def _planes(cube: xr.Dataset) -> Planes:
+    return Planes(*(cube.variables[name].data for name in PLANES))
 
 
 def validate(cube: xr.Dataset, *, data: bool = True) -> xr.Dataset:
@@ -49,8 +91,14 @@ def validate(cube: xr.Dataset, *, data: bool = True) -> xr.Dataset:
     Raises
     ------
     CubeError
-        If variables, dims, dtypes, units, bands or pixels break a rule; the message names it.
+        If it is no Dataset; if variables, dims, dtypes, units, coordinates or pixels break a rule;
+        the message names it.
+    GridError
+        If the place of the pixels is lost, or is that of another cube.
+    BandError, RecipeError
+        If a band is there twice, or its name is none.
     """
+    require_dataset(cube)
     for name in PLANES:
         _validate_plane(cube, name)
     missing = [name for name in (*STATE, "band", "wcs") if name not in cube.coords]
@@ -61,30 +109,78 @@ def validate(cube: xr.Dataset, *, data: bool = True) -> xr.Dataset:
             "(arithmetic on cubes does not keep their state)",
             "assign it again, e.g. from the parent cube",
         )
-    require_distinct_bands(cube)
-    if cube.sci.attrs.get("units") not in KNOWN_UNITS:
-        parsed_unit(cube.sci.attrs.get("units"))
-    if data and not any(cube[name].chunks for name in PLANES):
+    _validate_bands(cube)
+    require_coords(cube)
+    _validate_place(cube)
+    if (unit := cube.variables["sci"].attrs.get("units")) not in KNOWN_UNITS:
+        parsed_unit(unit)
+    if data and not is_lazy(_planes(cube)):
         _validate_pixels(cube)
     return cube
 
 
+def require_dataset(cube: Any) -> None:
+    """Raise CubeError unless this is a Dataset."""
+    if isinstance(cube, xr.Dataset):
+        return
+    if isinstance(cube, xr.DataArray):
+        given, fix = f"the DataArray {cube.name!r}", "give the whole cube, not one variable of it"
+    else:
+        given = shown(cube)
+        fix = "open one with hstcube.open_field or open_cube; arrays become one with hstcube.build"
+    raise CubeError("HC-C01", f"a cube is an xarray Dataset, this is {given}", fix)
+
+
 def _validate_plane(cube: xr.Dataset, name: str) -> None:
-    if name not in getattr(cube, "data_vars", ()):
+    if name not in cube.data_vars:
         reason = f"there is no variable {name!r}, so this is not a cube"
         raise CubeError("HC-C01", reason, "see hstcube.build")
-    plane = cube[name]
+    plane = cube.variables[name]
     if plane.dims != DIMS:
-        fix = f"transpose {name} to ('band', 'y', 'x')"
-        raise CubeError("HC-C02", f"{name} has dims {plane.dims}", fix)
+        raise CubeError("HC-C02", f"{name} has dims {plane.dims}", _axes_back(plane.dims, name))
     if plane.dtype != _DTYPES[name]:
         fix = f"convert it to {np.dtype(_DTYPES[name])}"
         raise CubeError("HC-C03", f"{name} is {plane.dtype}", fix)
+    if not plane.size:
+        lacking = next(dim for dim, size in plane.sizes.items() if not size)
+        reason = f"the cube is empty: it has no {'band' if lacking == 'band' else 'pixel'}"
+        raise CubeError("HC-C01", reason, f"select at least one along {lacking}")
+
+
+def _axes_back(dims: tuple[Any, ...], name: str) -> str:
+    """Return how lost axes are kept: a selection of one band or pixel drops its axis."""
+    if "band" not in dims and {"y", "x"} <= {*dims}:
+        return "keep the axis of bands: cube.sel(band=['f160w']), or cube.isel(band=[0])"
+    if lost := [dim for dim in DIMS if dim not in dims]:
+        return f"keep the axis {lost[0]}: select with a slice, not with one number"
+    if {*dims} > {*DIMS}:
+        extra = next(dim for dim in dims if dim not in DIMS)
+        return f"a cube is one field on one grid: select one, e.g. cube.isel({extra}=0)"
+    return f"transpose {name} to ('band', 'y', 'x')"
+
+
+def _validate_bands(cube: xr.Dataset) -> None:
+    band = cube.variables["band"]
+    if band.dims != ("band",):
+        reason = f"the coordinate 'band' has dims {band.dims}"
+        raise CubeError("HC-C02", reason, "keep the axis of bands: cube.isel(band=[0])")
+    for name in band.values.tolist():
+        checked_name(name, what="a band's")
+    require_distinct_bands(cube)
+
+
+def _validate_place(cube: xr.Dataset) -> None:
+    for dim in ("y", "x"):
+        if dim not in cube.coords:
+            reason = f"the coordinate {dim!r}, the labels of the pixels, is missing"
+            raise CubeError("HC-C07", reason, "assign it again, e.g. from the parent cube")
+        known_labels(cube.variables[dim], dim)
+    known_cards(cube.variables["wcs"])
 
 
 def require_distinct_bands(cube: xr.Dataset) -> None:
     """Raise BandError if a band is there twice."""
-    names = cube.band.values.tolist()
+    names = cube.variables["band"].values.tolist()
     if len(set(names)) != len(names):
         raise BandError("HC-B02", f"a band is there twice: {names}", "keep one of the two")
 
@@ -92,15 +188,15 @@ def require_distinct_bands(cube: xr.Dataset) -> None:
 def _validate_pixels(cube: xr.Dataset) -> None:
     sci, wht, mask = (cube[name].values for name in PLANES)
     has_data = wht > 0
+    if not (np.isfinite(wht).all() and (wht >= 0).all()):
+        raise CubeError(
+            "HC-D10", "wht must be finite and not negative", "give inverse variances; 0 = no data"
+        )
     if not np.array_equal(np.isfinite(sci), has_data):
         raise CubeError(
             "HC-C05",
             "sci must be finite where wht > 0 and NaN where wht = 0",
             "use cube.sci.where(cube.wht > 0), or hstcube.build",
-        )
-    if not (np.isfinite(wht).all() and (wht >= 0).all()):
-        raise CubeError(
-            "HC-D10", "wht must be finite and not negative", "give inverse variances; 0 = no data"
         )
     if (mask & ~has_data).any():
         raise CubeError(
@@ -163,36 +259,24 @@ def inverse_variance_unit(units: str) -> str:
     return known.get(units) or str((parsed_unit(units) ** -2).to_string())
 
 
-def parsed_unit(units: Any) -> Any:
-    """Return the astropy unit.
-
-    Raises
-    ------
-    CubeError
-        If astropy does not read it.
-    """
-    from astropy.units import Unit
-
-    try:
-        return Unit(units)
-    except (ValueError, TypeError) as error:
-        raise CubeError(
-            "HC-C04",
-            f"sci has units {units!r}, which astropy does not read",
-            "write e.g. BUNIT, or cube.sci.attrs['units'], as 'electron s-1'",
-        ) from error
-
-
 def require_same_grid(cube: xr.Dataset | xr.DataArray, other: Any) -> None:
     """Raise GridError unless `other` lies on the pixels of the cube.
 
     A DataArray with the cube's labels is welcome, and so is a numpy array of the right shape.
     """
+    if not isinstance(cube, xr.DataArray):
+        require_dataset(cube)
+    if absent := [dim for dim in ("y", "x") if dim not in cube.coords or dim not in cube.dims]:
+        reason = f"there are no labels along {absent[0]!r}, so this does not lie on a grid"
+        raise GridError("HC-W01", reason, "give a cube, or a map made from one")
     if not isinstance(other, xr.DataArray | xr.Dataset):
-        _require_shape_of_images(cube, np.shape(other))
+        if other is None:
+            reason = "None was given where an array on the cube's pixels is needed"
+            raise GridError("HC-D01", reason, "give the array (y, x), or leave the step out")
+        _require_shape_of_images(cube, _shape_of(other))
         return
     for dim in ("y", "x"):
-        same_size = other.sizes.get(dim) == cube.sizes[dim]
+        same_size = other.sizes.get(dim) == cube.sizes[dim] and dim in other.coords
         if not same_size or not np.array_equal(other[dim].values, cube[dim].values):
             raise GridError(
                 "HC-D02",
@@ -200,12 +284,28 @@ def require_same_grid(cube: xr.Dataset | xr.DataArray, other: Any) -> None:
                 "select the same pixels of both, or use regrid_labels or regrid_mask",
             )
     both_know = "wcs" in other.coords and "wcs" in cube.coords
-    if both_know and int(other.coords["wcs"]) != int(cube.coords["wcs"]):
+    if not both_know:
+        return
+    known_cards(cube.coords.variables["wcs"])
+    known_cards(other.coords.variables["wcs"])
+    if int(other.coords["wcs"]) != int(cube.coords["wcs"]):
         Grid.of(cube).require(Grid.of(other), what="the cube and the other array")
 
 
 def _require_shape_of_images(cube: xr.Dataset | xr.DataArray, shape: tuple[int, ...]) -> None:
     images = (cube.sizes["y"], cube.sizes["x"])
+    if not shape:
+        reason = f"there is a single value, where an array of the cube's pixels {images} is needed"
+        raise GridError(
+            "HC-D01", reason, "give an array (y, x); to leave a mask out, leave the step out"
+        )
     if shape[-2:] != images:
         reason = f"the array has shape {shape}, the cube's images {images}"
         raise GridError("HC-D01", reason, "regrid it to the cube first")
+
+
+def _shape_of(array: Any) -> tuple[int, ...]:
+    try:
+        return np.shape(array)
+    except ValueError:  # rows of unequal lengths
+        return ()

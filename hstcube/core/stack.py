@@ -8,7 +8,13 @@ import numpy as np
 import xarray as xr
 
 from hstcube.core.psf_coords import without_psf
-from hstcube.core.rules import require_distinct_bands, require_same_grid, validate
+from hstcube.core.rules import (
+    require_dataset,
+    require_distinct_bands,
+    require_same_grid,
+    taken,
+    validate,
+)
 from hstcube.core.state import attribute, record
 from hstcube.errors import CubeError, NoiseError
 
@@ -48,9 +54,14 @@ def stack_bands(cubes: Sequence[xr.Dataset]) -> xr.Dataset:
     CubeError
         If units differ.
     """
+    if not isinstance(cubes, list | tuple):
+        require_dataset(cubes)
+        cubes = [cubes]  # type: ignore[list-item]
+    if not cubes:
+        raise CubeError("HC-C01", "there is no cube to stack", "give a list of cubes")
+    cubes = [taken(cube) for cube in cubes]
     first = cubes[0]
     for other in cubes:
-        validate(other, data=False)
         require_same_grid(first, other)
         if other.sci.attrs["units"] != first.sci.attrs["units"]:
             raise CubeError(

@@ -12,12 +12,158 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hstcube import __version__
-from hstcube.errors import BandError, HstCubeWarning
+from hstcube.basics.pixels import Planes, require_held
+from hstcube.errors import BandError, CubeError, HstCubeError, HstCubeWarning, NoiseError
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["attribute", "in_band_order", "record", "updated", "warn"]
+__all__ = [
+    "STATE",
+    "attribute",
+    "in_band_order",
+    "note",
+    "notes_of",
+    "record",
+    "require_coords",
+    "updated",
+    "warn",
+]
+
+_NOTE = "note "  # begins a line of the history
+
+# what each band remembers: default and attributes
+STATE: dict[str, tuple[Any, dict[str, str]]] = {
+    "psf_fwhm": (np.nan, {"units": "arcsec", "long_name": "FWHM of the PSF"}),
+    "matched_to": ("", {"long_name": "what sci was matched to"}),
+    "sky": (np.nan, {"long_name": "sky level already subtracted, units of sci"}),
+    "sky_error": (np.nan, {"long_name": "standard error of the sky level, units of sci"}),
+    "zeropoint": (np.nan, {"units": "mag(AB)", "long_name": "AB magnitude of one unit of sci"}),
+    "pivot": (np.nan, {"units": "Angstrom", "long_name": "pivot wavelength"}),
+}
+
+
+# what else lies along the bands: the dims it has, where it is there
+_OPTIONAL = {
+    "extinction": ("band",),
+    "noise_scale": ("band",),
+    "noise_acf": ("band", "dy", "dx"),
+    "psf": ("band", "ky", "kx"),
+    "psf_ee_error": ("band",),
+    "psf_negative": ("band",),
+}
+_POSITIVE = ("psf_fwhm", "pivot", "noise_scale")
+_NOT_NEGATIVE = ("sky_error",)
+_AS_EVEN = 1e-3  # of a step
+
+
+def require_coords(cube: xr.Dataset) -> None:
+    """Raise CubeError unless what is told of the bands has their axis, and values that can be."""
+    for name, (default, _) in STATE.items():
+        _require_column(cube.variables[name], name, text=isinstance(default, str))
+    for name, dims in _OPTIONAL.items():
+        if name not in cube.coords:
+            continue
+        variable = cube.variables[name]
+        if len(dims) == 1:
+            _require_column(variable, name)
+        else:
+            _require_images(cube, variable, name, dims)
+
+
+def _require_column(variable: xr.Variable, name: str, *, text: bool = False) -> None:
+    """Require one value a band: text, or a number that may be NaN where it is not known."""
+    if variable.dims != ("band",):
+        raise CubeError(
+            "HC-C02",
+            f"the coordinate {name!r} has dims {variable.dims}, not ('band',)",
+            "give it one value for each band",
+        )
+    if variable.dtype.kind not in ("OUT" if text else "iuf"):
+        fix = f"give {'a text' if text else 'a number'} for each band"
+        raise CubeError("HC-C03", f"the coordinate {name!r} is {variable.dtype}", fix)
+    values = variable.values
+    if text:
+        wrong = [value for value in values.tolist() if not isinstance(value, str)]
+    else:
+        wrong = values[~_possible(values, name)].tolist()
+    if wrong:
+        error, code = _ERRORS.get(name, (CubeError, "HC-C08"))
+        raise error(
+            code, f"the coordinate {name!r} is {str(wrong[0])[:60]!r} in a band", _WANTED[text]
+        )
+
+
+# of what describes the noise, as the steps that use it say it
+_ERRORS: dict[str, tuple[type[HstCubeError], str]] = {
+    "noise_scale": (NoiseError, "HC-N03"),
+    "noise_acf": (NoiseError, "HC-N03"),
+}
+_WANTED = {
+    True: "give texts; '' where a band is not matched",
+    False: "give possible numbers; NaN where one is not known",
+}
+
+
+def _possible(values: Any, name: str) -> Any:
+    """Return which numbers can be: widths and wavelengths are positive; NaN is not known."""
+    if name in _POSITIVE:
+        good = (values > 0) & (values < np.inf)
+    elif name in _NOT_NEGATIVE:
+        good = (values >= 0) & (values < np.inf)
+    else:
+        good = np.isfinite(values)
+    return good | np.isnan(values)
+
+
+def _require_images(
+    cube: xr.Dataset, variable: xr.Variable, name: str, dims: tuple[str, ...]
+) -> None:
+    """Require images of a PSF or of correlations, a band each, on offsets in arcsec."""
+    if set(variable.dims) != set(dims) or (name == "psf" and variable.dims != dims):
+        raise CubeError(
+            "HC-C02",
+            f"the coordinate {name!r} has dims {variable.dims}, not {dims}",
+            _dropped(name),
+        )
+    if variable.dtype.kind != "f":
+        fix = f"convert it to float32, or drop it: {_dropped(name)}"
+        raise CubeError("HC-C03", f"the coordinate {name!r} is {variable.dtype}", fix)
+    for dim in dims[1:]:
+        offsets = cube.variables.get(dim)
+        if offsets is None and name == "psf":
+            continue  # on the pixels of the images: cube.assign_coords(psf=...)
+        if offsets is None or offsets.dims != (dim,) or not _are_offsets(offsets):
+            error, code = _ERRORS.get(name, (CubeError, "HC-C08"))
+            raise error(
+                code,
+                f"the offsets {dim!r} [arcsec] of {name!r} are missing, or do not increase evenly "
+                "around 0",
+                _dropped(name),
+            )
+    if name == "psf" and not _are_psfs(variable.values):
+        raise CubeError(
+            "HC-C08", "an image of 'psf' has no finite, positive maximum", _dropped(name)
+        )
+
+
+def _dropped(name: str) -> str:
+    axes = {"psf": "'ky', 'kx'", "noise_acf": "'dy', 'dx'"}[name]
+    remedy = {"psf": "with_psf(cube, psf)", "noise_acf": "calibrate_noise"}[name]
+    return f"make it anew with {remedy}, or drop it: cube.drop_vars(['{name}', {axes}])"
+
+
+def _are_offsets(offsets: xr.Variable) -> bool:
+    if offsets.dtype.kind not in "iuf" or not offsets.size % 2:
+        return False
+    values = np.asarray(offsets.values, dtype=float)
+    step = np.diff(values)
+    even = bool((step > 0).all() and np.ptp(step) <= _AS_EVEN * step[0]) if step.size else True
+    return even and abs(values[values.size // 2]) <= _AS_EVEN * (step[0] if step.size else 1)
+
+
+def _are_psfs(images: Any) -> bool:
+    return bool(np.isfinite(images).all() and (images.max(axis=(1, 2)) > 0).all())
 
 
 def attribute(cube: xr.Dataset | xr.DataArray, name: str) -> str:
@@ -29,6 +175,18 @@ def record(cube: xr.Dataset, step: str) -> xr.Dataset:
     """Return the cube with one more line in its history: a step, its arguments, the version."""
     line = f"{step} (hstcube {__version__})"
     return cube.assign_attrs(history=_line(attribute(cube, "history"), line))
+
+
+def note(cube: xr.Dataset, code: str, text: str) -> xr.Dataset:
+    """Return the cube with a note in its history: what was assumed, and no reason to worry."""
+    return cube.assign_attrs(history=_line(attribute(cube, "history"), f"{_NOTE}{code} {text}"))
+
+
+def notes_of(history: str) -> list[tuple[str, str]]:
+    """Return the notes, as (code, text), that a history holds, each once."""
+    lines = [line for line in history.splitlines() if line.startswith(_NOTE)]
+    told = [line.removeprefix(_NOTE).partition(" ") for line in dict.fromkeys(lines)]
+    return [(code, text) for code, _, text in told]
 
 
 def warn(cube: xr.Dataset, code: str, text: str) -> xr.Dataset:
@@ -49,10 +207,21 @@ def updated(cube: xr.Dataset, step: str, **data: Any) -> xr.Dataset:
 
     The arrays have the dims and keep the attributes of those they replace. (`Dataset.assign` aligns
     and merges every coordinate again: 2 ms a step, where the arithmetic takes less.)
+
+    Raises
+    ------
+    CubeError
+        If new values or weights are beyond what float32 holds.
     """
     new = cube.copy()  # shallow: its own variables, the same arrays
     for name, array in data.items():
         new.variables[name].data = array
+    if data.keys() & {"sci", "wht"}:
+        made = Planes(*(new.variables[name].data for name in Planes._fields))
+        for name, plane in zip(
+            Planes._fields, require_held(made, cube.band.values.tolist()), strict=True
+        ):
+            new.variables[name].data = plane
     return record(new, step)
 
 

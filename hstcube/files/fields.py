@@ -20,6 +20,7 @@ from hstcube.files.headers import (
     file_notes,
     require_band,
     require_scale,
+    said_width,
 )
 from hstcube.fits.images import inverse_variance, odd_pixels, read_plane
 from hstcube.fits.opening import located
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from astropy.io import fits
 
     from hstcube.core.grids import Grid
+    from hstcube.files.headers import Units
     from hstcube.surveys.names import FieldFiles
 
     Note = tuple[str, str]  # code and text of a warning
@@ -48,6 +50,8 @@ class Observed(NamedTuple):
     cube: xr.Dataset
     own: bool
     """They are a survey's own, so that its PSFs and noise hold for them, too."""
+    widths: bool
+    """A width of a PSF was given, by arguments, a field file or a header."""
 
 
 def read_images(
@@ -83,11 +87,13 @@ def read_images(
     images = [_read_band(files, name, lazy=chunks is not None) for name in names]
     _require_one_set(files, images)
     grid = _common_grid(files, images)
-    units, unit_notes = common_units(images)
-    notes = [*file_notes(images), *camera_notes(images), *unit_notes]
-    state = band_state(files, images, psf_fwhm=psf_fwhm or {}, units=units, scale=grid.scale)
+    units = common_units(files, images)
+    notes = [*file_notes(images), *camera_notes(images), *units.notes]
+    widths = psf_fwhm or {}
+    state = band_state(files, images, psf_fwhm=widths, units=units.unit, scale=grid.scale)
     notes += state.notes
-    weights = [_weights(files, image) for image in images]
+    images = _in_rates(images, units)
+    weights = _weights(files, images, units)
     if chunks is None:
         notes += _pixel_notes(images, weights)
     survey, own = common_survey(images)
@@ -97,7 +103,7 @@ def read_images(
         _stacked(weights, chunks),
         bands=names,
         grid=grid,
-        units=units,
+        units=units.unit,
         field=files.field,
         zeropoint=state.zeropoint,
         psf_fwhm=state.psf_fwhm,
@@ -108,7 +114,8 @@ def read_images(
     cube = record(cube, f"open_field({files.field!r}, {', '.join(names)}){sources}")
     for code, note in notes:
         cube = warn(cube, code, note)
-    return Observed(cube, own)
+    said = any(said_width(files, image) is not None for image in images)
+    return Observed(cube, own, widths=bool(widths) or said)
 
 
 def grid_of(files: FieldFiles) -> Grid:
@@ -169,9 +176,24 @@ def _common_grid(files: FieldFiles, images: list[BandImages]) -> Grid:
     return first.sci.grid
 
 
-def _weights(files: FieldFiles, image: BandImages) -> Any:
-    with located(files.one(image.name, "wht"), image.name):
-        return inverse_variance(image.wht.data, files.bands[image.name].wht_kind, image.name)
+def _in_rates(images: list[BandImages], units: Units) -> list[BandImages]:
+    """Return the images in their common unit: those of counts are divided by the time they took."""
+    rates = []
+    for image, seconds in zip(images, units.seconds, strict=True):
+        data = image.sci.data if seconds == 1 else image.sci.data / np.float32(seconds)
+        rates.append(image._replace(sci=image.sci._replace(data=data)))
+    return rates
+
+
+def _weights(files: FieldFiles, images: list[BandImages], units: Units) -> list[Any]:
+    """Return inverse variances in the common unit."""
+    weights = []
+    for image, seconds in zip(images, units.seconds, strict=True):
+        with located(files.one(image.name, "wht"), image.name):
+            kind = files.bands[image.name].wht_kind
+            wht = inverse_variance(image.wht.data, kind, image.name)
+        weights.append(wht if seconds == 1 else wht * np.float32(seconds**2))
+    return weights
 
 
 def _pixel_notes(images: list[BandImages], weights: list[Any]) -> list[Note]:

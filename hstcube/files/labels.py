@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["NOT_AN_INTEGER", "open_labels"]
 
 NOT_AN_INTEGER = -2
+_BELOW = re.compile(r"BELOW\d+")  # cards of maps of bins: those that do not reach their target
 _LARGEST_FLOAT32_ID = 2**24  # beyond, neighbouring ids are one number
 
 
@@ -39,6 +41,7 @@ def open_labels(path: str | Path, *, hdu: str | int | None = None) -> xr.DataArr
     DataArray of int32, (y, x)
         0 is sky. Values that are not integers (maps that were interpolated) become -2 and are
         counted in ``attrs["interpolated"]``: they belong to nobody. NaN becomes -1, not covered.
+        ``attrs["below_target"]`` lists the bins that a map of bins says are below their target.
 
     Raises
     ------
@@ -59,6 +62,8 @@ def open_labels(path: str | Path, *, hdu: str | int | None = None) -> xr.DataArr
         grid = Grid.from_header(unit.header, shape=shape)
         labels, attrs = _whole_numbers(values)
         told = str(unit.header.get("RAF_ID", hdus[0].header.get("RAF_ID", ""))).strip()
+        if "NBELOW" in unit.header:
+            attrs["below_target"] = _below_target(unit.header)
     for warning in told_of_set:
         warnings.warn(warning, stacklevel=2)
     if told.isdecimal():
@@ -71,6 +76,12 @@ def open_labels(path: str | Path, *, hdu: str | int | None = None) -> xr.DataArr
     return xr.DataArray(labels, grid.coords(), ("y", "x"), "labels", attrs)
 
 
+def _below_target(header: Any) -> list[int]:
+    """Return the bins below their target that the header of a map of bins lists."""
+    lines = [str(value) for key, value in header.items() if _BELOW.fullmatch(key)]
+    return [int(number) for number in " ".join(lines).split() if number.isdecimal()]
+
+
 def _whole_numbers(values: NDArray[Any]) -> tuple[NDArray[np.int32], dict[str, Any]]:
     """Return the labels, those that are nobody's marked, and the attributes that tell of them."""
     known = np.isfinite(values)
@@ -81,7 +92,9 @@ def _whole_numbers(values: NDArray[Any]) -> tuple[NDArray[np.int32], dict[str, A
             f"holds ids up to {most:.0f}; {values.dtype.name} as int32 tells apart up to {largest}",
             "store the map as int32, with ids that fit into it",
         )
-    interpolated = known & (np.rint(values) != values)
+    # float64 does not tell large integers apart
+    whole = values.dtype.kind in "iu"
+    interpolated = np.zeros_like(known) if whole else known & (np.rint(values) != values)
     named = known & ~interpolated & (values >= 0)
     # negative labels too are nobody's: -1 has a meaning of ours, and unsigned maps cannot hold it
     labels = np.where(known, np.int32(NOT_AN_INTEGER), np.int32(NOT_COVERED))

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hstcube.basics.digests import ROWS, TEXT, bytes_of, canonical, digests_of, slab_sums
+from hstcube.basics.digests import ROWS, TEXTS, bytes_of, canonical, digests_of, slab_sums
 from hstcube.core.grids import Grid
-from hstcube.core.rules import require_possible_state, validate
+from hstcube.core.rules import require_possible_state, taken, validate
 from hstcube.core.state import attribute, warn
 from hstcube.core.wcs_cards import checked_cards, plain_value
 from hstcube.errors import FileError, HstCubeError, RecipeError, WriteError
@@ -64,7 +64,7 @@ def save_cube(cube: xr.Dataset, path: str | Path, *, overwrite: bool = False) ->
     WriteError
         If the file exists or cannot be written.
     """
-    validate(cube)
+    cube = taken(cube)
     path = Path(path)
     return written_whole(path, netcdf_writer(cube, path), overwrite=overwrite)
 
@@ -224,7 +224,7 @@ def write(cube: xr.Dataset, path: Path) -> bool:
     """
     images = {str(name): image.values for name, image in cube.data_vars.items() if image.ndim > 2}  # noqa: PLR2004
     sums = {name: slab_sums(image) for name, image in images.items()}
-    told = cube.assign_attrs({SLABS: json.dumps(sums)})
+    told = cube.drop_encoding().assign_attrs({SLABS: json.dumps(sums)})  # of zarr, say
     packed = {"zlib": True, "complevel": 1, "shuffle": True, "fletcher32": True}
     encoding: dict[str, dict[str, Any]] = {str(name): packed for name in cube.data_vars}
     vouched = told.assign_attrs({DIGESTS: json.dumps(digests_of(told))})
@@ -278,7 +278,7 @@ def _as_written(found: xr.Dataset) -> xr.Dataset:
     texts = {
         name: variable.astype(object)
         for name, variable in found.coords.items()
-        if variable.dtype.kind in "US"
+        if variable.dtype.kind in TEXTS
     }
     found = found.assign_coords(texts)
     holders: tuple[Any, ...] = (found, *found.variables.values())
@@ -344,7 +344,7 @@ def _says(holder: Any, attrs: Mapping[Any, Any]) -> bool:
 
 
 def _raw(variable: xr.Variable) -> Any:
-    return object if variable.dtype.kind in TEXT else variable.dtype
+    return object if variable.dtype.kind in TEXTS else variable.dtype
 
 
 class _OnDisk:

@@ -22,7 +22,7 @@ from hstcube.fits.images import (
     read_plane,
     require_whole,
 )
-from hstcube.fits.local import read_text
+from hstcube.fits.local import missing, read_text
 from hstcube.fits.opening import located, opened
 from hstcube.fits.sets import id_in
 from hstcube.fits.units import history_lines
@@ -140,9 +140,9 @@ def _read_band(name: str, files: dict[str, Path], folder: Path) -> _Found:
         for kind in _HOLDS[role]:
             _read_image(found, path, kind, name)
     planes = found.planes
-    if missing := [kind for kind in PLANES if kind not in planes]:
-        reason = f"the product has no {missing[0]} image"
-        raise FileError("HC-F01", reason, _AGAIN, str(folder), name)
+    if absent := [kind for kind in PLANES if kind not in planes]:
+        what = f"{absent[0]} image of the product"
+        raise missing(what, _AGAIN, file=folder, band=name)
     for kind in ("wht", "mask"):
         planes["sci"].grid.require(planes[kind].grid, what=f"sci and {kind} of {name}")
     return found

@@ -12,12 +12,15 @@ import xarray as xr
 from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
 from hstcube.core.psf_coords import UNIT_SUM, psf_array
-from hstcube.errors import BandError, FileError, PSFError
+from hstcube.errors import BandError, FileError, PSFError, RecipeError
 from hstcube.fits.images import image_shape
 from hstcube.fits.opening import located, opened
 from hstcube.fits.sets import require_one_set
 from hstcube.fits.units import hdu
 from hstcube.fits.writing import write_files
+from hstcube.inputs.cards import card_text, card_value
+from hstcube.inputs.names import checked_name
+from hstcube.inputs.quantities import number_in
 from hstcube.psf.preparation import checked_psf, prepare_psf, scale_of
 from hstcube.psf.profiles import fwhm
 from hstcube.psf.solver import on_one_frame
@@ -76,15 +79,15 @@ def psf_bytes(psf: xr.DataArray) -> bytes:
     return b"".join(units)
 
 
-def open_psf(path: str | Path, *, scale: float | None = None) -> xr.DataArray:
+def open_psf(path: str | Path, *, scale: Any = None) -> xr.DataArray:
     """Open PSFs of any origin; what is not odd, centred and of unit sum is made so, and it is said.
 
     Parameters
     ----------
     path : path
         FITS with an image a band; a band is named by EXTNAME or the card FILTER.
-    scale : float, optional
-        Arcsec per pixel; else from the card PIXSCALE or the WCS.
+    scale : float or Quantity, optional
+        Size of a pixel [arcsec]; else from the card PIXSCALE or the WCS.
 
     Returns
     -------
@@ -97,7 +100,11 @@ def open_psf(path: str | Path, *, scale: float | None = None) -> xr.DataArray:
         If the file is missing, damaged or foreign.
     PSFError
         If an image names no band, has no scale, or shows no PSF.
+    RecipeError
+        If `scale` is no size of a pixel.
     """
+    if scale is not None:
+        scale = number_in("arcsec", scale, "scale", above=0, most=_LARGEST_PIXEL)
     path = Path(path)
     images: dict[str, xr.DataArray] = {}
     with located(path), opened(path) as hdus:
@@ -153,17 +160,27 @@ def _of_all_bands(images: dict[str, xr.DataArray], path: Path) -> xr.DataArray:
 
 def _band_of(header: Any, path: Path) -> str:
     for key in ("FILTER", "EXTNAME"):
-        if said := str(header.get(key, "")).strip():
-            return band_name(said)
+        if said := card_text(header, key):
+            return _checked_band(band_name(said), path)
     raise PSFError(
         "HC-P15", "an image names no band", "set EXTNAME or FILTER, e.g. to F160W", str(path)
     )
 
 
+def _checked_band(name: str, path: Path) -> str:
+    """Refuse a name that no band can have: it becomes part of the names of files."""
+    try:
+        return checked_name(name)
+    except RecipeError as error:
+        reason = f"an image names the band {name[:70]!r}"
+        raise PSFError("HC-P15", reason, "set FILTER, e.g. to F160W", str(path)) from error
+
+
 def _scale_of(header: Any, path: Path) -> float:
-    said = header.get("PIXSCALE", header.get("PIXELSCL"))
-    if isinstance(said, int | float) and 0 < said < _LARGEST_PIXEL:
-        return float(said)
+    for key in ("PIXSCALE", "PIXELSCL"):
+        said = card_value(header, key)
+        if isinstance(said, int | float) and 0 < said < _LARGEST_PIXEL:
+            return float(said)
     if "CTYPE1" in header:
         return Grid.from_header(header).scale
     raise PSFError(

@@ -16,11 +16,13 @@ from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
 from hstcube.errors import FileError, GridError
 from hstcube.fits.images import image_shape, image_unit
+from hstcube.fits.local import missing
 from hstcube.fits.opening import located, opened
 from hstcube.fits.reads import keeps, state_of
 from hstcube.fits.sets import SET
 from hstcube.fits.units import card
 from hstcube.fits.writing import Parts, require_free_names
+from hstcube.inputs.places import height_and_width
 from hstcube.pipeline.sources import Position, read_catalogue
 from hstcube.regridding.stamp import spans_around
 from hstcube.surveys.names import IMAGES, LABELS, FieldFiles, list_fields
@@ -59,7 +61,7 @@ def cut_stamps(
     catalogue: str | Path | Sequence[Position],
     out: str | Path,
     *,
-    size: float,
+    size: Any,
     scale: str | None = None,
     bands: Sequence[str] | None = None,
     images: str | None = None,
@@ -80,8 +82,8 @@ def cut_stamps(
     out : path
         The stamps go to ``new_stamps/{id}_{scale}_{filter}_{sci,wht}.fits`` in it, maps to its
         ``segment_maps``.
-    size : float
-        Side of the stamps, arcsec.
+    size : float, Quantity, or two of them
+        Side of the stamps, or height and width [arcsec].
     scale, images, labels : str, optional
         See `list_fields`; all scales when not given.
     bands : sequence of str, optional
@@ -103,11 +105,11 @@ def cut_stamps(
     WriteError
         If a stamp exists, or cannot be written.
     """
-    out = Path(out)
+    out, sides = Path(out), height_and_width(size)
     positions = read_catalogue(catalogue) if isinstance(catalogue, str | Path) else list(catalogue)
     chosen = [band_name(name) for name in bands or ()]
     sources = _sources(folder, chosen, scale=scale, images=images, labels=labels)
-    pieces, shares = _planned(sources, positions, size)
+    pieces, shares = _planned(sources, positions, sides)
     if not pieces:
         raise GridError(
             "HC-W15",
@@ -238,8 +240,8 @@ def _sources(
     """Return all images that stamps can be cut from."""
     mosaics = list_fields(folder, scale=scale, **places)
     if not mosaics:
-        fix = f"name them {IMAGES}, or give --images PATTERN"
-        raise FileError("HC-F01", "there are no mosaics", fix, file=str(folder))
+        fix = f"name them {IMAGES}, or give [[--images PATTERN|images=]]"
+        raise missing("mosaics", fix, file=folder, verb="are")
     return [source for files in mosaics for source in _sources_of(files, chosen)]
 
 
@@ -318,7 +320,7 @@ class Piece(NamedTuple):
 
 
 def _planned(
-    sources: list[Source], positions: list[Position], size: float
+    sources: list[Source], positions: list[Position], sides: tuple[float, float]
 ) -> tuple[list[Piece], dict[str, float]]:
     """Return the pieces of all sources, and the share of each position's stamps that lies inside.
 
@@ -332,7 +334,7 @@ def _planned(
         key = (source.grid, bool(source.band))
         if key not in known:  # a map that is turned must reach as far as the stamp's corners
             reach = 1.0 if source.band else _reach(source, sources)
-            known[key] = spans_around(source.grid, ra, dec, size * reach)
+            known[key] = spans_around(source.grid, ra, dec, (sides[0] * reach, sides[1] * reach))
         spans, wanted = known[key]
         for i in np.flatnonzero((spans[:, :, 0] < spans[:, :, 1]).all(axis=1)):
             name, (rows, columns) = positions[i].name, spans[i].tolist()

@@ -8,8 +8,9 @@ import numpy as np
 import xarray as xr
 
 from hstcube.core.grids import Grid
-from hstcube.core.rules import require_same_grid, validate
+from hstcube.core.rules import require_dataset, require_same_grid, taken
 from hstcube.errors import NoiseError
+from hstcube.inputs.arrays import filled, keep_of
 from hstcube.sky.sources import detect_sources
 
 if TYPE_CHECKING:
@@ -43,9 +44,9 @@ def blank_skies(cubes: Any, background: Any) -> list[BlankSky]:
     NoiseError
         If there is not one map for each cube, or the pixel scales differ.
     """
-    cubes, maps = _paired(cubes, background)
+    given, maps = _paired(cubes, background)
+    cubes = [taken(cube).compute() for cube in given]
     for cube in cubes:
-        validate(cube, data=False)
         if not np.allclose(Grid.of(cube).steps, Grid.of(cubes[0]).steps, rtol=1e-3):
             raise NoiseError(
                 "HC-N04",
@@ -59,6 +60,8 @@ def _paired(cubes: Any, background: Any) -> tuple[list[xr.Dataset], list[Any]]:
     """Return as many maps as cubes."""
     if isinstance(cubes, xr.Dataset):
         return [cubes], [background]
+    if not isinstance(cubes, list | tuple):
+        require_dataset(cubes)
     cubes = list(cubes)
     maps = [None] * len(cubes) if background is None else list(background)
     if not cubes or len(maps) != len(cubes):
@@ -76,8 +79,13 @@ def _blank(cube: xr.Dataset, sky: Any) -> Mask:
     blank = ~detect_sources(cube).values
     if sky is not None:
         require_same_grid(cube, sky)
-        known = np.asarray(sky)
-        blank &= (known == 0) | (known == -1) if known.dtype.kind in "iu" else known.astype(bool)
+        if isinstance(sky, xr.DataArray) and set(sky.dims) == {"y", "x"}:
+            sky = sky.transpose("y", "x")
+        known = np.asarray(filled(sky, 1 if np.ma.getdata(sky).dtype.kind in "iu" else 0))
+        if known.dtype.kind in "iu":
+            blank &= (known == 0) | (known == -1)
+        else:
+            blank &= keep_of("background", known)[0]
     if blank.all():
         return blank
     return np.asarray(ndimage.distance_transform_edt(blank, sampling=Grid.of(cube).steps) >= GROW)

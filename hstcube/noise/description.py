@@ -9,7 +9,7 @@ import xarray as xr
 
 from hstcube import shipped
 from hstcube.core.grids import Grid
-from hstcube.core.rules import validate
+from hstcube.core.rules import taken
 from hstcube.core.state import attribute, in_band_order, record
 from hstcube.errors import NoiseError
 from hstcube.noise.groups import pixel_acf, with_noise_coords
@@ -48,7 +48,7 @@ def with_noise(cube: xr.Dataset, noise: xr.Dataset | str | None = None) -> xr.Da
     BandError
         If `noise` lacks a band.
     """
-    validate(cube, data=False)
+    cube = taken(cube)
     _refuse_matched(cube)
     if noise is None:
         noise = attribute(cube, "survey") or WHITE

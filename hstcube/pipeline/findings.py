@@ -13,13 +13,14 @@ from hstcube import __version__
 from hstcube.basics.robust import MAD_TO_SIGMA
 from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
-from hstcube.errors import HstCubeError, LabelError
-from hstcube.pipeline.plan import Options
-from hstcube.pipeline.recipe import blank_pixels, map_notes, object_on
+from hstcube.core.state import notes_of
+from hstcube.errors import HstCubeError, codes, spoken
+from hstcube.pipeline.original import kernels_of_the_original
+from hstcube.pipeline.plan import Options, chosen_object
+from hstcube.pipeline.recipe import ALL_PIXELS, blank_pixels, map_notes, no_map, object_on
 from hstcube.pipeline.record import heard
 from hstcube.pipeline.runs import images_for, sky_plan_of
 from hstcube.pipeline.sources import labels_of, refuse_align
-from hstcube.psf.kernels import gaussian_kernels
 from hstcube.psf.match import choose_kernels
 from hstcube.regridding.align import check_alignment, warn_of_shifts
 from hstcube.sky.level import sky_pixels
@@ -42,6 +43,10 @@ T = TypeVar("T")
 NOISE_RATIO = (0.3, 1.3)
 LARGE = 2**24  # pixels: of larger images only the headers are read
 BYTES = 4  # of a pixel
+_FIXES = {  # of warnings on which options act
+    "HC-S11": "keep the largest piece alone: [[--largest|largest=True]]; or choose the ids that "
+    "belong together: [[--ids FIELD=ID,ID|ids=]]"
+}
 
 
 @dataclass(frozen=True)
@@ -116,6 +121,8 @@ def examine(target: Target, options: Options) -> Report:
     cube = images.cube
     report.bands = tuple(cube.band.values.tolist())
     report.findings += [Finding("note", "", text) for text in _assumed(cube)]
+    for code, text in notes_of(cube.attrs["history"]):
+        report.findings.append(Finding("note", code, text, codes()[code].fix))
     _attempt(report, lambda: _judge_places(cube))
     _attempt(report, lambda: _judge_resolution(cube, options))
     labels = _attempt(report, lambda: _labels(target, masked=options.masked))
@@ -138,7 +145,9 @@ def _attempt(report: Report, function: Callable[[], T], *, warned: bool = True) 
                 report.findings.append(finding)
             return None
     if warned:
-        report.findings += [Finding("warning", *note) for note in notes]
+        report.findings += [
+            Finding("warning", code, said, spoken(_FIXES.get(code, ""))) for code, said in notes
+        ]
     return found
 
 
@@ -173,6 +182,8 @@ def _assumed(cube: xr.Dataset) -> list[str]:
     """Return what opening the files took from tables and files beside them, each thing once."""
     notes: list[str] = []
     for line in cube.attrs["history"].splitlines():
+        if notes_of(line):
+            continue
         said = line.removesuffix(f" (hstcube {__version__})")
         notes += said.split("; ")[1:] if said.startswith("open_field") else [said]
     return list(dict.fromkeys(notes))
@@ -182,7 +193,7 @@ def _judge_resolution(cube: xr.Dataset, options: Options) -> None:
     """Warn of how the bands will be matched, and raise where one cannot be."""
     to = options.recipe.get("to", "f160w")
     if options.kind == "original":
-        gaussian_kernels(cube, to=band_name(to), sampled=True)
+        kernels_of_the_original(cube, to)
     else:
         choose_kernels(cube, to=to, allow=options.recipe.get("allow", ()))
 
@@ -195,10 +206,8 @@ def _judge_places(cube: xr.Dataset) -> None:
 
 def _labels(target: Target, *, masked: bool) -> xr.DataArray | None:
     if masked and target.files.labels is None:
-        reason = f"field {target.files.field} has no segmentation map"
-        raise LabelError(
-            "HC-S16", reason, "give one with --labels FILE, or take all pixels with --no-mask"
-        )
+        what = f"field {target.files.field}"
+        raise no_map(what, ALL_PIXELS)
     return labels_of(target.files)
 
 
@@ -207,11 +216,17 @@ def _judge_object(
 ) -> None:
     """Say how large the object is, and what is odd about it and its map."""
     grid, kind = Grid.of(cube), options.kind
-    ids = target.ids or tuple(options.recipe.get("ids", ()))
-    seen = object_on(grid, labels, ids, grow=0, recipe=kind)
-    report.findings.append(Finding("note", "", f"object of {int(seen.sum())} pixels, not grown"))
-    keep = object_on(grid, labels, ids, grow=options.recipe.get("grow", 1), recipe=kind)
-    notes = map_notes(labels, ids, keep, grid, recipe=kind)
+    chosen = chosen_object(target, options)
+    ids, largest = chosen["ids"], chosen["largest"]
+    seen = object_on(grid, labels, ids, grow=0, largest=largest, recipe=kind)
+    keep = object_on(grid, labels, recipe=kind, **chosen)
+    used = keep.values  # what has data in no band is no pixel of the cube
+    if not cube.chunks:
+        used = used & (cube.wht.values > 0).any(axis=0)
+    text = f"object of {int(seen.sum())} pixels, not grown; the cube's mask has {int(used.sum())}"
+    text += f", grown by {chosen['grow']}"
+    report.findings.append(Finding("note", "", text))
+    notes = map_notes(labels, ids, keep, grid, largest=largest, recipe=kind)
     report.findings += [Finding("warning", *note) for note in notes]
 
 

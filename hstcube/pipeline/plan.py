@@ -7,27 +7,40 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
-from hstcube.basics.choices import require_choice
 from hstcube.errors import RecipeError, WriteError
 from hstcube.files.cubes import Layout, Noise
 from hstcube.files.levels import read_levels
+from hstcube.fits.local import missing
+from hstcube.inputs.choices import require_choice
+from hstcube.inputs.names import checked_name
 from hstcube.pipeline.assemble import Align
 from hstcube.pipeline.recipe import Recipe, require_map
 from hstcube.surveys.field_file import read_field_file
-from hstcube.surveys.names import FieldFiles, checked_name, find_field, list_fields
+from hstcube.surveys.names import FieldFiles, find_field, list_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     import xarray as xr
 
-__all__ = ["Options", "Sky", "SkyPlan", "Target", "plan", "plan_sky", "require_outside"]
+__all__ = [
+    "Options",
+    "Sky",
+    "SkyPlan",
+    "Target",
+    "chosen_object",
+    "plan",
+    "plan_sky",
+    "require_outside",
+]
 
 Sky = Literal["measure", "none"]
 
-_TARGET = re.compile(r"(?P<name>[^=]+)=(?:(?P<field>[^:]+):)?(?P<ids>\d+(?:,\d+)*)")
+_TARGET = re.compile(
+    r"(?P<name>[^=]+)=(?:(?P<field>[^:]+):)?(?P<ids>\d{1,18}(?:,\d{1,18})*)", re.ASCII
+)
 
 
 @dataclass(frozen=True)
@@ -73,6 +86,9 @@ def plan(
     RecipeError
         If `ids` cannot be understood, or two targets have one name.
     """
+    images = places.get("images")
+    if images and "{" in images and "{scale}" not in images:
+        scale = ""  # these names say no scale, so there is none to choose
     if Path(source).suffix == ".toml":
         listed = [read_field_file(source)]
     else:
@@ -94,9 +110,9 @@ def plan(
         targets[wish.name] = Target(wish.name, files_of(wish.field or wish.name), wish.ids)
     _require_unlike(list(targets))
     if not targets:
-        raise RecipeError(
-            "HC-F01", f"no images at {scale} in {source}", f"see what is there: hstcube ls {source}"
-        )
+        fix = f"see what is there: hstcube ls {source}"
+        what = f"images at {scale}"
+        raise missing(what, fix, file=source, verb="are")
     return list(targets.values())
 
 
@@ -139,6 +155,24 @@ class Options:
         """Which of the recipes it is."""
         kind: Recipe = self.recipe.get("recipe", "default")
         return kind
+
+
+class Chosen(TypedDict):
+    """Which pixels of a map are the object: arguments of `homogenize`."""
+
+    ids: tuple[int, ...]
+    grow: int
+    largest: bool
+
+
+def chosen_object(target: Target, options: Options) -> Chosen:
+    """Return what a run takes for the object of a target: its own words go before the recipe's."""
+    said = options.recipe
+    return {
+        "ids": target.ids or tuple(said.get("ids", ())),
+        "grow": said.get("grow", 1),
+        "largest": target.files.largest or said.get("largest", False),
+    }
 
 
 class SkyPlan(NamedTuple):
@@ -201,15 +235,28 @@ def plan_sky(
     return SkyPlan(known, missing, f"measured in {', '.join(missing)}, else from files")
 
 
-def require_outside(out: str | Path, source: str | Path) -> None:
+def require_outside(
+    out: str | Path, source: str | Path, *, images: str | Path | None = None
+) -> None:
     """Refuse to write into the folder that the images come from.
+
+    Parameters
+    ----------
+    out : path
+        Folder for what is written.
+    source : path
+        The folder, or a field file.
+    images : path, optional
+        Where images are, a folder or a pattern, when they are not in `source`.
 
     Raises
     ------
     WriteError
-        If `out` is, or lies in, the folder `source`; a field file may lie beside its products.
+        If `out` is, or lies in, that folder; a field file may lie beside its products.
     """
     out, source = Path(out), Path(source)
+    if images:
+        source = Path(images) if Path(images).is_dir() else Path(images).parent
     folder, place = source.resolve(), out.resolve()
     if source.suffix != ".toml" and (place == folder or folder in place.parents):
         raise WriteError(

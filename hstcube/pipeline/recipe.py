@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hstcube.basics.blocks import over_bands
-from hstcube.basics.choices import require_choice
-from hstcube.basics.convolution import convolver
-from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
-from hstcube.core.rules import validate
-from hstcube.core.state import updated, warn
+from hstcube.core.rules import taken
+from hstcube.core.state import warn
 from hstcube.errors import LabelError, RecipeError, SkyError
+from hstcube.fits.local import require_local
 from hstcube.fits.opening import located
-from hstcube.noise.groups import with_matched_noise
-from hstcube.psf.kernels import gaussian_kernels
+from hstcube.inputs.choices import require_choice
+from hstcube.inputs.quantities import whole_number
+from hstcube.pipeline.original import as_the_original
 from hstcube.psf.match import psf_match
+from hstcube.psf.quality import as_target
 from hstcube.regridding.labels import coverage, regrid_labels, regrid_mask
 from hstcube.sky.level import Method, left_over, measure_sky, subtract_sky
 from hstcube.sky.masks import grow as grow_mask
@@ -30,21 +28,25 @@ from hstcube.surveys.field_file import (
     NUMBER_OR_TEXT,
     TEXT,
     TEXTS,
+    YES_OR_NO,
     check_keys,
     read_toml,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import xarray as xr
 
 __all__ = [
+    "ALL_PIXELS",
     "Recipe",
     "blank_pixels",
     "homogenize",
     "map_notes",
     "measured_sky",
+    "no_map",
     "object_on",
     "read_recipe",
     "require_map",
@@ -52,11 +54,13 @@ __all__ = [
 
 Recipe = Literal["default", "original"]
 Outside = Literal["uncovered", "nearest"]
+ALL_PIXELS = "take all pixels with [[--no-mask|labels=None]]"
 
 _KEYS = {
     "sky": NUMBER_OR_TEXT,
     "ids": IDS,
     "grow": COUNT,
+    "largest": YES_OR_NO,
     "to": TEXT,
     "recipe": TEXT,
     "allow": TEXTS,
@@ -70,7 +74,8 @@ def homogenize(
     labels: xr.DataArray | None = None,
     ids: Sequence[int] = (),
     grow: int = 1,
-    to: str = "f160w",
+    largest: bool = False,
+    to: Any = "f160w",
     recipe: Recipe = "default",
     allow: Sequence[str] = (),
 ) -> xr.Dataset:
@@ -89,8 +94,10 @@ def homogenize(
         Labels of the object, several for a merger; the one at the centre of the map when empty.
     grow : int
         How often the object is dilated with a 3x3 square on the map's grid.
-    to : str
-        The band, or the width ("0.6arcsec"), to match.
+    largest : bool
+        Keep only the largest piece of the object before it is dilated; see `object_mask`.
+    to : str, Quantity or DataArray
+        What to match, as in `psf_match`: a band, or a width such as "0.6arcsec".
     recipe : {"default", "original"}
         ``"default"`` matches whole images, then masks. ``"original"`` does exactly what
         HST_data_processing (2022) did: mask, then convolve with Gaussians, without regard to edges
@@ -110,21 +117,25 @@ def homogenize(
     LabelError, PSFError, GridError
         As the steps raise them.
     """
-    validate(cube, data=False)
+    cube = taken(cube)
     require_choice("recipe", recipe, Recipe, code="HC-B19")
     grid = Grid.of(cube)
+    grow = whole_number(grow, "grow", least=0, code="HC-B17")
+    to = as_target(to, [*cube.band.values, *cube.matched_to.values], pixel=grid.scale)
+    ids = np.ravel(np.asarray(ids, dtype=object)).tolist()  # one may stand alone
     cube = _without_sky(cube, sky, labels, recipe)
     if recipe == "original":
         labels = _required(labels)
-        keep = object_on(grid, labels, ids, grow=grow, recipe=recipe)
-        cube = _as_the_original(cube, keep, to)
+        keep = object_on(grid, labels, ids, grow=grow, largest=largest, recipe=recipe)
+        cube = as_the_original(cube, keep, to)
     else:
         cube = psf_match(cube, to=to, allow=allow).assign_attrs(recipe="default")
         if labels is None:
             return cube
-        keep = object_on(grid, labels, ids, grow=grow)
+        keep = object_on(grid, labels, ids, grow=grow, largest=largest)
         cube = apply_mask(cube, keep.values)
-    return _warned(cube, map_notes(labels, ids, keep, grid, recipe=recipe))
+    notes = map_notes(labels, ids, keep, grid, largest=largest, recipe=recipe)
+    return _warned(cube, notes)
 
 
 def require_map(labels: xr.DataArray | None) -> xr.DataArray:
@@ -184,6 +195,7 @@ def object_on(
     ids: Sequence[int],
     *,
     grow: int = 1,
+    largest: bool = False,
     recipe: Recipe = "default",
 ) -> xr.DataArray:
     """Return the object's pixels, (y, x) bool, on the cube's grid.
@@ -191,7 +203,7 @@ def object_on(
     Parameters
     ----------
     grid : Grid
-    labels, ids, grow, recipe
+    labels, ids, grow, largest, recipe
         As in `homogenize`.
 
     Raises
@@ -200,7 +212,8 @@ def object_on(
         If no pixel of the grid belongs to the object.
     """
     outside: Outside = "nearest" if recipe == "original" else "uncovered"
-    keep = regrid_mask(grow_mask(object_mask(labels, *ids), pixels=grow), grid, outside=outside)
+    seen = object_mask(labels, *ids, largest=largest)
+    keep = regrid_mask(grow_mask(seen, pixels=grow), grid, outside=outside)
     if not keep.values.any():
         raise LabelError(
             "HC-S09",
@@ -216,6 +229,7 @@ def map_notes(
     keep: xr.DataArray,
     grid: Grid,
     *,
+    largest: bool = False,
     recipe: Recipe = "default",
 ) -> list[tuple[str, str]]:
     """Say, as (code, text), what is odd about a segmentation map and the object in it.
@@ -225,14 +239,14 @@ def map_notes(
 
     Parameters
     ----------
-    labels, ids, recipe
+    labels, ids, largest, recipe
         As in `homogenize`.
     keep : DataArray of bool, (y, x)
         The object, from `object_on`.
     grid : Grid
         Of the cube.
     """
-    notes = object_notes(labels, *ids)
+    notes = object_notes(labels, *ids, largest=largest)
     if recipe == "original":
         return notes
     if (share := coverage(Grid.of(labels), grid)) < 1:
@@ -252,10 +266,23 @@ def map_notes(
 
 def _required(labels: xr.DataArray | None) -> xr.DataArray:
     if labels is None:
-        raise LabelError(
-            "HC-S16", "this recipe needs a segmentation map", "give labels=, or --labels FILE"
-        )
+        what = "this recipe needs one"
+        raise no_map(what, "choose another recipe")
     return labels
+
+
+def no_map(where: str, other: str) -> LabelError:
+    """Return the error for a segmentation map that is needed and not there.
+
+    Parameters
+    ----------
+    where : str
+        Where it is needed.
+    other : str
+        What to do instead of giving one.
+    """
+    fix = f"give one: [[--labels FILE|labels=open_labels(FILE)]]; or {other}"
+    return LabelError("HC-S16", f"there is no segmentation map: {where}", fix)
 
 
 def _sides_reached(keep: Any) -> list[str]:
@@ -287,14 +314,14 @@ def _warned(cube: xr.Dataset, notes: list[tuple[str, str]]) -> xr.Dataset:
 def read_recipe(path: str | Path) -> dict[str, Any]:
     """Read a recipe file: TOML with arguments of `homogenize`, nothing else.
 
-    They are ``sky``, ``ids``, ``grow``, ``to``, ``recipe`` and ``allow``.
+    They are ``sky``, ``ids``, ``grow``, ``largest``, ``to``, ``recipe`` and ``allow``.
 
     Raises
     ------
     RecipeError
         If it holds an unknown key, or a value of the wrong kind.
     """
-    path = Path(path)
+    path = require_local(path)
     settings = read_toml(path)
     check_keys(settings, _KEYS, path, "")
     with located(path):
@@ -307,43 +334,3 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
             file=str(path),
         )
     return settings
-
-
-def _as_the_original(cube: xr.Dataset, keep: xr.DataArray, to: str) -> xr.Dataset:
-    """Mask, convolve, mask: M (K conv M sci), M (K^2 conv 1/wht), zeros beyond the frame.
-
-    Basto Pineda & Epinat 2022.
-    """
-    to = band_name(to)
-    kernels = gaussian_kernels(cube, to=to, sampled=True)
-    inside = keep.values
-
-    def one_band(sci: Any, wht: Any, kernel: Any) -> tuple[Any, Any]:
-        has_data = wht > 0
-        noise = np.divide(1.0, wht, where=has_data, out=np.zeros(wht.shape), dtype=np.float64)
-        signal = convolver(kernel, sci.shape)(np.where(inside & has_data, sci, 0))
-        spread = convolver(kernel**2, sci.shape)(noise)
-        use = inside & has_data
-        return (
-            np.where(use, signal, np.nan).astype(sci.dtype),
-            np.divide(1.0, spread, where=use, out=np.zeros(wht.shape)).astype(wht.dtype),
-        )
-
-    sci, wht = over_bands(one_band, *_in_one_chunk(cube), parameters=(kernels.variable,), outputs=2)
-    number = cube.sizes["band"]
-    width = float(cube.psf_fwhm.values[cube.band.values.tolist().index(to)])
-    return updated(
-        with_matched_noise(cube, kernels.variable).assign_attrs(recipe="original"),
-        f"original(to={to!r})",
-        sci=sci,
-        wht=wht,
-        mask=wht > 0,
-        psf_fwhm=np.full(number, width),
-        matched_to=np.full(number, to, object),
-    )
-
-
-def _in_one_chunk(cube: xr.Dataset) -> tuple[xr.Variable, xr.Variable]:
-    """Return sci and wht with whole images in a chunk: this recipe knows nothing of edges."""
-    planes = (cube.sci.variable, cube.wht.variable)
-    return tuple(plane.chunk({"y": -1, "x": -1}) if plane.chunks else plane for plane in planes)

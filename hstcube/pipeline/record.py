@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hstcube import __version__
+from hstcube.core.state import attribute, notes_of
 from hstcube.errors import HstCubeError, HstCubeWarning, WriteError
 from hstcube.fits.local import read_text
 from hstcube.fits.reads import read_as, state_of
@@ -124,6 +125,7 @@ def record_of(outcome: Outcome, cube: xr.Dataset, options: Options) -> dict[str,
         "inputs": {},
         "outputs": [path.name for path in outcome.files],
         "warnings": [str(note) for note in outcome.notes],
+        "notes": [f"{code} {text}" for code, text in notes_of(attribute(cube, "history"))],
         "options": {
             "bands": list(options.bands),
             "masked": options.masked,

@@ -8,18 +8,24 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import xarray as xr
 
-from hstcube.basics.choices import require_choice
 from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
-from hstcube.errors import HstCubeError, LabelError, SkyError, WriteError
+from hstcube.errors import HstCubeError, SkyError, WriteError
 from hstcube.files.cubes import product_files
 from hstcube.files.levels import level_text
 from hstcube.files.netcdf import netcdf_writer
 from hstcube.fits.reads import keeps, remembering, same_file
 from hstcube.fits.writing import require_free_names, write_files, write_set
+from hstcube.inputs.choices import require_choice
 from hstcube.pipeline.assemble import open_files
-from hstcube.pipeline.plan import Options, SkyPlan, Target, plan_sky
-from hstcube.pipeline.recipe import blank_pixels, homogenize, measured_sky
+from hstcube.pipeline.plan import Options, SkyPlan, Target, chosen_object, plan_sky
+from hstcube.pipeline.recipe import (
+    ALL_PIXELS,
+    blank_pixels,
+    homogenize,
+    measured_sky,
+    no_map,
+)
 from hstcube.pipeline.record import (
     Note,
     Outcome,
@@ -249,11 +255,8 @@ def _one_target(
     target = outcome.target
     _require_free(target, out, options)
     if options.masked and target.files.labels is None:
-        raise LabelError(
-            "HC-S16",
-            f"field {target.files.field} has no segmentation map",
-            "give one with --labels FILE, or take all pixels with --no-mask",
-        )
+        what = f"field {target.files.field}"
+        raise no_map(what, ALL_PIXELS)
     field = opened.get(target.files.field)
     if field is None:
         opened.clear()  # one field at a time in memory
@@ -262,7 +265,7 @@ def _one_target(
     outcome.sky, level = _level(target.files, field, options)
     settings = dict(options.recipe)
     settings["sky"] = level
-    settings["ids"] = target.ids or tuple(settings.get("ids", ()))
+    settings |= chosen_object(target, options)
     cube = homogenize(
         field.images.cube, labels=field.labels if options.masked else None, **settings
     )

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from hstcube.core.grids import Grid
-from hstcube.errors import FileError, LabelError, RecipeError
+from hstcube.errors import RecipeError
 from hstcube.files.labels import open_labels
 from hstcube.files.netcdf import open_cube
+from hstcube.files.tables import column, read_table
+from hstcube.fits.local import missing
 from hstcube.fits.opening import located
 from hstcube.fits.units import hdu
+from hstcube.inputs.names import checked_name
 from hstcube.pipeline.assemble import open_field, open_files
+from hstcube.pipeline.recipe import no_map
 from hstcube.regridding.labels import regrid_labels
 from hstcube.regridding.resample import regrid
-from hstcube.surveys.names import SKY_SCALE, checked_name, find_field, list_fields, scale_of_label
+from hstcube.surveys.names import SKY_SCALE, find_field, list_fields, scale_of_label
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from astropy.table import Table
 
+    from hstcube.files.tables import Cells
     from hstcube.pipeline.assemble import Align
     from hstcube.surveys.names import FieldFiles
 
@@ -43,7 +49,8 @@ __all__ = [
 _ID = ("id", "name", "field", "number", "source_id", "objid")
 _RA = ("ra", "ra_deg", "raj2000", "alpha_j2000")
 _DEC = ("dec", "dec_deg", "dej2000", "decj2000", "delta_j2000")
-_POLE = 90  # degrees
+_POLE, _TURN = 90, 360  # degrees
+_CARD = 48  # characters of text in a card, beside its comment
 
 LABELS = "labels"  # in place of a pixel scale: the grid of the segmentation map
 
@@ -200,19 +207,32 @@ def open_with_maps(
     chosen = [find_field(folder, name, scale=scale) for name in names]
     cubes = [open_files(files) for files in chosen]
     if not cubes:
-        raise FileError(
-            "HC-F01",
-            "there are no images",
-            "give the folder that holds the stamps",
-            file=str(folder),
-        )
+        raise missing("images", "give the folder that holds the stamps", file=folder, verb="are")
     return cubes, [_map_on(cube, files) for cube, files in zip(cubes, chosen, strict=True)]
 
 
 def groups_bytes(groups: xr.DataArray) -> bytes:
     """Return a group map as FITS, which `open_groups` and `open_labels` read."""
-    cards = [("FILETYPE", "GROUPS", "0 = no group"), *Grid.of(groups).header_cards()]
+    attrs = groups.attrs
+    cards = [
+        ("FILETYPE", "GROUPS", "0 = no group"),
+        ("SNRMIN", attrs.get("snr"), "signal to noise that was asked for"),
+        ("NPIXMIN", attrs.get("min_pixels"), "pixels that were asked for"),
+        *_below_cards(attrs.get("below_target")),
+        *Grid.of(groups).header_cards(),
+    ]
     return hdu(groups.values.astype(np.int32), cards)
+
+
+def _below_cards(below: Sequence[int] | None) -> list[tuple[str, Any, str]]:
+    """Return the numbers of bins below their target as cards, BELOW1 and so on."""
+    if below is None:
+        return []
+    lines = textwrap.wrap(" ".join(map(str, below)), _CARD)
+    cards: list[tuple[str, Any, str]] = [
+        ("NBELOW", len(below), "bins below target, in BELOW1, ...")
+    ]
+    return cards + [(f"BELOW{i}", line, "their numbers") for i, line in enumerate(lines, 1)]
 
 
 def _the_only_field(source: Path, scale: str) -> str:
@@ -238,11 +258,8 @@ def _map_on(cube: xr.Dataset, files: FieldFiles) -> xr.DataArray | None:
 def _grid_of_map(files: FieldFiles) -> Grid:
     labels = labels_of(files)
     if labels is None:
-        raise LabelError(
-            "HC-S16",
-            f"field {files.field} has no segmentation map whose grid could be taken",
-            "give one with --labels FILE, or another --onto",
-        )
+        what = f"field {files.field}, whose grid is to be taken"
+        raise no_map(what, "choose another --onto")
     return Grid.of(labels)
 
 
@@ -255,93 +272,50 @@ class Position(NamedTuple):
 
 
 def read_catalogue(path: str | Path) -> list[Position]:
-    """Read names and positions from a table: ECSV, or whatever astropy reads by the file's ending.
+    """Read names and positions from a table: ECSV, CSV or other plain text, or FITS.
 
     Columns: ``id`` (or ``name``), ``ra`` and ``dec`` in degrees or in the unit that the table says;
-    ICRS.
+    ICRS. Ids in plain text are taken as they stand there: ``001`` stays ``001``.
 
     Raises
     ------
     FileError
         If the file is missing or no table.
     RecipeError
-        If it lacks a column, or a name or position cannot be used.
+        If it lacks a column, or a name or position is missing or cannot be used.
     """
-    from astropy.units import UnitConversionError
-
-    path = Path(path)
-    table = _table(path)
-    columns = {name.lower(): name for name in table.colnames}
-    names, ra, dec = (_column(table, columns, words, path) for words in (_ID, _RA, _DEC))
-    try:
-        degrees = [_degrees(column) for column in (ra, dec)]
-    except (UnitConversionError, ValueError, TypeError) as error:
-        said = f"ra and dec are not angles: {error}"
-        raise _no_angle(said, path) from error
-    positions = list(map(Position, map(str, names), *degrees))
-    if not positions:
-        raise RecipeError(
-            "HC-B23", "the catalogue is empty", "give it at least one row", file=str(path)
-        )
-    _require_usable(positions, path)
+    table = read_table(path)
+    with located(Path(path)):
+        names = _cells(table, _ID, "text").tolist()
+        degrees = [_cells(table, words, "numbers", unit="deg").tolist() for words in (_RA, _DEC)]
+        if not names:
+            raise RecipeError("HC-B23", "the catalogue is empty", "give it at least one row")
+        positions = list(map(Position, names, *degrees))
+        _require_usable(positions)
     return positions
 
 
-def _table(path: Path) -> Table:
-    from astropy.table import Table
-
-    if not path.is_file():
-        raise FileError("HC-F01", "there is no such catalogue", "check the path", file=str(path))
-    try:
-        return Table.read(path)
-    except Exception as error:  # what a reader raises for what is not its table is anything
-        raise FileError(
-            "HC-F04",
-            f"is no table ({type(error).__name__}: {error})",
-            "write an ECSV file with id, ra, dec",
-            str(path),
-        ) from error
+def _cells(table: Table, words: tuple[str, ...], cells: Cells, unit: str | None = None) -> Any:
+    """Return the first column that one of the words names, complete."""
+    found = column(table, words, cells, unit=unit, code="HC-B23", error=RecipeError)
+    if (missing := np.ma.getmaskarray(found)).any():
+        row = int(np.flatnonzero(missing)[0]) + 1
+        raise RecipeError(
+            "HC-B23", f"row {row} has no {words[0]}", "give every row an id, ra and dec (degrees)"
+        )
+    return found.data
 
 
-def _column(table: Table, columns: dict[str, str], words: tuple[str, ...], path: Path) -> Any:
-    """Return the first column that one of the words names."""
-    for word in words:
-        if word in columns:
-            return table[columns[word]]
-    raise RecipeError(
-        "HC-B23",
-        f"the catalogue has the columns {', '.join(table.colnames)}; {words[0]} is missing",
-        "name them id, ra and dec (degrees)",
-        file=str(path),
-    )
-
-
-def _degrees(column: Any) -> list[float]:
-    from astropy.units import deg
-
-    values = column.quantity.to_value(deg) if column.unit else column
-    degrees: list[float] = np.asarray(values, dtype=float).tolist()
-    return degrees
-
-
-def _require_usable(positions: list[Position], path: Path) -> None:
+def _require_usable(positions: list[Position]) -> None:
     """Refuse names that cannot be those of files, names that are there twice, and no places."""
     seen: set[str] = set()
-    for name, ra, dec in positions:
-        with located(path):
-            checked_name(name)
+    for row, (name, ra, dec) in enumerate(positions, start=1):
+        checked_name(name)
         if name.lower() in seen:
             raise RecipeError(
-                "HC-O07",
-                f"two rows are called {name}",
-                "give every row an id of its own",
-                file=str(path),
+                "HC-O07", f"two rows are called {name}", "give every row an id of its own"
             )
         seen.add(name.lower())
-        if not (np.isfinite(ra) and abs(dec) <= _POLE):
-            said = f"{name} is at ({ra}, {dec})"
-            raise _no_angle(said, path)
-
-
-def _no_angle(reason: str, path: Path) -> RecipeError:
-    return RecipeError("HC-B23", reason, "give ra and dec in degrees", file=str(path))
+        if not (-_TURN / 2 <= ra <= _TURN and abs(dec) <= _POLE):
+            said = f"{name}, row {row}, is at ({ra:.10g}, {dec:.10g}), which is not on the sky"
+            raise RecipeError("HC-B23", said, "give ra and dec in degrees")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hstcube.core.rules import taken
 from hstcube.plots._drawing import RED, bare, panels
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def bands(cube: xr.Dataset, *, outline: bool = True) -> Figure:
     Figure
         Grey levels are asinh of the signal over the noise of the sky, the same in all bands.
     """
+    cube = taken(cube)
     figure, axes = panels(cube.sizes["band"], size=2.0)
     for i, axis in enumerate(axes):
         one = cube.isel(band=i)
@@ -51,6 +53,7 @@ def homogeneous(native: xr.Dataset, cube: xr.Dataset) -> Figure:
     -------
     Figure
     """
+    native, cube = taken(native), taken(cube)
     from matplotlib.figure import Figure
 
     number = cube.sizes["band"]

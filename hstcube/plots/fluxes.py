@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hstcube.core.cube import variance
+from hstcube.core.rules import taken
 from hstcube.phot.bins import group_snr
 from hstcube.phot.groups import paint
 from hstcube.plots._drawing import BLUE, GREY, RED, bare, colours, labelled, one_panel, panels
@@ -33,6 +34,7 @@ def snr_map(cube: xr.Dataset, *, groups: Any = None) -> Figure:
     Figure
         Logarithmic from 1 to the 99.5th percentile; below 1, and where there is no data, white.
     """
+    cube = taken(cube)
     from matplotlib.colors import LogNorm
 
     ratio = _ratio(cube, groups)
@@ -71,6 +73,7 @@ def bin_map(cube: xr.Dataset, bins: Any) -> Figure:
         The bins, and the S/N of every bin against its number of pixels; red: islands below the
         target.
     """
+    cube = taken(cube)
     labels = np.asarray(bins)
     attrs = getattr(bins, "attrs", {})
     figure, (left, right) = panels(2, size=3.6)

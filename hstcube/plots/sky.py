@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hstcube.basics.choices import require_choice
+from hstcube.core.rules import taken
+from hstcube.inputs.arrays import keep_of
+from hstcube.inputs.choices import require_choice
 from hstcube.plots._drawing import BLUE, GREY, RED, panels
 from hstcube.sky.level import sky_pixels
 
@@ -41,9 +43,10 @@ def sky_histograms(
         Grey: all blank pixels; blue: those the level was taken from; red: the level and its
         standard error.
     """
+    cube = taken(cube)
     require_choice("method", method, Method)
     figure, axes = panels(cube.sizes["band"], size=2.6)
-    blank = np.asarray(background, dtype=bool)
+    blank = keep_of("background", background)[0]
     used = sky_pixels(cube, background=background, method=method)
     for i, axis in enumerate(axes):
         image = cube.sci.values[i]

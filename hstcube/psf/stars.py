@@ -14,8 +14,10 @@ import xarray as xr
 
 from hstcube.core.grids import Grid
 from hstcube.core.psf_coords import psf_offsets
-from hstcube.core.rules import validate
-from hstcube.errors import PSFError
+from hstcube.core.rules import taken
+from hstcube.errors import PSFError, RecipeError
+from hstcube.inputs.arrays import shown
+from hstcube.inputs.quantities import whole_number
 from hstcube.psf.one_star import APERTURE, BRIGHT, COMPACT, FLATTENED, cleaned, measured
 from hstcube.psf.profiles import CORE, fwhm, odd, radius_map
 
@@ -30,10 +32,11 @@ if TYPE_CHECKING:
 
 __all__ = ["examine_stars", "measure_psf", "star_table"]
 
+_SIDES = 4095  # pixels of a PSF image at most
 SIZE = 3.9  # arcsec, side of a PSF image: 65 pixels of 60 mas
 
-# What tells a star that can be trusted, with FLATTENED; the XDF stars lie well on either side of
-# each (docs/psf.md shows them)
+# What tells a star that can be trusted, with FLATTENED; the stars of docs/psf.md lie well on either
+# side of each
 DAMAGED = 3.0  # misfit of the core, over that of the best star
 LOW_WEIGHT = 0.25  # least weight in the core, over the median of the stamp
 EXTENDED = 0.95  # light within 0.45 arcsec, over that of the most compact star
@@ -75,6 +78,7 @@ def measure_psf(
         If no star shows the core, or none the wings, of a band.
     """
     looked_at = stars if isinstance(stars, xr.Dataset) else examine_stars(stars, size=size)
+    _require_looked_at(looked_at)
     scale = float(looked_at.attrs["scale"])
     means = [_mean_star(looked_at.sel(band=band), scale) for band in looked_at.band.values]
     images = np.stack([mean.image for mean in means])
@@ -123,7 +127,8 @@ def examine_stars(stars: Mapping[str, xr.Dataset], *, size: int | None = None) -
     PSFError
         If there is no star, or their bands or scales differ.
     """
-    names, bands, scale = _checked(stars)
+    stars, bands, scale = _checked(stars)
+    names = list(stars)
     clean = cleaned(stars, bands, scale)
     found = [measured(clean[name, band]) for name in names for band in bands]
     shape = (len(names), len(bands))
@@ -131,7 +136,10 @@ def examine_stars(stars: Mapping[str, xr.Dataset], *, size: int | None = None) -
     for key in _COLUMNS:
         columns[key] = np.array([getattr(one, key) for one in found]).reshape(shape)
     verdict, reason = _judged(columns, names, bands)
-    side = size or odd(SIZE / scale)
+    side = odd(SIZE / scale) if size is None else whole_number(size, "size", least=3, most=_SIDES)
+    if side % 2 == 0:
+        reason = f"size is {side}, whose middle is no pixel"
+        raise RecipeError("HC-B31", reason, f"give an odd number, e.g. size={side + 1}")
     images = np.stack([one.image(side) for one in found])
     dims = ("star", "band")
     return xr.Dataset(
@@ -195,15 +203,19 @@ _COLUMNS = {
 }
 
 
-def _checked(stars: Mapping[str, xr.Dataset]) -> tuple[list[str], list[str], float]:
+def _checked(stars: Any) -> tuple[dict[str, xr.Dataset], list[str], float]:
+    if isinstance(stars, xr.Dataset) or not hasattr(stars, "keys"):
+        given = "one Dataset" if isinstance(stars, xr.Dataset) else shown(stars)
+        fix = "give a name to each: examine_stars({'1': cube, ...}), or star_stamps(cube, places)"
+        raise PSFError("HC-P10", f"stars are a mapping of name to cube, this is {given}", fix)
     if not stars:
         raise PSFError(
             "HC-P10", "there are no stars", "give stamps of stars: examine_stars({'1': cube, ...})"
         )
+    stars = {str(name): taken(cube) for name, cube in stars.items()}
     names = list(stars)
     bands, scale = stars[names[0]].band.values.tolist(), Grid.of(stars[names[0]]).scale
     for name in names:
-        validate(stars[name], data=False)
         if (has := stars[name].band.values.tolist()) != bands:
             raise PSFError(
                 "HC-P11",
@@ -214,7 +226,18 @@ def _checked(stars: Mapping[str, xr.Dataset]) -> tuple[list[str], list[str], flo
             raise PSFError(
                 "HC-P11", f"star {name} is on pixels of another size", "measure one scale at a time"
             )
-    return names, bands, scale
+    return stars, bands, scale
+
+
+def _require_looked_at(stars: Any) -> None:
+    """Raise PSFError unless this is what `examine_stars` returns."""
+    if isinstance(stars, xr.Dataset) and "scale" in stars.attrs and "verdict" in stars:
+        return
+    raise PSFError(
+        "HC-P10",
+        f"examined stars are needed, this is {shown(stars)}",
+        "give what examine_stars({'1': cube, ...}) returns",
+    )
 
 
 # -- verdicts

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import xarray as xr
 
-from hstcube.basics.choices import require_choice
 from hstcube.basics.robust import MAD_TO_SIGMA
 from hstcube.core.grids import Grid
-from hstcube.core.rules import validate
+from hstcube.core.rules import taken
 from hstcube.core.stack import stack_bands
 from hstcube.core.state import record, warn
 from hstcube.errors import BandError
+from hstcube.inputs.choices import require_choice
 from hstcube.regridding._weights import Method
 from hstcube.regridding.image_shifts import LEAST_ERROR, Shift, inverse_of, shift_between_scales
 from hstcube.regridding.resample import regrid
@@ -76,10 +76,10 @@ def check_alignment(cube: xr.Dataset, other: xr.Dataset | None = None) -> xr.Dat
     --------
     apply_shifts
     """
-    validate(cube, data=False)
+    cube = taken(cube)
     if other is None:
         return _between_bands(cube)
-    validate(other, data=False)
+    other = taken(other)
     shared = [name for name in cube.band.values.tolist() if name in other.band.values.tolist()]
     if not shared:
         raise BandError(
@@ -151,7 +151,7 @@ def apply_shifts(
     RecipeError
         If there is no such method.
     """
-    validate(cube, data=False)
+    cube = taken(cube)
     require_choice("method", method, Method)
     grid = Grid.of(cube)
     if shifts.attrs.get("between") != "bands":

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hstcube.basics.choices import require_choice
 from hstcube.core.grids import Grid
 from hstcube.core.mappings import TOLERANCE, affine_mapping, pixel_mapping
-from hstcube.core.rules import PLANES, validate
+from hstcube.core.rules import PLANES, taken
 from hstcube.core.state import record, warn
 from hstcube.errors import GridError
+from hstcube.inputs.choices import require_choice
+from hstcube.inputs.quantities import number_in, whole_number
 from hstcube.regridding._averages import typical_blur
 from hstcube.regridding._planes import regrid_planes
 from hstcube.regridding._weights import COARSER, Method
@@ -37,7 +38,7 @@ def regrid(
     *,
     method: Method = "adaptive",
     conserve: Conserve | None = None,
-    min_coverage: float = 0.5,
+    min_coverage: Any = 0.5,
 ) -> xr.Dataset:
     """Take a cube to another pixel grid, with its errors, sky levels, resolution and PSFs.
 
@@ -78,10 +79,11 @@ def regrid(
     RecipeError
         If there is no such method, or nothing of that name to conserve.
     """
-    validate(cube, data=False)
+    cube = taken(cube)
     require_choice("method", method, Method)
     if conserve is not None:
         require_choice("conserve", conserve, Conserve)
+    min_coverage = number_in("", min_coverage, "min_coverage", least=0, most=1)
     kept = conserve or _kept_by(cube.sci.attrs["units"])
     flux = kept == "flux"
     source = Grid.of(cube)
@@ -121,7 +123,7 @@ def _warned_of_gaps(cube: xr.Dataset, source: Grid, grid: Grid, method: Method) 
     return warn(cube, "HC-W17", f"{text}; use method='adaptive' or 'exact'")
 
 
-def rebin(cube: xr.Dataset, factor: int) -> xr.Dataset:
+def rebin(cube: xr.Dataset, factor: Any) -> xr.Dataset:
     """Sum blocks of factor x factor pixels (average them, where units are per solid angle).
 
     Parameters
@@ -142,17 +144,18 @@ def rebin(cube: xr.Dataset, factor: int) -> xr.Dataset:
     GridError
         If `factor` is not a whole number from 1 to the size of the images.
     """
-    validate(cube, data=False)
+    cube = taken(cube)
     source = Grid.of(cube)
-    if factor != int(factor) or not 1 <= factor <= min(source.shape):
-        raise GridError(
-            "HC-W25",
-            f"images of {source.shape} pixels have no blocks of {factor}",
-            "give a whole number, e.g. 2",
-        )
+    whole = isinstance(factor, float) and factor.is_integer()  # 2.0 is 2
+    n = whole_number(
+        int(factor) if whole else factor,
+        "factor",
+        most=min(source.shape),
+        code="HC-W25",
+        error=GridError,
+    )
     if factor == 1:
         return record(cube, "rebin(1)")
-    n = int(factor)
     grid, flux = source.coarsen(n), _kept_by(cube.sci.attrs["units"]) == "flux"
     planes = _lazily(
         cube, grid.shape, lambda sci, wht, mask: _block_sums(sci, wht, mask, n, flux=flux)
@@ -161,7 +164,7 @@ def rebin(cube: xr.Dataset, factor: int) -> xr.Dataset:
     if "labels" in cube:
         found = _middles(cube.labels.values, n, *grid.shape)
         out["labels"] = (("y", "x"), found, cube.labels.attrs)
-    return record(out, f"rebin({factor})")
+    return record(out, f"rebin({n})")
 
 
 def _kept_by(units: str) -> Conserve:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -12,14 +12,23 @@ import numpy as np
 from hstcube import shipped
 from hstcube.core.bands import Band, band_name, cameras
 from hstcube.errors import BandError, FileError
+from hstcube.fits.local import read_text
+from hstcube.fits.opening import located
+from hstcube.inputs.rows import NUMBER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
 __all__ = ["Curve", "curve_of", "pivot_of", "two_columns"]
+
+_COLUMNS = 2
+_LARGEST = 8 * 2**20  # bytes of a file: 200,000 wavelengths
+_BELOW = 0.1  # of the peak: measured wings may go a little below zero
+_MOST = 1e30  # what no wavelength [Angstrom] and no throughput reaches
+_NO_COLUMNS = "cannot be read as two columns of numbers"
+_FIX = "give wavelength [Angstrom] and throughput, one pair a line, divided by spaces"
 
 Curves = dict[str, tuple["NDArray[np.float64]", "NDArray[np.float64]"]]
 
@@ -81,7 +90,7 @@ def _from_file(name: str, path: str | Path, band: Band | None) -> Curve:
 
 def _no_curve(name: str, band: Band) -> BandError:
     camera = f" of {band.instrument}/{band.detector}" if band.instrument else ""
-    ways = f"curves={{{name!r}: 'FILE'}}, or --curve {name}=FILE"
+    ways = f"[[--curve {name}=FILE|curves={{{name!r}: 'FILE'}}]]"
     fix = f"give a file of wavelength and throughput: {ways}"
     if band.sedpy:
         fix = f"pip install 'hstcube[sed]', or {fix}"
@@ -106,24 +115,44 @@ def two_columns(path: str | Path) -> tuple[NDArray[np.float64], NDArray[np.float
         If it cannot be read as that.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of an empty file: it is told below
-            values = np.loadtxt(path, usecols=(0, 1), ndmin=2)
-    except (OSError, ValueError, IndexError) as error:
-        reason = f"cannot be read as two columns of numbers: {error}"
-        fix = "give wavelength [Angstrom] and throughput, one pair a line"
-        raise FileError("HC-E05", reason, fix, file=str(path)) from error
-    wavelength, throughput = values.T
-    if len(values) < 2 or not _is_curve(wavelength, throughput):  # noqa: PLR2004
-        reason = "is no throughput curve: wavelengths must increase, and some throughput be above 0"
-        fix = "sort it by wavelength [Angstrom], and remove what is doubled"
+        text = read_text(path, most=_LARGEST, unpack=True)
+    except FileError as error:
+        if error.code not in ("HC-F01", "HC-F30"):  # not there, no text
+            raise
+        raise FileError("HC-E05", f"{_NO_COLUMNS}: {error.reason}", _FIX, error.file) from error
+    with located(Path(path)):
+        wavelength, throughput = _points(text).T
+    if not _is_curve(wavelength, throughput):
+        reason = (
+            "is no throughput curve: wavelengths must be positive and increase, some throughput"
+        )
+        reason += " be above 0, and none far below"
+        fix = "sort it by wavelength [Angstrom], and remove what is doubled or negative"
         raise FileError("HC-E05", reason, fix, file=str(path))
     return wavelength, throughput
 
 
+def _points(text: str) -> NDArray[np.float64]:
+    """Return the first two columns of a text, (row, 2); what follows a # is a comment."""
+    rows = []
+    for i, line in enumerate(text.split("\n"), start=1):
+        cells = line.split("#")[0].split()
+        if not cells:
+            continue
+        if len(cells) < _COLUMNS or not all(map(NUMBER.fullmatch, cells[:_COLUMNS])):
+            reason = f"{_NO_COLUMNS}: line {i} is {line.strip()[:40]!r}"
+            raise FileError("HC-E05", reason, _FIX)
+        rows.append([float(cell) for cell in cells[:_COLUMNS]])
+    return np.array(rows, dtype=float).reshape(-1, _COLUMNS)
+
+
 def _is_curve(wavelength: NDArray[np.float64], throughput: NDArray[np.float64]) -> bool:
-    finite = np.isfinite(wavelength).all() and np.isfinite(throughput).all()
-    return bool(finite and (np.diff(wavelength) > 0).all() and throughput.max() > 0)
+    if len(wavelength) < 2:  # noqa: PLR2004  a curve has a width
+        return False
+    peak = throughput.max()
+    possible = (wavelength > 0) & (wavelength < _MOST) & (throughput >= -_BELOW * peak)
+    increase = (np.diff(wavelength) > 0).all()
+    return bool(increase and possible.all() and 0 < peak < _MOST)
 
 
 @cache

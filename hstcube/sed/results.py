@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-import warnings
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hstcube.basics.choices import require_choice
+from hstcube.core.rules import taken
 from hstcube.errors import FileError, LabelError, RecipeError
-from hstcube.phot.groups import checked_groups, group_ids, paint
+from hstcube.files.tables import column as cells_of
+from hstcube.files.tables import read_table
+from hstcube.fits.opening import located
+from hstcube.inputs.choices import require_choice
+from hstcube.noise.groups import group_ids, group_map
+from hstcube.phot.groups import paint
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import xarray as xr
     from astropy.table import Table
+    from numpy.typing import NDArray
 
 __all__ = ["paint_fit", "read_fit"]
 
 Fitted = Literal["eazy", "bagpipes"]
-_IDS = {"eazy": "id", "bagpipes": "#ID"}  # what their tables of results call it
+# what their tables of results call it; as text a leading mark is that of a comment
+_IDS = {"eazy": ("id",), "bagpipes": ("#ID", "ID")}
+_FIX = "give photz.zout.fits of EAZY, or pipes/cats/RUN.fits of bagpipes"
+_NO_RESULTS = ("HC-F01", "HC-F04", "HC-F30")  # not there, no table, no text
 
 
 def read_fit(code: Fitted, path: str | Path) -> Table:
@@ -41,29 +49,41 @@ def read_fit(code: Fitted, path: str | Path) -> Table:
     Raises
     ------
     FileError
-        If it cannot be read, or has no ids.
+        If it cannot be read, or its ids are missing or no whole numbers.
     LabelError
         If ids are not unique.
     RecipeError
         If results of that code cannot be read.
     """
-    from astropy.table import Table
-
     require_choice("code", code, Fitted, code="HC-B30")
+    what = f"table of results of {code}, with whole numbers in its column {_IDS[code][0]!r}"
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # units that FITS does not know
-            table = Table.read(path)
-        table["id"] = [int(number) for number in table[_IDS[code]]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        what = f"table of results of {code}, with whole numbers in its column {_IDS[code]!r}"
-        fix = "give photz.zout.fits of EAZY, or pipes/cats/RUN.fits of bagpipes"
-        raise FileError("HC-E06", f"is no {what} ({error})", fix, file=str(path)) from error
-    _require_unique(np.asarray(table["id"]))
+        table = read_table(path)
+    except FileError as error:
+        if error.code not in _NO_RESULTS:
+            raise
+        raise FileError("HC-E06", f"is no {what}: {error.reason}", _FIX, error.file) from error
+    with located(Path(path)):
+        known = [name for name in _IDS[code] if name in table.colnames]  # codes differ in its case
+        if not known:
+            raise FileError("HC-E06", f"is no {what}", _FIX)
+        ids = _ids_of(table, known[0])
+        return _with_numbers(table, ids)
+
+
+def _with_numbers(table: Table, ids: NDArray[np.int64]) -> Table:
+    """Return results whose columns of text become numbers where all their cells are numbers."""
+    for name in table.colnames:
+        if table[name].dtype.kind == "O":
+            with suppress(FileError):
+                table[name] = cells_of(table, name, "numbers")
+    table["id"] = ids
     return table
 
 
-def paint_fit(cube: xr.Dataset, groups: Any, fit: Table, column: str) -> xr.DataArray:
+def paint_fit(
+    cube: xr.Dataset, groups: Any, fit: Table, column: str, *, first: int = 1
+) -> xr.DataArray:
     """Put one column of results on the pixels of the groups, joined by id.
 
     Parameters
@@ -74,6 +94,8 @@ def paint_fit(cube: xr.Dataset, groups: Any, fit: Table, column: str) -> xr.Data
     fit : Table
         As `read_fit` returns it; its rows may be in any order, and some be missing.
     column : str
+    first : {1, 0}
+        The least number that is a group; see `photometry`.
 
     Returns
     -------
@@ -84,26 +106,45 @@ def paint_fit(cube: xr.Dataset, groups: Any, fit: Table, column: str) -> xr.Data
     ------
     LabelError
         If ids are not unique, or none of them is a group's.
+    FileError
+        If ids are missing or no whole numbers.
     RecipeError
-        If there is no such column.
+        If there is no such column, or it does not hold one number a row.
     """
-    if column not in fit.colnames:
-        raise RecipeError(
-            "HC-B30", f"there is no column {column!r}", f"choose from {', '.join(fit.colnames)}"
-        )
-    numbers = np.asarray(fit["id"], np.int64)
-    _require_unique(numbers)
-    there = group_ids(checked_groups(cube, groups))
+    cube = taken(cube, pixels=False)
+    if column not in getattr(fit, "colnames", ()):
+        listed = ", ".join(getattr(fit, "colnames", ())) or "those of a table of read_fit"
+        raise RecipeError("HC-B30", f"there is no column {column!r}", f"choose from {listed}")
+    numbers = _ids_of(fit, "id")
+    there = group_ids(group_map(cube, groups, first=first)) + first - 1
     if not np.isin(numbers, there).any():
         raise LabelError(
             "HC-E08", "no id of the results is a group's", "give the groups that were fitted"
         )
-    found: Any = np.ma.filled(np.ma.asarray(fit[column], float), np.nan)
+    found = _numbers_of(fit, column)
     values = dict.fromkeys(there.tolist(), np.nan)
     values |= dict(zip(numbers.tolist(), found.tolist(), strict=True))
-    painted = paint(cube, groups, values).rename(column)
+    painted = paint(cube, groups, values, first=first).rename(column)
     unit = getattr(fit[column], "unit", None)
     return painted.assign_attrs(units=str(unit)) if unit is not None else painted
+
+
+def _ids_of(table: Table, name: str) -> NDArray[np.int64]:
+    """Return the ids of results: whole numbers, each there and there once."""
+    ids = cells_of(table, name, "whole numbers", code="HC-E06")
+    if (missing := np.ma.getmaskarray(ids)).any():
+        reason = f"row {int(np.flatnonzero(missing)[0]) + 1} of the results has no id"
+        raise FileError("HC-E06", reason, _FIX)
+    _require_unique(ids.data)
+    return np.asarray(ids.data, np.int64)
+
+
+def _numbers_of(fit: Table, name: str) -> NDArray[np.float64]:
+    """Return a column to be painted; NaN where there is none. Yes and no are 1 and 0."""
+    if fit[name].dtype.kind == "b" and fit[name].ndim == 1:
+        return np.ma.filled(np.ma.asarray(fit[name]).astype(float), np.nan)
+    found = cells_of(fit, name, "numbers", code="HC-B30", error=RecipeError)
+    return np.asarray(found.filled(np.nan), np.float64)
 
 
 def _require_unique(numbers: Any) -> None:

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import xarray as xr
 
-from hstcube.basics.choices import require_choice
 from hstcube.basics.robust import MAD_TO_SIGMA, robust_sigma
 from hstcube.core.bands import band as find_band
+from hstcube.core.bands import name_among
 from hstcube.core.grids import Grid
-from hstcube.core.rules import require_same_grid, validate
+from hstcube.core.rules import require_same_grid, taken
 from hstcube.core.state import in_band_order, updated
-from hstcube.errors import BandError, SkyError
+from hstcube.errors import BandError, GridError, LabelError, SkyError
+from hstcube.inputs.arrays import filled, keep_of, shown
+from hstcube.inputs.choices import require_choice
+from hstcube.inputs.quantities import number_in, numbers_in
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
 __all__ = ["Method", "left_over", "measure_sky", "sky_pixels", "subtract_sky"]
@@ -31,6 +32,8 @@ BLOCK = 0.6  # arcsec: blocks of sky that are independent of one another
 FEWEST = 100  # blank pixels: fewer do not give a level
 
 Method = Literal["clipped", "original"]
+
+_WRONG: dict[str, Any] = {"code": "HC-K03", "error": SkyError}
 
 # robust standard deviations of blank pixels; the levels of 2022 are within 0.7 of the median of
 # blank pixels
@@ -69,8 +72,8 @@ def measure_sky(cube: xr.Dataset, *, background: Any, method: Method = "clipped"
     GridError
         If `background` lies on other pixels.
     """
-    validate(cube, data=False)
-    require_same_grid(cube, background)
+    cube = taken(cube)
+    background = _blank(cube, background)
     samples = sky_pixels(cube, background=background, method=method)
     block = _block_of_pixels(cube).ravel()
     levels, errors = [], []
@@ -90,6 +93,24 @@ def measure_sky(cube: xr.Dataset, *, background: Any, method: Method = "clipped"
     told = {"units": units, "long_name": "standard error of the sky level"}
     coords = {"band": cube.band.values, "sky_error": ("band", errors, told)}
     return xr.DataArray(levels, coords, ("band",), "sky", {"units": units, "method": method})
+
+
+def _blank(cube: xr.Dataset, background: Any) -> NDArray[np.bool_]:
+    """Return which pixels are blank, (y, x)."""
+    if getattr(filled(background, 0), "dtype", np.dtype(bool)).kind in "iu":
+        raise LabelError(
+            "HC-S30",
+            "background holds integers, as a segmentation map does",
+            "say which pixels are blank: background=labels == 0",
+        )
+    blank, _ = keep_of("background", background)
+    require_same_grid(cube, blank)
+    if isinstance(blank, xr.DataArray) and set(blank.dims) == {"y", "x"}:
+        blank = blank.transpose("y", "x")
+    if blank.ndim != 2:  # noqa: PLR2004
+        reason = f"background is {shown(background)}, not one image"
+        raise GridError("HC-D01", reason, "give it as (y, x), for all bands")
+    return np.asarray(blank)
 
 
 def _block_of_pixels(cube: xr.Dataset) -> NDArray[np.intp]:
@@ -114,8 +135,7 @@ def left_over(cube: xr.Dataset, *, background: Any) -> list[tuple[str, str]]:
     -------
     list of (code, text)
     """
-    require_same_grid(cube, background)
-    blank = np.flatnonzero(np.asarray(background, dtype=bool) & (cube.wht.values > 0).all(axis=0))
+    blank = np.flatnonzero(_blank(cube, background) & (cube.wht.values > 0).all(axis=0))
     if blank.size < FEWEST:
         return []
     some = blank[:: max(blank.size // LOOKED_AT, 1)]
@@ -139,9 +159,7 @@ def sky_pixels(cube: xr.Dataset, *, background: Any, method: Method) -> NDArray[
         If there is no such method.
     """
     require_choice("method", method, Method, code="HC-K12", error=SkyError)
-    if isinstance(background, xr.DataArray):
-        background = background.transpose("y", "x")
-    blank = np.asarray(background, dtype=bool)
+    blank = _blank(cube, background)
     has_data = np.asarray(cube.wht.values > 0)
     if method == "original":
         eroded = np.stack([_eroded_as_the_original(blank, str(name)) for name in cube.band.values])
@@ -158,8 +176,9 @@ def subtract_sky(cube: xr.Dataset, level: Any, *, again: bool = False) -> xr.Dat
     Parameters
     ----------
     cube : Dataset
-    level : DataArray (band,) or (band, y, x), mapping of band to float, or float
-        Level to subtract [units of sci]; a coordinate ``sky_error`` is kept.
+    level : DataArray (band,) or (band, y, x), mapping of band to float, float, or Quantity
+        Level to subtract [units of sci]; what says another unit, as Quantities and what
+        `measure_sky` returns do, is converted. A coordinate ``sky_error`` is kept.
     again : bool
         Subtract although a level was subtracted before; the two add up.
 
@@ -171,10 +190,11 @@ def subtract_sky(cube: xr.Dataset, level: Any, *, again: bool = False) -> xr.Dat
     Raises
     ------
     SkyError
-        If a band has no level, a level is not finite, or a sky was subtracted before.
+        If a band has no level, a level is not finite or in a unit of another kind, or a sky was
+        subtracted before.
     """
-    validate(cube, data=False)
-    values, error = _levels(cube, level)
+    cube = taken(cube)
+    values, error = _levels(cube, _in_unit_of(cube, level))
     done = ~np.isnan(cube.sky.values)
     if done.any() and not again:
         raise SkyError(
@@ -196,11 +216,25 @@ def subtract_sky(cube: xr.Dataset, level: Any, *, again: bool = False) -> xr.Dat
     )
 
 
+def _in_unit_of(cube: xr.Dataset, level: Any) -> xr.DataArray:
+    """Return levels, and their errors, in the unit of the cube; plain numbers are in it."""
+    unit = str(cube.sci.attrs["units"])
+    if not isinstance(level, xr.DataArray):
+        return _level_array(level, cube, unit)
+    said = level.attrs.get("units", unit)
+    if said == unit:
+        return level
+    factor = number_in(unit, f"1 {said}", "the sky level", **_WRONG)
+    scaled = level.copy(data=level.data * factor)
+    if "sky_error" in level.coords:
+        error = level.coords["sky_error"]
+        scaled = scaled.assign_coords(sky_error=(error.dims, error.data * factor))
+    return scaled
+
+
 def _levels(cube: xr.Dataset, level: Any) -> tuple[xr.Variable, NDArray[np.float64]]:
     """Return the level of each band of the cube, in its order, and the levels' standard errors."""
     names = cube.band.values.tolist()
-    if not isinstance(level, xr.DataArray):
-        level = _level_array(level, names)
     try:
         values = in_band_order(cube, level).astype(np.float64)
     except BandError as lacking:
@@ -226,15 +260,35 @@ def _levels(cube: xr.Dataset, level: Any) -> tuple[xr.Variable, NDArray[np.float
     return values, np.asarray(error, dtype=np.float64)
 
 
-def _level_array(level: Any, names: list[str]) -> xr.DataArray:
-    given: Mapping[str, Any] = level if hasattr(level, "keys") else dict.fromkeys(names, level)
+def _level_array(level: Any, cube: xr.Dataset, unit: str) -> xr.DataArray:
+    """Return levels that no DataArray holds: of bands by name or in order, of all, of pixels."""
+    names = cube.band.values.tolist()
+    if hasattr(level, "keys"):
+        bands = np.array([name_among(str(name), names) for name in level], object)
+        values = [_number_of(unit, level[name], str(name)) for name in level]
+        return xr.DataArray(values, {"band": bands}, ("band",))
+    numbers = numbers_in(unit, level, "the sky level", **_WRONG)
+    if numbers.ndim > 1:
+        require_same_grid(cube, numbers)
+    if numbers.ndim == 1:
+        numbers = numbers[:, None, None]
     try:
-        numbers = np.array([float(value) for value in given.values()])
-    except (TypeError, ValueError) as error:
-        raise SkyError(
-            "HC-K03", f"the sky level {level!r} is not a number", "give a number for each band"
-        ) from error
-    return xr.DataArray(numbers, {"band": np.array(list(given), object)}, ("band",))
+        each = np.broadcast_to(numbers, (len(names), *numbers.shape[-2:]))
+    except ValueError as error:
+        reason = f"the sky level has shape {np.shape(level)}, that of neither bands nor pixels"
+        fix = "give one level, one for each band, or an image (y, x)"
+        raise SkyError("HC-K03", reason, fix) from error
+    image = each.ndim == 3 and each.shape[1:] != (1, 1)  # noqa: PLR2004
+    coords = {dim: cube[dim] for dim in (("band", "y", "x") if image else ("band",))}
+    return xr.DataArray(each if image else each.reshape(len(names)), coords, [*coords])
+
+
+def _number_of(unit: str, level: Any, band: str) -> float:
+    try:
+        return number_in(unit, level, "the sky level", **_WRONG)
+    except SkyError as error:
+        error.at(band=band)
+        raise
 
 
 def _away_from_sources(blank: NDArray[np.bool_], steps: tuple[float, float]) -> NDArray[np.bool_]:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import xarray as xr
 
-from hstcube.basics.choices import require_choice
-from hstcube.core.rules import require_same_grid, validate
-from hstcube.core.state import in_band_order, updated
-from hstcube.errors import LabelError, RecipeError
+from hstcube.core.rules import require_same_grid, taken
+from hstcube.core.state import in_band_order, updated, warn
+from hstcube.errors import GridError, LabelError
+from hstcube.inputs.arrays import keep_of, shown
+from hstcube.inputs.choices import require_choice
+from hstcube.inputs.quantities import whole_number
 from hstcube.sky.sources import connected
 
 if TYPE_CHECKING:
@@ -49,18 +51,30 @@ def mask(cube: xr.Dataset, keep: Any) -> xr.Dataset:
     ------
     GridError
         If `keep` lies on other pixels.
+    LabelError
+        If `keep` holds something else than True and False, 1 and 0; NaN counts as False and is
+        told.
     """
-    validate(cube, data=False)
+    cube = taken(cube)
+    keep, unknown = keep_of("keep", keep)
     require_same_grid(cube, keep)
-    if not isinstance(keep, xr.DataArray):
-        keep = xr.Variable(("band", "y", "x")[-np.ndim(keep) :], keep)
-    else:
-        keep = in_band_order(cube, keep) if "band" in keep.dims else keep.variable
-    chosen = (cube.wht.variable > 0) & keep.astype(bool)  # this order keeps (band, y, x)
+    if unknown:
+        cube = warn(cube, "HC-S31", f"{unknown} pixels of keep are NaN; they are not used")
+    chosen = (cube.wht.variable > 0) & _on_bands(cube, keep)  # this order keeps (band, y, x)
     return updated(cube, "mask", mask=chosen.data)
 
 
-def object_mask(labels: xr.DataArray, *ids: int) -> xr.DataArray:
+def _on_bands(cube: xr.Dataset, keep: Any) -> xr.Variable:
+    """Return a map of pixels as a variable, with the bands of the cube where it has some."""
+    if isinstance(keep, xr.DataArray) and {"y", "x"} <= {*keep.dims} <= {"band", "y", "x"}:
+        return in_band_order(cube, keep) if "band" in keep.dims else keep.variable
+    if not isinstance(keep, xr.DataArray) and keep.shape in (cube.sci.shape, cube.sci.shape[1:]):
+        return xr.Variable(("band", "y", "x")[-keep.ndim :], keep)
+    reason = f"keep is {shown(keep)}, the images are {cube.sci.shape}"
+    raise GridError("HC-D01", reason, "give it as (y, x) or (band, y, x)")
+
+
+def object_mask(labels: xr.DataArray, *ids: int, largest: bool = False) -> xr.DataArray:
     """Return where a segmentation map shows the given objects.
 
     Parameters
@@ -70,6 +84,8 @@ def object_mask(labels: xr.DataArray, *ids: int) -> xr.DataArray:
     *ids : int
         Labels of the object, several for a merger; the one at the centre of the map when none is
         given.
+    largest : bool
+        Keep only the largest piece of each object; pieces that touch at corners are one.
 
     Returns
     -------
@@ -83,26 +99,29 @@ def object_mask(labels: xr.DataArray, *ids: int) -> xr.DataArray:
     """
     values = labels.values
     chosen = ids or (_central(values),)
-    for label in chosen:
+    for label in (
+        whole_number(one, "ids", least=-(2**31), code="HC-S12", error=LabelError) for one in chosen
+    ):
         if label <= 0 or not (values == label).any():
             raise LabelError(
                 "HC-S12",
                 f"the map has no object {label}; it has {_sizes(values)}",
                 _nearest_id(values, label),
             )
-    return (
-        labels.copy(deep=False, data=np.isin(values, chosen)).drop_attrs(deep=False).rename("mask")
-    )
+    seen = np.isin(values, chosen)
+    if largest:
+        seen = np.logical_or.reduce([_largest_piece(values == label) for label in chosen])
+    return labels.copy(deep=False, data=seen).drop_attrs(deep=False).rename("mask")
 
 
-def object_notes(labels: xr.DataArray, *ids: int) -> list[tuple[str, str]]:
+def object_notes(labels: xr.DataArray, *ids: int, largest: bool = False) -> list[tuple[str, str]]:
     """Say, as (code, text), what is odd about a segmentation map and the given objects in it.
 
     Parameters
     ----------
     labels : DataArray of int, (y, x)
         As `open_labels` gives it.
-    *ids : int
+    *ids, largest
         As in `object_mask`.
     """
     values = labels.values
@@ -112,12 +131,20 @@ def object_notes(labels: xr.DataArray, *ids: int) -> list[tuple[str, str]]:
     if not ids and central is not None and _central(values) != central:
         text = f"the map's header says RAF_ID = {central}, its centre shows {_central(values)}"
         notes.append(("HC-S07", text))
-    for label in ids or (_central(values),):
+    for label in () if largest else ids or (_central(values),):
         number, share = _scattered(values == label)
         if share > _SCATTERED:
             text = f"object {label} is in {number} pieces; {share:.1%} lie outside the largest"
             notes.append(("HC-S11", text))
     return notes
+
+
+def _largest_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the piece of most pixels; of several as large the one that comes first."""
+    pieces = connected(mask)
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    return np.asarray(pieces == np.argmax(sizes))
 
 
 def _scattered(mask: NDArray[np.bool_]) -> tuple[int, float]:
@@ -143,7 +170,7 @@ def grow(mask: xr.DataArray, *, pixels: int = 1, shape: Shape = "square") -> xr.
     Raises
     ------
     RecipeError
-        If `pixels` is negative, or there is no such shape.
+        If `pixels` is negative or no whole number, or there is no such shape.
     """
     return mask.copy(deep=False, data=grown(mask.values, pixels, shape))
 
@@ -151,14 +178,14 @@ def grow(mask: xr.DataArray, *, pixels: int = 1, shape: Shape = "square") -> xr.
 def grown(values: NDArray[np.bool_], pixels: int, shape: Shape = "square") -> NDArray[np.bool_]:
     """Dilate a plain array; beyond its edges there is nothing."""
     require_choice("shape", shape, Shape)
-    if pixels < 0:
-        raise RecipeError("HC-B17", f"a mask cannot grow by {pixels} pixels", "give 0 or more")
+    pixels = whole_number(pixels, "pixels", least=0, code="HC-B17")
     if pixels == 0:
         return values.copy()
     from scipy import ndimage
 
     structure = ndimage.generate_binary_structure(2, 2 if shape == "square" else 1)
-    return np.asarray(ndimage.binary_dilation(values, structure, iterations=pixels))
+    steps = min(int(pixels), sum(values.shape))  # then a diamond has grown from corner to corner
+    return np.asarray(ndimage.binary_dilation(values, structure, iterations=steps))
 
 
 def _central(values: NDArray[Any]) -> int:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import difflib
-import math
 import re
 import tomllib
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hstcube.core.bands import band_name
 from hstcube.errors import BandError, FileError, RecipeError
-from hstcube.surveys.names import BandFiles, FieldFiles, checked_name
+from hstcube.fits.local import read_text, require_local
+from hstcube.inputs.names import checked_name
+from hstcube.surveys.names import BandFiles, FieldFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
 __all__ = [
     "COUNT",
@@ -27,12 +28,15 @@ __all__ = [
     "TEXT",
     "TEXTS",
     "TEXT_OR_COUNT",
+    "YES_OR_NO",
     "Kind",
     "check_keys",
     "read_field_file",
     "read_toml",
 ]
 
+_LARGEST = 2**20  # bytes of a TOML file that people write
+_MOST = 1e300  # what no number of such a file reaches; whole numbers may have any number of digits
 _DEEPEST = 100  # brackets of a TOML file within each other
 
 
@@ -40,15 +44,16 @@ def read_field_file(path: str | Path) -> FieldFiles:
     """Read a TOML file that says where a field's images are.
 
     Keys: ``name``; ``psf`` (a file for `open_psf`); for each band ``[bands.f606w]`` with ``sci``,
-    ``wht``, and optionally ``wht_kind``, ``zeropoint``, ``psf_fwhm`` [arcsec], ``sky`` (a level or
-    a file); ``[labels]`` with ``path``, ``hdu``, ``ids``. Paths are relative to the file.
+    ``wht``, and optionally ``wht_kind``, ``zeropoint``, ``psf_fwhm`` [arcsec], ``pivot`` [Angstrom]
+    of a filter that no table has, ``sky`` (a level or a file); ``[labels]`` with ``path``, ``hdu``,
+    ``ids``, ``largest`` (keep the largest piece of an object only). Paths are relative to the file.
 
     Raises
     ------
     RecipeError
         If the file is not TOML, or holds an unknown key or a value of the wrong kind.
     """
-    path = Path(path)
+    path = require_local(path)
     text = read_toml(path)
     check_keys(text, _FILE_KEYS, path, "")
     bands: dict[str, BandFiles] = {}
@@ -76,6 +81,7 @@ def read_field_file(path: str | Path) -> FieldFiles:
         labels=path.parent / labels["path"] if "path" in labels else None,
         hdu=labels.get("hdu"),
         ids=tuple(labels.get("ids", ())),
+        largest=labels.get("largest", False),
         psf=path.parent / text["psf"] if "psf" in text else None,
     )
 
@@ -90,6 +96,7 @@ def _band_files(entry: Mapping[str, Any], folder: Path) -> BandFiles:
         zeropoint=entry.get("zeropoint"),
         psf_fwhm=entry.get("psf_fwhm"),
         sky=folder / level if isinstance(level, str) else level,
+        pivot=entry.get("pivot"),
     )
 
 
@@ -101,34 +108,34 @@ def _name(text: Mapping[str, Any], path: Path) -> str:
         raise
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: str | Path) -> dict[str, Any]:
     """Read a TOML file.
 
     Raises
     ------
     FileError
-        If it cannot be opened.
+        If it cannot be opened, or is no regular file or no text.
     RecipeError
         If it is not TOML.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        if _nesting(text) > _DEEPEST:
-            raise RecipeError(
-                "HC-B15",
-                f"is not TOML that can be read: brackets nest {_nesting(text)} deep",
-                "close them",
-                file=str(path),
-            )
+        text = read_text(path, most=_LARGEST)
+    except FileError as error:
+        if error.code != "HC-F30":  # text in another encoding, or none: no TOML
+            raise
+        raise _no_toml(path, error.reason) from error
+    if (deep := _nesting(text)) > _DEEPEST:
+        reason = f"is not TOML that can be read: brackets nest {deep} deep"
+        raise RecipeError("HC-B15", reason, "close them", str(path))
+    try:
         return tomllib.loads(text)
-    except OSError as error:
-        raise FileError(
-            "HC-F01", f"cannot be read: {error.strerror}", "check the path", file=str(path)
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(
-            "HC-B15", f"is not TOML: {error}", "see the examples in the README", file=str(path)
-        ) from error
+    except ValueError as error:  # TOMLDecodeError, and that of a number of 5000 digits
+        raise _no_toml(path, str(error)) from error
+
+
+def _no_toml(path: str | Path, why: str) -> RecipeError:
+    reason = f"is not TOML: {why[:200]}"
+    return RecipeError("HC-B15", reason, "see the examples in the README", str(path))
 
 
 def _nesting(text: str) -> int:
@@ -153,11 +160,11 @@ class Kind(NamedTuple):
 
 
 def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
 
 
 def _is_number(value: Any) -> bool:
-    return _is_whole(value) or isinstance(value, float)
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_text(value: Any) -> bool:
@@ -169,11 +176,11 @@ def _is_table(value: Any) -> bool:
 
 
 def _is_finite(value: Any) -> bool:
-    return _is_number(value) and math.isfinite(value)
+    return _is_number(value) and abs(value) < _MOST
 
 
 def _is_positive(value: Any) -> bool:
-    return _is_number(value) and 0 < value < math.inf
+    return _is_number(value) and 0 < value < _MOST
 
 
 def _is_count(value: Any) -> bool:
@@ -190,18 +197,20 @@ NUMBER = Kind("a finite number", _is_finite)
 POSITIVE = Kind("a positive number", _is_positive)
 COUNT = Kind("a whole number, 0 or more", _is_count)
 IDS = Kind("a list of whole numbers", partial(_is_list_of, _is_whole))
+YES_OR_NO = Kind("true or false", lambda value: isinstance(value, bool))
 TEXTS = Kind("a list of texts", partial(_is_list_of, _is_text))
 NUMBER_OR_TEXT = Kind("a number or text", lambda value: _is_text(value) or _is_finite(value))
 TEXT_OR_COUNT = Kind("text or a whole number", lambda value: _is_text(value) or _is_count(value))
 
 _FILE_KEYS = {"name": TEXT, "bands": TABLE, "labels": TABLE, "psf": TEXT}
-_LABELS_KEYS = {"path": TEXT, "hdu": TEXT_OR_COUNT, "ids": IDS}
+_LABELS_KEYS = {"path": TEXT, "hdu": TEXT_OR_COUNT, "ids": IDS, "largest": YES_OR_NO}
 _BAND_KEYS = {
     "sci": TEXT,
     "wht": TEXT,
     "wht_kind": TEXT,
     "zeropoint": NUMBER,
     "psf_fwhm": POSITIVE,
+    "pivot": POSITIVE,
     "sky": NUMBER_OR_TEXT,
 }
 
@@ -222,10 +231,19 @@ def check_keys(table: Any, known: Mapping[str, Kind], path: Path, prefix: str) -
         if key not in known:
             close = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
             hint = f"did you mean {close[0]!r}?" if close else f"the keys are {', '.join(known)}"
-            raise RecipeError("HC-B15", f"unknown key {prefix}{key}", hint, file=str(path))
+            raise RecipeError("HC-B15", f"unknown key {prefix}{key[:60]}", hint, file=str(path))
         wanted = known[key]
         if not wanted.allows(value):
             fix = "write numbers without quotes, with a point"
             raise RecipeError(
-                "HC-B17", f"{prefix}{key} is {value!r}, not {wanted.name}", fix, file=str(path)
+                "HC-B17", f"{prefix}{key} is {_short(value)}, not {wanted.name}", fix, str(path)
             )
+
+
+def _short(value: Any) -> str:
+    """Return a value for a message; Python refuses to write numbers of 5000 digits."""
+    try:
+        text = repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
+    return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004  a line

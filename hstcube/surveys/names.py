@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from hstcube.core.bands import band_name, digits, pivot
 from hstcube.errors import FileError, RecipeError
+from hstcube.fits.local import missing
+from hstcube.inputs.names import checked_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +25,6 @@ __all__ = [
     "BandFiles",
     "FieldFiles",
     "ImageKind",
-    "checked_name",
     "find_field",
     "list_fields",
     "scale_of_label",
@@ -36,8 +37,6 @@ PSF = "psf_{scale}.fits"
 MIXED = "mixed"  # in place of the label of a pixel scale: each band at the finest one that there is
 SKY_SCALE = "60mas"  # a level belongs to a pixel scale; the original measured it at this one
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # devices of Windows
 _PARTS = {
     "field": r"(?P<field>.+?)",
     "scale": r"(?P<scale>[0-9.]+mas)",
@@ -65,6 +64,8 @@ class BandFiles:
     """Arcsec; None: as its header or the survey says."""
     sky: float | Path | None = None
     """A level, or the file that holds it."""
+    pivot: float | None = None
+    """Angstrom, of a filter that no table has."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,8 @@ class FieldFiles:
     """The segmentation map, `hdu` its extension, `ids` the objects to keep (none: the central)."""
     hdu: str | None = None
     ids: tuple[int, ...] = ()
+    largest: bool = False
+    """Whether only the largest piece of an object is kept; see `object_mask`."""
     psf: Path | None = None
     """PSFs for `open_psf`."""
     parts: tuple[FieldFiles, ...] = ()
@@ -93,7 +96,8 @@ class FieldFiles:
         FileError
             If there is none, or more than one.
         """
-        here = self.bands.get(band, BandFiles())
+        known = self.bands.get(band)
+        here = known or BandFiles()
         files = here.sci if kind == "sci" else here.wht
         if len(files) > 1:
             raise FileError(
@@ -105,14 +109,15 @@ class FieldFiles:
             )
         if not files:
             other = here.sci or here.wht
-            listed = f"; there are {', '.join(self.bands) or 'none'}"
-            where = f" beside {other[0].name}" if other else listed
-            raise FileError(
-                "HC-F01",
-                f"field {self.field}: no {kind} image{where}",
-                "put the file in place, or choose the bands with bands=",
-                band=band,
+            listed = (
+                f"; there are {', '.join(self.bands) or 'none'}"
+                if known is None
+                else " of this band"
             )
+            where = f" beside {other[0].name}" if other else listed
+            fix = "put the file in place, or choose the bands with [[--band BAND|bands=]]"
+            what = f"{kind} image of field {self.field}{where}"
+            raise missing(what, fix, band=band)
         return Path(files[0])
 
 
@@ -150,7 +155,7 @@ def list_fields(
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise FileError("HC-F01", "there is no such folder", "check the path", file=str(folder))
+        raise missing("such folder", "check the path", file=folder)
     found: dict[tuple[str, str], dict[str, _Paths]] = {}
     for path, parts in _scan(folder, images):
         if scale in (None, MIXED, parts["scale"]):
@@ -236,37 +241,12 @@ def find_field(
 def _no_such_field(folder: str | Path, name: str, scale: str, found: list[FieldFiles]) -> FileError:
     scales = [files.scale for files in found if files.field == name]
     if scales:
-        return FileError(
-            "HC-F01",
-            f"field {name} has no images at {scale}, only at {', '.join(scales)}",
-            f"choose scale={scales[0]!r}",
-            file=str(folder),
-        )
+        what = f"image of field {name} at {scale}, only at {', '.join(scales)}"
+        return missing(what, f"choose [[--scale {scales[0]}|scale={scales[0]!r}]]", file=folder)
     known = sorted({files.field for files in found}, key=_natural)
-    return FileError(
-        "HC-F01",
-        f"no images of field {name!r} (looked for {name}_{scale}_*_sci.fits); "
-        f"there are fields {', '.join(known[:20]) or 'none'}",
-        f"list them: hstcube ls {folder}",
-        file=str(folder),
-    )
-
-
-def checked_name(name: str) -> str:
-    """Return the name of a field or target if it can be part of a file's name.
-
-    Raises
-    ------
-    RecipeError
-        If it holds anything but letters, digits and ._+- or is longer than 64 characters.
-    """
-    if not _NAME.fullmatch(name) or _RESERVED.fullmatch(name):
-        raise RecipeError(
-            "HC-B12",
-            f"{name[:70]!r} cannot be a field's name",
-            "use letters, digits and ._+- only, at most 64",
-        )
-    return name
+    what = f"image of field {name!r} (looked for {name}_{scale}_*_sci.fits); "
+    what += f"there are fields {', '.join(known[:20]) or 'none'}"
+    return missing(what, f"list them: hstcube ls {folder}", file=folder)
 
 
 def _scan(folder: Path, images: str | None) -> Iterator[tuple[Path, dict[str, str]]]:

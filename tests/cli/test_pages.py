@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from commands import hstcube
-from stamps import ALL_BANDS, write_field
 
 ROOT = Path(__file__).parents[2]
 _FENCED = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -54,12 +53,8 @@ def demo(tmp_path_factory) -> tuple[Path, str]:
 
 @pytest.fixture(scope="module")
 def folder(demo) -> Path:
-    """Put stamps where the README has them, with the demo's stars beside them."""
-    place, _ = demo
-    write_field(place / "stamps", "37", bands=ALL_BANDS, shape=(80, 80))
-    stars = place / "hstcube_demo" / "stamps" / "psf_stars"
-    (place / "stamps" / "psf_stars").symlink_to(stars, target_is_directory=True)
-    return place
+    """Return the folder in which the README's lines are typed: that of the demo."""
+    return demo[0]
 
 
 # -- the README
@@ -78,21 +73,21 @@ def test_the_test_command_is_the_one_that_ci_runs():
 def test_the_commands_of_the_readme_run(folder):
     assert run_commands(README, folder) == 16
     for product in (
-        "37_f435w_sci.fits",
-        "37_f435w_wht.fits",
-        "37_f435w_mask.fits",
-        "37.nc",
+        "demo_f435w_sci.fits",
+        "demo_f435w_wht.fits",
+        "demo_f435w_mask.fits",
+        "demo.nc",
         "run.json",
     ):
         assert (folder / "hstcube_out" / product).is_file()
     assert (folder / "out_pair" / "pair_f160w_sci.fits").is_file()
-    assert (folder / "out_original" / "37_f160w_var.fits").is_file()
+    assert (folder / "out_original" / "demo_f160w_var.fits").is_file()
 
 
 @pytest.mark.slow
 def test_the_python_blocks_of_the_readme_run_one_after_the_other(folder):
     run_python(README, folder)
-    assert (folder / "products" / "37_f160w_sci.fits").is_file()
+    assert (folder / "products" / "demo_f160w_sci.fits").is_file()
 
 
 @pytest.mark.slow
@@ -100,7 +95,7 @@ def test_the_field_file_and_the_recipe_file_are_understood(folder):
     for block in blocks(README, "toml"):
         (folder / block.split()[1]).write_text(block, encoding="utf-8")
     assert "measured in f160w" in hstcube("run", "field.toml", "-o", "out_file", folder=folder)
-    hstcube("run", "stamps", "--recipe", "recipe.toml", "-o", "out_recipe", folder=folder)
+    hstcube("run", "hstcube_demo/stamps", "--recipe", "recipe.toml", "-o", "out_r", folder=folder)
 
 
 @pytest.mark.slow

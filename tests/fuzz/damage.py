@@ -32,7 +32,7 @@ WORDS = (
     *NUMBERS, "", " ", "#", "\0", "\ufeff", "é", "None", "[", "{", "]", "}" * 3, "[[" * 200,
     "\n" * 3, "=", '"', "'\''", "a.b.c", "\\", "/dev/zero", "../x", "../../../evil", "~", "CON",
     "http://127.0.0.1:9/b", "nul.fits", "x" * 300, "\x1b[31m", "%s", "{field}", "$(id)", "<b>",
-    "pipe", "folder", ".", "<<<<<<< HEAD", "\t", ";", ",", "1,2", "-", "--", "\u202e", "\r",
+    "pipe", "folder", ".", "<" * 7 + " HEAD", "\t", ";", ",", "1,2", "-", "--", "\u202e", "\r",
 )  # fmt: skip
 ENCODINGS = ("utf-8",) * 9 + ("utf-16", "latin-1", "utf-8-sig")
 
@@ -102,8 +102,8 @@ CHANGES = (
 
 def damaged(data: bytes, random: Random) -> bytes:
     """Return bytes with one of the changes that disks and transfers make."""
-    raw = bytearray(data)
-    at = random.randrange(len(raw) or 1)
+    raw = bytearray(data or b"\n")
+    at = random.randrange(len(raw))
     way = random.randrange(7)
     if way < 2:  # the most likely, and the hardest to see
         raw[at] ^= 1 << random.randrange(8)

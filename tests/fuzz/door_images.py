@@ -15,7 +15,7 @@ from plainfits import Unit, hdu, physical, units_of
 from small import BANDS, OBJECT, SHAPE, pixels, small_cube, small_map, wcs_cards
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from doors import Lot
 
@@ -215,29 +215,28 @@ class Weights(Door):
 
         return open_bands({"f160w": (self.path, given.path)}, field="1", wht_kind=given.more)
 
-    def wrong(self, given: Image, cube: Any) -> str:
+    def wrong(self, given: Image, cube: Any) -> Iterator[str]:
         from hstcube import validate
 
         validate(cube)
         unit = unit_of(given.path)
         values = values_of(unit)
         if values is None or "damaged" in given.done:
-            return ""  # what is left of a damaged file may be anything that validates
+            return  # what is left of a damaged file may be anything that validates
         if values.shape != SHAPE or moved(unit, self.cards) or unit.text("CTYPE1") != "RA---TAN":
-            return f"weights of other pixels | {given.done}"
+            yield f"weights of other pixels | {given.done}"
         bad = ~(values >= 0) | np.isinf(values)
         bad &= ~np.isnan(self.sci)
         if bad.sum() > 0.01 * bad.size:
-            return f"took {bad.sum()} weights that are none | {given.done}"
+            yield f"took {bad.sum()} weights that are none | {given.done}"
         with np.errstate(all="ignore"):
             inverse = values ** {"ivar": 1, "rms": -2, "variance": -1}[given.more]
             expected = np.where(bad | ~(values > 0) | np.isnan(self.sci), 0, inverse).astype("f4")
         if not np.allclose(cube.wht.values[0], expected, rtol=1e-5, atol=0):
-            return f"other weights | {given.done}, {given.more}"
+            yield f"other weights | {given.done}, {given.more}"
         sci = np.where(expected > 0, self.sci, np.nan)
         if not np.array_equal(cube.sci.values[0], sci, equal_nan=True):
-            return f"other pixels | {given.done}, {given.more}"
-        return ""
+            yield f"other pixels | {given.done}, {given.more}"
 
     def good(self, given: Image) -> bool:
         return given.good
@@ -272,8 +271,8 @@ class Maps(Door):
         **KINDS, **SHAPES, **PLACES,
     }  # fmt: skip
     GOOD = (
-        "nothing", "float32", "NaN", "between", "int16", "int32", "int64", "uint8", "uint16", "uint32",
-        "float64", "int8", "RAF_ID", "as far as float32",
+        "nothing", "float32", "NaN", "between", "int16", "int32", "int64", "uint8", "uint16",
+        "uint32", "float64", "int8", "RAF_ID", "as far as float32",
     )  # fmt: skip
 
     def prepare(self, folder: Path) -> None:
@@ -302,16 +301,17 @@ class Maps(Door):
         found = object_mask(labels, OBJECT) if (labels.values == OBJECT).any() else None
         return labels, found, regrid_labels(labels, Grid.of(labels))
 
-    def wrong(self, given: Image, result: Any) -> str:
+    def wrong(self, given: Image, result: Any) -> Iterator[str]:
         labels, found, again = result
         if labels.dtype != np.int32 or labels.dims != ("y", "x") or "wcs" not in labels.coords:
-            return f"no map | {labels.dtype}, {labels.dims}"
+            yield f"no map | {labels.dtype}, {labels.dims}"
         if not np.array_equal(labels.values, again.values):
-            return "another map on its own grid | "
+            yield "another map on its own grid | "
         if found is not None and not np.array_equal(found.values, labels.values == OBJECT):
-            return "another object | "
+            yield "another object | "
         values = None if "damaged" in given.done else values_of(unit_of(given.path, self.chosen))
-        return "" if values is None else wrong_labels(labels, values, given.done)
+        if values is not None:
+            yield from wrong_labels(labels, values, given.done)
 
     @staticmethod
     def chosen(units: list[Unit]) -> Unit:
@@ -322,47 +322,46 @@ class Maps(Door):
         return given.good
 
 
-def wrong_labels(labels: Any, values: np.ndarray, done: str) -> str:
+def wrong_labels(labels: Any, values: np.ndarray, done: str) -> Iterator[str]:
     """Compare labels with the numbers of the file."""
     if labels.shape != values.shape:
-        return f"other pixels | {labels.shape} for {values.shape}, {done}"
+        yield f"other pixels | {labels.shape} for {values.shape}, {done}"
     known = np.isfinite(values)
     whole = known & (values == np.rint(np.where(known, values, 0.5))) & (values >= 0)
     if (values[known] > np.iinfo(np.int32).max).any():
-        return f"labels beyond what they can be | {done}"
+        yield f"labels beyond what they can be | {done}"
     if not np.array_equal(labels.values[whole], values[whole].astype(int)):
-        return f"other labels | {done}"
+        yield f"other labels | {done}"
     if (labels.values[~whole] >= 0).any() or (labels.values[np.isnan(values)] != -1).any():
-        return f"labels from what is none | {done}"
+        yield f"labels from what is none | {done}"
     between = known & (values != np.rint(np.where(known, values, 0)))
     if (told := labels.attrs.get("interpolated", between.sum())) != between.sum():
-        return f"another count of pixels between labels | {told}, {done}"
-    return ""
+        yield f"another count of pixels between labels | {told}, {done}"
 
 
 class Groups(Maps):
     """A map of groups of pixels, which must lie on the grid of the cube."""
 
     name = "groups"
-    GOOD = tuple(set(Maps.GOOD) - {"between"}) + ("nearly there",)
+    GOOD = (*(one for one in Maps.GOOD if one != "between"), "nearly there")
 
     def use(self, given: Image) -> Any:
         from hstcube.pipeline.sources import open_groups
 
         return open_groups(self.cube, groups=given.path)
 
-    def wrong(self, given: Image, groups: Any) -> str:
-        if "damaged" in given.done:
-            return ""
+    def wrong(self, given: Image, groups: Any) -> Iterator[str]:
+        if "damaged" in given.done or given.path is None:  # None: no map is given
+            return
         unit = unit_of(given.path, self.chosen)
         values = values_of(unit)
         if values is None:
-            return ""
+            return
         if groups.shape != SHAPE or moved(unit, self.cards):
-            return f"groups on other pixels | {given.done}"
+            yield f"groups on other pixels | {given.done}"
         if abs(unit.number("CD1_1") / self.cards["CD1_1"] - 1) > 1e-5:
-            return f"groups on other pixels | {given.done}"
-        return wrong_labels(groups, values, given.done)
+            yield f"groups on other pixels | {given.done}"
+        yield from wrong_labels(groups, values, given.done)
 
 
 class PSFs(Door):
@@ -452,40 +451,42 @@ class PSFs(Door):
         there = set(psf.band.values) >= set(BANDS)
         return psf, with_psf(self.cube, psf) if there else None
 
-    def wrong(self, given: Image, result: Any) -> str:
+    def wrong(self, given: Image, result: Any) -> Iterator[str]:
         from hstcube import validate
 
         psf, cube = result
         if cube is not None:
             validate(cube)
             if not np.isfinite(cube.psf_fwhm.values).all() or (cube.psf_fwhm.values <= 0).any():
-                return f"a width that cannot be | {cube.psf_fwhm.values}, {given.done}"
+                yield f"a width that cannot be | {cube.psf_fwhm.values}, {given.done}"
         if len(set(psf.band.values)) < psf.sizes["band"]:
-            return f"two PSFs of a band | {psf.band.values}"
+            yield f"two PSFs of a band | {psf.band.values}"
         if any("/" in name or not name for name in psf.band.values):
-            return f"a band that cannot be | {psf.band.values}, {given.done}"
+            yield f"a band that cannot be | {psf.band.values}, {given.done}"
         steps = [np.diff(psf[axis].values) for axis in ("ky", "kx")]
         if any(not (step > 0).all() or not np.isfinite(step).all() for step in steps):
-            return f"pixels of an impossible size | {steps[0][:3]}, {given.done}"
+            yield f"pixels of an impossible size | {steps[0][:3]}, {given.done}"
         for name, image in zip(psf.band.values, psf.values.astype(float), strict=True):
-            ny, nx = image.shape
-            if ny != nx or ny % 2 == 0 or not np.isfinite(image).all():
-                return f"a PSF that cannot be | {name}, {image.shape}, {given.done}"
-            if abs(image.sum() - 1) > 2e-3:
-                return f"a PSF without unit sum | {image.sum()}, {given.done}"
-            y, x = np.indices(image.shape) - ny // 2
-            peak = np.unravel_index(image.argmax(), image.shape)
-            if max(abs(peak[0] - ny // 2), abs(peak[1] - nx // 2)) > 1:
-                return f"a PSF that is not centred | {peak} of {image.shape}, {given.done}"
-            if given.good and name in BANDS:
-                truth = self.gaussian(ny, width=1.3 + 0.4 * BANDS.index(name))
-                if abs(image - truth).max() > 0.03 * truth.max():
-                    apart = abs(image - truth).max() / truth.max()
-                    return f"another PSF | {name}: {apart:.3f} of the peak, {given.done}"
+            yield from self.wrong_image(given, str(name), image)
         said = 0.06 if given.more is None else given.more
         if given.good and steps[0].size and abs(steps[0][0] / float(said) - 1) > 1e-6:
-            return f"another scale | {steps[0][0]}, {given.done}"
-        return ""
+            yield f"another scale | {steps[0][0]}, {given.done}"
+
+    def wrong_image(self, given: Image, name: str, image: Any) -> Iterator[str]:
+        """Yield what is wrong with one PSF."""
+        ny, nx = image.shape
+        if ny != nx or ny % 2 == 0 or not np.isfinite(image).all():
+            yield f"a PSF that cannot be | {name}, {image.shape}, {given.done}"
+        if abs(image.sum() - 1) > 2e-3:
+            yield f"a PSF without unit sum | {image.sum()}, {given.done}"
+        peak = np.unravel_index(image.argmax(), image.shape)
+        if max(abs(peak[0] - ny // 2), abs(peak[1] - nx // 2)) > 1:
+            yield f"a PSF that is not centred | {peak} of {image.shape}, {given.done}"
+        if given.good and name in BANDS:
+            truth = self.gaussian(ny, width=1.3 + 0.4 * BANDS.index(name))
+            if abs(image - truth).max() > 0.03 * truth.max():
+                apart = abs(image - truth).max() / truth.max()
+                yield f"another PSF | {name}: {apart:.3f} of the peak, {given.done}"
 
     def good(self, given: Image) -> bool:
         return given.good and given.more in (None, 0.06)

@@ -6,7 +6,6 @@ import json
 import math
 import shutil
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -15,6 +14,9 @@ from doors import Door
 from small import SCALE, small_cube
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     import xarray as xr
     from doors import Lot
 
@@ -23,11 +25,8 @@ PIXELS = ("sci", "wht", "mask", "noise_acf", "psf")
 AXES = ("band", "y", "x", "ky", "kx", "dy", "dx")
 
 
-def product() -> xr.Dataset:
+def product(cube: xr.Dataset) -> xr.Dataset:
     """Return a cube with everything that products hold."""
-    from hstcube import subtract_sky
-
-    cube = subtract_sky(small_cube(), 0.001)
     n = 5
     acf = np.zeros((2, 3, 3), np.float32)
     acf[:, 1, 1], acf[:, 1, 0], acf[:, 1, 2] = 1, 0.3, 0.3
@@ -92,10 +91,10 @@ class Products(Door):
     name = "products"
 
     def prepare(self, folder: Path) -> None:
-        from hstcube import to_fits
+        from hstcube import subtract_sky, to_fits
 
         prepare_odd_paths(folder)
-        self.cube = product()
+        self.cube = product(subtract_sky(small_cube(), 0.001))
         self.other = self.cube.assign(sci=self.cube.sci * 2)
         self.other.sci.attrs = dict(self.cube.sci.attrs)
         self.folders = {layout: folder / layout for layout in ("files", "mef", "variance")}
@@ -250,7 +249,7 @@ class Products(Door):
 
         return open_field(given.folder, given.field)
 
-    def wrong(self, given: Set, cube: Any) -> str:
+    def wrong(self, given: Set, cube: Any) -> Iterator[str]:
         from hstcube import validate
 
         validate(cube)
@@ -258,36 +257,35 @@ class Products(Door):
             name for name in differences(cube, self.cube) if name not in ("history", "warnings")
         ]
         if given.done == "two layouts of two cubes" and not differences(cube, self.other):
-            return ""
-        if unfit := impossible_states(cube):
-            return f"{unfit} | {given.done}"
+            return
+        yield from impossible_states(cube, given.done)
         if "fingerprint" in apart and {"place", "x"} & {*apart}:
             apart.remove("fingerprint")
         apart = [name for name in apart if name not in given.may]
-        return f"another cube: {', '.join(apart)} | {given.done}" if apart else ""
+        if apart:
+            yield f"another cube: {', '.join(apart)} | {given.done}"
 
     def good(self, given: Set) -> bool:
         return given.good
 
 
-def impossible_states(cube: xr.Dataset) -> str:
+def impossible_states(cube: xr.Dataset, done: str) -> Iterator[str]:
     """Say which state of a cube cannot be."""
     if not all(0 < value < 60 for value in cube.psf_fwhm.values if not np.isnan(value)):
-        return "a PSF of an impossible width"
+        yield f"a PSF of an impossible width | {done}"
     if not all(0 < value < 1e7 for value in cube.pivot.values):
-        return "an impossible pivot wavelength"
+        yield f"an impossible pivot wavelength | {done}"
     if not all(abs(value) < 100 for value in cube.zeropoint.values if not np.isnan(value)):
-        return "an impossible zero point"
+        yield f"an impossible zero point | {done}"
     if not all(value >= 0 for value in cube.sky_error.values if not np.isnan(value)):
-        return "an impossible error of the sky"
+        yield f"an impossible error of the sky | {done}"
     if "noise_scale" in cube.coords and not (cube.noise_scale.values > 0).all():
-        return "an impossible scale of the noise"
+        yield f"an impossible scale of the noise | {done}"
     for axis in ("ky", "kx", "dy", "dx"):
         if axis in cube.coords and not (np.diff(cube[axis].values) > 0).all():
-            return "pixels of an impossible size"
+            yield f"pixels of an impossible size | {done}"
     if any("/" in str(name) for name in (cube.attrs["field"], *cube.band.values)):
-        return "a name that leads out of a folder"
-    return ""
+        yield f"a name that leads out of a folder | {done}"
 
 
 class rewritten:  # noqa: N801  a context manager, used like a function
@@ -326,10 +324,11 @@ class NetCDFs(Door):
     name = "netcdf"
 
     def prepare(self, folder: Path) -> None:
-        from hstcube import save_cube
+        from hstcube import save_cube, subtract_sky
 
         prepare_odd_paths(folder)
-        self.cube, self.path = product(), folder / "cube.nc"
+        cube = subtract_sky(small_cube(), 0.001)
+        self.cube, self.path = product(cube), folder / "cube.nc"
         save_cube(self.cube, self.path)
         self.data = self.path.read_bytes()
 
@@ -362,16 +361,18 @@ class NetCDFs(Door):
 
         return open_cube(given.path, chunks=given.chunks).compute()
 
-    def wrong(self, given: NetCDF, cube: Any) -> str:
+    def wrong(self, given: NetCDF, cube: Any) -> Iterator[str]:
         from hstcube import validate
 
         validate(cube)
         if given.done.startswith("foreign"):
-            return impossible_states(cube) and f"{impossible_states(cube)} | {given.done}"
+            yield from impossible_states(cube, given.done)
+            return
         apart = differences(cube, self.cube)
         if given.done.startswith("harmless") and not set(apart) - {"history"}:
-            return ""
-        return f"another cube: {', '.join(apart)} | {given.done}" if apart else ""
+            return
+        if apart:
+            yield f"another cube: {', '.join(apart)} | {given.done}"
 
     def good(self, given: NetCDF) -> bool:
         return given.good
@@ -425,45 +426,58 @@ EDITS = (
 )
 
 
+def by_xarray(change: Any, **how: Any) -> Any:
+    return lambda lot, path: change(small_cube(), lot).to_netcdf(path, engine="netcdf4", **how)
+
+
+def by_netcdf4(fill: Any) -> Any:
+    def write(_: Lot, path: Path) -> None:
+        import netCDF4
+
+        with netCDF4.Dataset(path, "w") as file:
+            fill(file)
+
+    return write
+
+
+def texts_for_images(file: Any) -> None:
+    file.createDimension("band", 2)
+    file.createVariable("sci", str, ("band",))[:] = np.array(["a", "b"], object)
+
+
+def enormous(file: Any) -> None:
+    for name, size in (("band", 3), ("y", 10**6), ("x", 10**5)):
+        file.createDimension(name, size)
+    for name, kind in (("sci", "f4"), ("wht", "f4"), ("mask", "i1")):
+        file.createVariable(name, kind, ("band", "y", "x"), zlib=True, chunksizes=(1, 9, 9))
+
+
+def with_digests(cube: xr.Dataset, lot: Lot) -> xr.Dataset:
+    said = lot.choice(({}, [], 3, {"sci": 3}, {"sci": "0" * 64}))
+    return cube.assign_attrs(hstcube_digests=json.dumps(said))
+
+
+FOREIGN = {
+    "xarray": by_xarray(lambda cube, _: cube),
+    "xarray without wcs": by_xarray(lambda cube, _: cube.drop_vars("wcs")),
+    "another dataset": by_xarray(lambda cube, _: cube[["zeropoint"]].rename(zeropoint="t2m")),
+    "digests of nothing": by_xarray(with_digests),
+    "netCDF-3": by_xarray(
+        lambda cube, _: cube.drop_vars("mask").assign_coords(wcs=0), format="NETCDF3_64BIT"
+    ),
+    "groups": by_netcdf4(lambda file: file.createGroup("a/b/c")),
+    "empty": by_netcdf4(lambda _: None),
+    "texts": by_netcdf4(texts_for_images),
+    "enormous": by_netcdf4(enormous),
+}
+
+
 def foreign(lot: Lot, path: Path) -> str:
     """Write a netCDF file that is none of ours: what xarray or others write, or claim."""
-    import netCDF4
-    import xarray as xr
-
     path.unlink()
-    way = lot.choice(("xarray", "xarray without wcs", "another dataset", "enormous", "groups", "empty",
-                      "digests of nothing", "texts", "netCDF-3"))  # fmt: skip
-    cube = small_cube()
-    if way == "xarray":
-        cube.to_netcdf(path, engine="netcdf4")
-    elif way == "xarray without wcs":
-        cube.drop_vars("wcs").to_netcdf(path, engine="netcdf4")
-    elif way == "another dataset":
-        xr.Dataset({"t2m": (("time", "y"), np.ones((3, 4)))}).to_netcdf(path, engine="netcdf4")
-    elif way == "digests of nothing":
-        cube.assign_attrs(
-            hstcube_digests=json.dumps(lot.choice(({}, [], 3, {"sci": 3})))
-        ).to_netcdf(path, engine="netcdf4")
-    elif way == "netCDF-3":
-        plain = cube.drop_vars(["mask"])
-        plain["wcs"] = plain.wcs.astype(np.int32)
-        plain.to_netcdf(path, engine="netcdf4", format="NETCDF3_64BIT")
-    else:
-        with netCDF4.Dataset(path, "w") as file:
-            if way == "groups":
-                file.createGroup("a/b/c")
-            elif way == "texts":
-                file.createDimension("band", 2)
-                file.createVariable("sci", str, ("band",))[:] = np.array(["a", "b"], object)
-            elif way == "enormous":
-                for name, size in (("band", 3), ("y", 10**6), ("x", 10**5)):
-                    file.createDimension(name, size)
-                for name in ("sci", "wht", "mask"):
-                    kind = "i1" if name == "mask" else "f4"
-                    file.createVariable(
-                        name, kind, ("band", "y", "x"), zlib=True, chunksizes=(1, 9, 9)
-                    )
-    return f"foreign: {way}"
+    what = lot.choice(tuple(FOREIGN))
+    FOREIGN[what](lot, path)
+    return f"foreign: {what}"
 
 
 DOORS = [Products(), NetCDFs()]

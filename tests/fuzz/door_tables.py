@@ -16,6 +16,8 @@ from plainfits import hdu, physical, read
 from small import SCALE, small_cube, small_map, wcs_cards
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from doors import Lot
 
 NOTHING = None  # a cell that means nothing: a row that holds it must be refused
@@ -61,13 +63,15 @@ TEXT_IDS = (
     *(Cell(said, ()) for said in ("", " ", "../x", "/etc/x", "a b", "CON", "nul.fits", "x" * 70,
       "nan", "None", "NaN", "null", "--", "é", "a/b", "\x1b[31mred", "=cmd", "{field}", "a\0b")),
     Cell("1234567890123456789012", ("1234567890123456789012",)), Cell("+5", ("+5", "5")),
-    Cell("-5", ("-5",)), Cell(" a7", ("a7",)), Cell("N/A", ()), Cell("inf", ()), Cell("True", ("True",)),
+    Cell("-5", ("-5",)), Cell(" a7", ("a7",)), Cell("N/A", ()), Cell("inf", ()),
+    Cell("True", ("True",)),
 )  # fmt: skip
 ODD_ANGLES = (
     *(Cell(said, ()) for said in ("", "nan", "inf", "-inf", "1e308", "1e400", "53,16", "--", "abc",
       "None", "5 3", "400", "-400", "0x35", "1_0.5", "53.16°")),
     Cell("03:32:38.4", (53.16, 3.544)), Cell("3h32m38.4s", (53.16,)), Cell("53d09m36s", (53.16,)),
-    Cell("53:09:36", (53.16,)), number("5.316e1"), Cell("5.316d1", (53.16,)), number("+53.16"), number("53."),
+    Cell("53:09:36", (53.16,)), number("5.316e1"), Cell("5.316d1", (53.16,)), number("+53.16"),
+    number("53."),
 )  # fmt: skip
 
 
@@ -125,23 +129,22 @@ class Catalogues(Door):
             cut_stamps(self.folder, given.path, out, size=0.5)
         return positions, out
 
-    def wrong(self, given: Table, result: Any) -> str:
+    def wrong(self, given: Table, result: Any) -> Iterator[str]:
         positions, out = result
-        if wrong := impossible(positions) or self.wrong_stamps(positions, out):
-            return wrong
+        yield from impossible(positions)
+        yield from self.wrong_stamps(positions, out)
         if given.rows is None:
-            return ""
+            return
         if len(positions) != len(given.rows):
-            return f"other rows | {len(positions)} for {len(given.rows)}"
+            yield f"other rows | {len(positions)} for {len(given.rows)}"
         for position, row in zip(positions, given.rows, strict=True):
             if position.name not in row[0].means:
-                return f"another id | {position.name!r} for {row[0].said!r}"
+                yield f"another id | {position.name!r} for {row[0].said!r}"
             for what, value, cell in zip(("ra", "dec"), position[1:3], row[1:], strict=True):
                 if not any(abs(value - one) % 360 < ALIKE * max(1, abs(one)) for one in cell.means):
-                    return f"another {what} | {value} for {cell.said!r}"
-        return ""
+                    yield f"another {what} | {value} for {cell.said!r}"
 
-    def wrong_stamps(self, positions: Any, out: Path | None) -> str:
+    def wrong_stamps(self, positions: Any, out: Path | None) -> Iterator[str]:
         """Compare stamps with the mosaic: where their cards put them, and what they show."""
         for path in sorted((out / "new_stamps").glob("*_sci.fits")) if out else ():
             name = path.name.removesuffix("_60mas_f160w_sci.fits")
@@ -151,31 +154,29 @@ class Catalogues(Door):
             ny, nx = unit.shape
             rows, columns = slice(int(low), int(low) + ny), slice(int(left), int(left) + nx)
             if position is None or not np.array_equal(physical(unit), self.pixels[rows, columns]):
-                return f"another stamp | {path.name}"
+                yield f"another stamp | {path.name}"
             apart = (53.16 - position[1]) * math.cos(math.radians(27.79)), position[2] + 27.79
             x, y = (value * 3600 / SCALE for value in apart)
             whole = nx >= 8 and ny >= 8
             if whole and max(abs(left + (nx - 1) / 2 - x), abs(low + (ny - 1) / 2 - y)) > 1:
-                return f"a stamp of another place | {path.name}"
-        return ""
+                yield f"a stamp of another place | {path.name}"
 
     def good(self, given: Table) -> bool:
         return given.good
 
 
-def impossible(positions: Any) -> str:
+def impossible(positions: Any) -> Iterator[str]:
     """Say which position cannot be one, whatever the file said."""
     names = [position.name for position in positions]
     if len({name.lower() for name in names}) != len(names) or not names:
-        return f"names that are not unique, or none | {names}"
+        yield f"names that are not unique, or none | {names}"
     for position in positions:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", position.name):
-            return f"a name that is no name of a file | {position.name!r}"
+            yield f"a name that is no name of a file | {position.name!r}"
         if position.name.lower() in ("nan", "none", "masked"):
-            return f"a name that is none | {position.name!r}"
+            yield f"a name that is none | {position.name!r}"
         if not (abs(position.ra) <= 361 and abs(position.dec) <= 90):
-            return f"a place that is none on the sky | {position}"
-    return ""
+            yield f"a place that is none on the sky | {position}"
 
 
 NAMES = (
@@ -223,7 +224,9 @@ def rows_of(text: str) -> list[tuple[Cell, ...]] | None:
     at = [
         next((head.index(name) for name in names if name in head), None)
         for names in (
-            ("id", "name", "number"), ("ra", "raj2000", "alpha_j2000"), ("dec", "dej2000", "delta_j2000")
+            ("id", "name", "number"),
+            ("ra", "raj2000", "alpha_j2000"),
+            ("dec", "dej2000", "delta_j2000"),
         )
     ]  # fmt: skip
     if None in at or len(set(head)) < len(head):
@@ -235,7 +238,7 @@ def rows_of(text: str) -> list[tuple[Cell, ...]] | None:
 
 
 def angle_of(text: str) -> Cell:
-    """Return what a text means in degrees, if it is one number; or whatever it may mean as an angle."""
+    """Return what a text means in degrees, if it is one number; or what it may mean as an angle."""
     known = [cell.means for cell in ODD_ANGLES if cell.said == text.strip()]
     if known:
         return Cell(text, known[0])
@@ -379,7 +382,7 @@ ANGLE_COLUMNS: dict[str, Any] = {
     "text": lambda _, values: (values.astype("U20"), values, False),
     "bool": lambda _, values: (values > 0, None, False),
     "complex": lambda _, values: (values + 1j, None, False),
-    "integers": lambda _, values: (values.astype(np.int32), values.astype(np.int32), True),
+    "integers": lambda _, values: (values.astype(np.int32), values.astype(np.int32), False),
     "single": lambda _, values: (values.astype(np.float32), values.astype(np.float32), True),
     "big-endian": lambda _, values: (values.astype(">f8"), values, True),
 }
@@ -443,29 +446,28 @@ class Results(Door):
         fit = read_fit(code, given.path)
         return fit, paint_fit(self.cube, self.map, fit, name)
 
-    def wrong(self, given: Table, result: Any) -> str:
+    def wrong(self, given: Table, result: Any) -> Iterator[str]:
         fit, painted = result
         _, name, hopeless = given.more
         numbers = np.asarray(fit["id"])
         if numbers.dtype.kind not in "iu" or numbers.ndim != 1 or np.ma.is_masked(fit["id"]):
-            return f"ids that are no whole numbers | {numbers}"
+            yield f"ids that are no whole numbers | {numbers}"
         if len(set(numbers.tolist())) < len(numbers):
-            return f"ids that are not unique | {numbers}"
+            yield f"ids that are not unique | {numbers}"
         if given.rows is None:
-            return ""
+            return
         if len(numbers) != len(given.rows):
-            return f"other rows | {numbers}"
+            yield f"other rows | {numbers}"
         expected = np.full(self.map.shape, np.nan)
         for one, (key, value) in zip(numbers.tolist(), given.rows, strict=True):
             if one not in key.means:
-                return f"another id | {one} for {key.said}"
+                yield f"another id | {one} for {key.said}"
             if name not in ("id", "#ID") and hopeless:
-                return f"painted what is no number | {value.said}"
+                yield f"painted what is no number | {value.said}"
             number_there = one if name in ("id", "#ID") else value.means[0]
             expected[self.map == one] = np.nan if number_there is NOTHING else number_there
         if not np.allclose(painted.values, expected, rtol=1e-6, equal_nan=True):
-            return f"painted otherwise | {np.unique(painted.values)} for {np.unique(expected)}"
-        return ""
+            yield f"painted otherwise | {np.unique(painted.values)} for {np.unique(expected)}"
 
     def good(self, given: Table) -> bool:
         return given.good
@@ -544,8 +546,8 @@ FIT_VALUES = (
     lambda _, values: (np.stack([values] * 5, 1), None, False),
     lambda _, values: (values[:, None], values, False),
     lambda _, values: (values + 1j, None, False),
-    lambda _, values: (np.where(values > 0, np.nan, values), np.where(values > 0, np.nan, values), True),
-    lambda _, values: (np.where(values > 0, np.inf, values), np.where(values > 0, np.inf, values), True),
+    lambda _, values: (*(np.where(values > 0, np.nan, values),) * 2, True),
+    lambda _, values: (*(np.where(values > 0, np.inf, values),) * 2, True),
 )  # fmt: skip
 
 

@@ -19,6 +19,8 @@ from small import BANDS, NEIGHBOUR, OBJECT, SHAPE, small_cube, small_map
 from stamps import write_field
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from doors import Lot
 
 STAMPS = "../../../prepared"  # as seen from the folder of a run
@@ -107,22 +109,21 @@ class Levels(Door):
         files = FieldFiles("1", "60mas", {"f435w": BandFiles(sky=path)})
         return read_levels(files, ["f435w"], scale=0.06)["f435w"]
 
-    def wrong(self, given: Text, result: Any) -> str:
+    def wrong(self, given: Text, result: Any) -> Iterator[str]:
         level, error = result
         text = given.data.decode("utf-8-sig", "replace")
         lines = text.splitlines()
         words = [word for line in lines for word in line.split("#")[0].split()]
         if len(words) != 1 or not math.isfinite(level) or level != float(words[0]):
-            return f"another level | {level} from {words}"
+            yield f"another level | {level} from {words}"
         if not (math.isnan(error) or 0 <= error < math.inf):
-            return f"an error that cannot be | {error}"
+            yield f"an error that cannot be | {error}"
         said = [line.partition(":")[2] for line in lines if line.startswith("# standard error:")]
         if said and error != float(said[0]) and not math.isnan(float(said[0])):
-            return f"another error | {error} from {said}"
+            yield f"another error | {error} from {said}"
         pixel = re.search(r"per pixel of (\S+) arcsec", text)
         if pixel and abs(float(pixel[1]) / 0.06 - 1) > 0.011:
-            return f"a level of another scale | {pixel[1]}"
-        return ""
+            yield f"a level of another scale | {pixel[1]}"
 
 
 class Recipes(Door):
@@ -132,13 +133,13 @@ class Recipes(Door):
     VALUES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # noqa: RUF012  never changed
         "sky": (('"measure"', "0.001", "0", "-1e-3"), ('"zero"', "nan", "inf", "[0.1]", "true",
                 '"sky.txt"', '"/dev/zero"', "1e300", '"0.001"', "{a = 1}", "1e-400", '"Measure"')),
-        "ids": (("[7]", "[7, 9]", "[9]", "[]"), ("[0]", "[-1]", "[-2]", "[8]", "7", "[7.0]", '["7"]',
-                "[true]", "[99999999999999999999]", "[7, 7]", "[[7]]", "[nan]")),
+        "ids": (("[7]", "[7, 9]", "[9]", "[]"), ("[0]", "[-1]", "[-2]", "[8]", "7", "[7.0]",
+                '["7"]', "[true]", "[99999999999999999999]", "[7, 7]", "[[7]]", "[nan]")),
         "grow": (("0", "1", "2", "30"), ("-1", "1.5", "10000000000000000000000", "true", '"1"',
                  "inf", "1000000000", "0x2", "99999", "2147483648", "9223372036854775808")),
         "to": (('"f160w"', '"0.3arcsec"', '"F160W"', '"0.5 arcsec"'), ('"f435w"', '"1000arcsec"',
-               '"30arcsec"', '"nanarcsec"', '"-1arcsec"', '"0arcsec"', '"infarcsec"', '"300mas"', '""',
-               "160", "0.3", '"1e22arcsec"', '"3arcsec"', '"0.01arcsec"', '"f999w"', '"../x"',
+               '"30arcsec"', '"nanarcsec"', '"-1arcsec"', '"0arcsec"', '"infarcsec"', '"300mas"',
+               '""', "160", "0.3", '"1e22arcsec"', '"3arcsec"', '"0.01arcsec"', '"f999w"', '"../x"',
                '"0.3"', '"0,3arcsec"', '"0.3deg"', '"0.3 Arcsec"', '"1e-300arcsec"', '"psf"')),
         "recipe": (('"default"', '"original"'), ('"Default"', '"none"', "1", '""', "[]")),
         "allow": (("[]", '["f435w"]'), ('["all"]', '"all"', '["f105w"]', "[1]", '[""]', '["../x"]',
@@ -179,7 +180,7 @@ class Recipes(Door):
         settings = read_recipe(given.path)
         return settings, homogenize(self.cube, labels=self.labels, **settings)
 
-    def wrong(self, given: Text, result: Any) -> str:
+    def wrong(self, given: Text, result: Any) -> Iterator[str]:
         from scipy import ndimage
 
         from hstcube import validate
@@ -187,30 +188,29 @@ class Recipes(Door):
         settings, cube = result
         told = toml_of(given.data)
         if told is None or set(told) - set(self.VALUES):
-            return f"a recipe from what is none | {settings}"
+            yield f"a recipe from what is none | {settings}"
         if any(settings.get(key) != value for key, value in told.items()):
-            return f"another recipe | {settings} for {told}"
+            yield f"another recipe | {settings} for {told}"
         validate(cube)
         level = told.get("sky", "measure")
         if not np.isfinite(cube.sky.values).all():
-            return f"no sky level | {cube.sky.values}"
+            yield f"no sky level | {cube.sky.values}"
         if level != "measure" and not same(cube.sky.values, float(level)):
-            return f"another sky | {cube.sky.values}"
+            yield f"another sky | {cube.sky.values}"
         ids, times = told.get("ids") or [OBJECT], told.get("grow", 1)
         if not set(ids) <= {OBJECT, NEIGHBOUR}:
-            return f"objects that are not there | {ids}"
+            yield f"objects that are not there | {ids}"
         if type(times) is not int or times < 0:
-            return f"grown by what cannot be | {times!r}"
+            yield f"grown by what cannot be | {times!r}"
         keep = np.isin(small_map(), ids)
         if times:
             times = min(times, max(SHAPE))
             keep = ndimage.binary_dilation(keep, np.ones((3, 3)), iterations=times)
         if not np.array_equal(cube.mask.values, keep & (cube.wht.values > 0)):
-            return f"another mask | {cube.mask.values.sum()} pixels for {keep.sum()}"
+            yield f"another mask | {cube.mask.values.sum()} pixels for {keep.sum()}"
         to = str(told.get("to", "f160w")).replace(" ", "").lower()
         if any(str(name).replace(" ", "") != to for name in cube.matched_to.values):
-            return f"matched to something else | {cube.matched_to.values} for {to}"
-        return ""
+            yield f"matched to something else | {cube.matched_to.values} for {to}"
 
     def good(self, given: Text) -> bool:
         return given.good
@@ -291,39 +291,40 @@ class FieldFileDoor(Door):
         labels = open_labels(files.labels, hdu=files.hdu) if files.labels else None
         return files, cube, levels, labels
 
-    def wrong(self, given: Text, result: Any) -> str:
+    def wrong(self, given: Text, result: Any) -> Iterator[str]:
         files, cube, levels, labels = result
         told = toml_of(given.data)
         if told is None:
-            return f"a field from what is no TOML | {files}"
+            yield f"a field from what is no TOML | {files}"
         folder = Path(given.path).parent
         bands = {self.band(said): entry for said, entry in told["bands"].items()}
         if set(bands) != set(cube.band.values) or len(bands) != len(told["bands"]):
-            return f"other bands | {cube.band.values} for {list(bands)}"
+            yield f"other bands | {cube.band.values} for {list(bands)}"
         for i, name in enumerate(cube.band.values):
-            entry = bands[name]
-            sci, wht = (physical(read(folder / entry[kind])[0]) for kind in ("sci", "wht"))
-            if not same(cube.sci.values[i], sci):
-                return f"other pixels | {name}"
-            power = {"ivar": 1, "rms": -2, "variance": -1}[entry.get("wht_kind", "ivar")]
-            if not same(cube.wht.values[i], wht**power, rtol=1e-5):
-                return f"other weights | {name}, {entry.get('wht_kind')}"
-            for key, attribute in (("zeropoint", "zeropoint"), ("psf_fwhm", "psf_fwhm")):
-                if key in entry and cube[attribute].values[i] != float(entry[key]):
-                    return f"another {key} | {cube[attribute].values[i]}"
-            sky = entry.get("sky")
-            number = (folder / sky).read_text() if isinstance(sky, str) else sky
-            number = None if sky is None else float(number)
-            if (name in levels) != (sky is not None) or (
-                name in levels and levels[name][0] != number
-            ):
-                return f"another level | {levels.get(name)} for {sky}"
+            yield from self.wrong_band(folder, bands[name], cube.isel(band=i), levels.get(name))
         if files.field != str(told.get("name", Path(given.path).stem)):
-            return f"another name | {files.field}"
+            yield f"another name | {files.field}"
         said = told.get("labels", {})
         if list(files.ids) != said.get("ids", []) or (labels is None) != ("path" not in said):
-            return f"other ids or no map | {files.ids}"
-        return ""
+            yield f"other ids or no map | {files.ids}"
+
+    @staticmethod
+    def wrong_band(folder: Path, entry: Any, one: Any, level: Any) -> Iterator[str]:
+        """Yield what is wrong with one band."""
+        name = one.band.item()
+        sci, wht = (physical(read(folder / entry[kind])[0]) for kind in ("sci", "wht"))
+        if not same(one.sci.values, sci):
+            yield f"other pixels | {name}"
+        power = {"ivar": 1, "rms": -2, "variance": -1}[entry.get("wht_kind", "ivar")]
+        if not same(one.wht.values, wht**power, rtol=1e-5):
+            yield f"other weights | {name}, {entry.get('wht_kind')}"
+        for key in ("zeropoint", "psf_fwhm"):
+            if key in entry and one[key].item() != float(entry[key]):
+                yield f"another {key} | {one[key].item()}"
+        sky = entry.get("sky")
+        number = (folder / sky).read_text() if isinstance(sky, str) else sky
+        if (level is None) != (sky is None) or (level and level[0] != float(number)):
+            yield f"another level | {level} for {sky}"
 
     def good(self, given: Text) -> bool:
         return given.good
@@ -391,20 +392,23 @@ class Records(Door):
         )  # fmt: skip
         return run([target], given.out, options)
 
-    def wrong(self, given: Record, result: Any) -> str:
+    def wrong(self, given: Record, result: Any) -> Iterator[str]:
         path = given.out / "run.json"
         if not path.is_file():
-            return "" if given.fails else "products without a record | "
+            if not given.fails:
+                yield "products without a record | "
+            return
         try:
             record = json.loads(path.read_bytes())
             mine = record["targets"]["1"]
         except (ValueError, KeyError, TypeError) as error:
-            return f"no record of this run | {error}"
+            yield f"no record of this run | {error}"
         old = self.targets(given.before)
         if (mine["status"] == "ok") == given.fails and "1" not in old:
-            return f"another record of this run | {mine['status']}, {result[0].error}"
+            yield f"another record of this run | {mine['status']}, {result[0].error}"
         lost = [name for name in old if name != "1" and record["targets"].get(name) != old[name]]
-        return f"lost the record of other targets | {lost}" if lost else ""
+        if lost:
+            yield f"lost the record of other targets | {lost}"
 
     def spoilt(self, given: Record) -> str:
         products = [path for path in given.out.iterdir() if path.suffix == ".fits"]
@@ -463,31 +467,35 @@ class Curves(Door):
         curve = curve_of("f435w", files=files)
         return curve, eazy_files(self.table, redshift=0.5, floor=0.05, curves=files)
 
-    def wrong(self, given: Text, result: Any) -> str:
+    def wrong(self, given: Text, result: Any) -> Iterator[str]:
         curve, files = result
         data = given.data
         text = decoded(gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)
         if text is None:
-            return "a curve from what is not text | "
-        rows = [line.split("#")[0].split() for line in text.splitlines()]
+            yield "a curve from what is not text | "
+        rows = [line.split("#")[0].split() for line in text.replace("\r", "\n").split("\n")]
         rows = [row for row in rows if row]
         if any(len(row) < 2 for row in rows):
-            return "a curve from lines that are not two columns | "
+            yield "a curve from lines that are not two columns | "
         points = np.array([[float(cell) for cell in row[:2]] for row in rows])
         if not np.array_equal(points, np.transpose([curve.wavelength, curve.throughput])):
-            return f"another curve | {len(points)} points, {len(curve.wavelength)} came out"
+            yield f"another curve | {len(points)} points, {len(curve.wavelength)} came out"
         wavelength, throughput = points.T
         if not (np.diff(wavelength) > 0).all() or not np.isfinite(points).all():
-            return "a curve that cannot be | wavelengths do not increase, or are not finite"
-        if wavelength[0] <= 0 or throughput.min() < 0 or throughput.max() > 1e30:
-            return (
+            yield "a curve that cannot be | wavelengths do not increase, or are not finite"
+        # measured wings may go a little below zero
+        if (
+            wavelength[0] <= 0
+            or throughput.min() < -0.1 * throughput.max()
+            or throughput.max() > 1e30
+        ):
+            yield (
                 f"a curve that cannot be | {wavelength[0]}, {throughput.min()}..{throughput.max()}"
             )
         lines = files["hst.filters.res"].decode().splitlines()[1 : len(points) + 1]
         mine = np.array([line.split()[1:] for line in lines], float)
         if not np.allclose(mine, points, rtol=1e-5, atol=0.006):
-            return "another curve in EAZY's file | "
-        return ""
+            yield "another curve in EAZY's file | "
 
     def good(self, given: Text) -> bool:
         return given.good

@@ -1,8 +1,8 @@
 """Fuzzing of every door: what comes in is refused with an HstCubeError, or gives the right result.
 
     python tests/fuzz/doors.py levels --runs 20000 --seed 1 --jobs 2
-    python tests/fuzz/doors.py all --runs 3000 --jobs 2       every door, and a table of what came out
-    python tests/fuzz/doors.py levels --replay 1/4711         one input again, as a finding printed it
+    python tests/fuzz/doors.py all --runs 3000 --jobs 2       every door, and a table of it all
+    python tests/fuzz/doors.py levels --replay 1/4711         one input again, as it was printed
     python tests/fuzz/doors.py --list
 
 A door is an object in one of the modules door_*.py beside this file. An input is drawn from a
@@ -79,8 +79,8 @@ class Door:
         """Do what a user does with it."""
         raise NotImplementedError
 
-    def wrong(self, given: Any, result: Any) -> str:
-        """Return what is wrong with the result; nothing where it is right."""
+    def wrong(self, given: Any, result: Any) -> Iterator[str]:
+        """Yield what is wrong with the result: a few words, and after a bar the details."""
         raise NotImplementedError
 
     def good(self, _given: Any) -> bool:
@@ -223,9 +223,9 @@ def outcome(door: Door, given: Any) -> tuple[str, str]:
 
 
 def judged(door: Door, given: Any, result: Any) -> str:
-    """Return what is wrong; what the judge himself cannot make sense of should not have come out."""
+    """Return what is wrong; what the judge cannot make sense of should not have come out."""
     try:
-        return door.wrong(given, result)
+        return next(iter(door.wrong(given, result)), "")
     except Exception as error:
         where = frames(error)[-1]
         return (
@@ -313,7 +313,8 @@ def offline() -> Iterator[None]:
     """Raise Network where anything opens a connection or asks for a name."""
 
     def refuse(*_: object, **__: object) -> None:
-        raise Network("reaches for the network")
+        what = "reaches for the network"
+        raise Network(what)
 
     with (
         mock.patch.object(socket, "create_connection", refuse),
@@ -340,8 +341,7 @@ def fuzzed(name: str, *, runs: int, seed: int, jobs: int = 1, first: int = 0) ->
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         if jobs == 0:
-            for numbers in todo:
-                summary.add(batch(name, seed, numbers, folder))
+            return batch(name, seed, range(first, stop), folder)
         while todo and jobs:
             broken = in_processes(name, seed, todo, folder, jobs, summary)
             todo = [

@@ -1,4 +1,4 @@
-"""FITS written and read by hand, so that what astropy makes of a file can be judged by something else."""
+"""FITS written and read by hand: what astropy makes of a file is judged by something else."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def physical(unit: Unit) -> np.ndarray:
     blank = unit.number("BLANK")
     with np.errstate(all="ignore"):
         values = values * unit.number("BSCALE", 1) + unit.number("BZERO", 0)
-    return np.where(stored == blank, np.nan, values) if bits > 0 and blank == blank else values
+    return np.where(stored == blank, np.nan, values) if bits > 0 else values
 
 
 def card(key: str, value: Any) -> bytes:
@@ -91,7 +91,7 @@ def hdu(
     shape: tuple[int, ...] = (),
     bitpix: int = 8,
 ) -> bytes:
-    """Return a unit: primary, or an extension if it has a name. Without an image, of that shape and no data."""
+    """Return a unit: primary, or an extension if it has a name; without an image only a header."""
     data = b""
     if image is not None:
         shape = image.shape

@@ -1,0 +1,169 @@
+"""Arrays as they come in: of numpy, with a numpy mask, of xarray, astropy, dask, or no arrays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hstcube.errors import CubeError, LabelError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["filled", "in_unit", "inverse_variance_of", "keep_of", "shown"]
+
+_LINE = 60  # characters
+
+
+def shown(value: Any) -> str:
+    """Return what a value is, short enough for a message: arrays are never printed whole.
+
+    Examples
+    --------
+    >>> shown(np.zeros((3, 4)))
+    'an array of float64 of shape (3, 4)'
+    >>> shown("f160w")
+    "'f160w'"
+    """
+    if hasattr(value, "data_vars"):
+        return f"a Dataset of {', '.join(map(str, value.data_vars)) or 'no variables'}"[:_LINE]
+    if hasattr(value, "shape") and hasattr(value, "dtype") and np.ndim(value):
+        kind = type(value).__name__
+        what = "an array" if kind == "ndarray" else f"a {kind}"
+        return f"{what} of {value.dtype} of shape {tuple(value.shape)}"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= _LINE else f"{text[: _LINE - 3]}..."
+
+
+def filled(array: Any, empty: Any = np.nan) -> Any:
+    """Return an array in which what was masked is empty: NaN, False or 0.
+
+    Masked by numpy (`numpy.ma`) or astropy (``NDData``, ``CCDData``, ``Masked``), or a list of
+    these; of anything else the thing itself.
+    """
+    if isinstance(array, list | tuple) and any(map(_is_masked, array)):
+        return np.stack([np.asarray(filled(one, empty)) for one in array])
+    if not _is_masked(array):
+        return array
+    bare = np.ma.getdata(array) if isinstance(array, np.ma.MaskedArray) else _bare(array)
+    return np.where(np.asarray(array.mask, dtype=bool), empty, bare)
+
+
+def _is_masked(array: Any) -> bool:
+    """Say whether an array brings a mask of its own, as those of numpy and astropy do."""
+    if isinstance(array, np.ma.MaskedArray):
+        return True
+    own = hasattr(array, "uncertainty") or hasattr(array, "unmasked")
+    return own and getattr(array, "mask", None) is not None
+
+
+def _bare(array: Any) -> NDArray[Any]:
+    return np.asarray(getattr(array, "unmasked", array.data))
+
+
+def in_unit(what: str, array: Any, unit: str) -> Any:
+    """Return an array without its unit, converted to one; what brings no unit is in it already.
+
+    A ``Quantity``, ``NDData`` or ``CCDData``, or a list of these.
+
+    Raises
+    ------
+    CubeError
+        If its unit cannot be converted.
+    """
+    if isinstance(array, list | tuple) and any(_unit_of(one) is not None for one in array):
+        return np.stack([np.asarray(filled(in_unit(what, one, unit))) for one in array])
+    given = _unit_of(array)
+    if given is None:
+        return array
+    from astropy.units import Unit, UnitConversionError
+
+    try:
+        factor = given.to(Unit(unit))
+    except UnitConversionError as error:
+        raise CubeError(
+            "HC-C04",
+            f"{what} is in {given}, which is no {unit}",
+            f"convert it first, or say units={str(given)!r}",
+        ) from error
+    plain = filled(array)
+    plain = np.asarray(getattr(plain, "data" if hasattr(plain, "uncertainty") else "value", plain))
+    return plain if factor == 1 else plain * factor
+
+
+def _unit_of(array: Any) -> Any:
+    """Return the unit that an array of astropy brings, None where there is none."""
+    unit = getattr(array, "unit", None)
+    return unit if hasattr(unit, "to") else None
+
+
+def inverse_variance_of(weights: Any) -> Any:
+    """Return an uncertainty of astropy, as ``NDData`` keep it, as inverse variances.
+
+    Anything else is returned as it is.
+    """
+    if not hasattr(weights, "uncertainty_type"):
+        return weights
+    from astropy.nddata import InverseVariance
+
+    try:
+        converted = weights.represent_as(InverseVariance)
+    except (TypeError, AttributeError) as error:
+        raise CubeError(
+            "HC-D10",
+            f"wht is an uncertainty of the kind {weights.uncertainty_type!r}, not a deviation",
+            "give a StdDevUncertainty, VarianceUncertainty or InverseVariance",
+        ) from error
+    unit = getattr(converted, "unit", None)
+    return converted.array if unit is None else converted.array * unit
+
+
+def keep_of(what: str, array: Any) -> tuple[Any, int]:
+    """Return a map of True and False, and how many of its pixels were neither: NaN is False.
+
+    Parameters
+    ----------
+    what : str
+        The argument, as its caller knows it.
+    array : DataArray or array of bool, or of the numbers 0 and 1
+        Masked pixels are False. dask's stay with dask, and are not counted.
+
+    Raises
+    ------
+    LabelError
+        If it holds no such values.
+    """
+    plain = filled(array, 0)
+    data = plain.data if hasattr(plain, "dims") else plain
+    data = data if hasattr(data, "dask") else np.asarray(data)
+    if data.dtype.kind == "O" and data.ndim:
+        data = _floats(data)
+    if data.dtype.kind not in "biuf" or not data.ndim or _is_no_choice(data):
+        raise LabelError(
+            "HC-S30",
+            f"{what} is {shown(array)}, not a map of True and False",
+            f"give {what} as an array of bool on the cube's pixels; of a segmentation map e.g. "
+            f"{what}=labels == 0",
+        )
+    unknown = 0
+    if data.dtype.kind == "f":
+        unknown = 0 if hasattr(data, "dask") else int(np.count_nonzero(np.isnan(data)))
+        data = data > 0  # NaN is not
+    data = data.astype(bool)
+    return (plain.copy(data=data) if hasattr(plain, "dims") else data), unknown
+
+
+def _is_no_choice(data: Any) -> bool:
+    """Say whether numbers are there besides 0, 1 and NaN: those of objects, for example."""
+    if data.dtype.kind == "b" or hasattr(data, "dask"):
+        return False
+    return not bool(((data == 0) | (data == 1) | np.isnan(data)).all())
+
+
+def _floats(data: Any) -> Any:
+    """Return Python objects as numbers where they are: xarray's where makes objects of bools."""
+    try:
+        return data.astype(np.float64)
+    except (TypeError, ValueError):
+        return data
