@@ -208,7 +208,7 @@ def _validate_pixels(cube: xr.Dataset) -> None:
 
 
 # what a state can be: name, least and largest value, whether the least itself is one
-_POSSIBLE = (
+_POSSIBLE: tuple[tuple[Any, ...], ...] = (
     ("psf_fwhm", 0.0, 60.0, False),
     ("psf_ee_error", 0.0, 1e3, True),
     ("sky", -1e30, 1e30, True),
@@ -229,28 +229,31 @@ def require_possible_state(cube: xr.Dataset) -> xr.Dataset:
     CubeError
         Naming the state.
     """
-    for name, least, most, itself in _POSSIBLE:
-        if name not in cube.coords:
-            continue
-        for band, value in zip(cube.band.values, np.atleast_1d(cube[name].values), strict=False):
-            inside = least < value < most or (itself and value == least)
-            if not (inside or np.isnan(value)):
-                msg = f"{name} of {value:g} cannot be"
-                raise _impossible(msg, str(band))
+    for name, *bounds in _POSSIBLE:
+        if name in cube.coords:
+            _require_between(cube[name], *bounds)
     for axis in ("ky", "kx", "dy", "dx"):
         if axis in cube.coords and not (np.diff(cube[axis].values) > 0).all():
-            msg = f"the labels of {axis} do not increase"
-            raise _impossible(msg)
+            reason = f"the labels of {axis} do not increase"
+            raise _impossible(reason)
     for name in cube.band.values.tolist():
         if not _NAME.fullmatch(str(name)):
-            msg = f"a band is called {name!r}"
-            raise _impossible(msg)
+            reason = f"a band is called {name!r}"
+            raise _impossible(reason)
     return cube
 
 
-def _impossible(reason: str, band: str = "") -> CubeError:
-    fix = "get the file again, or write it again from the cube"
-    return CubeError("HC-C08", reason, fix, band=band)
+def _require_between(state: xr.DataArray, least: float, most: float, itself: bool) -> None:
+    values = np.atleast_1d(state.values)
+    inside = (values > least) & (values < most) | np.isnan(values)
+    inside |= itself & (values == least)
+    if not inside.all():
+        reason = f"{state.name} of {values[~inside][0]:g} cannot be"
+        raise _impossible(reason)
+
+
+def _impossible(reason: str) -> CubeError:
+    return CubeError("HC-C08", reason, "get the file again, or write it again from the cube")
 
 
 def inverse_variance_unit(units: str) -> str:

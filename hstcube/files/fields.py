@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import xarray as xr
+    from astropy.io import fits
 
     from hstcube.core.grids import Grid
     from hstcube.files.headers import Units
@@ -154,17 +155,17 @@ def _read_band(files: FieldFiles, name: str, *, lazy: bool) -> BandImages:
 def _require_one_set(files: FieldFiles, images: list[BandImages]) -> None:
     """Refuse stamps that were cut together in part only; those that do not say so are not known."""
     headers = [plane.header for image in images for plane in (image.sci, image.wht)]
-    ids = {(str(header.get(SET, "")), _number_of(header.get("SETN"))) for header in headers}
-    folder = files.one(images[0].name, "sci").parent
-    beside = [path for band in files.bands.values() for path in (*band.sci, *band.wht)]
-    require_counts(ids, beside, folder)
+    if not any(SET in header for header in headers):
+        return
+    everything = [path for band in files.bands.values() for path in (*band.sci, *band.wht)]
+    require_counts(headers, everything, files.one(images[0].name, "sci").parent)
+    _require_their_map(files, headers)
+
+
+def _require_their_map(files: FieldFiles, headers: list[fits.Header]) -> None:
     maps = {str(header["SETMAP"]) for header in headers if "SETMAP" in header}
     if maps and files.labels is not None and id_in(files.labels) not in ("", *maps):
         raise apart(files.labels, "was not cut together with the images of its field")
-
-
-def _number_of(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
 def _common_grid(files: FieldFiles, images: list[BandImages]) -> Grid:

@@ -21,9 +21,9 @@ __all__ = ["Level", "level_text", "read_levels"]
 
 _PIXEL = re.compile(r"per pixel of (\S+) arcsec")
 _ERROR = re.compile(r"^# standard error:(.*)$", re.MULTILINE)
+_SET = re.compile(r"^#.*, SETID ([0-9a-f]{16})$", re.MULTILINE)
 _LARGEST = 2**20  # bytes of a file: one number, and comments
 _FINEST, _COARSEST = 1e-6, 1e6  # arcsec: pixels of images lie between
-_SET = re.compile(r"^# SETID ([0-9a-f]{16})$", re.MULTILINE)
 _ONE_SCALE = 0.01  # relative: scales closer than this are one
 
 

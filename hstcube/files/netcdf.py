@@ -165,9 +165,8 @@ def _chunk_sizes(chunks: Any) -> Mapping[str, int] | None:
     """Return chunks as a mapping; xarray's other ways to say them are taken, too."""
     if chunks is None:
         return None
-    if isinstance(chunks, int) and not isinstance(chunks, bool):
+    if type(chunks) is int:
         chunks = {"y": chunks, "x": chunks}
-    chunks = {"band": 1} if isinstance(chunks, str) and chunks == "auto" else chunks
     sizes = chunks.values() if isinstance(chunks, Mapping) else [chunks]
     if not all(isinstance(size, int) and (size == -1 or size > 0) for size in sizes):
         fix = "give numbers of pixels: chunks={'y': 1024, 'x': 1024}"

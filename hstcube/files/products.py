@@ -193,9 +193,9 @@ def _plane_beside(path: Path, band: str, grid: Grid, name: str) -> Plane | None:
             return None
         require_whole(path, unit)
         _require_numbers(unit.header)
-        band_of = str(unit.header.get("FILTER", "")).strip().lower()
-        if band_of and band_of != band.lower():
-            raise BandError("HC-B03", f"its {name} is that of {band_of}", _AGAIN)
+        if (said := str(unit.header.get("FILTER", band)).strip().lower()) != band.lower():
+            reason = f"its {name} is that of {said}"
+            raise BandError("HC-B03", reason, _AGAIN)
         for key in ("PIXSCALE",) if name == PSF_UNIT else ("LAGX", "LAGY"):
             if not 0 < unit.header.get(key, 0) < _LARGEST_PIXEL:
                 reason = f"has a card {key} of {unit.header.get(key)!r}, not a size of pixels"
@@ -226,14 +226,15 @@ def _require_alike(planes: list[Planes]) -> None:
     """Refuse bands of which one has lost what the others have, or that say what one cube cannot."""
     headers = _headers(planes)
     scales = [band["wht"].header for band in planes]
-    for key, where in (("NSCALE", scales), ("EXTINCT", headers)):
-        if 0 < sum(key in header for header in where) < len(where):
-            msg = f"some bands have a card {key} and some have not"
-            raise _unlike(msg)
-    for kind in ("psf", "noise"):
-        if 0 < sum(kind in band for band in planes) < len(planes):
-            msg = f"some bands have a {kind} image beside them and some have not"
-            raise _unlike(msg)
+    for key, where in (
+        ("NSCALE", scales),
+        ("EXTINCT", headers),
+        ("psf", planes),
+        ("noise", planes),
+    ):
+        if 0 < sum(key in there for there in where) < len(where):
+            reason = f"some bands have {key} in their files and some have not"
+            raise _unlike(reason)
     _require_equal(headers, ("BUNIT", "TITLE", "RECIPE", "SURVEY", "POISSON", "HSTCUBE"))
     for kind, keys in (("psf", ("PIXSCALE",)), ("noise", ("LAGX", "LAGY"))):
         if kind in planes[0]:
@@ -245,8 +246,8 @@ def _require_alike(planes: list[Planes]) -> None:
 def _require_equal(headers: list[fits.Header], keys: tuple[str, ...]) -> None:
     for key in keys:
         if len({header.get(key) for header in headers}) > 1:
-            msg = f"the bands differ in their card {key}"
-            raise _unlike(msg)
+            reason = f"the bands differ in their card {key}"
+            raise _unlike(reason)
 
 
 def _unlike(reason: str) -> FileError:

@@ -316,11 +316,10 @@ def write_table(table: QTable, path: str | Path, *, overwrite: bool = False) -> 
     """
     path = Path(path)
     ending = _ending(path)
-    if ending != ".parquet":
+    if ending == ".fits":
         return write_files({path: table_bytes(table, path)}, overwrite=overwrite)[0]
-    return written_whole(
-        path, lambda part: table.write(part, format="parquet"), overwrite=overwrite
-    )
+    form = "ascii.ecsv" if ending == ".ecsv" else "parquet"
+    return written_whole(path, lambda part: table.write(part, format=form), overwrite=overwrite)
 
 
 def table_bytes(table: Table, path: Path) -> bytes:

@@ -72,7 +72,9 @@ def _mark_of(path: Path, data: bytes, of_set: str, others: str) -> bytes | None:
     if ending == ".ecsv":  # a comment in the header, which is YAML
         start, _, rest = data.partition(b"# ---\n")
         return start + b"# ---\n# " + line + rest
-    if path.name in _TABLES or path.name.startswith("sky_"):
+    if path.name.startswith("sky_"):  # many read the last line as the level
+        return data.replace(b"\n", f", {SET} {of_set}\n".encode(), 1)
+    if path.name in _TABLES:
         return data + line
     return None
 
@@ -131,14 +133,14 @@ def require_one_set(path: Path, header: Mapping[str, Any]) -> list[HstCubeWarnin
 
 
 def require_counts(
-    ids: Iterable[tuple[str, int]], everything: Iterable[Path], folder: Path
+    headers: Iterable[Mapping[str, Any]], everything: Iterable[Path], folder: Path
 ) -> None:
     """Refuse files of several sets unless each set is all there: one was replaced in part else.
 
     Parameters
     ----------
-    ids : (id, number of files in its set), ...
-        Of the files that are read; "" of one that says none, 0 where it does not say how many.
+    headers : iterable of mapping
+        Of the files that are read: the id of the set, and the number of its files (SETN).
     everything : iterable of Path
         All files beside them that may be of these sets.
     folder : path
@@ -149,11 +151,11 @@ def require_counts(
     FileError
         If they do not belong together.
     """
-    wanted = dict(ids)
+    wanted = {str(header.get(SET, "")): header.get("SETN") for header in headers}
     if len(wanted) < 2:  # noqa: PLR2004  one set
         return
     there = [id_in(path) for path in everything]
-    counted = {key: number for key, number in wanted.items() if key and number}
+    counted = {key: number for key, number in wanted.items() if key and type(number) is int}
     others = wanted.keys() - counted.keys() - {""}
     whole = all(there.count(key) == number for key, number in counted.items())
     if not whole or len(others) + bool(counted) > 1:

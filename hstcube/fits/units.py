@@ -61,22 +61,26 @@ def hdu(data: NDArray[Any] | None, cards: Cards, *, extname: str = "") -> bytes:
 
 def with_cards(data: bytes, cards: Cards) -> bytes:
     """Return a FITS file with more cards in its first header; its checksum, if any, is renewed."""
-    lines, at = [], 0
-    while (line := data[at : at + CARD]) and line.rstrip() != b"END":
-        lines.append(line.decode("ascii"))
-        at += CARD
-    body = data[at + CARD + -(at + CARD) % BLOCK :]
+    lines = _first_header(data)
+    end = CARD * (len(lines) + 1)
     sums = {line[:8].rstrip(): line for line in lines if line.startswith(("DATASUM", "CHECKSUM"))}
     kept = [line for line in lines if line not in sums.values()]
     kept += [card(*entry) for entry in cards if entry[1] is not None]
-    kept += [sums["DATASUM"]] if "DATASUM" in sums else []
-    kept += [card("CHECKSUM", "0" * 16, "HDU checksum")] if "CHECKSUM" in sums else []
+    if "CHECKSUM" in sums:
+        kept += [sums["DATASUM"], card("CHECKSUM", "0" * 16, "HDU checksum")]
     text = "".join([*kept, "END".ljust(CARD)])
     header = text.ljust(len(text) + -len(text) % BLOCK).encode("ascii")
     if "CHECKSUM" in sums:
-        datasum = int(sums["DATASUM"].split("'")[1]) if "DATASUM" in sums else 0
-        header = _signed(header, datasum)
-    return header + body
+        header = _signed(header, int(sums["DATASUM"].split("'")[1]))
+    return header + data[end + -end % BLOCK :]
+
+
+def _first_header(data: bytes) -> list[str]:
+    """Return the cards of the first header of a file, up to END."""
+    lines: list[str] = []
+    while (line := data[CARD * len(lines) : CARD * (len(lines) + 1)]) and line.rstrip() != b"END":
+        lines.append(line.decode("ascii"))
+    return lines
 
 
 def _signed(header: bytes, datasum: int) -> bytes:

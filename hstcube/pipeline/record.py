@@ -203,19 +203,19 @@ def write_record(
     write_files({path: text.encode()}, overwrite=True)
 
 
-def inputs_of(
-    files: FieldFiles, bands: list[str], psf: str
-) -> tuple[dict[str, str | None], list[Note]]:
+def inputs_of(files: FieldFiles, bands: list[str], psf: str) -> dict[str, str | None]:
     """Return the SHA-256 of each file that a cube was made of, as it was when it was read.
 
-    A file that was changed since has none, and a note says so.
+    A file that was changed since has none, and a warning says so.
     """
     hashes: dict[str, str | None] = {}
     for path in _inputs(files, bands, psf):
         hashes[str(path)] = _as_read(path)
     changed = [Path(name).name for name, told in hashes.items() if told is None]
-    text = f"changed since the run read them: {', '.join(changed)}; their SHA-256 is not known"
-    return hashes, [Note("HC-O23", text)] if changed else []
+    text = f"changed since they were read: {', '.join(changed)}; their SHA-256 is not known"
+    for code, said in [("HC-O23", text)] if changed else []:
+        warnings.warn(HstCubeWarning(code, said, files.field), stacklevel=2)
+    return hashes
 
 
 def _as_read(path: Path) -> str | None:

@@ -270,8 +270,8 @@ def _one_target(
         field.images.cube, labels=field.labels if options.masked else None, **settings
     )
     cube = cube.assign_attrs(field=target.name)
-    inputs, changed = inputs_of(target.files, cube.band.values.tolist(), options.psf)
-    said = list(dict.fromkeys([*field.notes, *notes, *changed]))
+    inputs = inputs_of(target.files, cube.band.values.tolist(), options.psf)
+    said = list(dict.fromkeys([*field.notes, *notes]))
     if options.strict and said:
         raise HstCubeError(
             "HC-R01",

@@ -1,4 +1,4 @@
-"""FITS products come back as the cube that was written, or are refused: no file's name is trusted."""
+"""Products come back as the cube that was written, or are refused: no file's name is trusted."""
 
 from __future__ import annotations
 
@@ -195,7 +195,8 @@ def test_what_cannot_be_is_refused_in_a_netcdf_of_another_program(
             file["psf_fwhm"][0] = -0.3
         else:
             file["band"][0] = "../x"
-    assert code(lambda: hstcube.open_cube(path)).startswith("HC-")
+    expected = {"place": "HC-W", "fingerprint": "HC-F05", "width": "HC-C08", "band": "HC-C08"}
+    assert code(lambda: hstcube.open_cube(path)).startswith(expected[change])
 
 
 def test_a_lazy_cube_whose_file_was_replaced_is_refused(cube: xr.Dataset, tmp_path: Path) -> None:

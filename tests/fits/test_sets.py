@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 from astropy.table import Table
-from commands import Said
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fuzz"))
 from kills import WAYS, prepare, tried
@@ -22,6 +21,8 @@ from hstcube.jobs.fluxes import bin_cube, export_cube, phot_cube
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from commands import Said
 
 pytestmark = pytest.mark.filterwarnings("ignore::hstcube.errors.HstCubeWarning")
 
@@ -48,7 +49,7 @@ def test_files_of_a_set_bear_one_id_that_follows_from_what_they_hold(tmp_path: P
     first = {id_in(path) for path in files}
     assert len(first) == 1
     assert first != {""}
-    write_set({path: b"2\n" for path in files}, overwrite=True)
+    write_set(dict.fromkeys(files, b"2\n"), overwrite=True)
     assert first.isdisjoint(id_in(path) for path in files)
     write_set(files, overwrite=True)
     assert {id_in(path) for path in files} == first

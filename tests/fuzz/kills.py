@@ -37,8 +37,9 @@ class Way(NamedTuple):
 
 
 def prepare(folder: Path) -> list[Path]:
-    """Return two folders of inputs: stamps, a saved cube, stars and a catalogue; the second
-    differs from the first in everything that is measured.
+    """Return two folders of stamps, each with a saved cube and a catalogue.
+
+    The second differs from the first in everything that is measured.
     """
     from stamps import rewrite, stamp, write_field
 
@@ -304,9 +305,9 @@ def main() -> int:
         for command in asked.commands:
             mine = [data / "demo" for data in inputs] if command == "noise" else inputs
             found = tried(WAYS[command], mine, folder / command, range(asked.most))
-            print(f"{command:24} {found}", flush=True)
+            print(f"{command:24} {found}", flush=True)  # noqa: T201
             bad += len(found.unnoticed) + found.leftovers
-    print(f"{bad} mixtures that nobody notices, and leftovers")
+    print(f"{bad} mixtures that nobody notices, and leftovers")  # noqa: T201
     return bool(bad)
 
 
