@@ -145,9 +145,7 @@ def _attempt(report: Report, function: Callable[[], T], *, warned: bool = True) 
                 report.findings.append(finding)
             return None
     if warned:
-        report.findings += [
-            Finding("warning", code, said, spoken(_FIXES.get(code, ""))) for code, said in notes
-        ]
+        report.findings += [Finding("warning", *note) for note in notes]
     return found
 
 
@@ -227,7 +225,9 @@ def _judge_object(
     text += f", grown by {chosen['grow']}"
     report.findings.append(Finding("note", "", text))
     notes = map_notes(labels, ids, keep, grid, largest=largest, recipe=kind)
-    report.findings += [Finding("warning", *note) for note in notes]
+    report.findings += [
+        Finding("warning", code, said, spoken(_FIXES.get(code, ""))) for code, said in notes
+    ]
 
 
 def _judge_sky(

@@ -356,3 +356,10 @@ def test_the_original_recipe_refuses_a_width_and_says_what_to_take():
         )
     assert caught.value.code == "HC-B39"
     assert f"to={str(cube.band.values[np.argmax(cube.psf_fwhm.values)])!r}" in caught.value.fix
+
+
+def test_lines_that_end_as_on_old_macs_are_lines(tmp_path):
+    (tmp_path / "curve.txt").write_bytes(b"1000 0\r1100 0.5\r1200 1 7\r\n1300 0\n")
+    assert two_columns(tmp_path / "curve.txt")[0].tolist() == [1000, 1100, 1200, 1300]
+    (tmp_path / "cat.csv").write_bytes(b"id,ra,dec\ra,53.1,-27\rb,53.2,-27\r")
+    assert [position.name for position in read_catalogue(tmp_path / "cat.csv")] == ["a", "b"]

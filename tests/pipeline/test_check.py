@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from stamps import BANDS, label_map, rewrite, stamp, write_field
 from typer.testing import CliRunner
 
@@ -120,3 +122,30 @@ def test_check_takes_the_options_of_run(tmp_path):
     assert "HC-B22" in aligned.stdout
     misspelt = runner.invoke(app, ["check", str(folder), "--recipe", "orignal"])
     assert misspelt.exit_code == 2
+
+
+def test_check_counts_the_object_as_it_is_and_as_the_run_will_take_it(call, tmp_path):
+    write_field(tmp_path / "data")
+    notes = [finding.text for finding in report_of(tmp_path / "data").of("note")]
+    (note,) = [text for text in notes if "object of" in text]
+    call("run", tmp_path / "data", "-o", tmp_path / "out")
+    (made,) = json.loads((tmp_path / "out" / "run.json").read_text())["targets"].values()
+    bare, used = map(int, re.findall(r"object of (\d+) pixels.*mask has (\d+)", note)[0])
+    assert bare < used == made["pixels"]
+
+
+@pytest.mark.filterwarnings("ignore:Invalid 'BLANK'")
+def test_the_largest_piece_is_proposed_and_taken(call, tmp_path):
+    folder = write_field(tmp_path / "data")
+    path = label_map(folder, "1")
+    with fits.open(path) as hdus:
+        unit = next(unit for unit in hdus if unit.data is not None)
+        data, cards = unit.data.copy(), unit.header.copy()
+    cards.pop("BLANK", None)
+    data[:6, :6] = data[data.shape[0] // 2, data.shape[1] // 2]
+    fits.writeto(path, data, cards, overwrite=True)
+    said = call("check", folder)
+    assert "HC-S11" in said.out + said.err
+    assert "--largest" in said.out + said.err
+    said = call("check", folder, "--largest")
+    assert "HC-S11" not in said.out + said.err
