@@ -12,7 +12,7 @@ import hstcube
 from hstcube.errors import Code, HstCubeError, codes, language
 
 SOURCES = sorted(Path(hstcube.__file__).parent.rglob("*.py"))
-TESTS = sorted(Path(__file__).parent.rglob("test_*.py"))
+TESTS = sorted([*Path(__file__).parent.rglob("test_*.py"), Path(__file__).with_name("defects.py")])
 _CODE = re.compile(r'"(HC-[A-Z]\d\d)"')
 
 
@@ -24,7 +24,9 @@ def quoted(files: list[Path]) -> set[str]:
 def said_in_warnings() -> set[str]:
     """Return the codes that the sources pass to `warn`, or that a check finds."""
     text = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES)
-    passed_on = re.findall(r'(?:warn\(\s*cube,|append\(\s*\(|[\[(]\s*\()\s*"(HC-[A-Z]\d\d)"', text)
+    passed_on = re.findall(
+        r'(?:warn\(\s*\w+,|append\(\s*\(|Note\(|[\[(]\s*\()\s*"(HC-[A-Z]\d\d)"', text
+    )
     return {*passed_on, *re.findall(r'Finding\("warning",\s*"(HC-[A-Z]\d\d)"', text)}
 
 

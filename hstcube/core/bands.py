@@ -8,8 +8,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hstcube import shipped
-from hstcube.basics.quantities import number_in, short
 from hstcube.errors import BandError, RecipeError
+from hstcube.inputs.quantities import number_in, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from hstcube.basics.arrays import filled, in_unit, inverse_variance_of, keep_of
-from hstcube.basics.quantities import numbers_in
-from hstcube.basics.units import read_unit
 from hstcube.core.bands import band as find_band
 from hstcube.core.bands import band_name
 from hstcube.core.rules import DIMS, inverse_variance_unit, taken, validate
 from hstcube.core.state import STATE, warn
 from hstcube.errors import BandError, CubeError
+from hstcube.inputs.arrays import filled, in_unit, inverse_variance_of, keep_of
+from hstcube.inputs.quantities import numbers_in
+from hstcube.inputs.units import read_unit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +73,7 @@ def build(
     grid : Grid
         Where the pixels lie on the sky.
     units : str
-        Unit of `sci`, as astropy.units reads it; see `hstcube.basics.units.read_unit`.
+        Unit of `sci`, as astropy.units reads it; see `hstcube.inputs.units.read_unit`.
     mask : array of bool, (band, y, x), optional
         Pixels to use; all that have data when not given.
     field, title : str, optional

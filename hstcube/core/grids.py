@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hstcube.basics.choices import require_choice
-from hstcube.basics.quantities import number_in, numbers_in, short, whole_number
 from hstcube.core.mappings import TOLERANCE, pixel_mapping
 from hstcube.core.wcs_cards import checked_cards, matrix_of, plain_value, stepped_cards
-from hstcube.errors import GridError, HstCubeError
+from hstcube.errors import GridError
+from hstcube.inputs.choices import require_choice
+from hstcube.inputs.places import height_and_width, sky_position
+from hstcube.inputs.quantities import number_in, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,20 +27,7 @@ if TYPE_CHECKING:
 
     from hstcube.core.wcs_cards import Card
 
-__all__ = [
-    "OF_PIXELS",
-    "Frame",
-    "Grid",
-    "height_and_width",
-    "known_cards",
-    "known_labels",
-    "sky_position",
-    "sky_positions",
-]
-
-_TURNS = 720  # degrees: right ascensions beyond are slips
-
-OF_PIXELS = "of pixels: hstcube.Grid.of(cube).wcs.pixel_to_world(x, y)"  # for fixes
+__all__ = ["Frame", "Grid", "known_cards", "known_labels"]
 
 Frame = Literal["ICRS", "FK5"]
 
@@ -293,22 +281,6 @@ class Grid:
         return float(np.max(np.hypot(there_y - y, there_x - x)))
 
 
-def height_and_width(size: Any, pixel: float | None = None) -> tuple[float, float]:
-    """Return the sides [arcsec] of what has one size, or a height and a width.
-
-    Raises
-    ------
-    GridError
-        If a side is not a positive length.
-    """
-    wrong: dict[str, Any] = {"code": "HC-W25", "error": GridError}
-    sides = numbers_in("arcsec", size, "size", pixel=pixel, above=0, **wrong).ravel()
-    if sides.size not in (1, 2):
-        reason = f"size holds {sides.size} numbers"
-        raise GridError("HC-W25", reason, "give one side, or height and width [arcsec]")
-    return float(sides[0]), float(sides[-1])
-
-
 def _outline(grid: Grid, on: Grid) -> NDArray[np.float64]:
     """Return where the outer edges of a grid's pixels lie at most, (y and x, place), on another."""
     edge_y, edge_x = ([0.0, (n - 1) / 2, n - 1.0] for n in grid.shape)
@@ -402,59 +374,3 @@ def _fingerprint(cards: tuple[Card, ...]) -> int:
         for key, value in cards
     )
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big", signed=True)
-
-
-def sky_position(center: Any, frame: str = "ICRS") -> tuple[float, float]:
-    """Return right ascension and declination in degrees of one place, in `frame`.
-
-    Raises
-    ------
-    GridError
-        If it is no place on the sky, or several.
-    """
-    places = sky_positions(center, frame)
-    if len(places) != 1:
-        reason = f"there are {len(places)} positions where one is needed"
-        raise GridError("HC-W25", reason, "give one, e.g. (53.16, -27.79) or positions[0]")
-    ra, dec = places[0].tolist()
-    return ra % 360, dec
-
-
-def sky_positions(
-    centres: Any,
-    frame: str = "ICRS",
-    *,
-    code: str = "HC-W25",
-    error: type[HstCubeError] = GridError,
-) -> NDArray[np.float64]:
-    """Return places on the sky in degrees, (place, 2).
-
-    Parameters
-    ----------
-    centres : SkyCoord, pair or pairs of (ra, dec), or a table or a row of one with ra and dec
-        Numbers are degrees in `frame`; Quantities are converted.
-    frame : str
-        Of the result.
-    code, error : str, type
-        The code and the class of the error.
-
-    Raises
-    ------
-    HstCubeError
-        Of the class `error`, if there is none, or one of them is no place on the sky.
-    """
-    if hasattr(centres, "transform_to"):
-        there = centres.transform_to(frame.lower())
-        centres = np.stack([np.ravel(there.ra.deg), np.ravel(there.dec.deg)], axis=-1)
-    elif {"ra", "dec"} <= {*getattr(centres, "colnames", ())}:  # a table, or a row of one
-        columns = [numbers_in("deg", centres[name], name, nan=True) for name in ("ra", "dec")]
-        centres = np.stack(columns, axis=-1)
-    try:
-        places = np.atleast_2d(numbers_in("deg", centres, "the position"))
-    except HstCubeError:
-        places = np.empty(0)
-    pairs = places.ndim == 2 and places.size > 0 and places.shape[1] == 2  # noqa: PLR2004
-    if not (pairs and bool((np.abs(places) <= (_TURNS, 90)).all())):
-        fix = f"give (ra, dec) in degrees, e.g. (53.16, -27.79), or a SkyCoord; {OF_PIXELS}"
-        raise error(code, f"{short(centres)} is no position on the sky", fix)
-    return places

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from hstcube.basics.arrays import shown
-from hstcube.basics.names import checked_name
 from hstcube.basics.pixels import Planes, is_lazy, keep_the_rule, mended
-from hstcube.basics.units import KNOWN_UNITS, parsed_unit
 from hstcube.core.grids import Grid, known_cards, known_labels
 from hstcube.core.state import STATE, require_coords, warn
 from hstcube.errors import BandError, CubeError, GridError
+from hstcube.inputs.arrays import shown
+from hstcube.inputs.names import checked_name
+from hstcube.inputs.units import KNOWN_UNITS, parsed_unit
 
 __all__ = [
     "inverse_variance_unit",

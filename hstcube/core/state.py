@@ -131,6 +131,8 @@ def _require_images(
         raise CubeError("HC-C03", f"the coordinate {name!r} is {variable.dtype}", fix)
     for dim in dims[1:]:
         offsets = cube.variables.get(dim)
+        if offsets is None and name == "psf":
+            continue  # on the pixels of the images: cube.assign_coords(psf=...)
         if offsets is None or offsets.dims != (dim,) or not _are_offsets(offsets):
             error, code = _ERRORS.get(name, (CubeError, "HC-C08"))
             raise error(

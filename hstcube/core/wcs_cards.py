@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hstcube.basics.cards import card_text, card_value
 from hstcube.errors import GridError
+from hstcube.inputs.cards import card_text, card_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from hstcube import __version__
-from hstcube.basics.choices import require_choice
 from hstcube.basics.digests import bytes_of
-from hstcube.basics.names import checked_name
 from hstcube.core.bands import band as find_band
 from hstcube.core.cube import SCHEMA
 from hstcube.core.grids import Grid
@@ -22,6 +20,8 @@ from hstcube.errors import BandError
 from hstcube.fits.images import NOISE_UNIT, PSF_UNIT
 from hstcube.fits.units import hdu, history_cards
 from hstcube.fits.writing import write_files
+from hstcube.inputs.choices import require_choice
+from hstcube.inputs.names import checked_name
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -165,7 +165,7 @@ def _variance(wht: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _id_of(cube: xr.Dataset, planes: dict[str, dict[str, NDArray[Any]]]) -> str:
-    """Return the id of a cube: of its images as they are written, and of what its bands remember."""
+    """Return the id of a cube: of its images as written, and of what its bands remember."""
     said = [attribute(cube, "history"), attribute(cube, "warnings"), *planes]
     digest = hashlib.sha256("".join(said).encode())
     for images in planes.values():

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hstcube.basics.cards import NOTHING, card_text, card_value
-from hstcube.basics.units import RATE, counts_in, read_unit
 from hstcube.core.bands import band as find_band
 from hstcube.core.bands import band_name, cameras
 from hstcube.errors import BandError, CubeError, GridError, PSFError
 from hstcube.fits.opening import located
+from hstcube.inputs.cards import NOTHING, card_text, card_value
+from hstcube.inputs.units import RATE, counts_in, read_unit
 from hstcube.phot.units import AGREE, header_zeropoints, unread_cards
 from hstcube.surveys.known import recognised, survey_of
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from astropy.io import fits
 
-    from hstcube.basics.units import Counts
     from hstcube.core.grids import Grid
     from hstcube.fits.images import Plane
+    from hstcube.inputs.units import Counts
     from hstcube.surveys.known import Survey
     from hstcube.surveys.names import FieldFiles
 

@@ -193,10 +193,9 @@ def _plane_beside(path: Path, band: str, grid: Grid, name: str) -> Plane | None:
             return None
         require_whole(path, unit)
         _require_numbers(unit.header)
-        if band_of := str(unit.header.get("FILTER", "")).strip().lower():
-            if band_of != band.lower():
-                reason = f"its {name} is that of {band_of}"
-                raise BandError("HC-B03", reason, _AGAIN)
+        band_of = str(unit.header.get("FILTER", "")).strip().lower()
+        if band_of and band_of != band.lower():
+            raise BandError("HC-B03", f"its {name} is that of {band_of}", _AGAIN)
         for key in ("PIXSCALE",) if name == PSF_UNIT else ("LAGX", "LAGY"):
             if not 0 < unit.header.get(key, 0) < _LARGEST_PIXEL:
                 reason = f"has a card {key} of {unit.header.get(key)!r}, not a size of pixels"

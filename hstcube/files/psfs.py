@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from hstcube.basics.cards import card_text, card_value
-from hstcube.basics.names import checked_name
-from hstcube.basics.quantities import number_in
 from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
 from hstcube.core.psf_coords import UNIT_SUM, psf_array
@@ -21,6 +18,9 @@ from hstcube.fits.opening import located, opened
 from hstcube.fits.sets import require_one_set
 from hstcube.fits.units import hdu
 from hstcube.fits.writing import write_files
+from hstcube.inputs.cards import card_text, card_value
+from hstcube.inputs.names import checked_name
+from hstcube.inputs.quantities import number_in
 from hstcube.psf.preparation import checked_psf, prepare_psf, scale_of
 from hstcube.psf.profiles import fwhm
 from hstcube.psf.solver import on_one_frame

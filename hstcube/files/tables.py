@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import numpy as np
 
-from hstcube.basics.choices import require_choice
-from hstcube.basics.rows import NUMBER, refuse_table, rows_of
 from hstcube.errors import FileError, WriteError
 from hstcube.fits.images import require_whole
 from hstcube.fits.local import TEXT, read_bytes, read_text
 from hstcube.fits.opening import located, opened
 from hstcube.fits.writing import write_files, written_whole
+from hstcube.inputs.choices import require_choice
+from hstcube.inputs.rows import NUMBER, refuse_table, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

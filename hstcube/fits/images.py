@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from hstcube.basics.cards import card_text
-from hstcube.basics.choices import require_choice
 from hstcube.core.grids import Grid
 from hstcube.errors import CubeError, FileError, HstCubeError
 from hstcube.fits.headers import notes_on_bytes
 from hstcube.fits.opening import located, opened, require_budget
 from hstcube.fits.units import BLOCK
+from hstcube.inputs.cards import card_text
+from hstcube.inputs.choices import require_choice
 
 if TYPE_CHECKING:
     from pathlib import Path

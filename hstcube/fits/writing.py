@@ -209,7 +209,7 @@ def _require_free(path: Path, *, overwrite: bool) -> None:
 def sweep(folder: Path) -> list[Path]:
     """Remove what killed runs left behind: parts whose process is gone. Return what was removed."""
     gone = []
-    for name in os.listdir(folder) if folder.is_dir() else ():
+    for name in os.listdir(folder) if folder.is_dir() else ():  # noqa: PTH208  of a million stamps
         match = _PART.fullmatch(name) if name.startswith(".") else None
         if match and not _alive(int(match[2])):
             with contextlib.suppress(OSError):  # another user's, perhaps

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hstcube.basics.choices import require_choice
 from hstcube.core.state import warn
 from hstcube.errors import RecipeError
 from hstcube.files.tables import read_table, table_bytes, write_table
 from hstcube.fits.reads import keeps
 from hstcube.fits.writing import require_free_names, write_set
+from hstcube.inputs.choices import require_choice
 from hstcube.noise.calibration import calibrate_noise
 from hstcube.noise.description import with_noise
 from hstcube.noise.empty_apertures import noise_check

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hstcube.core.bands import band_name
-from hstcube.core.grids import Grid, height_and_width
+from hstcube.core.grids import Grid
 from hstcube.errors import FileError, GridError
 from hstcube.fits.images import image_shape, image_unit
 from hstcube.fits.local import missing
@@ -22,6 +22,7 @@ from hstcube.fits.reads import keeps, state_of
 from hstcube.fits.sets import SET
 from hstcube.fits.units import card
 from hstcube.fits.writing import Parts, require_free_names
+from hstcube.inputs.places import height_and_width
 from hstcube.pipeline.sources import Position, read_catalogue
 from hstcube.regridding.stamp import spans_around
 from hstcube.surveys.names import IMAGES, LABELS, FieldFiles, list_fields

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from hstcube.basics.quantities import whole_number
 from hstcube.basics.robust import CLIP, MAD_TO_SIGMA, clipped, without_background
 from hstcube.core.grids import Grid
+from hstcube.inputs.quantities import whole_number
 from hstcube.noise._autocorrelation import pair_sums, removal_bias
 from hstcube.noise.blank import blank_skies
 from hstcube.noise.correlation import resized

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from hstcube.basics.quantities import short, whole_number
 from hstcube.core.grids import Grid
 from hstcube.core.rules import require_same_grid, taken
 from hstcube.core.state import warn
 from hstcube.errors import NoiseError
+from hstcube.inputs.quantities import short, whole_number
 from hstcube.noise.correlation import (
     Groups,
     covariances,

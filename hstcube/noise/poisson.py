@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from hstcube.basics.quantities import number_in, numbers_in
 from hstcube.core.bands import name_among
 from hstcube.core.rules import require_same_grid, taken
 from hstcube.core.state import attribute, in_band_order, updated
 from hstcube.errors import NoiseError
+from hstcube.inputs.quantities import number_in, numbers_in
 
 __all__ = ["add_poisson"]
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import xarray as xr
 
-from hstcube.basics.choices import require_choice
-from hstcube.basics.quantities import number_in
 from hstcube.core.cube import variance
 from hstcube.core.grids import Grid
 from hstcube.core.rules import taken
 from hstcube.errors import LabelError, PSFError
+from hstcube.inputs.choices import require_choice
+from hstcube.inputs.quantities import number_in
 from hstcube.noise.groups import group_errors, group_map, pixel_acf
 from hstcube.phot._field import Field, Spectra, make_field
 from hstcube.phot._growing import merged, pieces, regions_alike, taken_in, whole

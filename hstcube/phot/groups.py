@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import xarray as xr
 
-from hstcube.basics.choices import require_choice
-from hstcube.basics.quantities import number_in, numbers_in, short
 from hstcube.core.bands import name_among
-from hstcube.core.grids import OF_PIXELS, Grid, sky_positions
+from hstcube.core.grids import Grid
 from hstcube.core.rules import taken
 from hstcube.errors import BandError, LabelError, RecipeError
+from hstcube.inputs.choices import require_choice
+from hstcube.inputs.places import OF_PIXELS, sky_positions
+from hstcube.inputs.quantities import number_in, numbers_in, short
 from hstcube.noise.groups import group_ids, group_map
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from hstcube.basics.choices import require_choice
-from hstcube.basics.quantities import numbers_in
 from hstcube.core.grids import Grid
 from hstcube.core.rules import taken
 from hstcube.errors import RecipeError
+from hstcube.inputs.choices import require_choice
+from hstcube.inputs.quantities import numbers_in
 from hstcube.noise.groups import group_errors, group_ids
 from hstcube.phot.groups import Pixels, annuli, apertures, group_sums, increasing, one_place
 

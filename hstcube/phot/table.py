@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hstcube import __version__
-from hstcube.basics.choices import require_choice
 from hstcube.core.grids import Grid
 from hstcube.core.rules import taken
 from hstcube.core.state import warn
 from hstcube.errors import PSFError
+from hstcube.inputs.choices import require_choice
 from hstcube.noise.groups import group_errors, group_ids, group_map
 from hstcube.phot.groups import Pixels, group_sums
 from hstcube.phot.units import pixel_area, to_flux

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hstcube.basics.cards import NOTHING, card_value
-from hstcube.basics.choices import require_choice
-from hstcube.basics.quantities import number_in
-from hstcube.basics.units import RATE, parsed_unit, read_unit
 from hstcube.core.grids import Grid
 from hstcube.core.rules import inverse_variance_unit, taken
 from hstcube.core.state import updated, warn
 from hstcube.errors import BandError, CubeError
+from hstcube.inputs.cards import NOTHING, card_value
+from hstcube.inputs.choices import require_choice
+from hstcube.inputs.quantities import number_in
+from hstcube.inputs.units import RATE, parsed_unit, read_unit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import xarray as xr
 
-from hstcube.basics.choices import require_choice
-from hstcube.basics.names import checked_name
 from hstcube.core.bands import band_name, numbers_by_band
 from hstcube.core.grids import Grid
 from hstcube.core.rules import PLANES
@@ -22,6 +20,8 @@ from hstcube.files.products import find_products, open_products
 from hstcube.files.psfs import open_psf
 from hstcube.fits.local import missing
 from hstcube.fits.opening import located
+from hstcube.inputs.choices import require_choice
+from hstcube.inputs.names import checked_name
 from hstcube.psf.preparation import attached, with_psf
 from hstcube.regridding.align import apply_shifts, check_alignment, warn_of_shifts
 from hstcube.regridding.resample import regrid

@@ -15,15 +15,9 @@ from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
 from hstcube.core.state import notes_of
 from hstcube.errors import HstCubeError, codes, spoken
+from hstcube.pipeline.original import kernels_of_the_original
 from hstcube.pipeline.plan import Options, chosen_object
-from hstcube.pipeline.recipe import (
-    ALL_PIXELS,
-    blank_pixels,
-    kernels_of_the_original,
-    map_notes,
-    no_map,
-    object_on,
-)
+from hstcube.pipeline.recipe import ALL_PIXELS, blank_pixels, map_notes, no_map, object_on
 from hstcube.pipeline.record import heard
 from hstcube.pipeline.runs import images_for, sky_plan_of
 from hstcube.pipeline.sources import labels_of, refuse_align

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
-from hstcube.basics.choices import require_choice
-from hstcube.basics.names import checked_name
 from hstcube.errors import RecipeError, WriteError
 from hstcube.files.cubes import Layout, Noise
 from hstcube.files.levels import read_levels
 from hstcube.fits.local import missing
+from hstcube.inputs.choices import require_choice
+from hstcube.inputs.names import checked_name
 from hstcube.pipeline.assemble import Align
 from hstcube.pipeline.recipe import Recipe, require_map
 from hstcube.surveys.field_file import read_field_file

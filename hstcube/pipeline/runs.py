@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import xarray as xr
 
-from hstcube.basics.choices import require_choice
 from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
 from hstcube.errors import HstCubeError, SkyError, WriteError
@@ -17,6 +16,7 @@ from hstcube.files.levels import level_text
 from hstcube.files.netcdf import netcdf_writer
 from hstcube.fits.reads import keeps, remembering, same_file
 from hstcube.fits.writing import require_free_names, write_files, write_set
+from hstcube.inputs.choices import require_choice
 from hstcube.pipeline.assemble import open_files
 from hstcube.pipeline.plan import Options, SkyPlan, Target, chosen_object, plan_sky
 from hstcube.pipeline.recipe import (

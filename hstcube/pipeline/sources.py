@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hstcube.basics.names import checked_name
 from hstcube.core.grids import Grid
 from hstcube.errors import RecipeError
 from hstcube.files.labels import open_labels
@@ -17,6 +16,7 @@ from hstcube.files.tables import column, read_table
 from hstcube.fits.local import missing
 from hstcube.fits.opening import located
 from hstcube.fits.units import hdu
+from hstcube.inputs.names import checked_name
 from hstcube.pipeline.assemble import open_field, open_files
 from hstcube.pipeline.recipe import no_map
 from hstcube.regridding.labels import regrid_labels

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from hstcube.basics.choices import require_choice
 from hstcube.basics.memory import remembered
-from hstcube.basics.quantities import number_in, short
 from hstcube.core.grids import Grid
 from hstcube.core.psf_coords import psf_offsets
 from hstcube.core.state import in_band_order
 from hstcube.errors import PSFError
+from hstcube.inputs.choices import require_choice
+from hstcube.inputs.quantities import number_in, short
 from hstcube.psf.preparation import SAME_SCALE, scale_of
 from hstcube.psf.profiles import FWHM_OF_SIGMA, fwhm
 from hstcube.psf.quality import (

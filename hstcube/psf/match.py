@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hstcube.basics.blocks import over_bands
-from hstcube.basics.choices import require_choice
 from hstcube.basics.convolution import convolver, coverage_of_full_frame
-from hstcube.basics.quantities import number_in
 from hstcube.core.bands import name_among
 from hstcube.core.grids import Grid
 from hstcube.core.rules import taken
 from hstcube.core.state import updated, warn
 from hstcube.errors import PSFError
+from hstcube.inputs.choices import require_choice
+from hstcube.inputs.quantities import number_in
 from hstcube.noise.groups import pixel_acf, with_matched_noise
 from hstcube.noise.spread import correlated_spread
 from hstcube.psf.kernels import (

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hstcube.basics.quantities import number_in, whole_number
 from hstcube.core.grids import Grid
 from hstcube.core.psf_coords import psf_array, with_psf_coords, without_psf
 from hstcube.core.rules import taken
 from hstcube.core.state import in_band_order, updated
 from hstcube.errors import PSFError
+from hstcube.inputs.quantities import number_in, whole_number
 from hstcube.psf.profiles import centroid, fwhm, radius_map
 
 if TYPE_CHECKING:

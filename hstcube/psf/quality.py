@@ -9,10 +9,10 @@ import numpy as np
 import xarray as xr
 
 from hstcube.basics.memory import remembered
-from hstcube.basics.quantities import number_in, short
 from hstcube.core.bands import name_among
 from hstcube.core.rules import taken
 from hstcube.errors import PSFError, RecipeError
+from hstcube.inputs.quantities import number_in, short
 from hstcube.psf.preparation import prepare_psf, scale_of
 from hstcube.psf.profiles import (
     FWHM_OF_SIGMA,

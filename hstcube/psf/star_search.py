@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hstcube.basics.quantities import number_in, numbers_in, short, whole_number
 from hstcube.core.bands import name_among
-from hstcube.core.grids import Grid, sky_positions
+from hstcube.core.grids import Grid
 from hstcube.core.rules import taken
 from hstcube.errors import BandError, PSFError, RecipeError
+from hstcube.inputs.places import sky_positions
+from hstcube.inputs.quantities import number_in, numbers_in, short, whole_number
 from hstcube.psf.profiles import encircled_energy, odd
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from hstcube.basics.arrays import shown
-from hstcube.basics.quantities import whole_number
 from hstcube.core.grids import Grid
 from hstcube.core.psf_coords import psf_offsets
 from hstcube.core.rules import taken
 from hstcube.errors import PSFError, RecipeError
+from hstcube.inputs.arrays import shown
+from hstcube.inputs.quantities import whole_number
 from hstcube.psf.one_star import APERTURE, BRIGHT, COMPACT, FLATTENED, cleaned, measured
 from hstcube.psf.profiles import CORE, fwhm, odd, radius_map
 

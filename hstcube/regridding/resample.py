@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hstcube.basics.choices import require_choice
-from hstcube.basics.quantities import number_in, whole_number
 from hstcube.core.grids import Grid
 from hstcube.core.mappings import TOLERANCE, affine_mapping, pixel_mapping
 from hstcube.core.rules import PLANES, taken
 from hstcube.core.state import record, warn
 from hstcube.errors import GridError
+from hstcube.inputs.choices import require_choice
+from hstcube.inputs.quantities import number_in, whole_number
 from hstcube.regridding._averages import typical_blur
 from hstcube.regridding._planes import regrid_planes
 from hstcube.regridding._weights import COARSER, Method

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hstcube.core.grids import OF_PIXELS, Grid, height_and_width, sky_position
+from hstcube.core.grids import Grid
 from hstcube.core.rules import taken
 from hstcube.core.state import record, warn
 from hstcube.errors import GridError
+from hstcube.inputs.places import OF_PIXELS, height_and_width, sky_position
 
 if TYPE_CHECKING:
     import xarray as xr

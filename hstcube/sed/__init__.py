@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import xarray as xr
 
-from hstcube.basics.choices import require_choice
 from hstcube.core.rules import taken
 from hstcube.fits.writing import write_set
+from hstcube.inputs.choices import require_choice
 from hstcube.phot.table import photometry
 from hstcube.sed.bagpipes import bagpipes_files
 from hstcube.sed.catalogue import FLOOR, no_names

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hstcube import __version__
-from hstcube.basics.quantities import number_in, numbers_in, short
 from hstcube.core.bands import band_name
 from hstcube.errors import BandError, HstCubeWarning, LabelError, RecipeError
 from hstcube.files.tables import column
+from hstcube.inputs.quantities import number_in, numbers_in, short
 from hstcube.sed.curves import Curve, curve_of
 
 if TYPE_CHECKING:

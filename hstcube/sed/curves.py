@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from hstcube import shipped
-from hstcube.basics.rows import NUMBER
 from hstcube.core.bands import Band, band_name, cameras
 from hstcube.errors import BandError, FileError
 from hstcube.fits.local import read_text
 from hstcube.fits.opening import located
+from hstcube.inputs.rows import NUMBER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hstcube.basics.quantities import number_in
 from hstcube.core.cube import variance
 from hstcube.core.grids import Grid
 from hstcube.errors import LabelError, RecipeError
 from hstcube.fits.units import hdu
+from hstcube.inputs.quantities import number_in
 from hstcube.noise.groups import group_map
 from hstcube.phot.units import to_flux
 from hstcube.sed.catalogue import curve_text

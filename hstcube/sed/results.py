@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hstcube.basics.choices import require_choice
 from hstcube.core.rules import taken
 from hstcube.errors import FileError, LabelError, RecipeError
 from hstcube.files.tables import column as cells_of
 from hstcube.files.tables import read_table
 from hstcube.fits.opening import located
+from hstcube.inputs.choices import require_choice
 from hstcube.noise.groups import group_ids, group_map
 from hstcube.phot.groups import paint
 

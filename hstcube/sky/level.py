@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import xarray as xr
 
-from hstcube.basics.arrays import filled, keep_of, shown
-from hstcube.basics.choices import require_choice
-from hstcube.basics.quantities import number_in, numbers_in
 from hstcube.basics.robust import MAD_TO_SIGMA, robust_sigma
 from hstcube.core.bands import band as find_band
 from hstcube.core.bands import name_among
@@ -17,6 +14,9 @@ from hstcube.core.grids import Grid
 from hstcube.core.rules import require_same_grid, taken
 from hstcube.core.state import in_band_order, updated
 from hstcube.errors import BandError, GridError, LabelError, SkyError
+from hstcube.inputs.arrays import filled, keep_of, shown
+from hstcube.inputs.choices import require_choice
+from hstcube.inputs.quantities import number_in, numbers_in
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -265,7 +265,7 @@ def _level_array(level: Any, cube: xr.Dataset, unit: str) -> xr.DataArray:
     names = cube.band.values.tolist()
     if hasattr(level, "keys"):
         bands = np.array([name_among(str(name), names) for name in level], object)
-        values = [number_in(unit, level[name], "the sky level", **_WRONG) for name in level]
+        values = [_number_of(unit, level[name], str(name)) for name in level]
         return xr.DataArray(values, {"band": bands}, ("band",))
     numbers = numbers_in(unit, level, "the sky level", **_WRONG)
     if numbers.ndim > 1:
@@ -281,6 +281,14 @@ def _level_array(level: Any, cube: xr.Dataset, unit: str) -> xr.DataArray:
     image = each.ndim == 3 and each.shape[1:] != (1, 1)  # noqa: PLR2004
     coords = {dim: cube[dim] for dim in (("band", "y", "x") if image else ("band",))}
     return xr.DataArray(each if image else each.reshape(len(names)), coords, [*coords])
+
+
+def _number_of(unit: str, level: Any, band: str) -> float:
+    try:
+        return number_in(unit, level, "the sky level", **_WRONG)
+    except SkyError as error:
+        error.at(band=band)
+        raise
 
 
 def _away_from_sources(blank: NDArray[np.bool_], steps: tuple[float, float]) -> NDArray[np.bool_]:

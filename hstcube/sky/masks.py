@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import xarray as xr
 
-from hstcube.basics.arrays import keep_of, shown
-from hstcube.basics.choices import require_choice
-from hstcube.basics.quantities import whole_number
 from hstcube.core.rules import require_same_grid, taken
 from hstcube.core.state import in_band_order, updated, warn
 from hstcube.errors import GridError, LabelError
+from hstcube.inputs.arrays import keep_of, shown
+from hstcube.inputs.choices import require_choice
+from hstcube.inputs.quantities import whole_number
 from hstcube.sky.sources import connected
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ import tomllib
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hstcube.basics.names import checked_name
 from hstcube.core.bands import band_name
 from hstcube.errors import BandError, FileError, RecipeError
 from hstcube.fits.local import read_text, require_local
+from hstcube.inputs.names import checked_name
 from hstcube.surveys.names import BandFiles, FieldFiles
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hstcube import shipped
-from hstcube.basics.cards import card_text
+from hstcube.inputs.cards import card_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

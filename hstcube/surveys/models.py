@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hstcube import shipped
-from hstcube.basics.units import RATE
 from hstcube.core.grids import Grid
 from hstcube.core.psf_coords import UNIT_SUM, psf_array
 from hstcube.core.state import attribute
 from hstcube.errors import BandError, NoiseError
+from hstcube.inputs.units import RATE
 from hstcube.noise.description import with_noise
 from hstcube.psf.profiles import fwhm
 from hstcube.surveys.known import known_survey

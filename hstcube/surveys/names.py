@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from hstcube.basics.names import checked_name
 from hstcube.core.bands import band_name, digits, pivot
 from hstcube.errors import FileError, RecipeError
 from hstcube.fits.local import missing
+from hstcube.inputs.names import checked_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,8 +6,8 @@ import pytest
 from made import code_of
 
 import hstcube
-from hstcube.basics.cards import card_text, card_value
-from hstcube.basics.units import KNOWN_UNITS, RATE, Counts, counts_in, read_unit
+from hstcube.inputs.cards import card_text, card_value
+from hstcube.inputs.units import KNOWN_UNITS, RATE, Counts, counts_in, read_unit
 
 
 @pytest.mark.parametrize(

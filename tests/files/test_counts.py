@@ -103,7 +103,7 @@ def test_milli_is_not_mega(folder):
     assert fluxes["MJy/sr"] == pytest.approx(1e9 * fluxes["mJy/sr"])
     assert fluxes["MJY/SR"] == fluxes["MJy/sr"]
     rewrite(stamp(folder, BAND), cards={"BUNIT": "MJY"})
-    with pytest.raises(hstcube.HstCubeError, match="HC-D25 .*'MJy' or 'mJy'"):
+    with pytest.raises(hstcube.HstCubeError, match="HC-D25 .*'mJy' or 'MJy'"):
         opened(folder)
 
 
