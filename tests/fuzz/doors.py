@@ -51,8 +51,10 @@ ROOM = 1500 * 2**20  # bytes that one input may ask for; beyond, MemoryError
 BATCH = 100  # runs
 LONGEST = 2000  # characters of a message
 EXAMPLES = 20  # of each kind of finding that are kept
-SLIPS = (AttributeError, NameError, AssertionError, RecursionError)
-AS_DAMAGE = (TypeError, LookupError, ArithmeticError)  # slips too, where they become a damaged file
+SLIPS = (  # of our own, where they come out as a file that is damaged
+    AttributeError, NameError, AssertionError, RecursionError, TypeError, LookupError,
+    ArithmeticError,
+)  # fmt: skip
 
 
 class Lot(Random):
@@ -241,9 +243,9 @@ def unfit(error: Any) -> str:
         return "FINDING: an error without a known code or a fix"
     if " object at 0x" in str(error) or len(str(error)) > LONGEST:
         return "FINDING: a message that cannot be read"
-    cause, slips = error.__cause__, SLIPS + AS_DAMAGE * (error.code == "HC-F04")
+    cause = error.__cause__ if error.code == "HC-F04" else None
     while cause is not None:
-        if isinstance(cause, slips) and is_ours(frames(cause)[-1]):
+        if isinstance(cause, SLIPS) and is_ours(frames(cause)[-1]):
             return f"FINDING: {type(cause).__name__} in {frames(cause)[-1].name} passed off"
         cause = cause.__cause__
     return ""
