@@ -142,7 +142,7 @@ def save_cube(cube: xr.Dataset, path: str | Path, *, overwrite: bool = False) ->
     validate(cube)
     path = Path(path)
     encoding = {name: {"zlib": True, "complevel": 1, "shuffle": True} for name in cube.data_vars}
-    cube = _with_plain_attrs(_with_state(cube))
+    cube = _with_plain_attrs(_with_state(cube)).drop_encoding()  # of zarr, say
 
     def write(part: Path) -> None:
         try:

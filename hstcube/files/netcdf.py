@@ -30,6 +30,7 @@ __all__ = ["DIGESTS", "digests_of", "read", "write"]
 DIGESTS = "hstcube_digests"  # the attribute that holds them, as JSON: name to SHA-256
 LARGEST = 4 * 2**30  # bytes that a file may hold when all of it is read at once
 
+_TEXTS = "OUST"  # objects, bytes, texts of fixed and (from zarr) of any length
 _LOCK = threading.RLock()
 _MOST_PACKED = 1100  # deflate packs at most 1032 bytes into one (zlib's own documentation)
 _ROOM = 2**20  # bytes that any file may hold
@@ -49,6 +50,7 @@ def write(cube: xr.Dataset, path: Path) -> bool:
     packed = {"zlib": True, "complevel": 1, "shuffle": True, "fletcher32": True}
     encoding: dict[str, dict[str, Any]] = {str(name): packed for name in cube.data_vars}
     told = cube.assign_attrs({DIGESTS: json.dumps(digests)})
+    told = told.drop_encoding()  # of the file that it was read from, which may be zarr
     with _LOCK:
         told.to_netcdf(path, engine="netcdf4", encoding=encoding)
         return _on_disk(path, cube)
@@ -105,12 +107,12 @@ def _digest(variable: xr.Variable) -> str:
 
 
 def _kind(dtype: np.dtype[Any]) -> str:
-    return "text" if dtype.kind in "OUS" else dtype.newbyteorder("<").str
+    return "text" if dtype.kind in _TEXTS else dtype.newbyteorder("<").str
 
 
 def _bytes(values: NDArray[Any]) -> bytes:
     """Return values as bytes that are the same for the same values, on every machine."""
-    if values.dtype.kind in "OUS":
+    if values.dtype.kind in _TEXTS:
         return json.dumps([str(value) for value in values.ravel()]).encode()
     values = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
     if values.dtype.kind == "f" and (unknown := np.isnan(values)).any():
@@ -135,7 +137,7 @@ def _as_written(found: xr.Dataset) -> xr.Dataset:
     texts = {
         name: variable.astype(object)
         for name, variable in found.coords.items()
-        if variable.dtype.kind in "US"
+        if variable.dtype.kind in _TEXTS
     }
     found = found.assign_coords(texts)
     holders: tuple[Any, ...] = (found, *found.variables.values())
@@ -191,7 +193,7 @@ def _on_disk(path: Path, cube: xr.Dataset) -> bool:
 
 
 def _raw(variable: xr.Variable) -> Any:
-    return object if variable.dtype.kind in "OUS" else variable.dtype
+    return object if variable.dtype.kind in _TEXTS else variable.dtype
 
 
 class _OnDisk:

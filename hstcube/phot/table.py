@@ -222,5 +222,5 @@ def _meta(cube: xr.Dataset, flux: xr.Dataset, **settings: Any) -> dict[str, Any]
 
 def _by_band(cube: xr.Dataset, name: str) -> dict[str, Any]:
     column = cube.coords[name]
-    plain = str if column.dtype.kind in "OU" else float
+    plain = str if column.dtype.kind in "OUT" else float
     return dict(zip(map(str, cube.band.values), map(plain, column.values), strict=True))

@@ -48,6 +48,13 @@ def test_a_cube_comes_back_and_is_vouched_for(cube: xr.Dataset, tmp_path: Path) 
         np.testing.assert_array_equal(plain.sci, cube.sci)
 
 
+def test_a_cube_from_zarr_is_written_like_any_other(cube: xr.Dataset, tmp_path: Path) -> None:
+    cube.to_zarr(tmp_path / "cube.zarr", consolidated=False)
+    again = xr.open_zarr(tmp_path / "cube.zarr", consolidated=False).load()
+    assert netcdf.write(again, tmp_path / "cube.nc")
+    assert outcome(tmp_path / "cube.nc", cube) == "the cube vouched for"
+
+
 def test_no_flipped_bit_is_silent(cube: xr.Dataset, tmp_path: Path) -> None:
     netcdf.write(cube, tmp_path / "cube.nc")
     data, draw = (tmp_path / "cube.nc").read_bytes(), Random(2030)

@@ -21,6 +21,7 @@ from hstcube.noise.description import with_noise
 from hstcube.noise.poisson import add_poisson
 from hstcube.phot.groups import group_sums
 from hstcube.pipeline.recipe import blank_pixels
+from hstcube.plots.fluxes import bin_map
 from hstcube.psf.kernels import gaussian_kernels
 from hstcube.surveys.names import find_field
 
@@ -92,6 +93,24 @@ def test_every_pixel_can_be_a_group(cube):
     table = hstcube.photometry(cube, np.arange(1, cube.sci[0].size + 1).reshape(SHAPE))
     assert np.allclose(table["flux_f435w"].value, cube.sci.values[0].ravel())
     assert np.allclose(table["error_f435w"].value ** -2, cube.wht.values[0].ravel(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8"])
+def test_any_integers_name_the_groups(cube, groups, kind):
+    expected = hstcube.photometry(cube, groups)
+    found = hstcube.photometry(cube, groups.astype(kind))
+    assert found["id"].tolist() == expected["id"].tolist()
+    assert table_equal(found, expected)
+    assert hstcube.group_errors(cube, groups.astype(kind)).group.values.tolist() == [2, 5, 40]
+    bin_map(cube, groups.astype(kind))
+
+
+def test_a_cube_from_zarr_is_measured_like_any_other(cube, groups, tmp_path):
+    cube.to_zarr(tmp_path / "cube.zarr", consolidated=False)
+    again = xr.open_zarr(tmp_path / "cube.zarr", consolidated=False).load()
+    one, other = (hstcube.photometry(which, groups) for which in (cube, again))
+    assert table_equal(one, other)
+    assert str(one.meta) == str(other.meta)  # NaN is not equal to itself
 
 
 def test_the_unit_of_the_cube_does_not_matter(cube, groups):
