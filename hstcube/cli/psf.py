@@ -47,9 +47,7 @@ def measure(
 
 
 def show(
-    file: Annotated[
-        Path, typer.Argument(help="FITS file of PSFs, or a survey for its table.")
-    ],
+    file: Annotated[Path, typer.Argument(help="FITS file of PSFs, or a survey for its table.")],
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Picture: PSFs, kernels, and curves of growth.")
     ] = Path("kernels.png"),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from hstcube.basics.arrays import shown
 from hstcube.basics.choices import require_choice
 from hstcube.core.mappings import TOLERANCE, pixel_mapping
 from hstcube.core.wcs_cards import checked_cards, matrix_of, plain_value, stepped_cards
@@ -79,6 +80,9 @@ class Grid:
         GridError
             If it has no WCS, or labels that are not evenly spaced.
         """
+        if not hasattr(cube, "coords"):
+            reason = f"a grid is that of a Dataset or DataArray, this is {shown(cube)}"
+            raise GridError("HC-W01", reason, "give a cube, or a map on the pixels of one")
         # plain variables: a DataArray of each takes longer than all the rest
         there = cube.coords.variables
         for name in ("wcs", "y", "x"):
@@ -344,7 +348,7 @@ def known_labels(axis: xr.Variable, name: str) -> NDArray[np.float64]:
     Raises
     ------
     GridError
-        If they are not finite numbers, or there is no pixel.
+        If they are not finite numbers and evenly spaced, or there is no pixel.
     """
     if axis.dims != (name,) or not axis.size:
         raise GridError("HC-W22", f"there is no pixel along {name}", "select at least one pixel")
@@ -354,7 +358,9 @@ def known_labels(axis: xr.Variable, name: str) -> NDArray[np.float64]:
             f"the labels of {name} are not finite numbers",
             f"take {name} from the parent cube, or number the pixels from 0",
         )
-    return np.asarray(axis.values, dtype=float)
+    labels = np.asarray(axis.values, dtype=float)
+    _spacing(name, labels)
+    return labels
 
 
 @lru_cache(maxsize=256)

@@ -16,7 +16,7 @@ from hstcube.basics.names import checked_name
 from hstcube.core.bands import band as find_band
 from hstcube.core.cube import SCHEMA
 from hstcube.core.grids import Grid
-from hstcube.core.rules import PLANES, taken, validate
+from hstcube.core.rules import PLANES, inverse_variance_unit, taken, validate
 from hstcube.core.state import attribute
 from hstcube.errors import BandError, FileError, HstCubeError, WriteError
 from hstcube.fits.images import NOISE_UNIT, PSF_UNIT
@@ -275,7 +275,7 @@ def _common_cards(cube: xr.Dataset, planes: dict[str, dict[str, NDArray[Any]]]) 
     return [
         (
             "HSTCUBE",
-            int(cube.attrs.get("hstcube_schema", SCHEMA)),
+            _schema_of(cube),
             "schema version of hstcube products",
         ),
         ("CUBEID", digest.hexdigest()[:16], "the same in all files of one cube"),
@@ -293,6 +293,11 @@ def _common_cards(cube: xr.Dataset, planes: dict[str, dict[str, NDArray[Any]]]) 
     ]
 
 
+def _schema_of(cube: xr.Dataset) -> int:
+    told = cube.attrs.get("hstcube_schema", SCHEMA)
+    return int(told) if isinstance(told, int | np.integer) else SCHEMA
+
+
 _FILETYPES = {
     "sci": "science image",
     "wht": "inverse variance, 0 = no data",
@@ -305,7 +310,7 @@ def _band_cards(cube: xr.Dataset, i: int, kind: str) -> list[Card]:
     name = str(cube.band.values[i])
     owner = _camera(name, float(cube.pivot.values[i]))
     units = cube.sci.attrs["units"]
-    unit = {"sci": units, "wht": cube.wht.attrs["units"], "var": f"({units})2"}.get(kind)
+    unit = {"sci": units, "wht": inverse_variance_unit(units), "var": f"({units})2"}.get(kind)
     return [
         ("FILETYPE", kind.upper(), _FILETYPES[kind]),
         ("OBJECT", attribute(cube, "field"), "field"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from hstcube.basics.arrays import shown
 from hstcube.basics.choices import require_choice
 from hstcube.core.grids import Grid
 from hstcube.core.rules import KNOWN_UNITS, inverse_variance_unit, parsed_unit, taken
@@ -239,10 +240,12 @@ def deredden(cube: xr.Dataset, ebv: float, *, law: Law = "F19") -> xr.Dataset:
         raise CubeError("HC-D34", reason, "leave one of the two steps out")
     if not (isinstance(ebv, int | float | np.number) and 0 <= ebv < math.inf):
         raise RecipeError(
-            "HC-D35", f"E(B-V) is {ebv!r}", "give the reddening in mag, e.g. ebv=0.008"
+            "HC-D35", f"E(B-V) is {shown(ebv)}", "give the reddening in mag, e.g. ebv=0.008"
         )
     extinction = float(ebv) * R_V * _curve(law, cube)
-    new = _scaled(cube, 10 ** (0.4 * extinction), f"deredden(ebv={float(ebv)!r}, law={law!r})")
+    with np.errstate(over="ignore"):
+        factor = 10 ** (0.4 * extinction)
+    new = _scaled(cube, factor, f"deredden(ebv={float(ebv)!r}, law={law!r})")
     return with_extinction(new, extinction)
 
 
@@ -295,12 +298,13 @@ def _of_known_zeropoint(cube: xr.Dataset) -> xr.Dataset:
 def _scaled(cube: xr.Dataset, factor: NDArray[np.float64], step: str, **coords: Any) -> xr.Dataset:
     """Return the cube with sci and all that is in its unit multiplied by a factor a band."""
     wide = factor[:, None, None]
-    return updated(
-        cube,
-        step,
-        sci=(cube.sci.data * wide).astype(np.float32),
-        wht=(cube.wht.data / wide**2).astype(np.float32),
-        sky=cube.sky.values * factor,
-        sky_error=cube.sky_error.values * factor,
-        **coords,
-    )
+    with np.errstate(all="ignore"):  # `updated` refuses what float32 does not hold
+        return updated(
+            cube,
+            step,
+            sci=(cube.sci.data * wide).astype(np.float32),
+            wht=(cube.wht.data / wide**2).astype(np.float32),
+            sky=cube.sky.values * factor,
+            sky_error=cube.sky_error.values * factor,
+            **coords,
+        )

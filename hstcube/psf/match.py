@@ -12,7 +12,7 @@ from hstcube.basics.convolution import convolver, coverage_of_full_frame
 from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
 from hstcube.core.rules import taken
-from hstcube.core.state import in_band_order, updated, warn
+from hstcube.core.state import in_band_order, updated, warn, warned_of_lost
 from hstcube.errors import PSFError
 from hstcube.noise.groups import pixel_acf, with_matched_noise
 from hstcube.noise.spread import correlated_spread
@@ -39,8 +39,8 @@ _GAUSSIAN = (
 
 def psf_match(
     cube: xr.Dataset,
-    *,
     to: str | xr.DataArray = "f160w",
+    *,
     kernels: xr.DataArray | None = None,
     min_coverage: float = 0.25,
     method: KernelMethod = "mge-wiener",
@@ -107,7 +107,7 @@ def psf_match(
     )
     number = cube.sizes["band"]
     psf = {"psf": matched_psfs(cube.psf, chosen)} if "psf" in cube.coords else {}
-    return updated(
+    matched = updated(
         with_matched_noise(cube, chosen),
         f"psf_match(to={name!r}, min_coverage={min_coverage})",
         sci=sci,
@@ -117,6 +117,16 @@ def psf_match(
         matched_to=np.full(number, name, object),
         **psf,
     )
+    return _warned_of_lost(cube, matched)
+
+
+def _warned_of_lost(before: xr.Dataset, after: xr.Dataset) -> xr.Dataset:
+    """Return the matched cube, with a warning where many pixels lost their data; not of dask's."""
+    if before.wht.chunks or after.wht.chunks:
+        return after
+    had = before.wht.values > 0
+    gone = had & ~(after.wht.values > 0)
+    return warned_of_lost(after, had.sum((1, 2)), gone.sum((1, 2)))
 
 
 def choose_kernels(

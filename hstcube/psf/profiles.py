@@ -249,7 +249,11 @@ def _fitted_gaussian(
     from scipy import optimize
 
     places, values = np.nonzero(use), image[use]
-    peak = float(values.max())
+    peak = float(values.max(initial=0.0))
+    if not 0 < peak < np.inf:
+        raise PSFError(
+            "HC-P08", "there is no star: no pixel near the middle is bright", "leave this star out"
+        )
 
     def misfit(p: Any) -> Any:
         return p[2] * shape(places, p[0], p[1], p[3]) + p[4] - values / peak

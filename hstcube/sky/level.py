@@ -174,7 +174,7 @@ def subtract_sky(cube: xr.Dataset, level: Any, *, again: bool = False) -> xr.Dat
     Parameters
     ----------
     cube : Dataset
-    level : DataArray (band,) or (band, y, x), mapping of band to float, or float
+    level : DataArray (band,) or (band, y, x), mapping of band to float, float, or array of images
         Level to subtract [units of sci]; a coordinate ``sky_error`` is kept.
     again : bool
         Subtract although a level was subtracted before; the two add up.
@@ -216,7 +216,9 @@ def _levels(cube: xr.Dataset, level: Any) -> tuple[xr.Variable, NDArray[np.float
     """Return the level of each band of the cube, in its order, and the levels' standard errors."""
     names = cube.band.values.tolist()
     if not isinstance(level, xr.DataArray):
-        level = _level_array(level, names)
+        level = (
+            _images_of(cube, level) if np.ndim(filled(level)) > 1 else _level_array(level, names)
+        )
     try:
         values = in_band_order(cube, level).astype(np.float64)
     except BandError as lacking:
@@ -242,13 +244,28 @@ def _levels(cube: xr.Dataset, level: Any) -> tuple[xr.Variable, NDArray[np.float
     return values, np.asarray(error, dtype=np.float64)
 
 
+def _images_of(cube: xr.Dataset, level: Any) -> xr.DataArray:
+    """Return a background that varies over the images, an array (y, x) or (band, y, x)."""
+    try:
+        images = np.asarray(filled(level), dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        reason = f"the sky level {shown(level)} does not hold numbers"
+        raise SkyError("HC-K03", reason, "give one image, or one for each band") from error
+    if images.shape not in (cube.sci.shape, cube.sci.shape[1:]):
+        reason = f"the sky level is {shown(level)}, the images are {cube.sci.shape}"
+        raise GridError("HC-D01", reason, "give it as (y, x) or (band, y, x)")
+    everywhere = np.broadcast_to(images, cube.sci.shape)
+    coords = {name: cube.coords[name] for name in ("band", "y", "x")}
+    return xr.DataArray(everywhere, coords, ("band", "y", "x"))
+
+
 def _level_array(level: Any, names: list[str]) -> xr.DataArray:
     given: Mapping[str, Any] = level if hasattr(level, "keys") else dict.fromkeys(names, level)
     try:
         numbers = np.array([float(value) for value in given.values()])
     except (TypeError, ValueError) as error:
         raise SkyError(
-            "HC-K03", f"the sky level {level!r} is not a number", "give a number for each band"
+            "HC-K03", f"the sky level {shown(level)} is not a number", "give a number for each band"
         ) from error
     return xr.DataArray(numbers, {"band": np.array(list(given), object)}, ("band",))
 
