@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from hstcube.basics.arrays import shown
-from hstcube.basics.names import checked_name
+from hstcube.basics.choices import checked_name
 from hstcube.basics.pixels import Planes, is_lazy, keep_the_rule, mended
 from hstcube.core.grids import Grid, known_cards, known_labels
 from hstcube.core.state import STATE, require_coords, warn
@@ -31,7 +31,7 @@ KNOWN_UNITS = ("electron s-1", "uJy", "nJy", "Jy", "electron", "MJy sr-1")
 _DTYPES = {"sci": np.float32, "wht": np.float32, "mask": np.bool_}
 
 
-def taken(cube: Any, *, pixels: bool = True) -> xr.Dataset:
+def taken(cube: xr.Dataset, *, pixels: bool = True) -> xr.Dataset:
     """Return a cube that came in from outside, as every step may trust it.
 
     What every public function that takes a cube calls first.

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from hstcube import __version__
-from hstcube.basics.choices import require_choice
-from hstcube.basics.names import checked_name
+from hstcube.basics.choices import checked_name, require_choice
 from hstcube.core.bands import band as find_band
 from hstcube.core.cube import SCHEMA
 from hstcube.core.grids import Grid

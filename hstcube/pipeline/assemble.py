@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import xarray as xr
 
-from hstcube.basics.choices import require_choice
-from hstcube.basics.names import checked_name
+from hstcube.basics.choices import checked_name, require_choice
 from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
 from hstcube.core.rules import PLANES

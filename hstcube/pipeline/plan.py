@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
-from hstcube.basics.choices import require_choice
-from hstcube.basics.names import checked_name
+from hstcube.basics.choices import checked_name, require_choice
 from hstcube.errors import RecipeError, WriteError
 from hstcube.files.cubes import Layout, Noise
 from hstcube.files.levels import read_levels

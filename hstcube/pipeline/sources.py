@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hstcube.basics.names import checked_name
+from hstcube.basics.choices import checked_name
 from hstcube.core.grids import Grid
 from hstcube.errors import FileError, LabelError, RecipeError
 from hstcube.files.cubes import open_cube

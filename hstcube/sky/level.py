@@ -215,7 +215,9 @@ def subtract_sky(cube: xr.Dataset, level: Any, *, again: bool = False) -> xr.Dat
 def _levels(cube: xr.Dataset, level: Any) -> tuple[xr.Variable, NDArray[np.float64]]:
     """Return the level of each band of the cube, in its order, and the levels' standard errors."""
     names = cube.band.values.tolist()
-    if not isinstance(level, xr.DataArray):
+    if isinstance(level, xr.DataArray) and "band" not in level.coords and level.ndim > 1:
+        level = _on_the_grid(cube, level)
+    elif not isinstance(level, xr.DataArray):
         level = (
             _images_of(cube, level) if np.ndim(filled(level)) > 1 else _level_array(level, names)
         )
@@ -257,6 +259,16 @@ def _images_of(cube: xr.Dataset, level: Any) -> xr.DataArray:
     everywhere = np.broadcast_to(images, cube.sci.shape)
     coords = {name: cube.coords[name] for name in ("band", "y", "x")}
     return xr.DataArray(everywhere, coords, ("band", "y", "x"))
+
+
+def _on_the_grid(cube: xr.Dataset, level: xr.DataArray) -> xr.DataArray:
+    """Return one image (y, x) on the pixels of the cube as the background of every band."""
+    require_same_grid(cube, level)
+    if set(level.dims) != {"y", "x"}:
+        raise GridError(
+            "HC-D01", f"the sky level has dims {level.dims}", "give it as (y, x) or (band, y, x)"
+        )
+    return level.expand_dims(band=cube.band.values).transpose("band", "y", "x")
 
 
 def _level_array(level: Any, names: list[str]) -> xr.DataArray:

@@ -8,7 +8,7 @@ import tomllib
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hstcube.basics.names import checked_name
+from hstcube.basics.choices import checked_name
 from hstcube.core.bands import band_name
 from hstcube.errors import BandError, RecipeError
 from hstcube.fits.local import read_text, require_local

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from hstcube.basics.names import checked_name
+from hstcube.basics.choices import checked_name
 from hstcube.core.bands import band_name, digits, pivot
 from hstcube.errors import FileError, RecipeError
 
