@@ -1,4 +1,4 @@
-"""Arrays of every kind as they come in: what is masked is no data, units are those that are said."""
+"""Arrays of every kind as they come in: masked is no data, units are those that are said."""
 
 from __future__ import annotations
 
