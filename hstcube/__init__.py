@@ -11,6 +11,7 @@ docs/architecture.md shows the folders.
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from importlib import import_module
 
 __version__ = "0.1.0"
@@ -49,7 +50,7 @@ _MODULE_OF = {
     "noise_check": "noise.empty_apertures",
     "object_mask": "sky.masks",
     "open_bands": "pipeline.assemble",
-    "open_cube": "files.cubes",
+    "open_cube": "files.netcdf",
     "open_field": "pipeline.assemble",
     "open_labels": "files.labels",
     "open_psf": "files.psfs",
@@ -67,7 +68,7 @@ _MODULE_OF = {
     "regrid_labels": "regridding.labels",
     "regrid_mask": "regridding.labels",
     "require_same_grid": "core.rules",
-    "save_cube": "files.cubes",
+    "save_cube": "files.netcdf",
     "save_psf": "files.psfs",
     "stack_bands": "core.stack",
     "star_stamps": "psf.star_search",
@@ -84,8 +85,8 @@ _MODULE_OF = {
 }
 
 _FOLDERS = (
-    "basics", "cli", "core", "demo", "errors", "files", "fits", "jobs", "noise", "phot", "pipeline",
-    "plots", "psf", "regridding", "sed", "sky", "surveys",
+    "basics", "cli", "core", "demo", "errors", "files", "fits", "inputs", "jobs", "noise", "phot",
+    "pipeline", "plots", "psf", "regridding", "sed", "sky", "surveys",
 )  # fmt: skip
 
 __all__ = ["__version__", "plot", *_MODULE_OF]  # noqa: PLE0604  the keys are strings
@@ -97,7 +98,9 @@ def __getattr__(name: str) -> object:
     if name == "plot":
         return import_module(f"{__name__}.plots")
     if name not in _MODULE_OF:
-        msg = f"module {__name__!r} has no attribute {name!r}"
+        near = get_close_matches(name.lower(), __all__, n=3, cutoff=0.5)
+        hint = f"did you mean {', '.join(near)}?" if near else "dir(hstcube) lists what there is"
+        msg = f"module {__name__!r} has no attribute {name!r}; {hint}"
         raise AttributeError(msg)
     value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
     globals()[name] = value

@@ -1,5 +1,25 @@
-"""``python -m hstcube``."""
+"""``python -m hstcube``, and what the command ``hstcube`` starts."""
 
-from hstcube.cli.app import main
+import os
+import signal
+from typing import NoReturn
 
-main()
+__all__ = ["main"]
+
+
+def main() -> NoReturn:
+    """Run the command line; Ctrl-C is heeded from the first moment, while modules are loaded."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupted)
+    from hstcube.cli.app import main as begin
+
+    begin()
+
+
+def _interrupted(*_: object) -> NoReturn:
+    os.write(2, b"interrupted; nothing was begun\n")
+    os._exit(130)
+
+
+if __name__ == "__main__":
+    main()

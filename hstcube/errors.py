@@ -166,7 +166,7 @@ class HstCubeWarning(UserWarning):
 
 
 class Code(NamedTuple):
-    """One row of the catalogue: ``kind`` is E (error) or W (warning)."""
+    """One row of the catalogue: ``kind`` is E (error), W (warning) or N (note)."""
 
     code: str
     kind: str

@@ -40,8 +40,8 @@ from hstcube.pipeline import runs
 from hstcube.pipeline.plan import Options, plan
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Callable
+    from pathlib import Path
 
 SCI, WHT = "1_60mas_f435w_sci.fits", "1_60mas_f435w_wht.fits"
 MAP = "udf_mosaic_1_HST_SEGMAP.fits"
@@ -460,6 +460,7 @@ PIXELS = {
         "HC-C04",
         "BANANAS",
         lambda f: [rewrite(stamp(f, band), cards={"BUNIT": "BANANAS"}) for band in BANDS],
+        at=IN_SCI,
     ),
     "different units": Defect(
         CubeError,
@@ -921,7 +922,7 @@ SKIES = {
     "level of NaN in Python": Defect(
         SkyError,
         "HC-K03",
-        "not a finite number",
+        "is nan",
         use=lambda f: hstcube.subtract_sky(
             open_it(f), dict.fromkeys(BANDS, 0.0) | {"f850lp": np.nan}
         ),
@@ -978,7 +979,7 @@ RESOLUTIONS = {
         at=("", "f850lp"),
     ),
     "width sharper than a band": Defect(
-        PSFError, "HC-B06", "0.100arcsec", use=matched(to="0.100arcsec"), at=IN_BAND
+        PSFError, "HC-B06", "0.100 arcsec", use=matched(to="0.100arcsec"), at=IN_BAND
     ),
     "target absent": Defect(
         PSFError, "HC-B05", "'f140w' is not in the cube", use=matched(to="f140w")
@@ -1008,7 +1009,7 @@ RESOLUTIONS = {
     "negative width in a header": Defect(
         PSFError, "HC-P02", "-0.1 arcsec", cards(PSFFWHM=-0.1), at=IN_SCI
     ),
-    "width of zero": Defect(PSFError, "HC-B05", "0arcsec", use=matched(to="0arcsec")),
+    "width of zero": Defect(RecipeError, "HC-B31", "0arcsec", use=matched(to="0arcsec")),
     "even kernel": Defect(PSFError, "HC-P04", "(5, 4)", use=matched(kernels=kernels((5, 4)))),
     "kernel that loses flux": Defect(
         PSFError, "HC-P05", "0.01", use=matched(kernels=kernels((5, 5), 0.99)), at=("", "f850lp")
@@ -1362,7 +1363,7 @@ CUBES = {
         CubeError, "HC-C01", "'sci'", use=lambda _: hstcube.psf_match(xr.Dataset())
     ),
     "an array": Defect(
-        CubeError, "HC-C01", "'sci'", use=lambda _: hstcube.psf_match(np.zeros((3, 4, 5)))
+        CubeError, "HC-C01", "an array", use=lambda _: hstcube.psf_match(np.zeros((3, 4, 5)))
     ),
     "turned": Defect(
         CubeError,

@@ -12,7 +12,7 @@ import hstcube
 from hstcube.errors import Code, HstCubeError, codes, language
 
 SOURCES = sorted(Path(hstcube.__file__).parent.rglob("*.py"))
-TESTS = sorted(Path(__file__).parent.rglob("test_*.py"))
+TESTS = sorted([*Path(__file__).parent.rglob("test_*.py"), Path(__file__).with_name("defects.py")])
 _CODE = re.compile(r'"(HC-[A-Z]\d\d)"')
 
 
@@ -24,8 +24,16 @@ def quoted(files: list[Path]) -> set[str]:
 def said_in_warnings() -> set[str]:
     """Return the codes that the sources pass to `warn`, or that a check finds."""
     text = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES)
-    passed_on = re.findall(r'(?:warn\(\s*cube,|append\(\s*\(|[\[(]\s*\()\s*"(HC-[A-Z]\d\d)"', text)
+    passed_on = re.findall(
+        r'(?:warn\(\s*\w+,|append\(\s*\(|Note\(|[\[(]\s*\()\s*"(HC-[A-Z]\d\d)"', text
+    )
     return {*passed_on, *re.findall(r'Finding\("warning",\s*"(HC-[A-Z]\d\d)"', text)}
+
+
+def said_in_notes() -> set[str]:
+    """Return the codes that the sources pass to `note`."""
+    text = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES)
+    return set(re.findall(r'note\(\s*cube,\s*"(HC-[A-Z]\d\d)"', text))
 
 
 def said_in_errors() -> set[str]:
@@ -61,7 +69,7 @@ def test_no_code_is_there_twice() -> None:
 
 @pytest.mark.parametrize("code", codes().values(), ids=codes())
 def test_a_code_is_explained_in_sentences(code: Code) -> None:
-    assert code.kind in ("E", "W")
+    assert code.kind in ("E", "W", "N")
     for text in (code.meaning, code.cause, code.fix):
         assert text == text.strip()
         assert text.endswith(".")
@@ -73,7 +81,9 @@ def test_a_code_is_explained_in_sentences(code: Code) -> None:
 def test_what_is_only_warned_of_is_a_warning_and_all_else_an_error() -> None:
     warnings = {code.code for code in codes().values() if code.kind == "W"}
     assert warnings == said_in_warnings() - said_in_errors()
-    assert set(codes()) - warnings == said_in_errors()
+    notes = {code.code for code in codes().values() if code.kind == "N"}
+    assert notes == said_in_notes()
+    assert set(codes()) - warnings - notes == said_in_errors()
 
 
 def test_every_code_is_made_by_a_test() -> None:

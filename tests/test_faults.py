@@ -28,6 +28,7 @@ import hstcube
 from hstcube.cli import app as cli
 from hstcube.core import grids
 from hstcube.errors import FileError, HstCubeError, WriteError
+from hstcube.files import netcdf as netcdf_files
 from hstcube.fits import writing as _files
 from hstcube.pipeline import runs
 from hstcube.pipeline.plan import Options, plan
@@ -407,6 +408,7 @@ def test_what_reads_back_otherwise_is_not_kept(
     netcdf = Folder(tmp_path / "a", write_netcdf, before, after)
     files = Folder(tmp_path / "b", write_fits, before, after)
     with monkeypatch.context() as patch:
+        patch.setattr(netcdf_files, "bytes_of", lambda values: values.tobytes() + os.urandom(1))
         patch.setattr(xr.Dataset, "identical", lambda *_: False)
         with pytest.raises(WriteError) as caught:
             netcdf.write()

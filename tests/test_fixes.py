@@ -72,7 +72,7 @@ def commands() -> dict[str, set[str]]:
 @cache
 def arguments() -> set[str]:
     """Return the arguments of all public functions, and keys of field and recipe files."""
-    found = {"checksum", "chunks", "hdu", "ids", "path", "sky", "wht_kind", "psf", "pivot"}
+    found = {"checksum", "wcs", "chunks", "hdu", "ids", "path", "sky", "wht_kind", "psf", "pivot"}
     for name in hstcube.__all__:
         if callable(getattr(hstcube, name)):
             found |= set(inspect.signature(getattr(hstcube, name)).parameters)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import os
 import signal
 import sys
 from typing import Annotated, NoReturn, cast
@@ -12,9 +14,12 @@ import typer
 from hstcube import __version__
 from hstcube.cli import cube, demo, field, psf
 from hstcube.cli.show import plain
-from hstcube.errors import HstCubeError, language
+from hstcube.cli.streams import flush, open_streams
+from hstcube.errors import FileError, HstCubeError, WriteError, language
 
 __all__ = ["app", "main"]
+
+_LONGEST_NAME = 200  # characters of a path that an error shows
 
 INTERNAL, USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 
@@ -72,25 +77,66 @@ def _common(
 
 def main() -> NoReturn:
     """Run the command line; errors become one message and an exit code."""
+    before = language.set("shell")
+    try:
+        _prepare()
+        code = _run()
+        flush()
+    except (KeyboardInterrupt, typer.Abort):
+        code = _interrupted()
+    except OSError as error:
+        _fail(_of_the_system(error), WriteError.exit_code)
+    finally:  # who calls this from Python goes on in Python
+        language.reset(before)
+    sys.exit(code)
+
+
+def _prepare() -> None:
+    open_streams()
     # until the first target is done: looking through what modules load takes a quarter of the start
     gc.disable()
     signal.signal(signal.SIGTERM, _terminate)
-    before = language.set("shell")
+    if signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, signal.SIG_DFL):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _run() -> int:
     try:
         result = app(standalone_mode=False)
     except HstCubeError as error:
         _fail(error, error.exit_code)
     except _UsageError as error:
         error.show()
-        sys.exit(USAGE)
+        return USAGE
     except (KeyboardInterrupt, typer.Abort):
-        print("interrupted; files that are there are whole", file=sys.stderr)  # noqa: T201
-        sys.exit(INTERRUPTED)
+        return _interrupted()
+    except OSError as error:
+        _fail(_of_the_system(error), HstCubeError.exit_code)
     except Exception as error:
         _fail(error, INTERNAL)
-    finally:  # who calls this from Python goes on in Python
-        language.reset(before)
-    sys.exit(result if isinstance(result, int) else 0)
+    if result == INTERRUPTED:  # what typer makes of Ctrl-C
+        return _interrupted()
+    return result if isinstance(result, int) else 0
+
+
+def _interrupted() -> int:
+    print("interrupted; files that are there are whole", file=sys.stderr)  # noqa: T201
+    return INTERRUPTED
+
+
+def _of_the_system(error: OSError) -> Exception:
+    """Return what the system raised as an error of ours, as far as its words tell what to do."""
+    if _state["debug"]:
+        return error
+    try:
+        os.getcwd()  # noqa: PTH109  Path.cwd does the same
+    except OSError:
+        reason, fix = "the working folder was removed", "cd to a folder that exists"
+        return FileError("HC-F01", reason, fix)
+    name = str(error.filename or ("stdout" if error.errno == errno.ENOSPC else ""))
+    shown = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..."
+    reason = f"cannot be read or written: {error.strerror or error}"
+    return FileError("HC-F01", reason, "check the path and its permissions", shown)
 
 
 def _fail(error: Exception, code: int) -> NoReturn:

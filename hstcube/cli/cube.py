@@ -20,6 +20,15 @@ from hstcube.cli.show import say, show_table, told_warnings
 
 __all__ = ["bin_", "export", "noise", "phot"]
 
+MinArea = Annotated[
+    str,
+    typer.Option(
+        "--min-area",
+        metavar="auto|psf|none|ARCSEC2",
+        help="Area that bins have at least: pi/4 FWHM^2 of the PSF (auto: if it is known), or so.",
+    ),
+]
+
 _ROWS = 4  # groups of a table that are shown
 
 
@@ -46,8 +55,10 @@ def export(
     ] = False,
     groups: Groups = None,
     redshift: Annotated[
-        float | None, typer.Option(help="Of the object, where it is known.")
+        str | None,
+        typer.Option(help="Of the object; or the file of a table of the groups, with id and z."),
     ] = None,
+    min_area: MinArea = "auto",
     floor: Annotated[
         float, typer.Option(help="Share of the flux that is added to its error.")
     ] = 0.05,
@@ -75,10 +86,21 @@ def export(
             pixels=pixels,
             groups=groups,
             redshift=redshift,
+            min_area=_area(min_area),
             floor=floor,
             overwrite=overwrite,
         )
     say(f"{len(files)} files for {code} in {out}; start with {out / 'README'}")
+
+
+def _area(text: str) -> float | str | None:
+    """Return what `bin_pixels` takes as `min_area`."""
+    if text in ("auto", "psf", "none"):
+        return None if text == "none" else text
+    try:
+        return float(text)
+    except ValueError:
+        return text  # with a unit, or refused there
 
 
 def bin_(
@@ -100,6 +122,7 @@ def bin_(
         float | None,
         typer.Option(help="Keep to one shape of spectrum, to this reduced chi square (e.g. 4)."),
     ] = None,
+    min_area: MinArea = "auto",
     scale: Scale = "60mas",
     overwrite: Overwrite = False,
 ) -> None:
@@ -121,13 +144,14 @@ def bin_(
             bands=bands,
             mode=mode,
             sed_shape=sed_shape,
+            min_area=_area(min_area),
             overwrite=overwrite,
         )
     sizes = np.bincount(bins.values.ravel())[1:]
     single, below = int((sizes == 1).sum()), len(bins.attrs["below_target"])
     say(
         f"{sizes.size} bins of {sizes.sum()} pixels: {single} of one, the largest of {sizes.max()};"
-        f" {below} islands below S/N {snr:g}\nbins      {out}\npicture   {picture}"
+        f" {below} islands below the target\nbins      {out}\npicture   {picture}"
     )
 
 
@@ -202,7 +226,7 @@ def noise(
         bool,
         typer.Option(
             "--measure",
-            help="Measure the noise on these fields, instead of taking the survey's table.",
+            help="Measure the noise on these fields, instead of judging what a run takes it for.",
         ),
     ] = False,
     scale: Scale = "60mas",

@@ -39,7 +39,8 @@ from hstcube.cli.show import (
     show_report,
     show_table,
 )
-from hstcube.errors import HstCubeError, RecipeError
+from hstcube.errors import HstCubeError
+from hstcube.fits.local import missing
 
 __all__ = ["check", "compare", "cutout", "ls", "run", "sky"]
 
@@ -69,11 +70,8 @@ def ls(
         sky = f"{levels}/{len(files.bands)}"
         rows.append((files.field, files.scale, " ".join(whole), ", ".join(odd), mapped, sky))
     if not rows:
-        raise RecipeError(
-            "HC-F01",
-            f"no images in {folder}",
-            "give the folder that holds the stamps, or --images PATTERN",
-        )
+        fix = "give the folder that holds the stamps, or --images PATTERN"
+        raise missing("images", fix, file=folder, verb="are")
     columns = ("field", "scale", "bands", "incomplete", "map", "sky")
     show_table(columns, rows, title=f"{len(rows)} in {folder}")
 

@@ -5,12 +5,21 @@ from __future__ import annotations
 import difflib
 import re
 from functools import cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hstcube import shipped
-from hstcube.errors import BandError
+from hstcube.errors import BandError, RecipeError
+from hstcube.inputs.quantities import number_in, short
 
-__all__ = ["Band", "band", "band_name", "cameras"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Band", "band", "band_name", "cameras", "name_among", "numbers_by_band"]
+
+_PIVOT = (
+    "give its pivot wavelength [Angstrom]: [[pivot = 15000.0 with its sci and wht in a field file|"
+    "pivot= in open_bands or build, or pivot = 15000.0 in a field file]]"
+)
 
 
 class Band(NamedTuple):
@@ -53,7 +62,7 @@ def band(name: str, *, instrument: str = "", detector: str = "") -> Band:
         raise BandError(
             "HC-B07",
             f"no HST camera in the table has a filter {name!r}",
-            f"did you mean {', '.join(close)}?" if close else "give its pivot wavelength, pivot=",
+            (f"did you mean {', '.join(close)}? Else " if close else "") + _PIVOT,
             band=name,
         )
     said = (instrument.strip().upper(), detector.strip().upper())
@@ -66,6 +75,56 @@ def band_name(text: str) -> str:
     if re.fullmatch(r"\d{3,4}", name):
         return next((known for known in _table() if digits(known) == name), name)
     return name
+
+
+def name_among(text: str, there: Iterable[str]) -> str:
+    """Return the one of the bands that is meant; `band_name` of it where it is none of them.
+
+    Examples
+    --------
+    >>> name_among("F160W", ["f606w", "f160w"]), name_among("f160w", ["F160W"])
+    ('f160w', 'F160W')
+    """
+    names = [str(name) for name in there]
+    if text in names:
+        return text
+    wanted = band_name(text)
+    return next((name for name in names if band_name(name) == wanted), wanted)
+
+
+def numbers_by_band(unit: str, given: Any, name: str, **limits: Any) -> dict[str, float]:
+    """Return numbers that are given band by band, by the bands' names.
+
+    Parameters
+    ----------
+    unit : str
+        See `numbers_in`.
+    given : mapping of band to number or Quantity, or None
+        None is none of them.
+    name : str
+        The argument, as its caller knows it.
+    **limits
+        As for `numbers_in`.
+
+    Raises
+    ------
+    BandError
+        If a band is named twice.
+    HstCubeError
+        As `numbers_in`; or if it is no mapping.
+    """
+    if given is None:
+        return {}
+    if not hasattr(given, "keys"):
+        reason = f"{name} is {short(given)}, not a number for each band"
+        raise RecipeError("HC-B31", reason, f"give a mapping: {name}={{'f160w': ...}}")
+    found: dict[str, float] = {}
+    for key in given:
+        band = band_name(str(key))
+        if band in found:
+            raise BandError("HC-B02", f"{name} names it twice", "keep one of the two", band=band)
+        found[band] = number_in(unit, given[key], f"{name} of {band}", **limits)
+    return found
 
 
 def pivot(name: str) -> float:

@@ -19,11 +19,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from hstcube.basics.arrays import filled, in_unit, inverse_variance_of, keep_of
 from hstcube.core.bands import band as find_band
+from hstcube.core.bands import band_name
 from hstcube.core.rules import DIMS, inverse_variance_unit, taken, validate
 from hstcube.core.state import STATE, warn
 from hstcube.errors import BandError, CubeError
+from hstcube.inputs.arrays import filled, in_unit, inverse_variance_of, keep_of
+from hstcube.inputs.quantities import numbers_in
+from hstcube.inputs.units import read_unit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +42,9 @@ __all__ = ["build", "variance"]
 SCHEMA = 1
 
 _TOO_MANY_BAD_WEIGHTS = 1e-3  # share of pixels whose weight cannot be one
+
+# of what each band remembers; sky levels are in the unit of sci
+_UNITS = {"psf_fwhm": "arcsec", "zeropoint": "mag", "pivot": "Angstrom"}
 
 
 def build(
@@ -67,14 +73,14 @@ def build(
     grid : Grid
         Where the pixels lie on the sky.
     units : str
-        Unit of `sci`, as astropy.units reads it.
+        Unit of `sci`, as astropy.units reads it; see `hstcube.inputs.units.read_unit`.
     mask : array of bool, (band, y, x), optional
         Pixels to use; all that have data when not given.
     field, title : str, optional
         Names for people.
     survey : str, optional
         The release that the images come from; its noise is known by that name.
-    **band_coords : sequence, one value a band
+    **band_coords : sequence, one value a band, or mapping of band to value; Quantities too
         ``psf_fwhm`` [arcsec], ``zeropoint`` [AB mag], ``pivot`` [Angstrom], ``sky`` and
         ``sky_error`` [units], ``matched_to``.
 
@@ -92,7 +98,7 @@ def build(
     BandError
         If a band is there twice, or unknown and without a pivot wavelength.
     """
-    names = [str(name) for name in bands]
+    names, units = [str(name) for name in bands], read_unit(units)
     _require_names(names)
     sci, wht = _plain_images(sci, wht, units)
     mask = None if mask is None else keep_of("mask", mask)[0]
@@ -116,7 +122,7 @@ def build(
         },
         {
             "band": ("band", np.array(names, dtype=object)),
-            **_band_state(band_coords, len(names)),
+            **_band_state(band_coords, names, units),
             **grid.coords(),
         },
         _attributes(field, title, survey),
@@ -193,15 +199,20 @@ def _attributes(field: str, title: str, survey: str) -> dict[str, Any]:
     }
 
 
-def _band_state(given: dict[str, Sequence[Any]], number: int) -> dict[str, Any]:
-    coords = {}
+def _band_state(given: dict[str, Any], names: list[str], units: str) -> dict[str, Any]:
+    coords, number = {}, len(names)
     for name, (default, attrs) in STATE.items():
         values = given.pop(name, None)
-        dtype = object if isinstance(default, str) else np.float64
+        if hasattr(values, "keys"):  # by band
+            known = {band_name(str(key)): values[key] for key in values}
+            values = [known.get(band_name(band), default) for band in names]
         if values is None:
-            column = np.full(number, default, dtype)
+            column = np.full(number, default, object if isinstance(default, str) else np.float64)
+        elif isinstance(default, str):
+            column = np.array(list(values), object)
         else:
-            column = np.array(list(values), dtype)
+            above = 0 if name in ("psf_fwhm", "pivot") else None
+            column = numbers_in(_UNITS.get(name, units), values, name, above=above, nan=True)
         _require_shape(name, column, (number,))
         coords[name] = ("band", column, attrs)
     if given:
@@ -230,7 +241,9 @@ def _without_bad_pixels(sci: Any, wht: Any, names: list[str]) -> tuple[Any, Any,
 def _judged(sci: NDArray[Any], wht: NDArray[Any], good: NDArray[np.bool_], name: str) -> list[Note]:
     """Say what is wrong with some pixels of a band; refuse it if that is too much."""
     notes = []
-    bad = int(np.sum(~(wht >= 0) | np.isinf(wht)))
+    # what is NaN in both images is how other programs write "no data"
+    nothing = np.isnan(sci) & ~np.isfinite(wht)
+    bad = int(np.sum((~(wht >= 0) | np.isinf(wht)) & ~nothing))
     if bad > _TOO_MANY_BAD_WEIGHTS * wht.size:
         raise CubeError(
             "HC-D10",

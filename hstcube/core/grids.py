@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hstcube.basics.arrays import shown
-from hstcube.basics.choices import require_choice
 from hstcube.core.mappings import TOLERANCE, pixel_mapping
 from hstcube.core.wcs_cards import checked_cards, matrix_of, plain_value, stepped_cards
 from hstcube.errors import GridError
+from hstcube.inputs.arrays import shown
+from hstcube.inputs.choices import require_choice
+from hstcube.inputs.places import height_and_width, sky_position
+from hstcube.inputs.quantities import number_in, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     from hstcube.core.wcs_cards import Card
 
-__all__ = ["Frame", "Grid", "known_cards", "known_labels", "sky_position"]
+__all__ = ["Frame", "Grid", "known_cards", "known_labels"]
 
 Frame = Literal["ICRS", "FK5"]
 
@@ -108,7 +110,13 @@ class Grid:
         """Return the grid whose pixels are blocks of factor x factor pixels of this one.
 
         A remainder is left out.
+
+        Raises
+        ------
+        GridError
+            If the factor is not a whole number.
         """
+        factor = whole_number(factor, "factor", code="HC-W25", error=GridError)
         middle = (factor - 1) / 2
         return self.stepped(
             (middle, middle), (factor, factor), (self.shape[0] // factor, self.shape[1] // factor)
@@ -130,12 +138,12 @@ class Grid:
         ----------
         center : (ra, dec) in degrees, or SkyCoord
             The tangent point, in the middle of the grid.
-        size : float or (float, float)
-            Height and width, arcsec.
-        scale : float
-            Pixel scale, arcsec.
-        angle : float
-            Position angle of the y axis, degrees east of north.
+        size : float, Quantity, or two of them
+            Height and width [arcsec].
+        scale : float or Quantity
+            Pixel scale [arcsec].
+        angle : float or Quantity
+            Position angle of the y axis [deg], east of north.
         frame : {"ICRS", "FK5"}
             What (ra, dec) are given in. A SkyCoord says it itself.
 
@@ -146,15 +154,17 @@ class Grid:
         """
         require_choice("frame", frame, Frame, code="HC-W06", error=GridError)
         ra, dec = sky_position(center, frame)
-        sides = tuple(float(side) for side in np.broadcast_to(size, 2))
-        if not (0 < scale < math.inf and all(scale <= side < math.inf for side in sides)):
+        wrong: dict[str, Any] = {"code": "HC-W25", "error": GridError}
+        scale = number_in("arcsec", scale, "scale", above=0, **wrong)
+        sides = height_and_width(size, scale)
+        if min(sides) < scale:
             raise GridError(
                 "HC-W25",
                 f"a grid of {sides} arcsec with pixels of {scale} arcsec cannot be",
                 "give both in arcsec, the size at least one pixel",
             )
         shape = (round(sides[0] / scale), round(sides[1] / scale))
-        turn, step = math.radians(angle), scale / 3600
+        turn, step = math.radians(number_in("deg", angle, "angle", **wrong)), scale / 3600
         cards = {
             "WCSAXES": 2,
             "CTYPE1": "RA---TAN",
@@ -370,27 +380,3 @@ def _fingerprint(cards: tuple[Card, ...]) -> int:
         for key, value in cards
     )
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big", signed=True)
-
-
-def sky_position(center: Any, frame: str = "ICRS") -> tuple[float, float]:
-    """Return right ascension and declination in degrees of a SkyCoord or of (ra, dec), in `frame`.
-
-    Raises
-    ------
-    GridError
-        If it is no place on the sky.
-    """
-    if hasattr(center, "transform_to"):
-        there = center.transform_to(frame.lower())
-        center = (there.ra.deg, there.dec.deg)
-    try:
-        ra, dec = (float(value) for value in center)
-    except (TypeError, ValueError):
-        ra = dec = math.nan
-    if not (math.isfinite(ra) and abs(dec) <= 90):  # noqa: PLR2004
-        raise GridError(
-            "HC-W25",
-            f"{center!r} is no position on the sky",
-            "give (ra, dec) in degrees, e.g. (53.16, -27.79)",
-        )
-    return ra % 360, dec

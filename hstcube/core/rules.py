@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from hstcube.basics.arrays import shown
-from hstcube.basics.choices import checked_name
 from hstcube.basics.pixels import Planes, is_lazy, keep_the_rule, mended
 from hstcube.core.grids import Grid, known_cards, known_labels
 from hstcube.core.state import STATE, require_coords, warn
 from hstcube.errors import BandError, CubeError, GridError
+from hstcube.inputs.arrays import shown
+from hstcube.inputs.names import checked_name
+from hstcube.inputs.units import KNOWN_UNITS, parsed_unit
 
 __all__ = [
     "inverse_variance_unit",
-    "parsed_unit",
     "require_dataset",
     "require_distinct_bands",
+    "require_possible_state",
     "require_same_grid",
     "taken",
     "validate",
@@ -26,7 +28,6 @@ __all__ = [
 
 PLANES = ("sci", "wht", "mask")
 DIMS = ("band", "y", "x")
-KNOWN_UNITS = ("electron s-1", "uJy", "nJy", "Jy", "electron", "MJy sr-1")
 
 _DTYPES = {"sci": np.float32, "wht": np.float32, "mask": np.bool_}
 
@@ -246,30 +247,56 @@ def _validate_pixels(cube: xr.Dataset) -> None:
         )
 
 
-def inverse_variance_unit(units: str) -> str:
-    """Return the unit of the weights, e.g. 'electron-2 s2' for 'electron s-1'."""
-    known = {"electron s-1": "electron-2 s2", "uJy": "uJy-2", "nJy": "nJy-2"}
-    return known.get(units) or str((parsed_unit(units) ** -2).to_string())
+# what a state can be: name, least and largest value, whether the least itself is one
+_POSSIBLE = (
+    ("psf_fwhm", 0.0, 60.0, False),
+    ("psf_ee_error", 0.0, 1e3, True),
+    ("sky", -1e30, 1e30, True),
+    ("sky_error", 0.0, 1e30, True),
+    ("zeropoint", -100.0, 100.0, True),
+    ("pivot", 0.0, 1e7, False),
+    ("noise_scale", 0.0, 1e6, False),
+    ("extinction", 0.0, 100.0, True),
+)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
 
-def parsed_unit(units: Any) -> Any:
-    """Return the astropy unit.
+def require_possible_state(cube: xr.Dataset) -> xr.Dataset:
+    """Return the cube if its bands remember nothing that cannot be; NaN is what is not known.
 
     Raises
     ------
     CubeError
-        If astropy does not read it.
+        Naming the state.
     """
-    from astropy.units import Unit
+    for name, least, most, itself in _POSSIBLE:
+        if name not in cube.coords:
+            continue
+        for band, value in zip(cube.band.values, np.atleast_1d(cube[name].values), strict=False):
+            inside = least < value < most or (itself and value == least)
+            if not (inside or np.isnan(value)):
+                msg = f"{name} of {value:g} cannot be"
+                raise _impossible(msg, str(band))
+    for axis in ("ky", "kx", "dy", "dx"):
+        if axis in cube.coords and not (np.diff(cube[axis].values) > 0).all():
+            msg = f"the labels of {axis} do not increase"
+            raise _impossible(msg)
+    for name in cube.band.values.tolist():
+        if not _NAME.fullmatch(str(name)):
+            msg = f"a band is called {name!r}"
+            raise _impossible(msg)
+    return cube
 
-    try:
-        return Unit(units)
-    except (ValueError, TypeError) as error:
-        raise CubeError(
-            "HC-C04",
-            f"sci has units {units!r}, which astropy does not read",
-            "write e.g. BUNIT, or cube.sci.attrs['units'], as 'electron s-1'",
-        ) from error
+
+def _impossible(reason: str, band: str = "") -> CubeError:
+    fix = "get the file again, or write it again from the cube"
+    return CubeError("HC-C08", reason, fix, band=band)
+
+
+def inverse_variance_unit(units: str) -> str:
+    """Return the unit of the weights, e.g. 'electron-2 s2' for 'electron s-1'."""
+    known = {"electron s-1": "electron-2 s2", "uJy": "uJy-2", "nJy": "nJy-2"}
+    return known.get(units) or str((parsed_unit(units) ** -2).to_string())
 
 
 def require_same_grid(cube: xr.Dataset | xr.DataArray, other: Any) -> None:

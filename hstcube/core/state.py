@@ -23,12 +23,17 @@ __all__ = [
     "attribute",
     "held",
     "in_band_order",
+    "is_autocorrelation",
+    "note",
+    "notes_of",
     "record",
     "require_coords",
     "updated",
     "warn",
     "warned_of_lost",
 ]
+
+_NOTE = "note "  # begins a line of the history
 
 # what each band remembers: default and attributes
 STATE: dict[str, tuple[Any, dict[str, str]]] = {
@@ -137,6 +142,8 @@ def _require_images(
         raise CubeError("HC-C03", f"the coordinate {name!r} is {variable.dtype}", fix)
     for dim in dims[1:]:
         offsets = cube.variables.get(dim)
+        if offsets is None and name == "psf":
+            continue  # on the pixels of the images: cube.assign_coords(psf=...)
         if offsets is None or offsets.dims != (dim,) or not _are_offsets(offsets):
             error, code = _ERRORS.get(name, (CubeError, "HC-C08"))
             raise error(
@@ -145,10 +152,27 @@ def _require_images(
                 "around 0",
                 _dropped(name),
             )
+    if name == "noise_acf" and not is_autocorrelation(variable.transpose(*dims).values):
+        raise NoiseError(
+            "HC-N03",
+            "noise_acf is no autocorrelation: of odd sizes, finite, 1 at zero lag, the same at "
+            "opposite lags",
+            _dropped(name),
+        )
     if name == "psf" and not _are_psfs(variable.values):
         raise CubeError(
             "HC-C08", "an image of 'psf' has no finite, positive maximum", _dropped(name)
         )
+
+
+def is_autocorrelation(values: Any) -> bool:
+    """Say whether each is of odd sizes, finite, 1 at zero lag and the same at opposite lags."""
+    _, ny, nx = values.shape
+    if ny % 2 == 0 or nx % 2 == 0 or not np.isfinite(values).all():
+        return False
+    off = np.abs(values[:, ny // 2, nx // 2] - 1).max()
+    uneven = np.abs(values - values[:, ::-1, ::-1]).max()
+    return bool(off <= _AS_EVEN and uneven <= _AS_EVEN)
 
 
 def _dropped(name: str) -> str:
@@ -179,6 +203,18 @@ def record(cube: xr.Dataset, step: str) -> xr.Dataset:
     """Return the cube with one more line in its history: a step, its arguments, the version."""
     line = f"{step} (hstcube {__version__})"
     return cube.assign_attrs(history=_line(attribute(cube, "history"), line))
+
+
+def note(cube: xr.Dataset, code: str, text: str) -> xr.Dataset:
+    """Return the cube with a note in its history: what was assumed, and no reason to worry."""
+    return cube.assign_attrs(history=_line(attribute(cube, "history"), f"{_NOTE}{code} {text}"))
+
+
+def notes_of(history: str) -> list[tuple[str, str]]:
+    """Return the notes, as (code, text), that a history holds, each once."""
+    lines = [line for line in history.splitlines() if line.startswith(_NOTE)]
+    told = [line.removeprefix(_NOTE).partition(" ") for line in dict.fromkeys(lines)]
+    return [(code, text) for code, _, text in told]
 
 
 def warn(cube: xr.Dataset, code: str, text: str) -> xr.Dataset:

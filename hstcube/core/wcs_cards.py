@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hstcube.errors import GridError
+from hstcube.inputs.cards import card_text, card_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +48,9 @@ _MOST_AXES = 9
 # what a card can say; beyond, it is damaged
 _BETWEEN = {
     **dict.fromkeys(("CRPIX1", "CRPIX2"), (-1e9, 1e9)),
-    **dict.fromkeys(("CRVAL1", "CRVAL2", "LONPOLE"), (-360.0, 360.0)),
+    # a longitude is an angle: 360.0005 is one beside RA 0
+    **dict.fromkeys(("CRVAL1", "CRVAL2"), (-720.0, 720.0)),
+    "LONPOLE": (-360.0, 360.0),
     "LATPOLE": (-90.0, 90.0),
     "EQUINOX": (1800.0, 2200.0),
 }
@@ -80,9 +83,11 @@ def checked_cards(header: Mapping[str, Any]) -> tuple[Card, ...]:
     _refuse_distortion(header)
     cards: Cards = {}
     for key in CARDS:
-        name = key if key in header else _OLD_NAMES.get(key, key)
-        if name in header:
-            cards[key] = plain_value(key, header[name])
+        value = card_value(header, key)
+        if value is None:  # also a card without a value: it says as much as none
+            value = card_value(header, _OLD_NAMES.get(key, key))
+        if value is not None:
+            cards[key] = plain_value(key, value)
     _check(cards)
     if "WCSAXES" in cards:
         _require_two_axes(header, cards["WCSAXES"])
@@ -210,13 +215,13 @@ def _require_two_axes(header: Mapping[str, Any], number: float | str) -> None:
             "write WCSAXES = 2, or remove it",
         )
     for key in header:
-        if _BESIDE_THE_SKY.fullmatch(str(key)) and header[key] not in (0, 0.0):
+        if _BESIDE_THE_SKY.fullmatch(str(key)) and (card_value(header, key) or 0) != 0:
             reason = f"{key} ties the sky to a third axis"
             raise GridError("HC-W06", reason, "remove the third axis")
 
 
 def _refuse_distortion(header: Mapping[str, Any]) -> None:
-    if any(header.get(key, 0) not in (0, 0.0) for key in ("CROTA1", "CROTA2")):
+    if any((card_value(header, key) or 0) != 0 for key in ("CROTA1", "CROTA2")):
         raise GridError(
             "HC-W24",
             "the WCS is rotated by CROTA, which the standard gave up",
@@ -231,7 +236,7 @@ def _refuse_distortion(header: Mapping[str, Any]) -> None:
 
 
 def _distortions(header: Mapping[str, Any]) -> list[str]:
-    types = [str(header.get(f"CTYPE{i}", "")).strip().upper() for i in (1, 2)]
+    types = [card_text(header, f"CTYPE{i}").upper() for i in (1, 2)]
     found = [t for t in types if len(t) > _PLAIN_TYPE]
     found += [t for t in types if t.endswith(_DISTORTED)]
     return found + [key for key in header if _moves_pixels(header, key, types)]
@@ -244,8 +249,9 @@ def _moves_pixels(header: Mapping[str, Any], key: str, types: list[str]) -> bool
     """
     if not _DISTORTION.fullmatch(str(key)):
         return False
-    if header[key] not in (0, 0.0) or not key.startswith("PV"):
-        return header[key] not in (0, 0.0)
+    value = card_value(header, key) or 0
+    if value != 0 or not key.startswith("PV"):
+        return bool(value != 0)
     for axis, kind in enumerate(types, start=1):
         harmless = kind[:4] in _LATITUDES and kind[5:] in _ZENITHAL
         if harmless and key.startswith(f"PV{axis}_"):

@@ -1,9 +1,8 @@
-"""Cubes out: per-band FITS that other programs read, and netCDF that keeps the whole Dataset."""
+"""Cubes out: per-band FITS that other programs read."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -11,16 +10,18 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from hstcube import __version__
-from hstcube.basics.choices import checked_name, require_choice
+from hstcube.basics.digests import bytes_of
 from hstcube.core.bands import band as find_band
 from hstcube.core.cube import SCHEMA
 from hstcube.core.grids import Grid
-from hstcube.core.rules import PLANES, inverse_variance_unit, taken, validate
+from hstcube.core.rules import PLANES, inverse_variance_unit, taken
 from hstcube.core.state import attribute
-from hstcube.errors import BandError, FileError, HstCubeError, WriteError
+from hstcube.errors import BandError
 from hstcube.fits.images import NOISE_UNIT, PSF_UNIT
 from hstcube.fits.units import hdu, history_cards
-from hstcube.fits.writing import require_room_after_all, write_files, written_whole
+from hstcube.fits.writing import write_files
+from hstcube.inputs.choices import require_choice
+from hstcube.inputs.names import checked_name
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     Card = tuple[str, Any, str]  # key, value (None: no card), comment
 
-__all__ = ["Layout", "Noise", "open_cube", "save_cube", "to_fits"]
+__all__ = ["Layout", "Noise", "product_files", "to_fits"]
 
 Noise = Literal["wht", "variance"]
 Layout = Literal["files", "mef"]
@@ -79,6 +80,19 @@ def to_fits(
     RecipeError
         If there is no such choice of `noise` or `layout`.
     """
+    files, _ = product_files(cube, folder, noise=noise, layout=layout, apply_mask=apply_mask)
+    return write_files(files, overwrite=overwrite)
+
+
+def product_files(
+    cube: xr.Dataset,
+    folder: str | Path,
+    *,
+    noise: Noise = "wht",
+    layout: Layout = "files",
+    apply_mask: bool = False,
+) -> tuple[dict[Path, bytes], str]:
+    """Return what `to_fits` writes, and the id that all of it bears."""
     require_choice("noise", noise, Noise)
     require_choice("layout", layout, Layout)
     cube = taken(cube)
@@ -86,7 +100,8 @@ def to_fits(
     folder = Path(folder)
     bands = [checked_name(band) for band in cube.band.values.tolist()]
     planes = {band: _planes(cube, i, noise, apply_mask) for i, band in enumerate(bands)}
-    common = [*Grid.of(cube).header_cards(), *_common_cards(cube, planes)]
+    of_set = _id_of(cube, planes)
+    common = [*Grid.of(cube).header_cards(), *_common_cards(cube, len(planes), of_set)]
     files: dict[Path, bytes] = {}
     for i, (band, images) in enumerate(planes.items()):
         units = _Units(images, _psf_unit(cube, i), _noise_unit(cube, i))
@@ -96,7 +111,7 @@ def to_fits(
                 files[folder / f"{name}_{band}_{kind}.fits"] = units.one(kind, cards[kind])
         else:
             files[folder / f"{name}_{band}.fits"] = units.together(name, cards)
-    return write_files(files, overwrite=overwrite)
+    return files, of_set
 
 
 class _Units(NamedTuple):
@@ -112,137 +127,21 @@ class _Units(NamedTuple):
         """Return a file of one image, and what is beside it."""
         beside = {"sci": self.psf, "mask": b""}.get(kind, self.noise)
         first: list[Card] = [("EXTEND", True, "extensions may follow")] if beside else []
-        return hdu(self.images[kind], [*first, *cards]) + beside
+        return hdu(self.images[kind], [*first, *cards, *self._beside(kind)]) + beside
+
+    def _beside(self, kind: str) -> list[Card]:
+        """Return the card that names the extension that belongs to an image, if there is one."""
+        unit, there = {"sci": (PSF_UNIT, self.psf), "mask": ("", b"")}.get(
+            kind, (NOISE_UNIT, self.noise)
+        )
+        return [("BESIDE", unit, "extension that belongs to this image")] if there else []
 
     def together(self, field: str, cards: dict[str, list[Card]]) -> bytes:
         """Return a file of all images."""
         units = [hdu(None, [("OBJECT", field, "field")])]
         for kind, image in self.images.items():
-            units.append(hdu(image, cards[kind], extname=kind.upper()))
+            units.append(hdu(image, [*cards[kind], *self._beside(kind)], extname=kind.upper()))
         return b"".join([*units, self.psf, self.noise])
-
-
-def save_cube(cube: xr.Dataset, path: str | Path, *, overwrite: bool = False) -> Path:
-    """Write a cube as one netCDF file, compressed without loss.
-
-    Parameters
-    ----------
-    cube : Dataset
-    path : path
-        Ends in ``.nc``.
-    overwrite : bool
-        Replace a file that exists.
-
-    Raises
-    ------
-    WriteError
-        If the file exists or cannot be written.
-    """
-    cube = taken(cube)
-    path = Path(path)
-    encoding = {name: {"zlib": True, "complevel": 1, "shuffle": True} for name in cube.data_vars}
-    cube = _with_plain_attrs(_with_state(cube)).drop_encoding()  # of zarr, say
-
-    def write(part: Path) -> None:
-        try:
-            cube.to_netcdf(part, engine="netcdf4", encoding=encoding)
-            whole = open_cube(part).identical(cube.compute())
-        except (OSError, RuntimeError, FileError) as error:
-            # the HDF5 library's words do not tell a full disk
-            require_room_after_all(part.parent)
-            reason = f"cannot be written: {error}"
-            raise WriteError(
-                "HC-O02", reason, "make room, or choose another folder", str(path)
-            ) from error
-        if not whole:
-            raise WriteError(
-                "HC-O21",
-                "what was read back differs from the cube",
-                "report it; write FITS instead",
-                str(path),
-            )
-
-    return written_whole(path, write, overwrite=overwrite)
-
-
-def open_cube(path: str | Path, *, chunks: Any = None) -> xr.Dataset:
-    """Open a cube that `save_cube` wrote.
-
-    Parameters
-    ----------
-    path : path
-    chunks : mapping, optional
-        Open lazily with dask.
-
-    Raises
-    ------
-    FileError
-        If the file is missing, damaged or foreign.
-    CubeError
-        If it holds no cube.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileError("HC-F01", "there is no such file", "check the path", file=str(path))
-    cube = _with_state(_with_types(_netcdf(path, chunks)))
-    try:
-        return validate(cube.assign(mask=cube.mask.astype(bool)) if "mask" in cube else cube)
-    except HstCubeError as error:
-        error.at(file=str(path))
-        raise
-
-
-def _netcdf(path: Path, chunks: Any) -> xr.Dataset:
-    import xarray as xr
-
-    try:
-        if chunks is not None:
-            return xr.open_dataset(path, engine="netcdf4", chunks=chunks)
-        with xr.open_dataset(path, engine="netcdf4") as opened:
-            return opened.load()
-    except (OSError, RuntimeError, ValueError) as error:
-        raise FileError(
-            "HC-F04",
-            f"is not a netCDF file that can be read ({error})",
-            "write it again with save_cube",
-            file=str(path),
-        ) from error
-
-
-def _with_types(cube: xr.Dataset) -> xr.Dataset:
-    """Return a cube from a file with the types that cubes in memory have."""
-    state = {}
-    for name, lazy in cube.coords.items():
-        coord = lazy.compute()  # never chunked: every step looks at it
-        state[name] = coord.astype(object) if coord.dtype.kind == "U" else coord
-    cube = cube.assign_coords(state)
-    for holder in _holders(cube):
-        holder.encoding = {}
-        for key, value in holder.attrs.items():
-            holder.attrs[key] = value.item() if isinstance(value, np.generic) else value
-    return cube
-
-
-def _with_state(cube: xr.Dataset) -> xr.Dataset:
-    """Return the cube with the attributes that steps look at, empty where they are not there."""
-    return cube.assign_attrs({name: attribute(cube, name) for name in ("survey", "poisson")})
-
-
-def _with_plain_attrs(cube: xr.Dataset) -> xr.Dataset:
-    """Return the cube with attributes that netCDF cannot hold (None, True, a dict) as JSON text."""
-    plain = cube.copy()  # shallow
-    for holder in _holders(plain):
-        attrs = dict(holder.attrs)
-        for key, value in attrs.items():
-            if value is None or isinstance(value, bool | dict):
-                attrs[key] = json.dumps(value, default=str)
-        holder.attrs = attrs
-    return plain
-
-
-def _holders(cube: xr.Dataset) -> list[Any]:
-    """Return all that has attributes of its own."""
-    return [cube, *cube.variables.values()]
 
 
 def _planes(cube: xr.Dataset, i: int, noise: Noise, apply_mask: bool) -> dict[str, NDArray[Any]]:
@@ -265,20 +164,28 @@ def _variance(wht: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.where(wht == 0, np.float32(np.nan), variance)
 
 
-def _common_cards(cube: xr.Dataset, planes: dict[str, dict[str, NDArray[Any]]]) -> list[Card]:
-    history, warnings = attribute(cube, "history"), attribute(cube, "warnings")
-    digest = hashlib.sha256("".join([history, warnings, *planes]).encode())
+def _id_of(cube: xr.Dataset, planes: dict[str, dict[str, NDArray[Any]]]) -> str:
+    """Return the id of a cube: of its images as written, and of what its bands remember."""
+    said = [attribute(cube, "history"), attribute(cube, "warnings"), *planes]
+    digest = hashlib.sha256("".join(said).encode())
     for images in planes.values():
         for image in images.values():
             digest.update(image.tobytes())
+    for name in sorted(map(str, cube.coords)):
+        digest.update(bytes_of(cube[name].values))
+    return digest.hexdigest()[:16]
+
+
+def _common_cards(cube: xr.Dataset, bands: int, of_set: str) -> list[Card]:
+    history, warnings = attribute(cube, "history"), attribute(cube, "warnings")
     return [
         (
             "HSTCUBE",
             _schema_of(cube),
             "schema version of hstcube products",
         ),
-        ("CUBEID", digest.hexdigest()[:16], "the same in all files of one cube"),
-        ("NBANDS", len(planes), "number of bands of the cube"),
+        ("CUBEID", of_set, "the same in all files of one cube"),
+        ("NBANDS", bands, "number of bands of the cube"),
         ("RECIPE", attribute(cube, "recipe") or None, "hstcube recipe"),
         ("SURVEY", attribute(cube, "survey") or None, "survey whose images these are"),
         (

@@ -20,9 +20,11 @@ from hstcube.files.headers import (
     file_notes,
     require_band,
     require_scale,
+    said_width,
 )
 from hstcube.fits.images import inverse_variance, odd_pixels, read_plane
 from hstcube.fits.opening import located
+from hstcube.fits.sets import SET, apart, id_in, require_counts
 from hstcube.surveys.models import with_survey_noise
 from hstcube.surveys.names import list_fields
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from hstcube.core.grids import Grid
+    from hstcube.files.headers import Units
     from hstcube.surveys.names import FieldFiles
 
     Note = tuple[str, str]  # code and text of a warning
@@ -46,6 +49,8 @@ class Observed(NamedTuple):
     cube: xr.Dataset
     own: bool
     """They are a survey's own, so that its PSFs and noise hold for them, too."""
+    widths: bool
+    """A width of a PSF was given, by arguments, a field file or a header."""
 
 
 def read_images(
@@ -79,12 +84,15 @@ def read_images(
     """
     names = wanted_bands(files, bands)
     images = [_read_band(files, name, lazy=chunks is not None) for name in names]
+    _require_one_set(files, images)
     grid = _common_grid(files, images)
-    units, unit_notes = common_units(images)
-    notes = [*file_notes(images), *camera_notes(images), *unit_notes]
-    state = band_state(files, images, psf_fwhm=psf_fwhm or {}, units=units, scale=grid.scale)
+    units = common_units(files, images)
+    notes = [*file_notes(images), *camera_notes(images), *units.notes]
+    widths = psf_fwhm or {}
+    state = band_state(files, images, psf_fwhm=widths, units=units.unit, scale=grid.scale)
     notes += state.notes
-    weights = [_weights(files, image) for image in images]
+    images = _in_rates(images, units)
+    weights = _weights(files, images, units)
     if chunks is None:
         notes += _pixel_notes(images, weights)
     survey, own = common_survey(images)
@@ -94,7 +102,7 @@ def read_images(
         _stacked(weights, chunks),
         bands=names,
         grid=grid,
-        units=units,
+        units=units.unit,
         field=files.field,
         zeropoint=state.zeropoint,
         psf_fwhm=state.psf_fwhm,
@@ -105,7 +113,8 @@ def read_images(
     cube = record(cube, f"open_field({files.field!r}, {', '.join(names)}){sources}")
     for code, note in notes:
         cube = warn(cube, code, note)
-    return Observed(cube, own)
+    said = any(said_width(files, image) is not None for image in images)
+    return Observed(cube, own, widths=bool(widths) or said)
 
 
 def grid_of(files: FieldFiles) -> Grid:
@@ -142,6 +151,22 @@ def _read_band(files: FieldFiles, name: str, *, lazy: bool) -> BandImages:
     return BandImages(name, sci, wht)
 
 
+def _require_one_set(files: FieldFiles, images: list[BandImages]) -> None:
+    """Refuse stamps that were cut together in part only; those that do not say so are not known."""
+    headers = [plane.header for image in images for plane in (image.sci, image.wht)]
+    ids = {(str(header.get(SET, "")), _number_of(header.get("SETN"))) for header in headers}
+    folder = files.one(images[0].name, "sci").parent
+    beside = [path for band in files.bands.values() for path in (*band.sci, *band.wht)]
+    require_counts(ids, beside, folder)
+    maps = {str(header["SETMAP"]) for header in headers if "SETMAP" in header}
+    if maps and files.labels is not None and id_in(files.labels) not in ("", *maps):
+        raise apart(files.labels, "was not cut together with the images of its field")
+
+
+def _number_of(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
 def _common_grid(files: FieldFiles, images: list[BandImages]) -> Grid:
     first = images[0]
     for image in images:
@@ -150,9 +175,24 @@ def _common_grid(files: FieldFiles, images: list[BandImages]) -> Grid:
     return first.sci.grid
 
 
-def _weights(files: FieldFiles, image: BandImages) -> Any:
-    with located(files.one(image.name, "wht"), image.name):
-        return inverse_variance(image.wht.data, files.bands[image.name].wht_kind, image.name)
+def _in_rates(images: list[BandImages], units: Units) -> list[BandImages]:
+    """Return the images in their common unit: those of counts are divided by the time they took."""
+    rates = []
+    for image, seconds in zip(images, units.seconds, strict=True):
+        data = image.sci.data if seconds == 1 else image.sci.data / np.float32(seconds)
+        rates.append(image._replace(sci=image.sci._replace(data=data)))
+    return rates
+
+
+def _weights(files: FieldFiles, images: list[BandImages], units: Units) -> list[Any]:
+    """Return inverse variances in the common unit."""
+    weights = []
+    for image, seconds in zip(images, units.seconds, strict=True):
+        with located(files.one(image.name, "wht"), image.name):
+            kind = files.bands[image.name].wht_kind
+            wht = inverse_variance(image.wht.data, kind, image.name)
+        weights.append(wht if seconds == 1 else wht * np.float32(seconds**2))
+    return weights
 
 
 def _pixel_notes(images: list[BandImages], weights: list[Any]) -> list[Note]:

@@ -6,11 +6,12 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hstcube.core.bands import band as find_band
-from hstcube.core.bands import band_name
-from hstcube.core.rules import KNOWN_UNITS
+from hstcube.core.bands import band_name, cameras
 from hstcube.errors import BandError, CubeError, GridError, PSFError
 from hstcube.fits.opening import located
-from hstcube.phot.units import AGREE, header_zeropoints
+from hstcube.inputs.cards import NOTHING, card_text, card_value
+from hstcube.inputs.units import RATE, counts_in, read_unit
+from hstcube.phot.units import AGREE, header_zeropoints, unread_cards
 from hstcube.surveys.known import recognised, survey_of
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from hstcube.core.grids import Grid
     from hstcube.fits.images import Plane
+    from hstcube.inputs.units import Counts
     from hstcube.surveys.known import Survey
     from hstcube.surveys.names import FieldFiles
 
@@ -28,26 +30,21 @@ if TYPE_CHECKING:
 __all__ = [
     "BandImages",
     "BandState",
+    "Units",
     "band_state",
     "camera_notes",
     "common_survey",
     "common_units",
     "file_notes",
+    "of_bands",
     "require_band",
     "require_scale",
+    "said_width",
 ]
 
-_UNITS = {
-    "ELECTRONS/S": "electron s-1",
-    "ELECTRON/S": "electron s-1",
-    "E-/S": "electron s-1",
-    "E/S": "electron s-1",
-    "ELECTRON S-1": "electron s-1",
-    "UJY": "uJy",
-    "NJY": "nJy",
-    "JY": "Jy",
-    "MJY/SR": "MJy sr-1",
-}
+# cards of the exposure time [s]; EXPTIME is 1 in images that are rates
+_EXPOSURE = ("TEXPTIME", "EXPTIME")
+_LONGEST = 1e8  # s
 _SCALES_AGREE = 0.01  # relative
 
 
@@ -70,6 +67,22 @@ class BandState(NamedTuple):
     notes: list[Note]
 
 
+class Units(NamedTuple):
+    """The unit of all bands, and what the images of each are divided by to be in it [s]."""
+
+    unit: str
+    seconds: list[float]
+    notes: list[Note]
+
+
+class _Unit(NamedTuple):
+    """The unit of one band."""
+
+    unit: str
+    seconds: float = 1.0
+    notes: Sequence[Note] = ()
+
+
 class _Said(NamedTuple):
     """One number of one band."""
 
@@ -80,7 +93,7 @@ class _Said(NamedTuple):
 
 def require_band(name: str, header: fits.Header) -> None:
     """Refuse an image whose FILTER is another band than its file's name says."""
-    said = str(header.get("FILTER", "")).strip()
+    said = card_text(header, "FILTER")
     if said and band_name(said) != name:
         raise BandError(
             "HC-B03",
@@ -102,27 +115,77 @@ def require_scale(label: str, grid: Grid) -> None:
         )
 
 
-def common_units(images: list[BandImages]) -> tuple[str, list[Note]]:
+def common_units(files: FieldFiles, images: list[BandImages]) -> Units:
     """Return the unit of all science images, and what is odd about how they say it.
+
+    Electrons become electrons per second. What a detector counts else (DN, counts) can only be
+    understood where somebody says what one of them is: a zero point that was given.
 
     Raises
     ------
     CubeError
-        If bands are in different units.
+        If a unit is none, an image in counts cannot become one in rates, or bands are in different
+        units.
     """
-    units: dict[str, str] = {}
-    notes: list[Note] = []
-    for name, sci, _ in images:
-        said = " ".join(str(sci.header.get("BUNIT", "")).split())
-        units[name] = _UNITS.get(said.upper(), said)
-        if not said:
-            units[name] = KNOWN_UNITS[0]
-            notes.append(("HC-D20", f"{name}: no BUNIT; taken as {KNOWN_UNITS[0]}"))
+    found: dict[str, _Unit] = {}
+    for image in images:
+        given = files.bands[image.name].zeropoint is not None
+        with located(files.one(image.name, "sci"), image.name):
+            found[image.name] = _unit_of(image, has_zeropoint=given)
+    units = {name: one.unit for name, one in found.items()}
     if len(set(units.values())) > 1:
         raise CubeError(
             "HC-D21", f"bands are in different units: {units}", "convert them to one unit first"
         )
-    return next(iter(units.values())), notes
+    notes = [note for one in found.values() for note in one.notes]
+    return Units(next(iter(units.values())), [one.seconds for one in found.values()], notes)
+
+
+def _unit_of(image: BandImages, *, has_zeropoint: bool) -> _Unit:
+    name, header = image.name, image.sci.header
+    said = card_text(header, "BUNIT")
+    if said.upper() in NOTHING:
+        return _Unit(RATE, notes=[("HC-D20", f"{name}: no BUNIT; taken as {RATE}")])
+    unit = read_unit(said)
+    counts = counts_in(unit)
+    if counts is None or unit == RATE:
+        return _Unit(unit)
+    if (counts.what != "electron" or counts.scale != 1) and not has_zeropoint:
+        raise CubeError("HC-D26", f"BUNIT is {said!r}, and {_NO_GAIN}", _gain_fix(name, counts))
+    if counts.per_second:
+        return _Unit(unit)
+    card = next((key for key in _EXPOSURE if _is_exposure(header, key)), "")
+    if not card:
+        listed = ", ".join(f"{key} = {card_text(header, key) or None}" for key in _EXPOSURE)
+        reason = f"BUNIT is {said!r}, and no exposure time is known to divide it by ({listed})"
+        raise CubeError("HC-D26", reason, _EXPOSURE_FIX)
+    seconds = float(header[card])
+    rate = read_unit(f"{unit} s-1")
+    text = f"{name}: sci was divided by {card} = {seconds:g} s, wht by its inverse square"
+    return _Unit(rate, seconds, [("HC-D27", f"{text}: BUNIT is {said!r}; now {rate}")])
+
+
+_NO_GAIN = "how many electrons one of them is, is not known"
+_EXPOSURE_FIX = (
+    "write it into the header of the science image, in seconds, e.g. TEXPTIME = 1200.0; or divide "
+    "its pixels by it, multiply its weights by its square, and write BUNIT = 'ELECTRONS/S'"
+)
+
+
+def _gain_fix(name: str, counts: Counts) -> str:
+    one = f"{counts.what} s-1"
+    return (
+        "multiply sci by the gain, divide wht by its square, and write BUNIT = 'ELECTRONS/S'; or "
+        f"give the AB magnitude of one {one}: [[zeropoint = 25.94 for {name} in a field file|"
+        f"open_bands(..., zeropoint={{{name!r}: 25.94}})]]"
+    )
+
+
+def _is_exposure(header: fits.Header, key: str) -> bool:
+    """Say whether a card can be an exposure time; 1 s stands in the headers of rates."""
+    value = card_value(header, key)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and 0 < value < _LONGEST and value != 1
 
 
 def common_survey(images: list[BandImages]) -> tuple[str, bool]:
@@ -148,8 +211,10 @@ def camera_notes(images: list[BandImages]) -> list[Note]:
     """Say which bands name a camera that has no such filter."""
     wrong: dict[tuple[str, str], list[str]] = {}
     for name, sci, _ in images:
-        instrument = str(sci.header.get("INSTRUME", "")).strip().upper()
-        detector = str(sci.header.get("DETECTOR", "")).strip().upper()
+        if not cameras(name):
+            continue  # its pivot was given
+        instrument = card_text(sci.header, "INSTRUME").upper()
+        detector = card_text(sci.header, "DETECTOR").upper()
         owner = find_band(name, instrument=instrument, detector=detector)
         agrees = instrument == owner.instrument and detector in ("", owner.detector)
         if instrument and not agrees:
@@ -191,14 +256,11 @@ def band_state(
     PSFError
         If a width is not a positive number.
     """
-    given = {band_name(name): width for name, width in psf_fwhm.items()}
-    if unknown := sorted(set(given) - {image.name for image in images}):
-        reason = f"psf_fwhm names {unknown[0]}, which is not in the cube"
-        raise BandError("HC-B01", reason, f"there are {', '.join(files.bands)}", band=unknown[0])
+    given = of_bands("psf_fwhm", psf_fwhm, [image.name for image in images])
     state = BandState([], [], [], set(), [])
     for image in images:
         survey = survey_of(image.sci.header, scale)
-        pivot = _pivot(image)
+        pivot = _pivot(files, image)
         zeropoint = _zeropoint(files, image, pivot, units, survey)
         width = _width(files, image, given, survey)
         state.zeropoint.append(zeropoint.value)
@@ -209,13 +271,32 @@ def band_state(
     return state
 
 
-def _pivot(image: BandImages) -> float:
+def of_bands(what: str, given: Mapping[str, float], bands: Sequence[str]) -> dict[str, float]:
+    """Return what was given for bands, by their own names.
+
+    Raises
+    ------
+    BandError
+        If a band is named that is not there: what was said of it would be lost.
+    """
+    found = {band_name(name): value for name, value in given.items()}
+    if unknown := sorted(set(found) - set(bands)):
+        reason = f"{what} names {unknown[0]}, which is not in the cube"
+        raise BandError("HC-B01", reason, f"there are {', '.join(bands)}", band=unknown[0])
+    return found
+
+
+def _pivot(files: FieldFiles, image: BandImages) -> float:
+    given = files.bands[image.name].pivot
+    if given is not None:
+        return float(given)
     header = image.sci.header
-    return find_band(
-        image.name,
-        instrument=str(header.get("INSTRUME", "")),
-        detector=str(header.get("DETECTOR", "")),
-    ).pivot
+    camera = {
+        "instrument": card_text(header, "INSTRUME"),
+        "detector": card_text(header, "DETECTOR"),
+    }
+    with located(files.one(image.name, "sci"), image.name):
+        return find_band(image.name, **camera).pivot
 
 
 def _zeropoint(
@@ -223,16 +304,19 @@ def _zeropoint(
 ) -> _Said:
     """Return the zero point that the field file says; else the header; else the survey's table."""
     name, said = image.name, files.bands[image.name].zeropoint
+    if said is not None:  # whatever the header says
+        return _Said(float(said))
     with located(files.one(name, "sci"), name):
         known = header_zeropoints(image.sci.header, units, pivot)
-    if said is not None:
-        return _Said(float(said))
+    notes = []
+    if odd := unread_cards(image.sci.header):
+        notes.append(("HC-D22", f"{name}: not used, for no numbers: {', '.join(odd)}"))
     table = ""
-    if survey and name in survey.zeropoint and units == KNOWN_UNITS[0]:
+    if survey and name in survey.zeropoint and units == RATE:
         table = "" if known else f"zero points of {survey.name}"
         known[f"the table of {survey.name}"] = survey.zeropoint[name]
     value = next(iter(known.values()), math.nan)
-    return _Said(float(value), table, _zeropoint_notes(name, known))
+    return _Said(float(value), table, [*notes, *_zeropoint_notes(name, known)])
 
 
 def _zeropoint_notes(name: str, found: Mapping[str, float]) -> list[Note]:
@@ -251,19 +335,26 @@ def _width(
     files: FieldFiles, image: BandImages, given: Mapping[str, Any], survey: Survey | None
 ) -> _Said:
     """Return the FWHM that was given; else by the field file; the header; the survey's table."""
-    name, said = image.name, files.bands[image.name].psf_fwhm
-    width = given.get(name, image.sci.header.get("PSFFWHM") if said is None else said)
+    name = image.name
+    width = given.get(name, said_width(files, image))
     if width is not None and not _is_positive(width):
         reason = f"the FWHM of its PSF is {width!r} arcsec"
         raise PSFError(
             "HC-P02", reason, "give a positive number", str(files.one(name, "sci")), name
         )
     if width is not None:
-        return _Said(float(width))
+        return _Said(float(width))  # whatever the survey
     if survey and name in survey.psf_fwhm:
         return _Said(survey.psf_fwhm[name], f"PSF widths of {survey.name}")
     return _Said(math.nan)
 
 
+def said_width(files: FieldFiles, image: BandImages) -> Any:
+    """Return the FWHM [arcsec] that the field file says, else the header; None where neither."""
+    said = files.bands[image.name].psf_fwhm
+    return card_value(image.sci.header, "PSFFWHM") if said is None else said
+
+
 def _is_positive(width: Any) -> bool:
-    return isinstance(width, int | float) and 0 < width < math.inf
+    number = isinstance(width, int | float) and not isinstance(width, bool)
+    return number and 0 < width < math.inf

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ from hstcube.core.grids import Grid
 from hstcube.errors import LabelError
 from hstcube.fits.images import chosen_unit, image_shape, image_unit, require_whole
 from hstcube.fits.opening import located, opened
+from hstcube.fits.sets import require_one_set
 from hstcube.regridding.labels import NOT_COVERED
 
 if TYPE_CHECKING:
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["NOT_AN_INTEGER", "open_labels"]
 
 NOT_AN_INTEGER = -2
+_BELOW = re.compile(r"BELOW\d+")  # cards of maps of bins: those that do not reach their target
 _LARGEST_FLOAT32_ID = 2**24  # beyond, neighbouring ids are one number
 
 
@@ -37,6 +41,7 @@ def open_labels(path: str | Path, *, hdu: str | int | None = None) -> xr.DataArr
     DataArray of int32, (y, x)
         0 is sky. Values that are not integers (maps that were interpolated) become -2 and are
         counted in ``attrs["interpolated"]``: they belong to nobody. NaN becomes -1, not covered.
+        ``attrs["below_target"]`` lists the bins that a map of bins says are below their target.
 
     Raises
     ------
@@ -49,6 +54,7 @@ def open_labels(path: str | Path, *, hdu: str | int | None = None) -> xr.DataArr
     """
     path = Path(path)
     with located(path), opened(path) as hdus:
+        told_of_set = require_one_set(path, hdus[0].header)
         unit = image_unit(hdus, "labels", path) if hdu is None else chosen_unit(hdus, hdu)
         notes = require_whole(path, unit)
         shape = image_shape(unit)
@@ -56,6 +62,10 @@ def open_labels(path: str | Path, *, hdu: str | int | None = None) -> xr.DataArr
         grid = Grid.from_header(unit.header, shape=shape)
         labels, attrs = _whole_numbers(values)
         told = str(unit.header.get("RAF_ID", hdus[0].header.get("RAF_ID", ""))).strip()
+        if "NBELOW" in unit.header:
+            attrs["below_target"] = _below_target(unit.header)
+    for warning in told_of_set:
+        warnings.warn(warning, stacklevel=2)
     if told.isdecimal():
         attrs["central_id"] = int(told)
     if lost := int(((values < 0) & np.isfinite(values)).sum()):
@@ -64,6 +74,12 @@ def open_labels(path: str | Path, *, hdu: str | int | None = None) -> xr.DataArr
     if notes:
         attrs["notes"] = "\n".join(f"{code} {text}" for code, text in notes)
     return xr.DataArray(labels, grid.coords(), ("y", "x"), "labels", attrs)
+
+
+def _below_target(header: Any) -> list[int]:
+    """Return the bins below their target that the header of a map of bins lists."""
+    lines = [str(value) for key, value in header.items() if _BELOW.fullmatch(key)]
+    return [int(number) for number in " ".join(lines).split() if number.isdecimal()]
 
 
 def _whole_numbers(values: NDArray[Any]) -> tuple[NDArray[np.int32], dict[str, Any]]:
@@ -76,7 +92,9 @@ def _whole_numbers(values: NDArray[Any]) -> tuple[NDArray[np.int32], dict[str, A
             f"holds ids up to {most:.0f}; {values.dtype.name} as int32 tells apart up to {largest}",
             "store the map as int32, with ids that fit into it",
         )
-    interpolated = known & (np.rint(values) != values)
+    # float64 does not tell large integers apart
+    whole = values.dtype.kind in "iu"
+    interpolated = np.zeros_like(known) if whole else known & (np.rint(values) != values)
     named = known & ~interpolated & (values >= 0)
     # negative labels too are nobody's: -1 has a meaning of ours, and unsigned maps cannot hold it
     labels = np.where(known, np.int32(NOT_AN_INTEGER), np.int32(NOT_COVERED))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from hstcube import __version__
-from hstcube.errors import SkyError
+from hstcube.errors import FileError, SkyError
 from hstcube.fits.local import read_text
 from hstcube.fits.opening import located
 
@@ -22,6 +22,8 @@ __all__ = ["Level", "level_text", "read_levels"]
 _PIXEL = re.compile(r"per pixel of (\S+) arcsec")
 _ERROR = re.compile(r"^# standard error:(.*)$", re.MULTILINE)
 _LARGEST = 2**20  # bytes of a file: one number, and comments
+_FINEST, _COARSEST = 1e-6, 1e6  # arcsec: pixels of images lie between
+_SET = re.compile(r"^# SETID ([0-9a-f]{16})$", re.MULTILINE)
 _ONE_SCALE = 0.01  # relative: scales closer than this are one
 
 
@@ -75,14 +77,39 @@ def read_levels(
         If it cannot be read, or is no text file.
     """
     levels = {}
+    sets: dict[str, str] = {}
     for name in bands:
         place = files.bands[name].sky
         if isinstance(place, Path):
             with located(place, name):
-                levels[name] = _parsed(read_text(place, most=_LARGEST), scale, to)
+                text = _text_of(place)
+                levels[name] = _parsed(text, scale, to)
+                _require_one_set(text, sets)
         elif place is not None:
-            levels[name] = Level(float(place) * _area(to, scale), math.nan)
+            level = _number(str(place))
+            levels[name] = Level(_finite(level * _area(to, scale)), math.nan)
     return levels
+
+
+def _text_of(place: Path) -> str:
+    try:
+        return read_text(place, most=_LARGEST)
+    except FileError as error:
+        if error.code == "HC-F24" and place.is_dir():  # the file that belongs there is missing
+            raise FileError("HC-F01", error.reason, "give the file of the level") from error
+        raise
+
+
+def _require_one_set(text: str, sets: dict[str, str]) -> None:
+    """Refuse levels of one pixel scale that were not written together; `sets` fill."""
+    pixel, of_set = _PIXEL.search(text), _SET.search(text)
+    if pixel and of_set and sets.setdefault(pixel[1], of_set[1]) != of_set[1]:
+        raise SkyError(
+            "HC-O20",
+            "was not written together with the levels of the other bands: one may be of another "
+            "method, or of other images",
+            "measure the sky again: hstcube sky FOLDER -o OUT --overwrite",
+        )
 
 
 def _area(to: float | None, scale: float | None) -> float:
@@ -94,12 +121,15 @@ def _parsed(text: str, scale: float | None, to: float | None) -> Level:
     pixel = _PIXEL.search(text)
     if pixel and (to is not None or scale is not None):
         said = _number(pixel[1])
-        if to is not None and said > 0:
+        if not _FINEST < said < _COARSEST:
+            reason = f"is the level of a pixel of {pixel[1][:40]} arcsec, which no image has"
+            raise SkyError("HC-K07", reason, "measure the sky again: hstcube sky FOLDER -o OUT")
+        if to is not None:
             scale = said
         elif scale is not None:
             _require_scale(said, pixel[1], scale)
     area = _area(to, scale)
-    return Level(level * area, _standard_error(text) * area)
+    return Level(_finite(level * area), _standard_error(text) * area)
 
 
 def _standard_error(text: str) -> float:
@@ -118,7 +148,10 @@ def _one_number(text: str) -> float:
     if len(numbers) != 1:
         fix = "write one number, or measure the sky again"
         raise SkyError("HC-K02", f"holds {len(numbers)} values, not one sky level", fix)
-    level = _number(numbers[0])
+    return _finite(_number(numbers[0]))
+
+
+def _finite(level: float) -> float:
     if not math.isfinite(level):
         fix = "measure the sky again: hstcube sky FOLDER -o OUT"
         raise SkyError("HC-K03", f"the sky level is {level}", fix)
@@ -127,8 +160,8 @@ def _one_number(text: str) -> float:
 
 def _require_scale(said: float, text: str, scale: float) -> None:
     if not abs(said / scale - 1) <= _ONE_SCALE:
-        factor = f"; or multiply it by {(scale / said) ** 2:.4g}" if said > 0 else ""
-        reason = f"is the level of a pixel of {text} arcsec, the images have {scale:.4g}"
+        factor = f"; or multiply it by {(scale / said) ** 2:.4g}"
+        reason = f"is the level of a pixel of {text[:40]} arcsec, the images have {scale:.4g}"
         raise SkyError("HC-K07", reason, f"measure it at this scale{factor}")
 
 
@@ -137,5 +170,5 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError as error:
         comma = re.fullmatch(r"[-+]?\d+,\d+(e[-+]?\d+)?", text, re.IGNORECASE)
-        fix = f"decimal comma? write {text.replace(',', '.')}" if comma else "write one number"
-        raise SkyError("HC-K06", f"holds {text!r}, not a number", fix) from error
+        fix = f"decimal comma? write {text.replace(',', '.')[:40]}" if comma else "write one number"
+        raise SkyError("HC-K06", f"holds {text[:40]!r}, not a number", fix) from error

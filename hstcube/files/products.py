@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from hstcube.core.bands import band_name
-from hstcube.core.cube import build
+from hstcube.core.cube import SCHEMA, build
 from hstcube.core.psf_coords import with_psf_coords
-from hstcube.core.rules import PLANES
-from hstcube.errors import FileError
+from hstcube.core.rules import PLANES, require_possible_state
+from hstcube.core.state import warn
+from hstcube.errors import BandError, FileError, HstCubeError
 from hstcube.fits.images import (
     NOISE_UNIT,
     PSF_UNIT,
@@ -20,7 +22,9 @@ from hstcube.fits.images import (
     read_plane,
     require_whole,
 )
+from hstcube.fits.local import missing, read_text
 from hstcube.fits.opening import located, opened
+from hstcube.fits.sets import id_in
 from hstcube.fits.units import history_lines
 from hstcube.noise.groups import with_noise_coords
 from hstcube.phot.units import with_extinction
@@ -36,9 +40,17 @@ if TYPE_CHECKING:
 
     Planes = dict[str, Plane]  # by what they hold
 
-__all__ = ["find_products", "open_products"]
+__all__ = ["find_products", "open_products", "recorded_id"]
 
-_NUMBERS = ("HSTCUBE", "NBANDS", "PSFFWHM", "SKY", "SKYERR", "ABZP", "PHOTPLAM")
+_NEEDED = ("CUBEID", "NBANDS", "OBJECT", "FILETYPE", "FILTER")
+_NEEDED_OF_SCIENCE = ("BUNIT", "PHOTPLAM")
+_WHOLE = ("HSTCUBE", "NBANDS")
+_NUMBERS = (
+    *_WHOLE,
+    *("PSFFWHM", "PSFEEERR", "PSFNEG", "SKY", "SKYERR", "ABZP", "PHOTPLAM", "EXTINCT", "NSCALE"),
+    *("PIXSCALE", "LAGX", "LAGY"),
+)
+_LARGEST_PIXEL = 60.0  # arcsec
 _AGAIN = "write the cube again with to_fits"
 _HOLDS = {
     "sci": ("sci",),
@@ -71,8 +83,31 @@ def open_products(products: dict[str, dict[str, Path]], bands: Sequence[str] | N
     folder = next(iter(next(iter(products.values())).values())).parent
     found = [_read_band(name, products.get(name, {}), folder) for name in names]
     planes = [band.planes for band in found]
-    _require_one_cube(planes[0], set().union(*(band.cubes for band in found)), products, folder)
-    return _cube_of(names, planes)
+    cubes = set().union(*(band.cubes for band in found))
+    _require_one_cube(planes[0], cubes, products, folder)
+    with located(folder):
+        _require_alike(planes)
+        cube = require_possible_state(_cube_of(names, planes))
+    return _compared(cube, folder, *cubes)
+
+
+def _compared(cube: xr.Dataset, folder: Path, of_set: str) -> xr.Dataset:
+    """Return the cube, with a warning where what a run wrote beside it tells of another version."""
+    whole, record = folder / f"{cube.attrs['field']}.nc", folder / "run.json"
+    if id_in(whole) not in ("", of_set):
+        cube = warn(cube, "HC-O22", f"{whole.name} beside these files holds another version")
+    if record.is_file() and recorded_id(record, cube.attrs["field"]) not in ("", of_set):
+        cube = warn(cube, "HC-O22", "run.json beside these files tells of another version")
+    return cube
+
+
+def recorded_id(record: Path, target: str) -> str:
+    """Return the id of a target's products as run.json tells it; "" where it does not."""
+    try:
+        told = json.loads(read_text(record))["targets"][target]["set"]
+    except (HstCubeError, ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    return str(told)
 
 
 class _Found(NamedTuple):
@@ -87,7 +122,7 @@ class _Found(NamedTuple):
 def _require_one_cube(first: Planes, cubes: set[str], products: Sized, folder: Path) -> None:
     """Refuse files that were written from several cubes, or not all that one had."""
     header = first["sci"].header
-    number = int(header["NBANDS"])
+    number = header["NBANDS"]
     if len(cubes) > 1 or number != len(products):
         raise FileError(
             "HC-O20",
@@ -105,9 +140,9 @@ def _read_band(name: str, files: dict[str, Path], folder: Path) -> _Found:
         for kind in _HOLDS[role]:
             _read_image(found, path, kind, name)
     planes = found.planes
-    if missing := [kind for kind in PLANES if kind not in planes]:
-        reason = f"the product has no {missing[0]} image"
-        raise FileError("HC-F01", reason, _AGAIN, str(folder), name)
+    if absent := [kind for kind in PLANES if kind not in planes]:
+        what = f"{absent[0]} image of the product"
+        raise missing(what, _AGAIN, file=folder, band=name)
     for kind in ("wht", "mask"):
         planes["sci"].grid.require(planes[kind].grid, what=f"sci and {kind} of {name}")
     return found
@@ -121,16 +156,33 @@ def _read_image(found: _Found, path: Path, kind: str, band: str) -> None:
             reason = "has the name of a product of hstcube but no card HSTCUBE"
             raise FileError("HC-F26", reason, "give the folder of the stamps")
         _require_cards(plane.header)
+        _require_name(plane.header, path, kind, band)
     found.cubes.add(plane.header["CUBEID"])
     found.planes.setdefault(kind, plane)
-    beside = []
-    if kind == "wht" and "NSCALE" in plane.header:
-        beside = [("noise", NOISE_UNIT)]
-    elif kind == "sci":
-        beside = [("psf", PSF_UNIT)]
-    for key, unit in beside:
-        if (more := _plane_beside(path, band, plane.grid, unit)) is not None:
-            found.planes[key] = more
+    key, unit = {"sci": ("psf", PSF_UNIT), "wht": ("noise", NOISE_UNIT)}.get(kind, ("", ""))
+    more = _plane_beside(path, band, plane.grid, unit) if unit else None
+    if more is not None:
+        found.planes[key] = more
+    elif "BESIDE" in plane.header:
+        reason = f"has lost its extension {plane.header['BESIDE']}"
+        raise FileError("HC-O20", reason, _AGAIN, str(path), band)
+
+
+def _require_name(header: fits.Header, path: Path, kind: str, band: str) -> None:
+    """Refuse a file whose cards say another band, field or kind of image than its name."""
+    if str(header["FILTER"]).strip().lower() != band.lower():
+        reason = f"the header says FILTER = {header['FILTER']!r}, the file name {band}"
+        raise BandError("HC-B03", reason, "give the file its own name again")
+    start, _, end = path.name.removesuffix(".fits").rpartition(f"_{band}")
+    if str(header["OBJECT"]) != start:
+        reason = f"the header says OBJECT = {header['OBJECT']!r}, the file name {start}"
+        raise BandError("HC-B03", reason, "give the file its own name again; or write it again")
+    meant = {"sci": ("SCI",), "mask": ("MASK",), "wht": ("WHT", "VAR")}[kind]
+    if end:
+        meant = (end[1:].upper(),)
+    if header["FILETYPE"] not in meant:
+        reason = f"is a {header['FILETYPE']} image by its FILETYPE, not {' or '.join(meant)}"
+        raise FileError("HC-D14", reason, "give the file its own name again")
 
 
 def _plane_beside(path: Path, band: str, grid: Grid, name: str) -> Plane | None:
@@ -140,20 +192,65 @@ def _plane_beside(path: Path, band: str, grid: Grid, name: str) -> Plane | None:
         if unit is None:
             return None
         require_whole(path, unit)
+        _require_numbers(unit.header)
+        band_of = str(unit.header.get("FILTER", "")).strip().lower()
+        if band_of and band_of != band.lower():
+            raise BandError("HC-B03", f"its {name} is that of {band_of}", _AGAIN)
+        for key in ("PIXSCALE",) if name == PSF_UNIT else ("LAGX", "LAGY"):
+            if not 0 < unit.header.get(key, 0) < _LARGEST_PIXEL:
+                reason = f"has a card {key} of {unit.header.get(key)!r}, not a size of pixels"
+                raise FileError("HC-F04", reason, _AGAIN)
         return Plane(np.asarray(unit.data, np.float32), unit.header, grid)
 
 
 def _require_cards(header: fits.Header) -> None:
-    needed = ["CUBEID", "NBANDS", "OBJECT", "FILETYPE"]
-    if header.get("FILETYPE") == "SCI":
-        needed.append("BUNIT")
-    for key in needed:
+    science = header.get("FILETYPE") == "SCI"
+    for key in (*_NEEDED, *(_NEEDED_OF_SCIENCE if science else ())):
         if key not in header:
             raise FileError("HC-F04", f"has lost the card {key}", _AGAIN)
+    _require_numbers(header)
+    if not 1 <= header["HSTCUBE"] <= SCHEMA:
+        reason = f"is of version {header['HSTCUBE']} of the schema; {SCHEMA} is the newest known"
+        raise FileError("HC-F04", reason, "get a newer hstcube, or write the cube again")
+
+
+def _require_numbers(header: fits.Header) -> None:
     for key in _NUMBERS:
-        value = header.get(key, 0)
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        value = header.get(key, 1)
+        kinds = int if key in _WHOLE else int | float
+        if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value):
             raise FileError("HC-F04", f"has a card {key} of {value!r}, not a number", _AGAIN)
+
+
+def _require_alike(planes: list[Planes]) -> None:
+    """Refuse bands of which one has lost what the others have, or that say what one cube cannot."""
+    headers = _headers(planes)
+    scales = [band["wht"].header for band in planes]
+    for key, where in (("NSCALE", scales), ("EXTINCT", headers)):
+        if 0 < sum(key in header for header in where) < len(where):
+            msg = f"some bands have a card {key} and some have not"
+            raise _unlike(msg)
+    for kind in ("psf", "noise"):
+        if 0 < sum(kind in band for band in planes) < len(planes):
+            msg = f"some bands have a {kind} image beside them and some have not"
+            raise _unlike(msg)
+    _require_equal(headers, ("BUNIT", "TITLE", "RECIPE", "SURVEY", "POISSON", "HSTCUBE"))
+    for kind, keys in (("psf", ("PIXSCALE",)), ("noise", ("LAGX", "LAGY"))):
+        if kind in planes[0]:
+            _require_equal([band[kind].header for band in planes], keys)
+    for band in planes[1:]:
+        planes[0]["sci"].grid.require(band["sci"].grid, what="two bands of one cube")
+
+
+def _require_equal(headers: list[fits.Header], keys: tuple[str, ...]) -> None:
+    for key in keys:
+        if len({header.get(key) for header in headers}) > 1:
+            msg = f"the bands differ in their card {key}"
+            raise _unlike(msg)
+
+
+def _unlike(reason: str) -> FileError:
+    return FileError("HC-O20", reason, _AGAIN)
 
 
 def _cube_of(names: list[str], planes: list[Planes]) -> xr.Dataset:
@@ -222,7 +319,7 @@ def _with_psf(cube: xr.Dataset, bands: list[Planes]) -> xr.Dataset:
     images = _stack(bands, "psf")
     cube = with_psf_coords(cube, images, float(bands[0]["psf"].header["PIXSCALE"]))
     headers = _headers(bands)
-    if not all("PSFEEERR" in header and "PSFNEG" in header for header in headers):
+    if not any("PSFEEERR" in header or "PSFNEG" in header for header in headers):
         return cube
     return cube.assign_coords(
         psf_ee_error=("band", _column(headers, "PSFEEERR")),

@@ -5,6 +5,7 @@ Out: ECSV, FITS and parquet, each whole or absent. In: ECSV, CSV and other plain
 
 from __future__ import annotations
 
+import io
 import math
 import re
 from importlib.util import find_spec
@@ -13,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import numpy as np
 
-from hstcube.basics.choices import require_choice
-from hstcube.basics.rows import NUMBER, refuse_table, rows_of
 from hstcube.errors import FileError, WriteError
 from hstcube.fits.images import require_whole
 from hstcube.fits.local import TEXT, read_bytes, read_text
 from hstcube.fits.opening import located, opened
-from hstcube.fits.writing import written_whole
+from hstcube.fits.writing import write_files, written_whole
+from hstcube.inputs.choices import require_choice
+from hstcube.inputs.rows import NUMBER, refuse_table, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     _Column = np.ma.MaskedArray[Any, Any]
 
-__all__ = ["Cells", "column", "read_table", "write_table"]
+__all__ = ["Cells", "column", "read_table", "table_bytes", "write_table"]
 
 Cells = Literal["numbers", "whole numbers", "text"]
 
@@ -314,6 +315,25 @@ def write_table(table: QTable, path: str | Path, *, overwrite: bool = False) -> 
         written.
     """
     path = Path(path)
+    ending = _ending(path)
+    if ending != ".parquet":
+        return write_files({path: table_bytes(table, path)}, overwrite=overwrite)[0]
+    return written_whole(
+        path, lambda part: table.write(part, format="parquet"), overwrite=overwrite
+    )
+
+
+def table_bytes(table: Table, path: Path) -> bytes:
+    """Return what `write_table` writes as ``.ecsv`` or ``.fits``."""
+    if path.suffix.lower() == ".fits":
+        return _fits_bytes(table)
+    text = io.StringIO()
+    table.write(text, format="ascii.ecsv")
+    return text.getvalue().encode()
+
+
+def _ending(path: Path) -> str:
+    """Return the ending of a table's name, if it is a format that can be written here."""
     ending = path.suffix.lower()
     if ending not in _FORMATS:
         reason = f"{path.name!r} does not end in the name of a format"
@@ -326,19 +346,10 @@ def write_table(table: QTable, path: str | Path, *, overwrite: bool = False) -> 
             "pip install 'hstcube[parquet]', or write .ecsv or .fits",
             file=str(path),
         )
-
-    def write(part: Path) -> None:
-        if ending == ".fits":
-            part.write_bytes(_fits_bytes(table))
-        else:
-            table.write(part, format="ascii.ecsv" if ending == ".ecsv" else "parquet")
-
-    return written_whole(path, write, overwrite=overwrite)
+    return ending
 
 
-def _fits_bytes(table: QTable) -> bytes:
-    import io
-
+def _fits_bytes(table: Table) -> bytes:
     from astropy.io import fits
 
     bare = table.copy(copy_data=False)

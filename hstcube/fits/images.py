@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from hstcube.basics.choices import require_choice
 from hstcube.core.grids import Grid
 from hstcube.errors import CubeError, FileError, HstCubeError
 from hstcube.fits.headers import notes_on_bytes
 from hstcube.fits.opening import located, opened, require_budget
 from hstcube.fits.units import BLOCK
+from hstcube.inputs.cards import card_text
+from hstcube.inputs.choices import require_choice
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,7 +91,7 @@ def read_plane(path: Path, kind: str, *, band: str = "", lazy: bool = False) -> 
         header.tostring()
         notes = require_whole(path, unit)
         shape = image_shape(unit)
-        filetype = str(header.get("FILETYPE", "")).strip().upper()
+        filetype = card_text(header, "FILETYPE").upper()
         if kind == "sci" and filetype in _NOT_SCIENCE:
             reason = f"is a {header['FILETYPE']} image by its FILETYPE, not a science image"
             raise FileError("HC-D14", reason, "swap sci and wht")
@@ -275,7 +276,7 @@ def inverse_variance(wht: Any, kind: str, band: str) -> Any:
     ----------
     wht : array
     kind : {"ivar", "rms", "variance"}
-        What they are.
+        What they are; 0 is no data in all of them.
     band : str
         Named in errors.
 
@@ -292,7 +293,9 @@ def inverse_variance(wht: Any, kind: str, band: str) -> Any:
     if kind == "ivar":
         return wht
     good = (wht > 0) & np.isfinite(wht)
-    return np.where(good, 1 / np.where(good, wht, 1) ** (1 if kind == "variance" else 2), 0)
+    inverse = 1 / np.where(good, wht, 1) ** (1 if kind == "variance" else 2)
+    # negative, NaN and infinite ones stay what they are: `build` counts them
+    return np.where(good, inverse, wht)
 
 
 def odd_pixels(sci: Any, wht: Any) -> list[Note]:

@@ -14,13 +14,33 @@ from importlib import import_module
 from pathlib import Path
 
 from hstcube.errors import FileError
+from hstcube.fits.reads import note_read
 
-__all__ = ["PACKERS", "read_bytes", "read_text", "require_local"]
+__all__ = ["PACKERS", "missing", "read_bytes", "read_text", "require_local"]
 
 PACKERS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ": "lzma"}
 TEXT = 64 * 2**20  # bytes: a catalogue of half a million objects
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+
+
+def missing(
+    what: str, fix: str, *, file: str | Path = "", band: str = "", verb: str = "is"
+) -> FileError:
+    """Return the error for a file, folder, field or image that is needed and not there.
+
+    Parameters
+    ----------
+    what : str
+        What there is none of: "such file", "image of field 7".
+    fix : str
+        What to do.
+    file, band : str
+        Where it was looked for.
+    verb : {"is", "are"}
+        Of `what`.
+    """
+    return FileError("HC-F01", f"there {verb} no {what}", fix, str(file), band)
 
 
 def require_local(path: str | Path, *, most: int | None = None) -> Path:
@@ -50,6 +70,7 @@ def require_local(path: str | Path, *, most: int | None = None) -> Path:
         raise FileError("HC-F24", f"is {what}, not a file", "give a file", file=str(path))
     if most is not None and found.st_size > most:
         raise _too_large(path, found.st_size, most)
+    note_read(path, found)
     return path
 
 
@@ -63,7 +84,8 @@ def read_text(path: str | Path, *, most: int = TEXT, unpack: bool = False) -> st
     """
     data = read_bytes(path, most=most, unpack=unpack)
     try:
-        return data.decode("utf-8-sig").replace("\r\n", "\n")
+        text = data.decode("utf-8-sig")
+        return text.replace("\r\n", "\n").replace("\r", "\n")  # lines of Windows, and of old Macs
     except UnicodeDecodeError as error:
         fix = "save it as text, UTF-8"
         raise FileError("HC-F30", f"is not text: {error.reason}", fix, file=str(path)) from error
@@ -115,7 +137,7 @@ def _not_there(path: str, error: Exception) -> FileError:
         return FileError("HC-F21", reason, fix, file=path)
     shown = path if len(path) <= 200 else f"{path[:200]}..."  # noqa: PLR2004  a few lines
     if isinstance(error, FileNotFoundError):
-        return FileError("HC-F01", "there is no such file", "check the path", file=shown)
+        return missing("such file", "check the path", file=shown)
     reason = f"cannot be read: {getattr(error, 'strerror', None) or error}"
     return FileError("HC-F01", reason, "check the path and its permissions", file=repr(shown))
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import re
 import warnings
 from typing import IO, TYPE_CHECKING, Any
 
 from hstcube.errors import FileError, HstCubeError
 from hstcube.fits.headers import data_sizes, padded
-from hstcube.fits.local import PACKERS
+from hstcube.fits.local import PACKERS, missing
+from hstcube.fits.reads import note_read
 from hstcube.fits.units import BLOCK
 
 if TYPE_CHECKING:
@@ -41,7 +43,11 @@ _OF_THE_SYSTEM = (
 
 
 class located:  # noqa: N801  a context manager, used like a function
-    """Add file and band to errors of ours, and turn what astropy and the system raise into them."""
+    """Add file and band to errors of ours, and turn what astropy and the system raise into them.
+
+    What is raised by a line of hstcube itself says nothing about the file: it is a mistake of ours,
+    and passed on as it is.
+    """
 
     def __init__(self, path: Path, band: str = "") -> None:
         self.path = path
@@ -55,8 +61,18 @@ class located:  # noqa: N801  a context manager, used like a function
     ) -> None:
         if isinstance(error, HstCubeError):
             error.at(file=str(self.path), band=self.band)
-        elif isinstance(error, Exception):
+        elif isinstance(error, Exception) and not _is_slip(error):
             raise _as_ours(error, str(self.path), self.band) from error
+
+
+def _is_slip(error: Exception) -> bool:
+    """Say whether an exception that is none of ours was raised in a line of hstcube itself."""
+    if isinstance(error, OSError | MemoryError | EOFError):  # a file was read there
+        return False
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    return at is not None and at.tb_frame.f_globals.get("__name__", "").startswith("hstcube.")
 
 
 def _as_ours(error: Exception, file: str, band: str) -> FileError:
@@ -90,6 +106,7 @@ class opened:  # noqa: N801  a context manager, used like a function
         _require_regular(self.path)
         # ours to close: astropy leaves it open when it fails
         self.handle: IO[bytes] = self.path.open("rb")
+        note_read(self.path, os.fstat(self.handle.fileno()))
         start = self.handle.read(80)
         self.handle.seek(0)
         if not start.startswith((b"SIMPLE  =", *PACKERS)):
@@ -133,7 +150,7 @@ def _require_regular(path: Path) -> None:
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):
             reason = "is an address on the network, not a file"
             raise FileError("HC-F21", reason, "download it, and give its path")
-        raise FileError("HC-F01", "there is no such file", "check the path")
+        raise missing("such file", "check the path")
     if not path.is_file():
         raise FileError("HC-F24", "is not a regular file", "give a FITS file")
 

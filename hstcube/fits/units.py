@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Cards = Iterable[tuple[str, Any, str]]
 
-__all__ = ["hdu", "history_cards", "history_lines"]
+__all__ = ["card", "hdu", "history_cards", "history_lines", "with_cards"]
 
 BLOCK, CARD = 2880, 80  # bytes
 _BITPIX = {"f4": -32, "f8": -64, "u1": 8, "i4": 32}
@@ -56,8 +56,33 @@ def hdu(data: NDArray[Any] | None, cards: Cards, *, extname: str = "") -> bytes:
         ]
     )
     header = text.ljust(len(text) + -len(text) % BLOCK).encode("ascii")
+    return _signed(header, datasum) + body
+
+
+def with_cards(data: bytes, cards: Cards) -> bytes:
+    """Return a FITS file with more cards in its first header; its checksum, if any, is renewed."""
+    lines, at = [], 0
+    while (line := data[at : at + CARD]) and line.rstrip() != b"END":
+        lines.append(line.decode("ascii"))
+        at += CARD
+    body = data[at + CARD + -(at + CARD) % BLOCK :]
+    sums = {line[:8].rstrip(): line for line in lines if line.startswith(("DATASUM", "CHECKSUM"))}
+    kept = [line for line in lines if line not in sums.values()]
+    kept += [card(*entry) for entry in cards if entry[1] is not None]
+    kept += [sums["DATASUM"]] if "DATASUM" in sums else []
+    kept += [card("CHECKSUM", "0" * 16, "HDU checksum")] if "CHECKSUM" in sums else []
+    text = "".join([*kept, "END".ljust(CARD)])
+    header = text.ljust(len(text) + -len(text) % BLOCK).encode("ascii")
+    if "CHECKSUM" in sums:
+        datasum = int(sums["DATASUM"].split("'")[1]) if "DATASUM" in sums else 0
+        header = _signed(header, datasum)
+    return header + body
+
+
+def _signed(header: bytes, datasum: int) -> bytes:
+    """Return a header whose CHECKSUM is all zeros with the right one."""
     checksum = f"CHECKSUM= '{_encoded(_fold(_ones_sum(header) + datasum))}'"
-    return header.replace(b"CHECKSUM= '0000000000000000'", checksum.encode(), 1) + body
+    return header.replace(b"CHECKSUM= '0000000000000000'", checksum.encode(), 1)
 
 
 def _description(data: NDArray[Any] | None, extname: str) -> list[tuple[str, Any, str]]:

@@ -8,20 +8,27 @@ import os
 import re
 import secrets
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from hstcube.errors import WriteError
+from hstcube.fits.reads import was_read
+from hstcube.fits.sets import marked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+
+Content = bytes | Callable[[Path], None]  # of a file: what it holds, or what makes it
 
 __all__ = [
+    "Content",
     "Parts",
     "require_free_names",
     "require_room_after_all",
     "sweep",
     "write_files",
+    "write_set",
     "written_whole",
 ]
 
@@ -30,45 +37,66 @@ _PROBE = 1 << 20  # bytes
 _SPARE = 1.1  # room asked for, over what is written
 
 
-def write_files(files: Mapping[Path, bytes], *, overwrite: bool = False) -> list[Path]:
-    """Write a set of files: every one is on disk and verified before the first gets its name.
+def write_files(files: Mapping[Path, Content], *, overwrite: bool = False) -> list[Path]:
+    """Write files: every one is on disk and verified before the first gets its name.
+
+    What killed writers left in their folders is removed.
 
     Parameters
     ----------
-    files : mapping of path to bytes
-        All below one folder, which is made.
+    files : mapping of path to bytes, or to a function
+        A function makes the file, and verifies it, under the name that it is given. Folders are
+        made.
     overwrite : bool
         Replace files that exist.
 
     Raises
     ------
     WriteError
-        If a file exists, is a link, or the disk refuses; files of before are untouched then.
+        If a file exists, is a link, was read by this job, or the disk refuses; files of before are
+        untouched then.
     """
     require_free_names(files, overwrite=overwrite)
     folders = {path.parent for path in files}
     with _our_errors(next(iter(files), Path())):
         for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
-            size = sum(len(data) for path, data in files.items() if path.parent == folder)
-            _require_room(folder, size)
+            sweep(folder)
+            here = [data for path, data in files.items() if path.parent == folder]
+            _require_room(folder, sum(len(data) for data in here if isinstance(data, bytes)))
         _write_and_name(files)
         for folder in folders:
             _sync_folder(folder)
     return list(files)
 
 
-def _write_and_name(files: Mapping[Path, bytes]) -> None:
+def write_set(files: Mapping[Path, bytes], *, overwrite: bool = False) -> list[Path]:
+    """Write files that belong together: `write_files`, with the id of the set in each of them.
+
+    Raises
+    ------
+    WriteError
+        As `write_files`.
+    """
+    return write_files(marked(files), overwrite=overwrite)
+
+
+def _write_and_name(files: Mapping[Path, Content]) -> None:
     parts: dict[Path, Path] = {}
     try:
         for path, data in files.items():
             parts[path] = part = _part_of(path)
-            _write_verified(part, data)
+            if isinstance(data, bytes):
+                _write_verified(part, data)
+                continue
+            data(part)
+            with part.open("rb") as file:
+                os.fsync(file.fileno())
         for path, part in parts.items():
             part.replace(path)
     finally:
         for part in parts.values():
-            part.unlink(missing_ok=True)
+            _remove(part)
 
 
 def written_whole(path: Path, write: Callable[[Path], None], *, overwrite: bool = False) -> Path:
@@ -77,21 +105,9 @@ def written_whole(path: Path, write: Callable[[Path], None], *, overwrite: bool 
     Raises
     ------
     WriteError
-        If the file exists, is a link, or cannot be written; what was there is untouched then.
+        As `write_files`.
     """
-    require_free_names([path], overwrite=overwrite)
-    part = _part_of(path)
-    with _our_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            write(part)
-            with part.open("rb") as file:
-                os.fsync(file.fileno())
-            part.replace(path)
-        finally:
-            _remove(part)
-        _sync_folder(path.parent)
-    return path
+    return write_files({path: write}, overwrite=overwrite)[0]
 
 
 class Parts:
@@ -105,10 +121,12 @@ class Parts:
         self.folder = folder
         self.size = size
         self.parts: dict[Path, Path] = {}
+        self.swept: set[Path] = set()
 
     def __enter__(self) -> Self:
         with _our_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
+            sweep(self.folder)
             _require_room(self.folder, self.size)
         return self
 
@@ -117,6 +135,9 @@ class Parts:
         with _our_errors(path):
             if path.parent not in (part.parent for part in list(self.parts)[-1:]):
                 path.parent.mkdir(parents=True, exist_ok=True)
+                if path.parent not in self.swept:
+                    self.swept.add(path.parent)
+                    sweep(path.parent)
             self.parts[path] = part = _part_of(path)
             with part.open("xb", buffering=0) as file:
                 file.write(b"".join(pieces))
@@ -132,41 +153,68 @@ class Parts:
                 part.unlink(missing_ok=True)
 
 
-def require_free_names(paths: Mapping[Path, bytes] | list[Path], *, overwrite: bool) -> None:
-    """Raise WriteError if a path is a link, a folder or, unless `overwrite`, exists."""
+def require_free_names(paths: Iterable[Path], *, overwrite: bool) -> None:
+    """Refuse names that cannot be written.
+
+    Raises
+    ------
+    WriteError
+        If a path is a link, a folder, there twice, a file that this job has read or, unless
+        `overwrite`, exists.
+    """
+    paths = list(paths)
+    if twice := next((path for path in paths if paths.count(path) > 1), None):
+        raise WriteError(
+            "HC-O08",
+            "is the name of two outputs",
+            "choose another one with [[-o|out=]]: the picture ends in .png, the table in .ecsv",
+            file=str(twice),
+        )
     for path in paths:
         with _our_errors(path):
-            if path.is_symlink():
-                raise WriteError(
-                    "HC-O05",
-                    "is a symbolic link; writing would replace the link",
-                    "remove the link, or choose another folder",
-                    file=str(path),
-                )
-            if path.is_dir():
-                raise WriteError(
-                    "HC-O01",
-                    "is a folder",
-                    "remove it, or choose another folder with -o",
-                    file=str(path),
-                )
-            if path.exists() and not overwrite:
-                raise WriteError(
-                    "HC-O04",
-                    "exists already",
-                    "choose another folder, or --overwrite (overwrite=True)",
-                    file=str(path),
-                )
+            _require_free(path, overwrite=overwrite)
+    if (known := was_read(paths)) is not None:
+        raise WriteError(
+            "HC-O06",
+            "is an input of this very job",
+            "choose another place with [[-o|out=]]",
+            file=str(known),
+        )
+
+
+def _require_free(path: Path, *, overwrite: bool) -> None:
+    if path.is_symlink():
+        raise WriteError(
+            "HC-O05",
+            "is a symbolic link; writing would replace the link",
+            "remove the link, or choose another folder",
+            file=str(path),
+        )
+    if path.is_dir():
+        raise WriteError(
+            "HC-O01",
+            "is a folder",
+            "remove it, or choose another folder with -o",
+            file=str(path),
+        )
+    if path.exists() and not overwrite:
+        raise WriteError(
+            "HC-O04",
+            "exists already",
+            "choose another folder, or [[--overwrite|overwrite=True]]",
+            file=str(path),
+        )
 
 
 def sweep(folder: Path) -> list[Path]:
     """Remove what killed runs left behind: parts whose process is gone. Return what was removed."""
     gone = []
-    for path in folder.glob(".*.part-*") if folder.is_dir() else ():
-        match = _PART.fullmatch(path.name)
+    for name in os.listdir(folder) if folder.is_dir() else ():  # noqa: PTH208  of a million stamps
+        match = _PART.fullmatch(name) if name.startswith(".") else None
         if match and not _alive(int(match[2])):
-            path.unlink(missing_ok=True)
-            gone.append(path)
+            with contextlib.suppress(OSError):  # another user's, perhaps
+                (folder / name).unlink(missing_ok=True)
+                gone.append(folder / name)
     return gone
 
 
@@ -223,7 +271,7 @@ def _alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:
+    except (PermissionError, OverflowError):
         return True
     return True
 

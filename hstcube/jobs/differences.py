@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hstcube.errors import FileError
-from hstcube.files.cubes import open_cube
+from hstcube.files.netcdf import open_cube
 from hstcube.fits.images import NOISE_UNIT, PSF_UNIT
+from hstcube.fits.local import missing
 from hstcube.fits.opening import located, opened
 
 if TYPE_CHECKING:
@@ -79,9 +80,8 @@ def _require_alike(first: Path, second: Path) -> None:
     """Refuse what is not there, and a file beside a folder or a file of another kind."""
     for path in (first, second):
         if not path.exists():
-            raise FileError(
-                "HC-F01", "there is no such file or folder", "check the path", file=str(path)
-            )
+            what = "such file or folder"
+            raise missing(what, "check the path", file=path)
     if first.is_dir() != second.is_dir() or (first.is_file() and first.suffix != second.suffix):
         raise FileError(
             "HC-F27",
@@ -96,12 +96,8 @@ def _products(first: Path, second: Path) -> list[str]:
     paths = [*first.iterdir(), *second.iterdir()]
     names = sorted({path.name for path in paths if _is_product(path)})
     if not names:
-        raise FileError(
-            "HC-F01",
-            f"there are no FITS or netCDF files in it, nor in {second}",
-            "check the paths",
-            str(first),
-        )
+        what = f"FITS or netCDF file in it, nor in {second}"
+        raise missing(what, "check the paths", file=first)
     return names
 
 

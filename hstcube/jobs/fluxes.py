@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hstcube.basics.choices import require_choice
+from hstcube.core.state import warn
 from hstcube.errors import RecipeError
-from hstcube.files.tables import write_table
-from hstcube.fits.writing import require_free_names, write_files
+from hstcube.files.tables import read_table, table_bytes, write_table
+from hstcube.fits.reads import keeps
+from hstcube.fits.writing import require_free_names, write_set
+from hstcube.inputs.choices import require_choice
 from hstcube.noise.calibration import calibrate_noise
 from hstcube.noise.description import with_noise
 from hstcube.noise.empty_apertures import noise_check
 from hstcube.phot.bins import Mode, bin_pixels
+from hstcube.phot.groups import of_bands
 from hstcube.phot.table import photometry
 from hstcube.phot.units import Law, deredden
 from hstcube.pipeline.sources import groups_bytes, open_groups, open_source, open_with_maps
-from hstcube.sed import Code, each_pixel, to_sed
+from hstcube.sed import Code, each_pixel, sed_files
 from hstcube.sed.catalogue import FLOOR
 
 if TYPE_CHECKING:
@@ -52,6 +55,7 @@ class NoiseTest(NamedTuple):
     files: list[Path]
 
 
+@keeps("source")
 def bin_cube(
     source: str | Path,
     out: str | Path = "bins.fits",
@@ -62,6 +66,7 @@ def bin_cube(
     bands: Sequence[str] | None = None,
     mode: Mode = "all",
     sed_shape: float | None = None,
+    min_area: Any = "auto",
     overwrite: bool = False,
 ) -> Bins:
     """Put the pixels of a cube's mask into bins; write their map and a picture.
@@ -72,8 +77,8 @@ def bin_cube(
         As in `open_source`.
     out : path
         The map of bins (FITS); beside it the picture (.png).
-    snr, bands, mode, sed_shape
-        As in `bin_pixels`.
+    snr, bands, mode, sed_shape, min_area
+        As in `bin_pixels`; "auto" makes bins as large as the PSF, where its width is known.
     overwrite : bool
         Replace files that exist.
 
@@ -95,11 +100,19 @@ def bin_cube(
     picture = out.with_suffix(".png")
     require_free_names([out, picture], overwrite=overwrite)
     cube = open_source(source, field=field, scale=scale)
-    bins = bin_pixels(cube, snr=snr, bands=bands, mode=mode, sed_shape=sed_shape)
+    bins = bin_pixels(
+        cube,
+        snr=snr,
+        bands=bands,
+        mode=mode,
+        sed_shape=sed_shape,
+        min_area=_area(cube, bands, min_area),
+    )
     files = {out: groups_bytes(bins), picture: figure_bytes(bin_map(cube, bins))}
-    return Bins(bins, write_files(files, overwrite=overwrite))
+    return Bins(bins, write_set(files, overwrite=overwrite))
 
 
+@keeps("source", "groups", "labels")
 def phot_cube(
     source: str | Path,
     out: str | Path = "phot.ecsv",
@@ -152,6 +165,7 @@ def phot_cube(
     return Photometry(table, [write_table(table, out, overwrite=overwrite)])
 
 
+@keeps("folder")
 def check_noise(
     folder: str | Path,
     out: str | Path = "noise.png",
@@ -174,7 +188,8 @@ def check_noise(
     scale : str
         As in `open_field`.
     measure : bool
-        Measure the noise on these fields (`calibrate_noise`); else it is that of their survey.
+        Measure the noise on these fields (`calibrate_noise`); else it is that of their cubes, as a
+        run has it: of their survey where it is known, else white.
     overwrite : bool
         Replace files that exist.
 
@@ -196,13 +211,15 @@ def check_noise(
     listed = out.with_suffix(".ecsv")
     require_free_names([out, listed], overwrite=overwrite)
     cubes, maps = open_with_maps(folder, fields=fields, scale=scale)
-    known = calibrate_noise(cubes, background=maps) if measure else None
-    table = noise_check([with_noise(cube, known) for cube in cubes], background=maps)
-    picture = figure_bytes(noise_curve(table))
-    write_table(table, listed, overwrite=overwrite)
-    return NoiseTest(table, len(cubes), [*write_files({out: picture}, overwrite=overwrite), listed])
+    if measure:
+        known = calibrate_noise(cubes, background=maps)
+        cubes = [with_noise(cube, known) for cube in cubes]
+    table = noise_check(cubes, background=maps)
+    files = {out: figure_bytes(noise_curve(table)), listed: table_bytes(table, listed)}
+    return NoiseTest(table, len(cubes), write_set(files, overwrite=overwrite))
 
 
+@keeps("source", "groups")
 def export_cube(
     source: str | Path,
     code: Code,
@@ -213,7 +230,8 @@ def export_cube(
     snr: float | None = None,
     pixels: bool = False,
     groups: str | Path | None = None,
-    redshift: float | None = None,
+    redshift: Any = None,
+    min_area: Any = "auto",
     floor: float = FLOOR,
     overwrite: bool = False,
 ) -> list[Path]:
@@ -223,12 +241,16 @@ def export_cube(
     ----------
     source, field, scale
         As in `open_source`.
-    code, redshift, floor
+    code, floor
         As in `to_sed`.
+    redshift : float or path, optional
+        As in `to_sed`; or the file of a table with columns id and z.
     out : path, optional
         The folder; named like the code when not given.
     snr : float, optional
-        Fit bins that reach this signal to noise in every band, instead of one object;
+        Fit bins that reach this signal to noise in every band, instead of one object,
+    min_area
+        and this area, as in `bin_pixels`;
     pixels : bool
         or every pixel of the mask;
     groups : path, optional
@@ -254,13 +276,36 @@ def export_cube(
             "HC-B22", "there are several choices of what is to be fitted", "choose one of them"
         )
     out = Path(code) if out is None else Path(out)
+    redshift = _redshifts(redshift)
     cube = open_source(source, field=field, scale=scale)
     if snr is not None:
-        chosen = bin_pixels(cube, snr=snr)
+        chosen = bin_pixels(cube, snr=snr, min_area=_area(cube, None, min_area))
     else:
         chosen = each_pixel(cube) if pixels else open_groups(cube, groups=groups)
     require_free_names([out / "groups.fits"], overwrite=overwrite)
-    files = to_sed(
-        cube, code, out, groups=chosen, redshift=redshift, floor=floor, overwrite=overwrite
-    )
-    return files + write_files({out / "groups.fits": groups_bytes(chosen)}, overwrite=overwrite)
+    files = sed_files(cube, code, groups=chosen, redshift=redshift, floor=floor)
+    files["groups.fits"] = groups_bytes(chosen)
+    return write_set({out / name: data for name, data in files.items()}, overwrite=overwrite)
+
+
+def _redshifts(given: Any) -> Any:
+    """Return what `to_sed` takes: the table of a file."""
+    if not isinstance(given, str | Path):
+        return given
+    try:
+        return float(str(given))
+    except ValueError:
+        return read_table(given)
+
+
+def _area(cube: xr.Dataset, bands: Sequence[str] | None, min_area: Any) -> Any:
+    """Return what `bin_pixels` takes: the PSF's area, or none, with a word, if that is unknown."""
+    if not (isinstance(min_area, str) and min_area == "auto"):
+        return min_area
+    widths = of_bands(cube, bands).psf_fwhm
+    if bool(widths.notnull().all()):
+        return "psf"
+    names = ", ".join(widths.band.values[widths.isnull().values])
+    text = f"bins may be smaller than the PSF, whose width is not known in {names}"
+    warn(cube, "HC-P17", text)
+    return None

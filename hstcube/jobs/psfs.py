@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from hstcube.core.bands import band_name
 from hstcube.files.fields import open_stars
-from hstcube.files.psfs import open_psf, save_psf
-from hstcube.fits.writing import require_free_names, write_files
+from hstcube.files.psfs import open_psf, psf_bytes
+from hstcube.files.tables import table_bytes
+from hstcube.fits.reads import keeps
+from hstcube.fits.writing import require_free_names, write_set
 from hstcube.psf.kernels import matched_psf, matching_kernels
 from hstcube.psf.quality import psf_quality
 from hstcube.psf.stars import examine_stars, measure_psf, star_table
@@ -42,6 +43,7 @@ class Kernels(NamedTuple):
     files: list[Path]
 
 
+@keeps("stars")
 def measure_psfs(
     stars: str | Path,
     out: str | Path,
@@ -83,13 +85,15 @@ def measure_psfs(
     require_free_names([out, picture, listing], overwrite=overwrite)
     examined = examine_stars(open_stars(stars, scale=scale, bands=bands))
     psf = measure_psf(examined)
-    text = io.StringIO()
-    star_table(examined).write(text, format="ascii.ecsv")
-    save_psf(psf, out, overwrite=overwrite)
-    beside = {picture: figure_bytes(draw_stars(examined)), listing: text.getvalue().encode()}
-    return PSFs(psf, examined, [out, *write_files(beside, overwrite=overwrite)])
+    files = {
+        out: psf_bytes(psf),
+        picture: figure_bytes(draw_stars(examined)),
+        listing: table_bytes(star_table(examined), listing),
+    }
+    return PSFs(psf, examined, write_set(files, overwrite=overwrite))
 
 
+@keeps("source")
 def show_psfs(
     source: str | Path,
     out: str | Path = "kernels.png",
@@ -126,11 +130,12 @@ def show_psfs(
     from hstcube.plots.psf import growth, images
 
     out = Path(out)
+    curves = out.with_stem(f"{out.stem}_growth")
+    require_free_names([out, curves], overwrite=overwrite)
     table = None if Path(source).exists() else survey_psf(str(source), _SCALE)
     psf = open_psf(source) if table is None else table
     to = to if to.endswith("arcsec") else band_name(to)
     kernels = matching_kernels(psf, to=to)
     ratios = growth(psf_quality(psf, to=to), psf_quality(matched_psf(psf, kernels), to=to))
-    curves = out.with_stem(f"{out.stem}_growth")
     pictures = {out: figure_bytes(images(psf, kernels)), curves: figure_bytes(ratios)}
-    return Kernels(kernels, to, write_files(pictures, overwrite=overwrite))
+    return Kernels(kernels, to, write_set(pictures, overwrite=overwrite))

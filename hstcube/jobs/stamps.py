@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from itertools import groupby
@@ -15,8 +16,13 @@ from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
 from hstcube.errors import FileError, GridError
 from hstcube.fits.images import image_shape, image_unit
+from hstcube.fits.local import missing
 from hstcube.fits.opening import located, opened
-from hstcube.fits.writing import Parts, require_free_names, sweep
+from hstcube.fits.reads import keeps, state_of
+from hstcube.fits.sets import SET
+from hstcube.fits.units import card
+from hstcube.fits.writing import Parts, require_free_names
+from hstcube.inputs.places import height_and_width
 from hstcube.pipeline.sources import Position, read_catalogue
 from hstcube.regridding.stamp import spans_around
 from hstcube.surveys.names import IMAGES, LABELS, FieldFiles, list_fields
@@ -33,7 +39,7 @@ STAMPS = "new_stamps"
 _OF_THE_FILE = {  # what belongs to the mosaic's file, not to the pixels cut out of it
     "SIMPLE", "XTENSION", "BITPIX", "EXTEND", "PCOUNT", "GCOUNT", "CHECKSUM", "DATASUM",
     "BSCALE", "BZERO", "EXTNAME", "EXTVER", "EXTLEVEL", "HISTORY", "COMMENT", "", "CONTINUE", "END",
-    "RAF_ID", "PARENT",
+    "RAF_ID", "PARENT", "SETID", "SETN", "SETMAP", "SETWITH",
 }  # fmt: skip
 _PLACE = ("CRPIX1", "CRPIX2")
 _AXIS = re.compile(r"NAXIS\d*")
@@ -49,12 +55,13 @@ class Stamp(NamedTuple):
     files: tuple[Path, ...]
 
 
+@keeps("catalogue")
 def cut_stamps(
     folder: str | Path,
     catalogue: str | Path | Sequence[Position],
     out: str | Path,
     *,
-    size: float,
+    size: Any,
     scale: str | None = None,
     bands: Sequence[str] | None = None,
     images: str | None = None,
@@ -75,8 +82,8 @@ def cut_stamps(
     out : path
         The stamps go to ``new_stamps/{id}_{scale}_{filter}_{sci,wht}.fits`` in it, maps to its
         ``segment_maps``.
-    size : float
-        Side of the stamps, arcsec.
+    size : float, Quantity, or two of them
+        Side of the stamps, or height and width [arcsec].
     scale, images, labels : str, optional
         See `list_fields`; all scales when not given.
     bands : sequence of str, optional
@@ -98,11 +105,11 @@ def cut_stamps(
     WriteError
         If a stamp exists, or cannot be written.
     """
-    out = Path(out)
+    out, sides = Path(out), height_and_width(size)
     positions = read_catalogue(catalogue) if isinstance(catalogue, str | Path) else list(catalogue)
     chosen = [band_name(name) for name in bands or ()]
     sources = _sources(folder, chosen, scale=scale, images=images, labels=labels)
-    pieces, shares = _planned(sources, positions, size)
+    pieces, shares = _planned(sources, positions, sides)
     if not pieces:
         raise GridError(
             "HC-W15",
@@ -110,23 +117,45 @@ def cut_stamps(
             "check that ra and dec are in degrees, ICRS",
         )
     require_free_names([out / piece.path for piece in pieces], overwrite=overwrite)
-    _write(pieces, out)
+    _write(pieces, out, _ids(pieces))
     cut: dict[str, list[Piece]] = {position.name: [] for position in positions}
     for piece in pieces:
         cut[piece.name].append(piece)
     return [_told(name, cut[name], shares.get(name, 0.0), out) for name, *_ in positions]
 
 
-def _write(pieces: list[Piece], out: Path) -> None:
+def _ids(pieces: list[Piece]) -> dict[tuple[str, str], list[str]]:
+    """Return the cards that tie what is cut at one position, by position and scale ("" of maps).
+
+    Mosaics are too large to be hashed: their names, sizes and times stand for what they hold.
+    """
+    states = {piece.source.path: state_of(piece.source.path.stat()) for piece in pieces}
+    told: dict[tuple[str, str], list[str]] = {}
+    for piece in pieces:
+        path = piece.source.path
+        said = (piece.path, piece.rows, piece.columns, path.name, *states[path][2:4])
+        told.setdefault(piece.of_set, []).append(repr(said))
+    ids = {
+        key: hashlib.sha256("".join(said).encode()).hexdigest()[:16] for key, said in told.items()
+    }
+    cards = {}
+    for (name, scale), of_set in ids.items():
+        mine = cards[name, scale] = [card(SET, of_set, "the same in all that was cut together")]
+        if scale:
+            mine.append(card("SETN", len(told[name, scale]), "number of these files"))
+        if scale and (name, "") in ids:
+            mine.append(card("SETMAP", ids[name, ""], "id of their segmentation map"))
+    return cards
+
+
+def _write(pieces: list[Piece], out: Path, ids: dict[tuple[str, str], list[str]]) -> None:
     """Write all stamps, or none; they come source by source."""
-    for place in {(out / piece.path).parent for piece in pieces}:
-        sweep(place)
     with Parts(out, sum(piece.size for piece in pieces)) as parts:
         for source, mine in groupby(pieces, key=attrgetter("source")):
             with located(source.path, source.band):
                 pixels, header = source.pixels(), source.header()
             for piece in mine:
-                parts.write(out / piece.path, *_stamp(piece, pixels, header))
+                parts.write(out / piece.path, *_stamp(piece, pixels, [*header, *ids[piece.of_set]]))
 
 
 def _told(name: str, pieces: list[Piece], share: float, out: Path) -> Stamp:
@@ -211,8 +240,8 @@ def _sources(
     """Return all images that stamps can be cut from."""
     mosaics = list_fields(folder, scale=scale, **places)
     if not mosaics:
-        fix = f"name them {IMAGES}, or give --images PATTERN"
-        raise FileError("HC-F01", "there are no mosaics", fix, file=str(folder))
+        fix = f"name them {IMAGES}, or give [[--images PATTERN|images=]]"
+        raise missing("mosaics", fix, file=folder, verb="are")
     return [source for files in mosaics for source in _sources_of(files, chosen)]
 
 
@@ -275,6 +304,11 @@ class Piece(NamedTuple):
         )
 
     @property
+    def of_set(self) -> tuple[str, str]:
+        """What it is cut together with: its position, and the scale; none for maps."""
+        return self.name, self.source.what[2]
+
+    @property
     def shape(self) -> tuple[int, int]:
         """Its numbers of rows and columns."""
         return self.rows[1] - self.rows[0], self.columns[1] - self.columns[0]
@@ -286,7 +320,7 @@ class Piece(NamedTuple):
 
 
 def _planned(
-    sources: list[Source], positions: list[Position], size: float
+    sources: list[Source], positions: list[Position], sides: tuple[float, float]
 ) -> tuple[list[Piece], dict[str, float]]:
     """Return the pieces of all sources, and the share of each position's stamps that lies inside.
 
@@ -300,7 +334,7 @@ def _planned(
         key = (source.grid, bool(source.band))
         if key not in known:  # a map that is turned must reach as far as the stamp's corners
             reach = 1.0 if source.band else _reach(source, sources)
-            known[key] = spans_around(source.grid, ra, dec, size * reach)
+            known[key] = spans_around(source.grid, ra, dec, (sides[0] * reach, sides[1] * reach))
         spans, wanted = known[key]
         for i in np.flatnonzero((spans[:, :, 0] < spans[:, :, 1]).all(axis=1)):
             name, (rows, columns) = positions[i].name, spans[i].tolist()

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from hstcube.basics.arrays import filled, keep_of
 from hstcube.core.grids import Grid
 from hstcube.core.rules import require_dataset, require_same_grid, taken
 from hstcube.errors import NoiseError
+from hstcube.inputs.arrays import filled, keep_of
 from hstcube.sky.sources import detect_sources
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ import numpy as np
 
 from hstcube.basics.robust import CLIP, MAD_TO_SIGMA, clipped, without_background
 from hstcube.core.grids import Grid
+from hstcube.inputs.quantities import whole_number
 from hstcube.noise._autocorrelation import pair_sums, removal_bias
 from hstcube.noise.blank import blank_skies
 from hstcube.noise.correlation import resized
@@ -62,10 +63,10 @@ def noise_check(
     """
     from astropy.table import Table
 
+    sides = tuple(whole_number(size, "sizes") for size in np.ravel(np.asarray(sizes)))
     skies = blank_skies(cubes, background)
     rows = [
-        (name, size, *_scatter(pulls))
-        for (name, size), pulls in _collected(skies, tuple(sizes)).items()
+        (name, size, *_scatter(pulls)) for (name, size), pulls in _collected(skies, sides).items()
     ]
     table = Table(rows=rows, names=("band", "size", "number", "predicted", "ratio", "constant"))
     units = skies[0].cube.sci.attrs["units"]

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from hstcube.basics.arrays import groups_of
 from hstcube.core.grids import Grid
 from hstcube.core.rules import require_same_grid, taken
+from hstcube.core.state import is_autocorrelation, warn
 from hstcube.errors import NoiseError
+from hstcube.inputs.quantities import short, whole_number
 from hstcube.noise.correlation import (
     Groups,
     covariances,
@@ -31,7 +32,13 @@ if TYPE_CHECKING:
 
     Image64 = NDArray[np.float64]
 
-__all__ = ["group_errors", "with_matched_noise"]
+__all__ = ["group_errors", "group_ids", "group_map", "with_matched_noise"]
+
+_LARGEST = 2**62  # of the numbers of groups
+_LOST = (
+    "the map of groups has -1, 0, 1, ...: 0 looks like a group, but is none; where groups are "
+    "numbered from 0, say first=0"
+)
 
 # arcsec: how far the autocorrelation of matched images is kept at least, 16 pixels of 60 mas
 REACH = 0.96
@@ -41,7 +48,9 @@ NEGLIGIBLE = 1e-3  # and as far as it is larger than this
 _AS_EQUAL = 1e-3
 
 
-def group_errors(cube: xr.Dataset, groups: Any, *, covariance: bool = False) -> xr.DataArray:
+def group_errors(
+    cube: xr.Dataset, groups: Any, *, covariance: bool = False, first: int = 1
+) -> xr.DataArray:
     """Return the error of the sum of sci over every group of pixels.
 
     The variance of a sum is the double sum of sigma_i sigma_j rho(i - j) over the group's pixels,
@@ -53,11 +62,13 @@ def group_errors(cube: xr.Dataset, groups: Any, *, covariance: bool = False) -> 
     Parameters
     ----------
     cube : Dataset
-    groups : DataArray or array of int, (y, x)
+    groups : DataArray or array of int or bool, (y, x)
         The group each pixel belongs to: bins, apertures, objects. 0 and negative values belong to
-        no group.
+        no group; what is True in a mask is group 1.
     covariance : bool
         Return the covariances of all groups instead. For some of them, set the others to 0.
+    first : {1, 0}
+        The least number that is a group; see `photometry`.
 
     Returns
     -------
@@ -71,18 +82,11 @@ def group_errors(cube: xr.Dataset, groups: Any, *, covariance: bool = False) -> 
     GridError
         If `groups` lies on other pixels.
     NoiseError
-        If `groups` does not hold integers, or no group at all; if ``noise_scale`` or ``noise_acf``
-        are impossible.
+        If `groups` is no map of integers, or holds no group at all; if ``noise_scale`` or
+        ``noise_acf`` are impossible.
     """
     cube = taken(cube)
-    require_same_grid(cube, groups)
-    found = find_groups(groups_of(groups, kinds="iu"))
-    if not found.ids.size:
-        raise NoiseError(
-            "HC-N02",
-            "the map has no group: no value above 0",
-            "number the groups from 1; 0 is for pixels of none",
-        )
+    found = find_groups(group_map(cube, groups, first=first))
     dims = ["group", "other"] if covariance else ["group"]
     function = _covariances if covariance else _errors
     acf = pixel_acf(cube)
@@ -105,11 +109,106 @@ def group_errors(cube: xr.Dataset, groups: Any, *, covariance: bool = False) -> 
     units = cube.sci.attrs["units"]
     return xr.DataArray(
         values,
-        {"band": cube.band.values, **{dim: (dim, found.ids) for dim in dims}},
+        {"band": cube.band.values, **{dim: (dim, found.ids + first - 1) for dim in dims}},
         ("band", *dims),
         name="covariance" if covariance else "error",
         attrs={"units": f"({units})2" if covariance else units},
     )
+
+
+def group_map(cube: xr.Dataset, groups: Any, *, first: int = 1) -> NDArray[np.int64]:
+    """Return a group map as a plain array in which what is above 0 names a group.
+
+    Parameters
+    ----------
+    cube : Dataset
+    groups : DataArray or array of int or bool, (y, x)
+        On the cube's pixels. What is True in a mask is group 1; masked pixels are in no group.
+    first : {1, 0}
+        The least number that is a group: 1 is added to the numbers of a map that begins with 0.
+
+    Raises
+    ------
+    GridError
+        If it lies on other pixels.
+    NoiseError
+        If it is no (y, x) map of integers, or holds no group.
+    RecipeError
+        If there is no such `first`.
+    """
+    whole_number(first, "first", least=0, most=1)
+    _require_map(groups)
+    require_same_grid(cube, groups)
+    if isinstance(groups, xr.DataArray) and {*groups.dims} == {"y", "x"}:
+        groups = groups.transpose("y", "x")
+    values = _whole_numbers(groups, first)
+    if first == 1 and _begins_with_0(values):
+        warn(cube, "HC-N12", _LOST)
+    if not (values > 0).any():
+        reason = f"the map has no group: no value above {first - 1}"
+        raise NoiseError("HC-N02", reason, "number the groups from 1; 0 is for pixels of none")
+    return values
+
+
+def group_ids(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the numbers of the groups of a map, increasing."""
+    return np.unique(labels[labels > 0])
+
+
+def _require_map(groups: Any) -> None:
+    """Refuse what stands for groups elsewhere, and say how a map is made of it."""
+    if hasattr(groups, "transform_to"):
+        what, fix = "a place", "make a map: hstcube.apertures(cube, sky, radius=0.3)"
+    elif hasattr(groups, "to_pixel"):
+        what = "a region or an aperture on the sky"
+        fix = (
+            "make a map: region.to_pixel(hstcube.Grid.of(cube).wcs).to_mask().to_image("
+            "(cube.sizes['y'], cube.sizes['x'])) > 0.5"
+        )
+    elif hasattr(groups, "to_mask"):
+        what = "a region or an aperture in pixels"
+        fix = "make a map: region.to_mask().to_image((cube.sizes['y'], cube.sizes['x'])) > 0.5"
+    elif np.ndim(groups) == 0:
+        what, fix = short(groups), "give integers (y, x), e.g. those of hstcube.apertures"
+    else:
+        return
+    raise NoiseError("HC-N01", f"the map of groups is {what}, no map", fix)
+
+
+def _whole_numbers(groups: Any, first: int) -> NDArray[np.int64]:
+    """Return the numbers of a map, those of groups above 0; pixels that are masked are 0."""
+    masked = getattr(groups, "mask", None)
+    values = np.asarray(groups if masked is None else groups.data)
+    if values.ndim != 2 or values.dtype.kind not in "iub":  # noqa: PLR2004
+        reason = (
+            f"the map of groups holds {values.dtype} of shape {values.shape}, "
+            "not one integer for each pixel (y, x)"
+        )
+        fix = "convert it: groups.astype('int32'); 0 is for pixels of no group"
+        raise NoiseError("HC-N01", reason, fix)
+    if values.size and not -_LARGEST < int(values.max()) < _LARGEST:
+        reason = f"the map of groups holds the number {values.max()}"
+        raise NoiseError("HC-N01", reason, "number the groups anew: 1, 2, ...")
+    shift = 0 if values.dtype == bool else 1 - first
+    numbers = values.astype(np.int64) + shift
+    return numbers if masked is None else np.where(masked, 0, numbers)
+
+
+def _begins_with_0(values: NDArray[np.int64]) -> bool:
+    """Return whether 0 looks like a group: the first of several, of their size, in one piece.
+
+    Vorbin and powerbin number bins from 0, and pixels outside are -1. In a segmentation map 0 is
+    the sky, and negative numbers are pixels that are not known.
+    """
+    if not values.size or int(values.min()) >= 0:
+        return False
+    numbers, sizes = np.unique(values[values >= 0], return_counts=True)
+    in_turn = numbers.size > 1 and np.array_equal(numbers, np.arange(numbers.size))
+    if not in_turn or sizes[0] > sizes[1:].max():
+        return False
+    from scipy import ndimage
+
+    return int(ndimage.label(values == 0, np.ones((3, 3)))[1]) == 1
 
 
 def _errors(groups: Groups, wht: Any, scale: Any, acf: Image64, sky_error: Any) -> Image64:
@@ -232,7 +331,7 @@ def pixel_acf(cube: xr.Dataset) -> xr.Variable:
     given = cube.coords["noise_acf"]
     acf = given.variable.transpose("band", "dy", "dx").astype(np.float64)
     values = acf.values
-    if not _is_autocorrelation(values):
+    if not is_autocorrelation(values):
         raise NoiseError(
             "HC-N03",
             "noise_acf is no autocorrelation: of odd sizes, finite, 1 at zero lag, the same at "
@@ -245,16 +344,6 @@ def pixel_acf(cube: xr.Dataset) -> xr.Variable:
         "dx": _whole_pixels(cube, given, "x", dx),
     }
     return acf.isel(places)
-
-
-def _is_autocorrelation(values: Image64) -> bool:
-    """Say whether each is of odd sizes, finite, 1 at zero lag and the same at opposite lags."""
-    _, ny, nx = values.shape
-    if ny % 2 == 0 or nx % 2 == 0 or not np.isfinite(values).all():
-        return False
-    off = np.abs(values[:, ny // 2, nx // 2] - 1).max()
-    uneven = np.abs(values - values[:, ::-1, ::-1]).max()
-    return bool(off <= _AS_EQUAL and uneven <= _AS_EQUAL)
 
 
 def _whole_pixels(cube: xr.Dataset, acf: xr.DataArray, axis: str, step: float) -> NDArray[np.intp]:

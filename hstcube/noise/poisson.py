@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from hstcube.core.bands import name_among
 from hstcube.core.rules import require_same_grid, taken
 from hstcube.core.state import attribute, in_band_order, updated
 from hstcube.errors import NoiseError
+from hstcube.inputs.quantities import number_in, numbers_in
 
 __all__ = ["add_poisson"]
 
+_WRONG: dict[str, Any] = {"code": "HC-N11", "error": NoiseError}
 _UNITS = "electron s-1"
 
 
@@ -27,7 +30,7 @@ def add_poisson(cube: xr.Dataset, *, exposure: Any) -> xr.Dataset:
     ----------
     cube : Dataset
         In electrons per second, its sky subtracted, before `psf_match`.
-    exposure : float, mapping of band to float, or DataArray (band,), (y, x) or (band, y, x)
+    exposure : float or Quantity, mapping of band to these, or array (band,), (y, x), (band, y, x)
         Exposure time [s]: TEXPTIME of the header, or a map.
 
     Returns
@@ -80,16 +83,37 @@ def _require_early(cube: xr.Dataset) -> None:
 
 def _exposure(cube: xr.Dataset, exposure: Any) -> xr.Variable:
     if isinstance(exposure, xr.DataArray):
+        if exposure.attrs.get("units", "s") != "s":
+            exposure = exposure * number_in(
+                "s", f"1 {exposure.attrs['units']}", "exposure", **_WRONG
+            )
         if "y" in exposure.dims:
             require_same_grid(cube, exposure)
         return in_band_order(cube, exposure) if "band" in exposure.coords else exposure.variable
     if hasattr(exposure, "keys"):
-        bands = np.array([str(name) for name in exposure], object)
-        times = [float(exposure[name]) for name in exposure]
+        names = cube.band.values.tolist()
+        bands = np.array([name_among(str(name), names) for name in exposure], object)
+        times = [number_in("s", exposure[name], "exposure", **_WRONG) for name in exposure]
         return in_band_order(cube, xr.DataArray(times, {"band": bands}, ("band",), "exposure"))
+    if not hasattr(exposure, "chunks"):  # what is not finite is judged where there is data
+        finite = _finite(exposure)
+        exposure = numbers_in("s", finite, "exposure", **_WRONG)
+    if np.ndim(exposure) == 1:
+        if len(exposure) != cube.sizes["band"]:
+            reason = f"there are {len(exposure)} exposure times for {cube.sizes['band']} bands"
+            raise NoiseError("HC-N11", reason, "give one for all, or one for each band")
+        return xr.Variable(("band",), exposure)
     if np.ndim(exposure):
         require_same_grid(cube, exposure)
     return xr.Variable(("band", "y", "x")[3 - np.ndim(exposure) :], exposure)
+
+
+def _finite(exposure: Any) -> Any:
+    """Return a map without infinite times and with 0 for what is masked: no exposure."""
+    if np.ndim(exposure) < 2:  # noqa: PLR2004
+        return exposure
+    filled = np.ma.filled(exposure, 0.0) if np.ma.isMaskedArray(exposure) else exposure
+    return np.nan_to_num(filled, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _told(time: xr.Variable) -> str:

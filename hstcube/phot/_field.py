@@ -59,6 +59,7 @@ class Field:
     tails: Values  # (band, side): what the lags left out add to the variance of a square bin
     sky_error: Values  # (band,)
     any_band: bool  # one band has to reach the target; else all
+    worth: float  # the S/N that a bin has at most, for each of its pixels: small ones do not count
     region: Bins  # (pixel + 1,): bins stay within one
 
     @property
@@ -67,18 +68,22 @@ class Field:
         return self.rows.size
 
     def ratio(self, sums: Sums) -> Values:
-        """Return what is judged: the S/N of the best band, or of the worst; (bin,)."""
+        """Return what is judged: the S/N of the best band, or of the worst; (bin,).
+
+        Of a bin that is too small it is what its pixels are worth.
+        """
         count = sums.size
         variance = sums.variance * self.tails[:, np.rint(np.sqrt(count)).astype(np.intp)]
         noise = np.sqrt(np.maximum(variance + self.sky_error[:, None] ** 2 * count**2, 1e-300))
         each: Values = sums.signal / noise
-        return np.asarray(each.max(axis=0) if self.any_band else each.min(axis=0))
+        best = each.max(axis=0) if self.any_band else each.min(axis=0)
+        return np.asarray(np.minimum(best, self.worth * np.maximum(count, 1e-300)))
 
     def ratio_of_one(self, signal: Values, variance: Values, count: float) -> float:
         """Return the same of one bin, with its signal and variance (band,)."""
         variance = variance * self.tails[:, round(count**0.5)]
         each = signal / np.sqrt(np.maximum(variance + (self.sky_error * count) ** 2, 1e-300))
-        return float(each.max() if self.any_band else each.min())
+        return float(min(each.max() if self.any_band else each.min(), self.worth * count))
 
     def ratio_of_bins(self, bins: Bins) -> Values:
         """Return the same of every bin."""
@@ -147,6 +152,7 @@ def make_field(
     sky_error: Values,
     *,
     any_band: bool,
+    worth: float = np.inf,
 ) -> Field:
     """Collect the pixels of a mask.
 
@@ -158,6 +164,8 @@ def make_field(
         Autocorrelation of the noise.
     sky_error : array, (band,)
     any_band : bool
+    worth : float
+        The S/N that a bin has at most, for each of its pixels.
     """
     rows, columns = np.nonzero(inside)
     ry, rx = _middle(acf)
@@ -179,6 +187,7 @@ def make_field(
         tails=_tails(acf, lags, int(np.ceil(np.sqrt(rows.size))) + 1),
         sky_error=sky_error,
         any_band=any_band,
+        worth=worth,
         region=np.append(np.zeros(rows.size, np.intp), -1),
     )
 

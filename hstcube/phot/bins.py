@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import xarray as xr
 
-from hstcube.basics.arrays import groups_of
-from hstcube.basics.choices import require_choice
 from hstcube.core.cube import variance
-from hstcube.core.rules import require_same_grid, taken
-from hstcube.errors import LabelError, RecipeError
-from hstcube.noise.groups import group_errors, pixel_acf
+from hstcube.core.grids import Grid
+from hstcube.core.rules import taken
+from hstcube.errors import LabelError, PSFError
+from hstcube.inputs.choices import require_choice
+from hstcube.inputs.quantities import number_in
+from hstcube.noise.groups import group_errors, group_map, pixel_acf
 from hstcube.phot._field import Field, Spectra, make_field
 from hstcube.phot._growing import merged, pieces, regions_alike, taken_in, whole
 from hstcube.phot._tessellation import tessellated
@@ -35,6 +37,7 @@ Mode = Literal["all", "any"]
 _ROUNDING = 1e-9
 # over the target: what the noise of groups may exceed what is counted here
 _MARGINS = (1.004, 1.02)
+_NO_AREA = "[[--min-area ARCSEC2 or none|min_area= in arcsec2]]"
 _TIMES = 3  # that bins trade, merge and are halved
 
 
@@ -45,6 +48,7 @@ def bin_pixels(
     bands: Sequence[str] | str | None = None,
     mode: Mode = "all",
     sed_shape: float | None = None,
+    min_area: Any = None,
 ) -> xr.DataArray:
     """Put the pixels of the mask into bins that reach a signal to noise.
 
@@ -70,14 +74,17 @@ def bin_pixels(
         between the scaled spectra of a pixel and of the brightest one is at most this (4 is what
         they take), and no bin is in two regions. Regions that do not reach the target go to the
         most alike of those around them.
+    min_area : "psf", float or Quantity, optional
+        Area that every bin must have [arcsec2]. ``"psf"`` is that of the PSF, pi/4 FWHM^2 of the
+        broadest of the bands: the light of smaller bins is that of their neighbours, too.
 
     Returns
     -------
     DataArray of int32, (y, x)
         Bins 1, 2, ..., each in one piece (pixels touch at sides or corners); 0 outside the mask.
         Every pixel of the mask is in one. ``attrs["below_target"]`` lists the bins that do not
-        reach the target: they lie on islands of the mask that do not reach it with all their
-        pixels.
+        reach the target, or are smaller than `min_area`: they lie on islands of the mask that do
+        not reach it with all their pixels.
 
     Raises
     ------
@@ -87,17 +94,20 @@ def bin_pixels(
         If weights are negative or NaN, or do not agree with sci on where there is data.
     LabelError
         If no pixel is in the mask of all the bands.
+    PSFError
+        If the area is to be that of the PSF, and its width is not known in one of the bands.
     RecipeError
-        If `snr` or `sed_shape` is not positive, or there is no such mode.
+        If `snr`, `sed_shape` or `min_area` is not positive, or there is no such mode.
     """
-    _require_positive("snr", snr)
+    snr = number_in("", snr, "snr", above=0)
     if sed_shape is not None:
-        _require_positive("sed_shape", sed_shape)
+        sed_shape = number_in("", sed_shape, "sed_shape", above=0)
     require_choice("mode", mode, Mode, code="HC-B30")
     cube = taken(cube)
     judged = of_bands(cube, bands)
+    least = _least_pixels(judged, min_area)
     inside = _inside(judged if sed_shape is None else cube)
-    walls = field = _field(judged, inside, mode)
+    walls = field = _field(judged, inside, mode, worth=_MARGINS[0] * snr / least)
     spectra = None
     if sed_shape is not None:
         spectra = _spectra(cube, inside)
@@ -109,30 +119,45 @@ def bin_pixels(
         if not (_below(judged, field, bins, snr)[bins] & ~hopeless).any():
             break
     bins, low = _judged(judged, _walled(field, kept), bins, snr, spectra)
-    return _map(cube, field, bins, low).assign_attrs(
-        snr=float(snr), bands=" ".join(judged.band.values), mode=mode
+    found = _map(cube, field, bins, low).assign_attrs(
+        snr=snr, bands=" ".join(judged.band.values), mode=mode
     )
+    return found.assign_attrs(min_pixels=least) if least > 1 else found
 
 
-def group_snr(cube: xr.Dataset, groups: Any) -> xr.DataArray:
+def group_snr(cube: xr.Dataset, groups: Any, *, first: int = 1) -> xr.DataArray:
     """Return the signal to noise of every group, (band, group).
 
     It is the group's sum over its error from `group_errors`.
     """
     cube = taken(cube)
-    require_same_grid(cube, groups)
-    errors = group_errors(cube, groups)
-    labels = groups_of(groups)
+    labels = group_map(cube, groups, first=first)
+    errors = group_errors(cube, labels)
     ids = errors.group.values
     ratio = np.empty(errors.shape)
     for i, image in enumerate(cube.sci.values):
         ratio[i] = group_sums(labels, ids, image) / errors.values[i]
-    return errors.copy(data=ratio).drop_attrs(deep=False).rename("snr")
+    snr = errors.copy(data=ratio).drop_attrs(deep=False).rename("snr")
+    return snr if first else snr.assign_coords(group=ids - 1)
 
 
-def _require_positive(name: str, value: float) -> None:
-    if not 0 < value < np.inf:
-        raise RecipeError("HC-B31", f"{name} is {value!r}", f"give {name} as a positive number")
+def _least_pixels(cube: xr.Dataset, area: Any) -> int:
+    """Return how many pixels a bin has at least; 1 where no area is asked for."""
+    if area is None:
+        return 1
+    if isinstance(area, str) and area == "psf":
+        widths = cube.psf_fwhm.values
+        if not np.isfinite(widths).all():
+            raise PSFError(
+                "HC-P01",
+                "the width of its PSF is not known, so bins cannot be as large as the PSF",
+                f"give {_NO_AREA}, or the width when the images are opened: psf_fwhm"
+                "[[ in a field file|={...}]]",
+                band=str(cube.band.values[~np.isfinite(widths)][0]),
+            )
+        area = np.pi / 4 * float(widths.max()) ** 2
+    pixel = Grid.of(cube).scale
+    return max(math.ceil(number_in("arcsec2", area, "min_area", above=0) / pixel**2 - _ROUNDING), 1)
 
 
 def _inside(cube: xr.Dataset) -> NDArray[np.bool_]:
@@ -160,11 +185,17 @@ def _signal_and_sigma(cube: xr.Dataset) -> tuple[NDArray[np.float64], NDArray[np
     return np.nan_to_num(cube.sci.values.astype(np.float64)), np.nan_to_num(sigma)
 
 
-def _field(cube: xr.Dataset, inside: NDArray[np.bool_], mode: Mode) -> Field:
+def _field(cube: xr.Dataset, inside: NDArray[np.bool_], mode: Mode, *, worth: float) -> Field:
     signal, sigma = _signal_and_sigma(cube)
     sky_error = np.nan_to_num(cube.sky_error.values)
     return make_field(
-        inside, signal, sigma, pixel_acf(cube).values, sky_error, any_band=mode == "any"
+        inside,
+        signal,
+        sigma,
+        pixel_acf(cube).values,
+        sky_error,
+        any_band=mode == "any",
+        worth=worth,
     )
 
 
@@ -215,10 +246,11 @@ def _judged(
 
 
 def _below(cube: xr.Dataset, field: Field, bins: Bins, target: float) -> NDArray[np.bool_]:
-    """Return which bins do not reach the target, by the errors of `group_errors`."""
+    """Return which bins are too small, or do not reach the target by `group_errors`."""
     each = group_snr(cube, _labels(cube, field, bins)).values
     reached = each.max(axis=0) if field.any_band else each.min(axis=0)
-    return np.asarray(reached < target * (1 - _ROUNDING))
+    enough = np.bincount(bins) * field.worth >= target
+    return np.asarray((reached < target * (1 - _ROUNDING)) | ~enough)
 
 
 def _in_order(bins: Bins) -> Bins:

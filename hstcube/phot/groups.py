@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import xarray as xr
 
-from hstcube.basics.arrays import groups_of
-from hstcube.basics.choices import require_choice
-from hstcube.core.bands import band_name
+from hstcube.core.bands import name_among
 from hstcube.core.grids import Grid
-from hstcube.core.rules import require_same_grid, taken
-from hstcube.errors import BandError, LabelError, NoiseError, RecipeError
+from hstcube.core.rules import taken
+from hstcube.errors import BandError, LabelError, RecipeError
+from hstcube.inputs.choices import require_choice
+from hstcube.inputs.places import OF_PIXELS, sky_positions
+from hstcube.inputs.quantities import number_in, numbers_in, short
+from hstcube.noise.groups import group_ids, group_map
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,11 +33,11 @@ if TYPE_CHECKING:
 __all__ = [
     "annuli",
     "apertures",
-    "checked_groups",
     "common_mask",
-    "group_ids",
     "group_sums",
+    "increasing",
     "of_bands",
+    "one_place",
     "paint",
 ]
 
@@ -48,8 +50,8 @@ def apertures(
     centres: Any,
     *,
     radius: Any,
-    ratio: float = 1.0,
-    angle: float = 0.0,
+    ratio: Any = 1.0,
+    angle: Any = 0.0,
     overlap: Overlap = "error",
 ) -> xr.DataArray:
     """Return circular or elliptical apertures as a group map.
@@ -57,14 +59,14 @@ def apertures(
     Parameters
     ----------
     cube : Dataset
-    centres : SkyCoord, or array (n, 2) of RA and Dec [deg]
+    centres : SkyCoord, (RA, Dec) or array (n, 2) of RA and Dec [deg], or a table with ra and dec
         One place, or several.
-    radius : float, or one for each centre
-        Semi-major axis [arcsec].
+    radius : float or Quantity, or one for each centre
+        Semi-major axis [arcsec]; a Quantity may be in pixels.
     ratio : float
-        Minor over major axis.
-    angle : float
-        Position angle of the major axis, degrees from north through east.
+        Minor over major axis, at most 1.
+    angle : float or Quantity
+        Position angle of the major axis [deg], from north through east.
     overlap : {"error", "nearest"}
         A pixel is in one group only: where apertures overlap, stop, or give it to the nearest
         centre in units of its radius.
@@ -80,25 +82,26 @@ def apertures(
     LabelError
         If an aperture has no pixel in the frame, or two overlap.
     RecipeError
-        If a radius or the ratio is not positive, centres are not understood, or there is no such
-        `overlap`.
+        If a radius or the ratio is not positive, centres are not understood, there is not one
+        radius for each, or there is no such `overlap`.
     """
     cube = taken(cube, pixels=False)
     require_choice("overlap", overlap, Overlap)
-    places = _places(centres)
-    radii = _positive("radius", np.broadcast_to(np.asarray(radius, dtype=float), (len(places),)))
     grid = Grid.of(cube)
+    places = sky_positions(centres, code="HC-B31", error=RecipeError)
+    radii = _one_each(_lengths("radius", radius, grid, above=0), len(places))
     nearest = np.full(grid.shape, np.inf)
     found = np.zeros(grid.shape, np.int32)
     cut = []
     for i, (place, reach) in enumerate(zip(places, radii, strict=True), start=1):
-        ellipses = _Ellipses(grid, _pixel(grid, place), ratio, angle)
+        ellipses = _ellipses(grid, place, ratio, angle)
         window = ellipses.window(reach)
         distance = ellipses.distance(window) / reach
         inside = distance <= 1
         if not inside.any():
             reason = f"aperture {i}, at {place[0]:.6f} {place[1]:.6f}, has no pixel in the frame"
-            raise LabelError("HC-S20", reason, "check the place, or choose a larger radius")
+            fix = f"check the place, (RA, Dec) in degrees, or choose a larger radius; {OF_PIXELS}"
+            raise LabelError("HC-S20", reason, fix)
         claimed = found[window][inside & (found[window] > 0)]
         if claimed.size and overlap == "error":
             reason = f"apertures {claimed[0]} and {i} overlap, but a pixel is in one group only"
@@ -112,7 +115,7 @@ def apertures(
 
 
 def annuli(
-    cube: xr.Dataset, centre: Any, *, edges: Sequence[float], ratio: float = 1.0, angle: float = 0.0
+    cube: xr.Dataset, centre: Any, *, edges: Any, ratio: Any = 1.0, angle: Any = 0.0
 ) -> xr.DataArray:
     """Return concentric rings as a group map.
 
@@ -120,7 +123,7 @@ def annuli(
     ----------
     cube : Dataset
     centre : SkyCoord, or (RA, Dec) [deg]
-    edges : sequence of float
+    edges : sequence of float, or Quantity
         Semi-major axes [arcsec], increasing; ring i lies between edge i - 1 and edge i. The first
         may be 0.
     ratio, angle : float
@@ -140,16 +143,17 @@ def annuli(
         If the edges do not increase.
     """
     cube = taken(cube, pixels=False)
-    limits = _increasing(edges)
     grid = Grid.of(cube)
-    ellipses = _Ellipses(grid, _pixel(grid, _places(centre)[0]), ratio, angle)
+    limits = increasing(edges, grid)
+    ellipses = _ellipses(grid, one_place(centre), ratio, angle)
     distance = ellipses.distance((slice(0, grid.shape[0]), slice(0, grid.shape[1])))
     found = np.searchsorted(limits, distance, side="left").astype(np.int32)
     found[distance == limits[0]] = 1
     found[found == limits.size] = 0
     if not found.any():
         reason = "no ring has a pixel in the frame"
-        raise LabelError("HC-S20", reason, "check the place, or choose wider rings")
+        fix = f"check the place, (RA, Dec) in degrees, or choose wider rings; {OF_PIXELS}"
+        raise LabelError("HC-S20", reason, fix)
     cut = [i for i, edge in enumerate(limits[1:], start=1) if not ellipses.lies_within(edge)]
     return _map(cube, found, "annuli", cut)
 
@@ -181,8 +185,8 @@ def of_bands(cube: xr.Dataset, bands: Sequence[str] | str | None) -> xr.Dataset:
     cube = taken(cube)
     if bands is None:
         return cube
-    names = [band_name(name) for name in ([bands] if isinstance(bands, str) else bands)]
     there = cube.band.values.tolist()
+    names = [name_among(name, there) for name in ([bands] if isinstance(bands, str) else bands)]
     fix = f"choose from {', '.join(there)}"
     if not names:
         raise BandError("HC-B01", "no band is named", fix)
@@ -192,7 +196,7 @@ def of_bands(cube: xr.Dataset, bands: Sequence[str] | str | None) -> xr.Dataset:
     return cube.isel(band=[there.index(name) for name in names])
 
 
-def paint(cube: xr.Dataset, groups: Any, values: Any) -> xr.DataArray:
+def paint(cube: xr.Dataset, groups: Any, values: Any, *, first: int = 1) -> xr.DataArray:
     """Put one value for each group back on the pixels.
 
     Parameters
@@ -202,6 +206,8 @@ def paint(cube: xr.Dataset, groups: Any, values: Any) -> xr.DataArray:
     values : array, Quantity, table column or mapping
         One value for each group, in the order of their numbers (that of the rows of `photometry`);
         or a mapping from number to value.
+    first : {1, 0}
+        The least number that is a group; see `photometry`.
 
     Returns
     -------
@@ -214,9 +220,10 @@ def paint(cube: xr.Dataset, groups: Any, values: Any) -> xr.DataArray:
         If there is not one value for each group.
     """
     cube = taken(cube, pixels=False)
-    labels = checked_groups(cube, groups)
+    labels = group_map(cube, groups, first=first)
     ids = group_ids(labels)
-    column = _named(ids, values) if isinstance(values, Mapping) else _in_order(ids, values)
+    named = ids + first - 1
+    column = _named(named, values) if isinstance(values, Mapping) else _in_order(named, values)
     painted = np.full(labels.shape, np.nan)
     inside = labels > 0
     painted[inside] = column[np.searchsorted(ids, labels[inside])]
@@ -250,29 +257,6 @@ def _wrong_number(ids: NDArray[np.int64], number: int) -> LabelError:
     )
 
 
-def checked_groups(cube: xr.Dataset, groups: Any) -> NDArray[np.int64]:
-    """Return a group map as a plain array.
-
-    Raises
-    ------
-    GridError
-        If it lies on other pixels.
-    NoiseError
-        If it is not a (y, x) map of integers, or holds no group.
-    """
-    require_same_grid(cube, groups)
-    values = groups_of(groups)
-    if not (values > 0).any():
-        reason = "the map has no group: no value above 0"
-        raise NoiseError("HC-N02", reason, "number the groups from 1; 0 is for pixels of none")
-    return values
-
-
-def group_ids(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the numbers of the groups of a map, increasing."""
-    return np.unique(labels[labels > 0])
-
-
 def group_sums(
     labels: NDArray[np.int64], ids: NDArray[np.int64], image: Any
 ) -> NDArray[np.float64]:
@@ -285,35 +269,23 @@ def group_sums(
     return np.asarray(np.bincount(place, weights, minlength=ids.size), dtype=float)
 
 
-def _places(centres: Any) -> NDArray[np.float64]:
-    """Return RA and Dec [deg], (n, 2), ICRS."""
-    if hasattr(centres, "icrs"):
-        sky = centres.icrs
-        return np.stack([np.atleast_1d(sky.ra.deg), np.atleast_1d(sky.dec.deg)], axis=1)
-    try:
-        places = np.atleast_2d(np.asarray(centres, dtype=float))
-    except (TypeError, ValueError):
-        places = np.empty(0)
-    if places.ndim != 2 or places.shape[1] != 2 or not np.isfinite(places).all():  # noqa: PLR2004
-        reason = f"places are {str(centres)[:60]!r}, not pairs of RA and Dec"
-        raise RecipeError("HC-B31", reason, "give degrees, e.g. [(53.16, -27.78)], or a SkyCoord")
-    return places
+def _lengths(name: str, given: Any, grid: Grid, **limits: Any) -> NDArray[np.float64]:
+    """Return lengths [arcsec], which may be given in pixels too."""
+    return np.ravel(numbers_in("arcsec", given, name, pixel=grid.scale, **limits))
 
 
-def _positive(what: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    if not ((values > 0) & np.isfinite(values)).all():
-        raise RecipeError(
-            "HC-B31", f"{what} is {values.tolist()}", f"give {what} as a positive number, in arcsec"
-        )
-    return values
+def increasing(edges: Any, grid: Grid) -> NDArray[np.float64]:
+    """Return the edges of rings [arcsec] as an array.
 
-
-def _increasing(edges: Sequence[float]) -> NDArray[np.float64]:
-    """Return the edges of rings [arcsec] as an array."""
-    limits = np.asarray(edges, dtype=float)
-    if limits.ndim != 1 or limits.size < 2 or not (np.diff(limits) > 0).all() or limits[0] < 0:  # noqa: PLR2004
+    Raises
+    ------
+    RecipeError
+        If they are no lengths, or do not increase.
+    """
+    limits = _lengths("edges", edges, grid, least=0)
+    if limits.size < 2 or not (np.diff(limits) > 0).all():  # noqa: PLR2004
         fix = "give increasing radii in arcsec, e.g. edges=[0, 0.2, 0.4]"
-        raise RecipeError("HC-B31", f"edges are {edges!r}", fix)
+        raise RecipeError("HC-B31", f"edges are {short(edges)}", fix)
     return limits
 
 
@@ -325,6 +297,34 @@ def _pixel(grid: Grid, place: NDArray[np.float64]) -> tuple[float, float]:
     return float(y), float(x)
 
 
+def one_place(centre: Any) -> NDArray[np.float64]:
+    """Return RA and Dec [deg] of one place.
+
+    Raises
+    ------
+    RecipeError
+        If it is none, or there are several.
+    """
+    places = sky_positions(centre, code="HC-B31", error=RecipeError)
+    if len(places) != 1:
+        reason = f"there are {len(places)} positions where one is needed"
+        raise RecipeError("HC-B31", reason, "give one, e.g. centre=(53.16, -27.78)")
+    return np.asarray(places[0])
+
+
+def _one_each(radii: NDArray[np.float64], number: int) -> NDArray[np.float64]:
+    if radii.size not in (1, number):
+        reason = f"radius holds {radii.size} numbers, but there are {number} places"
+        raise RecipeError("HC-B31", reason, "give one radius for all, or one for each place")
+    return np.array(np.broadcast_to(radii, number))
+
+
+def _ellipses(grid: Grid, place: NDArray[np.float64], ratio: Any, angle: Any) -> _Ellipses:
+    """Return the ellipses around a place on the sky."""
+    share = number_in("", ratio, "ratio", above=0, most=1)
+    return _Ellipses(grid, _pixel(grid, place), share, number_in("deg", angle, "angle"))
+
+
 @dataclass(frozen=True)
 class _Ellipses:
     """Concentric ellipses of one shape, each named by its semi-major axis [arcsec]."""
@@ -332,10 +332,7 @@ class _Ellipses:
     grid: Grid
     centre: tuple[float, float]  # pixels, (y, x)
     ratio: float
-    angle: float
-
-    def __post_init__(self) -> None:
-        _positive("ratio", np.asarray([self.ratio], dtype=float))
+    angle: float  # degrees
 
     def distance(self, window: Window) -> NDArray[np.float64]:
         """Return the ellipse that the centre of each pixel of a part of the frame lies on."""

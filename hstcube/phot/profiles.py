@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from hstcube.basics.choices import require_choice
 from hstcube.core.grids import Grid
 from hstcube.core.rules import taken
-from hstcube.noise.groups import group_errors
-from hstcube.phot.groups import Pixels, annuli, apertures, group_ids, group_sums
+from hstcube.errors import RecipeError
+from hstcube.inputs.choices import require_choice
+from hstcube.inputs.quantities import numbers_in
+from hstcube.noise.groups import group_errors, group_ids
+from hstcube.phot.groups import Pixels, annuli, apertures, group_sums, increasing, one_place
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
 __all__ = ["curve_of_growth", "radial_profile"]
@@ -33,9 +33,9 @@ def radial_profile(
     cube: xr.Dataset,
     centre: Any,
     *,
-    edges: Sequence[float],
-    ratio: float = 1.0,
-    angle: float = 0.0,
+    edges: Any,
+    ratio: Any = 1.0,
+    angle: Any = 0.0,
     pixels: Pixels = "data",
 ) -> xr.Dataset:
     """Measure the surface brightness in rings.
@@ -57,8 +57,8 @@ def radial_profile(
     """
     cube = taken(cube)
     require_choice("pixels", pixels, Pixels)
-    groups = annuli(cube, centre, edges=edges, ratio=ratio, angle=angle)
-    limits = np.asarray(edges, dtype=float)
+    limits = increasing(edges, Grid.of(cube))
+    groups = annuli(cube, centre, edges=limits, ratio=ratio, angle=angle)
     found = _measured(cube, groups, limits.size - 1, pixels)
     area = found.npix * Grid.of(cube).scale ** 2
     per_area = np.divide(1.0, area, where=area > 0, out=np.full(area.shape, np.nan))
@@ -71,9 +71,9 @@ def curve_of_growth(
     cube: xr.Dataset,
     centre: Any,
     *,
-    radii: Sequence[float],
-    ratio: float = 1.0,
-    angle: float = 0.0,
+    radii: Any,
+    ratio: Any = 1.0,
+    angle: Any = 0.0,
     pixels: Pixels = "data",
 ) -> xr.Dataset:
     """Measure the flux within growing apertures.
@@ -82,9 +82,9 @@ def curve_of_growth(
     ----------
     cube : Dataset
     centre : SkyCoord, or (RA, Dec) [deg]
-    radii : sequence of float
-        Semi-major axes [arcsec].
-    ratio, angle : float
+    radii : sequence of float, or Quantity
+        Semi-major axes [arcsec]; Quantities may be in pixels.
+    ratio, angle
         As in `apertures`.
     pixels : {"data", "mask"}
         All pixels that have data, or those of the cube's mask.
@@ -97,12 +97,16 @@ def curve_of_growth(
     """
     cube = taken(cube)
     require_choice("pixels", pixels, Pixels)
+    place = one_place(centre)
+    reaches = np.ravel(numbers_in("arcsec", radii, "radii", pixel=Grid.of(cube).scale, above=0))
+    if not reaches.size:
+        raise RecipeError("HC-B31", "radii are empty", "give some in arcsec: radii=[0.2, 0.4]")
     steps = []
-    for radius in radii:
-        aperture = apertures(cube, centre, radius=radius, ratio=ratio, angle=angle)
+    for radius in reaches:
+        aperture = apertures(cube, place, radius=radius, ratio=ratio, angle=angle)
         steps.append(_measured(cube, aperture, 1, pixels))
     found = _Measured(*(np.concatenate(column, axis=1) for column in zip(*steps, strict=True)))
-    return _profile(cube, "flux", found, cube.sci.attrs["units"], radii)
+    return _profile(cube, "flux", found, cube.sci.attrs["units"], reaches)
 
 
 def _measured(cube: xr.Dataset, groups: xr.DataArray, number: int, pixels: Pixels) -> _Measured:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hstcube import __version__
-from hstcube.basics.choices import require_choice
 from hstcube.core.grids import Grid
 from hstcube.core.rules import taken
 from hstcube.core.state import attribute, warn
 from hstcube.errors import PSFError
-from hstcube.noise.groups import group_errors
-from hstcube.phot.groups import Pixels, checked_groups, group_ids, group_sums
+from hstcube.inputs.choices import require_choice
+from hstcube.noise.groups import group_errors, group_ids, group_map
+from hstcube.phot.groups import Pixels, group_sums
 from hstcube.phot.units import pixel_area, to_flux
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def photometry(
     partial: bool = False,
     pixels: Pixels = "mask",
     total: bool = False,
+    first: int = 1,
 ) -> QTable:
     """Measure the flux of every group of pixels in every band.
 
@@ -45,8 +46,9 @@ def photometry(
     ----------
     cube : Dataset
         With zero points; sky subtracted.
-    groups : DataArray or array of int, (y, x)
-        Objects, bins or apertures on the cube's grid; 0 and negative values belong to none.
+    groups : DataArray or array of int or bool, (y, x)
+        Objects, bins or apertures on the cube's grid; 0 and negative values belong to none. What is
+        True in a mask is group 1.
     partial : bool
         Give the flux of the pixels that there are, where a band lacks some of a group's; without it
         NaN.
@@ -57,6 +59,9 @@ def photometry(
         Divide flux and error by the share of the light of a point source, at the middle of the
         group, that the group holds: by the cube's ``psf``. It is the correction from an aperture to
         the total of a point source.
+    first : {1, 0}
+        The least number that is a group: 0 for maps numbered from 0 with -1 outside, as vorbin and
+        powerbin make them.
 
     Returns
     -------
@@ -87,17 +92,21 @@ def photometry(
 
     require_choice("pixels", pixels, Pixels)
     cube = taken(cube)
-    labels = checked_groups(cube, groups)
+    labels = group_map(cube, groups, first=first)
     ids = group_ids(labels)
+    named = ids + first - 1
     cube = _warned_of_sky(cube)
     flux = to_flux(cube, UNIT)
     wanted, had = _pixels(flux, labels, pixels)
     number = _counts(labels, ids, wanted)
     share = _share(flux, labels, ids, wanted) if total else np.ones((cube.sizes["band"], ids.size))
-    cut = np.isin(ids, getattr(groups, "attrs", {}).get("cut", ()))
-    table = QTable({"id": ids, **_places(flux, labels, ids, wanted)})
+    attrs = getattr(groups, "attrs", {})
+    cut = np.isin(named, attrs.get("cut", ()))
+    table = QTable({"id": named, **_places(flux, labels, ids, wanted)})
     table["area"] = number * pixel_area(flux) * units.arcsec**2
     table["npix"] = number
+    if "below_target" in attrs:
+        table["below_target"] = np.isin(named, attrs["below_target"])
     errors = _errors(flux, labels, ids, had)
     for i, band in enumerate(flux.band.values.tolist()):
         there = _counts(labels, ids, had[i])

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hstcube.basics.arrays import shown
-from hstcube.basics.choices import require_choice
 from hstcube.core.grids import Grid
-from hstcube.core.rules import KNOWN_UNITS, inverse_variance_unit, parsed_unit, taken
+from hstcube.core.rules import inverse_variance_unit, taken
 from hstcube.core.state import updated, warn
-from hstcube.errors import BandError, CubeError, RecipeError
+from hstcube.errors import BandError, CubeError
+from hstcube.inputs.cards import NOTHING, card_value
+from hstcube.inputs.choices import require_choice
+from hstcube.inputs.quantities import number_in
+from hstcube.inputs.units import RATE, parsed_unit, read_unit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +31,7 @@ __all__ = [
     "pixel_area",
     "to_flux",
     "unit_zeropoint",
+    "unread_cards",
     "with_extinction",
 ]
 
@@ -37,17 +40,23 @@ Law = Literal["F19", "CCM89"]
 AGREE = 0.05  # mag: zero points farther apart are told of
 R_V = 3.1  # of the diffuse Milky Way
 
+_REDDEST = 10.0  # mag, of E(B-V)
 _AB = -48.60  # mag of 1 erg s-1 cm-2 Hz-1 (Oke & Gunn 1983, ApJ 266, 713): 1 uJy has 23.9
 _FAINTEST_ZERO = 100.0  # AB mag; a unit of 1e-30 Jy has 84
 _MAG_OF_JY = 8.90  # AB, of 1 Jy: -2.5 log10(1e-23) + _AB
 # AB mag of 1 erg s-1 cm-2 AA-1 at a pivot of 1 Angstrom: _AB + 2.5 log10(c [Angstrom/s])
 _MAG_OF_FLAM = -2.408
+# negative fluxes have no magnitude, so images have none
+_MAGNITUDES = (
+    "convert to 'uJy' and measure: of a flux above 0 it is -2.5 log10(flux) + 23.9, and a "
+    "table's column table['flux_f160w'].to(astropy.units.ABmag)"
+)
 _CARDS = ("ABZP", "PHOTFNU", "PHOTFLAM", "PHOTPLAM")
 _SHRINK = 1e25  # weights that grow by more do not fit float32, which ends at 3e38
 _SMALL = "1e-20"  # the unit, then: what flux densities per wavelength are usually counted in
 
 
-def to_flux(cube: xr.Dataset, unit: str = "uJy") -> xr.Dataset:
+def to_flux(cube: xr.Dataset, unit: Any = "uJy") -> xr.Dataset:
     """Convert a cube to a flux density, by the zero points of its bands.
 
     Parameters
@@ -55,7 +64,7 @@ def to_flux(cube: xr.Dataset, unit: str = "uJy") -> xr.Dataset:
     cube : Dataset
         In count rates, with ``zeropoint`` [AB mag of one unit of sci]; or in a flux density
         already.
-    unit : str
+    unit : str or unit of astropy
         A flux density, per frequency (``"uJy"``, ``"nJy"``, ``"erg s-1 cm-2 Hz-1"``) or, at the
         pivot, per wavelength (``"erg s-1 cm-2 AA-1"``): sci is then the flux in a pixel. With a
         solid angle (``"MJy sr-1"``, ``"uJy arcsec-2"``) sci is a surface brightness, the flux in a
@@ -77,6 +86,11 @@ def to_flux(cube: xr.Dataset, unit: str = "uJy") -> xr.Dataset:
         If `unit` is not a flux density.
     """
     cube = taken(cube)
+    if "mag" in str(unit).lower():
+        raise CubeError(
+            "HC-D33", f"{unit!r} is a magnitude, and negative fluxes have none", _MAGNITUDES
+        )
+    unit = read_unit(unit)
     given, pivot = cube.sci.attrs["units"], cube.pivot.values
     if (wanted := unit_zeropoint(unit, pivot)) is None:
         reason = f"{unit!r} is not a flux density, nor one per solid angle"
@@ -137,7 +151,7 @@ def header_zeropoints(header: Mapping[str, Any], units: str, pivot: float) -> di
     """Return the AB zero points that the header of an image gives, by what gives them.
 
     The first is the one to take. They are the unit itself, where it is a flux density; ABZP;
-    PHOTFNU [Jy s/e-]; PHOTFLAM and PHOTPLAM (STScI).
+    PHOTFNU [Jy s/e-]; PHOTFLAM and PHOTPLAM (STScI). A card that holds no number gives none.
 
     Parameters
     ----------
@@ -150,7 +164,7 @@ def header_zeropoints(header: Mapping[str, Any], units: str, pivot: float) -> di
     Raises
     ------
     CubeError
-        If a card is not a number, or a zero point is impossible.
+        If there is none and a card is not a number, or a zero point is impossible.
     """
     said = _numbers(header)
     found: dict[str, float] = {}
@@ -167,24 +181,42 @@ def header_zeropoints(header: Mapping[str, Any], units: str, pivot: float) -> di
     for source, zeropoint in found.items():
         if abs(zeropoint) > _FAINTEST_ZERO:
             reason = f"the zero point is {zeropoint:g} mag by {source}"
-            raise CubeError("HC-D22", reason, "repair the header")
+            raise CubeError("HC-D22", reason, _REPAIR)
+    if not found and (odd := unread_cards(header)):
+        raise CubeError("HC-D22", f"the card {odd[0]}, not a finite number", _REPAIR)
     return found
+
+
+_REPAIR = (
+    "repair the header, or give the zero point: [[zeropoint = 25.94 in a field file|"
+    "open_bands(..., zeropoint={'f160w': 25.94})]]"
+)
+
+
+def unread_cards(header: Mapping[str, Any]) -> list[str]:
+    """Return the photometric cards that hold something but no number, as "ABZP is 'X'"."""
+    odd = []
+    for key in _CARDS:
+        value = card_value(header, key)
+        nothing = value is None or (isinstance(value, str) and value.strip().upper() in NOTHING)
+        if not nothing and not _is_number(value):
+            odd.append(f"{key} is {value!r}")
+    return odd
+
+
+def _is_number(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and math.isfinite(value)
 
 
 def _numbers(header: Mapping[str, Any]) -> dict[str, float]:
     """Return the photometric cards of a header."""
-    said = {key: header[key] for key in _CARDS if header.get(key) is not None}
-    for key, value in said.items():
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not math.isfinite(value):
-            reason = f"the card {key} is {value!r}, not a finite number"
-            raise CubeError("HC-D22", reason, "repair the header")
-    return said
+    return {key: header[key] for key in _CARDS if _is_number(header.get(key))}
 
 
 def _zeropoint_of(units: str, pivot: float) -> float | None:
     """Return the zero point of a unit, where it is a flux density."""
-    if units == KNOWN_UNITS[0]:  # the common case is known, and astropy's units take time
+    if units == RATE:  # the common case is known, and astropy's units take time
         return None
     try:
         zeropoint = unit_zeropoint(units, [pivot])
@@ -206,7 +238,7 @@ def pixel_area(cube: xr.Dataset) -> float:
     return Grid.of(cube).scale ** 2
 
 
-def deredden(cube: xr.Dataset, ebv: float, *, law: Law = "F19") -> xr.Dataset:
+def deredden(cube: xr.Dataset, ebv: Any, *, law: Law = "F19") -> xr.Dataset:
     """Correct a cube for the dust of the Milky Way.
 
     Each band is multiplied by 10**(0.4 A), A the extinction at its pivot wavelength for R_V = 3.1.
@@ -215,7 +247,7 @@ def deredden(cube: xr.Dataset, ebv: float, *, law: Law = "F19") -> xr.Dataset:
     Parameters
     ----------
     cube : Dataset
-    ebv : float
+    ebv : float or Quantity
         Reddening E(B-V) of the field [mag]; not negative.
     law : {"F19", "CCM89"}
         Fitzpatrick et al. 2019, ApJ 886, 108, or Cardelli, Clayton & Mathis 1989, ApJ 345, 245.
@@ -238,14 +270,10 @@ def deredden(cube: xr.Dataset, ebv: float, *, law: Law = "F19") -> xr.Dataset:
     if "extinction" in cube.coords:
         reason = "the cube is corrected for extinction already"
         raise CubeError("HC-D34", reason, "leave one of the two steps out")
-    if not (isinstance(ebv, int | float | np.number) and 0 <= ebv < math.inf):
-        raise RecipeError(
-            "HC-D35", f"E(B-V) is {shown(ebv)}", "give the reddening in mag, e.g. ebv=0.008"
-        )
-    extinction = float(ebv) * R_V * _curve(law, cube)
-    with np.errstate(over="ignore"):
-        factor = 10 ** (0.4 * extinction)
-    new = _scaled(cube, factor, f"deredden(ebv={float(ebv)!r}, law={law!r})")
+    # a reddening of 10 mag dims F435W by 40 mag: nothing of a galaxy is seen through that
+    reddening = number_in("mag", ebv, "ebv", least=0, most=_REDDEST, code="HC-D35")
+    extinction = reddening * R_V * _curve(law, cube)
+    new = _scaled(cube, 10 ** (0.4 * extinction), f"deredden(ebv={reddening!r}, law={law!r})")
     return with_extinction(new, extinction)
 
 

@@ -8,32 +8,40 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import xarray as xr
 
-from hstcube.basics.choices import checked_name, require_choice
-from hstcube.core.bands import band_name
+from hstcube.core.bands import band_name, numbers_by_band
 from hstcube.core.grids import Grid
 from hstcube.core.rules import PLANES
 from hstcube.core.stack import stack_bands
-from hstcube.core.state import record
+from hstcube.core.state import note, record, warn
 from hstcube.errors import FileError, HstCubeWarning, PSFError
 from hstcube.files.fields import each_once, grid_of, read_images, wanted_bands
+from hstcube.files.headers import of_bands
 from hstcube.files.products import find_products, open_products
 from hstcube.files.psfs import open_psf
+from hstcube.fits.local import missing
 from hstcube.fits.opening import located
+from hstcube.inputs.choices import require_choice
+from hstcube.inputs.names import checked_name
 from hstcube.psf.preparation import attached, with_psf
 from hstcube.regridding.align import apply_shifts, check_alignment, warn_of_shifts
 from hstcube.regridding.resample import regrid
 from hstcube.surveys.known import SURVEYS
-from hstcube.surveys.models import survey_psf, with_survey_noise
+from hstcube.surveys.models import survey_psf, survey_widths, with_survey_noise
 from hstcube.surveys.names import BandFiles, FieldFiles, find_field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
+
+    from hstcube.files.fields import Observed
 
 __all__ = ["PSF_WORDS", "Align", "PSFChoice", "open_bands", "open_field", "open_files"]
 
 PSFChoice = str | Path | xr.DataArray | None
 PSF_WORDS = ("auto", "gaussian", *SURVEYS)
 Align = Literal["report", "apply"]
+
+_WIDTHS_AGREE = 0.01  # relative
 
 
 class _How(NamedTuple):
@@ -72,13 +80,14 @@ def open_field(
         grid.
     bands : sequence of str, optional
         Only these.
-    psf_fwhm : mapping of band to float, optional
+    psf_fwhm : mapping of band to float or Quantity, optional
         FWHM of the PSF [arcsec]; else from the header or the table of the survey, or NaN.
     psf : "auto", "gaussian", name of a survey, path, DataArray or None
         PSFs for the coordinate ``psf``: a file for `open_psf`, or what `measure_psf` returned.
         ``"auto"`` takes ``psf_{scale}.fits`` beside the images or the file that a field file names,
-        else the table of the survey (which leaves ``psf_fwhm`` as it is), unless widths are given.
-        The name of a survey takes its table. ``"gaussian"`` and None: widths only.
+        else the table of the survey, unless widths are given, also by a field file or the card
+        PSFFWHM. The name of a survey takes its table. ``"gaussian"`` and None: widths only. Where
+        there are PSFs, ``psf_fwhm`` is their width.
     chunks : mapping, optional
         Open lazily with dask, in chunks of so many pixels: ``{"y": 1024, "x": 1024}``.
     images : str, optional
@@ -124,8 +133,9 @@ def open_bands(
     files: Mapping[str, tuple[str | Path, str | Path]],
     *,
     field: str,
-    zeropoint: Mapping[str, float] | None = None,
-    psf_fwhm: Mapping[str, float] | None = None,
+    zeropoint: Mapping[str, Any] | None = None,
+    psf_fwhm: Mapping[str, Any] | None = None,
+    pivot: Mapping[str, Any] | None = None,
     psf: PSFChoice = "auto",
     wht_kind: str = "ivar",
     chunks: Mapping[str, int] | None = None,
@@ -139,9 +149,12 @@ def open_bands(
     field : str
         Name of the field.
     zeropoint : mapping, optional
-        AB magnitude of one unit of the images; else from the header or the survey's table.
+        AB magnitude of one unit of the images (of one electron per second, where they are in
+        electrons), a number or a Quantity; else from the header or the survey's table.
     psf_fwhm : mapping, optional
-        FWHM [arcsec].
+        FWHM [arcsec], numbers or Quantities.
+    pivot : mapping, optional
+        Pivot wavelengths [Angstrom], numbers or Quantities, of filters that no table has.
     psf : "auto", "gaussian", name of a survey, path, DataArray or None
         As in `open_field`.
     wht_kind : {"ivar", "rms", "variance"}
@@ -158,11 +171,17 @@ def open_bands(
     HstCubeError
         As `open_field`.
     """
-    each_once([band_name(name) for name in files])
+    names = each_once([band_name(name) for name in files])
+    zeropoints = of_bands("zeropoint", numbers_by_band("mag", zeropoint, "zeropoint"), names)
+    pivots = of_bands("pivot", numbers_by_band("AA", pivot, "pivot", above=0), names)
     entries = {}
-    for name, (sci, wht) in files.items():
-        entries[band_name(name)] = BandFiles(
-            (Path(sci),), (Path(wht),), wht_kind, (zeropoint or {}).get(name)
+    for name, (sci, wht) in zip(names, files.values(), strict=True):
+        entries[name] = BandFiles(
+            (Path(sci),),
+            (Path(wht),),
+            wht_kind,
+            zeropoint=zeropoints.get(name),
+            pivot=pivots.get(name),
         )
     named = FieldFiles(checked_name(field), "", entries)
     return open_files(named, psf_fwhm=psf_fwhm, psf=psf, chunks=chunks)
@@ -181,9 +200,9 @@ def open_files(
     """Open what `find_field` found, or a field file names; see `open_field`."""
     _require_choices(psf, align)
     if not files.bands:
-        reason = f"field {files.field} has no images: no band is named"
-        raise FileError("HC-F01", reason, "name a band, with its sci and its wht image")
-    how = _How(psf_fwhm, psf, chunks)
+        what = f"image of field {files.field}: no band is named"
+        raise missing(what, "name a band, with its sci and its wht image")
+    how = _How(numbers_by_band("arcsec", psf_fwhm, "psf_fwhm"), psf, chunks)
     if files.parts:
         return _open_mixed(files, bands, how, onto, align)
     if isinstance(onto, str) and onto != files.scale:
@@ -214,19 +233,39 @@ def _chunked(cube: xr.Dataset, chunks: Mapping[str, int]) -> xr.Dataset:
 def _open_scale(files: FieldFiles, bands: Sequence[str] | None, how: _How) -> xr.Dataset:
     """Open the images of one pixel scale, with the noise and the PSFs that are known of them."""
     observed = read_images(files, bands=bands, psf_fwhm=how.psf_fwhm, chunks=how.chunks)
+    cube = _with_noise(observed)
+    psf = how.psf
+    if isinstance(psf, str) and psf == "auto":
+        psf = files.psf if files.psf is not None and not how.psf_fwhm else None
+        if psf is None and observed.own and not observed.widths:
+            return _with_table_psf(cube, cube.attrs["survey"], required=False)
+    if psf is None:
+        return cube
+    known = with_psf(cube, psf) if isinstance(psf, xr.DataArray) else _with_chosen_psf(cube, psf)
+    return _told_widths(known, cube) if observed.widths else known
+
+
+def _with_noise(observed: Observed) -> xr.Dataset:
+    """Return a cube with the noise that is known of its survey's own images, or say it is white."""
     cube = with_survey_noise(observed.cube) if observed.own else observed.cube
-    if how.psf is None:
+    if "noise_scale" in cube.coords:
         return cube
-    if isinstance(how.psf, xr.DataArray):
-        return with_psf(cube, how.psf)
-    if how.psf != "auto":
-        return _with_chosen_psf(cube, how.psf)
-    if how.psf_fwhm:
+    bands = ", ".join(cube.band.values)
+    return note(cube, "HC-N20", f"{bands}: the noise is taken as white, for no table knows it")
+
+
+def _told_widths(cube: xr.Dataset, before: xr.Dataset) -> xr.Dataset:
+    """Say which widths that were given are not those of the PSF images that were given, too."""
+    both = zip(cube.band.values, before.psf_fwhm.values, cube.psf_fwhm.values, strict=True)
+    apart = [
+        f"{name} {width:.3f}, now {image:.3f}"
+        for name, width, image in both
+        if abs(width / image - 1) > _WIDTHS_AGREE
+    ]
+    if not apart:
         return cube
-    if files.psf is not None:
-        return _with_chosen_psf(cube, files.psf)
-    survey = cube.attrs["survey"]
-    return _with_table_psf(cube, survey, required=False) if observed.own else cube
+    text = f"PSF images were given and go before widths [arcsec]: {', '.join(apart)}"
+    return warn(cube, "HC-P31", text)
 
 
 def _with_chosen_psf(cube: xr.Dataset, psf: str | Path) -> xr.Dataset:
@@ -244,7 +283,10 @@ def _with_table_psf(cube: xr.Dataset, survey: str, *, required: bool) -> xr.Data
     scale, bands = Grid.of(cube).scale, cube.band.values.tolist()
     known = survey_psf(survey, scale, tuple(bands))
     if known is not None:
-        return record(attached(cube, known), f"psf of {survey}, from the table")
+        cube = attached(cube, known).assign_coords(
+            psf_fwhm=cube.psf_fwhm.copy(data=survey_widths(survey, scale, tuple(bands)))
+        )
+        return record(cube, f"psf of {survey}, from the table")
     if not required:
         return cube
     raise PSFError(
@@ -331,8 +373,5 @@ def _shifts(fine: FieldFiles, coarse: FieldFiles, bands: list[str]) -> xr.Datase
 
 def _no_such_scale(onto: str, labels: list[str]) -> FileError:
     listed = ", ".join(repr(label) for label in labels) or "a Grid"
-    return FileError(
-        "HC-F01",
-        f"there are no images at {onto!r} to take the grid from",
-        f"choose onto= from {listed}",
-    )
+    fix = f"choose [[--onto|onto=]] from {listed}"
+    return missing(f"image at {onto!r} to take the grid from", fix)

@@ -13,14 +13,11 @@ from hstcube import __version__
 from hstcube.basics.robust import MAD_TO_SIGMA
 from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
-from hstcube.errors import HstCubeError, LabelError, spoken
+from hstcube.core.state import notes_of
+from hstcube.errors import HstCubeError, codes, spoken
+from hstcube.pipeline.original import kernels_of_the_original
 from hstcube.pipeline.plan import Options, chosen_object
-from hstcube.pipeline.recipe import (
-    blank_pixels,
-    kernels_of_the_original,
-    map_notes,
-    object_on,
-)
+from hstcube.pipeline.recipe import ALL_PIXELS, blank_pixels, map_notes, no_map, object_on
 from hstcube.pipeline.record import heard
 from hstcube.pipeline.runs import images_for, sky_plan_of
 from hstcube.pipeline.sources import labels_of, refuse_align
@@ -124,6 +121,8 @@ def examine(target: Target, options: Options) -> Report:
     cube = images.cube
     report.bands = tuple(cube.band.values.tolist())
     report.findings += [Finding("note", "", text) for text in _assumed(cube)]
+    for code, text in notes_of(cube.attrs["history"]):
+        report.findings.append(Finding("note", code, text, codes()[code].fix))
     _attempt(report, lambda: _judge_places(cube))
     _attempt(report, lambda: _judge_resolution(cube, options))
     labels = _attempt(report, lambda: _labels(target, masked=options.masked))
@@ -183,6 +182,8 @@ def _assumed(cube: xr.Dataset) -> list[str]:
     """Return what opening the files took from tables and files beside them, each thing once."""
     notes: list[str] = []
     for line in cube.attrs["history"].splitlines():
+        if notes_of(line):
+            continue
         said = line.removesuffix(f" (hstcube {__version__})")
         notes += said.split("; ")[1:] if said.startswith("open_field") else [said]
     return list(dict.fromkeys(notes))
@@ -205,10 +206,8 @@ def _judge_places(cube: xr.Dataset) -> None:
 
 def _labels(target: Target, *, masked: bool) -> xr.DataArray | None:
     if masked and target.files.labels is None:
-        reason = f"field {target.files.field} has no segmentation map"
-        raise LabelError(
-            "HC-S16", reason, "give one with --labels FILE, or take all pixels with --no-mask"
-        )
+        what = f"field {target.files.field}"
+        raise no_map(what, ALL_PIXELS)
     return labels_of(target.files)
 
 

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
-from hstcube.basics.choices import checked_name, require_choice
 from hstcube.errors import RecipeError, WriteError
 from hstcube.files.cubes import Layout, Noise
 from hstcube.files.levels import read_levels
+from hstcube.fits.local import missing
+from hstcube.inputs.choices import require_choice
+from hstcube.inputs.names import checked_name
 from hstcube.pipeline.assemble import Align
 from hstcube.pipeline.recipe import Recipe, require_map
 from hstcube.surveys.field_file import read_field_file
@@ -108,9 +110,9 @@ def plan(
         targets[wish.name] = Target(wish.name, files_of(wish.field or wish.name), wish.ids)
     _require_unlike(list(targets))
     if not targets:
-        raise RecipeError(
-            "HC-F01", f"no images at {scale} in {source}", f"see what is there: hstcube ls {source}"
-        )
+        fix = f"see what is there: hstcube ls {source}"
+        what = f"images at {scale}"
+        raise missing(what, fix, file=source, verb="are")
     return list(targets.values())
 
 

@@ -6,19 +6,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hstcube.basics.blocks import over_bands
-from hstcube.basics.choices import require_choice
-from hstcube.basics.convolution import convolver
-from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
 from hstcube.core.rules import taken
-from hstcube.core.state import updated, warn
+from hstcube.core.state import warn
 from hstcube.errors import LabelError, RecipeError, SkyError
 from hstcube.fits.local import require_local
 from hstcube.fits.opening import located
-from hstcube.noise.groups import with_matched_noise
-from hstcube.psf.kernels import gaussian_kernels
+from hstcube.inputs.choices import require_choice
+from hstcube.inputs.quantities import whole_number
+from hstcube.pipeline.original import as_the_original
 from hstcube.psf.match import psf_match
+from hstcube.psf.quality import as_target
 from hstcube.regridding.labels import coverage, regrid_labels, regrid_mask
 from hstcube.sky.level import Method, left_over, measure_sky, subtract_sky
 from hstcube.sky.masks import grow as grow_mask
@@ -42,12 +40,13 @@ if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = [
+    "ALL_PIXELS",
     "Recipe",
     "blank_pixels",
     "homogenize",
-    "kernels_of_the_original",
     "map_notes",
     "measured_sky",
+    "no_map",
     "object_on",
     "read_recipe",
     "require_map",
@@ -55,6 +54,7 @@ __all__ = [
 
 Recipe = Literal["default", "original"]
 Outside = Literal["uncovered", "nearest"]
+ALL_PIXELS = "take all pixels with [[--no-mask|labels=None]]"
 
 _KEYS = {
     "sky": NUMBER_OR_TEXT,
@@ -75,7 +75,7 @@ def homogenize(
     ids: Sequence[int] = (),
     grow: int = 1,
     largest: bool = False,
-    to: str = "f160w",
+    to: Any = "f160w",
     recipe: Recipe = "default",
     allow: Sequence[str] = (),
 ) -> xr.Dataset:
@@ -96,8 +96,8 @@ def homogenize(
         How often the object is dilated with a 3x3 square on the map's grid.
     largest : bool
         Keep only the largest piece of the object before it is dilated; see `object_mask`.
-    to : str
-        The band, or the width ("0.6arcsec"), to match.
+    to : str, Quantity or DataArray
+        What to match, as in `psf_match`: a band, or a width such as "0.6arcsec".
     recipe : {"default", "original"}
         ``"default"`` matches whole images, then masks. ``"original"`` does exactly what
         HST_data_processing (2022) did: mask, then convolve with Gaussians, without regard to edges
@@ -120,11 +120,14 @@ def homogenize(
     cube = taken(cube)
     require_choice("recipe", recipe, Recipe, code="HC-B19")
     grid = Grid.of(cube)
+    grow = whole_number(grow, "grow", least=0, code="HC-B17")
+    to = as_target(to, [*cube.band.values, *cube.matched_to.values], pixel=grid.scale)
+    ids = np.ravel(np.asarray(ids, dtype=object)).tolist()  # one may stand alone
     cube = _without_sky(cube, sky, labels, recipe)
     if recipe == "original":
         labels = _required(labels)
         keep = object_on(grid, labels, ids, grow=grow, largest=largest, recipe=recipe)
-        cube = _as_the_original(cube, keep, to)
+        cube = as_the_original(cube, keep, to)
     else:
         cube = psf_match(cube, to=to, allow=allow).assign_attrs(recipe="default")
         if labels is None:
@@ -263,10 +266,23 @@ def map_notes(
 
 def _required(labels: xr.DataArray | None) -> xr.DataArray:
     if labels is None:
-        raise LabelError(
-            "HC-S16", "this recipe needs a segmentation map", "give labels=, or --labels FILE"
-        )
+        what = "this recipe needs one"
+        raise no_map(what, "choose another recipe")
     return labels
+
+
+def no_map(where: str, other: str) -> LabelError:
+    """Return the error for a segmentation map that is needed and not there.
+
+    Parameters
+    ----------
+    where : str
+        Where it is needed.
+    other : str
+        What to do instead of giving one.
+    """
+    fix = f"give one: [[--labels FILE|labels=open_labels(FILE)]]; or {other}"
+    return LabelError("HC-S16", f"there is no segmentation map: {where}", fix)
 
 
 def _sides_reached(keep: Any) -> list[str]:
@@ -318,64 +334,3 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
             file=str(path),
         )
     return settings
-
-
-def _as_the_original(cube: xr.Dataset, keep: xr.DataArray, to: str) -> xr.Dataset:
-    """Mask, convolve, mask: M (K conv M sci), M (K^2 conv 1/wht), zeros beyond the frame.
-
-    Basto Pineda & Epinat 2022.
-    """
-    to, kernels = kernels_of_the_original(cube, to)
-    inside = keep.values
-
-    def one_band(sci: Any, wht: Any, kernel: Any) -> tuple[Any, Any]:
-        has_data = wht > 0
-        noise = np.divide(1.0, wht, where=has_data, out=np.zeros(wht.shape), dtype=np.float64)
-        signal = convolver(kernel, sci.shape)(np.where(inside & has_data, sci, 0))
-        spread = convolver(kernel**2, sci.shape)(noise)
-        use = inside & has_data
-        return (
-            np.where(use, signal, np.nan).astype(sci.dtype),
-            np.divide(1.0, spread, where=use, out=np.zeros(wht.shape)).astype(wht.dtype),
-        )
-
-    sci, wht = over_bands(one_band, *_in_one_chunk(cube), parameters=(kernels.variable,), outputs=2)
-    number = cube.sizes["band"]
-    width = float(cube.psf_fwhm.values[cube.band.values.tolist().index(to)])
-    return updated(
-        with_matched_noise(cube, kernels.variable).assign_attrs(recipe="original"),
-        f"original(to={to!r})",
-        sci=sci,
-        wht=wht,
-        mask=wht > 0,
-        psf_fwhm=np.full(number, width),
-        matched_to=np.full(number, to, object),
-    )
-
-
-def kernels_of_the_original(cube: xr.Dataset, to: str) -> tuple[str, xr.DataArray]:
-    """Return the band that the recipe of 2022 matches, and its kernels, (band, ky, kx).
-
-    Raises
-    ------
-    RecipeError
-        If `to` is a width: that recipe knew bands only.
-    PSFError
-        If it is no band of the cube, or another band is broader.
-    """
-    to = band_name(to)
-    kernels = gaussian_kernels(cube, to=to, sampled=True)
-    if to not in cube.band.values:
-        widest = str(cube.band.values[np.argmax(cube.psf_fwhm.values)])
-        raise RecipeError(
-            "HC-B39",
-            f"the recipe 'original' matches a band; to={to!r} is a width",
-            f"choose [[--to {widest}|to={widest!r}]], or [[--recipe default|recipe='default']]",
-        )
-    return to, kernels
-
-
-def _in_one_chunk(cube: xr.Dataset) -> tuple[xr.Variable, xr.Variable]:
-    """Return sci and wht with whole images in a chunk: this recipe knows nothing of edges."""
-    planes = (cube.sci.variable, cube.wht.variable)
-    return tuple(plane.chunk({"y": -1, "x": -1}) if plane.chunks else plane for plane in planes)

@@ -6,27 +6,41 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import os
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from hstcube import __version__
-from hstcube.errors import HstCubeWarning, WriteError
-from hstcube.fits.writing import write_files
+from hstcube.core.state import attribute, notes_of
+from hstcube.errors import HstCubeError, HstCubeWarning, WriteError
+from hstcube.fits.local import read_text
+from hstcube.fits.reads import read_as, state_of
+from hstcube.fits.writing import require_free_names, write_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import xarray as xr
 
-    from hstcube.errors import HstCubeError
+    from hstcube.fits.reads import State
     from hstcube.pipeline.plan import Options, Target
     from hstcube.surveys.names import FieldFiles
 
-__all__ = ["Note", "Outcome", "heard", "record_of", "require_writable", "write_record"]
+__all__ = [
+    "Note",
+    "Outcome",
+    "heard",
+    "inputs_of",
+    "read_record",
+    "record_of",
+    "require_writable",
+    "write_record",
+]
 
 RECORD = "run.json"
 
@@ -108,9 +122,10 @@ def record_of(outcome: Outcome, cube: xr.Dataset, options: Options) -> dict[str,
         "bands": list(outcome.bands),
         "pixels": outcome.pixels,
         "sky": {"origin": outcome.sky, "levels": levels},
-        "inputs": {str(path): _sha256(path) for path in _inputs(outcome, options)},
+        "inputs": {},
         "outputs": [path.name for path in outcome.files],
         "warnings": [str(note) for note in outcome.notes],
+        "notes": [f"{code} {text}" for code, text in notes_of(attribute(cube, "history"))],
         "options": {
             "bands": list(options.bands),
             "masked": options.masked,
@@ -126,13 +141,53 @@ def record_of(outcome: Outcome, cube: xr.Dataset, options: Options) -> dict[str,
     }
 
 
-def write_record(out: Path, outcomes: list[Outcome], *, overwrite: bool) -> None:
+def read_record(out: Path) -> dict[str, Any]:
+    """Return the targets of earlier runs into a folder, as its run.json tells them.
+
+    Raises
+    ------
+    WriteError
+        If there is such a file, but it is no record of a run, or may not be replaced.
+    """
+    path = out / RECORD
+    require_free_names([path], overwrite=True)
+    if not path.exists():
+        return {}
+    try:
+        told = json.loads(read_text(path))
+        targets = told["targets"]
+        known = {name: dict(target.items()) for name, target in targets.items()}
+    except (HstCubeError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise WriteError(
+            "HC-O09",
+            f"is not the record of a run ({type(error).__name__}: {error})",
+            "move it away, or choose another folder with [[-o|out=]]",
+            file=str(path),
+        ) from error
+    return known
+
+
+def write_record(
+    out: Path, outcomes: list[Outcome], known: dict[str, Any], *, overwrite: bool
+) -> None:
     """Add a run's targets to run.json, beside those of earlier runs into the same folder.
 
     A target that failed replaces one that was made before only where products are replaced.
+
+    Parameters
+    ----------
+    out : Path
+    outcomes : list of Outcome
+    known : dict
+        What `read_record` returned when the run began; what another run wrote since counts more.
+    overwrite : bool
     """
     path = out / RECORD
-    targets = _targets_of(path)
+    try:
+        targets = read_record(out)
+    except WriteError:  # put there meanwhile: it is kept under another name
+        path.rename(path.with_name(f"{RECORD}.{os.getpid()}.kept"))
+        targets = known
     for outcome in outcomes:
         name = outcome.target.name
         if outcome.error is None:
@@ -148,35 +203,56 @@ def write_record(out: Path, outcomes: list[Outcome], *, overwrite: bool) -> None
     write_files({path: text.encode()}, overwrite=True)
 
 
-def _targets_of(path: Path) -> dict[str, Any]:
+def inputs_of(
+    files: FieldFiles, bands: list[str], psf: str
+) -> tuple[dict[str, str | None], list[Note]]:
+    """Return the SHA-256 of each file that a cube was made of, as it was when it was read.
+
+    A file that was changed since has none, and a note says so.
+    """
+    hashes: dict[str, str | None] = {}
+    for path in _inputs(files, bands, psf):
+        hashes[str(path)] = _as_read(path)
+    changed = [Path(name).name for name, told in hashes.items() if told is None]
+    text = f"changed since the run read them: {', '.join(changed)}; their SHA-256 is not known"
+    return hashes, [Note("HC-O23", text)] if changed else []
+
+
+def _as_read(path: Path) -> str | None:
+    """Return the SHA-256 of a file if it is still what was read."""
     try:
-        targets: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["targets"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-    return targets
+        before = state_of(path.stat())
+        if before != (read_as(path) or before):
+            return None
+        told = _sha256(path, before)
+        return told if state_of(path.stat()) == before else None
+    except OSError:
+        return None
 
 
-def _inputs(outcome: Outcome, options: Options) -> list[Path]:
+@lru_cache(maxsize=256)
+def _sha256(path: Path, _: State) -> str:
+    """Return the SHA-256 of a file in that state: targets of one field share their inputs."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _inputs(files: FieldFiles, bands: list[str], psf: str) -> list[Path]:
     """Return the files that a cube was made of."""
-    files = outcome.target.files
-    paths = [files.one(band, kind) for band in outcome.bands for kind in ("sci", "wht")]
-    levels = [files.bands[band].sky for band in outcome.bands]
+    paths = [files.one(band, kind) for band in bands for kind in ("sci", "wht")]
+    levels = [files.bands[band].sky for band in bands]
     return [
         path
-        for path in (*paths, files.labels, _psf_file(files, options), *levels)
+        for path in (*paths, files.labels, _psf_file(files, psf), *levels)
         if isinstance(path, Path)
     ]
 
 
-def _psf_file(files: FieldFiles, options: Options) -> Path | None:
-    if options.psf == "auto":
+def _psf_file(files: FieldFiles, psf: str) -> Path | None:
+    if psf == "auto":
         return files.psf
-    place = Path(options.psf)
+    place = Path(psf)
     return place if place.is_file() else None  # else the name of a survey, or "gaussian"
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _number(value: float) -> float | None:

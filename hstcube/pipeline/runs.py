@@ -8,23 +8,41 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import xarray as xr
 
-from hstcube.basics.choices import require_choice
 from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
-from hstcube.errors import HstCubeError, LabelError, SkyError, WriteError
-from hstcube.files.cubes import save_cube, to_fits
+from hstcube.errors import HstCubeError, SkyError, WriteError
+from hstcube.files.cubes import product_files
 from hstcube.files.levels import level_text
-from hstcube.fits.writing import require_free_names, sweep, write_files
+from hstcube.files.netcdf import netcdf_writer
+from hstcube.fits.reads import keeps, remembering, same_file
+from hstcube.fits.writing import require_free_names, write_files, write_set
+from hstcube.inputs.choices import require_choice
 from hstcube.pipeline.assemble import open_files
 from hstcube.pipeline.plan import Options, SkyPlan, Target, chosen_object, plan_sky
-from hstcube.pipeline.recipe import blank_pixels, homogenize, measured_sky
-from hstcube.pipeline.record import Note, Outcome, heard, record_of, require_writable, write_record
+from hstcube.pipeline.recipe import (
+    ALL_PIXELS,
+    blank_pixels,
+    homogenize,
+    measured_sky,
+    no_map,
+)
+from hstcube.pipeline.record import (
+    Note,
+    Outcome,
+    heard,
+    inputs_of,
+    read_record,
+    record_of,
+    require_writable,
+    write_record,
+)
 from hstcube.pipeline.sources import Images, images_of, labels_of, refuse_align
 from hstcube.sky.level import Method, measure_sky
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from hstcube.fits.writing import Content
     from hstcube.surveys.names import FieldFiles
 
 __all__ = [
@@ -76,24 +94,27 @@ def run(
     RecipeError
         If scales are to be aligned, and a field has one only.
     WriteError
-        If the folder cannot be written; nothing is computed then.
+        If the folder cannot be written, or holds a ``run.json`` that is no record of a run; nothing
+        is computed then.
     """
     out = Path(out)
     for target in targets:
         refuse_align(target.files, options.align)
     require_writable(out)
-    sweep(out)
+    known = read_record(out)
     outcomes = []
     opened: dict[str, _Field] = {}
     try:
         for target in targets:
-            outcomes.append(_attempt(target, out, options, opened))
+            with remembering():
+                outcomes.append(_attempt(target, out, options, opened))
             tell(outcomes[-1])
     finally:  # an interrupted run keeps the record of what it finished
-        write_record(out, outcomes, overwrite=options.overwrite)
+        write_record(out, outcomes, known, overwrite=options.overwrite)
     return outcomes
 
 
+@keeps()
 def measure_levels(
     files: FieldFiles, out: str | Path, *, method: Method = "clipped", overwrite: bool = False
 ) -> tuple[list[Path], xr.DataArray]:
@@ -136,7 +157,7 @@ def measure_levels(
         )
         texts[names[band]] = text.encode()
     figure = sky_histograms(cube, background=background, levels=levels, method=method)
-    return write_files({**texts, picture: figure_bytes(figure)}, overwrite=overwrite), levels
+    return write_set({**texts, picture: figure_bytes(figure)}, overwrite=overwrite), levels
 
 
 def measure_skies(
@@ -234,11 +255,8 @@ def _one_target(
     target = outcome.target
     _require_free(target, out, options)
     if options.masked and target.files.labels is None:
-        raise LabelError(
-            "HC-S16",
-            f"field {target.files.field} has no segmentation map",
-            "give one with --labels FILE, or take all pixels with --no-mask",
-        )
+        what = f"field {target.files.field}"
+        raise no_map(what, ALL_PIXELS)
     field = opened.get(target.files.field)
     if field is None:
         opened.clear()  # one field at a time in memory
@@ -252,33 +270,35 @@ def _one_target(
         field.images.cube, labels=field.labels if options.masked else None, **settings
     )
     cube = cube.assign_attrs(field=target.name)
-    said = list(dict.fromkeys([*field.notes, *notes]))
+    inputs, changed = inputs_of(target.files, cube.band.values.tolist(), options.psf)
+    said = list(dict.fromkeys([*field.notes, *notes, *changed]))
     if options.strict and said:
         raise HstCubeError(
             "HC-R01",
             f"{len(said)} warnings, and the run is strict: {'; '.join(map(str, said))}",
             "mend what they say, or run without --strict",
         )
-    outcome.files = _written(cube, out, options)
+    outcome.files, of_set = _written(cube, out, options)
     outcome.notes = said
     outcome.bands = tuple(cube.band.values.tolist())
     outcome.pixels = int(cube.mask.values.any(axis=0).sum())
-    outcome.record = record_of(outcome, cube, options)
+    outcome.record = {"set": of_set, **record_of(outcome, cube, options), "inputs": inputs}
 
 
-def _written(cube: xr.Dataset, out: Path, options: Options) -> list[Path]:
-    files = to_fits(
+def _written(cube: xr.Dataset, out: Path, options: Options) -> tuple[list[Path], str]:
+    """Write a cube as FITS and netCDF, all of it or nothing; return the id that both bear, too."""
+    files, of_set = product_files(
         cube,
         out,
         noise=options.noise or ("variance" if options.kind == "original" else "wht"),
         layout=options.layout,
         apply_mask=options.apply_mask,
-        overwrite=options.overwrite,
     )
+    everything: dict[Path, Content] = dict(files)
     if options.netcdf:
         place = out / f"{cube.attrs['field']}.nc"
-        files.append(save_cube(cube, place, overwrite=options.overwrite))
-    return files
+        everything[place] = netcdf_writer(cube, place, of_set=of_set)
+    return write_files(everything, overwrite=options.overwrite), of_set
 
 
 def _level(files: FieldFiles, field: _Field, options: Options) -> tuple[str, xr.DataArray | None]:
@@ -315,17 +335,18 @@ def _require_free(target: Target, out: Path, options: Options) -> None:
 
 def _refuse_inputs(paths: list[Path], files: FieldFiles) -> None:
     """Keep `overwrite` from replacing an input, whatever links lead to it."""
-    inputs = {path.resolve() for path in _inputs(files)}
-    for path in paths:
-        if path.exists() and path.resolve() in inputs:
-            raise WriteError(
-                "HC-O06", "is an input of this run", "choose another folder with -o", file=str(path)
-            )
+    if (path := same_file(paths, _inputs(files))) is not None:
+        raise WriteError(
+            "HC-O06",
+            "is an input of this run",
+            "choose another folder with [[-o|out=]]",
+            file=str(path),
+        )
 
 
 def _inputs(files: FieldFiles) -> list[Path]:
     paths = [path for band in files.bands.values() for path in (*band.sci, *band.wht, band.sky)]
-    return [path for path in (*paths, files.labels) if isinstance(path, Path)]
+    return [path for path in (*paths, files.labels, files.psf) if isinstance(path, Path)]
 
 
 def _images_named(name: str, bands: Iterable[str], out: Path) -> list[Path]:

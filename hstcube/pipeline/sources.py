@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hstcube.basics.choices import checked_name
 from hstcube.core.grids import Grid
-from hstcube.errors import FileError, LabelError, RecipeError
-from hstcube.files.cubes import open_cube
+from hstcube.errors import RecipeError
 from hstcube.files.labels import open_labels
+from hstcube.files.netcdf import open_cube
 from hstcube.files.tables import column, read_table
+from hstcube.fits.local import missing
 from hstcube.fits.opening import located
 from hstcube.fits.units import hdu
+from hstcube.inputs.names import checked_name
 from hstcube.pipeline.assemble import open_field, open_files
+from hstcube.pipeline.recipe import no_map
 from hstcube.regridding.labels import regrid_labels
 from hstcube.regridding.resample import regrid
 from hstcube.surveys.names import SKY_SCALE, find_field, list_fields, scale_of_label
@@ -47,6 +50,7 @@ _ID = ("id", "name", "field", "number", "source_id", "objid")
 _RA = ("ra", "ra_deg", "raj2000", "alpha_j2000")
 _DEC = ("dec", "dec_deg", "dej2000", "decj2000", "delta_j2000")
 _POLE, _TURN = 90, 360  # degrees
+_CARD = 48  # characters of text in a card, beside its comment
 
 LABELS = "labels"  # in place of a pixel scale: the grid of the segmentation map
 
@@ -203,19 +207,32 @@ def open_with_maps(
     chosen = [find_field(folder, name, scale=scale) for name in names]
     cubes = [open_files(files) for files in chosen]
     if not cubes:
-        raise FileError(
-            "HC-F01",
-            "there are no images",
-            "give the folder that holds the stamps",
-            file=str(folder),
-        )
+        raise missing("images", "give the folder that holds the stamps", file=folder, verb="are")
     return cubes, [_map_on(cube, files) for cube, files in zip(cubes, chosen, strict=True)]
 
 
 def groups_bytes(groups: xr.DataArray) -> bytes:
     """Return a group map as FITS, which `open_groups` and `open_labels` read."""
-    cards = [("FILETYPE", "GROUPS", "0 = no group"), *Grid.of(groups).header_cards()]
+    attrs = groups.attrs
+    cards = [
+        ("FILETYPE", "GROUPS", "0 = no group"),
+        ("SNRMIN", attrs.get("snr"), "signal to noise that was asked for"),
+        ("NPIXMIN", attrs.get("min_pixels"), "pixels that were asked for"),
+        *_below_cards(attrs.get("below_target")),
+        *Grid.of(groups).header_cards(),
+    ]
     return hdu(groups.values.astype(np.int32), cards)
+
+
+def _below_cards(below: Sequence[int] | None) -> list[tuple[str, Any, str]]:
+    """Return the numbers of bins below their target as cards, BELOW1 and so on."""
+    if below is None:
+        return []
+    lines = textwrap.wrap(" ".join(map(str, below)), _CARD)
+    cards: list[tuple[str, Any, str]] = [
+        ("NBELOW", len(below), "bins below target, in BELOW1, ...")
+    ]
+    return cards + [(f"BELOW{i}", line, "their numbers") for i, line in enumerate(lines, 1)]
 
 
 def _the_only_field(source: Path, scale: str) -> str:
@@ -241,11 +258,8 @@ def _map_on(cube: xr.Dataset, files: FieldFiles) -> xr.DataArray | None:
 def _grid_of_map(files: FieldFiles) -> Grid:
     labels = labels_of(files)
     if labels is None:
-        raise LabelError(
-            "HC-S16",
-            f"field {files.field} has no segmentation map whose grid could be taken",
-            "give one with --labels FILE, or another --onto",
-        )
+        what = f"field {files.field}, whose grid is to be taken"
+        raise no_map(what, "choose another --onto")
     return Grid.of(labels)
 
 

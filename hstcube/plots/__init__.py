@@ -21,7 +21,7 @@ __all__ = [*_MODULE_OF]  # noqa: PLE0604  the keys are strings
 
 def __getattr__(name: str) -> object:
     if name not in _MODULE_OF:
-        msg = f"module {__name__!r} has no attribute {name!r}"
+        msg = f"module {__name__!r} has no attribute {name!r}; there are {', '.join(_MODULE_OF)}"
         raise AttributeError(msg)
     return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
 

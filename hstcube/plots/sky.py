@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hstcube.basics.arrays import keep_of
-from hstcube.basics.choices import require_choice
 from hstcube.core.rules import taken
+from hstcube.inputs.arrays import keep_of
+from hstcube.inputs.choices import require_choice
 from hstcube.plots._drawing import BLUE, GREY, RED, panels
 from hstcube.sky.level import sky_pixels
 

@@ -7,14 +7,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from hstcube.basics.choices import require_choice
 from hstcube.basics.memory import remembered
 from hstcube.core.grids import Grid
 from hstcube.core.psf_coords import psf_offsets
+from hstcube.core.state import in_band_order
 from hstcube.errors import PSFError
-from hstcube.psf.preparation import scale_of
-from hstcube.psf.profiles import FWHM_OF_SIGMA
-from hstcube.psf.quality import Quality, measured_quality, target_psf, width_of
+from hstcube.inputs.choices import require_choice
+from hstcube.inputs.quantities import number_in, short
+from hstcube.psf.preparation import SAME_SCALE, scale_of
+from hstcube.psf.profiles import FWHM_OF_SIGMA, fwhm
+from hstcube.psf.quality import (
+    Quality,
+    as_target,
+    measured_quality,
+    require_width,
+    target_psf,
+    width_of,
+)
 from hstcube.psf.solver import (
     KernelMethod,
     convolved,
@@ -30,16 +39,29 @@ if TYPE_CHECKING:
 
     Image64 = NDArray[np.float64]
 
-__all__ = ["gaussian_kernels", "matched_psf", "matched_psfs", "matching_kernels", "target_width"]
+__all__ = [
+    "checked_kernels",
+    "gaussian_kernels",
+    "matched_psf",
+    "matched_psfs",
+    "matching_kernels",
+    "reached_widths",
+    "require_in_frame",
+    "target_width",
+]
 
 _REACH = 8.5  # a Gaussian is cut at this many sigma: 1e-16 of its peak
+_SUM_TOLERANCE = 1e-6
+_FRAMES = 2  # sides of the frame: targets are not wider
+# a kernel is judged that has so much of the target's width to add, and may be so far off
+_MUCH, _OFF = 0.5, 0.3
 _AS_NARROW = 1e-9  # arcsec: widths closer than this are equal
 
 
 def matching_kernels(
     psf: xr.DataArray,
     *,
-    to: str | xr.DataArray = "f160w",
+    to: Any = "f160w",
     method: KernelMethod = "mge-wiener",
     regularization: float | None = None,
 ) -> xr.DataArray:
@@ -49,9 +71,9 @@ def matching_kernels(
     ----------
     psf : DataArray, (band, ky, kx)
         PSFs of odd size with offsets ``ky``, ``kx`` [arcsec], as `measure_psf` gives them.
-    to : str or DataArray
-        A band; a width such as ``"0.6arcsec"``, a Gaussian of that FWHM; or a PSF (ky, kx) with
-        offsets in arcsec, of any scale.
+    to : str, Quantity or DataArray
+        A band; a width such as ``"0.6arcsec"`` or ``600 * u.mas``, a Gaussian of that FWHM; or a
+        PSF (ky, kx) with offsets in arcsec, of any scale.
     method, regularization
         As for `matching_kernel`, which has the sources.
 
@@ -67,10 +89,16 @@ def matching_kernels(
     Raises
     ------
     PSFError
-        If the target is not there, or a PSF is even, not centred, or empty.
+        If the target is not there or much wider than the PSFs' images, or a PSF is even, not
+        centred, or empty.
+    RecipeError
+        If `to` is no target, or `regularization` is not positive.
     """
+    if regularization is not None:
+        regularization = number_in("", regularization, "regularization", above=0)
     require_choice("method", method, KernelMethod, code="HC-P06", error=PSFError)
     scale = scale_of(psf)
+    to = as_target(to, psf.band.values, pixel=scale)
     target = target_psf(psf, to, scale)
     images = psf.transpose("band", "ky", "kx").values.astype(np.float64)
     pairs = []
@@ -156,7 +184,8 @@ def _widening(cube: xr.Dataset, to: str) -> NDArray[np.float64]:
         raise PSFError(
             "HC-P01",
             "the width of its PSF is not known (the survey is in no table)",
-            f"give it: psf_fwhm={{'{name}': 0.18}} (FWHM in arcsec), or psf_fwhm in a field file",
+            "give it, FWHM in arcsec: psf_fwhm in a field file"
+            f"[[|, or psf_fwhm={{'{name}': 0.18}}]]",
             band=name,
         )
     if (broader := fwhm > target + _AS_NARROW).any():
@@ -169,6 +198,8 @@ def _widening(cube: xr.Dataset, to: str) -> NDArray[np.float64]:
             f"choose to={widest!r}, or leave the band out",
             band=name,
         )
+    if (target - fwhm > _AS_NARROW).any():
+        require_in_frame(cube, target)
     extra = np.sqrt(np.clip(target**2 - fwhm**2, 0, None)) / FWHM_OF_SIGMA
     return np.where(target - fwhm <= _AS_NARROW, 0.0, extra)
 
@@ -187,6 +218,95 @@ def target_width(cube: xr.Dataset, to: str) -> float:
         f"the target {to!r} is not in the cube",
         f"choose to= from {known}, or a width such as '0.3arcsec'",
     )
+
+
+def require_in_frame(cube: xr.Dataset, width: float) -> None:
+    """Refuse a target much wider than the images.
+
+    Raises
+    ------
+    PSFError
+        Naming both sizes.
+    """
+    grid = Grid.of(cube)
+    side = max(grid.shape) * max(grid.steps)
+    require_width(width, _FRAMES * side, f"{_FRAMES} times the frame, {side:.3g} arcsec,")
+
+
+def checked_kernels(kernels: Any, cube: xr.Dataset) -> xr.Variable:
+    """Return kernels that were given, in the order of the cube's bands.
+
+    Raises
+    ------
+    PSFError
+        If they are even, do not keep the flux, or are not on the cube's pixels.
+    """
+    if not (isinstance(kernels, xr.DataArray) and {"ky", "kx"} <= {*kernels.dims}):
+        fix = "give a DataArray (band, ky, kx): matching_kernels(cube.psf, to=...)"
+        raise PSFError("HC-P04", f"the kernels are {short(kernels)}, no kernels", fix)
+    stack = in_band_order(cube, kernels.rename("kernels")).transpose("band", "ky", "kx")
+    if stack.sizes["ky"] % 2 == 0 or stack.sizes["kx"] % 2 == 0:
+        raise PSFError(
+            "HC-P04",
+            f"the kernels have shape {stack.shape[1:]}; their centre is not a pixel",
+            "give kernels of odd sizes, centred on the middle pixel",
+        )
+    errors = np.abs(stack.values.astype(np.float64).sum((1, 2)) - 1)
+    if not np.all(errors < _SUM_TOLERANCE):
+        worst = int(np.argmax(np.nan_to_num(errors, nan=np.inf)))
+        raise PSFError(
+            "HC-P05",
+            f"the kernel's sum is {errors[worst]:.3g} away from 1, so it does not keep the flux",
+            "divide it by its sum",
+            band=str(cube.band.values[worst]),
+        )
+    for dim, axis, step in zip(("ky", "kx"), ("y", "x"), Grid.of(cube).steps, strict=True):
+        if dim in kernels.coords and kernels.sizes[dim] > 1:
+            _require_on_pixels(kernels[dim].values, cube[axis].values, step, axis)
+    return stack
+
+
+def _require_on_pixels(offsets: Any, labels: Any, step: float, axis: str) -> None:
+    """Require offsets [arcsec] of kernels that are those of an image's pixels, in its direction."""
+    steps = np.diff(offsets.astype(np.float64))
+    way = -1 if labels.size > 1 and labels[1] < labels[0] else 1
+    even = np.abs(steps / (way * step) - 1).max() <= SAME_SCALE
+    if even and abs(offsets[offsets.size // 2]) <= SAME_SCALE * step:
+        return
+    raise PSFError(
+        "HC-P14",
+        f"the kernels are on steps of {steps.mean():.4g} arcsec along {axis}, the images on pixels "
+        f"of {way * step:.4g}, or their offsets are not 0 in the middle",
+        "make kernels of PSFs on these pixels: matching_kernels(with_psf(cube, psf).psf, to=...)",
+    )
+
+
+def reached_widths(cube: xr.Dataset, to: str, kernels: xr.Variable) -> dict[str, float]:
+    """Return the FWHM [arcsec] of bands that kernels do not bring to the target, by their widths.
+
+    Only those are judged that have much to do, and kernels that look like some between PSFs: the
+    brightest pixel in the middle. Those on pixels of another size are twice as wide, or half.
+    """
+    target, step = target_width(cube, to), Grid.of(cube).scale
+    out: dict[str, float] = {}
+    for i, name in enumerate(cube.band.values.tolist()):
+        width, kernel = float(cube.psf_fwhm.values[i]), trimmed(kernels.values[i])
+        asked = np.sqrt(max(target**2 - width**2, 0.0))
+        middle = np.ravel_multi_index((kernel.shape[0] // 2, kernel.shape[1] // 2), kernel.shape)
+        judged = asked > _MUCH * target and kernel.argmax() == middle and not is_identity(kernel)
+        if not judged or cube.matched_to.values[i] == to:
+            continue
+        found = _own_width(kernel, width / step) * step
+        if not abs(found / asked - 1) <= _OFF:
+            out[name] = round(float(np.hypot(width, found)), 4)
+    return out
+
+
+def _own_width(kernel: Image64, width: float) -> float:
+    """Return what a kernel adds to the FWHM of a Gaussian, in quadrature; pixels."""
+    radius = int(np.ceil(2 * width)) + max(kernel.shape)
+    image = gaussian_kernel((width / FWHM_OF_SIGMA,) * 2, (radius, radius))
+    return float(np.sqrt(max(fwhm(convolved(image, _squared(kernel))) ** 2 - width**2, 0.0)))
 
 
 def matched_psf(psf: xr.DataArray, kernels: xr.DataArray) -> xr.DataArray:

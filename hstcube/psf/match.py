@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hstcube.basics.blocks import over_bands
-from hstcube.basics.choices import require_choice
 from hstcube.basics.convolution import convolver, coverage_of_full_frame
-from hstcube.core.bands import band_name
+from hstcube.core.bands import name_among
 from hstcube.core.grids import Grid
 from hstcube.core.rules import taken
-from hstcube.core.state import in_band_order, updated, warn, warned_of_lost
+from hstcube.core.state import updated, warn, warned_of_lost
 from hstcube.errors import PSFError
+from hstcube.inputs.choices import require_choice
+from hstcube.inputs.quantities import number_in
 from hstcube.noise.groups import pixel_acf, with_matched_noise
 from hstcube.noise.spread import correlated_spread
-from hstcube.psf.kernels import gaussian_kernels, matched_psfs, matching_kernels, target_width
+from hstcube.psf.kernels import (
+    checked_kernels,
+    gaussian_kernels,
+    matched_psfs,
+    matching_kernels,
+    reached_widths,
+    require_in_frame,
+    target_width,
+)
 from hstcube.psf.preparation import SAME_SCALE, prepare_psf, scale_of
 from hstcube.psf.profiles import fwhm
-from hstcube.psf.quality import failing, fwhm_of, target_psf, width_of
+from hstcube.psf.quality import as_target, failing, fwhm_of, target_psf, width_of
 from hstcube.psf.solver import KernelMethod, is_identity, trimmed
 
 if TYPE_CHECKING:
@@ -30,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["choose_kernels", "knows_psfs", "match_plane", "psf_match"]
 
-_SUM_TOLERANCE = 1e-6
+_FRAMES = 4  # sides of the frame: PSFs are cut to that
 _GAUSSIAN = (
     "no PSF images: matched with Gaussians of the bands' widths, which miss the wings; expect "
     "encircled energies in small apertures to be off by up to 20 % in ACS and 13 % in WFC3/IR"
@@ -39,10 +49,10 @@ _GAUSSIAN = (
 
 def psf_match(
     cube: xr.Dataset,
-    to: str | xr.DataArray = "f160w",
+    to: Any = "f160w",
     *,
     kernels: xr.DataArray | None = None,
-    min_coverage: float = 0.25,
+    min_coverage: Any = 0.25,
     method: KernelMethod = "mge-wiener",
     allow: Any = (),
 ) -> xr.Dataset:
@@ -61,17 +71,21 @@ def psf_match(
     Parameters
     ----------
     cube : Dataset
-    to : str or DataArray
-        The band to match; or a width: ``"0.6arcsec"`` is a Gaussian of that FWHM; or a PSF (ky, kx)
-        with offsets in arcsec, as `prepare_psf` gives it, for cubes that have PSFs.
+    to : str, Quantity or DataArray
+        The band to match; or a width: ``"0.6arcsec"`` or ``600 * u.mas`` is a Gaussian of that
+        FWHM; or a PSF (ky, kx) with offsets in arcsec, as `prepare_psf` gives it, for cubes that
+        have PSFs.
     kernels : DataArray, (band, ky, kx), optional
-        Unit sum, odd sizes, on the cube's pixels; `to` then names what they lead to.
+        Unit sum, odd sizes, on the cube's pixels, which their offsets ``ky``, ``kx`` [arcsec] must
+        say where they have some; `to` then names what they lead to. Where they have none, and a
+        band is far from the target by the width of its kernel, ``psf_fwhm`` and ``warnings`` say
+        so.
     min_coverage : float
         A pixel keeps its data when at least this share of the kernel's absolute sum saw data. A
         corner of the frame sees 0.3 or more.
     method : {"mge-wiener", "wiener", "gaussian"}
         How `matching_kernels` makes kernels from PSFs.
-    allow : sequence of str, or "all"
+    allow : str, sequence of str, or "all"
         Bands that may miss the target; it is recorded.
 
     Returns
@@ -86,17 +100,26 @@ def psf_match(
     ------
     PSFError
         If the target is not in the cube, a width is unknown, a band is broader than the target, a
-        band misses it with measured PSFs, or a kernel is even or does not sum to one.
+        band misses it with measured PSFs, or a kernel is even, does not sum to one, or is on pixels
+        of another size; if the target is much wider than the frame.
+    RecipeError
+        If `to` is no target, or `min_coverage` no share.
     """
     cube = taken(cube)
     require_choice("method", method, KernelMethod, code="HC-P06", error=PSFError)
-    to = _canonical(to)
+    min_coverage = number_in("", min_coverage, "min_coverage", least=0, most=1)
+    to = _target(to, cube)
     name = _name_of(to)
     measured = kernels is None and knows_psfs(cube, to)
+    missed: dict[str, float] = {}
     if kernels is None:
         cube, chosen = choose_kernels(cube, to=to, method=method, allow=allow)
     else:
-        chosen = _identity_where(cube.matched_to.values == name, _checked(kernels, cube))
+        stack = checked_kernels(kernels, cube)
+        if isinstance(to, str) and not {"ky", "kx"} <= {*kernels.coords}:
+            missed = reached_widths(cube, to, stack)
+        cube = _noted(cube, missed, name)
+        chosen = _identity_where(cube.matched_to.values == name, stack)
     sci, wht = over_bands(
         lambda sci, wht, kernel, acf: match_plane(sci, wht, kernel, min_coverage, acf),
         cube.sci.variable,
@@ -113,7 +136,7 @@ def psf_match(
         sci=sci,
         wht=wht,
         mask=cube.mask.data & (wht > 0),
-        psf_fwhm=np.full(number, _reached_width(to, cube, measured=measured)),
+        psf_fwhm=_reached(cube, _reached_width(to, cube, measured=measured), missed),
         matched_to=np.full(number, name, object),
         **psf,
     )
@@ -144,12 +167,16 @@ def choose_kernels(
         As `psf_match`.
     """
     require_choice("method", method, KernelMethod, code="HC-P06", error=PSFError)
-    to = _canonical(to)
+    to = _target(to, cube)
     name = _name_of(to)
     done = cube.matched_to.values == name
     if knows_psfs(cube, to):
         _require_scale(cube)
-        made = matching_kernels(cube.psf, to=to, method=method)
+        if isinstance(to, str):
+            require_in_frame(cube, width_of(to) or 0.0)
+        else:
+            to = _near_frame(to, cube)
+        made = matching_kernels(_near_frame(cube.psf, cube), to=to, method=method)
         return _gated(cube, made, name, done, allow), _identity_where(done, made.variable)
     chosen = gaussian_kernels(cube, to=_named(to, cube)).variable
     if chosen.size > chosen.sizes["band"]:
@@ -162,8 +189,34 @@ def knows_psfs(cube: xr.Dataset, to: str | xr.DataArray) -> bool:
     return "psf" in cube.coords and bool((cube.matched_to.values != _name_of(to)).any())
 
 
-def _canonical(to: str | xr.DataArray) -> str | xr.DataArray:
-    return to if not isinstance(to, str) or width_of(to) else band_name(to)
+def _target(to: Any, cube: xr.Dataset) -> str | xr.DataArray:
+    there = [*cube.band.values, *cube.matched_to.values]
+    return as_target(to, there, pixel=Grid.of(cube).scale)
+
+
+def _noted(cube: xr.Dataset, widths: dict[str, float], name: str) -> xr.Dataset:
+    """Write down which bands miss the target by the widths of the kernels that were given.
+
+    It is no error: who gives kernels of any shape says that they lead there.
+    """
+    if not widths:
+        return cube
+    listed = ", ".join(f"{band} {width:.3g} arcsec" for band, width in widths.items())
+    text = f"by their kernels' widths these are not at {name}: {listed}; are kernels on the pixels?"
+    lines = str(cube.attrs.get("warnings", "")).splitlines()
+    lines += [" ".join(note) for note in [("HC-P18", text)]]
+    return cube.assign_attrs(warnings="\n".join(dict.fromkeys(lines)))
+
+
+def _near_frame(psf: xr.DataArray, cube: xr.Dataset) -> xr.DataArray:
+    """Cut PSFs that reach far beyond the images, which see nothing of that; most are smaller."""
+    grid = Grid.of(cube)
+    half = math.ceil(_FRAMES / 2 * max(grid.shape) * max(grid.steps) / scale_of(psf))
+    cut = {}
+    for dim in ("ky", "kx"):
+        middle = psf.sizes[dim] // 2
+        cut[dim] = slice(max(middle - half, 0), middle + half + 1)
+    return psf.isel(cut)
 
 
 def _name_of(to: str | xr.DataArray) -> str:
@@ -243,32 +296,11 @@ def _identity_where(done: NDArray[np.bool_], kernels: xr.Variable) -> xr.Variabl
     return kernels.copy(data=values)
 
 
-def _checked(kernels: xr.DataArray, cube: xr.Dataset) -> xr.Variable:
-    stack = in_band_order(cube, kernels.rename("kernels")).transpose("band", "ky", "kx")
-    if stack.sizes["ky"] % 2 == 0 or stack.sizes["kx"] % 2 == 0:
-        raise PSFError(
-            "HC-P04",
-            f"the kernels have shape {stack.shape[1:]}; their centre is not a pixel",
-            "give kernels of odd sizes, centred on the middle pixel",
-        )
-    errors = np.abs(stack.values.astype(np.float64).sum((1, 2)) - 1)
-    if not np.all(errors < _SUM_TOLERANCE):
-        worst = int(np.argmax(np.nan_to_num(errors, nan=np.inf)))
-        raise PSFError(
-            "HC-P05",
-            f"the kernel's sum is {errors[worst]:.3g} away from 1, so it does not keep the flux",
-            "divide it by its sum",
-            band=str(cube.band.values[worst]),
-        )
-    return stack
-
-
 def _gated(
     cube: xr.Dataset, kernels: xr.DataArray, name: str, done: NDArray[np.bool_], allow: Any
 ) -> xr.Dataset:
     """Refuse bands that miss the target, unless they may; write down how good the others are."""
-    everything = allow in ("all", True)
-    allowed = cube.band.values.tolist() if everything else [band_name(band) for band in allow]
+    allowed = _allowed(allow, cube.band.values.tolist())
     figures = (kernels.ee_error.values, kernels.residual.values, kernels.negative.values)
     for band, finished, *values in zip(cube.band.values, done, *figures, strict=True):
         wrong = "" if finished else failing(*values)
@@ -276,7 +308,8 @@ def _gated(
             raise PSFError(
                 "HC-P13",
                 f"cannot be matched to {name}: {wrong}",
-                f"choose a broader target, leave the band out, or accept it with allow=['{band}']",
+                "choose a broader target, leave the band out, or accept it: "
+                f"allow=['{band}'][[ in a recipe file|]]",
                 band=str(band),
             )
         if wrong:
@@ -285,6 +318,14 @@ def _gated(
         psf_ee_error=("band", kernels.ee_error.values),
         psf_negative=("band", kernels.negative.values),
     )
+
+
+def _allowed(allow: Any, bands: list[str]) -> list[str]:
+    """Return the bands that may miss the target."""
+    if allow is True or (isinstance(allow, str) and allow == "all"):
+        return bands
+    named = [allow] if isinstance(allow, str) else allow
+    return [name_among(str(name), bands) for name in named]
 
 
 def _require_scale(cube: xr.Dataset) -> None:
@@ -316,6 +357,11 @@ def _reached_width(to: str | xr.DataArray, cube: xr.Dataset, *, measured: bool) 
         return target_width(cube, to)
     scale = scale_of(cube.psf)
     return width_of(to) or fwhm_of(target_psf(cube.psf, to, scale)) * scale
+
+
+def _reached(cube: xr.Dataset, width: float, missed: dict[str, float]) -> NDArray[np.float64]:
+    """Return the FWHM [arcsec] of every band: that of the target, unless it was missed."""
+    return np.array([missed.get(name, width) for name in cube.band.values.tolist()])
 
 
 def _named(to: str | xr.DataArray, cube: xr.Dataset) -> str:

@@ -12,7 +12,8 @@ from hstcube.core.psf_coords import psf_array, with_psf_coords, without_psf
 from hstcube.core.rules import taken
 from hstcube.core.state import in_band_order, updated
 from hstcube.errors import PSFError
-from hstcube.psf.profiles import centroid, fwhm
+from hstcube.inputs.quantities import number_in, whole_number
+from hstcube.psf.profiles import centroid, fwhm, radius_map
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -24,15 +25,19 @@ __all__ = ["SAME_SCALE", "attached", "checked_psf", "prepare_psf", "scale_of", "
 
 SAME_SCALE = 1e-3  # relative
 
+_LARGEST = 20_000  # pixels a side
 _OFF_CENTRE = 0.25  # pixels
+_CENTRAL = 0.5  # of the brightest pixel: what a PSF has at least at its centre
+_ELSEWHERE = 0.8  # of the brightest pixel: what no PSF has twice as far out as its half light
+_ABOVE_SIDES = 1.05  # times the mean along the sides of the image
 _NOTED = 0.01  # pixels that a PSF is moved by, and share of its light that is negative
 
 
 def prepare_psf(
     image: Any,
     *,
-    scale: float,
-    to_scale: float | None = None,
+    scale: Any,
+    to_scale: Any = None,
     size: int | None = None,
     name: str = "psf",
 ) -> xr.DataArray:
@@ -42,9 +47,9 @@ def prepare_psf(
     ----------
     image : array, (ny, nx)
         Odd or even, the PSF somewhere near the brightest pixel.
-    scale : float
-        Arcsec per pixel.
-    to_scale : float, optional
+    scale : float or Quantity
+        Size of a pixel [arcsec].
+    to_scale : float or Quantity, optional
         Of the result; a PSF is summed, not sampled, on coarser pixels. The same when not given.
     size : int, optional
         Side of the result in its pixels, odd; as much as the image shows on all sides when not
@@ -61,15 +66,22 @@ def prepare_psf(
     Raises
     ------
     PSFError
-        If the image is not of two dimensions, holds NaN, or no light.
+        If the image is not of two dimensions, holds NaN, or no light, or the result would be
+        larger than any PSF is.
+    RecipeError
+        If a scale or the size cannot be.
     """
     given = _seen(image)
-    to_scale = to_scale or scale
+    scale = number_in("arcsec", scale, "scale", above=0)
+    to_scale = scale if to_scale is None else number_in("arcsec", to_scale, "to_scale", above=0)
     ny, nx = given.shape
     y, x = _peak(given, max(2.0, 0.1 / scale))
     reach = min(y, x, ny - 1 - y, nx - 1 - x)
     largest = 2 * int((reach + 0.5) * scale / to_scale - 0.5) + 1
-    side = max(largest if size is None else size, 3)
+    side = max(largest if size is None else whole_number(size, "size", least=3), 3)
+    if side * max(to_scale / scale, 1) > _LARGEST:
+        reason = f"a PSF of {side} pixels of {to_scale:.4g} arcsec, from {scale:.4g}, is too large"
+        raise PSFError("HC-P14", reason, "give scale and to_scale in arcsec, e.g. 0.06")
     values = _resampled(given, (y, x), side, scale, to_scale)
     off = float(np.hypot(y - (ny - 1) / 2, x - (nx - 1) / 2))
     negative = -values[values < 0].sum() / values.sum()
@@ -108,7 +120,25 @@ def _peak(image: Image64, width: float) -> tuple[float, float]:
         raise PSFError(
             "HC-P08", "the PSF image has no peak", "cut the image around the star", band=""
         )
+    _require_peak(image, centre, "")
     return centre
+
+
+def _require_peak(image: Image64, centre: tuple[float, float], what: str) -> None:
+    """Refuse what is about as bright elsewhere as at its centre, as no star is: a ring, a plain."""
+    from scipy import ndimage
+
+    y, x = (max(round(place), 0) for place in centre)
+    near = slice(max(y - 1, 0), y + 2), slice(max(x - 1, 0), x + 2)
+    smooth = ndimage.gaussian_filter(image, 1.0)
+    sides = np.concatenate([image[0], image[-1], image[1:-1, 0], image[1:-1, -1]])
+    hollow = smooth[near].max() < _CENTRAL * smooth.max()
+    half_light = np.sum(smooth > smooth.max() / 2)  # pixels
+    far = radius_map((image.shape[0], image.shape[1]), centre) > 2 * np.sqrt(half_light / np.pi) + 1
+    ring = (smooth[far] > _ELSEWHERE * smooth.max()).any()
+    if hollow or ring or not image[near].max() > _ABOVE_SIDES * sides.mean():
+        reason = f"the {what} PSF has no peak at its centre".replace("  ", " ")
+        raise PSFError("HC-P08", reason, "give an image of a star, or measure the PSF anew")
 
 
 def _resampled(
@@ -154,6 +184,8 @@ def checked_psf(image: Any, what: str) -> Image64:
         raise PSFError(
             "HC-P07", f"the {what} PSF is {distance:.2f} pixels off the middle pixel", fix
         )
+    if min(psf.shape) > 1:
+        _require_peak(psf, (y, x), what)
     return np.asarray(psf)
 
 

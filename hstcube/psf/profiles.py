@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from hstcube.basics.choices import require_choice
 from hstcube.errors import PSFError
+from hstcube.inputs.choices import require_choice
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

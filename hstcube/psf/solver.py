@@ -26,9 +26,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hstcube.basics.choices import require_choice
 from hstcube.basics.memory import remembered
 from hstcube.errors import PSFError
+from hstcube.inputs.choices import require_choice
 from hstcube.psf.preparation import checked_psf
 from hstcube.psf.profiles import FWHM_OF_SIGMA, encircled_energy, fwhm
 

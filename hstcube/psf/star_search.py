@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hstcube.core.bands import name_among
 from hstcube.core.grids import Grid
 from hstcube.core.rules import taken
-from hstcube.errors import PSFError
+from hstcube.errors import BandError, PSFError, RecipeError
+from hstcube.inputs.places import sky_positions
+from hstcube.inputs.quantities import number_in, numbers_in, short, whole_number
 from hstcube.psf.profiles import encircled_energy, odd
 
 if TYPE_CHECKING:
@@ -31,7 +34,7 @@ _WIDTH = 0.18  # arcsec, FWHM where it is not known
 
 
 def find_stars(
-    cube: xr.Dataset, *, band: str = "f160w", brightest: int = 20, isolation: float = 1.0
+    cube: xr.Dataset, *, band: str = "f160w", brightest: int = 20, isolation: Any = 1.0
 ) -> Image64:
     """Find what looks like a star in one band of a cube; `examine_stars` judges it in all bands.
 
@@ -44,8 +47,8 @@ def find_stars(
     band : str
     brightest : int
         So many at most.
-    isolation : float
-        Arcsec: nothing as bright may lie nearer.
+    isolation : float or Quantity
+        Nothing as bright may lie nearer [arcsec].
 
     Returns
     -------
@@ -54,12 +57,22 @@ def find_stars(
 
     Raises
     ------
+    BandError
+        If there is no such band.
     PSFError
         If there is none.
+    RecipeError
+        If a number cannot be.
     """
     cube = taken(cube)
     scale = Grid.of(cube).scale
-    plane = cube.sel(band=band)
+    brightest = whole_number(brightest, "brightest")
+    isolation = number_in("arcsec", isolation, "isolation", pixel=scale, above=0)
+    there = cube.band.values.tolist()
+    if (name := name_among(str(band), there)) not in there:
+        fix = f"choose from {', '.join(map(str, there))}"
+        raise BandError("HC-B01", f"there is no band {name}", fix, band=name)
+    band, plane = name, cube.isel(band=there.index(name))
     image = np.nan_to_num(plane.sci.values.astype(float))
     places = _maxima(plane, image, scale, isolation)
     if places is None:
@@ -124,7 +137,7 @@ def _light(image: Image64, place: Image64, radius: float) -> float:
     return float(encircled_energy(cut, [radius], (place[0] - top, place[1] - left))[0])
 
 
-def star_stamps(cube: xr.Dataset, positions: Any, *, size: float = STAMP) -> dict[str, xr.Dataset]:
+def star_stamps(cube: xr.Dataset, positions: Any, *, size: Any = STAMP) -> dict[str, xr.Dataset]:
     """Cut stars out of a cube.
 
     Parameters
@@ -132,22 +145,24 @@ def star_stamps(cube: xr.Dataset, positions: Any, *, size: float = STAMP) -> dic
     cube : Dataset
     positions : array, (n, 2), or SkyCoord
         (y, x) in pixels of the cube (0-based, of its own rows and columns), or places on the sky.
-    size : float
-        Side of the stamps, arcsec.
+    size : float or Quantity
+        Side of the stamps [arcsec].
 
     Returns
     -------
     dict of name to Dataset
         Names are "1", "2", ...; stars nearer than half a stamp to the frame are left out.
+
+    Raises
+    ------
+    RecipeError
+        If the positions are neither places nor pixels, or the size cannot be.
     """
     cube = taken(cube)
     grid = Grid.of(cube)
-    if hasattr(positions, "ra"):
-        x, y = grid.wcs.world_to_pixel(positions)
-        positions = np.column_stack([np.atleast_1d(y), np.atleast_1d(x)])
-    half = odd(size / grid.scale) // 2
+    half = odd(number_in("arcsec", size, "size", pixel=grid.scale, above=0) / grid.scale) // 2
     stamps = {}
-    for number, (y, x) in enumerate(np.atleast_2d(positions), 1):
+    for number, (y, x) in enumerate(_pixels(grid, positions), 1):
         row, column = round(float(y)), round(float(x))
         rows = slice(row - half, row + half + 1)
         columns = slice(column - half, column + half + 1)
@@ -155,3 +170,21 @@ def star_stamps(cube: xr.Dataset, positions: Any, *, size: float = STAMP) -> dic
         if inside:
             stamps[str(number)] = cube.isel(y=rows, x=columns)
     return stamps
+
+
+def _pixels(grid: Grid, positions: Any) -> Image64:
+    """Return positions as (y, x) in pixels, (n, 2)."""
+    on_sky = hasattr(positions, "transform_to") or hasattr(positions, "colnames")
+    if on_sky:
+        from astropy.coordinates import SkyCoord
+
+        ra, dec = sky_positions(positions, code="HC-B31", error=RecipeError).T
+        x, y = grid.wcs.world_to_pixel(SkyCoord(ra, dec, unit="deg", frame="icrs"))
+        return np.column_stack([np.atleast_1d(y), np.atleast_1d(x)])
+    if np.size(positions) == 0:
+        return np.zeros((0, 2))
+    places = np.atleast_2d(numbers_in("pix", positions, "positions"))
+    if places.ndim != 2 or places.shape[1] != 2:  # noqa: PLR2004
+        fix = "give (y, x) in pixels, e.g. [(50, 45)], or a SkyCoord"
+        raise RecipeError("HC-B31", f"positions are {short(positions)}", fix)
+    return places

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from hstcube.basics.arrays import shown
 from hstcube.core.grids import Grid
 from hstcube.core.psf_coords import psf_offsets
 from hstcube.core.rules import taken
-from hstcube.errors import PSFError
+from hstcube.errors import PSFError, RecipeError
+from hstcube.inputs.arrays import shown
+from hstcube.inputs.quantities import whole_number
 from hstcube.psf.one_star import APERTURE, BRIGHT, COMPACT, FLATTENED, cleaned, measured
 from hstcube.psf.profiles import CORE, fwhm, odd, radius_map
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["examine_stars", "measure_psf", "star_table"]
 
+_SIDES = 4095  # pixels of a PSF image at most
 SIZE = 3.9  # arcsec, side of a PSF image: 65 pixels of 60 mas
 
 # What tells a star that can be trusted, with FLATTENED; the stars of docs/psf.md lie well on either
@@ -134,7 +136,10 @@ def examine_stars(stars: Mapping[str, xr.Dataset], *, size: int | None = None) -
     for key in _COLUMNS:
         columns[key] = np.array([getattr(one, key) for one in found]).reshape(shape)
     verdict, reason = _judged(columns, names, bands)
-    side = size or odd(SIZE / scale)
+    side = odd(SIZE / scale) if size is None else whole_number(size, "size", least=3, most=_SIDES)
+    if side % 2 == 0:
+        reason = f"size is {side}, whose middle is no pixel"
+        raise RecipeError("HC-B31", reason, f"give an odd number, e.g. size={side + 1}")
     images = np.stack([one.image(side) for one in found])
     dims = ("star", "band")
     return xr.Dataset(

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import xarray as xr
 
-from hstcube.basics.choices import require_choice
 from hstcube.basics.robust import MAD_TO_SIGMA
 from hstcube.core.grids import Grid
 from hstcube.core.rules import taken
 from hstcube.core.stack import stack_bands
 from hstcube.core.state import record, warn
 from hstcube.errors import BandError
+from hstcube.inputs.choices import require_choice
 from hstcube.regridding._weights import Method
 from hstcube.regridding.image_shifts import LEAST_ERROR, Shift, inverse_of, shift_between_scales
 from hstcube.regridding.resample import regrid

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import xarray as xr
 
-from hstcube.basics.choices import require_choice
 from hstcube.core.grids import Grid
 from hstcube.core.mappings import pixel_mapping
 from hstcube.errors import GridError, LabelError
+from hstcube.inputs.choices import require_choice
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

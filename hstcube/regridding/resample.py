@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hstcube.basics.choices import require_choice
 from hstcube.core.grids import Grid
 from hstcube.core.mappings import TOLERANCE, affine_mapping, pixel_mapping
 from hstcube.core.rules import PLANES, taken
 from hstcube.core.state import record, warn, warned_of_lost
 from hstcube.errors import GridError
+from hstcube.inputs.choices import require_choice
+from hstcube.inputs.quantities import number_in, whole_number
 from hstcube.regridding._averages import typical_blur
 from hstcube.regridding._planes import regrid_planes
 from hstcube.regridding._weights import COARSER, Method
@@ -37,7 +38,7 @@ def regrid(
     *,
     method: Method = "adaptive",
     conserve: Conserve | None = None,
-    min_coverage: float = 0.5,
+    min_coverage: Any = 0.5,
 ) -> xr.Dataset:
     """Take a cube to another pixel grid, with its errors, sky levels, resolution and PSFs.
 
@@ -82,6 +83,7 @@ def regrid(
     require_choice("method", method, Method)
     if conserve is not None:
         require_choice("conserve", conserve, Conserve)
+    min_coverage = number_in("", min_coverage, "min_coverage", least=0, most=1)
     kept = conserve or _kept_by(cube.sci.attrs["units"])
     flux = kept == "flux"
     source = Grid.of(cube)
@@ -151,7 +153,7 @@ def _warned_of_lost_blocks(before: xr.Dataset, after: xr.Dataset, n: int) -> xr.
     return warned_of_lost(after, number.sum((1, 2)), lost.sum((1, 2)))
 
 
-def rebin(cube: xr.Dataset, factor: int) -> xr.Dataset:
+def rebin(cube: xr.Dataset, factor: Any) -> xr.Dataset:
     """Sum blocks of factor x factor pixels (average them, where units are per solid angle).
 
     Parameters
@@ -174,15 +176,16 @@ def rebin(cube: xr.Dataset, factor: int) -> xr.Dataset:
     """
     cube = taken(cube)
     source = Grid.of(cube)
-    if factor != int(factor) or not 1 <= factor <= min(source.shape):
-        raise GridError(
-            "HC-W25",
-            f"images of {source.shape} pixels have no blocks of {factor}",
-            "give a whole number, e.g. 2",
-        )
+    whole = isinstance(factor, float) and factor.is_integer()  # 2.0 is 2
+    n = whole_number(
+        int(factor) if whole else factor,
+        "factor",
+        most=min(source.shape),
+        code="HC-W25",
+        error=GridError,
+    )
     if factor == 1:
         return record(cube, "rebin(1)")
-    n = int(factor)
     grid, flux = source.coarsen(n), _kept_by(cube.sci.attrs["units"]) == "flux"
     planes = _lazily(
         cube, grid.shape, lambda sci, wht, mask: _block_sums(sci, wht, mask, n, flux=flux)
@@ -192,7 +195,7 @@ def rebin(cube: xr.Dataset, factor: int) -> xr.Dataset:
         found = _middles(cube.labels.values, n, *grid.shape)
         out["labels"] = (("y", "x"), found, cube.labels.attrs)
     out = _warned_of_lost_blocks(cube, out, n)
-    return record(out, f"rebin({factor})")
+    return record(out, f"rebin({n})")
 
 
 def _kept_by(units: str) -> Conserve:

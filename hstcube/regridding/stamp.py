@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hstcube.core.grids import Grid, sky_position
+from hstcube.core.grids import Grid
 from hstcube.core.rules import taken
 from hstcube.core.state import record, warn
 from hstcube.errors import GridError
+from hstcube.inputs.places import OF_PIXELS, height_and_width, sky_position
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -20,7 +21,7 @@ __all__ = ["cutout", "spans_around"]
 _FAR = 1e9  # pixels: what lies beyond the horizon of a projection is that far away
 
 
-def cutout(cube: xr.Dataset, position: Any, size: float | tuple[float, float]) -> xr.Dataset:
+def cutout(cube: xr.Dataset, position: Any, size: Any) -> xr.Dataset:
     """Cut a rectangle of pixels around a place on the sky; pixels keep values and labels.
 
     Parameters
@@ -28,8 +29,8 @@ def cutout(cube: xr.Dataset, position: Any, size: float | tuple[float, float]) -
     cube : Dataset
     position : (ra, dec) in degrees, or SkyCoord
         The middle of the piece, to the nearest pixel.
-    size : float or (float, float)
-        Height and width, arcsec.
+    size : float, Quantity, or two of them
+        Height and width [arcsec]; a Quantity may be in pixels.
 
     Returns
     -------
@@ -39,20 +40,22 @@ def cutout(cube: xr.Dataset, position: Any, size: float | tuple[float, float]) -
     Raises
     ------
     GridError
-        If no part of it lies in the frame.
+        If no part of it lies in the frame, or place or size cannot be.
     """
     cube = taken(cube)
     source, (ra, dec) = Grid.of(cube), sky_position(position)
-    spans, wanted = spans_around(source, np.array([ra]), np.array([dec]), size)
+    sides = height_and_width(size, source.scale)
+    spans, wanted = spans_around(source, np.array([ra]), np.array([dec]), sides)
     rows, columns = spans[0].tolist()
     if rows[0] >= rows[1] or columns[0] >= columns[1]:
         raise GridError(
             "HC-W15",
             f"the images do not show the position ({ra:.6f}, {dec:.6f})",
-            "give (ra, dec) in degrees, ICRS",
+            f"give (ra, dec) in degrees, ICRS; {OF_PIXELS}",
         )
+    said = f"{sides[0]:g}" if sides[0] == sides[1] else f"({sides[0]:g}, {sides[1]:g})"
     piece = cube.isel(y=slice(*rows), x=slice(*columns))
-    cube = record(piece, f"cutout(({ra:.6f}, {dec:.6f}), {size} arcsec)")
+    cube = record(piece, f"cutout(({ra:.6f}, {dec:.6f}), {said} arcsec)")
     share = (rows[1] - rows[0]) * (columns[1] - columns[0]) / (wanted[0] * wanted[1])
     if share < 1:
         cube = warn(cube, "HC-W16", f"{share:.0%} of the piece lie in the frame")
@@ -60,7 +63,7 @@ def cutout(cube: xr.Dataset, position: Any, size: float | tuple[float, float]) -
 
 
 def spans_around(
-    grid: Grid, ra: NDArray[np.float64], dec: NDArray[np.float64], size: float | tuple[float, float]
+    grid: Grid, ra: NDArray[np.float64], dec: NDArray[np.float64], size: Any
 ) -> tuple[NDArray[np.int64], tuple[int, int]]:
     """Return the pixels of pieces of one size around positions.
 
@@ -69,8 +72,8 @@ def spans_around(
     grid : Grid
     ra, dec : array, (piece,)
         Degrees, ICRS.
-    size : float or (float, float)
-        Height and width, arcsec.
+    size : float, Quantity, or two of them
+        Height and width [arcsec].
 
     Returns
     -------
@@ -87,11 +90,7 @@ def spans_around(
     """
     from astropy.coordinates import SkyCoord
 
-    sides = [float(side) for side in np.broadcast_to(size, 2)]
-    if not all(0 < side < np.inf for side in sides):
-        raise GridError(
-            "HC-W25", f"a piece of {size} arcsec cannot be", "give its size in arcsec, e.g. 6.0"
-        )
+    sides = height_and_width(size, grid.scale)
     x, y = grid.wcs.world_to_pixel(SkyCoord(ra, dec, unit="deg", frame="icrs"))
     places = zip((y, x), sides, grid.steps, grid.shape, strict=True)
     wanted, spans = [], []

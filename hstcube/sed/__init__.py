@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import xarray as xr
 
-from hstcube.basics.choices import require_choice
 from hstcube.core.rules import taken
-from hstcube.fits.writing import write_files
+from hstcube.fits.writing import write_set
+from hstcube.inputs.choices import require_choice
 from hstcube.phot.table import photometry
 from hstcube.sed.bagpipes import bagpipes_files
 from hstcube.sed.catalogue import FLOOR, no_names
@@ -61,6 +61,7 @@ def to_sed(
     curves: Mapping[str, str | Path] | None = None,
     names: Mapping[str, str] | None = None,
     overwrite: bool = False,
+    first: int = 1,
 ) -> list[Path]:
     """Measure groups of pixels, and write what an SED-fitting code needs to start.
 
@@ -75,8 +76,9 @@ def to_sed(
     groups : DataArray or array of int, (y, x), optional
         Objects or bins, as for `photometry`; each is a row. All the pixels of the mask are one
         object, id 1, when it is not given; `each_pixel` makes every pixel a row.
-    redshift : float, sequence, or mapping of id to float, optional
-        Of all rows, of each, or of those that are named; NaN, or no word, where it is not known:
+    redshift : float, sequence, mapping of id to float, or table with id and z, optional
+        Of all rows, of each, or of those that are named (a table that lacks some is told of); NaN,
+        or no word, where it is not known:
         EAZY and LePHARE get -99, CIGALE nan, bagpipes' model leaves it free, Prospector gets None.
     floor : float, or mapping of band to float
         Share of the flux that is added to its error in quadrature: 0.05 in every band, unless you
@@ -89,6 +91,8 @@ def to_sed(
         What CIGALE calls the filters, where it differs from ``bands.csv``.
     overwrite : bool
         Replace files that exist.
+    first : {1, 0}
+        The least number that is a group; see `photometry`.
 
     Returns
     -------
@@ -113,9 +117,16 @@ def to_sed(
     9.9e99, Prospector phot_mask False, CIGALE nan.
     """
     files = sed_files(
-        cube, code, groups=groups, redshift=redshift, floor=floor, curves=curves, names=names
+        cube,
+        code,
+        groups=groups,
+        redshift=redshift,
+        floor=floor,
+        curves=curves,
+        names=names,
+        first=first,
     )
-    return write_files(
+    return write_set(
         {Path(folder) / name: data for name, data in files.items()}, overwrite=overwrite
     )
 
@@ -129,8 +140,9 @@ def sed_files(
     floor: float | Mapping[str, float] = FLOOR,
     curves: Mapping[str, str | Path] | None = None,
     names: Mapping[str, str] | None = None,
+    first: int = 1,
 ) -> dict[str, bytes]:
-    """Return what `to_sed` writes, by file name."""
+    """Return what `to_sed` writes, by file name, the README first."""
     cube = taken(cube)
     require_choice("code", code, Code, code="HC-B30")
     if names and code != "cigale":
@@ -138,9 +150,11 @@ def sed_files(
     if groups is None:
         groups = cube.mask.any("band").astype(np.int32).drop_attrs(deep=False)
     if code == "pixedfit":
-        return pixedfit_files(cube, groups, redshift=redshift, curves=curves)
-    table = photometry(cube, groups)
-    return _WRITERS[code](table, redshift=redshift, floor=floor, curves=curves, names=names)
+        files = pixedfit_files(cube, groups, redshift=redshift, curves=curves, first=first)
+    else:
+        table = photometry(cube, groups, first=first)
+        files = _WRITERS[code](table, redshift=redshift, floor=floor, curves=curves, names=names)
+    return dict(sorted(files.items(), key=lambda file: file[0] != "README"))
 
 
 def each_pixel(cube: xr.Dataset) -> xr.DataArray:

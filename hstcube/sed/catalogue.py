@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,9 @@ import numpy as np
 
 from hstcube import __version__
 from hstcube.core.bands import band_name
-from hstcube.errors import BandError, LabelError, RecipeError
+from hstcube.errors import BandError, HstCubeWarning, LabelError, RecipeError
+from hstcube.files.tables import column
+from hstcube.inputs.quantities import number_in, numbers_in, short
 from hstcube.sed.curves import Curve, curve_of
 
 if TYPE_CHECKING:
@@ -35,6 +38,8 @@ __all__ = [
 # of the flux: what zero points, PSFs and templates are good to; EAZY's users take 0.01 to 0.1
 FLOOR = 0.05
 _LARGEST = 20.0  # redshift
+_LISTED = 8  # ids in a message
+_REDSHIFT = ("z", "redshift", "z_spec", "zspec", "z_best", "z_phot", "zphot")  # of tables
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,13 @@ class TableWriter:
         if names and not self.takes_names:
             raise no_names(self.code)
         source = catalogue(table, redshift=redshift, floor=floor, curves=curves, names=names)
-        files = self.texts(source) | {"README": _readme(source, self.code, self.readme)}
+        files = self.texts(source)
+        lines = [*self.readme]
+        if "below_target" in table.colnames:
+            files["below_target.txt"] = _flags(table)
+            number = int(np.count_nonzero(table["below_target"]))
+            lines.append(f"below_target.txt: 1 for the {number} bins that miss the S/N or area.")
+        files["README"] = _readme(source, self.code, lines)
         return {name: text.encode() for name, text in files.items()}
 
 
@@ -201,16 +212,14 @@ def _micro_jansky(column: Any) -> NDArray[np.float64]:
     return np.asarray(np.ma.filled(np.ma.asarray(values, dtype=np.float64), np.nan))
 
 
-def _floors(bands: Sequence[str], floor: float | Mapping[str, float]) -> NDArray[np.float64]:
+def _floors(bands: Sequence[str], floor: Any) -> NDArray[np.float64]:
+    fix = "give a share of the flux, e.g. floor=0.05"
+    given = floor if isinstance(floor, Mapping) else dict.fromkeys(bands, floor)
     shares = np.zeros(len(bands))
-    if isinstance(floor, Mapping):
-        for name, share in floor.items():
-            shares[_place(bands, band_name(name))] = share
-    else:
-        shares[:] = floor
-    if not ((shares >= 0) & (shares < 1)).all():
-        reason = f"the floor of errors is {floor!r}"
-        raise RecipeError("HC-B31", reason, "give a share of the flux, e.g. floor=0.05")
+    for name, share in given.items():
+        shares[_place(bands, band_name(str(name)))] = number_in("", share, "floor", least=0)
+    if not (shares < 1).all():
+        raise RecipeError("HC-B31", f"the floor of errors is {short(floor)}", fix)
     return shares
 
 
@@ -225,20 +234,64 @@ def _redshifts(ids: NDArray[np.int64], redshift: Any) -> NDArray[np.float64]:
     if redshift is None:
         return np.full(ids.size, np.nan)
     if isinstance(redshift, Mapping):
-        values = np.array([redshift.get(number, np.nan) for number in ids.tolist()], dtype=float)
-    else:
-        values = np.asarray(getattr(redshift, "value", redshift), dtype=float)
+        return _of_groups(ids, _by_id([*redshift], _possible([*redshift.values()])))
+    if {"id"} & {str(name).lower() for name in getattr(redshift, "colnames", ())}:
+        wrong: dict[str, Any] = {"code": "HC-E03", "error": RecipeError}
+        numbers = column(redshift, "id", "whole numbers", **wrong)
+        found = column(redshift, _REDSHIFT, "numbers", unit="", **wrong)
+        known = _by_id(numbers.tolist(), _possible(found))
+        _tell_of_lacking([number for number in ids.tolist() if number not in known], ids.size)
+        return _of_groups(ids, known)
+    values = _possible(redshift)
     if values.shape not in ((), ids.shape):
         reason = f"there are {ids.size} rows, but {values.size} redshifts"
-        fix = "give one for all, one for each row, or a mapping of id to redshift"
+        fix = "give one for all, one for each row, a mapping of id to redshift, or a table"
         raise RecipeError("HC-E03", reason, fix)
-    possible = np.isnan(values) | ((values >= 0) & (values < _LARGEST))
-    if not possible.all():
-        reason = f"a redshift is {values[~possible].flat[0]:g}"
-        raise RecipeError(
-            "HC-E03", reason, "give redshifts from 0 to 20, NaN where it is not known"
-        )
     return np.array(np.broadcast_to(values, ids.shape))
+
+
+def _possible(redshift: Any) -> NDArray[np.float64]:
+    """Return redshifts as numbers; NaN where they are masked or None."""
+    if isinstance(redshift, list):
+        redshift = [np.nan if value is None else value for value in redshift]
+    elif np.ma.isMaskedArray(redshift):
+        redshift = np.ma.filled(redshift.astype(np.float64), np.nan)
+    values = numbers_in("", redshift, "redshift", nan=True, code="HC-E03")
+    impossible = (values < 0) | (values >= _LARGEST)
+    if impossible.any():
+        reason = f"a redshift is {values[impossible].flat[0]:g}"
+        fix = "give redshifts from 0 to 20, NaN where it is not known"
+        raise RecipeError("HC-E03", reason, fix)
+    return values
+
+
+def _by_id(named: Sequence[Any], values: NDArray[np.float64]) -> dict[int, float]:
+    known: dict[int, float] = {}
+    for name, value in zip(named, values.ravel().tolist(), strict=True):
+        number = int(name) if str(name).isdecimal() else None
+        if number is None or number in known:
+            why = "is no number of a group" if number is None else "is there twice"
+            reason = f"redshifts are given by id, but {short(name)} {why}"
+            raise RecipeError("HC-E03", reason, "give one redshift for each group, by its number")
+        known[number] = value
+    return known
+
+
+def _of_groups(ids: NDArray[np.int64], known: dict[int, float]) -> NDArray[np.float64]:
+    """Return the redshifts of the groups; NaN of those that are not named."""
+    if known and not known.keys() & {*ids.tolist()}:
+        listed = ", ".join(map(str, [*known][:5]))
+        reason = f"no group is among the ids of the redshifts, {listed}"
+        raise RecipeError("HC-E03", reason, "give those of these groups, by their numbers")
+    return np.array([known.get(number, np.nan) for number in ids.tolist()])
+
+
+def _tell_of_lacking(lacking: list[int], number: int) -> None:
+    if lacking:
+        listed = ", ".join(map(str, lacking[:_LISTED])) + ", ..." * (len(lacking) > _LISTED)
+        text = f"{len(lacking)} of {number} groups have no redshift: {listed}"
+        for note in [("HC-E09", text)]:
+            warnings.warn(HstCubeWarning(*note), stacklevel=4)
 
 
 def in_turn(flux: NDArray[np.float64], error: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -269,8 +322,14 @@ def curve_files(curves: Iterable[Curve]) -> dict[str, str]:
     return {f"filters/{curve.file}.txt": curve_text(curve) for curve in curves}
 
 
+def _flags(table: QTable) -> str:
+    """Return which rows are bins below their target, a line a row."""
+    flags = np.asarray(table["below_target"], np.int64)
+    return "# id below_target\n" + rows(table["id"], flags, formats=["%d", "%d"])
+
+
 def _readme(source: Catalogue, code: str, lines: Sequence[str]) -> str:
-    """Return five lines about a folder."""
+    """Return some lines about a folder."""
     known = int(np.isfinite(source.redshift).sum())
     what = (
         f"Input of {code}, written by hstcube {__version__}: {source.id.size} objects of field "

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from hstcube import shipped
-from hstcube.basics.rows import NUMBER
 from hstcube.core.bands import Band, band_name, cameras
 from hstcube.errors import BandError, FileError
 from hstcube.fits.local import read_text
 from hstcube.fits.opening import located
+from hstcube.inputs.rows import NUMBER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,6 +25,7 @@ __all__ = ["Curve", "curve_of", "pivot_of", "two_columns"]
 
 _COLUMNS = 2
 _LARGEST = 8 * 2**20  # bytes of a file: 200,000 wavelengths
+_BELOW = 0.1  # of the peak: measured wings may go a little below zero
 _MOST = 1e30  # what no wavelength [Angstrom] and no throughput reaches
 _NO_COLUMNS = "cannot be read as two columns of numbers"
 _FIX = "give wavelength [Angstrom] and throughput, one pair a line, divided by spaces"
@@ -118,12 +119,14 @@ def two_columns(path: str | Path) -> tuple[NDArray[np.float64], NDArray[np.float
     except FileError as error:
         if error.code not in ("HC-F01", "HC-F30"):  # not there, no text
             raise
-        raise FileError("HC-E05", f"{_NO_COLUMNS}: {error.reason}", _FIX, str(path)) from error
+        raise FileError("HC-E05", f"{_NO_COLUMNS}: {error.reason}", _FIX, error.file) from error
     with located(Path(path)):
         wavelength, throughput = _points(text).T
     if not _is_curve(wavelength, throughput):
-        reason = "is no throughput curve: wavelengths must be positive and increase, throughputs"
-        reason += " be 0 or more, and some above 0"
+        reason = (
+            "is no throughput curve: wavelengths must be positive and increase, some throughput"
+        )
+        reason += " be above 0, and none far below"
         fix = "sort it by wavelength [Angstrom], and remove what is doubled or negative"
         raise FileError("HC-E05", reason, fix, file=str(path))
     return wavelength, throughput
@@ -144,9 +147,12 @@ def _points(text: str) -> NDArray[np.float64]:
 
 
 def _is_curve(wavelength: NDArray[np.float64], throughput: NDArray[np.float64]) -> bool:
-    possible = (wavelength > 0) & (wavelength < _MOST) & (throughput >= 0) & (throughput < _MOST)
-    increase = len(wavelength) > 1 and (np.diff(wavelength) > 0).all()
-    return bool(increase and possible.all() and throughput.max() > 0)
+    if len(wavelength) < 2:  # noqa: PLR2004  a curve has a width
+        return False
+    peak = throughput.max()
+    possible = (wavelength > 0) & (wavelength < _MOST) & (throughput >= -_BELOW * peak)
+    increase = (np.diff(wavelength) > 0).all()
+    return bool(increase and possible.all() and 0 < peak < _MOST)
 
 
 @cache

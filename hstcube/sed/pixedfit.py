@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,13 +11,14 @@ from hstcube.core.cube import variance
 from hstcube.core.grids import Grid
 from hstcube.errors import LabelError, RecipeError
 from hstcube.fits.units import hdu
-from hstcube.phot.groups import checked_groups
+from hstcube.inputs.quantities import number_in
+from hstcube.noise.groups import group_map
 from hstcube.phot.units import to_flux
 from hstcube.sed.catalogue import curve_text
 from hstcube.sed.curves import curve_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     import xarray as xr
@@ -37,8 +39,9 @@ def pixedfit_files(
     cube: xr.Dataset,
     groups: Any,
     *,
-    redshift: float | None = None,
+    redshift: Any = None,
     curves: Mapping[str, str | Path] | None = None,
+    first: int = 1,
 ) -> dict[str, bytes]:
     """Return the input of piXedfit: maps, not a table, for it bins pixels itself.
 
@@ -51,6 +54,8 @@ def pixedfit_files(
         Of the galaxy; 0, piXedfit's word for not known, where it is not given.
     curves : mapping of band to path, optional
         As for `to_sed`.
+    first : {1, 0}
+        The least number that is a group; see `photometry`.
 
     Returns
     -------
@@ -60,10 +65,8 @@ def pixedfit_files(
         band, with its WCS); ``filters/*.txt``; and ``README``. Errors are those of single pixels,
         without a floor: piXedfit adds them up as if pixels were independent.
     """
-    if redshift is not None and np.ndim(redshift):
-        reason = "piXedfit takes one redshift, that of the galaxy"
-        raise RecipeError("HC-E03", reason, "give redshift=0.98")
-    labels = checked_groups(cube, groups)
+    redshift = _one_redshift(redshift)
+    labels = group_map(cube, groups, first=first)
     flux = to_flux(cube, "uJy")
     chosen = _curves(flux, curves)
     region = (labels > 0) & (flux.wht.values > 0).all(axis=0) & flux.mask.values.any(axis=0)
@@ -74,6 +77,16 @@ def pixedfit_files(
     texts["README"] = "\n".join(_readme(cube, region))
     maps = _maps(flux, region, chosen, _cards(cube, region, chosen, redshift))
     return {"fluxmap.fits": maps} | {name: text.encode() for name, text in texts.items()}
+
+
+def _one_redshift(redshift: Any) -> float | None:
+    if redshift is None:
+        return None
+    if isinstance(redshift, Mapping) or hasattr(redshift, "colnames") or np.ndim(redshift):
+        reason = "piXedfit takes one redshift, that of the galaxy"
+        raise RecipeError("HC-E03", reason, "give redshift=0.98")
+    found = number_in("", redshift, "redshift", nan=True, code="HC-E03", least=0, most=20)
+    return None if np.isnan(found) else found
 
 
 def _curves(flux: xr.Dataset, files: Mapping[str, str | Path] | None) -> list[Curve]:

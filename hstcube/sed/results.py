@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hstcube.basics.choices import require_choice
 from hstcube.core.rules import taken
 from hstcube.errors import FileError, LabelError, RecipeError
 from hstcube.files.tables import column as cells_of
 from hstcube.files.tables import read_table
 from hstcube.fits.opening import located
-from hstcube.phot.groups import checked_groups, group_ids, paint
+from hstcube.inputs.choices import require_choice
+from hstcube.noise.groups import group_ids, group_map
+from hstcube.phot.groups import paint
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -61,7 +62,7 @@ def read_fit(code: Fitted, path: str | Path) -> Table:
     except FileError as error:
         if error.code not in _NO_RESULTS:
             raise
-        raise FileError("HC-E06", f"is no {what}: {error.reason}", _FIX, str(path)) from error
+        raise FileError("HC-E06", f"is no {what}: {error.reason}", _FIX, error.file) from error
     with located(Path(path)):
         known = [name for name in _IDS[code] if name in table.colnames]  # codes differ in its case
         if not known:
@@ -80,7 +81,9 @@ def _with_numbers(table: Table, ids: NDArray[np.int64]) -> Table:
     return table
 
 
-def paint_fit(cube: xr.Dataset, groups: Any, fit: Table, column: str) -> xr.DataArray:
+def paint_fit(
+    cube: xr.Dataset, groups: Any, fit: Table, column: str, *, first: int = 1
+) -> xr.DataArray:
     """Put one column of results on the pixels of the groups, joined by id.
 
     Parameters
@@ -91,6 +94,8 @@ def paint_fit(cube: xr.Dataset, groups: Any, fit: Table, column: str) -> xr.Data
     fit : Table
         As `read_fit` returns it; its rows may be in any order, and some be missing.
     column : str
+    first : {1, 0}
+        The least number that is a group; see `photometry`.
 
     Returns
     -------
@@ -111,7 +116,7 @@ def paint_fit(cube: xr.Dataset, groups: Any, fit: Table, column: str) -> xr.Data
         listed = ", ".join(getattr(fit, "colnames", ())) or "those of a table of read_fit"
         raise RecipeError("HC-B30", f"there is no column {column!r}", f"choose from {listed}")
     numbers = _ids_of(fit, "id")
-    there = group_ids(checked_groups(cube, groups))
+    there = group_ids(group_map(cube, groups, first=first)) + first - 1
     if not np.isin(numbers, there).any():
         raise LabelError(
             "HC-E08", "no id of the results is a group's", "give the groups that were fitted"
@@ -119,7 +124,7 @@ def paint_fit(cube: xr.Dataset, groups: Any, fit: Table, column: str) -> xr.Data
     found = _numbers_of(fit, column)
     values = dict.fromkeys(there.tolist(), np.nan)
     values |= dict(zip(numbers.tolist(), found.tolist(), strict=True))
-    painted = paint(cube, groups, values).rename(column)
+    painted = paint(cube, groups, values, first=first).rename(column)
     unit = getattr(fit[column], "unit", None)
     return painted.assign_attrs(units=str(unit)) if unit is not None else painted
 

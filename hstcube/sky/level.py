@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import xarray as xr
 
-from hstcube.basics.arrays import filled, keep_of, shown
-from hstcube.basics.choices import require_choice
 from hstcube.basics.robust import MAD_TO_SIGMA, robust_sigma
 from hstcube.core.bands import band as find_band
+from hstcube.core.bands import name_among
 from hstcube.core.grids import Grid
 from hstcube.core.rules import require_same_grid, taken
 from hstcube.core.state import in_band_order, updated
 from hstcube.errors import BandError, GridError, LabelError, SkyError
+from hstcube.inputs.arrays import filled, keep_of, shown
+from hstcube.inputs.choices import require_choice
+from hstcube.inputs.quantities import number_in, numbers_in
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
 __all__ = ["Method", "left_over", "measure_sky", "sky_pixels", "subtract_sky"]
@@ -32,6 +32,8 @@ BLOCK = 0.6  # arcsec: blocks of sky that are independent of one another
 FEWEST = 100  # blank pixels: fewer do not give a level
 
 Method = Literal["clipped", "original"]
+
+_WRONG: dict[str, Any] = {"code": "HC-K03", "error": SkyError}
 
 # robust standard deviations of blank pixels; the levels of 2022 are within 0.7 of the median of
 # blank pixels
@@ -174,8 +176,9 @@ def subtract_sky(cube: xr.Dataset, level: Any, *, again: bool = False) -> xr.Dat
     Parameters
     ----------
     cube : Dataset
-    level : DataArray (band,) or (band, y, x), mapping of band to float, float, or array of images
-        Level to subtract [units of sci]; a coordinate ``sky_error`` is kept.
+    level : DataArray (band,) or (band, y, x), mapping of band to float, float, or Quantity
+        Level to subtract [units of sci]; what says another unit, as Quantities and what
+        `measure_sky` returns do, is converted. A coordinate ``sky_error`` is kept.
     again : bool
         Subtract although a level was subtracted before; the two add up.
 
@@ -187,10 +190,11 @@ def subtract_sky(cube: xr.Dataset, level: Any, *, again: bool = False) -> xr.Dat
     Raises
     ------
     SkyError
-        If a band has no level, a level is not finite, or a sky was subtracted before.
+        If a band has no level, a level is not finite or in a unit of another kind, or a sky was
+        subtracted before.
     """
     cube = taken(cube)
-    values, error = _levels(cube, level)
+    values, error = _levels(cube, _in_unit_of(cube, level))
     done = ~np.isnan(cube.sky.values)
     if done.any() and not again:
         raise SkyError(
@@ -212,15 +216,37 @@ def subtract_sky(cube: xr.Dataset, level: Any, *, again: bool = False) -> xr.Dat
     )
 
 
+def _in_unit_of(cube: xr.Dataset, given: Any) -> xr.DataArray:
+    """Return levels, and their errors, in the unit of the cube; plain numbers are in it."""
+    unit = str(cube.sci.attrs["units"])
+    if not isinstance(given, xr.DataArray):
+        return _level_array(given, cube, unit)
+    lacks_bands = "band" not in given.coords and given.ndim > 1
+    level: xr.DataArray = _on_the_grid(cube, given) if lacks_bands else given
+    said = level.attrs.get("units", unit)
+    if said == unit:
+        return level
+    factor = number_in(unit, f"1 {said}", "the sky level", **_WRONG)
+    scaled: xr.DataArray = level.copy(data=level.data * factor)
+    if "sky_error" in level.coords:
+        error = level.coords["sky_error"]
+        scaled = scaled.assign_coords(sky_error=(error.dims, error.data * factor))
+    return scaled
+
+
+def _on_the_grid(cube: xr.Dataset, level: xr.DataArray) -> xr.DataArray:
+    """Return one image (y, x) on the pixels of the cube as the background of every band."""
+    require_same_grid(cube, level)
+    if set(level.dims) != {"y", "x"}:
+        raise GridError(
+            "HC-D01", f"the sky level has dims {level.dims}", "give it as (y, x) or (band, y, x)"
+        )
+    return level.expand_dims(band=cube.band.values).transpose("band", "y", "x")
+
+
 def _levels(cube: xr.Dataset, level: Any) -> tuple[xr.Variable, NDArray[np.float64]]:
     """Return the level of each band of the cube, in its order, and the levels' standard errors."""
     names = cube.band.values.tolist()
-    if isinstance(level, xr.DataArray) and "band" not in level.coords and level.ndim > 1:
-        level = _on_the_grid(cube, level)
-    elif not isinstance(level, xr.DataArray):
-        level = (
-            _images_of(cube, level) if np.ndim(filled(level)) > 1 else _level_array(level, names)
-        )
     try:
         values = in_band_order(cube, level).astype(np.float64)
     except BandError as lacking:
@@ -246,40 +272,35 @@ def _levels(cube: xr.Dataset, level: Any) -> tuple[xr.Variable, NDArray[np.float
     return values, np.asarray(error, dtype=np.float64)
 
 
-def _images_of(cube: xr.Dataset, level: Any) -> xr.DataArray:
-    """Return a background that varies over the images, an array (y, x) or (band, y, x)."""
+def _level_array(level: Any, cube: xr.Dataset, unit: str) -> xr.DataArray:
+    """Return levels that no DataArray holds: of bands by name or in order, of all, of pixels."""
+    names = cube.band.values.tolist()
+    if hasattr(level, "keys"):
+        bands = np.array([name_among(str(name), names) for name in level], object)
+        values = [_number_of(unit, level[name], str(name)) for name in level]
+        return xr.DataArray(values, {"band": bands}, ("band",))
+    numbers = numbers_in(unit, level, "the sky level", **_WRONG)
+    if numbers.ndim > 1:
+        require_same_grid(cube, numbers)
+    if numbers.ndim == 1:
+        numbers = numbers[:, None, None]
     try:
-        images = np.asarray(filled(level), dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        reason = f"the sky level {shown(level)} does not hold numbers"
-        raise SkyError("HC-K03", reason, "give one image, or one for each band") from error
-    if images.shape not in (cube.sci.shape, cube.sci.shape[1:]):
-        reason = f"the sky level is {shown(level)}, the images are {cube.sci.shape}"
-        raise GridError("HC-D01", reason, "give it as (y, x) or (band, y, x)")
-    everywhere = np.broadcast_to(images, cube.sci.shape)
-    coords = {name: cube.coords[name] for name in ("band", "y", "x")}
-    return xr.DataArray(everywhere, coords, ("band", "y", "x"))
+        each = np.broadcast_to(numbers, (len(names), *numbers.shape[-2:]))
+    except ValueError as error:
+        reason = f"the sky level has shape {np.shape(level)}, that of neither bands nor pixels"
+        fix = "give one level, one for each band, or an image (y, x)"
+        raise SkyError("HC-K03", reason, fix) from error
+    image = each.ndim == 3 and each.shape[1:] != (1, 1)  # noqa: PLR2004
+    coords = {dim: cube[dim] for dim in (("band", "y", "x") if image else ("band",))}
+    return xr.DataArray(each if image else each.reshape(len(names)), coords, [*coords])
 
 
-def _on_the_grid(cube: xr.Dataset, level: xr.DataArray) -> xr.DataArray:
-    """Return one image (y, x) on the pixels of the cube as the background of every band."""
-    require_same_grid(cube, level)
-    if set(level.dims) != {"y", "x"}:
-        raise GridError(
-            "HC-D01", f"the sky level has dims {level.dims}", "give it as (y, x) or (band, y, x)"
-        )
-    return level.expand_dims(band=cube.band.values).transpose("band", "y", "x")
-
-
-def _level_array(level: Any, names: list[str]) -> xr.DataArray:
-    given: Mapping[str, Any] = level if hasattr(level, "keys") else dict.fromkeys(names, level)
+def _number_of(unit: str, level: Any, band: str) -> float:
     try:
-        numbers = np.array([float(value) for value in given.values()])
-    except (TypeError, ValueError) as error:
-        raise SkyError(
-            "HC-K03", f"the sky level {shown(level)} is not a number", "give a number for each band"
-        ) from error
-    return xr.DataArray(numbers, {"band": np.array(list(given), object)}, ("band",))
+        return number_in(unit, level, "the sky level", **_WRONG)
+    except SkyError as error:
+        error.at(band=band)
+        raise
 
 
 def _away_from_sources(blank: NDArray[np.bool_], steps: tuple[float, float]) -> NDArray[np.bool_]:

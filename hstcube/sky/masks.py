@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import xarray as xr
 
-from hstcube.basics.arrays import keep_of, shown
-from hstcube.basics.choices import require_choice
 from hstcube.core.rules import require_same_grid, taken
 from hstcube.core.state import in_band_order, updated, warn
-from hstcube.errors import GridError, LabelError, RecipeError
+from hstcube.errors import GridError, LabelError
+from hstcube.inputs.arrays import keep_of, shown
+from hstcube.inputs.choices import require_choice
+from hstcube.inputs.quantities import whole_number
 from hstcube.sky.sources import connected
 
 if TYPE_CHECKING:
@@ -98,7 +99,9 @@ def object_mask(labels: xr.DataArray, *ids: int, largest: bool = False) -> xr.Da
     """
     values = labels.values
     chosen = ids or (_central(values),)
-    for label in chosen:
+    for label in (
+        whole_number(one, "ids", least=-(2**31), code="HC-S12", error=LabelError) for one in chosen
+    ):
         if label <= 0 or not (values == label).any():
             raise LabelError(
                 "HC-S12",
@@ -175,9 +178,7 @@ def grow(mask: xr.DataArray, *, pixels: int = 1, shape: Shape = "square") -> xr.
 def grown(values: NDArray[np.bool_], pixels: int, shape: Shape = "square") -> NDArray[np.bool_]:
     """Dilate a plain array; beyond its edges there is nothing."""
     require_choice("shape", shape, Shape)
-    if isinstance(pixels, bool) or not isinstance(pixels, int | np.integer) or pixels < 0:
-        reason = f"a mask cannot grow by {pixels!r:.40} pixels"
-        raise RecipeError("HC-B17", reason, "give a whole number, 0 or more")
+    pixels = whole_number(pixels, "pixels", least=0, code="HC-B17")
     if pixels == 0:
         return values.copy()
     from scipy import ndimage

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import xarray as xr
 
-from hstcube.basics.choices import require_choice
 from hstcube.basics.robust import robust_sigma, without_background
 from hstcube.core.grids import Grid
+from hstcube.inputs.choices import require_choice
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,10 +8,10 @@ import tomllib
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hstcube.basics.choices import checked_name
 from hstcube.core.bands import band_name
-from hstcube.errors import BandError, RecipeError
+from hstcube.errors import BandError, FileError, RecipeError
 from hstcube.fits.local import read_text, require_local
+from hstcube.inputs.names import checked_name
 from hstcube.surveys.names import BandFiles, FieldFiles
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ def read_field_file(path: str | Path) -> FieldFiles:
     """Read a TOML file that says where a field's images are.
 
     Keys: ``name``; ``psf`` (a file for `open_psf`); for each band ``[bands.f606w]`` with ``sci``,
-    ``wht``, and optionally ``wht_kind``, ``zeropoint``, ``psf_fwhm`` [arcsec], ``sky`` (a level or
-    a file); ``[labels]`` with ``path``, ``hdu``, ``ids``, ``largest`` (keep the largest
-    piece of an object only). Paths are relative to the file.
+    ``wht``, and optionally ``wht_kind``, ``zeropoint``, ``psf_fwhm`` [arcsec], ``pivot`` [Angstrom]
+    of a filter that no table has, ``sky`` (a level or a file); ``[labels]`` with ``path``, ``hdu``,
+    ``ids``, ``largest`` (keep the largest piece of an object only). Paths are relative to the file.
 
     Raises
     ------
@@ -96,6 +96,7 @@ def _band_files(entry: Mapping[str, Any], folder: Path) -> BandFiles:
         zeropoint=entry.get("zeropoint"),
         psf_fwhm=entry.get("psf_fwhm"),
         sky=folder / level if isinstance(level, str) else level,
+        pivot=entry.get("pivot"),
     )
 
 
@@ -117,15 +118,24 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     RecipeError
         If it is not TOML.
     """
-    text = read_text(path, most=_LARGEST)
+    try:
+        text = read_text(path, most=_LARGEST)
+    except FileError as error:
+        if error.code != "HC-F30":  # text in another encoding, or none: no TOML
+            raise
+        raise _no_toml(path, error.reason) from error
     if (deep := _nesting(text)) > _DEEPEST:
         reason = f"is not TOML that can be read: brackets nest {deep} deep"
-        raise RecipeError("HC-B15", reason, "close them", file=str(path))
+        raise RecipeError("HC-B15", reason, "close them", str(path))
     try:
         return tomllib.loads(text)
     except ValueError as error:  # TOMLDecodeError, and that of a number of 5000 digits
-        reason = f"is not TOML: {error}"[:200]
-        raise RecipeError("HC-B15", reason, "see the examples in the README", str(path)) from error
+        raise _no_toml(path, str(error)) from error
+
+
+def _no_toml(path: str | Path, why: str) -> RecipeError:
+    reason = f"is not TOML: {why[:200]}"
+    return RecipeError("HC-B15", reason, "see the examples in the README", str(path))
 
 
 def _nesting(text: str) -> int:
@@ -154,7 +164,7 @@ def _is_whole(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return _is_whole(value) or isinstance(value, float)
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_text(value: Any) -> bool:
@@ -200,6 +210,7 @@ _BAND_KEYS = {
     "wht_kind": TEXT,
     "zeropoint": NUMBER,
     "psf_fwhm": POSITIVE,
+    "pivot": POSITIVE,
     "sky": NUMBER_OR_TEXT,
 }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hstcube import shipped
+from hstcube.inputs.cards import card_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,8 +45,8 @@ class Survey(NamedTuple):
 def recognised(header: Mapping[str, Any]) -> Recognised:
     """Return the survey that an image's header names."""
     for row in shipped.table(_FOLDER, "recognition.csv"):
-        if row["card"] in header:
-            return Recognised(row["survey"], row["own"] in str(header.get(row["card"], "")))
+        if said := card_text(header, row["card"]):
+            return Recognised(row["survey"], row["own"] in said)
     return Recognised("", own=False)
 
 

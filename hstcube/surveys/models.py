@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hstcube import shipped
+from hstcube.core.grids import Grid
 from hstcube.core.psf_coords import UNIT_SUM, psf_array
-from hstcube.core.rules import KNOWN_UNITS
 from hstcube.core.state import attribute
 from hstcube.errors import BandError, NoiseError
+from hstcube.inputs.units import RATE
 from hstcube.noise.description import with_noise
+from hstcube.psf.profiles import fwhm
+from hstcube.surveys.known import known_survey
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 
     Gaussian = tuple[float, float]  # sigma [arcsec] and weight
 
-__all__ = ["survey_psf", "with_survey_noise"]
+__all__ = ["survey_psf", "survey_widths", "with_recipe_widths", "with_survey_noise"]
 
 _HALF = 32 * 0.06  # arcsec: half the frame, as that of the stars it was made of
 _SAME_SCALE = 1e-3  # relative
@@ -64,6 +67,32 @@ def survey_psf(
     )
 
 
+@lru_cache(maxsize=32)
+def survey_widths(survey: str, scale: float, bands: tuple[str, ...]) -> NDArray[np.float64]:
+    """Return the FWHM [arcsec] of the PSFs that `survey_psf` gives, (band,)."""
+    known = survey_psf(survey, scale, bands)
+    if known is None:
+        return np.empty(0)
+    return np.array([fwhm(image.astype(float)) * scale for image in known.values])
+
+
+def with_recipe_widths(cube: xr.Dataset) -> xr.Dataset:
+    """Return a cube with the widths that the pipeline of 2022 had for the PSFs of a survey.
+
+    It knew Gaussians only. Widths that do not come from the survey's PSFs stay as they are.
+    """
+    survey, scale = attribute(cube, "survey"), Grid.of(cube).scale
+    bands = tuple(cube.band.values.tolist())
+    if "psf" not in cube.coords or survey_psf(survey, scale, bands) is None:
+        return cube
+    of_images, table = survey_widths(survey, scale, bands), known_survey(survey, scale).psf_fwhm
+    known = cube.psf_fwhm.values
+    old = [table.get(name, width) for name, width in zip(bands, known.tolist(), strict=True)]
+    return cube.assign_coords(
+        psf_fwhm=cube.psf_fwhm.copy(data=np.where(known == of_images, old, known))
+    )
+
+
 def with_survey_noise(cube: xr.Dataset) -> xr.Dataset:
     """Return a cube of a survey's own images with their noise, where the table has it.
 
@@ -74,7 +103,7 @@ def with_survey_noise(cube: xr.Dataset) -> xr.Dataset:
         where the table has not its pixel scale, or not all of its bands.
     """
     survey = attribute(cube, "survey")
-    if survey and cube.sci.attrs["units"] == KNOWN_UNITS[0]:
+    if survey and cube.sci.attrs["units"] == RATE:
         with contextlib.suppress(NoiseError, BandError):
             return with_noise(cube, survey)
     return cube

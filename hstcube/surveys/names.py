@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from hstcube.basics.choices import checked_name
 from hstcube.core.bands import band_name, digits, pivot
 from hstcube.errors import FileError, RecipeError
+from hstcube.fits.local import missing
+from hstcube.inputs.names import checked_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,6 +64,8 @@ class BandFiles:
     """Arcsec; None: as its header or the survey says."""
     sky: float | Path | None = None
     """A level, or the file that holds it."""
+    pivot: float | None = None
+    """Angstrom, of a filter that no table has."""
 
 
 @dataclass(frozen=True)
@@ -112,12 +115,9 @@ class FieldFiles:
                 else " of this band"
             )
             where = f" beside {other[0].name}" if other else listed
-            raise FileError(
-                "HC-F01",
-                f"field {self.field}: no {kind} image{where}",
-                "put the file in place, or choose the bands with [[--band BAND|bands=]]",
-                band=band,
-            )
+            fix = "put the file in place, or choose the bands with [[--band BAND|bands=]]"
+            what = f"{kind} image of field {self.field}{where}"
+            raise missing(what, fix, band=band)
         return Path(files[0])
 
 
@@ -155,7 +155,7 @@ def list_fields(
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise FileError("HC-F01", "there is no such folder", "check the path", file=str(folder))
+        raise missing("such folder", "check the path", file=folder)
     found: dict[tuple[str, str], dict[str, _Paths]] = {}
     for path, parts in _scan(folder, images):
         if scale in (None, MIXED, parts["scale"]):
@@ -241,20 +241,12 @@ def find_field(
 def _no_such_field(folder: str | Path, name: str, scale: str, found: list[FieldFiles]) -> FileError:
     scales = [files.scale for files in found if files.field == name]
     if scales:
-        return FileError(
-            "HC-F01",
-            f"field {name} has no images at {scale}, only at {', '.join(scales)}",
-            f"choose [[--scale {scales[0]}|scale={scales[0]!r}]]",
-            file=str(folder),
-        )
+        what = f"image of field {name} at {scale}, only at {', '.join(scales)}"
+        return missing(what, f"choose [[--scale {scales[0]}|scale={scales[0]!r}]]", file=folder)
     known = sorted({files.field for files in found}, key=_natural)
-    return FileError(
-        "HC-F01",
-        f"no images of field {name!r} (looked for {name}_{scale}_*_sci.fits); "
-        f"there are fields {', '.join(known[:20]) or 'none'}",
-        f"list them: hstcube ls {folder}",
-        file=str(folder),
-    )
+    what = f"image of field {name!r} (looked for {name}_{scale}_*_sci.fits); "
+    what += f"there are fields {', '.join(known[:20]) or 'none'}"
+    return missing(what, f"list them: hstcube ls {folder}", file=folder)
 
 
 def _scan(folder: Path, images: str | None) -> Iterator[tuple[Path, dict[str, str]]]:

@@ -121,7 +121,7 @@ def nothing(*_, **__):
         ("core.grids.Grid.require", nothing, {"CRPIX1": b"7.0"}, "WRONG: the cube lies elsewhere"),
         ("files.headers.header_zeropoints", another_zeropoint, {}, "WRONG: another zeropoint"),
         ("fits.images._pixels", twice_the_pixels, {}, "WRONG: other pixels"),
-        ("fits.images._bits_of_integers", None, {}, "FINDING: TypeError in read_plane passed off"),
+        ("fits.images._bits_of_integers", None, {}, "FINDING: TypeError in read_plane"),
     ],
     ids=["grid", "zero point", "pixels", "slip"],
 )

@@ -47,9 +47,9 @@ def written(path, text):
     return path
 
 
-def level_of(path):
+def level_of(path, scale=0.06, to=None):
     files = FieldFiles("1", "60mas", {"f160w": BandFiles(sky=Path(path))})
-    return read_levels(files, ["f160w"], scale=0.06)["f160w"]
+    return read_levels(files, ["f160w"], scale=scale, to=to)["f160w"]
 
 
 READERS = {
@@ -66,8 +66,9 @@ READERS = {
 @pytest.mark.parametrize("read", READERS.values(), ids=READERS)
 def test_every_reader_refuses_what_is_no_file_of_this_machine(read, tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    for path in (tmp_path / "pipe", "/dev/zero", tmp_path):
+    for path in (tmp_path / "pipe", "/dev/zero"):
         assert code_of(lambda path=path: read(path)) == "HC-F24"
+    assert code_of(lambda: read(tmp_path)) in ("HC-F24", "HC-F01")
     assert code_of(lambda: read("http://localhost:9/it.txt")) == "HC-F21"
     for path in ("a\0b", "x" * 20000, tmp_path / "none.txt"):
         assert code_of(lambda path=path: read(path)) in ("HC-F01", "HC-E05", "HC-E06")
@@ -76,7 +77,7 @@ def test_every_reader_refuses_what_is_no_file_of_this_machine(read, tmp_path):
 @pytest.mark.parametrize("read", READERS.values(), ids=READERS)
 def test_every_reader_refuses_what_is_not_text_or_too_large(read, tmp_path):
     (tmp_path / "it.csv").write_bytes("id,ra,dec\n".encode("utf-16"))
-    assert code_of(lambda: read(tmp_path / "it.csv")) in ("HC-F30", "HC-E05", "HC-E06")
+    assert code_of(lambda: read(tmp_path / "it.csv")) in ("HC-F30", "HC-B15", "HC-E05", "HC-E06")
     with (tmp_path / "large.csv").open("wb") as stream:
         stream.truncate(2**33)
     assert code_of(lambda: read(tmp_path / "large.csv")) == "HC-F29"
@@ -245,6 +246,20 @@ def test_the_name_of_a_field_or_column_is_not_taken_for_a_curve(tmp_path):
 def test_a_standard_error_that_cannot_be_is_refused(tmp_path, error):
     path = written(tmp_path / "sky.txt", f"# standard error: {error}\n1e-5\n")
     assert code_of(lambda: level_of(path)) == "HC-K03"
+
+
+@pytest.mark.parametrize("pixel", ["1e-200", "1e-320", "nan", "inf", "-0.06", "0", "1e200"])
+@pytest.mark.parametrize("to", [None, 0.06])
+def test_a_level_of_a_pixel_that_cannot_be_is_refused(tmp_path, pixel, to):
+    path = written(tmp_path / "sky.txt", f"# sky: e/s per pixel of {pixel} arcsec\n1e-5\n")
+    for scale in (None, 0.06):
+        if (to, scale) != (None, None):
+            assert code_of(lambda scale=scale: level_of(path, scale=scale, to=to)) == "HC-K07"
+
+
+def test_a_level_that_grows_beyond_numbers_is_refused(tmp_path):
+    path = written(tmp_path / "sky.txt", "# sky: e/s per pixel of 0.00001 arcsec\n1e300\n")
+    assert code_of(lambda: level_of(path, to=10)) == "HC-K03"
 
 
 def test_a_standard_error_may_be_unknown(tmp_path):

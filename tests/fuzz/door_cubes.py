@@ -142,7 +142,7 @@ def functions() -> dict[str, Callable[[Any, Path], Any]]:
         "require_same_grid, second": lambda c, _: h.require_same_grid(t.cube, c),
         "save_cube": saved,
         "stack_bands": lambda c, _: h.stack_bands([c, t.third]),
-        "star_stamps": lambda c, _: h.star_stamps(c, [[15, 16]], size=0.9)["1"],
+        "star_stamps": lambda c, _: h.star_stamps(c, [[15, 16]], size=0.9).get("1"),
         "measure_psf": lambda c, _: h.measure_psf({"1": c}),
         "examine_stars": lambda c, _: h.examine_stars({"1": c}),
         "subtract_sky": lambda c, _: h.subtract_sky(c, t.level),
@@ -191,6 +191,8 @@ class Cubes(Door):
         if refused(given) and not harmless(given, result):
             yield f"takes what is no cube: {given.edit} | {given.function}"
         for cube in result.values() if isinstance(result, dict) else [result]:
+            if given.function == "validate":  # does not look at chunked pixels
+                continue
             if isinstance(cube, xr.Dataset) and {"sci", "wht", "mask"} <= {*cube.data_vars}:
                 try:
                     validate(cube)

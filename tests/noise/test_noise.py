@@ -569,7 +569,6 @@ ONE = np.ones((30, 30), int)
 LOPSIDED = np.array([[0.0, 0, 0], [0, 1, 0.5], [0, 0, 0]])
 REFUSED = {
     "groups that are real numbers": ("HC-N01", lambda: hstcube.group_errors(plain(), ONE * 1.0)),
-    "groups that are a mask": ("HC-N01", lambda: hstcube.group_errors(plain(), ONE > 0)),
     "groups with a band axis": ("HC-N01", lambda: hstcube.group_errors(plain(), ONE[None])),
     "no group": ("HC-N02", lambda: hstcube.group_errors(plain(), ONE * 0)),
     "an impossible noise_scale": (

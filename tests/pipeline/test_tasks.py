@@ -41,7 +41,7 @@ def test_bin_writes_a_map_that_phot_reads(products: Path, tmp_path: Path, call: 
     said = call("bin", products / "out", "-o", tmp_path / "bins.fits", "-b", "f160w", "--snr", 10)
     assert said.code == 0, said.err
     cube = hstcube.open_cube(products / "out" / "1.nc")
-    bins = bin_pixels(cube, bands=["f160w"], snr=10)
+    bins = bin_pixels(cube, bands=["f160w"], snr=10, min_area="psf")
     assert np.array_equal(hstcube.open_labels(tmp_path / "bins.fits"), bins)
     assert re.match(rf"{int(bins.max())} bins of {int((bins > 0).sum())} pixels", said.out)
     assert (tmp_path / "bins.png").stat().st_size > 1000

@@ -6,8 +6,8 @@ from typing import Literal
 
 import pytest
 
-from hstcube.basics.choices import require_choice
 from hstcube.errors import RecipeError, SkyError
+from hstcube.inputs.choices import require_choice
 
 Shape = Literal["square", "diamond"]
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from astropy import units as u
 
-from hstcube.basics.quantities import number_in, numbers_in
 from hstcube.errors import RecipeError
+from hstcube.inputs.quantities import number_in, numbers_in
 
 
 @pytest.mark.parametrize(

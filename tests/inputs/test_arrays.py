@@ -11,7 +11,7 @@ from strategies import plain_grid
 
 import hstcube
 from hstcube import HstCubeError, HstCubeWarning
-from hstcube.basics.arrays import shown
+from hstcube.inputs.arrays import shown
 
 GRID = plain_grid((20, 22))
 HOLE = (0, 4, 5)

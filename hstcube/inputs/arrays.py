@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hstcube.errors import CubeError, LabelError, NoiseError
+from hstcube.errors import CubeError, LabelError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["filled", "groups_of", "in_unit", "inverse_variance_of", "keep_of", "shown"]
+__all__ = ["filled", "in_unit", "inverse_variance_of", "keep_of", "shown"]
 
 _LINE = 60  # characters
 
@@ -159,39 +159,6 @@ def _is_no_choice(data: Any) -> bool:
     if data.dtype.kind == "b" or hasattr(data, "dask"):
         return False
     return not bool(((data == 0) | (data == 1) | np.isnan(data)).all())
-
-
-def groups_of(groups: Any, *, kinds: str = "iub") -> NDArray[np.int64]:
-    """Return a map of groups, (y, x), as plain integers.
-
-    Parameters
-    ----------
-    groups : DataArray or array of int, (y, x)
-        Masked pixels belong to no group.
-    kinds : str
-        Of the numbers that are taken; a bool mask ("b") is one group, 1.
-
-    Raises
-    ------
-    NoiseError
-        If it is not a map of integers.
-    """
-    plain = filled(groups, 0)
-    if hasattr(plain, "dims") and set(plain.dims) == {"y", "x"}:
-        plain = plain.transpose("y", "x")
-    values = np.asarray(plain)
-    if values.ndim != 2 or values.dtype.kind not in kinds:  # noqa: PLR2004
-        raise NoiseError(
-            "HC-N01",
-            f"the map of groups is {shown(groups)}, not one integer for each pixel (y, x)",
-            "convert it: groups.astype('int32'); 0 is for pixels of no group, and a bool mask is "
-            "one group, 1 where it is True",
-        )
-    if values.dtype.kind == "u" and values.max(initial=0) > np.iinfo(np.int64).max:
-        raise NoiseError(
-            "HC-N01", "the numbers of the groups are beyond 2**63", "number the groups anew, from 1"
-        )
-    return values.astype(np.int64)
 
 
 def _floats(data: Any) -> Any:

@@ -1,0 +1,1 @@
+"""What people and files give: words, numbers, names, units, arrays, rows and cards, checked."""
