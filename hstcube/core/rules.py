@@ -254,7 +254,7 @@ _POSSIBLE = (
     ("sky", -1e30, 1e30, True),
     ("sky_error", 0.0, 1e30, True),
     ("zeropoint", -100.0, 100.0, True),
-    ("pivot", 0.0, 1e7, False),
+    ("pivot", 0.0, 1e7, True),
     ("noise_scale", 0.0, 1e6, False),
     ("extinction", 0.0, 100.0, True),
 )

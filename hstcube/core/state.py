@@ -28,9 +28,9 @@ __all__ = [
     "notes_of",
     "record",
     "require_coords",
+    "tell_of_lost",
     "updated",
     "warn",
-    "warned_of_lost",
 ]
 
 _NOTE = "note "  # begins a line of the history
@@ -58,7 +58,7 @@ _OPTIONAL = {
 # between what their numbers lie, the ends left out: a degree, 10 cm, what float32 holds
 _LIMITS = {
     "psf_fwhm": (0.0, 3600.0),
-    "pivot": (0.0, 1e9),
+    "pivot": (-1e-300, 1e9),
     "noise_scale": (0.0, 1e15),
     "sky": (-3e38, 3e38),
     "sky_error": (-1e-300, 3e38),
@@ -263,8 +263,11 @@ def held(cube: xr.Dataset) -> xr.Dataset:
     return cube
 
 
-def warned_of_lost(cube: xr.Dataset, had: Any, lost: Any) -> xr.Dataset:
-    """Return the cube with a warning where a step leaves many pixels without data that had some.
+def tell_of_lost(cube: xr.Dataset, had: Any, lost: Any) -> None:
+    """Issue a warning where a step leaves many pixels without data that had some.
+
+    It is not among the cube's ``warnings``: how many they are is known of pixels in memory only,
+    and a chunked cube is the same as another in all that it says.
 
     Parameters
     ----------
@@ -277,10 +280,10 @@ def warned_of_lost(cube: xr.Dataset, had: Any, lost: Any) -> xr.Dataset:
         for name, number, gone in zip(cube.band.values.tolist(), had, lost, strict=True)
         if gone > _FEW_LOST * number
     ]
-    if not told:
-        return cube
-    text = "pixels that had data have none now, for too little around them has: "
-    return warn(cube, "HC-D41", text + ", ".join(told))
+    if told:
+        text = "pixels that had data have none now, for too little around them has: "
+        line = HstCubeWarning("HC-D41", text + ", ".join(told), attribute(cube, "field"))
+        warnings.warn(line, stacklevel=4)
 
 
 def in_band_order(cube: xr.Dataset, array: xr.DataArray) -> xr.Variable:

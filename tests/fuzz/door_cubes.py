@@ -198,7 +198,7 @@ class Cubes(Door):
                     validate(cube)
                 except ValueError as error:
                     yield f"a cube that is none, by {given.function} | {given.edit}: {error}"
-        if isinstance(given.like, str):
+        if isinstance(given.like, str) or harmless(given, result):
             return
         expected = self.expected(given)
         if isinstance(expected, Exception):
@@ -252,6 +252,10 @@ def harmless(given: Call, result: Any) -> bool:
         "calibrate_noise",
         "noise_check",
     )
+    if given.edit == "None" and given.function == "check_alignment, second":
+        return True  # it compares the bands of the first
+    if given.function == "validate" and "chunks" in given.edit:
+        return True  # it does not look at chunked pixels
     of_an_array = given.function.startswith("require_same_grid") and result is None
     return of_a_list or of_an_array
 
