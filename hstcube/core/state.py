@@ -282,8 +282,7 @@ def tell_of_lost(cube: xr.Dataset, had: Any, lost: Any) -> None:
     ]
     if told:
         text = "pixels that had data have none now, for too little around them has: "
-        line = HstCubeWarning("HC-D41", text + ", ".join(told), attribute(cube, "field"))
-        warnings.warn(line, stacklevel=4)
+        warn(cube, "HC-D41", text + ", ".join(told))  # the cube with this line is not kept
 
 
 def in_band_order(cube: xr.Dataset, array: xr.DataArray) -> xr.Variable:
