@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Frame", "Grid", "known_cards", "known_labels"]
 
+_WIDEST_STEP = 1e5  # pixels: beyond, labels are of another kind
+_NUMBERED = "take the labels from the parent cube, or number the pixels from 0"
+
 Frame = Literal["ICRS", "FK5"]
 
 
@@ -366,10 +369,15 @@ def known_labels(axis: xr.Variable, name: str) -> NDArray[np.float64]:
         raise GridError(
             "HC-W22",
             f"the labels of {name} are not finite numbers",
-            f"take {name} from the parent cube, or number the pixels from 0",
+            _NUMBERED,
         )
     labels = np.asarray(axis.values, dtype=float)
-    _spacing(name, labels)
+    if abs(_spacing(name, labels) or 1.0) > _WIDEST_STEP:
+        raise GridError(
+            "HC-W22",
+            f"the labels of {name} are {labels[1] - labels[0]:.3g} pixels apart",
+            _NUMBERED,
+        )
     return labels
 
 

@@ -226,3 +226,17 @@ def _cost(do, times):
             do()
             took.append(time.process_time() - start)
     return min(took)
+
+
+def test_a_corrected_band_and_one_that_is_not_are_stacked_with_what_was_taken_off(cube):
+    one, other = hstcube.deredden(cube.isel(band=[0]), 0.1), cube.isel(band=[1])
+    both = hstcube.stack_bands([one, other])
+    assert both.extinction.values.tolist() == [one.extinction.item(), 0.0]
+    assert code_of(lambda: hstcube.deredden(both, 0.1)) == "HC-D34"
+    odd = other.assign_coords(depth=("band", [3.0]))
+    assert code_of(lambda: hstcube.stack_bands([cube.isel(band=[0]), odd])) == "HC-C07"
+
+
+def test_pictures_of_cubes_that_do_not_belong_together_are_refused(cube):
+    assert code_of(lambda: hstcube.plot.homogeneous(cube, cube.isel(y=slice(0, 5)))) == "HC-D02"
+    assert code_of(lambda: hstcube.plot.homogeneous(cube, cube.isel(band=[0]))) == "HC-B01"
