@@ -145,7 +145,8 @@ def _in_blocks(planes: Planes, look: Callable[[Any, Any], Mask]) -> Planes:
     """Return images that are looked at in their blocks; nothing is computed here."""
     import dask.array as da
 
-    sci, wht, mask = (da.asarray(plane) for plane in planes)
+    chunks = next(plane.chunks for plane in planes if not isinstance(plane, np.ndarray))
+    sci, wht, mask = (da.asarray(plane).rechunk(chunks) for plane in planes)
     nothing = np.zeros((0, 0, 0), np.bool_)
     usable = da.map_blocks(look, sci, wht, dtype=np.bool_, meta=nothing)
     made = _given(Planes(sci, wht, mask), usable, da)

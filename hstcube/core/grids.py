@@ -13,6 +13,7 @@ import numpy as np
 from hstcube.core.mappings import TOLERANCE, pixel_mapping
 from hstcube.core.wcs_cards import checked_cards, matrix_of, plain_value, stepped_cards
 from hstcube.errors import GridError
+from hstcube.inputs.arrays import shown
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.places import height_and_width, sky_position
 from hstcube.inputs.quantities import number_in, whole_number
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from hstcube.core.wcs_cards import Card
 
 __all__ = ["Frame", "Grid", "known_cards", "known_labels"]
+
+_WIDEST_STEP = 1e5  # pixels: beyond, labels are of another kind
+_NUMBERED = "take the labels from the parent cube, or number the pixels from 0"
 
 Frame = Literal["ICRS", "FK5"]
 
@@ -81,6 +85,9 @@ class Grid:
         GridError
             If it has no WCS, or labels that are not evenly spaced.
         """
+        if not hasattr(cube, "coords"):
+            reason = f"a grid is that of a Dataset or DataArray, this is {shown(cube)}"
+            raise GridError("HC-W01", reason, "give a cube, or a map on the pixels of one")
         # plain variables: a DataArray of each takes longer than all the rest
         there = cube.coords.variables
         for name in ("wcs", "y", "x"):
@@ -354,7 +361,7 @@ def known_labels(axis: xr.Variable, name: str) -> NDArray[np.float64]:
     Raises
     ------
     GridError
-        If they are not finite numbers, or there is no pixel.
+        If they are not finite numbers and evenly spaced, or there is no pixel.
     """
     if axis.dims != (name,) or not axis.size:
         raise GridError("HC-W22", f"there is no pixel along {name}", "select at least one pixel")
@@ -362,9 +369,16 @@ def known_labels(axis: xr.Variable, name: str) -> NDArray[np.float64]:
         raise GridError(
             "HC-W22",
             f"the labels of {name} are not finite numbers",
-            f"take {name} from the parent cube, or number the pixels from 0",
+            _NUMBERED,
         )
-    return np.asarray(axis.values, dtype=float)
+    labels = np.asarray(axis.values, dtype=float)
+    if abs(_spacing(name, labels) or 1.0) > _WIDEST_STEP:
+        raise GridError(
+            "HC-W22",
+            f"the labels of {name} are {labels[1] - labels[0]:.3g} pixels apart",
+            _NUMBERED,
+        )
+    return labels
 
 
 @lru_cache(maxsize=256)

@@ -32,7 +32,7 @@ DIMS = ("band", "y", "x")
 _DTYPES = {"sci": np.float32, "wht": np.float32, "mask": np.bool_}
 
 
-def taken(cube: Any, *, pixels: bool = True) -> xr.Dataset:
+def taken(cube: xr.Dataset, *, pixels: bool = True) -> xr.Dataset:
     """Return a cube that came in from outside, as every step may trust it.
 
     What every public function that takes a cube calls first.
@@ -55,14 +55,14 @@ def taken(cube: Any, *, pixels: bool = True) -> xr.Dataset:
     HstCubeError
         As `validate`; if no pixel of a band is left.
     """
-    validate(cube, data=False)
+    cube = _with_bands_in_memory(validate(cube, data=False))
     given = _planes(cube)
     if not pixels or (not is_lazy(given) and keep_the_rule(given)):
-        return cube  # type: ignore[no-any-return]
+        return cube
     names = cube.band.values.tolist()
     planes, lost = mended(given, names)
     if planes is given:
-        return cube  # type: ignore[no-any-return]
+        return cube
     new = cube.copy()  # shallow: its own variables, the same arrays
     for name, plane in zip(PLANES, planes, strict=True):
         new.variables[name].data = plane
@@ -72,7 +72,18 @@ def taken(cube: Any, *, pixels: bool = True) -> xr.Dataset:
             raise CubeError("HC-D08", reason, "leave the band out", band=name)
         text = f"{name}: {number} pixels are NaN or infinite; they have no data"
         new = warn(new, "HC-D07", text)
-    return new  # type: ignore[no-any-return]
+    return new
+
+
+def _with_bands_in_memory(cube: xr.Dataset) -> xr.Dataset:
+    """Return the cube with what is told of its bands out of dask, where ``cube.chunk`` puts it."""
+    chunked = [name for name in cube.coords if cube.variables[name].chunks is not None]
+    if not chunked:
+        return cube
+    new = cube.copy()  # shallow
+    for name in chunked:
+        new.variables[name].data = cube.variables[name].values
+    return new
 
 
 def _planes(cube: xr.Dataset) -> Planes:
@@ -112,11 +123,33 @@ def validate(cube: xr.Dataset, *, data: bool = True) -> xr.Dataset:
     _validate_bands(cube)
     require_coords(cube)
     _validate_place(cube)
-    if (unit := cube.variables["sci"].attrs.get("units")) not in KNOWN_UNITS:
-        parsed_unit(unit)
+    _validate_unit(cube.variables["sci"].attrs.get("units"))
+    _validate_labels(cube)
     if data and not is_lazy(_planes(cube)):
         _validate_pixels(cube)
     return cube
+
+
+def _validate_unit(unit: Any) -> None:
+    if isinstance(unit, str) and unit in KNOWN_UNITS:
+        return
+    if not isinstance(unit, str):
+        raise CubeError(
+            "HC-C04",
+            f"sci has units {shown(unit)}, not a text",
+            "write cube.sci.attrs['units'] as text, e.g. 'electron s-1'",
+        )
+    parsed_unit(unit)
+
+
+def _validate_labels(cube: xr.Dataset) -> None:
+    """Refuse a segmentation map inside the cube, `labels`, that is none."""
+    if "labels" not in cube.variables:
+        return
+    labels = cube.variables["labels"]
+    if set(labels.dims) != {"y", "x"} or labels.dtype.kind not in "iu":
+        reason = f"labels is {labels.dtype} on {labels.dims}, not one integer for each pixel (y, x)"
+        raise CubeError("HC-C02", reason, "convert it, or leave it out: cube.drop_vars('labels')")
 
 
 def require_dataset(cube: Any) -> None:
@@ -141,16 +174,25 @@ def _validate_plane(cube: xr.Dataset, name: str) -> None:
     if plane.dtype != _DTYPES[name]:
         fix = f"convert it to {np.dtype(_DTYPES[name])}"
         raise CubeError("HC-C03", f"{name} is {plane.dtype}", fix)
+    if not _is_plain(plane):
+        reason = f"{name} holds {type(plane.data).__name__}, not an array of numpy or dask"
+        raise CubeError("HC-C03", reason, f"take the numbers: np.asarray(cube.{name}.data)")
     if not plane.size:
         lacking = next(dim for dim, size in plane.sizes.items() if not size)
         reason = f"the cube is empty: it has no {'band' if lacking == 'band' else 'pixel'}"
         raise CubeError("HC-C01", reason, f"select at least one along {lacking}")
 
 
+def _is_plain(variable: xr.Variable) -> bool:
+    """Say whether a variable holds an array of numpy or dask, not a Quantity or another kind."""
+    if variable.chunks is not None:
+        return True
+    return isinstance(variable.data, np.ndarray) and not hasattr(variable.data, "unit")
+
+
 def _axes_back(plane: xr.DataArray, name: str) -> str:
     """Return how lost axes are kept: a selection of one band or pixel drops its axis."""
     dims = plane.dims
-    if "band" not in dims and {"y", "x"} <= {*dims}:
         there = "band" in plane.coords and plane.coords["band"].ndim == 0
         band = plane.coords["band"].item() if there else "f160w"
         return f"keep the axis of bands: cube.sel(band=[{band!r}]), or cube.isel(band=[0])"
@@ -214,7 +256,7 @@ _POSSIBLE: tuple[tuple[Any, ...], ...] = (
     ("sky", -1e30, 1e30, True),
     ("sky_error", 0.0, 1e30, True),
     ("zeropoint", -100.0, 100.0, True),
-    ("pivot", 0.0, 1e7, False),
+    ("pivot", 0.0, 1e7, True),
     ("noise_scale", 0.0, 1e6, False),
     ("extinction", 0.0, 100.0, True),
 )
@@ -310,5 +352,5 @@ def _require_shape_of_images(cube: xr.Dataset | xr.DataArray, shape: tuple[int, 
 def _shape_of(array: Any) -> tuple[int, ...]:
     try:
         return np.shape(array)
-    except ValueError:  # rows of unequal lengths
+    except (TypeError, ValueError):  # Datasets, or rows of unequal lengths
         return ()

@@ -70,7 +70,7 @@ def stack_bands(cubes: Sequence[xr.Dataset]) -> xr.Dataset:
                 "convert them to one unit first",
             )
     joined = xr.concat(
-        _with_psf_alike(_with_noise_alike(cubes)),
+        _with_columns_alike(_with_psf_alike(_with_noise_alike(cubes))),
         "band",
         data_vars="minimal",
         coords="minimal",
@@ -81,6 +81,32 @@ def stack_bands(cubes: Sequence[xr.Dataset]) -> xr.Dataset:
     require_distinct_bands(joined)
     order = np.argsort(joined.pivot.values, kind="stable")
     return validate(record(joined.isel(band=order), "stack_bands"))
+
+
+def _with_columns_alike(cubes: list[xr.Dataset]) -> list[xr.Dataset]:
+    """Give all cubes the same coordinates along the bands: what no `deredden` saw has extinction 0.
+
+    Raises
+    ------
+    CubeError
+        If a coordinate of the bands that this package does not know is in some of the cubes only.
+    """
+    names = {name for cube in cubes for name in cube.coords if "band" in cube[name].dims}
+    partly = {name for name in names if not all(name in cube.coords for cube in cubes)}
+    if foreign := sorted(map(str, partly - {"extinction"})):
+        raise CubeError(
+            "HC-C07",
+            f"the coordinate {foreign[0]!r} is in some of the cubes only",
+            f"drop it first: cube.drop_vars({foreign[0]!r})",
+        )
+    if not partly:
+        return cubes
+    attrs = next(cube.extinction.attrs for cube in cubes if "extinction" in cube.coords)
+    none = {len(cube.band): ("band", np.zeros(len(cube.band)), attrs) for cube in cubes}
+    return [
+        cube if "extinction" in cube.coords else cube.assign_coords(extinction=none[len(cube.band)])
+        for cube in cubes
+    ]
 
 
 def _joined_attributes(cubes: Sequence[xr.Dataset]) -> dict[str, str]:

@@ -21,11 +21,14 @@ if TYPE_CHECKING:
 __all__ = [
     "STATE",
     "attribute",
+    "held",
     "in_band_order",
+    "is_autocorrelation",
     "note",
     "notes_of",
     "record",
     "require_coords",
+    "tell_of_lost",
     "updated",
     "warn",
 ]
@@ -52,8 +55,16 @@ _OPTIONAL = {
     "psf_ee_error": ("band",),
     "psf_negative": ("band",),
 }
-_POSITIVE = ("psf_fwhm", "pivot", "noise_scale")
-_NOT_NEGATIVE = ("sky_error",)
+# between what their numbers lie, the ends left out: a degree, 10 cm, what float32 holds
+_LIMITS = {
+    "psf_fwhm": (0.0, 3600.0),
+    "pivot": (-1e-300, 1e9),
+    "noise_scale": (0.0, 1e15),
+    "sky": (-3e38, 3e38),
+    "sky_error": (-1e-300, 3e38),
+}
+_BEYOND_ALL = (-1e3, 1e3)  # mag, shares
+_FEW_LOST = 0.01  # share of the pixels with data that a step may leave without any, and not say it
 _AS_EVEN = 1e-3  # of a step
 
 
@@ -78,6 +89,11 @@ def _require_column(variable: xr.Variable, name: str, *, text: bool = False) -> 
             "HC-C02",
             f"the coordinate {name!r} has dims {variable.dims}, not ('band',)",
             "give it one value for each band",
+        )
+    if hasattr(variable.data, "unit"):
+        reason = f"the coordinate {name!r} is a Quantity in {variable.data.unit}"
+        raise CubeError(
+            "HC-C03", reason, "give the numbers: its .value in the unit that the cube has"
         )
     if variable.dtype.kind not in ("OUT" if text else "iuf"):
         fix = f"give {'a text' if text else 'a number'} for each band"
@@ -107,13 +123,8 @@ _WANTED = {
 
 def _possible(values: Any, name: str) -> Any:
     """Return which numbers can be: widths and wavelengths are positive; NaN is not known."""
-    if name in _POSITIVE:
-        good = (values > 0) & (values < np.inf)
-    elif name in _NOT_NEGATIVE:
-        good = (values >= 0) & (values < np.inf)
-    else:
-        good = np.isfinite(values)
-    return good | np.isnan(values)
+    low, high = _LIMITS.get(name, _BEYOND_ALL)
+    return ((values > low) & (values < high)) | np.isnan(values)
 
 
 def _require_images(
@@ -141,10 +152,27 @@ def _require_images(
                 "around 0",
                 _dropped(name),
             )
+    if name == "noise_acf" and not is_autocorrelation(variable.transpose(*dims).values):
+        raise NoiseError(
+            "HC-N03",
+            "noise_acf is no autocorrelation: of odd sizes, finite, 1 at zero lag, the same at "
+            "opposite lags",
+            _dropped(name),
+        )
     if name == "psf" and not _are_psfs(variable.values):
         raise CubeError(
             "HC-C08", "an image of 'psf' has no finite, positive maximum", _dropped(name)
         )
+
+
+def is_autocorrelation(values: Any) -> bool:
+    """Say whether each is of odd sizes, finite, 1 at zero lag and the same at opposite lags."""
+    _, ny, nx = values.shape
+    if ny % 2 == 0 or nx % 2 == 0 or not np.isfinite(values).all():
+        return False
+    off = np.abs(values[:, ny // 2, nx // 2] - 1).max()
+    uneven = np.abs(values - values[:, ::-1, ::-1]).max()
+    return bool(off <= _AS_EVEN and uneven <= _AS_EVEN)
 
 
 def _dropped(name: str) -> str:
@@ -216,13 +244,45 @@ def updated(cube: xr.Dataset, step: str, **data: Any) -> xr.Dataset:
     new = cube.copy()  # shallow: its own variables, the same arrays
     for name, array in data.items():
         new.variables[name].data = array
-    if data.keys() & {"sci", "wht"}:
-        made = Planes(*(new.variables[name].data for name in Planes._fields))
-        for name, plane in zip(
-            Planes._fields, require_held(made, cube.band.values.tolist()), strict=True
-        ):
-            new.variables[name].data = plane
-    return record(new, step)
+    return record(held(new) if data.keys() & {"sci", "wht"} else new, step)
+
+
+def held(cube: xr.Dataset) -> xr.Dataset:
+    """Return a cube that a step has just made, if its new pixels keep the rule.
+
+    Raises
+    ------
+    CubeError
+        If values or weights are beyond what float32 holds; of dask's pixels when they are computed.
+    """
+    made = Planes(*(cube.variables[name].data for name in Planes._fields))
+    looked_at = require_held(made, cube.variables["band"].values.tolist())
+    if looked_at is not made:
+        for name, plane in zip(Planes._fields, looked_at, strict=True):
+            cube.variables[name].data = plane
+    return cube
+
+
+def tell_of_lost(cube: xr.Dataset, had: Any, lost: Any) -> None:
+    """Issue a warning where a step leaves many pixels without data that had some.
+
+    It is not among the cube's ``warnings``: how many they are is known of pixels in memory only,
+    and a chunked cube is the same as another in all that it says.
+
+    Parameters
+    ----------
+    cube : Dataset
+    had, lost : sequence of int, (band,)
+        How many pixels had data before the step, and how many of these have none now.
+    """
+    told = [
+        f"{name} {gone} of {number}"
+        for name, number, gone in zip(cube.band.values.tolist(), had, lost, strict=True)
+        if gone > _FEW_LOST * number
+    ]
+    if told:
+        text = "pixels that had data have none now, for too little around them has: "
+        warn(cube, "HC-D41", text + ", ".join(told))  # the cube with this line is not kept
 
 
 def in_band_order(cube: xr.Dataset, array: xr.DataArray) -> xr.Variable:
@@ -234,6 +294,10 @@ def in_band_order(cube: xr.Dataset, array: xr.DataArray) -> xr.Variable:
         Naming the band that `array` lacks.
     """
     wanted = cube.band.values.tolist()
+    if "band" not in array.coords:
+        reason = f"the {array.name or 'array'} names no bands"
+        fix = "give it a coordinate 'band': xr.DataArray(values, {'band': names}, 'band')"
+        raise BandError("HC-B01", reason, fix, band=wanted[0])
     there = np.atleast_1d(array.coords["band"].values).tolist()
     if missing := [name for name in wanted if name not in there]:
         raise BandError(

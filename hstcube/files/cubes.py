@@ -14,7 +14,7 @@ from hstcube.basics.digests import bytes_of
 from hstcube.core.bands import band as find_band
 from hstcube.core.cube import SCHEMA
 from hstcube.core.grids import Grid
-from hstcube.core.rules import PLANES, taken
+from hstcube.core.rules import PLANES, inverse_variance_unit, taken
 from hstcube.core.state import attribute
 from hstcube.errors import BandError
 from hstcube.fits.images import NOISE_UNIT, PSF_UNIT
@@ -181,7 +181,7 @@ def _common_cards(cube: xr.Dataset, bands: int, of_set: str) -> list[Card]:
     return [
         (
             "HSTCUBE",
-            int(cube.attrs.get("hstcube_schema", SCHEMA)),
+            _schema_of(cube),
             "schema version of hstcube products",
         ),
         ("CUBEID", of_set, "the same in all files of one cube"),
@@ -199,6 +199,11 @@ def _common_cards(cube: xr.Dataset, bands: int, of_set: str) -> list[Card]:
     ]
 
 
+def _schema_of(cube: xr.Dataset) -> int:
+    told = cube.attrs.get("hstcube_schema", SCHEMA)
+    return int(told) if isinstance(told, int | np.integer) else SCHEMA
+
+
 _FILETYPES = {
     "sci": "science image",
     "wht": "inverse variance, 0 = no data",
@@ -211,7 +216,7 @@ def _band_cards(cube: xr.Dataset, i: int, kind: str) -> list[Card]:
     name = str(cube.band.values[i])
     owner = _camera(name, float(cube.pivot.values[i]))
     units = cube.sci.attrs["units"]
-    unit = {"sci": units, "wht": cube.wht.attrs["units"], "var": f"({units})2"}.get(kind)
+    unit = {"sci": units, "wht": inverse_variance_unit(units), "var": f"({units})2"}.get(kind)
     return [
         ("FILETYPE", kind.upper(), _FILETYPES[kind]),
         ("OBJECT", attribute(cube, "field"), "field"),

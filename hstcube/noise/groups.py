@@ -15,7 +15,7 @@ import xarray as xr
 
 from hstcube.core.grids import Grid
 from hstcube.core.rules import require_same_grid, taken
-from hstcube.core.state import warn
+from hstcube.core.state import is_autocorrelation, warn
 from hstcube.errors import NoiseError
 from hstcube.inputs.quantities import short, whole_number
 from hstcube.noise.correlation import (
@@ -331,7 +331,7 @@ def pixel_acf(cube: xr.Dataset) -> xr.Variable:
     given = cube.coords["noise_acf"]
     acf = given.variable.transpose("band", "dy", "dx").astype(np.float64)
     values = acf.values
-    if not _is_autocorrelation(values):
+    if not is_autocorrelation(values):
         raise NoiseError(
             "HC-N03",
             "noise_acf is no autocorrelation: of odd sizes, finite, 1 at zero lag, the same at "
@@ -344,16 +344,6 @@ def pixel_acf(cube: xr.Dataset) -> xr.Variable:
         "dx": _whole_pixels(cube, given, "x", dx),
     }
     return acf.isel(places)
-
-
-def _is_autocorrelation(values: Image64) -> bool:
-    """Say whether each is of odd sizes, finite, 1 at zero lag and the same at opposite lags."""
-    _, ny, nx = values.shape
-    if ny % 2 == 0 or nx % 2 == 0 or not np.isfinite(values).all():
-        return False
-    off = np.abs(values[:, ny // 2, nx // 2] - 1).max()
-    uneven = np.abs(values - values[:, ::-1, ::-1]).max()
-    return bool(off <= _AS_EQUAL and uneven <= _AS_EQUAL)
 
 
 def _whole_pixels(cube: xr.Dataset, acf: xr.DataArray, axis: str, step: float) -> NDArray[np.intp]:

@@ -9,7 +9,7 @@ import numpy as np
 from hstcube import __version__
 from hstcube.core.grids import Grid
 from hstcube.core.rules import taken
-from hstcube.core.state import warn
+from hstcube.core.state import attribute, warn
 from hstcube.errors import PSFError
 from hstcube.inputs.choices import require_choice
 from hstcube.noise.groups import group_errors, group_ids, group_map
@@ -224,8 +224,8 @@ def _meta(cube: xr.Dataset, flux: xr.Dataset, **settings: Any) -> dict[str, Any]
         **{name: _by_band(cube, name) for name in _STATES if name in cube.coords},
         "noise": "correlated" if "noise_acf" in cube.coords else "white",
         **settings,
-        "history": flux.attrs["history"].splitlines(),
-        "warnings": cube.attrs["warnings"].splitlines(),
+        "history": attribute(flux, "history").splitlines(),
+        "warnings": attribute(cube, "warnings").splitlines(),
     }
 
 

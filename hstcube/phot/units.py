@@ -144,7 +144,10 @@ def unit_zeropoint(unit: str, pivot: Any) -> NDArray[np.float64] | None:
         density = (np.ones(np.shape(pivot)) * one).to_value("erg s-1 cm-2 Hz-1", at)
     except units.UnitConversionError:
         return None
-    return np.asarray(np.round(-2.5 * np.log10(density) + _AB, 10))  # 23.9, not 23.900000000000002
+    with np.errstate(divide="ignore"):
+        return np.asarray(
+            np.round(-2.5 * np.log10(density) + _AB, 10)
+        )  # 23.9, not 23.900000000000002
 
 
 def header_zeropoints(header: Mapping[str, Any], units: str, pivot: float) -> dict[str, float]:
@@ -290,7 +293,8 @@ def _curve(law: Law, cube: xr.Dataset) -> NDArray[np.float64]:
 
     model = {"F19": F19, "CCM89": CCM89}[law](Rv=R_V)
     low, high = model.x_range  # 1/micron
-    inverse = 1e4 / cube.pivot.values
+    with np.errstate(divide="ignore"):
+        inverse = 1e4 / cube.pivot.values
     if (outside := ~((inverse >= low) & (inverse <= high))).any():
         name, pivot = str(cube.band.values[outside][0]), cube.pivot.values[outside][0]
         limits = f"{1e4 / high:.0f} to {1e4 / low:.0f}"
@@ -326,12 +330,13 @@ def _of_known_zeropoint(cube: xr.Dataset) -> xr.Dataset:
 def _scaled(cube: xr.Dataset, factor: NDArray[np.float64], step: str, **coords: Any) -> xr.Dataset:
     """Return the cube with sci and all that is in its unit multiplied by a factor a band."""
     wide = factor[:, None, None]
-    return updated(
-        cube,
-        step,
-        sci=(cube.sci.data * wide).astype(np.float32),
-        wht=(cube.wht.data / wide**2).astype(np.float32),
-        sky=cube.sky.values * factor,
-        sky_error=cube.sky_error.values * factor,
-        **coords,
-    )
+    with np.errstate(all="ignore"):  # `updated` refuses what float32 does not hold
+        return updated(
+            cube,
+            step,
+            sci=(cube.sci.data * wide).astype(np.float32),
+            wht=(cube.wht.data / wide**2).astype(np.float32),
+            sky=cube.sky.values * factor,
+            sky_error=cube.sky_error.values * factor,
+            **coords,
+        )

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hstcube.core.rules import taken
+from hstcube.core.rules import require_same_grid, taken
+from hstcube.errors import BandError
 from hstcube.plots._drawing import RED, bare, panels
 
 if TYPE_CHECKING:
@@ -54,6 +55,11 @@ def homogeneous(native: xr.Dataset, cube: xr.Dataset) -> Figure:
     Figure
     """
     native, cube = taken(native), taken(cube)
+    require_same_grid(cube, native)
+    if native.band.values.tolist() != cube.band.values.tolist():
+        raise BandError(
+            "HC-B01", "the two cubes have other bands", "give one cube before and after"
+        )
     from matplotlib.figure import Figure
 
     number = cube.sizes["band"]

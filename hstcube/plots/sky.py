@@ -61,7 +61,7 @@ def sky_histograms(
 
 
 def _draw_histograms(axis: Any, blank: Any, used: Any) -> None:
-    edges = _edges(used)
+    edges = _edges(used) if used.size else 60
     axis.hist(blank, edges, color=GREY, label="blank")
     axis.hist(used, edges, histtype="step", color=BLUE, label=f"used: {used.size} px")
     axis.tick_params(labelsize=6)

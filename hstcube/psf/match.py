@@ -12,7 +12,7 @@ from hstcube.basics.convolution import convolver, coverage_of_full_frame
 from hstcube.core.bands import name_among
 from hstcube.core.grids import Grid
 from hstcube.core.rules import taken
-from hstcube.core.state import updated, warn
+from hstcube.core.state import tell_of_lost, updated, warn
 from hstcube.errors import PSFError
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import number_in
@@ -130,7 +130,7 @@ def psf_match(
     )
     number = cube.sizes["band"]
     psf = {"psf": matched_psfs(cube.psf, chosen)} if "psf" in cube.coords else {}
-    return updated(
+    matched = updated(
         with_matched_noise(cube, chosen),
         f"psf_match(to={name!r}, min_coverage={min_coverage})",
         sci=sci,
@@ -140,6 +140,16 @@ def psf_match(
         matched_to=np.full(number, name, object),
         **psf,
     )
+    _tell_of_lost(cube, matched)
+    return matched
+
+
+def _tell_of_lost(before: xr.Dataset, after: xr.Dataset) -> None:
+    """Say where many pixels lost their data; not of dask's, which are not computed here."""
+    if not (before.wht.chunks or after.wht.chunks):
+        had = before.wht.values > 0
+        gone = had & ~(after.wht.values > 0)
+        tell_of_lost(after, had.sum((1, 2)), gone.sum((1, 2)))
 
 
 def choose_kernels(

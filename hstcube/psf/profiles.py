@@ -118,10 +118,21 @@ def fwhm(image: Image64) -> float:
 
     The image is interpolated with a quintic spline, so that the width of undersampled PSFs is
     smooth in their position.
+
+    Raises
+    ------
+    PSFError
+        If there is no light in the middle, or the image is but a pixel wide.
     """
     from scipy import ndimage
 
     reach = min(image.shape) // 2
+    if not reach:
+        raise PSFError(
+            "HC-P08",
+            f"an image of {image.shape[0]}x{image.shape[1]} pixels does not show how wide a PSF is",
+            "cut it larger, 3 arcsec or more around the star",
+        )
     radii = np.arange(0, reach, 0.05)
     turn = np.linspace(0, 2 * np.pi, 72, endpoint=False)
     y0, x0 = middle((image.shape[0], image.shape[1]))
@@ -129,6 +140,12 @@ def fwhm(image: Image64) -> float:
     profile = ndimage.map_coordinates(
         np.asarray(image, dtype=float), places, order=5, mode="nearest"
     ).mean(1)
+    if not profile[0] > 0:
+        raise PSFError(
+            "HC-P08",
+            "there is no light in the middle of the PSF",
+            "centre the image on the star: prepare_psf(image, scale=0.06)",
+        )
     below = np.flatnonzero(profile < profile[0] / 2)
     if not below.size:
         return float(2 * reach)
@@ -249,7 +266,11 @@ def _fitted_gaussian(
     from scipy import optimize
 
     places, values = np.nonzero(use), image[use]
-    peak = float(values.max())
+    peak = float(values.max(initial=0.0))
+    if not 0 < peak < np.inf:
+        raise PSFError(
+            "HC-P08", "there is no star: no pixel near the middle is bright", "leave this star out"
+        )
 
     def misfit(p: Any) -> Any:
         return p[2] * shape(places, p[0], p[1], p[3]) + p[4] - values / peak

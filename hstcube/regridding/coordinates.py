@@ -9,7 +9,7 @@ import xarray as xr
 
 from hstcube.core.psf_coords import psf_offsets
 from hstcube.core.rules import PLANES
-from hstcube.core.state import in_band_order
+from hstcube.core.state import held, in_band_order
 from hstcube.regridding._averages import (
     added_variance,
     regrid_noise,
@@ -97,7 +97,7 @@ def assembled(cube: xr.Dataset, grid: Grid, planes: list[Any], new: dict[str, An
         found = regrid_labels(cube.labels, grid)
         variables["labels"] = (("y", "x"), found.values, cube.labels.attrs)
     coords = {**_without_pixels(cube, new), **new, **grid.coords()}
-    return xr.Dataset(variables, coords, cube.attrs)
+    return held(xr.Dataset(variables, coords, cube.attrs))
 
 
 def _without_pixels(cube: xr.Dataset, new: dict[str, Any]) -> dict[str, Any]:

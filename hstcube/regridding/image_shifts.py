@@ -233,7 +233,10 @@ def _trial(pair: _Pair, p: Array, damping: float) -> Array:
     here = _linearised(pair, p)
     w, jac = pair.weight.ravel(), here.derivatives
     normal, gradient = jac.T @ (w[:, None] * jac), jac.T @ (w * here.residual)
-    step = np.linalg.solve(normal + damping * np.diag(np.diag(normal)), gradient)[:3]
+    try:
+        step = np.linalg.solve(normal + damping * np.diag(np.diag(normal)), gradient)[:3]
+    except np.linalg.LinAlgError:  # nothing in the images tells where they lie
+        return p
     trial: Array = p + np.clip(step, -0.5, 0.5)
     trial[2] = max(trial[2], _SHARPER)
     return trial

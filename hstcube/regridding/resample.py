@@ -9,7 +9,7 @@ import numpy as np
 from hstcube.core.grids import Grid
 from hstcube.core.mappings import TOLERANCE, affine_mapping, pixel_mapping
 from hstcube.core.rules import PLANES, taken
-from hstcube.core.state import record, warn
+from hstcube.core.state import record, tell_of_lost, warn
 from hstcube.errors import GridError
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import number_in, whole_number
@@ -107,7 +107,9 @@ def regrid(
 
         planes = _lazily(cube, grid.shape, work)
         new = carried_along(cube, source, grid, method, flux=flux)
-        cube = _warned_of_gaps(assembled(cube, grid, planes, new), source, grid, method)
+        made = assembled(cube, grid, planes, new)
+        _tell_of_lost(cube, made, source, grid)
+        cube = _warned_of_gaps(made, source, grid, method)
     if covered < 1:
         cube = warn(cube, "HC-W16", f"the images cover {covered:.1%} of the new grid")
     size = f"{grid.shape[0]}x{grid.shape[1]} pixels of {grid.scale:.4g} arcsec"
@@ -121,6 +123,35 @@ def _warned_of_gaps(cube: xr.Dataset, source: Grid, grid: Grid, method: Method) 
         return cube
     text = f"bilinear to pixels {larger:.3g} times as large leaves most of the data unused"
     return warn(cube, "HC-W17", f"{text}; use method='adaptive' or 'exact'")
+
+
+def _tell_of_lost(before: xr.Dataset, after: xr.Dataset, source: Grid, grid: Grid) -> None:
+    """Say where many pixels beside holes lost their data; not of dask's.
+
+    A new pixel had data where its centre lies on a pixel that has; the rim of the frame, where a
+    part of it is seen only, does not count.
+    """
+    if before.wht.chunks or (valid := before.wht.values > 0).all():
+        return
+    y, x = pixel_mapping(grid, source)(*np.ogrid[: grid.shape[0], : grid.shape[1]])
+    y, x = np.broadcast_arrays(y, x)
+    rim = 2 + np.abs(typical_blur(source, grid, "nearest").jacobian).sum(1)
+    inside = _within(y, x, source.shape, (-rim[0], -rim[1]))
+    rows, columns = np.rint(y[inside]).astype(int), np.rint(x[inside]).astype(int)
+    had = valid[:, rows, columns]
+    lost = had & ~(after.wht.values[:, inside] > 0)
+    tell_of_lost(after, had.sum(1), lost.sum(1))
+
+
+def _tell_of_lost_blocks(before: xr.Dataset, after: xr.Dataset, n: int) -> None:
+    """Say where many pixels lie in blocks without data; not of dask's."""
+    if before.wht.chunks or (valid := before.wht.values > 0).all():
+        return
+    rows, columns = after.sizes["y"], after.sizes["x"]
+    blocks = valid[:, : rows * n, : columns * n].reshape(len(valid), rows, n, columns, n)
+    number = blocks.sum((2, 4))
+    lost = np.where(after.wht.values > 0, 0, number)
+    tell_of_lost(after, number.sum((1, 2)), lost.sum((1, 2)))
 
 
 def rebin(cube: xr.Dataset, factor: Any) -> xr.Dataset:
@@ -164,6 +195,7 @@ def rebin(cube: xr.Dataset, factor: Any) -> xr.Dataset:
     if "labels" in cube:
         found = _middles(cube.labels.values, n, *grid.shape)
         out["labels"] = (("y", "x"), found, cube.labels.attrs)
+    _tell_of_lost_blocks(cube, out, n)
     return record(out, f"rebin({n})")
 
 

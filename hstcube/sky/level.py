@@ -216,20 +216,32 @@ def subtract_sky(cube: xr.Dataset, level: Any, *, again: bool = False) -> xr.Dat
     )
 
 
-def _in_unit_of(cube: xr.Dataset, level: Any) -> xr.DataArray:
+def _in_unit_of(cube: xr.Dataset, given: Any) -> xr.DataArray:
     """Return levels, and their errors, in the unit of the cube; plain numbers are in it."""
     unit = str(cube.sci.attrs["units"])
-    if not isinstance(level, xr.DataArray):
-        return _level_array(level, cube, unit)
+    if not isinstance(given, xr.DataArray):
+        return _level_array(given, cube, unit)
+    lacks_bands = "band" not in given.coords and given.ndim > 1
+    level: xr.DataArray = _on_the_grid(cube, given) if lacks_bands else given
     said = level.attrs.get("units", unit)
     if said == unit:
         return level
     factor = number_in(unit, f"1 {said}", "the sky level", **_WRONG)
-    scaled = level.copy(data=level.data * factor)
+    scaled: xr.DataArray = level.copy(data=level.data * factor)
     if "sky_error" in level.coords:
         error = level.coords["sky_error"]
         scaled = scaled.assign_coords(sky_error=(error.dims, error.data * factor))
     return scaled
+
+
+def _on_the_grid(cube: xr.Dataset, level: xr.DataArray) -> xr.DataArray:
+    """Return one image (y, x) on the pixels of the cube as the background of every band."""
+    require_same_grid(cube, level)
+    if set(level.dims) != {"y", "x"}:
+        raise GridError(
+            "HC-D01", f"the sky level has dims {level.dims}", "give it as (y, x) or (band, y, x)"
+        )
+    return level.expand_dims(band=cube.band.values).transpose("band", "y", "x")
 
 
 def _levels(cube: xr.Dataset, level: Any) -> tuple[xr.Variable, NDArray[np.float64]]:

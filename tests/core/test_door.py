@@ -91,12 +91,6 @@ def test_what_is_no_mask_is_refused(keep: Any, cube: xr.Dataset) -> None:
     assert caught.value.code == "HC-S30"
 
 
-def test_what_32_bits_cannot_hold_is_refused(cube: xr.Dataset) -> None:
-    with pytest.raises(CubeError) as caught:
-        hstcube.to_flux(cube, "YJy")
-    assert caught.value.code == "HC-D40"
-
-
 def test_a_reddening_that_cannot_be_is_refused(cube: xr.Dataset) -> None:
     with pytest.raises(HstCubeError, match="HC-D35"):
         hstcube.deredden(cube, 100.0)

@@ -142,7 +142,7 @@ def functions() -> dict[str, Callable[[Any, Path], Any]]:
         "require_same_grid, second": lambda c, _: h.require_same_grid(t.cube, c),
         "save_cube": saved,
         "stack_bands": lambda c, _: h.stack_bands([c, t.third]),
-        "star_stamps": lambda c, _: h.star_stamps(c, [[15, 16]], size=0.9)["1"],
+        "star_stamps": lambda c, _: h.star_stamps(c, [[15, 16]], size=0.9).get("1"),
         "measure_psf": lambda c, _: h.measure_psf({"1": c}),
         "examine_stars": lambda c, _: h.examine_stars({"1": c}),
         "subtract_sky": lambda c, _: h.subtract_sky(c, t.level),
@@ -191,12 +191,14 @@ class Cubes(Door):
         if refused(given) and not harmless(given, result):
             yield f"takes what is no cube: {given.edit} | {given.function}"
         for cube in result.values() if isinstance(result, dict) else [result]:
+            if given.function == "validate":  # does not look at chunked pixels
+                continue
             if isinstance(cube, xr.Dataset) and {"sci", "wht", "mask"} <= {*cube.data_vars}:
                 try:
                     validate(cube)
                 except ValueError as error:
                     yield f"a cube that is none, by {given.function} | {given.edit}: {error}"
-        if isinstance(given.like, str):
+        if isinstance(given.like, str) or harmless(given, result):
             return
         expected = self.expected(given)
         if isinstance(expected, Exception):
@@ -240,14 +242,20 @@ def refused(given: Call) -> bool:
 
 def harmless(given: Call, result: Any) -> bool:
     """Say whether what was wrong is none of this function's business."""
+    if given.function == "Grid.of" and given.edit.startswith("band "):
+        return True
     if given.function == "Grid.of" and not re.search(
-        r"\b[xy]\b|wcs|another grid|fields", given.edit
+        r"(?<!along )\b[xy]\b|wcs|another grid|fields", given.edit
     ):
         return True
     of_a_list = given.edit == "a list of cubes" and given.function in (
         "calibrate_noise",
         "noise_check",
     )
+    if given.edit == "None" and given.function == "check_alignment, second":
+        return True  # it compares the bands of the first
+    if given.function == "validate" and "chunks" in given.edit:
+        return True  # it does not look at chunked pixels
     of_an_array = given.function.startswith("require_same_grid") and result is None
     return of_a_list or of_an_array
 
