@@ -193,6 +193,7 @@ def _is_plain(variable: xr.Variable) -> bool:
 def _axes_back(plane: xr.DataArray, name: str) -> str:
     """Return how lost axes are kept: a selection of one band or pixel drops its axis."""
     dims = plane.dims
+    if "band" not in dims and {"y", "x"} <= {*dims}:
         there = "band" in plane.coords and plane.coords["band"].ndim == 0
         band = plane.coords["band"].item() if there else "f160w"
         return f"keep the axis of bands: cube.sel(band=[{band!r}]), or cube.isel(band=[0])"
