@@ -11,8 +11,8 @@ import numpy as np
 from hstcube.core.bands import band_name
 from hstcube.core.cube import SCHEMA, build
 from hstcube.core.psf_coords import with_psf_coords
-from hstcube.core.rules import PLANES, require_possible_state
-from hstcube.core.state import warn
+from hstcube.core.rules import PLANES
+from hstcube.core.state import require_coords, warn
 from hstcube.errors import BandError, FileError, HstCubeError
 from hstcube.fits.images import (
     NOISE_UNIT,
@@ -87,7 +87,8 @@ def open_products(products: dict[str, dict[str, Path]], bands: Sequence[str] | N
     _require_one_cube(planes[0], cubes, products, folder)
     with located(folder):
         _require_alike(planes)
-        cube = require_possible_state(_cube_of(names, planes))
+        cube = _cube_of(names, planes)
+        require_coords(cube)
     return _compared(cube, folder, *cubes)
 
 
