@@ -22,7 +22,7 @@ from hstcube.fits.images import (
     read_plane,
     require_whole,
 )
-from hstcube.fits.local import missing, read_text
+from hstcube.fits.local import entries, missing, read_text
 from hstcube.fits.opening import located, opened
 from hstcube.fits.sets import id_in
 from hstcube.fits.units import history_lines
@@ -70,9 +70,10 @@ def find_products(folder: Path, field: str) -> dict[str, dict[str, Path]]:
         The kind is "sci", "wht", "var" or "mask"; "" for a file that holds all three images.
     """
     found: dict[str, dict[str, Path]] = {}
-    for path in sorted(folder.glob(f"{field}_f*.fits")):
+    for path in entries(folder):
         name, _, kind = path.name[len(field) + 1 : -5].partition("_")
-        if kind in _HOLDS:
+        named = path.name.startswith(f"{field}_f") and path.suffix == ".fits"
+        if named and kind in _HOLDS:
             found.setdefault(name, {})[kind] = path
     return found
 

@@ -301,7 +301,7 @@ def test_a_recipe_file_holds_the_options_of_homogenize(
 
 def test_a_field_file_stands_for_a_folder(folder: Path, out: Path, call: Callable) -> None:
     bands = "".join(
-        f'[bands.{band}]\nsci = "{stamp(folder, band).name}"\nwht = "{stamp(folder, band, "wht").name}"\n'
+        f'[bands.{band}]\nsci = "{stamp(folder, band).name}"\nwht = "{stamp(folder, band, "wht").name}"\n'  # noqa: E501
         f'sky = "../NEW_SKY/{sky_file(folder, band).name}"\n'
         for band in BANDS
     )
@@ -320,7 +320,7 @@ def test_a_field_file_overrules_headers_and_tables(folder: Path, out: Path, call
     rewrite(stamp(folder, "f435w", "wht"), pixels=lambda wht: wht**-0.5)
     path = folder / "mine.toml"
     path.write_text(
-        '[bands.f435w]\nsci = "new_stamps/1_60mas_f435w_sci.fits"\nwht = "new_stamps/1_60mas_f435w_wht.fits"\n'
+        '[bands.f435w]\nsci = "new_stamps/1_60mas_f435w_sci.fits"\nwht = "new_stamps/1_60mas_f435w_wht.fits"\n'  # noqa: E501
         'wht_kind = "rms"\nzeropoint = 25.0\npsf_fwhm = 0.2\nsky = 1e-3\n'
     )
     recipe = folder / "recipe.toml"
