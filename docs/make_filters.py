@@ -18,7 +18,7 @@ from hstcube.core.bands import cameras
 
 POINTS = 150
 FAINTEST = 1e-4  # of the peak: what is kept
-CAMERAS = {("ACS", "WFC"), ("WFC3", "IR")}
+CAMERAS = {("ACS", "WFC"), ("WFC3", "IR"), ("NIRCAM", ""), ("NIRISS", ""), ("MIRI", "")}
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def main() -> None:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(("filter", "wavelength", "throughput"))
         for band in cameras():
-            if (band.instrument, band.detector) not in CAMERAS:
+            if (band.instrument, band.detector) not in CAMERAS or not band.sedpy:
                 continue
             curve = Filter(band.sedpy)
             wavelength, throughput = resampled(curve.wavelength, curve.transmission)

@@ -1,4 +1,4 @@
-"""The filters of HST: their names, their instruments and their pivot wavelengths."""
+"""The filters of HST and JWST: their names, their instruments and their pivot wavelengths."""
 
 from __future__ import annotations
 
@@ -39,6 +39,14 @@ class Band(NamedTuple):
     cigale: str = ""
     pixedfit: str = ""
 
+    def is_of(self, instrument: str, detector: str = "") -> bool:
+        """Say whether it is of the camera that a header names.
+
+        A row without a detector is of all that the instrument has; so is a header without one.
+        """
+        same = instrument.strip().upper() == self.instrument
+        return same and (not self.detector or detector.strip().upper() == self.detector)
+
 
 def band(name: str, *, instrument: str = "", detector: str = "") -> Band:
     """Return the filter of that name, of that camera where several have one.
@@ -61,20 +69,17 @@ def band(name: str, *, instrument: str = "", detector: str = "") -> Band:
         close = difflib.get_close_matches(name, _table(), n=3)
         raise BandError(
             "HC-B07",
-            f"no HST camera in the table has a filter {name!r}",
+            f"no camera in the table has a filter {name!r}",
             (f"did you mean {', '.join(close)}? Else " if close else "") + _PIVOT,
             band=name,
         )
-    said = (instrument.strip().upper(), detector.strip().upper())
-    return next((b for b in cameras if (b.instrument, b.detector) == said), cameras[0])
+    return next((one for one in cameras if one.is_of(instrument, detector)), cameras[0])
 
 
 def band_name(text: str) -> str:
     """Return the lower-case name of a filter: ``"F160W"`` and ``"160"`` are ``"f160w"``."""
     name = text.strip().lower()
-    if re.fullmatch(r"\d{3,4}", name):
-        return next((known for known in _table() if digits(known) == name), name)
-    return name
+    return next((known for known in _wide() if digits(known) == name), name)
 
 
 def name_among(text: str, there: Iterable[str]) -> str:
@@ -146,6 +151,16 @@ def cameras(name: str | None = None) -> tuple[Band, ...]:
 def digits(name: str) -> str:
     """Return the digits of a filter's name, by which the original pipeline calls it."""
     return "".join(filter(str.isdigit, name))
+
+
+@cache
+def _wide() -> tuple[str, ...]:
+    """Return the filters that digits alone stand for: the wide ones of ACS and WFC3."""
+    return tuple(
+        name
+        for name, (first, *_) in _table().items()
+        if first.instrument in ("ACS", "WFC3") and re.fullmatch(r"f\d{3}w|f098m|f850lp", name)
+    )
 
 
 @cache

@@ -53,7 +53,11 @@ class Grid:
 
     @classmethod
     def from_header(
-        cls, header: Mapping[str, Any], *, shape: tuple[int, int] | None = None
+        cls,
+        header: Mapping[str, Any],
+        *,
+        shape: tuple[int, int] | None = None,
+        tables: bool = False,
     ) -> Grid:
         """Read the grid of an image from its header.
 
@@ -62,13 +66,16 @@ class Grid:
         header : FITS header or any mapping of cards
         shape : (ny, nx), optional
             Taken from NAXIS2 and NAXIS1 when not given.
+        tables : bool
+            Whether the file holds the look-up tables of a distortion: without them its cards are
+            leftovers of the exposures that the image was drizzled from.
 
         Raises
         ------
         GridError
             If the header has no celestial WCS, an impossible one, or one with distortions.
         """
-        cards = checked_cards(header)
+        cards = checked_cards(header, tables=tables)
         return cls(shape or (int(header["NAXIS2"]), int(header["NAXIS1"])), cards)
 
     @classmethod

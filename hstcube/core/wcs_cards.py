@@ -22,7 +22,15 @@ if TYPE_CHECKING:
     Card = tuple[str, float | str]
     Cards = dict[str, float | str]
 
-__all__ = ["CARDS", "checked_cards", "matrix_of", "plain_value", "projection_of", "stepped_cards"]
+__all__ = [
+    "CARDS",
+    "checked_cards",
+    "leftovers",
+    "matrix_of",
+    "plain_value",
+    "projection_of",
+    "stepped_cards",
+]
 
 _TEXT = ("CTYPE1", "CTYPE2", "CUNIT1", "CUNIT2", "RADESYS")
 _NUMBERS = (
@@ -35,9 +43,11 @@ CARDS = ("WCSAXES", *_TEXT, *_NUMBERS)
 # of FITS before 2002; wcslib reads them too
 _OLD_NAMES = {"RADESYS": "RADECSYS", "EQUINOX": "EPOCH"}
 
-_DISTORTION = re.compile(
-    r"(A|B|AP|BP)_ORDER|[AB]_\d_\d|PV\d+_\d+|PS\d+_\d+|CPDIS\d|DP\d|D2IM.*|WAT\d_\d+"
-)
+_DISTORTION = re.compile(r"PV\d+_\d+|PS\d+_\d+")
+# of the exposures that an image was drizzled from: without -SIP, or the tables in the file, they
+# move nothing (IRAF's WAT goes with a CTYPE of its own)
+_TABLES = re.compile(r"CPDIS\d|DP\d.*|D2IM.*")
+_LEFTOVER = re.compile(rf"(A|B|AP|BP)_(ORDER|\d_\d)|WAT\d_\d+|{_TABLES.pattern}")
 _DISTORTED = ("TPV", "TNX", "ZPX", "ZPN", "DSS")
 _PLAIN_TYPE = 8  # characters of a CTYPE; a longer one names a distortion
 
@@ -70,17 +80,24 @@ _SYSTEMS = {
 }
 _FRAMES = ("ICRS", "FK5", "FK4", "FK4-NO-E")
 _SINGULAR = 1e-8  # of a matrix whose columns have unit length
+_SAME = 1e-8  # of the largest element: two matrices are one
 
 
-def checked_cards(header: Mapping[str, Any]) -> tuple[Card, ...]:
+def checked_cards(header: Mapping[str, Any], *, tables: bool = False) -> tuple[Card, ...]:
     """Return the cards of a header's celestial WCS, verbatim.
+
+    Parameters
+    ----------
+    header : FITS header or any mapping of cards
+    tables : bool
+        Whether the file holds the look-up tables of a distortion.
 
     Raises
     ------
     GridError
         If there is none, it is impossible, or it has distortions.
     """
-    _refuse_distortion(header)
+    _refuse_distortion(header, tables=tables)
     cards: Cards = {}
     for key in CARDS:
         value = card_value(header, key)
@@ -88,11 +105,32 @@ def checked_cards(header: Mapping[str, Any]) -> tuple[Card, ...]:
             value = card_value(header, _OLD_NAMES.get(key, key))
         if value is not None:
             cards[key] = plain_value(key, value)
+    cards = _said_once(cards)
     _check(cards)
     if "WCSAXES" in cards:
         _require_two_axes(header, cards["WCSAXES"])
         cards["WCSAXES"] = 2
     return tuple(cards.items())
+
+
+def leftovers(header: Mapping[str, Any]) -> list[str]:
+    """Return cards of distortions that were taken out when the image was drizzled."""
+    return [
+        str(key)
+        for key in header
+        if _LEFTOVER.fullmatch(str(key)) and (card_value(header, key) or 0) != 0
+    ]
+
+
+def _said_once(cards: Cards) -> Cards:
+    """Leave out PC and CDELT where they say what CD says: cut-outs of drizzled images hold both."""
+    if not (_has_cd(cards) and any(key.startswith("PC") for key in cards)):
+        return cards
+    without = {key: value for key, value in cards.items() if not key.startswith(("PC", "CDELT"))}
+    other = {key: value for key, value in cards.items() if not key.startswith(("CD1_", "CD2_"))}
+    meant = matrix_of(without)
+    apart = np.abs(meant - matrix_of(other)).max()
+    return without if apart <= _SAME * np.abs(meant).max() else cards
 
 
 def plain_value(key: str, value: Any) -> float | str:
@@ -220,14 +258,17 @@ def _require_two_axes(header: Mapping[str, Any], number: float | str) -> None:
             raise GridError("HC-W06", reason, "remove the third axis")
 
 
-def _refuse_distortion(header: Mapping[str, Any]) -> None:
+def _refuse_distortion(header: Mapping[str, Any], *, tables: bool) -> None:
     if any((card_value(header, key) or 0) != 0 for key in ("CROTA1", "CROTA2")):
         raise GridError(
             "HC-W24",
             "the WCS is rotated by CROTA, which the standard gave up",
             "write CD cards instead",
         )
-    if found := _distortions(header):
+    found = _distortions(header)
+    if tables:
+        found += [key for key in leftovers(header) if _TABLES.fullmatch(key)]
+    if found:
         raise GridError(
             "HC-W07",
             f"the WCS is distorted ({', '.join(found[:3])})",

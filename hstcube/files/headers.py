@@ -216,8 +216,7 @@ def camera_notes(images: list[BandImages]) -> list[Note]:
         instrument = card_text(sci.header, "INSTRUME").upper()
         detector = card_text(sci.header, "DETECTOR").upper()
         owner = find_band(name, instrument=instrument, detector=detector)
-        agrees = instrument == owner.instrument and detector in ("", owner.detector)
-        if instrument and not agrees:
+        if instrument and not owner.is_of(instrument, detector or owner.detector):
             said = f"{instrument}/{detector}" if detector else instrument
             wrong.setdefault((said, f"{owner.instrument}/{owner.detector}"), []).append(name)
     notes = []

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from hstcube.core.grids import Grid
-from hstcube.errors import CubeError, FileError, HstCubeError
+from hstcube.core.wcs_cards import leftovers
+from hstcube.errors import CubeError, FileError, GridError, HstCubeError
 from hstcube.fits.headers import notes_on_bytes
 from hstcube.fits.opening import located, opened, require_budget
 from hstcube.fits.units import BLOCK
-from hstcube.inputs.cards import card_text
+from hstcube.inputs.cards import card_text, card_value
 from hstcube.inputs.choices import require_choice
 
 if TYPE_CHECKING:
@@ -47,6 +48,11 @@ _NAMES: dict[str, tuple[str, ...]] = {  # of extensions
     "mask": ("MASK",),
 }
 _NOT_SCIENCE = ("WHT", "VAR", "RMS")
+# what drizzled and JWST images say in their primary header alone
+_OF_THE_EXPOSURE = (
+    *("TELESCOP", "INSTRUME", "DETECTOR", "FILTER", "FILTER1", "FILTER2", "PUPIL", "PHOTMODE"),
+    *("EXPTIME", "TEXPTIME", "PHOTFLAM", "PHOTPLAM", "PHOTFNU", "D001OUUN", "FILETYPE"),
+)
 _IMAGE_AXES = 2
 _LIKELY_FLOATS = (1e-20, 1e20)  # between these lie the pixels of images and weights in any unit
 # times smaller or larger than the median; the edges of a drizzled image reach 1e3
@@ -64,7 +70,15 @@ class Plane(NamedTuple):
     notes: tuple[Note, ...] = ()
 
 
-def read_plane(path: Path, kind: str, *, band: str = "", lazy: bool = False) -> Plane:
+def read_plane(
+    path: Path,
+    kind: str,
+    *,
+    band: str = "",
+    lazy: bool = False,
+    hdu: str | int | None = None,
+    beside: Grid | None = None,
+) -> Plane:
     """Read one image.
 
     Parameters
@@ -76,6 +90,10 @@ def read_plane(path: Path, kind: str, *, band: str = "", lazy: bool = False) -> 
         Named in errors.
     lazy : bool
         Give the pixels as a dask array.
+    hdu : str or int, optional
+        The extension to take, whatever `kind` says.
+    beside : Grid, optional
+        Of the image that this one is the weight of: its own where it has no WCS, and that shape.
 
     Raises
     ------
@@ -85,7 +103,7 @@ def read_plane(path: Path, kind: str, *, band: str = "", lazy: bool = False) -> 
         If its WCS cannot be used.
     """
     with located(path, band), opened(path) as hdus:
-        unit = image_unit(hdus, kind, path)
+        unit = image_unit(hdus, kind, path) if hdu is None else chosen_unit(hdus, hdu)
         header = unit.header
         # astropy mends the cards that it can, and refuses the file for those that it cannot
         header.tostring()
@@ -95,19 +113,55 @@ def read_plane(path: Path, kind: str, *, band: str = "", lazy: bool = False) -> 
         if kind == "sci" and filetype in _NOT_SCIENCE:
             reason = f"is a {header['FILETYPE']} image by its FILETYPE, not a science image"
             raise FileError("HC-D14", reason, "swap sci and wht")
-        grid = Grid.from_header(header, shape=shape)
+        header = _with_primary(hdus, unit)
+        grid = _grid(hdus, header, shape, beside, notes)
         bits = _bits_of_integers(header) if kind != "mask" else 0
         if bits:
             integers = f"whole numbers of {bits} bits without a scale (BSCALE, BZERO)"
             notes.append(("HC-D15", f"its {kind} pixels are {integers}"))
         if lazy:
-            return Plane(_lazy_pixels(path, kind, shape), header, grid, tuple(notes))
+            lazily = _lazy_pixels(path, kind, shape, hdu, beside)
+            return Plane(lazily, header, grid, tuple(notes))
         _refuse_floats_as_integers(unit, bits)
         pixels = _pixels(unit, shape)
         if kind == "wht" and filetype == "SCI" and (pixels < 0).any():
             reason = "is a SCI image by its FILETYPE and its negative pixels"
             raise FileError("HC-D14", reason, "give the weight image")
         return Plane(pixels, header, grid, tuple(notes))
+
+
+def _with_primary(hdus: fits.HDUList, unit: Any) -> fits.Header:
+    """Return the header of a unit, with what the primary alone says of the exposure."""
+    if unit is hdus[0]:
+        return unit.header
+    header, primary = unit.header.copy(), hdus[0].header
+    for key in _OF_THE_EXPOSURE:
+        if key in primary and card_value(header, key) is None:
+            header[key] = primary[key]
+    return header
+
+
+def _grid(
+    hdus: fits.HDUList,
+    header: fits.Header,
+    shape: tuple[int, int],
+    beside: Grid | None,
+    notes: list[Note],
+) -> Grid:
+    """Return where an image lies; note what its header says that has no effect."""
+    if beside is not None and not any(card_text(header, f"CTYPE{axis}") for axis in (1, 2)):
+        if shape != beside.shape:
+            reason = f"has no WCS, and another shape than its science image: {shape}"
+            raise GridError("HC-D01", reason, f"give a weight image of {beside.shape} pixels")
+        notes.append(("HC-W28", "it has no WCS; it lies where its science image does"))
+        return beside
+    unused = leftovers(header)
+    tables = bool(unused) and any(one.name in ("WCSDVARR", "D2IMARR") for one in hdus[1:])
+    grid = Grid.from_header(header, shape=shape, tables=tables)
+    if unused:
+        said = f"{', '.join(unused[:3])}{', ...' if len(unused) > 3 else ''}"  # noqa: PLR2004
+        notes.append(("HC-W27", f"cards of the exposures' distortions have no effect: {said}"))
+    return grid
 
 
 def image_unit(hdus: fits.HDUList, kind: str, path: Path) -> Any:
@@ -261,11 +315,13 @@ def _pixels(unit: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:
     return np.ascontiguousarray(unit.data.reshape(shape), dtype=np.float32)
 
 
-def _lazy_pixels(path: Path, kind: str, shape: tuple[int, ...]) -> Any:
+def _lazy_pixels(
+    path: Path, kind: str, shape: tuple[int, ...], hdu: str | int | None, beside: Grid | None
+) -> Any:
     import dask
     import dask.array
 
-    plane = dask.delayed(lambda: read_plane(path, kind).data, pure=False)()
+    plane = dask.delayed(lambda: read_plane(path, kind, hdu=hdu, beside=beside).data, pure=False)()
     return dask.array.from_delayed(plane, shape, dtype=np.float32)
 
 

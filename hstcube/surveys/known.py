@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hstcube import shipped
 from hstcube.core.state import attribute, note, warn
+from hstcube.errors import codes
 from hstcube.inputs.cards import card_text
 
 if TYPE_CHECKING:
@@ -113,5 +114,6 @@ def told_oddities(cube: xr.Dataset, oddities: Iterable[tuple[str, str]]) -> xr.D
     """
     usual = traits(attribute(cube, "survey"))
     for code, text in oddities:
-        cube = (note if code in usual else warn)(cube, code, text)
+        harmless = code in usual or codes()[code].kind == "N"
+        cube = (note if harmless else warn)(cube, code, text)
     return cube
