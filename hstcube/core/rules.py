@@ -10,7 +10,7 @@ import xarray as xr
 
 from hstcube.basics.pixels import Planes, is_lazy, keep_the_rule, mended
 from hstcube.core.grids import Grid, known_cards, known_labels
-from hstcube.core.state import STATE, require_coords, warn
+from hstcube.core.state import REQUIRED, require_coords, warn
 from hstcube.errors import BandError, CubeError, GridError
 from hstcube.inputs.arrays import shown
 from hstcube.inputs.names import checked_name
@@ -112,7 +112,7 @@ def validate(cube: xr.Dataset, *, data: bool = True) -> xr.Dataset:
     require_dataset(cube)
     for name in PLANES:
         _validate_plane(cube, name)
-    missing = [name for name in (*STATE, "band", "wcs") if name not in cube.coords]
+    missing = [name for name in (*REQUIRED, "band", "wcs") if name not in cube.coords]
     if missing:
         raise CubeError(
             "HC-C07",
@@ -258,6 +258,7 @@ _POSSIBLE: tuple[tuple[Any, ...], ...] = (
     ("sky_error", 0.0, 1e30, True),
     ("zeropoint", -100.0, 100.0, True),
     ("pivot", 0.0, 1e7, True),
+    ("exposure", 0.0, 1e9, False),
     ("noise_scale", 0.0, 1e6, False),
     ("extinction", 0.0, 100.0, True),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,60 +14,105 @@ from hstcube.core.rules import require_same_grid, taken
 from hstcube.core.state import attribute, in_band_order, updated
 from hstcube.errors import NoiseError
 from hstcube.inputs.quantities import number_in, numbers_in
+from hstcube.inputs.units import RATE
 
-__all__ = ["add_poisson"]
+__all__ = ["add_poisson", "light_share"]
 
 _WRONG: dict[str, Any] = {"code": "HC-N11", "error": NoiseError}
-_UNITS = "electron s-1"
 
 
-def add_poisson(cube: xr.Dataset, *, exposure: Any) -> xr.Dataset:
+def add_poisson(cube: xr.Dataset, *, exposure: Any = None) -> xr.Dataset:
     """Add the noise of the sources' own photons, which the weights of drizzled images leave out.
 
     The variance of sci/exposure electrons per second squared is added to 1/wht where sci is
     positive. It was drizzled like the rest of the noise, so ``noise_scale`` and ``noise_acf`` hold
-    for it, too.
+    for it, too. `homogenize` calls it where exposure times are known.
 
     Parameters
     ----------
     cube : Dataset
         In electrons per second, its sky subtracted, before `psf_match`.
     exposure : float or Quantity, mapping of band to these, or array (band,), (y, x), (band, y, x)
-        Exposure time [s]: TEXPTIME of the header, or a map.
+        Exposure time [s]: TEXPTIME of the header, or a map. The coordinate ``exposure`` of the
+        cube when not given: bands where it is NaN stay as they are.
 
     Returns
     -------
     Dataset
         The same cube; its attribute ``poisson`` says what was added: ``"1200 s"``, the times of
-        the bands where they differ, or ``"map"``.
+        the bands where they differ (``"none"`` for a band that stayed as it was), or ``"map"``.
 
     Raises
     ------
     NoiseError
         If the cube was matched or has the term already, is in other units, or an exposure time is
-        not positive where there is data.
+        not positive where there is data, or none is given and none known.
     """
     cube = taken(cube)
     _require_early(cube)
-    if cube.sci.attrs["units"] != _UNITS:
+    if cube.sci.attrs["units"] != RATE:
         raise NoiseError(
             "HC-N11",
-            f"sci is in {cube.sci.attrs['units']!r}, not in {_UNITS!r}",
+            f"sci is in {cube.sci.attrs['units']!r}, not in {RATE!r}",
             "call it before to_flux",
         )
-    time = _exposure(cube, exposure)
-    sci, wht = cube.sci.variable.astype(np.float64), cube.wht.variable.astype(np.float64)
-    has_data = wht > 0
-    if not cube.wht.chunks and not bool((np.isfinite(time) & (time > 0) | ~has_data).all()):
+    if exposure is None:
+        time = _known(cube)
+    else:
+        time = _exposure(cube, exposure)
+        if not {"y", "x"} & {*time.dims} and not time.chunks:
+            _require_positive(time.values)
+    added = xr.apply_ufunc(
+        partial(_noisier, some=exposure is None),
+        *(cube.sci.variable, cube.wht.variable, time),
+        dask="parallelized",
+        output_dtypes=[np.float32],
+    )
+    told = _told(time)
+    noisier = updated(cube, f"add_poisson({told})", wht=added.transpose("band", "y", "x").data)
+    return noisier.assign_attrs(poisson=told)
+
+
+def light_share(sci: Any, wht: Any, exposure: Any) -> Any:
+    """Return the variance of the light's own photons in units of the variance 1/wht.
+
+    Parameters
+    ----------
+    sci, wht : array or Variable
+        Electrons per second, and its inverse variance.
+    exposure : array or Variable
+        Seconds.
+    """
+    return wht * (sci / exposure)
+
+
+def _noisier(sci: Any, wht: Any, time: Any, *, some: bool) -> Any:
+    """Return weights with the term; where `some` bands only have a time, others stay."""
+    sci, wht = sci.astype(np.float64), wht.astype(np.float64)
+    has_data, known = wht > 0, np.isfinite(time) & (time > 0)
+    if not some:
+        _require_positive(np.where(has_data, time, 1.0))
+    lit = has_data & known & (sci > 0)
+    with np.errstate(all="ignore"):
+        return (wht / (1 + np.where(lit, light_share(sci, wht, time), 0.0))).astype(np.float32)
+
+
+def _require_positive(time: Any) -> None:
+    if not (np.isfinite(time) & (time > 0)).all():
         raise NoiseError(
             "HC-N11",
             "an exposure time is not a positive number",
             "give seconds: TEXPTIME of the header",
         )
-    own = (sci / time).where(has_data & (sci > 0), 0.0)
-    added = (wht / (1 + wht * own)).astype(np.float32)
-    noisier = updated(cube, "add_poisson", wht=added.transpose("band", "y", "x").data)
-    return noisier.assign_attrs(poisson=_told(time))
+
+
+def _known(cube: xr.Dataset) -> xr.Variable:
+    """Return the exposure times that the cube knows."""
+    time = cube.coords.variables.get("exposure")
+    if time is None or np.isnan(time.values).all():
+        fix = "give it in seconds: exposure="
+        raise NoiseError("HC-N11", "no exposure time of a band is known", fix)
+    return time
 
 
 def _require_early(cube: xr.Dataset) -> None:
@@ -120,5 +167,6 @@ def _told(time: xr.Variable) -> str:
     """Return exposure times in words: different ones in the order of the bands."""
     if time.chunks or {"y", "x"} & {*time.dims}:
         return "map"
-    numbers = dict.fromkeys(np.ravel(time.values).tolist())
-    return ", ".join(f"{number:g} s" for number in numbers)
+    told = np.ravel(time.values).tolist()
+    numbers = dict.fromkeys(math.nan if math.isnan(number) else number for number in told)
+    return ", ".join("none" if np.isnan(number) else f"{number:g} s" for number in numbers)
