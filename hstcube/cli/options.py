@@ -28,6 +28,7 @@ __all__ = [
     "NoMask",
     "Onto",
     "Overwrite",
+    "Poisson",
     "Recipe",
     "Scale",
     "Source",
@@ -126,6 +127,13 @@ Allow = Annotated[
     list[str] | None,
     typer.Option(help="A band that may miss the resolution of the others; may be repeated."),
 ]
+Poisson = Annotated[
+    str | None,
+    typer.Option(
+        help="Photon noise of the sources: auto (where the exposure time is known), none, seconds, "
+        "or a FITS map of them; none for the original recipe."
+    ),
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Take every warning for an error.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 
@@ -148,6 +156,7 @@ def options_of(
     largest: bool,
     bands: list[str] | None,
     sky: str | None,
+    poisson: str | None,
     **how: Any,
 ) -> Options:
     """Return what `run` and `check` were asked for; options go before what a recipe file says."""
@@ -157,6 +166,7 @@ def options_of(
     settings |= {"to": to} if to else {}
     settings |= {"allow": list(allow)} if allow else {}
     settings |= {"largest": True} if largest else {}
+    settings |= {"poisson": poisson} if poisson else {}
     level = cast("Sky", sky) if sky in ("measure", "none") else None
     return Options(recipe=settings, bands=tuple(bands or ()), sky=level, **how)
 

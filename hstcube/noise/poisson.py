@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +14,7 @@ from hstcube.errors import NoiseError
 from hstcube.inputs.quantities import number_in, numbers_in
 from hstcube.inputs.units import RATE
 
-__all__ = ["add_poisson", "light_share"]
+__all__ = ["add_by_times", "add_poisson", "light_share"]
 
 _WRONG: dict[str, Any] = {"code": "HC-N11", "error": NoiseError}
 
@@ -50,20 +48,24 @@ def add_poisson(cube: xr.Dataset, *, exposure: Any = None) -> xr.Dataset:
     """
     cube = taken(cube)
     _require_early(cube)
-    if cube.sci.attrs["units"] != RATE:
-        raise NoiseError(
-            "HC-N11",
-            f"sci is in {cube.sci.attrs['units']!r}, not in {RATE!r}",
-            "call it before to_flux",
-        )
-    if exposure is None:
-        time = _known(cube)
-    else:
-        time = _exposure(cube, exposure)
-        if not {"y", "x"} & {*time.dims} and not time.chunks:
-            _require_positive(time.values)
+    return _added(cube, _known(cube) if exposure is None else _exposure(cube, exposure))
+
+
+def add_by_times(cube: xr.Dataset, time: xr.Variable) -> xr.Dataset:
+    """Return a cube with the term, by exposure times [s] (band,), (y, x) or (band, y, x).
+
+    Bands where they are infinite stay as they are. Errors are those of `add_poisson`.
+    """
+    cube = taken(cube)
+    _require_early(cube)
+    return _added(cube, time)
+
+
+def _added(cube: xr.Dataset, time: xr.Variable) -> xr.Dataset:
+    if not {"y", "x"} & {*time.dims}:
+        _require_positive(time.values)
     added = xr.apply_ufunc(
-        partial(_noisier, some=exposure is None),
+        _noisier,
         *(cube.sci.variable, cube.wht.variable, time),
         dask="parallelized",
         output_dtypes=[np.float32],
@@ -86,19 +88,18 @@ def light_share(sci: Any, wht: Any, exposure: Any) -> Any:
     return wht * (sci / exposure)
 
 
-def _noisier(sci: Any, wht: Any, time: Any, *, some: bool) -> Any:
-    """Return weights with the term; where `some` bands only have a time, others stay."""
+def _noisier(sci: Any, wht: Any, time: Any) -> Any:
+    """Return weights with the term."""
     sci, wht = sci.astype(np.float64), wht.astype(np.float64)
-    has_data, known = wht > 0, np.isfinite(time) & (time > 0)
-    if not some:
-        _require_positive(np.where(has_data, time, 1.0))
-    lit = has_data & known & (sci > 0)
-    with np.errstate(all="ignore"):
-        return (wht / (1 + np.where(lit, light_share(sci, wht, time), 0.0))).astype(np.float32)
+    has_data = wht > 0
+    _require_positive(np.where(has_data, time, 1.0))
+    with np.errstate(all="ignore"):  # where there is no data
+        share = np.where(has_data & (sci > 0), light_share(sci, wht, time), 0.0)
+    return (wht / (1 + share)).astype(np.float32)
 
 
 def _require_positive(time: Any) -> None:
-    if not (np.isfinite(time) & (time > 0)).all():
+    if not (time > 0).all():
         raise NoiseError(
             "HC-N11",
             "an exposure time is not a positive number",
@@ -107,12 +108,12 @@ def _require_positive(time: Any) -> None:
 
 
 def _known(cube: xr.Dataset) -> xr.Variable:
-    """Return the exposure times that the cube knows."""
+    """Return the exposure times that the cube knows; infinite where it does not."""
     time = cube.coords.variables.get("exposure")
     if time is None or np.isnan(time.values).all():
         fix = "give it in seconds: exposure="
         raise NoiseError("HC-N11", "no exposure time of a band is known", fix)
-    return time
+    return time.copy(data=np.where(np.isnan(time.values), np.inf, time.values))
 
 
 def _require_early(cube: xr.Dataset) -> None:
@@ -124,11 +125,23 @@ def _require_early(cube: xr.Dataset) -> None:
             "the noise of the sources is in the weights already"
             if done
             else "the images were matched already",
-            "call add_poisson once, before psf_match",
+            "[[leave --poisson out|call add_poisson once, before psf_match]]",
+        )
+    if cube.sci.attrs["units"] != RATE:
+        raise NoiseError(
+            "HC-N11",
+            f"sci is in {cube.sci.attrs['units']!r}, not in {RATE!r}",
+            "[[leave --poisson out|call it before to_flux]]",
         )
 
 
 def _exposure(cube: xr.Dataset, exposure: Any) -> xr.Variable:
+    """Return times that were given; 0, which is none, where they are not finite."""
+    time = _given(cube, exposure)
+    return time.where(np.isfinite(time), 0.0)
+
+
+def _given(cube: xr.Dataset, exposure: Any) -> xr.Variable:
     if isinstance(exposure, xr.DataArray):
         if exposure.attrs.get("units", "s") != "s":
             exposure = exposure * number_in(
@@ -167,6 +180,5 @@ def _told(time: xr.Variable) -> str:
     """Return exposure times in words: different ones in the order of the bands."""
     if time.chunks or {"y", "x"} & {*time.dims}:
         return "map"
-    told = np.ravel(time.values).tolist()
-    numbers = dict.fromkeys(math.nan if math.isnan(number) else number for number in told)
-    return ", ".join("none" if np.isnan(number) else f"{number:g} s" for number in numbers)
+    numbers = dict.fromkeys(np.ravel(time.values).tolist())
+    return ", ".join("none" if np.isinf(number) else f"{number:g} s" for number in numbers)

@@ -121,6 +121,7 @@ def record_of(outcome: Outcome, cube: xr.Dataset, options: Options) -> dict[str,
         "ids": list(outcome.target.ids),
         "bands": list(outcome.bands),
         "pixels": outcome.pixels,
+        "poisson": attribute(cube, "poisson"),
         "sky": {"origin": outcome.sky, "levels": levels},
         "inputs": {},
         "outputs": [path.name for path in outcome.files],
@@ -240,10 +241,10 @@ def _sha256(path: Path, _: State) -> str:
 def _inputs(files: FieldFiles, bands: list[str], psf: str) -> list[Path]:
     """Return the files that a cube was made of."""
     paths = [files.one(band, kind) for band in bands for kind in ("sci", "wht")]
-    levels = [files.bands[band].sky for band in bands]
+    more = [path for band in bands for path in (files.bands[band].sky, files.bands[band].exposure)]
     return [
         path
-        for path in (*paths, files.labels, _psf_file(files, psf), *levels)
+        for path in (*paths, files.labels, _psf_file(files, psf), *more)
         if isinstance(path, Path)
     ]
 

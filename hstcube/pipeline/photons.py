@@ -1,0 +1,238 @@
+"""The noise of the sources' photons in a run: where it is added, by which times, and what is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from hstcube.core.bands import name_among
+from hstcube.core.grids import Grid
+from hstcube.core.state import attribute, note
+from hstcube.core.rules import require_same_grid
+from hstcube.errors import BandError, NoiseError, RecipeError
+from hstcube.fits.images import read_plane
+from hstcube.fits.local import as_path
+from hstcube.fits.opening import located
+from hstcube.inputs.quantities import number_in, numbers_in
+from hstcube.inputs.units import RATE
+from hstcube.noise.poisson import add_by_times, add_poisson, light_share
+from hstcube.surveys.field_file import FITS_NAMES, PHOTON_WORDS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from hstcube.surveys.names import FieldFiles
+
+__all__ = [
+    "Photons",
+    "added",
+    "may_lack_photons",
+    "photon_setting_of",
+    "photons_left_out",
+    "planned_photons",
+    "with_photons",
+]
+
+_MATTERS = 1.1  # by what the light must raise the error of a pixel
+_UNKNOWN = "no exposure time is known"
+_WRONG: dict[str, Any] = {"code": "HC-N11", "error": NoiseError}
+
+
+class Photons(NamedTuple):
+    """What is to be added to a cube: exposure times for `add_poisson`, or nothing; and why not."""
+
+    exposure: Any
+    """None where nothing is added; a Variable is infinite where a band stays as it is."""
+    notes: list[tuple[str, str]]
+
+
+def photon_setting_of(files: FieldFiles, recipe: Mapping[str, Any], bands: Sequence[str]) -> Any:
+    """Return what a run is to do about photon noise, as `homogenize` takes it.
+
+    What options and the recipe say goes before the field file. Where that is "auto", the maps of
+    exposure times that the field file names are used.
+
+    Parameters
+    ----------
+    files : FieldFiles
+    recipe : mapping
+        Keyword arguments of `homogenize`.
+    bands : sequence of str
+        Those of the cube.
+    """
+    said = recipe.get("poisson", "auto" if files.poisson is None else files.poisson)
+    said_of = {name: files.bands[name].exposure for name in bands if name in files.bands}
+    maps = {name: exposure for name, exposure in said_of.items() if isinstance(exposure, Path)}
+    automatic = isinstance(said, str) and said == "auto"
+    return maps if automatic and maps and recipe.get("recipe") != "original" else said
+
+
+def planned_photons(cube: xr.Dataset, poisson: Any, recipe: str = "default") -> Photons:
+    """Decide what is added to a cube whose sky is subtracted.
+
+    Parameters
+    ----------
+    cube : Dataset
+    poisson, recipe
+        As in `homogenize`.
+
+    Raises
+    ------
+    HstCubeError
+        If it is none of what it may be, or a map cannot be opened or is on other pixels.
+    """
+    if _is_none(poisson):
+        return Photons(None, [])
+    if isinstance(poisson, str) and poisson == "auto":
+        done = attribute(cube, "poisson")
+        return Photons(None, []) if done or recipe == "original" else _automatic(cube)
+    if hasattr(poisson, "keys"):
+        return _by_band(cube, poisson)
+    if isinstance(poisson, str | Path) or not np.ndim(poisson):
+        return Photons(_time_or_map(cube, poisson), [])
+    return Photons(poisson, [])
+
+
+def with_photons(cube: xr.Dataset, poisson: Any, recipe: str = "default") -> xr.Dataset:
+    """Return a cube with the noise of its sources' photons, and notes on where it is not known.
+
+    Parameters and errors are those of `planned_photons` and `add_poisson`.
+    """
+    planned = planned_photons(cube, poisson, recipe)
+    for code, text in planned.notes:
+        cube = note(cube, code, text)
+    return cube if planned.exposure is None else added(cube, planned)
+
+
+def added(cube: xr.Dataset, planned: Photons) -> xr.Dataset:
+    """Return a cube to which was added what is planned."""
+    if planned.exposure is _KNOWN:
+        return add_poisson(cube)
+    if isinstance(planned.exposure, xr.Variable):
+        return add_by_times(cube, planned.exposure)
+    return add_poisson(cube, exposure=planned.exposure)
+
+
+def may_lack_photons(cube: xr.Dataset, poisson: Any, recipe: str = "default") -> bool:
+    """Say whether a cube in memory could have the noise, and is not to get it."""
+    if not _is_none(poisson) or recipe == "original" or attribute(cube, "poisson"):
+        return False
+    return not _hindrance(cube) and not cube.wht.chunks
+
+
+def photons_left_out(
+    cube: xr.Dataset, poisson: Any, recipe: str = "default", keep: Any = None
+) -> list[tuple[str, str]]:
+    """Say, as (code, text), where the object's light would raise errors by more than 10 %.
+
+    Parameters
+    ----------
+    cube : Dataset
+        Its sky subtracted, and nothing matched or added yet.
+    poisson, recipe
+        As in `homogenize`: nothing is said where the noise was added, or is not meant to be.
+    keep : array of bool, (y, x), optional
+        The pixels of the object; all when not given.
+    """
+    if not may_lack_photons(cube, poisson, recipe):
+        return []
+    told = []
+    planes = zip(cube.band.values, cube.sci.values, cube.wht.values, _times(cube), strict=True)
+    for name, sci, wht, time in planes:
+        there = (wht > 0) if keep is None else (wht > 0) & keep
+        variance = 1 + light_share(sci[there].astype(float), wht[there].astype(float), time)
+        if (number := int((variance > _MATTERS**2).sum())) > 0:
+            told.append(f"{name} {number} pixels, by up to {np.sqrt(variance.max()) - 1:.0%}")
+    if not told:
+        return []
+    text = "the object's own light would raise errors by more than 10 %, and its photon noise is "
+    return [("HC-N13", f"{text}not in the weights: {'; '.join(told)}")]
+
+
+_KNOWN = "the times that the cube knows"
+
+
+def _automatic(cube: xr.Dataset) -> Photons:
+    """Return the times that the cube knows, and a note on the bands that have none."""
+    if why := _hindrance(cube):
+        return Photons(None, [_not_added(cube.band.values.tolist(), why)])
+    times = _times(cube)
+    unknown = [name for name, time in zip(cube.band.values, times, strict=True) if np.isnan(time)]
+    notes = [_not_added(unknown, _UNKNOWN)] if unknown else []
+    return Photons(None if len(unknown) == len(times) else _KNOWN, notes)
+
+
+def _not_added(bands: list[str], why: str) -> tuple[str, str]:
+    return "HC-N21", f"{', '.join(bands)}: photon noise was not added to the weights, for {why}"
+
+
+def _hindrance(cube: xr.Dataset) -> str:
+    """Say why the noise cannot be added to a cube, "" where it can."""
+    if cube.sci.attrs["units"] != RATE:
+        return f"sci is in {cube.sci.attrs['units']!r}, not in {RATE!r}"
+    return "the images were matched before" if (cube.matched_to.values != "").any() else ""
+
+
+def _is_none(poisson: Any) -> bool:
+    return poisson is None or (isinstance(poisson, str) and poisson == "none")
+
+
+def _times(cube: xr.Dataset) -> Any:
+    """Return the exposure times that the cube knows, (band,); NaN where it does not."""
+    known = cube.coords.variables.get("exposure")
+    return np.full(cube.sizes["band"], np.nan) if known is None else known.values
+
+
+def _by_band(cube: xr.Dataset, given: Mapping[Any, Any]) -> Photons:
+    """Return the times of all bands: those that were given, as numbers or maps, else the known."""
+    names = cube.band.values.tolist()
+    wanted = {name_among(str(name), names): given[name] for name in given}
+    if unknown := sorted(wanted.keys() - {*names}):
+        reason = f"poisson names {unknown[0]}, which is not in the cube"
+        raise BandError("HC-B01", reason, f"there are {', '.join(names)}", band=unknown[0])
+    known = dict(zip(names, _times(cube).tolist(), strict=True))
+    missing = [name for name in names if name not in wanted and np.isnan(known[name])]
+    times = [
+        np.inf if name in missing else _time_or_map(cube, wanted.get(name, known[name]))
+        for name in names
+    ]
+    notes = [_not_added(missing, _UNKNOWN)] if missing else []
+    if not any(map(np.ndim, times)):
+        return Photons(xr.Variable("band", np.array(times, dtype=float)), notes)
+    planes = [np.broadcast_to(time, Grid.of(cube).shape) for time in times]
+    return Photons(xr.Variable(("band", "y", "x"), np.stack(planes)), notes)
+
+
+def _time_or_map(cube: xr.Dataset, said: Any) -> Any:
+    """Return seconds, or a map of them, (y, x), 0 where it has none."""
+    if isinstance(said, str | Path) and _names_a_file(said):
+        return _map_in(as_path(said), Grid.of(cube))
+    if isinstance(said, str):
+        _require_time(said)
+    if np.ndim(said):
+        require_same_grid(cube, said)
+        said = numbers_in("s", np.ma.filled(said, 0.0), "poisson", nan=True, **_WRONG)
+        return np.nan_to_num(said)
+    return number_in("s", said, "poisson", above=0, **_WRONG)
+
+
+def _names_a_file(said: str | Path) -> bool:
+    return isinstance(said, Path) or said.lower().endswith(FITS_NAMES)
+
+
+def _require_time(said: str) -> None:
+    """Refuse a word that begins like no number."""
+    if not said.strip()[:1].isdigit():
+        fix = "choose poisson= from 'auto', 'none', seconds, or the name of a FITS file"
+        raise RecipeError("HC-B22", f"there is no poisson {said!r}", fix)
+
+
+def _map_in(path: Path, grid: Grid) -> Any:
+    """Return the exposure times [s] that an image holds, (y, x)."""
+    plane = read_plane(path, "exposure")
+    with located(path):
+        grid.require(plane.grid, what="the cube and the map of exposure times")
+    return np.nan_to_num(plane.data, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float64)
