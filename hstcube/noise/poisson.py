@@ -138,7 +138,8 @@ def _require_early(cube: xr.Dataset) -> None:
 def _exposure(cube: xr.Dataset, exposure: Any) -> xr.Variable:
     """Return times that were given; 0, which is none, where they are not finite."""
     time = _given(cube, exposure)
-    return time.where(np.isfinite(time), 0.0)
+    finite: xr.Variable = time.where(np.isfinite(time), 0.0)  # type: ignore[no-untyped-call]
+    return finite
 
 
 def _given(cube: xr.Dataset, exposure: Any) -> xr.Variable:

@@ -263,8 +263,9 @@ def _judge_photons(
     cube, kind, files = images.cube, options.kind, target.files
     poisson = photon_setting_of(files, options.recipe, report.bands)
     planned = planned_photons(cube, poisson, kind)
-    for code, text in planned.notes:
-        report.findings.append(Finding("note", code, text, spoken(codes()[code].fix)))
+    if planned.left:
+        code = "HC-N21"
+        report.findings.append(Finding("note", code, planned.left, spoken(codes()[code].fix)))
     if planned.exposure is not None:
         told = attribute(added(cube, planned), "poisson")
         report.findings.append(Finding("note", "", f"photon noise will be added: {told}"))
@@ -273,7 +274,9 @@ def _judge_photons(
     _, level = sky_level_of(files, images, labels, options)
     observed = cube if level is None else subtract_sky(cube, level)
     chosen = chosen_object(target, options)
-    keep = None if labels is None else object_on(Grid.of(cube), labels, recipe=kind, **chosen).values
+    keep = (
+        None if labels is None else object_on(Grid.of(cube), labels, recipe=kind, **chosen).values
+    )
     for code, text in photons_left_out(observed, poisson, kind, keep):
         report.findings.append(Finding("warning", code, text, spoken(codes()[code].fix)))
 

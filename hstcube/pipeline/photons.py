@@ -30,6 +30,8 @@ __all__ = [
     "Photons",
     "added",
     "may_lack_photons",
+    "photon_maps",
+    "photon_setting",
     "photon_setting_of",
     "photons_left_out",
     "planned_photons",
@@ -42,11 +44,12 @@ _WRONG: dict[str, Any] = {"code": "HC-N11", "error": NoiseError}
 
 
 class Photons(NamedTuple):
-    """What is to be added to a cube: exposure times for `add_poisson`, or nothing; and why not."""
+    """What is to be added to a cube: exposure times for `add_poisson`, or nothing."""
 
     exposure: Any
     """None where nothing is added; a Variable is infinite where a band stays as it is."""
-    notes: list[tuple[str, str]]
+    left: str = ""
+    """Which bands stay as they are, and why, where somebody may want to know."""
 
 
 def photon_setting_of(files: FieldFiles, recipe: Mapping[str, Any], bands: Sequence[str]) -> Any:
@@ -70,6 +73,25 @@ def photon_setting_of(files: FieldFiles, recipe: Mapping[str, Any], bands: Seque
     return maps if automatic and maps and recipe.get("recipe") != "original" else said
 
 
+def photon_setting(said: str) -> str | float:
+    """Return what a text on the command line asks for: a word, a file, or seconds.
+
+    Raises
+    ------
+    HstCubeError
+        If it is none of them.
+    """
+    if said in PHOTON_WORDS or _names_a_file(said):
+        return said
+    return number_in("s", _time(said), "poisson", above=0, **_WRONG)
+
+
+def photon_maps(setting: Any) -> list[Path]:
+    """Return the files of exposure times that a setting names."""
+    said = [setting[key] for key in setting] if hasattr(setting, "keys") else [setting]
+    return [Path(one) for one in said if isinstance(one, str | Path) and _names_a_file(one)]
+
+
 def planned_photons(cube: xr.Dataset, poisson: Any, recipe: str = "default") -> Photons:
     """Decide what is added to a cube whose sky is subtracted.
 
@@ -85,15 +107,15 @@ def planned_photons(cube: xr.Dataset, poisson: Any, recipe: str = "default") -> 
         If it is none of what it may be, or a map cannot be opened or is on other pixels.
     """
     if _is_none(poisson):
-        return Photons(None, [])
+        return Photons(None)
     if isinstance(poisson, str) and poisson == "auto":
         done = attribute(cube, "poisson")
-        return Photons(None, []) if done or recipe == "original" else _automatic(cube)
+        return Photons(None) if done or recipe == "original" else _automatic(cube)
     if hasattr(poisson, "keys"):
         return _by_band(cube, poisson)
     if isinstance(poisson, str | Path) or not np.ndim(poisson):
-        return Photons(_time_or_map(cube, poisson), [])
-    return Photons(poisson, [])
+        return Photons(_time_or_map(cube, poisson))
+    return Photons(poisson)
 
 
 def with_photons(cube: xr.Dataset, poisson: Any, recipe: str = "default") -> xr.Dataset:
@@ -102,8 +124,8 @@ def with_photons(cube: xr.Dataset, poisson: Any, recipe: str = "default") -> xr.
     Parameters and errors are those of `planned_photons` and `add_poisson`.
     """
     planned = planned_photons(cube, poisson, recipe)
-    for code, text in planned.notes:
-        cube = note(cube, code, text)
+    if planned.left:
+        cube = note(cube, "HC-N21", planned.left)
     return cube if planned.exposure is None else added(cube, planned)
 
 
@@ -158,15 +180,14 @@ _KNOWN = "the times that the cube knows"
 def _automatic(cube: xr.Dataset) -> Photons:
     """Return the times that the cube knows, and a note on the bands that have none."""
     if why := _hindrance(cube):
-        return Photons(None, [_not_added(cube.band.values.tolist(), why)])
+        return Photons(None, _not_added(cube.band.values.tolist(), why))
     times = _times(cube)
     unknown = [name for name, time in zip(cube.band.values, times, strict=True) if np.isnan(time)]
-    notes = [_not_added(unknown, _UNKNOWN)] if unknown else []
-    return Photons(None if len(unknown) == len(times) else _KNOWN, notes)
+    return Photons(None if len(unknown) == len(times) else _KNOWN, _not_added(unknown, _UNKNOWN))
 
 
-def _not_added(bands: list[str], why: str) -> tuple[str, str]:
-    return "HC-N21", f"{', '.join(bands)}: photon noise was not added to the weights, for {why}"
+def _not_added(bands: list[str], why: str) -> str:
+    return f"{', '.join(bands)}: photon noise is not added to the weights, for {why}" * bool(bands)
 
 
 def _hindrance(cube: xr.Dataset) -> str:
@@ -199,11 +220,11 @@ def _by_band(cube: xr.Dataset, given: Mapping[Any, Any]) -> Photons:
         np.inf if name in missing else _time_or_map(cube, wanted.get(name, known[name]))
         for name in names
     ]
-    notes = [_not_added(missing, _UNKNOWN)] if missing else []
+    left = _not_added(missing, _UNKNOWN)
     if not any(map(np.ndim, times)):
-        return Photons(xr.Variable("band", np.array(times, dtype=float)), notes)
+        return Photons(xr.Variable("band", np.array(times, dtype=float)), left)
     planes = [np.broadcast_to(time, Grid.of(cube).shape) for time in times]
-    return Photons(xr.Variable(("band", "y", "x"), np.stack(planes)), notes)
+    return Photons(xr.Variable(("band", "y", "x"), np.stack(planes)), left)
 
 
 def _time_or_map(cube: xr.Dataset, said: Any) -> Any:
@@ -211,7 +232,7 @@ def _time_or_map(cube: xr.Dataset, said: Any) -> Any:
     if isinstance(said, str | Path) and _names_a_file(said):
         return _map_in(as_path(said), Grid.of(cube))
     if isinstance(said, str):
-        _require_time(said)
+        said = _time(said)
     if np.ndim(said):
         require_same_grid(cube, said)
         said = numbers_in("s", np.ma.filled(said, 0.0), "poisson", nan=True, **_WRONG)
@@ -223,11 +244,15 @@ def _names_a_file(said: str | Path) -> bool:
     return isinstance(said, Path) or said.lower().endswith(FITS_NAMES)
 
 
-def _require_time(said: str) -> None:
-    """Refuse a word that begins like no number."""
-    if not said.strip()[:1].isdigit():
-        fix = "choose poisson= from 'auto', 'none', seconds, or the name of a FITS file"
-        raise RecipeError("HC-B22", f"there is no poisson {said!r}", fix)
+def _time(said: str) -> float | str:
+    """Return a text that says a time: a number, or one with its unit."""
+    try:
+        return float(said)
+    except ValueError:
+        if said.strip()[:1].isdigit():
+            return said
+    fix = "choose [[--poisson|poisson=]] from auto, none, seconds, or the name of a FITS file"
+    raise RecipeError("HC-B22", f"there is no poisson {said!r}", fix)
 
 
 def _map_in(path: Path, grid: Grid) -> Any:

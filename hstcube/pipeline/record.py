@@ -23,7 +23,7 @@ from hstcube.fits.reads import read_as, state_of
 from hstcube.fits.writing import require_free_names, write_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import xarray as xr
 
@@ -204,13 +204,17 @@ def write_record(
     write_files({path: text.encode()}, overwrite=True)
 
 
-def inputs_of(files: FieldFiles, bands: list[str], psf: str) -> dict[str, str | None]:
+def inputs_of(
+    files: FieldFiles, bands: list[str], psf: str, maps: Sequence[Path] = ()
+) -> dict[str, str | None]:
     """Return the SHA-256 of each file that a cube was made of, as it was when it was read.
+
+    `maps` are those of exposure times.
 
     A file that was changed since has none, and a warning says so.
     """
     hashes: dict[str, str | None] = {}
-    for path in _inputs(files, bands, psf):
+    for path in (*_inputs(files, bands, psf), *maps):
         hashes[str(path)] = _as_read(path)
     changed = [Path(name).name for name, told in hashes.items() if told is None]
     text = f"changed since they were read: {', '.join(changed)}; their SHA-256 is not known"
@@ -241,10 +245,10 @@ def _sha256(path: Path, _: State) -> str:
 def _inputs(files: FieldFiles, bands: list[str], psf: str) -> list[Path]:
     """Return the files that a cube was made of."""
     paths = [files.one(band, kind) for band in bands for kind in ("sci", "wht")]
-    more = [path for band in bands for path in (files.bands[band].sky, files.bands[band].exposure)]
+    levels = [files.bands[band].sky for band in bands]
     return [
         path
-        for path in (*paths, files.labels, _psf_file(files, psf), *more)
+        for path in (*paths, files.labels, _psf_file(files, psf), *levels)
         if isinstance(path, Path)
     ]
 

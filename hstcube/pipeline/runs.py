@@ -18,7 +18,7 @@ from hstcube.fits.reads import keeps, remembering, same_file
 from hstcube.fits.writing import require_free_names, write_files, write_set
 from hstcube.inputs.choices import require_choice
 from hstcube.pipeline.assemble import open_files
-from hstcube.pipeline.photons import photon_setting_of
+from hstcube.pipeline.photons import photon_maps, photon_setting_of
 from hstcube.pipeline.plan import Options, SkyPlan, Target, chosen_object, plan_sky
 from hstcube.pipeline.recipe import (
     ALL_PIXELS,
@@ -274,7 +274,8 @@ def _one_target(
         field.images.cube, labels=field.labels if options.masked else None, **settings
     )
     cube = cube.assign_attrs(field=target.name)
-    inputs = inputs_of(target.files, cube.band.values.tolist(), options.psf)
+    maps = photon_maps(settings["poisson"])
+    inputs = inputs_of(target.files, cube.band.values.tolist(), options.psf, maps)
     said = list(dict.fromkeys([*field.notes, *notes]))
     if options.strict and said:
         raise HstCubeError(
@@ -332,16 +333,16 @@ def _require_free(target: Target, out: Path, options: Options) -> None:
     """Look before computing whether the products may be written, and replace no input."""
     bands = [band_name(name) for name in options.bands] or list(target.files.bands)
     whole = out / f"{target.name}.nc"
-    _refuse_inputs([whole, *_images_named(target.name, bands, out)], target.files)
+    _refuse_inputs([whole, *_images_named(target.name, bands, out)], target.files, options)
     end = "" if options.layout == "mef" else "_sci"
     paths = [out / f"{target.name}_{band}{end}.fits" for band in bands]
     paths += [whole] if options.netcdf else []
     require_free_names(paths, overwrite=options.overwrite)
 
 
-def _refuse_inputs(paths: list[Path], files: FieldFiles) -> None:
+def _refuse_inputs(paths: list[Path], files: FieldFiles, options: Options) -> None:
     """Keep `overwrite` from replacing an input, whatever links lead to it."""
-    if (path := same_file(paths, _inputs(files))) is not None:
+    if (path := same_file(paths, _inputs(files, options))) is not None:
         raise WriteError(
             "HC-O06",
             "is an input of this run",
@@ -350,13 +351,10 @@ def _refuse_inputs(paths: list[Path], files: FieldFiles) -> None:
         )
 
 
-def _inputs(files: FieldFiles) -> list[Path]:
-    paths = [
-        path
-        for band in files.bands.values()
-        for path in (*band.sci, *band.wht, band.sky, band.exposure)
-    ]
-    return [path for path in (*paths, files.labels, files.psf) if isinstance(path, Path)]
+def _inputs(files: FieldFiles, options: Options) -> list[Path]:
+    paths = [path for band in files.bands.values() for path in (*band.sci, *band.wht, band.sky)]
+    maps = photon_maps(photon_setting_of(files, options.recipe, list(files.bands)))
+    return [path for path in (*paths, files.labels, files.psf, *maps) if isinstance(path, Path)]
 
 
 def _images_named(name: str, bands: Iterable[str], out: Path) -> list[Path]:

@@ -49,11 +49,12 @@ _DEEPEST = 100  # brackets of a TOML file within each other
 def read_field_file(path: str | Path) -> FieldFiles:
     """Read a TOML file that says where a field's images are.
 
-    Keys: ``name``; ``psf`` (a file for `open_psf`); ``poisson`` (as in `homogenize`); for each band ``[bands.f606w]`` with ``sci``,
-    ``wht``, and optionally ``wht_kind``, ``zeropoint``, ``psf_fwhm`` [arcsec], ``pivot`` [Angstrom]
-    of a filter that no table has, ``sky`` (a level or a file), ``exposure`` (seconds, or a map of
-    them: a FITS image on the pixels of the band); ``[labels]`` with ``path``, ``hdu``,
-    ``ids``, ``largest`` (keep the largest piece of an object only). Paths are relative to the file.
+    Keys: ``name``; ``psf`` (a file for `open_psf`); ``poisson`` (as in `homogenize`); for each
+    band ``[bands.f606w]`` with ``sci``, ``wht``, and optionally ``wht_kind``, ``zeropoint``,
+    ``psf_fwhm`` [arcsec], ``pivot`` [Angstrom] of a filter that no table has, ``sky`` (a level or a
+    file), ``exposure`` (seconds, or a map of them: a FITS image on the band's pixels); ``[labels]``
+    with ``path``, ``hdu``, ``ids``, ``largest`` (keep the largest piece of an object only). Paths
+    are relative to the file.
 
     Raises
     ------
@@ -232,7 +233,13 @@ POSITIVE_OR_TEXT = Kind(
 )
 TEXT_OR_COUNT = Kind("text or a whole number", lambda value: _is_text(value) or _is_count(value))
 
-_FILE_KEYS = {"name": TEXT, "bands": TABLE, "labels": TABLE, "psf": TEXT, "poisson": POSITIVE_OR_TEXT}
+_FILE_KEYS = {
+    "name": TEXT,
+    "bands": TABLE,
+    "labels": TABLE,
+    "psf": TEXT,
+    "poisson": POSITIVE_OR_TEXT,
+}
 _LABELS_KEYS = {"path": TEXT, "hdu": TEXT_OR_COUNT, "ids": IDS, "largest": YES_OR_NO}
 _BAND_KEYS = {
     "sci": TEXT,
