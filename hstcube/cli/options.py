@@ -160,14 +160,14 @@ def options_of(
     **how: Any,
 ) -> Options:
     """Return what `run` and `check` were asked for; options go before what a recipe file says."""
-    from hstcube.pipeline.photons import photon_setting
+    from hstcube.pipeline.photons import photon_option
     from hstcube.pipeline.plan import Options
 
     settings = _recipe(recipe)
     settings |= {"to": to} if to else {}
     settings |= {"allow": list(allow)} if allow else {}
     settings |= {"largest": True} if largest else {}
-    settings |= {} if poisson is None else {"poisson": photon_setting(poisson)}
+    settings |= {} if poisson is None else {"poisson": photon_option(poisson)}
     level = cast("Sky", sky) if sky in ("measure", "none") else None
     return Options(recipe=settings, bands=tuple(bands or ()), sky=level, **how)
 

@@ -36,8 +36,8 @@ __all__ = [
     "common_survey",
     "common_units",
     "file_notes",
-    "photons_in",
     "of_bands",
+    "photons_in",
     "require_band",
     "require_scale",
     "said_width",
@@ -170,8 +170,8 @@ def _unit_of(image: BandImages, given: float | None, has_zeropoint: bool) -> _Un
 
 _NO_GAIN = "how many electrons one of them is, is not known"
 _EXPOSURE_FIX = (
-    "write it into the header of the science image, in seconds, e.g. TEXPTIME = 1200.0; or give it, "
-    "[[exposure = 1200.0 of the band in a field file|exposure= in open_bands]]; or divide its "
+    "write it into the header of the science image, in seconds, e.g. TEXPTIME = 1200.0; or give "
+    "it, [[exposure = 1200.0 of the band in a field file|exposure= in open_bands]]; or divide its "
     "pixels by it, multiply its weights by its square, and write BUNIT = 'ELECTRONS/S'"
 )
 
@@ -263,7 +263,7 @@ def band_state(
     units: str,
     scale: float,
 ) -> BandState:
-    """Return zero points, widths, pivots and exposure times of the bands, and what is odd about them.
+    """Return zero points, widths, pivots and exposure times of bands, and what is odd about them.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The noise of the sources' photons in a run: where it is added, by which times, and what is said."""
+"""The noise of the sources' photons in a run: where it is added, by which times, what is said."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import xarray as xr
 
 from hstcube.core.bands import name_among
 from hstcube.core.grids import Grid
-from hstcube.core.state import attribute, note
 from hstcube.core.rules import require_same_grid
+from hstcube.core.state import attribute, note
 from hstcube.errors import BandError, NoiseError, RecipeError
 from hstcube.fits.images import read_plane
 from hstcube.fits.local import as_path
@@ -31,7 +31,7 @@ __all__ = [
     "added",
     "may_lack_photons",
     "photon_maps",
-    "photon_setting",
+    "photon_option",
     "photon_setting_of",
     "photons_left_out",
     "planned_photons",
@@ -73,7 +73,7 @@ def photon_setting_of(files: FieldFiles, recipe: Mapping[str, Any], bands: Seque
     return maps if automatic and maps and recipe.get("recipe") != "original" else said
 
 
-def photon_setting(said: str) -> str | float:
+def photon_option(said: str) -> str | float:
     """Return what a text on the command line asks for: a word, a file, or seconds.
 
     Raises
