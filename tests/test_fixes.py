@@ -23,7 +23,7 @@ PACKAGE = Path(hstcube.__file__).parent
 # methods and functions of other libraries, and words of ordinary language before a bracket
 FOREIGN = {"print", "with_name", "pixel_to_world", "sel", "isel", "where", "assign", "drop_vars",
            "assign_coords", "astype", "transpose", "index", "convert", "to", "filled", "chunk",
-           "wavelength", "rename", "compute", "load", "arange", "read", "Table", "SkyCoord"}  # fmt: skip
+           "wavelength", "rename", "compute", "load", "arange", "read", "Table", "SkyCoord"}  # fmt: skip  # noqa: E501
 
 
 def texts() -> Iterator[tuple[str, str]]:

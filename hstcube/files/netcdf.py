@@ -21,7 +21,7 @@ import numpy as np
 
 from hstcube.basics.digests import ROWS, TEXTS, bytes_of, canonical, digests_of, slab_sums
 from hstcube.core.grids import Grid
-from hstcube.core.rules import require_possible_state, taken, validate
+from hstcube.core.rules import taken, validate
 from hstcube.core.state import attribute, warn
 from hstcube.core.wcs_cards import checked_cards, plain_value
 from hstcube.errors import FileError, HstCubeError, RecipeError, WriteError
@@ -132,7 +132,7 @@ def open_cube(path: str | Path, *, chunks: Mapping[str, int] | None = None) -> x
         found.attrs.pop(SET, None)
         cube = _with_state(found)
         cube = cube.assign(mask=cube.mask.astype(bool)) if "mask" in cube else cube
-        require_possible_state(validate(cube))
+        validate(cube)
         _require_place(cube)
     except HstCubeError as error:
         error.at(file=str(path))

@@ -31,6 +31,7 @@ from hstcube.pipeline.sources import labels_of, refuse_align
 from hstcube.psf.match import choose_kernels
 from hstcube.regridding.align import check_alignment, warn_of_shifts
 from hstcube.sky.level import sky_pixels, subtract_sky
+from hstcube.surveys.known import traits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,8 +129,10 @@ def examine(target: Target, options: Options) -> Report:
     cube = images.cube
     report.bands = tuple(cube.band.values.tolist())
     report.findings += [Finding("note", "", text) for text in _assumed(cube)]
+    usual = traits(attribute(cube, "survey"))
     for code, text in notes_of(cube.attrs["history"]):
-        report.findings.append(Finding("note", code, text, codes()[code].fix))
+        fix = "" if code in usual else codes()[code].fix
+        report.findings.append(Finding("note", code, text, fix))
     _attempt(report, lambda: _judge_places(cube))
     _attempt(report, lambda: _judge_resolution(cube, options))
     labels = _attempt(report, lambda: _labels(target, masked=options.masked))
@@ -233,9 +236,10 @@ def _judge_object(
     text += f", grown by {chosen['grow']}"
     report.findings.append(Finding("note", "", text))
     notes = map_notes(labels, ids, keep, grid, largest=largest, recipe=kind)
-    report.findings += [
-        Finding("warning", code, said, spoken(_FIXES.get(code, ""))) for code, said in notes
-    ]
+    usual = traits(attribute(cube, "survey"))
+    for code, said in notes:
+        told: Literal["note", "warning"] = "note" if code in usual else "warning"
+        report.findings.append(Finding(told, code, said, spoken(_FIXES.get(code, ""))))
 
 
 def _judge_sky(

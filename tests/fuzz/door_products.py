@@ -89,6 +89,7 @@ class Products(Door):
     """A set of FITS products, read back as the cube that was written, or refused."""
 
     name = "products"
+    long = 3000
 
     def prepare(self, folder: Path) -> None:
         from hstcube import subtract_sky, to_fits
@@ -322,6 +323,7 @@ class NetCDFs(Door):
     """A netCDF product, opened as the cube that was saved, or refused."""
 
     name = "netcdf"
+    long = 3000
 
     def prepare(self, folder: Path) -> None:
         from hstcube import save_cube, subtract_sky
