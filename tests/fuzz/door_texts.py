@@ -194,10 +194,7 @@ class Recipes(Door):
         if any(settings.get(key) != value for key, value in told.items()):
             yield f"another recipe | {settings} for {told}"
         validate(cube)
-        told_time = told.get("poisson", "auto")
-        added = f"{told_time:g} s" if isinstance(told_time, int | float) else ""
-        if cube.attrs["poisson"] != added:  # the cube knows no time
-            yield f"other photons | {cube.attrs['poisson']!r} for {told_time!r}"
+        yield from self.wrong_photons(cube.attrs["poisson"], told.get("poisson", "auto"))
         level = told.get("sky", "measure")
         if not np.isfinite(cube.sky.values).all():
             yield f"no sky level | {cube.sky.values}"
@@ -217,6 +214,12 @@ class Recipes(Door):
         to = str(told.get("to", "f160w")).replace(" ", "").lower()
         if any(str(name).replace(" ", "") != to for name in cube.matched_to.values):
             yield f"matched to something else | {cube.matched_to.values} for {to}"
+
+    @staticmethod
+    def wrong_photons(added: str, said: Any) -> Iterator[str]:
+        """Yield what is wrong with the photon noise of a cube that knows no exposure time."""
+        if added != (f"{said:g} s" if isinstance(said, int | float) else ""):
+            yield f"other photons | {added!r} for {said!r}"
 
     def good(self, given: Text) -> bool:
         return given.good
