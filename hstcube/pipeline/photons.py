@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from hstcube.core.bands import name_among
 from hstcube.core.grids import Grid
 from hstcube.core.rules import require_same_grid
 from hstcube.core.state import attribute, note
-from hstcube.errors import BandError, NoiseError, RecipeError
+from hstcube.errors import NoiseError, RecipeError
+from hstcube.files.headers import of_bands
 from hstcube.fits.images import read_plane
 from hstcube.fits.local import as_path
 from hstcube.fits.opening import located
@@ -67,10 +67,10 @@ def photon_setting_of(files: FieldFiles, recipe: Mapping[str, Any], bands: Seque
         Those of the cube.
     """
     said = recipe.get("poisson", "auto" if files.poisson is None else files.poisson)
-    said_of = {name: files.bands[name].exposure for name in bands if name in files.bands}
-    maps = {name: exposure for name, exposure in said_of.items() if isinstance(exposure, Path)}
-    automatic = isinstance(said, str) and said == "auto"
-    return maps if automatic and maps and recipe.get("recipe") != "original" else said
+    there = [(name, files.bands[name].exposure) for name in bands]
+    maps = {name: exposure for name, exposure in there if isinstance(exposure, Path)}
+    default = _is("auto", said) and recipe.get("recipe") != "original"
+    return maps if default and maps else said
 
 
 def photon_option(said: str) -> str | float:
@@ -108,7 +108,7 @@ def planned_photons(cube: xr.Dataset, poisson: Any, recipe: str = "default") -> 
     """
     if _is_none(poisson):
         return Photons(None)
-    if isinstance(poisson, str) and poisson == "auto":
+    if _is("auto", poisson):
         done = attribute(cube, "poisson")
         return Photons(None) if done or recipe == "original" else _automatic(cube)
     if hasattr(poisson, "keys"):
@@ -198,7 +198,11 @@ def _hindrance(cube: xr.Dataset) -> str:
 
 
 def _is_none(poisson: Any) -> bool:
-    return poisson is None or (isinstance(poisson, str) and poisson == "none")
+    return poisson is None or _is("none", poisson)
+
+
+def _is(word: str, said: Any) -> bool:
+    return isinstance(said, str) and said == word
 
 
 def _times(cube: xr.Dataset) -> Any:
@@ -210,19 +214,14 @@ def _times(cube: xr.Dataset) -> Any:
 def _by_band(cube: xr.Dataset, given: Mapping[Any, Any]) -> Photons:
     """Return the times of all bands: those that were given, as numbers or maps, else the known."""
     names = cube.band.values.tolist()
-    wanted = {name_among(str(name), names): given[name] for name in given}
-    if unknown := sorted(wanted.keys() - {*names}):
-        reason = f"poisson names {unknown[0]}, which is not in the cube"
-        raise BandError("HC-B01", reason, f"there are {', '.join(names)}", band=unknown[0])
     known = dict(zip(names, _times(cube).tolist(), strict=True))
-    missing = [name for name in names if name not in wanted and np.isnan(known[name])]
-    times = [
-        np.inf if name in missing else _time_or_map(cube, wanted.get(name, known[name]))
-        for name in names
-    ]
+    said = of_bands("poisson", {str(name): given[name] for name in given}, names)
+    known |= {name: _time_or_map(cube, said[name]) for name in said}
+    missing = [name for name, time in known.items() if np.ndim(time) == 0 and np.isnan(time)]
+    times = (known | dict.fromkeys(missing, np.inf)).values()
     left = _not_added(missing, _UNKNOWN)
     if not any(map(np.ndim, times)):
-        return Photons(xr.Variable("band", np.array(times, dtype=float)), left)
+        return Photons(xr.Variable("band", np.array([*times], dtype=float)), left)
     planes = [np.broadcast_to(time, Grid.of(cube).shape) for time in times]
     return Photons(xr.Variable(("band", "y", "x"), np.stack(planes)), left)
 

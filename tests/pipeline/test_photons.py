@@ -80,7 +80,7 @@ def test_the_errors_are_the_scatter_of_images_whose_photons_were_counted(tmp_pat
     weight = seconds**2 / (sky * seconds + read**2)  # as drizzle has it: of sky and read noise
     wht = np.full((1, 24, 24), weight)
     claimed, without = [], []
-    for image in images:
+    for image in images[:60]:  # what is claimed hardly differs between them
         cube = hstcube.build(
             image[None], wht, bands=["f160w"], grid=grid, units="electron s-1",
             exposure=[seconds], psf_fwhm=[0.3],
