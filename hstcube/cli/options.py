@@ -28,6 +28,7 @@ __all__ = [
     "NoMask",
     "Onto",
     "Overwrite",
+    "Poisson",
     "Recipe",
     "Scale",
     "Source",
@@ -126,6 +127,13 @@ Allow = Annotated[
     list[str] | None,
     typer.Option(help="A band that may miss the resolution of the others; may be repeated."),
 ]
+Poisson = Annotated[
+    str | None,
+    typer.Option(
+        help="Photon noise of the sources: auto (where the exposure time is known), none, seconds, "
+        "or a FITS map of them; none for the original recipe."
+    ),
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Take every warning for an error.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 
@@ -148,15 +156,18 @@ def options_of(
     largest: bool,
     bands: list[str] | None,
     sky: str | None,
+    poisson: str | None,
     **how: Any,
 ) -> Options:
     """Return what `run` and `check` were asked for; options go before what a recipe file says."""
+    from hstcube.pipeline.photons import photon_option
     from hstcube.pipeline.plan import Options
 
     settings = _recipe(recipe)
     settings |= {"to": to} if to else {}
     settings |= {"allow": list(allow)} if allow else {}
     settings |= {"largest": True} if largest else {}
+    settings |= {} if poisson is None else {"poisson": photon_option(poisson)}
     level = cast("Sky", sky) if sky in ("measure", "none") else None
     return Options(recipe=settings, bands=tuple(bands or ()), sky=level, **how)
 

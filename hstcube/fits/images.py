@@ -46,6 +46,7 @@ _NAMES: dict[str, tuple[str, ...]] = {  # of extensions
     "wht": ("WHT", "VAR"),
     "labels": ("DATA", "SEGMAP", "SEG"),
     "mask": ("MASK",),
+    "exposure": ("EXP", "EXPOSURE", "EXPTIME", "TIME"),
 }
 _NOT_SCIENCE = ("WHT", "VAR", "RMS")
 # what drizzled and JWST images say in their primary header alone
@@ -84,7 +85,7 @@ def read_plane(
     Parameters
     ----------
     path : Path
-    kind : {"sci", "wht", "mask"}
+    kind : {"sci", "wht", "mask", "exposure"}
         Which extension to take where a file has several.
     band : str
         Named in errors.

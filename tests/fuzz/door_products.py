@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     import xarray as xr
     from doors import Lot
 
-OF_BANDS = ("psf_fwhm", "matched_to", "sky", "sky_error", "zeropoint", "pivot", "noise_scale")
+OF_BANDS = ("psf_fwhm", "matched_to", "sky", "sky_error", "zeropoint", "pivot", "noise_scale",
+           "exposure")  # fmt: skip
 PIXELS = ("sci", "wht", "mask", "noise_acf", "psf")
 AXES = ("band", "y", "x", "ky", "kx", "dy", "dx")
 
