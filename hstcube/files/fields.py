@@ -19,13 +19,14 @@ from hstcube.files.headers import (
     common_units,
     file_notes,
     photons_in,
-    require_band,
     require_scale,
     said_width,
 )
 from hstcube.fits.images import inverse_variance, odd_pixels, read_plane
 from hstcube.fits.opening import located
 from hstcube.fits.sets import SET, apart, id_in, require_counts
+from hstcube.inputs.cards import card_text
+from hstcube.surveys.filters import require_band
 from hstcube.surveys.known import told_oddities
 from hstcube.surveys.models import with_survey_noise
 from hstcube.surveys.names import list_fields
@@ -44,6 +45,13 @@ if TYPE_CHECKING:
     Note = tuple[str, str]  # code and text of a warning
 
 __all__ = ["Observed", "each_once", "grid_of", "open_stars", "read_images", "wanted_bands"]
+
+
+_OF_ERR = (
+    "HC-D42",
+    "errors are taken from ERR, which holds all photon noise; WHT of JWST holds that of reading "
+    "alone",
+)
 
 
 class Observed(NamedTuple):
@@ -123,8 +131,8 @@ def read_images(
 
 def grid_of(files: FieldFiles) -> Grid:
     """Return the grid of the images of one pixel scale; no pixels are read."""
-    place = files.one(next(iter(files.bands)), "sci")
-    return read_plane(place, "sci", lazy=True).grid
+    name = next(iter(files.bands))
+    return read_plane(files.one(name, "sci"), "sci", lazy=True, hdu=files.bands[name].hdu).grid
 
 
 def wanted_bands(files: FieldFiles, bands: Sequence[str] | None) -> list[str]:
@@ -144,15 +152,23 @@ def each_once(names: list[str]) -> list[str]:
 
 def _read_band(files: FieldFiles, name: str, *, lazy: bool) -> BandImages:
     """Read both images of a band, and see whether they belong together and to their names."""
-    sci = read_plane(files.one(name, "sci"), "sci", band=name, lazy=lazy)
-    wht = read_plane(files.one(name, "wht"), "wht", band=name, lazy=lazy)
+    paths = [files.one(name, kind) for kind in ("sci", "wht")]
+    said = files.bands[name]
+    sci = read_plane(paths[0], "sci", band=name, lazy=lazy, hdu=said.hdu)
+    all_in_one = paths[0] == paths[1] and card_text(sci.header, "TELESCOP").upper() == "JWST"
+    errors = all_in_one and said.wht_hdu is None
+    hdu = "ERR" if errors else said.wht_hdu
+    wht = read_plane(paths[1], "wht", band=name, lazy=lazy, hdu=hdu, beside=sci.grid)
     with located(files.one(name, "sci"), name):
         require_band(name, sci.header)
         sci.grid.require(wht.grid, what="sci and wht")
         require_scale(files.scale, sci.grid)
     with located(files.one(name, "wht"), name):
         require_band(name, wht.header)
-    return BandImages(name, sci, wht)
+    if not errors:
+        return BandImages(name, sci, wht, said.wht_kind)
+    wht.header["POISSON"] = "in ERR"
+    return BandImages(name, sci, wht._replace(notes=(*wht.notes, _OF_ERR)), "rms")
 
 
 def _require_one_set(files: FieldFiles, images: list[BandImages]) -> None:
@@ -193,8 +209,7 @@ def _weights(files: FieldFiles, images: list[BandImages], units: Units) -> list[
     weights = []
     for image, seconds in zip(images, units.seconds, strict=True):
         with located(files.one(image.name, "wht"), image.name):
-            kind = files.bands[image.name].wht_kind
-            wht = inverse_variance(image.wht.data, kind, image.name)
+            wht = inverse_variance(image.wht.data, image.wht_kind, image.name)
         weights.append(wht if seconds == 1 else wht * np.float32(seconds**2))
     return weights
 

@@ -38,7 +38,6 @@ __all__ = [
     "file_notes",
     "of_bands",
     "photons_in",
-    "require_band",
     "require_scale",
     "said_width",
 ]
@@ -47,6 +46,8 @@ __all__ = [
 _EXPOSURE = ("TEXPTIME", "EXPTIME")
 _LONGEST = 1e8  # s
 _SCALES_AGREE = 0.01  # relative
+_PIVOTS_AGREE = 0.005  # relative: of one filter in one camera
+_ONE_FILTER = 0.05  # relative: two cameras' filters of one name
 
 
 class BandImages(NamedTuple):
@@ -55,6 +56,7 @@ class BandImages(NamedTuple):
     name: str
     sci: Plane
     wht: Plane
+    wht_kind: str = "ivar"
 
 
 class BandState(NamedTuple):
@@ -91,17 +93,6 @@ class _Said(NamedTuple):
     value: float
     table: str = ""
     notes: Sequence[Note] = ()
-
-
-def require_band(name: str, header: fits.Header) -> None:
-    """Refuse an image whose FILTER is another band than its file's name says."""
-    said = card_text(header, "FILTER")
-    if said and band_name(said) != name:
-        raise BandError(
-            "HC-B03",
-            f"the header says FILTER = {said!r}, the file name {name}",
-            "rename the file, or repair the card",
-        )
 
 
 def require_scale(label: str, grid: Grid) -> None:
@@ -227,18 +218,18 @@ def photons_in(images: list[BandImages]) -> str:
 def file_notes(images: list[BandImages]) -> list[Note]:
     """Say what is odd about the files, each thing once with the bands it was found in."""
     found: dict[Note, list[str]] = {}
-    for name, sci, wht in images:
-        for note in sci.notes:
-            found.setdefault(note, []).append(f"{name} sci")
-        for note in wht.notes:
-            found.setdefault(note, []).append(f"{name} wht")
+    for image in images:
+        for note in image.sci.notes:
+            found.setdefault(note, []).append(f"{image.name} sci")
+        for note in image.wht.notes:
+            found.setdefault(note, []).append(f"{image.name} wht")
     return [(code, f"{', '.join(places)}: {text}") for (code, text), places in found.items()]
 
 
 def camera_notes(images: list[BandImages]) -> list[Note]:
     """Say which bands name a camera that has no such filter."""
     wrong: dict[tuple[str, str], list[str]] = {}
-    for name, sci, _ in images:
+    for name, sci, *_ in images:
         if not cameras(name):
             continue  # its pivot was given
         instrument = card_text(sci.header, "INSTRUME").upper()
@@ -288,14 +279,14 @@ def band_state(
     for image in images:
         survey = survey_of(image.sci.header, scale)
         pivot = _pivot(files, image)
-        zeropoint = _zeropoint(files, image, pivot, units, survey)
+        zeropoint = _zeropoint(files, image, pivot.value, units, survey)
         width = _width(files, image, given, survey)
         state.zeropoint.append(zeropoint.value)
         state.psf_fwhm.append(width.value)
-        state.pivot.append(pivot)
+        state.pivot.append(pivot.value)
         state.exposure.append(_exposure(files, image))
         state.tables.update({zeropoint.table, width.table} - {""})
-        state.notes.extend(zeropoint.notes)
+        state.notes.extend([*pivot.notes, *zeropoint.notes])
     return state
 
 
@@ -314,17 +305,26 @@ def of_bands(what: str, given: Mapping[str, float], bands: Sequence[str]) -> dic
     return found
 
 
-def _pivot(files: FieldFiles, image: BandImages) -> float:
-    given = files.bands[image.name].pivot
+def _pivot(files: FieldFiles, image: BandImages) -> _Said:
+    """Return the pivot that was given; else the header's, where it is another; else the table's."""
+    name, header = image.name, image.sci.header
+    given = files.bands[name].pivot
     if given is not None:
-        return float(given)
-    header = image.sci.header
-    camera = {
-        "instrument": card_text(header, "INSTRUME"),
-        "detector": card_text(header, "DETECTOR"),
-    }
-    with located(files.one(image.name, "sci"), image.name):
-        return find_band(image.name, **camera).pivot
+        return _Said(float(given))
+    said = card_value(header, "PHOTPLAM")
+    said = float(said) if _is_positive(said) else math.nan
+    if not cameras(name) and said > 0:
+        text = f"{name}: the filter is in no table; its pivot is PHOTPLAM, {said:.1f} Angstrom"
+        return _Said(said, notes=[("HC-B35", text)])
+    with located(files.one(name, "sci"), name):
+        camera = (card_text(header, "INSTRUME"), card_text(header, "DETECTOR"))
+        known = find_band(name, instrument=camera[0], detector=camera[1]).pivot
+    if math.isnan(said) or abs(said / known - 1) <= _PIVOTS_AGREE:
+        return _Said(known)
+    text = f"{name}: PHOTPLAM is {said:.1f} Angstrom, the filter's pivot {known:.1f}"
+    if abs(said / known - 1) > _ONE_FILTER:
+        return _Said(known, notes=[("HC-B35", f"{text}: that of another filter; not used")])
+    return _Said(said, notes=[("HC-B35", f"{text}: PHOTPLAM is used")])
 
 
 def _zeropoint(
@@ -336,6 +336,7 @@ def _zeropoint(
         return _Said(float(said))
     with located(files.one(name, "sci"), name):
         known = header_zeropoints(image.sci.header, units, pivot)
+        known = known or header_zeropoints(image.wht.header, units, pivot)  # HLF says it there
     notes = []
     if odd := unread_cards(image.sci.header):
         notes.append(("HC-D22", f"{name}: not used, for no numbers: {', '.join(odd)}"))

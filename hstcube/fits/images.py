@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from astropy.io import fits
     from numpy.typing import NDArray
 
+    from hstcube.fits.local import Extension
+
     Note = tuple[str, str]  # code and text of a warning
 
 __all__ = [
@@ -77,7 +79,7 @@ def read_plane(
     *,
     band: str = "",
     lazy: bool = False,
-    hdu: str | int | None = None,
+    hdu: Extension | None = None,
     beside: Grid | None = None,
 ) -> Plane:
     """Read one image.
@@ -91,7 +93,7 @@ def read_plane(
         Named in errors.
     lazy : bool
         Give the pixels as a dask array.
-    hdu : str or int, optional
+    hdu : str, int or (str, int), optional
         The extension to take, whatever `kind` says.
     beside : Grid, optional
         Of the image that this one is the weight of: its own where it has no WCS, and that shape.
@@ -220,8 +222,8 @@ def image_shape(unit: Any) -> tuple[int, int]:
     return shape[0], shape[1]
 
 
-def chosen_unit(hdus: fits.HDUList, hdu: str | int) -> Any:
-    """Return the unit of that name or number."""
+def chosen_unit(hdus: fits.HDUList, hdu: Extension) -> Any:
+    """Return the unit of that name, number, or name and version."""
     try:
         return hdus[hdu]
     except (KeyError, IndexError) as error:
@@ -317,7 +319,7 @@ def _pixels(unit: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:
 
 
 def _lazy_pixels(
-    path: Path, kind: str, shape: tuple[int, ...], hdu: str | int | None, beside: Grid | None
+    path: Path, kind: str, shape: tuple[int, ...], hdu: Extension | None, beside: Grid | None
 ) -> Any:
     import dask
     import dask.array

@@ -20,6 +20,7 @@ from hstcube.fits.reads import note_read
 
 __all__ = [
     "PACKERS",
+    "Extension",
     "as_path",
     "entries",
     "kind_of",
@@ -28,12 +29,15 @@ __all__ = [
     "read_bytes",
     "read_text",
     "require_local",
+    "split_extension",
 ]
 
+Extension = str | int | tuple[str, int]  # of a FITS file: name, number, name and version
 PACKERS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ": "lzma"}
 TEXT = 64 * 2**20  # bytes: a catalogue of half a million objects
 
 _LONGEST_PATH = 4096  # characters: what Linux follows
+_EXTENSION = re.compile(r"(.+\.\w+)\[\s*([^,\[\]]+?)\s*(?:,\s*(\d+)\s*)?\]")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
@@ -103,6 +107,25 @@ def kind_of(path: Path) -> str:
     except (OSError, ValueError) as error:
         raise not_there(str(path), error) from error
     return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
+
+
+def split_extension(path: Any) -> tuple[Path, Extension | None]:
+    """Return the path of a FITS file and the extension that is named behind it, if one is.
+
+    Examples
+    --------
+    >>> split_extension("jw_i2d.fits[SCI,1]")
+    (PosixPath('jw_i2d.fits'), ('SCI', 1))
+    >>> split_extension("a_drc.fits[2]"), split_extension("a[2]/b.fits")
+    ((PosixPath('a_drc.fits'), 2), (PosixPath('a[2]/b.fits'), None))
+    """
+    named = as_path(path)
+    found = _EXTENSION.fullmatch(named.name)
+    if found is None or kind_of(named):
+        return named, None
+    file, name, version = found.groups()
+    extension = int(name) if name.isdigit() else name
+    return named.with_name(file), (name, int(version)) if version else extension
 
 
 def require_local(path: str | Path, *, most: int | None = None) -> Path:

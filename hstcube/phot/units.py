@@ -37,7 +37,7 @@ __all__ = [
 
 Law = Literal["F19", "CCM89"]
 
-AGREE = 0.05  # mag: zero points farther apart are told of
+AGREE = 0.03  # mag: zero points farther apart are told of
 R_V = 3.1  # of the diffuse Milky Way
 
 _REDDEST = 10.0  # mag, of E(B-V)
@@ -51,7 +51,8 @@ _MAGNITUDES = (
     "convert to 'uJy' and measure: of a flux above 0 it is -2.5 log10(flux) + 23.9, and a "
     "table's column table['flux_f160w'].to(astropy.units.ABmag)"
 )
-_CARDS = ("ABZP", "PHOTFNU", "PHOTFLAM", "PHOTPLAM")
+_MAGNITUDE_CARDS = ("ABZP", "ZEROPNT", "MAGZERO")  # never PHOTZPT, which is in STMAG
+_CARDS = (*_MAGNITUDE_CARDS, "PHOTFLAM", "PHOTPLAM", "PHOTFNU")
 _SHRINK = 1e25  # weights that grow by more do not fit float32, which ends at 3e38
 _SMALL = "1e-20"  # the unit, then: what flux densities per wavelength are usually counted in
 
@@ -153,8 +154,9 @@ def unit_zeropoint(unit: str, pivot: Any) -> NDArray[np.float64] | None:
 def header_zeropoints(header: Mapping[str, Any], units: str, pivot: float) -> dict[str, float]:
     """Return the AB zero points that the header of an image gives, by what gives them.
 
-    The first is the one to take. They are the unit itself, where it is a flux density; ABZP;
-    PHOTFNU [Jy s/e-]; PHOTFLAM and PHOTPLAM (STScI). A card that holds no number gives none.
+    The first is the one to take. They are the unit itself, where it is a flux density; ABZP,
+    ZEROPNT (HLF) or MAGZERO; PHOTFLAM and PHOTPLAM (STScI); PHOTFNU [Jy s/e-], which is kept to
+    fewer digits. A card that holds no number gives none.
 
     Parameters
     ----------
@@ -173,14 +175,13 @@ def header_zeropoints(header: Mapping[str, Any], units: str, pivot: float) -> di
     found: dict[str, float] = {}
     if (of_unit := _zeropoint_of(units, pivot)) is not None:
         found["its unit"] = of_unit
-    if "ABZP" in said:
-        found["ABZP"] = float(said["ABZP"])
-    if (density := said.get("PHOTFNU", 0)) > 0:
-        found["PHOTFNU"] = -2.5 * math.log10(density) + _MAG_OF_JY
+    found |= {card: float(said[card]) for card in _MAGNITUDE_CARDS if card in said}
     flam, plam = said.get("PHOTFLAM", 0), said.get("PHOTPLAM", 0)
     if flam > 0 and plam > 0:
         magnitude = -2.5 * math.log10(flam) - 5 * math.log10(plam) + _MAG_OF_FLAM
         found["PHOTFLAM and PHOTPLAM"] = magnitude
+    if (density := said.get("PHOTFNU", 0)) > 0:
+        found["PHOTFNU"] = -2.5 * math.log10(density) + _MAG_OF_JY
     for source, zeropoint in found.items():
         if abs(zeropoint) > _FAINTEST_ZERO:
             reason = f"the zero point is {zeropoint:g} mag by {source}"

@@ -18,7 +18,7 @@ from hstcube.files.fields import each_once, grid_of, read_images, wanted_bands
 from hstcube.files.headers import of_bands
 from hstcube.files.products import find_products, open_products
 from hstcube.files.psfs import open_psf
-from hstcube.fits.local import as_path, missing
+from hstcube.fits.local import as_path, missing, split_extension
 from hstcube.fits.opening import located
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.names import checked_name
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from hstcube.files.fields import Observed
+    from hstcube.fits.local import Extension
 
 __all__ = ["PSF_WORDS", "Align", "PSFChoice", "open_bands", "open_field", "open_files"]
 
@@ -139,6 +140,8 @@ def open_bands(
     exposure: Mapping[str, Any] | None = None,
     psf: PSFChoice = "auto",
     wht_kind: str = "ivar",
+    hdu: Extension | None = None,
+    wht_hdu: Extension | None = None,
     chunks: Mapping[str, int] | None = None,
 ) -> xr.Dataset:
     """Open images with names of their own as a cube.
@@ -146,7 +149,8 @@ def open_bands(
     Parameters
     ----------
     files : mapping
-        Filter name to the paths of the science and the weight image.
+        Filter name to the paths of the science and the weight image, which may be one file; the
+        extension may stand behind them: ``"jw_i2d.fits[SCI,1]"``.
     field : str
         Name of the field.
     zeropoint : mapping, optional
@@ -163,6 +167,9 @@ def open_bands(
         As in `open_field`.
     wht_kind : {"ivar", "rms", "variance"}
         What the weight images hold.
+    hdu, wht_hdu : str, int or (str, int), optional
+        The extensions of the images, by name, number, or name and version; else ``SCI`` and ``WHT``
+        where a file holds several, and ``ERR`` beside ``SCI`` in one file of JWST.
     chunks : mapping, optional
         As in `open_field`.
 
@@ -181,10 +188,13 @@ def open_bands(
     times = of_bands("exposure", numbers_by_band("s", exposure, "exposure", above=0), names)
     entries = {}
     for name, (sci, wht) in zip(names, files.values(), strict=True):
+        (sci_file, sci_hdu), (wht_file, own_hdu) = split_extension(sci), split_extension(wht)
         entries[name] = BandFiles(
-            (as_path(sci),),
-            (as_path(wht),),
+            (sci_file,),
+            (wht_file,),
             wht_kind,
+            hdu=sci_hdu if hdu is None else hdu,
+            wht_hdu=own_hdu if wht_hdu is None else wht_hdu,
             zeropoint=zeropoints.get(name),
             pivot=pivots.get(name),
             exposure=times.get(name),

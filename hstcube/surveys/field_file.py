@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hstcube.core.bands import band_name
 from hstcube.errors import BandError, FileError, RecipeError
-from hstcube.fits.local import read_text, require_local
+from hstcube.fits.local import read_text, require_local, split_extension
 from hstcube.inputs.names import checked_name
 from hstcube.surveys.names import BandFiles, FieldFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from hstcube.fits.local import Extension
 
 __all__ = [
     "COUNT",
@@ -50,11 +52,12 @@ def read_field_file(path: str | Path) -> FieldFiles:
     """Read a TOML file that says where a field's images are.
 
     Keys: ``name``; ``psf`` (a file for `open_psf`); ``poisson`` (as in `homogenize`); for each
-    band ``[bands.f606w]`` with ``sci``, ``wht``, and optionally ``wht_kind``, ``zeropoint``,
-    ``psf_fwhm`` [arcsec], ``pivot`` [Angstrom] of a filter that no table has, ``sky`` (a level or a
-    file), ``exposure`` (seconds, or a map of them: a FITS image on the band's pixels); ``[labels]``
-    with ``path``, ``hdu``, ``ids``, ``largest`` (keep the largest piece of an object only). Paths
-    are relative to the file.
+    band ``[bands.f606w]`` with ``sci``, ``wht``, and optionally ``hdu`` and ``wht_hdu`` (their
+    extensions, by name or number; ``sci = "FILE[SCI,1]"`` says the same), ``wht_kind``,
+    ``zeropoint``, ``psf_fwhm`` [arcsec], ``pivot`` [Angstrom] of a filter that no table has,
+    ``sky`` (a level or a file), ``exposure`` (seconds, or a map of them: a FITS image on the band's
+    pixels); ``[labels]`` with ``path``, ``hdu``, ``ids``, ``largest`` (keep the largest piece of an
+    object only). Paths are relative to the file.
 
     Raises
     ------
@@ -98,9 +101,13 @@ def read_field_file(path: str | Path) -> FieldFiles:
 def _band_files(entry: Mapping[str, Any], folder: Path) -> BandFiles:
     """Return what the table of a band says; paths are relative to the folder."""
     level, exposure = entry.get("sky"), entry.get("exposure")
+    sci, hdu = _image(entry, "sci", "hdu", folder)
+    wht, wht_hdu = _image(entry, "wht", "wht_hdu", folder)
     return BandFiles(
-        sci=(folder / entry["sci"],) if "sci" in entry else (),
-        wht=(folder / entry["wht"],) if "wht" in entry else (),
+        sci=sci,
+        wht=wht,
+        hdu=hdu,
+        wht_hdu=wht_hdu,
         wht_kind=entry.get("wht_kind", "ivar"),
         zeropoint=entry.get("zeropoint"),
         psf_fwhm=entry.get("psf_fwhm"),
@@ -108,6 +115,16 @@ def _band_files(entry: Mapping[str, Any], folder: Path) -> BandFiles:
         pivot=entry.get("pivot"),
         exposure=folder / exposure if isinstance(exposure, str) else exposure,
     )
+
+
+def _image(
+    entry: Mapping[str, Any], key: str, hdu: str, folder: Path
+) -> tuple[tuple[Path, ...], Extension | None]:
+    """Return the file of an image, none where none is named, and its extension."""
+    if key not in entry:
+        return (), entry.get(hdu)
+    path, extension = split_extension(folder / entry[key])
+    return (path,), entry.get(hdu, extension)
 
 
 def photon_setting(said: float | str, path: Path) -> float | str:
@@ -244,6 +261,8 @@ _LABELS_KEYS = {"path": TEXT, "hdu": TEXT_OR_COUNT, "ids": IDS, "largest": YES_O
 _BAND_KEYS = {
     "sci": TEXT,
     "wht": TEXT,
+    "hdu": TEXT_OR_COUNT,
+    "wht_hdu": TEXT_OR_COUNT,
     "wht_kind": TEXT,
     "zeropoint": NUMBER,
     "psf_fwhm": POSITIVE,

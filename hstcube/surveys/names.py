@@ -17,6 +17,8 @@ from hstcube.inputs.names import checked_name
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from hstcube.fits.local import Extension
+
 __all__ = [
     "IMAGES",
     "LABELS",
@@ -68,6 +70,9 @@ class BandFiles:
     """Angstrom, of a filter that no table has."""
     exposure: float | Path | None = None
     """Seconds, or a map of them; None: as its header says."""
+    hdu: Extension | None = None
+    """The extension of `sci`, and `wht_hdu` that of `wht`; None: the one that is named so."""
+    wht_hdu: Extension | None = None
 
 
 @dataclass(frozen=True)
