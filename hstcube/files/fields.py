@@ -17,16 +17,18 @@ from hstcube.files.headers import (
     camera_notes,
     common_survey,
     common_units,
+    exposure_times,
     file_notes,
     photons_in,
     require_scale,
     said_width,
 )
-from hstcube.fits.images import inverse_variance, odd_pixels, read_plane
+from hstcube.fits.images import read_plane
 from hstcube.fits.opening import located
 from hstcube.fits.sets import SET, apart, id_in, require_counts
-from hstcube.inputs.cards import card_text
-from hstcube.surveys.filters import require_band
+from hstcube.fits.weights import apparent_noise, inverse_variance, odd_pixels, odd_weights
+from hstcube.inputs.cards import card_text, card_value
+from hstcube.surveys.filters import camera_of, native_pixel, require_band
 from hstcube.surveys.known import told_oddities
 from hstcube.surveys.models import with_survey_noise
 from hstcube.surveys.names import list_fields
@@ -209,7 +211,10 @@ def _weights(files: FieldFiles, images: list[BandImages], units: Units) -> list[
     weights = []
     for image, seconds in zip(images, units.seconds, strict=True):
         with located(files.one(image.name, "wht"), image.name):
-            wht = inverse_variance(image.wht.data, image.wht_kind, image.name)
+            shrink = apparent_noise(*_drizzled(image))
+            wht = inverse_variance(
+                image.wht.data, image.wht_kind, image.name, sci=image.sci.data, shrink=shrink
+            )
         weights.append(wht if seconds == 1 else wht * np.float32(seconds**2))
     return weights
 
@@ -217,9 +222,22 @@ def _weights(files: FieldFiles, images: list[BandImages], units: Units) -> list[
 def _pixel_notes(images: list[BandImages], weights: list[Any]) -> list[Note]:
     notes = []
     for image, wht in zip(images, weights, strict=True):
-        for code, text in odd_pixels(image.sci.data, wht):
-            notes.append((code, f"{image.name}: {text}"))
+        odd = odd_pixels(image.sci.data, wht)
+        if image.wht_kind == "ivar":
+            step, drop = _drizzled(image)
+            times = exposure_times(image.sci.header)
+            odd += odd_weights(image.sci.data, wht, times=times, step=step, drop=drop)
+        notes += [(code, f"{image.name}: {text}") for code, text in odd]
     return notes
+
+
+def _drizzled(image: BandImages) -> tuple[float, float]:
+    """Return pixel and drop of an image in pixels of its detector; NaN and 1 where not known."""
+    header = image.sci.header
+    native = native_pixel(camera_of(image.name, header))
+    drop = card_value(header, "D001PIXF")
+    known = isinstance(drop, int | float) and 0 < drop <= 1
+    return image.sci.grid.scale / native, float(drop) if known else 1.0
 
 
 def _stacked(planes: list[Any], chunks: Mapping[str, int] | None) -> Any:

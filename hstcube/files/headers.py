@@ -35,6 +35,7 @@ __all__ = [
     "camera_notes",
     "common_survey",
     "common_units",
+    "exposure_times",
     "file_notes",
     "of_bands",
     "photons_in",
@@ -174,6 +175,11 @@ def _gain_fix(name: str, counts: Counts) -> str:
         f"give the AB magnitude of one {one}: [[zeropoint = 25.94 for {name} in a field file|"
         f"open_bands(..., zeropoint={{{name!r}: 25.94}})]]"
     )
+
+
+def exposure_times(header: fits.Header) -> list[float]:
+    """Return the exposure times [s] that a header says, the total one first."""
+    return [float(header[key]) for key in _EXPOSURE if _is_exposure(header, key)]
 
 
 def _exposure_card(header: fits.Header) -> str:

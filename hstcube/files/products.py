@@ -18,7 +18,6 @@ from hstcube.fits.images import (
     NOISE_UNIT,
     PSF_UNIT,
     Plane,
-    inverse_variance,
     read_plane,
     require_whole,
 )
@@ -26,6 +25,7 @@ from hstcube.fits.local import entries, missing, read_text
 from hstcube.fits.opening import located, opened
 from hstcube.fits.sets import id_in
 from hstcube.fits.units import history_lines
+from hstcube.fits.weights import inverse_variance
 from hstcube.noise.groups import with_noise_coords
 from hstcube.phot.units import with_extinction
 

@@ -31,6 +31,7 @@ _NUMBER = re.compile(
 _WHOLE_NUMBER = re.compile(rb"= +([+-]?\d{1,18}) *(/.*)?", re.DOTALL)
 # keywords that may be there many times
 _REPEATED = {b"", b"COMMENT", b"HISTORY", b"CONTINUE", b"HIERARCH"}
+_RECORDS = re.compile(rb"(D2IM|DP|DQ)\d")  # each card is a record of its own: FITS paper IV
 _OF_THE_WCS = {key.encode() for key in CARDS}
 
 
@@ -170,7 +171,8 @@ def _header_notes(raw: bytes) -> list[Note]:
     _require_plain_wcs(cards)
     notes = []
     keys = Counter(card[:8].rstrip().upper() for card in cards)
-    twice = [key for key, n in keys.items() if n > 1 and key not in _REPEATED]
+    repeated = [key for key, n in keys.items() if n > 1 and key not in _REPEATED]
+    twice = [key for key in repeated if not _RECORDS.fullmatch(key)]
     if twice:
         listed = _listed(twice)
         notes.append(("HC-F20", f"cards are there more than once, the first one counts: {listed}"))

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from hstcube.core.grids import Grid
 from hstcube.core.wcs_cards import leftovers
-from hstcube.errors import CubeError, FileError, GridError, HstCubeError
+from hstcube.errors import FileError, GridError
 from hstcube.fits.headers import notes_on_bytes
 from hstcube.fits.opening import located, opened, require_budget
 from hstcube.fits.units import BLOCK
 from hstcube.inputs.cards import card_text, card_value
-from hstcube.inputs.choices import require_choice
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,16 +30,12 @@ __all__ = [
     "chosen_unit",
     "image_shape",
     "image_unit",
-    "inverse_variance",
-    "odd_pixels",
     "read_plane",
     "require_whole",
 ]
 
 # what our own weights and science images have beside them
 NOISE_UNIT, PSF_UNIT = "NOISEACF", "PSFIMAGE"
-
-WhtKind = Literal["ivar", "rms", "variance"]
 
 _BESIDE = (NOISE_UNIT, PSF_UNIT)
 _NAMES: dict[str, tuple[str, ...]] = {  # of extensions
@@ -58,10 +53,6 @@ _OF_THE_EXPOSURE = (
 )
 _IMAGE_AXES = 2
 _LIKELY_FLOATS = (1e-20, 1e20)  # between these lie the pixels of images and weights in any unit
-# times smaller or larger than the median; the edges of a drizzled image reach 1e3
-_UNLIKELY_WEIGHT = 1e6
-# times the noise; a star that just saturates reaches 1e5, a wrong bit of an exponent up to 1e38
-_UNLIKELY_SIGNAL = 1e9
 
 
 class Plane(NamedTuple):
@@ -326,60 +317,3 @@ def _lazy_pixels(
 
     plane = dask.delayed(lambda: read_plane(path, kind, hdu=hdu, beside=beside).data, pure=False)()
     return dask.array.from_delayed(plane, shape, dtype=np.float32)
-
-
-def inverse_variance(wht: Any, kind: str, band: str) -> Any:
-    """Return weights as inverse variance.
-
-    Parameters
-    ----------
-    wht : array
-    kind : {"ivar", "rms", "variance"}
-        What they are; 0 is no data in all of them.
-    band : str
-        Named in errors.
-
-    Raises
-    ------
-    CubeError
-        If there is no such kind.
-    """
-    try:
-        require_choice("wht_kind", kind, WhtKind, code="HC-D13", error=CubeError)
-    except HstCubeError as error:
-        error.at(band=band)
-        raise
-    if kind == "ivar":
-        return wht
-    good = (wht > 0) & np.isfinite(wht)
-    inverse = 1 / np.where(good, wht, 1) ** (1 if kind == "variance" else 2)
-    # negative, NaN and infinite ones stay what they are: `build` counts them
-    return np.where(good, inverse, wht)
-
-
-def odd_pixels(sci: Any, wht: Any) -> list[Note]:
-    """Say where single weights or values cannot be what they are meant to be; they are kept.
-
-    Parameters
-    ----------
-    sci : array, (y, x)
-    wht : array, (y, x)
-        Inverse variance.
-    """
-    notes = []
-    most = float(wht.max())
-    if float(wht.min()) * _UNLIKELY_WEIGHT < most < np.inf:
-        positive = wht[wht > 0].astype(np.float64)
-        middle = np.median(positive)
-        unlikely = positive * _UNLIKELY_WEIGHT < middle
-        unlikely |= positive > middle * _UNLIKELY_WEIGHT
-        if odd := int(np.sum(unlikely)):
-            times = f"{_UNLIKELY_WEIGHT:.0e} times smaller or larger than the median"
-            notes.append(("HC-D12", f"{odd} weights are more than {times}"))
-    if most > 0 and not max(sci.max(), -sci.min()) * most**0.5 <= _UNLIKELY_SIGNAL:
-        good = np.isfinite(sci) & (wht > 0) & np.isfinite(wht)
-        signal = np.abs(sci[good], dtype=np.float64) * np.sqrt(wht[good], dtype=np.float64)
-        if wild := int(np.sum(signal > _UNLIKELY_SIGNAL)):
-            text = f"{wild} pixels are more than {_UNLIKELY_SIGNAL:.0e} times their noise"
-            notes.append(("HC-F06", text))
-    return notes

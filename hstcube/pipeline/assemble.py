@@ -165,8 +165,9 @@ def open_bands(
         photon noise that `homogenize` adds is by them, and images in electrons are divided by them.
     psf : "auto", "gaussian", name of a survey, path, DataArray or None
         As in `open_field`.
-    wht_kind : {"ivar", "rms", "variance"}
-        What the weight images hold.
+    wht_kind : {"ivar", "rms", "variance", "exptime"}
+        What the weight images hold. What exposure times are worth is measured by the scatter of
+        pixels 5 apart, which tells the noise where the light is smooth.
     hdu, wht_hdu : str, int or (str, int), optional
         The extensions of the images, by name, number, or name and version; else ``SCI`` and ``WHT``
         where a file holds several, and ``ERR`` beside ``SCI`` in one file of JWST.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING
 
-from hstcube.core.bands import band_name
+from hstcube.core.bands import Band, band, band_name, cameras
 from hstcube.errors import BandError
 from hstcube.inputs.cards import card_text
 
@@ -13,9 +14,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-__all__ = ["filters_said", "require_band"]
+__all__ = ["camera_of", "filters_said", "native_pixel", "require_band"]
 
 _FILTER = re.compile(r"F\d{3,4}[A-Z]{1,2}\d?")
+# pixels of detectors [arcsec]: the handbooks of the instruments
+_PIXELS = {
+    ("ACS", "WFC"): 0.05,
+    ("WFC3", "UVIS"): 0.0396,
+    ("WFC3", "IR"): 0.1283,
+    ("WFPC2", ""): 0.0996,
+    ("NIRCAM", ""): 0.031,
+    ("NIRISS", ""): 0.0656,
+    ("MIRI", ""): 0.11,
+}
+_LONG_CHANNEL = 24000.0, 0.063  # NIRCam: from this pivot on [Angstrom], pixels of this size
 _BETWEEN = re.compile(r"[^A-Za-z0-9]+")
 
 
@@ -48,3 +60,23 @@ def require_band(name: str, header: Mapping[str, Any]) -> None:
             f"the header says {' and '.join(said)}, the file name {name}",
             "rename the file, or repair the card",
         )
+
+
+def camera_of(name: str, header: Mapping[str, Any]) -> Band | None:
+    """Return a filter as the camera has it that a header names; None where no table has it."""
+    if not cameras(name):
+        return None
+    camera = {
+        "instrument": card_text(header, "INSTRUME"),
+        "detector": card_text(header, "DETECTOR"),
+    }
+    return band(name, **camera)
+
+
+def native_pixel(filter_of: Band | None) -> float:
+    """Return the size of a detector's pixels [arcsec]; NaN where it is not known."""
+    if filter_of is None:
+        return math.nan
+    if filter_of.instrument == "NIRCAM" and filter_of.pivot > _LONG_CHANNEL[0]:
+        return _LONG_CHANNEL[1]
+    return _PIXELS.get((filter_of.instrument, filter_of.detector), math.nan)

@@ -59,7 +59,7 @@ class BandFiles:
     """More than one is an error later, when the band is opened; so with `wht`."""
     wht: tuple[Path, ...] = ()
     wht_kind: str = "ivar"
-    """What the weights are: "ivar", "rms" or "variance"."""
+    """What the weights are: "ivar", "rms", "variance" or "exptime"."""
     zeropoint: float | None = None
     """AB magnitude of one unit of the image; None: as its header or the survey says."""
     psf_fwhm: float | None = None
