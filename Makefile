@@ -24,7 +24,7 @@ quick: $(READY)  ## all that is not marked slow, laws on fewer examples: for the
 demo: $(VENV)/installed  ## make up a field, do the whole job on it, compare it with the truth
 	$(RUN) -m hstcube demo hstcube_demo --overwrite
 
-real: $(READY)  ## only what needs the XDF stamps: HSTCUBE_XDF=FOLDER make real
+real: $(READY)  ## only what needs real images: HSTCUBE_XDF=FOLDER HSTCUBE_SURVEYS=FOLDER make real
 	$(RUN) -m pytest -m real tests
 
 test-clients: $(CLIENTS)/ready  ## the SED-fitting codes themselves on our exports: EAZY, bagpipes, Prospector

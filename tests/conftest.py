@@ -1,6 +1,7 @@
 """Fixtures of all tests, and a look at what they cost: `make quick` must stay quick.
 
-Real stamps come from the folder that HSTCUBE_XDF names.
+Real stamps come from the folder that HSTCUBE_XDF names, crops of images of other surveys from that
+of HSTCUBE_SURVEYS.
 """
 
 from __future__ import annotations
@@ -26,11 +27,21 @@ collect_ignore = [] if os.environ.get("HSTCUBE_CLIENTS") else ["clients"]
 @pytest.fixture(scope="session")
 def xdf() -> Path:
     """Return the folder of XDF stamps; skip where none is named, fail where it is not there."""
-    name = os.environ.get("HSTCUBE_XDF")
+    return named_by("HSTCUBE_XDF", "XDF stamps")
+
+
+@pytest.fixture(scope="session")
+def crops() -> Path:
+    """Return the folder of crops of other surveys; skip where none is named."""
+    return named_by("HSTCUBE_SURVEYS", "crops of other surveys")
+
+
+def named_by(variable: str, what: str) -> Path:
+    name = os.environ.get(variable)
     if not name:
-        pytest.skip("HSTCUBE_XDF does not name a folder of XDF stamps")
+        pytest.skip(f"{variable} does not name a folder of {what}")
     folder = Path(name)
-    assert folder.is_dir(), f"HSTCUBE_XDF names {folder}, which is not a folder"
+    assert folder.is_dir(), f"{variable} names {folder}, which is not a folder"
     return folder
 
 
