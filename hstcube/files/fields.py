@@ -50,9 +50,8 @@ __all__ = ["Observed", "each_once", "grid_of", "open_stars", "read_images", "wan
 
 
 _OF_ERR = (
-    "HC-D42",
     "errors are taken from ERR, which holds all photon noise; WHT of JWST holds that of reading "
-    "alone",
+    "alone"
 )
 
 
@@ -170,7 +169,9 @@ def _read_band(files: FieldFiles, name: str, *, lazy: bool) -> BandImages:
     if not errors:
         return BandImages(name, sci, wht, said.wht_kind)
     wht.header["POISSON"] = "in ERR"
-    return BandImages(name, sci, wht._replace(notes=(*wht.notes, _OF_ERR)), "rms")
+    notes = [*wht.notes]
+    notes.append(("HC-D42", _OF_ERR))
+    return BandImages(name, sci, wht._replace(notes=tuple(notes)), "rms")
 
 
 def _require_one_set(files: FieldFiles, images: list[BandImages]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from functools import partial
+from itertools import filterfalse
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
@@ -295,10 +296,15 @@ def _judge_weights(report: Report, target: Target, cube: xr.Dataset, labels: xr.
         if there.any() and not NOISE_RATIO[0] <= ratio <= NOISE_RATIO[1]:
             text = f"the sky's rms is {ratio:.3g} of 1/sqrt(wht); 0.4 to 1.2 is usual"
             text += ": wht is not an inverse variance"
-            fix = "say what it is: wht_kind = 'rms' or 'variance' in a field file"
-            fix += "; exposure times must be converted first"
+            fix = "say what it is: wht_kind = 'rms', 'variance' or 'exptime' in a field file"
             place = str(target.files.one(band, "wht"))
-            report.findings.append(Finding("warning", "HC-D24", text, fix, place, band))
+            better = Finding("warning", "HC-D24", text, fix, place, band)
+            report.findings = [*filterfalse(partial(_is_of, band), report.findings), better]
+
+
+def _is_of(band: str, finding: Finding) -> bool:
+    """Say whether a finding is what opening alone could tell of a band's weights."""
+    return finding.code == "HC-D24" and finding.text.startswith(f"{band}: ")
 
 
 def _noise_ratio(sci: Any, wht: Any) -> float:
