@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hstcube.errors import codes
+from hstcube.errors import TWO_WAYS, codes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -49,7 +49,7 @@ def errors_page() -> str:
     ]
     for letter, title in SECTIONS.items():
         rows = [code for code in codes().values() if code.code[3] == letter]
-        cells = ((code.code, code.kind, code.meaning, code.cause, code.fix) for code in rows)
+        cells = ((code.code, code.kind, code.meaning, code.cause, both(code.fix)) for code in rows)
         lines += ["", f"## {title}", "", *table(("code", "", "meaning", "cause", "fix"), cells)]
     return "\n".join(lines) + "\n"
 
@@ -99,6 +99,18 @@ def shown_by(key: str, row: Any) -> str:
     here = [f"`test_catalogue.py[{key}]`"] if row.do else []
     there = [f"`{name}`" if "::" in name else f"`test_errors.py[{name}]`" for name in row.see]
     return ", ".join([*here, *there])
+
+
+def both(text: str) -> str:
+    """Return what is said in two ways, on the command line and in Python, as one text."""
+
+    def one(found: re.Match[str]) -> str:
+        shell, python = found.groups()
+        if not (shell and python):
+            return shell or python
+        return f"{shell} (in Python {python[0].lower()}{python[1:]})"
+
+    return TWO_WAYS.sub(one, text)
 
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:

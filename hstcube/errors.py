@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 from hstcube import shipped
 
 __all__ = [
+    "TWO_WAYS",
     "BandError",
     "Code",
     "CubeError",
@@ -35,7 +36,7 @@ __all__ = [
 # how who reads the messages calls hstcube: the command line says so when it starts
 language: ContextVar[Literal["python", "shell"]] = ContextVar("language", default="python")
 
-_TWO_WAYS = re.compile(r"\[\[(.*?)\|(.*?)\]\]", re.DOTALL)
+TWO_WAYS = re.compile(r"\[\[(.*?)\|(.*?)\]\](?!\])", re.DOTALL)
 
 
 def spoken(text: str) -> str:
@@ -47,7 +48,7 @@ def spoken(text: str) -> str:
     'give a map: labels='
     """
     half = 1 if language.get() == "shell" else 2
-    return _TWO_WAYS.sub(lambda found: found[half], text)
+    return TWO_WAYS.sub(lambda found: found[half], text)
 
 
 class HstCubeError(ValueError):

@@ -28,11 +28,13 @@ __all__ = [
     "NoMask",
     "Onto",
     "Overwrite",
+    "PSFWidths",
     "Recipe",
     "Scale",
     "Source",
     "Strict",
     "To",
+    "by_band",
     "options_of",
     "targets_of",
 ]
@@ -122,6 +124,14 @@ PSF = Annotated[
         "widths), the name of a survey, gaussian, or a FITS file of PSFs."
     ),
 ]
+PSFWidths = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--psf-fwhm",
+        metavar="BAND=ARCSEC",
+        help="FWHM of the PSF of a band, e.g. f160w=0.18; may be repeated.",
+    ),
+]
 Allow = Annotated[
     list[str] | None,
     typer.Option(help="A band that may miss the resolution of the others; may be repeated."),
@@ -148,6 +158,7 @@ def options_of(
     largest: bool,
     bands: list[str] | None,
     sky: str | None,
+    psf_fwhm: list[str] | None,
     **how: Any,
 ) -> Options:
     """Return what `run` and `check` were asked for; options go before what a recipe file says."""
@@ -158,7 +169,26 @@ def options_of(
     settings |= {"allow": list(allow)} if allow else {}
     settings |= {"largest": True} if largest else {}
     level = cast("Sky", sky) if sky in ("measure", "none") else None
-    return Options(recipe=settings, bands=tuple(bands or ()), sky=level, **how)
+    widths = {band: _arcsec(text) for band, text in by_band(psf_fwhm, "--psf-fwhm").items()}
+    return Options(recipe=settings, bands=tuple(bands or ()), sky=level, psf_fwhm=widths, **how)
+
+
+def by_band(given: list[str] | None, option: str) -> dict[str, str]:
+    """Return what an option says of each band, of texts such as f160w=0.18."""
+    pairs = [text.partition("=")[::2] for text in given or ()]
+    for text, (band, said) in zip(given or (), pairs, strict=True):
+        if not band or not said:
+            msg = f"{text!r} is not a band and what is said of it, as in f160w=..."
+            raise typer.BadParameter(msg, param_hint=option)
+    return dict(pairs)
+
+
+def _arcsec(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        msg = f"{text!r} is not a number [arcsec]"
+        raise typer.BadParameter(msg, param_hint="--psf-fwhm") from None
 
 
 def _recipe(name: str) -> dict[str, Any]:

@@ -24,6 +24,7 @@ _ERROR = re.compile(r"^# standard error:(.*)$", re.MULTILINE)
 _SET = re.compile(r"^#.*, SETID ([0-9a-f]{16})$", re.MULTILINE)
 _LARGEST = 2**20  # bytes of a file: one number, and comments
 _FINEST, _COARSEST = 1e-6, 1e6  # arcsec: pixels of images lie between
+_MEASURE_AGAIN = "measure the sky again[[: hstcube sky FOLDER -o OUT|]]"
 _ONE_SCALE = 0.01  # relative: scales closer than this are one
 
 
@@ -108,7 +109,7 @@ def _require_one_set(text: str, sets: dict[str, str]) -> None:
             "HC-O20",
             "was not written together with the levels of the other bands: one may be of another "
             "method, or of other images",
-            "measure the sky again: hstcube sky FOLDER -o OUT --overwrite",
+            "measure the sky again[[: hstcube sky FOLDER -o OUT --overwrite|]]",
         )
 
 
@@ -123,7 +124,7 @@ def _parsed(text: str, scale: float | None, to: float | None) -> Level:
         said = _number(pixel[1])
         if not _FINEST < said < _COARSEST:
             reason = f"is the level of a pixel of {pixel[1][:40]} arcsec, which no image has"
-            raise SkyError("HC-K07", reason, "measure the sky again: hstcube sky FOLDER -o OUT")
+            raise SkyError("HC-K07", reason, _MEASURE_AGAIN)
         if to is not None:
             scale = said
         elif scale is not None:
@@ -153,8 +154,7 @@ def _one_number(text: str) -> float:
 
 def _finite(level: float) -> float:
     if not math.isfinite(level):
-        fix = "measure the sky again: hstcube sky FOLDER -o OUT"
-        raise SkyError("HC-K03", f"the sky level is {level}", fix)
+        raise SkyError("HC-K03", f"the sky level is {level}", _MEASURE_AGAIN)
     return level
 
 

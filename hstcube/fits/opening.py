@@ -223,5 +223,6 @@ def require_budget(size: int, what: str) -> None:
             "HC-F07",
             f"{what} {size / 1e9:.3g} GB, more than the {LARGEST_PLANE / 1e9:.3g} GB that an image "
             "may take",
-            "cut the piece that is wanted out of it; or raise hstcube.fits.opening.LARGEST_PLANE",
+            "cut the piece that is wanted out of it"
+            "[[|; or raise hstcube.fits.opening.LARGEST_PLANE]]",
         )

@@ -51,7 +51,7 @@ def add_poisson(cube: xr.Dataset, *, exposure: Any) -> xr.Dataset:
         raise NoiseError(
             "HC-N11",
             f"sci is in {cube.sci.attrs['units']!r}, not in {_UNITS!r}",
-            "call it before to_flux",
+            "[[add it before the unit is changed|call it before to_flux]]",
         )
     time = _exposure(cube, exposure)
     sci, wht = cube.sci.variable.astype(np.float64), cube.wht.variable.astype(np.float64)
@@ -77,7 +77,8 @@ def _require_early(cube: xr.Dataset) -> None:
             "the noise of the sources is in the weights already"
             if done
             else "the images were matched already",
-            "call add_poisson once, before psf_match",
+            "[[add it once, before the images are matched|"
+            "call add_poisson once, before psf_match]]",
         )
 
 

@@ -122,7 +122,7 @@ def examine(target: Target, options: Options) -> Report:
     report.bands = tuple(cube.band.values.tolist())
     report.findings += [Finding("note", "", text) for text in _assumed(cube)]
     for code, text in notes_of(cube.attrs["history"]):
-        report.findings.append(Finding("note", code, text, codes()[code].fix))
+        report.findings.append(Finding("note", code, text, spoken(codes()[code].fix)))
     _attempt(report, lambda: _judge_places(cube))
     _attempt(report, lambda: _judge_resolution(cube, options))
     labels = _attempt(report, lambda: _labels(target, masked=options.masked))
@@ -166,6 +166,10 @@ def _opened(report: Report, target: Target, options: Options) -> Images | None:
 
 
 def _open(target: Target, bands: tuple[str, ...], options: Options) -> Images:
+    widths = {k: v for k, v in options.psf_fwhm.items() if band_name(k) in bands}
+    everything = len(bands) == len(options.bands or target.files.bands)
+    if not everything:  # widths of the others are no mistake then
+        options = dataclasses.replace(options, psf_fwhm=widths)
     options = dataclasses.replace(options, bands=bands)
     return images_for(target.files, options, chunks={} if _is_large(target.files) else None)
 

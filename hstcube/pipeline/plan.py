@@ -110,7 +110,7 @@ def plan(
         targets[wish.name] = Target(wish.name, files_of(wish.field or wish.name), wish.ids)
     _require_unlike(list(targets))
     if not targets:
-        fix = f"see what is there: hstcube ls {source}"
+        fix = f"see what is there: [[hstcube ls {source}|hstcube.list_fields({str(source)!r})]]"
         what = f"images at {scale}"
         raise missing(what, fix, file=source, verb="are")
     return list(targets.values())
@@ -122,9 +122,9 @@ class Options:
 
     ``recipe`` holds keyword arguments of `homogenize`; ``bands`` are all when empty; ``masked`` is
     whether a segmentation map chooses pixels; ``sky`` "measure" or "none" goes before levels in
-    files; ``psf``, ``onto`` and ``align`` are those of `open_field`, ``onto`` may be "labels" too
-    (the grid of the map); ``noise``, ``layout`` and ``apply_mask`` those of `to_fits`; ``strict``
-    takes warnings for errors.
+    files; ``psf``, ``psf_fwhm`` [arcsec], ``onto`` and ``align`` are those of `open_field`, but
+    ``onto`` may be "labels" too (the grid of the map); ``noise``, ``layout`` and ``apply_mask``
+    those of `to_fits`; ``strict`` takes warnings for errors.
     """
 
     recipe: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -138,6 +138,7 @@ class Options:
     overwrite: bool = False
     strict: bool = False
     psf: str = "auto"
+    psf_fwhm: dict[str, float] = dataclasses.field(default_factory=dict)
     onto: str | None = None
     align: Align | None = None
 
@@ -262,7 +263,7 @@ def require_outside(
         raise WriteError(
             "HC-O06",
             f"the output folder {out} lies inside {source}",
-            "choose another one with -o",
+            "choose another one[[ with -o|]]",
             file=str(out),
         )
 
@@ -281,8 +282,9 @@ def _parsed(text: str) -> _Wish:
     if not match:
         raise RecipeError(
             "HC-B20",
-            f"--ids {text!r} is not understood",
-            "write --ids 943=22950,22951 or --ids m3=3:24353,24350",
+            f"[[--ids|ids]] {text!r} is not understood",
+            "write [[--ids 943=22950,22951 or --ids m3=3:24353,24350|"
+            "ids=['943=22950,22951'] or ids=['m3=3:24353,24350']]]",
         )
     ids = tuple(map(int, match["ids"].split(",")))
     return _Wish(text, checked_name(match["name"]), match["field"], ids)
@@ -294,8 +296,8 @@ def _require_possible(wish: _Wish, targets: Iterable[str], *, chosen: bool) -> N
     if wish.field is None and chosen and name not in targets:
         raise RecipeError(
             "HC-B21",
-            f"--ids {wish.text} names the field {name}, which is not in this run",
-            f"add -f {name}",
+            f"[[--ids|ids]] {wish.text} names the field {name}, which is not in this run",
+            f"add [[-f {name}|{name!r} to fields]]",
         )
     if wish.field is not None and name.lower() in map(str.lower, targets):
         raise RecipeError(
@@ -311,5 +313,5 @@ def _require_unlike(names: list[str]) -> None:
         raise RecipeError(
             "HC-O07",
             f"{reason}: some disks take them for one",
-            "choose one with -f, or rename the files of the other",
+            "choose one[[ with -f|]], or rename the files of the other",
         )

@@ -97,7 +97,9 @@ def require_writable(out: Path) -> None:
         If it is no folder, or cannot be written.
     """
     if out.exists() and not out.is_dir():
-        raise WriteError("HC-O01", "is not a folder", "choose another place with -o", file=str(out))
+        raise WriteError(
+            "HC-O01", "is not a folder", "choose another place[[ with -o|]]", file=str(out)
+        )
     probe = out / f".{RECORD}.probe"
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -107,7 +109,7 @@ def require_writable(out: Path) -> None:
         raise WriteError(
             "HC-O01",
             f"cannot be written: {error.strerror}",
-            "choose another folder with -o",
+            "choose another folder[[ with -o|]]",
             file=str(out),
         ) from error
 
@@ -133,6 +135,7 @@ def record_of(outcome: Outcome, cube: xr.Dataset, options: Options) -> dict[str,
             "layout": options.layout,
             "apply_mask": options.apply_mask,
             "psf": options.psf,
+            "psf_fwhm": options.psf_fwhm,
             "onto": options.onto,
             "align": options.align or "report",
             **options.recipe,

@@ -217,6 +217,7 @@ def images_for(
         files,
         bands=options.bands or None,
         psf=options.psf,
+        psf_fwhm=options.psf_fwhm or None,
         onto=options.onto,
         align=options.align or "report",
         chunks=chunks,
@@ -276,7 +277,7 @@ def _one_target(
         raise HstCubeError(
             "HC-R01",
             f"{len(said)} warnings, and the run is strict: {'; '.join(map(str, said))}",
-            "mend what they say, or run without --strict",
+            "mend what they say, or run without [[--strict|strict=True]]",
         )
     outcome.files, of_set = _written(cube, out, options)
     outcome.notes = said

@@ -72,6 +72,7 @@ def images_of(
     *,
     bands: Sequence[str] | None = None,
     psf: str = "auto",
+    psf_fwhm: Mapping[str, float] | None = None,
     onto: str | None = None,
     align: Align = "report",
     chunks: Mapping[str, int] | None = None,
@@ -83,7 +84,7 @@ def images_of(
     files : FieldFiles
     onto : str, optional
         "labels" takes the grid of the segmentation map.
-    bands, psf, align, chunks
+    bands, psf, psf_fwhm, align, chunks
         As in `open_field`.
 
     Raises
@@ -94,12 +95,11 @@ def images_of(
         As `open_field`.
     """
     grid = _grid_of_map(files) if onto == LABELS else None
+    how: dict[str, Any] = {"bands": bands, "psf": psf, "psf_fwhm": psf_fwhm, "chunks": chunks}
     if files.parts:
-        cube = open_files(
-            files, bands=bands, psf=psf, onto=grid or onto, align=align, chunks=chunks
-        )
+        cube = open_files(files, onto=grid or onto, align=align, **how)
         return Images(cube, scale_of_label(SKY_SCALE), Grid.of(cube).scale)
-    cube = open_files(files, bands=bands, psf=psf, onto=None if grid else onto, chunks=chunks)
+    cube = open_files(files, onto=None if grid else onto, **how)
     scale = Grid.of(cube).scale
     if grid is not None:
         cube = regrid(cube, grid, method="exact")
@@ -123,7 +123,8 @@ def refuse_align(files: FieldFiles, align: Align | None) -> None:
         raise RecipeError(
             "HC-B22",
             f"there is nothing to align: the images of field {files.field} are at one pixel scale",
-            "--align needs --scale mixed: add it, or leave --align out",
+            "[[--align needs --scale mixed: add it, or leave --align out|"
+            "align= needs scale='mixed': give it, or leave align= out]]",
         )
 
 
@@ -245,7 +246,7 @@ def _the_only_field(source: Path, scale: str) -> str:
     raise RecipeError(
         "HC-B32",
         f"{source} does not hold one field, but {there}",
-        "choose one with -f FIELD",
+        "choose one with [[-f FIELD|field=]]",
     )
 
 
@@ -259,7 +260,7 @@ def _grid_of_map(files: FieldFiles) -> Grid:
     labels = labels_of(files)
     if labels is None:
         what = f"field {files.field}, whose grid is to be taken"
-        raise no_map(what, "choose another --onto")
+        raise no_map(what, "choose another [[--onto|onto=]]")
     return Grid.of(labels)
 
 
