@@ -29,6 +29,7 @@ __all__ = [
     "SkyError",
     "WriteError",
     "codes",
+    "is_slip",
     "language",
     "spoken",
 ]
@@ -98,6 +99,20 @@ class HstCubeError(ValueError):
         where = ", ".join(part for part in (self.file, self.band and f"band {self.band}") if part)
         line = f"{self.code} {where}: {self.reason}" if where else f"{self.code} {self.reason}"
         return f"{line}\n  fix: {self.fix}" if self.fix else line
+
+
+def is_slip(error: Exception) -> bool:
+    """Say whether an exception that is none of ours was raised in a line of hstcube itself.
+
+    It says nothing about the file that was read then: it is a mistake of ours, to be passed on as
+    it is.
+    """
+    if isinstance(error, OSError | MemoryError | EOFError):  # a file was read there
+        return False
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    return at is not None and at.tb_frame.f_globals.get("__name__", "").startswith("hstcube.")
 
 
 class FileError(HstCubeError):

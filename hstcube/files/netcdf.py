@@ -24,7 +24,7 @@ from hstcube.core.grids import Grid
 from hstcube.core.rules import require_possible_state, taken, validate
 from hstcube.core.state import attribute, warn
 from hstcube.core.wcs_cards import checked_cards, plain_value
-from hstcube.errors import FileError, HstCubeError, RecipeError, WriteError
+from hstcube.errors import FileError, HstCubeError, RecipeError, WriteError, is_slip
 from hstcube.fits.local import require_local
 from hstcube.fits.writing import require_room_after_all, written_whole
 
@@ -145,6 +145,8 @@ def open_cube(path: str | Path, *, chunks: Mapping[str, int] | None = None) -> x
         reason = "does not fit into the memory that is left"
         raise FileError("HC-O15", reason, _IN_CHUNKS, str(path)) from error
     except Exception as error:  # what the libraries raise for what is damaged is anything
+        if is_slip(error):
+            raise
         reason = f"is not a netCDF file that can be read ({error})"
         raise FileError("HC-F04", reason, _AGAIN, str(path)) from error
     if not vouched:
@@ -159,8 +161,8 @@ def set_of(path: Path) -> str:
 
     try:
         with _LOCK, netCDF4.Dataset(path) as file:
-            return str(file.getncattr(SET))
-    except (OSError, RuntimeError, AttributeError):
+            return str(file.getncattr(SET)) if SET in file.ncattrs() else ""
+    except (OSError, RuntimeError):
         return ""
 
 

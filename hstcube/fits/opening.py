@@ -13,7 +13,7 @@ import re
 import warnings
 from typing import IO, TYPE_CHECKING, Any
 
-from hstcube.errors import FileError, HstCubeError
+from hstcube.errors import FileError, HstCubeError, is_slip
 from hstcube.fits.headers import data_sizes, padded
 from hstcube.fits.local import PACKERS, missing, not_there
 from hstcube.fits.reads import note_read
@@ -61,18 +61,8 @@ class located:  # noqa: N801  a context manager, used like a function
     ) -> None:
         if isinstance(error, HstCubeError):
             error.at(file=str(self.path), band=self.band)
-        elif isinstance(error, Exception) and not _is_slip(error):
+        elif isinstance(error, Exception) and not is_slip(error):
             raise _as_ours(error, str(self.path), self.band) from error
-
-
-def _is_slip(error: Exception) -> bool:
-    """Say whether an exception that is none of ours was raised in a line of hstcube itself."""
-    if isinstance(error, OSError | MemoryError | EOFError):  # a file was read there
-        return False
-    at = error.__traceback__
-    while at is not None and at.tb_next is not None:
-        at = at.tb_next
-    return at is not None and at.tb_frame.f_globals.get("__name__", "").startswith("hstcube.")
 
 
 def _as_ours(error: Exception, file: str, band: str) -> FileError:

@@ -17,7 +17,7 @@ import numpy as np
 
 from hstcube import __version__
 from hstcube.core.state import attribute, notes_of
-from hstcube.errors import HstCubeError, HstCubeWarning, WriteError
+from hstcube.errors import FileError, HstCubeError, HstCubeWarning, WriteError
 from hstcube.fits.local import read_text
 from hstcube.fits.reads import read_as, state_of
 from hstcube.fits.writing import require_free_names, write_files
@@ -158,16 +158,24 @@ def read_record(out: Path) -> dict[str, Any]:
         return {}
     try:
         told = json.loads(read_text(path))
-        targets = told["targets"]
-        known = {name: dict(target.items()) for name, target in targets.items()}
-    except (HstCubeError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise WriteError(
-            "HC-O09",
-            f"is not the record of a run ({type(error).__name__}: {error})",
-            "move it away, or choose another folder with [[-o|out=]]",
-            file=str(path),
-        ) from error
-    return known
+    except (FileError, ValueError, RecursionError) as error:  # no text, no JSON, too deep
+        raise _no_record(path, f"{type(error).__name__}: {error}") from error
+    targets = told.get("targets") if isinstance(told, dict) else None
+    if not isinstance(targets, dict):
+        raise _no_record(path, "it tells of no targets")
+    for name, target in targets.items():
+        if not isinstance(target, dict):
+            raise _no_record(path, f"what it tells of {name[:60]!r} is {type(target).__name__}")
+    return targets
+
+
+def _no_record(path: Path, why: str) -> WriteError:
+    return WriteError(
+        "HC-O09",
+        f"is not the record of a run ({why})",
+        "move it away, or choose another folder with [[-o|out=]]",
+        file=str(path),
+    )
 
 
 def write_record(

@@ -49,8 +49,10 @@ __all__ = [
     "SOME_FAILED",
     "exit_code",
     "images_for",
+    "level_of",
     "measure_levels",
     "measure_skies",
+    "require_free",
     "run",
     "sky_plan_of",
 ]
@@ -254,7 +256,7 @@ def _one_target(
 ) -> None:
     """Make and write the cube of a target; `notes` fill while it is made."""
     target = outcome.target
-    _require_free(target, out, options)
+    require_free(target, out, options)
     if options.masked and target.files.labels is None:
         what = f"field {target.files.field}"
         raise no_map(what, ALL_PIXELS)
@@ -307,14 +309,26 @@ def _level(files: FieldFiles, field: _Field, options: Options) -> tuple[str, xr.
     planned = sky_plan_of(files, field.images, field.labels, options)
     if planned is None:
         return "not subtracted", None
-    cube, known = field.images.cube, dict(planned.known)
-    names = cube.band.values.tolist()
+    return planned.origin, level_of(planned, field.images.cube, field.labels, options)
+
+
+def level_of(
+    planned: SkyPlan, cube: xr.Dataset, labels: xr.DataArray | None, options: Options
+) -> xr.DataArray:
+    """Return the sky level of every band, (band,), with ``sky_error``; measured where it must be.
+
+    Raises
+    ------
+    SkyError
+        If too few pixels are blank.
+    """
+    known, names = dict(planned.known), cube.band.values.tolist()
     if planned.missing:
         part = cube.isel(band=[names.index(name) for name in planned.missing])
-        known |= _pairs(measured_sky(part, field.labels, options.kind))
+        known |= _pairs(measured_sky(part, labels, options.kind))
     level, error = np.array([known[name] for name in names]).T
     coords = {"band": cube.band.values, "sky_error": ("band", error)}
-    return planned.origin, xr.DataArray(level, coords, ("band",), "sky")
+    return xr.DataArray(level, coords, ("band",), "sky")
 
 
 def _pairs(levels: xr.DataArray) -> dict[str, tuple[float, float]]:
@@ -323,8 +337,14 @@ def _pairs(levels: xr.DataArray) -> dict[str, tuple[float, float]]:
     return dict(zip(levels.band.values.tolist(), rows, strict=True))
 
 
-def _require_free(target: Target, out: Path, options: Options) -> None:
-    """Look before computing whether the products may be written, and replace no input."""
+def require_free(target: Target, out: Path, options: Options) -> None:
+    """Look before computing whether the products may be written, and replace no input.
+
+    Raises
+    ------
+    WriteError
+        If one is there already, or is an input of the run.
+    """
     bands = [band_name(name) for name in options.bands] or list(target.files.bands)
     whole = out / f"{target.name}.nc"
     _refuse_inputs([whole, *_images_named(target.name, bands, out)], target.files)
