@@ -550,7 +550,7 @@ def regridded_elsewhere(folder: Path) -> xr.Dataset:
 def impossible_date(folder: Path) -> None:
     cube = open_it(folder)
     assert fits.getval(stamp(folder, "f435w"), "DATE") == "2013-03-22T012:00:00"
-    assert codes_of(cube) == {"HC-B04"}
+    assert not codes_of(cube)
 
 
 # -- segmentation
@@ -884,7 +884,7 @@ ROWS = {
         f"{LAWS}::test_bands_as_broad_as_the_target_pass_bit_for_bit",)),
     "B08": Row("kernel narrower than a pixel", "H", "its second moment is right", see=(
         f"{LAWS}::test_a_gaussian_kernel_has_the_second_moment_it_is_asked_for",)),
-    "B09": Row("width without a unit", "E", "asks for '0.3arcsec'", "HC-B05", width_without_a_unit),
+    "B09": Row("width without a unit", "E", "asks for '0.3arcsec'", "HC-B33", width_without_a_unit),
     "B09 table": Row("width in a unit of its own", "E", "widths are in arcsec", "HC-B17", width_as_a_table),
     "B10": Row("kernel that loses flux", "E", "its sum", "HC-P05", see=("kernel that loses flux", "kernel of NaN")),
     "B10 even": Row("kernel of even size", "E", "its shape", "HC-P04", see=("even kernel",)),

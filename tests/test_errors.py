@@ -37,6 +37,7 @@ from stamps import (
 )
 
 import hstcube
+from hstcube.core.state import notes_of
 from hstcube.errors import (
     FileError,
     HstCubeError,
@@ -288,8 +289,15 @@ def codes_in(told: list[warnings.WarningMessage]) -> list[str]:
     return [code for warning in told for code in re.findall(r"HC-\w\d\d", str(warning.message))]
 
 
+def of_no_survey(folder: Path) -> Path:
+    """Return a field whose images no survey made."""
+    for band in BANDS:
+        rewrite(stamp(folder, band), cards={"XDFVER": None})
+    return folder
+
+
 def test_a_wrong_camera_is_corrected_and_told_once(tmp_path: Path) -> None:
-    folder = write_field(tmp_path)
+    folder = of_no_survey(write_field(tmp_path))
     with pytest.warns(HstCubeWarning) as told:
         cube = open_it(folder)
     assert codes_in(told) == ["HC-B04"]
@@ -313,11 +321,34 @@ def test_a_missing_unit_is_assumed_and_told(tmp_path: Path) -> None:
 def test_what_a_map_leaves_open_is_told(tmp_path: Path) -> None:
     folder = write_field(tmp_path)
     rewrite(label_map(folder), pixels=lambda labels: np.where(labels == NEIGHBOUR, 0, labels))
+    opened = open_it(folder).assign_attrs(survey="")
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        cube = hstcube.homogenize(open_it(folder).isel(x=slice(0, 24)), labels=open_map(folder))
-    assert sorted(codes_in(told)) == ["HC-B04", "HC-P12", "HC-S04", "HC-S08", "HC-S14"]
+        cube = hstcube.homogenize(opened.isel(x=slice(0, 24)), labels=open_map(folder))
+    assert sorted(codes_in(told)) == ["HC-P12", "HC-S04", "HC-S08", "HC-S14"]
     assert "reaches the right of the frame" in cube.attrs["warnings"]
+
+
+def test_what_holds_for_every_field_of_a_survey_is_noted_not_warned_of(tmp_path: Path) -> None:
+    folder = write_field(tmp_path)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        cube = hstcube.homogenize(open_it(folder), labels=open_map(folder))
+    assert codes_in(told) == ["HC-P12"]
+    assert "HC-B04" not in cube.attrs["warnings"]
+    noted = [code for code, _ in notes_of(cube.attrs["history"])]
+    assert sorted(noted) == ["HC-B04", "HC-N20", "HC-S04", "HC-S14"]
+
+
+def test_an_object_that_meets_the_end_of_its_map_is_warned_of_in_every_survey(
+    tmp_path: Path,
+) -> None:
+    folder = write_field(tmp_path)
+    labels = open_map(folder)
+    rows = np.flatnonzero((labels == 4001).any("x").values)
+    cut = labels.isel(y=slice(0, int(rows.mean())))
+    with pytest.warns(HstCubeWarning, match="HC-S08 .* reaches the end of the segmentation map"):
+        hstcube.homogenize(open_it(folder), labels=cut, ids=[4001])
 
 
 # -- nothing but our own errors comes out of damaged input

@@ -66,11 +66,13 @@ def show_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, tit
     print(plain(title))  # noqa: T201  a table folds its own title to its width
     keep = [i for i in range(len(columns)) if any(row[i] for row in rows)]
     widths = {i: _width_of(columns[i], [row[i] for row in rows]) for i in keep}
-    for part in _parts(widths, console.width - 1):
+    room = console.width - 1
+    for part in _parts(widths, room):
         table = Table(box=box.SIMPLE_HEAD)
+        fold = sum(max(widths[i], len(columns[i]) + _BETWEEN) for i in part) > room
         for i in part:
-            # text, no markup: rich takes [mag] for a style
-            table.add_column(Text(columns[i]), min_width=widths[i] - _BETWEEN)
+            # text, no markup: rich takes [mag] for a style; and it cuts what it cannot fold
+            table.add_column(Text(columns[i]), width=widths[i] - _BETWEEN if fold else None)
         for row in rows:
             table.add_row(*(Text(plain(row[i])) for i in part))
         console.print(table)
@@ -144,6 +146,9 @@ def _show_notes(outcomes: list[Outcome]) -> None:
             warn(f"warning: {note} [{_listed(names)}]")
         if len(notes) > _TOLD:
             warn(f"warning: {code} in {len(notes) - _TOLD} more forms, see run.json")
+    noted = {note.split()[0] for outcome in outcomes for note in outcome.record.get("notes", ())}
+    if noted:
+        warn(f"note: {', '.join(sorted(noted))}, of which run.json tells more")
 
 
 def _listed(names: list[str]) -> str:
@@ -155,9 +160,14 @@ def show_report(report: Report, *, failed: bool) -> None:
     """Print what was found of one target: errors with their fixes, warnings, assumptions."""
     result = "will fail" if failed else "ok"
     say(f"{report.target}: {result}; {len(report.bands)} bands: {' '.join(report.bands)}")
+    usual = [one for one in report.of("note") if one.code and not one.fix]
     for kind in ("error", "warning", "note"):
         for finding in report.of(kind):
-            _show_finding(finding)
+            if finding not in usual:
+                _show_finding(finding)
+    if usual:
+        said = "; ".join(f"{finding.code} {finding.text}" for finding in usual)
+        say(f"  note: as everywhere in this survey: {said}")
 
 
 def _show_finding(finding: Finding) -> None:

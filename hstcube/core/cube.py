@@ -211,9 +211,8 @@ def _band_state(given: dict[str, Any], names: list[str], units: str) -> dict[str
         elif isinstance(default, str):
             column = np.array(list(values), object)
         else:
-            above, least = 0 if name == "psf_fwhm" else None, 0 if name == "pivot" else None
-            unit = _UNITS.get(name, units)
-            column = numbers_in(unit, values, name, above=above, least=least, nan=True)
+            above = 0 if name in {"psf_fwhm", "pivot"} else None
+            column = numbers_in(_UNITS.get(name, units), values, name, above=above, nan=True)
         _require_shape(name, column, (number,))
         coords[name] = ("band", column, attrs)
     if given:

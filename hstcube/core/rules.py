@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,6 @@ __all__ = [
     "inverse_variance_unit",
     "require_dataset",
     "require_distinct_bands",
-    "require_possible_state",
     "require_same_grid",
     "taken",
     "validate",
@@ -253,55 +251,6 @@ def _validate_pixels(cube: xr.Dataset) -> None:
     if (mask & ~has_data).any():
         fix = "[[make the cube again: hstcube run FOLDER|use hstcube.mask(cube, keep)]]"
         raise CubeError("HC-C06", "mask is True on pixels without data", fix)
-
-
-# what a state can be: name, least and largest value, whether the least itself is one
-_POSSIBLE: tuple[tuple[Any, ...], ...] = (
-    ("psf_fwhm", 0.0, 60.0, False),
-    ("psf_ee_error", 0.0, 1e3, True),
-    ("sky", -1e30, 1e30, True),
-    ("sky_error", 0.0, 1e30, True),
-    ("zeropoint", -100.0, 100.0, True),
-    ("pivot", 0.0, 1e7, True),
-    ("noise_scale", 0.0, 1e6, False),
-    ("extinction", 0.0, 100.0, True),
-)
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
-
-
-def require_possible_state(cube: xr.Dataset) -> xr.Dataset:
-    """Return the cube if its bands remember nothing that cannot be; NaN is what is not known.
-
-    Raises
-    ------
-    CubeError
-        Naming the state.
-    """
-    for name, *bounds in _POSSIBLE:
-        if name in cube.coords:
-            _require_between(cube[name], *bounds)
-    for axis in ("ky", "kx", "dy", "dx"):
-        if axis in cube.coords and not (np.diff(cube[axis].values) > 0).all():
-            reason = f"the labels of {axis} do not increase"
-            raise _impossible(reason)
-    for name in cube.band.values.tolist():
-        if not _NAME.fullmatch(str(name)):
-            reason = f"a band is called {name!r}"
-            raise _impossible(reason)
-    return cube
-
-
-def _require_between(state: xr.DataArray, least: float, most: float, itself: bool) -> None:
-    values = np.atleast_1d(state.values)
-    inside = (values > least) & (values < most) | np.isnan(values)
-    inside |= itself & (values == least)
-    if not inside.all():
-        reason = f"{state.name} of {values[~inside][0]:g} cannot be"
-        raise _impossible(reason)
-
-
-def _impossible(reason: str) -> CubeError:
-    return CubeError("HC-C08", reason, "get the file again, or write it again from the cube")
 
 
 def inverse_variance_unit(units: str) -> str:

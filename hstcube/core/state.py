@@ -55,15 +55,19 @@ _OPTIONAL = {
     "psf_ee_error": ("band",),
     "psf_negative": ("band",),
 }
-# between what their numbers lie, the ends left out: a degree, 10 cm, what float32 holds
+_NONE = float(np.nextafter(0, -1))  # below 0 by so little that 0 itself is inside
+# between what their numbers lie, the ends left out: a degree, 1 mm, what float32 holds
 _LIMITS = {
     "psf_fwhm": (0.0, 3600.0),
-    "pivot": (-1e-300, 1e9),
-    "noise_scale": (0.0, 1e15),
+    "pivot": (0.0, 1e7),
+    "noise_scale": (0.0, 1e6),
     "sky": (-3e38, 3e38),
-    "sky_error": (-1e-300, 3e38),
+    "sky_error": (_NONE, 3e38),
+    "zeropoint": (-100.0, 100.0),
+    "extinction": (_NONE, 100.0),
+    "psf_ee_error": (_NONE, 1e3),
 }
-_BEYOND_ALL = (-1e3, 1e3)  # mag, shares
+_BEYOND_ALL = (-1e3, 1e3)  # shares
 _FEW_LOST = 0.01  # share of the pixels with data that a step may leave without any, and not say it
 _AS_EVEN = 1e-3  # of a step
 

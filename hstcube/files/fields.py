@@ -9,7 +9,7 @@ import numpy as np
 
 from hstcube.core.bands import band_name
 from hstcube.core.cube import build
-from hstcube.core.state import record, warn
+from hstcube.core.state import record
 from hstcube.errors import BandError, HstCubeError, HstCubeWarning, PSFError
 from hstcube.files.headers import (
     BandImages,
@@ -25,6 +25,7 @@ from hstcube.files.headers import (
 from hstcube.fits.images import inverse_variance, odd_pixels, read_plane
 from hstcube.fits.opening import located
 from hstcube.fits.sets import SET, apart, id_in, require_counts
+from hstcube.surveys.known import told_oddities
 from hstcube.surveys.models import with_survey_noise
 from hstcube.surveys.names import list_fields
 
@@ -112,8 +113,7 @@ def read_images(
     )
     sources = "".join(f"; {table}" for table in sorted(state.tables))
     cube = record(cube, f"open_field({files.field!r}, {', '.join(names)}){sources}")
-    for code, note in notes:
-        cube = warn(cube, code, note)
+    cube = told_oddities(cube, notes)
     said = any(said_width(files, image) is not None for image in images)
     return Observed(cube, own, widths=bool(widths) or said)
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from hstcube.basics.digests import ROWS, TEXTS, bytes_of, canonical, digests_of, slab_sums
 from hstcube.core.grids import Grid
-from hstcube.core.rules import require_possible_state, taken, validate
+from hstcube.core.rules import taken, validate
 from hstcube.core.state import attribute, warn
 from hstcube.core.wcs_cards import checked_cards, plain_value
 from hstcube.errors import FileError, HstCubeError, RecipeError, WriteError, is_slip
@@ -45,10 +45,7 @@ LARGEST = 4 * 2**30  # bytes that a file may hold when all of it is read at once
 _LOCK = threading.RLock()
 _MOST_PACKED = 1100  # deflate packs at most 1032 bytes into one (zlib's own documentation)
 _AGAIN = "get it again, or write it again[[: hstcube run FOLDER| with save_cube]]"
-_IN_CHUNKS = (
-    "[[make a cube of fewer bands or pixels|open it in chunks: "
-    "open_cube(path, chunks={'y': 1024, 'x': 1024})]]"
-)
+_IN_CHUNKS = "[[cut the piece out|open it in chunks: open_cube(path, chunks={'y': 1024, 'x': 1024})]]"
 _ROOM = 2**20  # bytes that any file may hold
 
 
@@ -136,7 +133,7 @@ def open_cube(path: str | Path, *, chunks: Mapping[str, int] | None = None) -> x
         found.attrs.pop(SET, None)
         cube = _with_state(found)
         cube = cube.assign(mask=cube.mask.astype(bool)) if "mask" in cube else cube
-        require_possible_state(validate(cube))
+        validate(cube)
         _require_place(cube)
     except HstCubeError as error:
         error.at(file=str(path))

@@ -11,8 +11,8 @@ import numpy as np
 from hstcube.core.bands import band_name
 from hstcube.core.cube import SCHEMA, build
 from hstcube.core.psf_coords import with_psf_coords
-from hstcube.core.rules import PLANES, require_possible_state
-from hstcube.core.state import warn
+from hstcube.core.rules import PLANES
+from hstcube.core.state import require_coords, warn
 from hstcube.errors import BandError, FileError, HstCubeError
 from hstcube.fits.images import (
     NOISE_UNIT,
@@ -22,7 +22,7 @@ from hstcube.fits.images import (
     read_plane,
     require_whole,
 )
-from hstcube.fits.local import missing, read_text
+from hstcube.fits.local import entries, missing, read_text
 from hstcube.fits.opening import located, opened
 from hstcube.fits.sets import id_in
 from hstcube.fits.units import history_lines
@@ -70,9 +70,10 @@ def find_products(folder: Path, field: str) -> dict[str, dict[str, Path]]:
         The kind is "sci", "wht", "var" or "mask"; "" for a file that holds all three images.
     """
     found: dict[str, dict[str, Path]] = {}
-    for path in sorted(folder.glob(f"{field}_f*.fits")):
+    for path in entries(folder):
         name, _, kind = path.name[len(field) + 1 : -5].partition("_")
-        if kind in _HOLDS:
+        named = path.name.startswith(f"{field}_f") and path.suffix == ".fits"
+        if named and kind in _HOLDS:
             found.setdefault(name, {})[kind] = path
     return found
 
@@ -87,7 +88,8 @@ def open_products(products: dict[str, dict[str, Path]], bands: Sequence[str] | N
     _require_one_cube(planes[0], cubes, products, folder)
     with located(folder):
         _require_alike(planes)
-        cube = require_possible_state(_cube_of(names, planes))
+        cube = _cube_of(names, planes)
+        require_coords(cube)
     return _compared(cube, folder, *cubes)
 
 

@@ -315,11 +315,11 @@ def write_table(table: QTable, path: str | Path, *, overwrite: bool = False) -> 
         written.
     """
     path = Path(path)
-    ending = _ending(path)
-    if ending == ".fits":
-        return write_files({path: table_bytes(table, path)}, overwrite=overwrite)[0]
-    form = "ascii.ecsv" if ending == ".ecsv" else "parquet"
-    return written_whole(path, lambda part: table.write(part, format=form), overwrite=overwrite)
+    if _ending(path) == ".parquet":
+        return written_whole(
+            path, lambda part: table.write(part, format="parquet"), overwrite=overwrite
+        )
+    return write_files({path: table_bytes(table, path)}, overwrite=overwrite)[0]
 
 
 def table_bytes(table: Table, path: Path) -> bytes:

@@ -18,7 +18,17 @@ from typing import Any
 from hstcube.errors import FileError
 from hstcube.fits.reads import note_read
 
-__all__ = ["PACKERS", "as_path", "missing", "not_there", "read_bytes", "read_text", "require_local"]
+__all__ = [
+    "PACKERS",
+    "as_path",
+    "entries",
+    "kind_of",
+    "missing",
+    "not_there",
+    "read_bytes",
+    "read_text",
+    "require_local",
+]
 
 PACKERS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ": "lzma"}
 TEXT = 64 * 2**20  # bytes: a catalogue of half a million objects
@@ -62,6 +72,37 @@ def as_path(path: Any) -> Path:
     if len(str(named)) > _LONGEST_PATH:
         raise not_there(str(named), OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG)))
     return named
+
+
+def entries(folder: Path) -> list[Path]:
+    """Return what a folder holds, by name; nothing where there is no such folder.
+
+    Raises
+    ------
+    FileError
+        If it may not be looked into.
+    """
+    try:
+        return sorted(folder.iterdir()) if kind_of(folder) == "folder" else []
+    except OSError as error:
+        raise not_there(str(folder), error) from error
+
+
+def kind_of(path: Path) -> str:
+    """Return "folder", "file" or "other" (a pipe, a device); "" where there is nothing.
+
+    Raises
+    ------
+    FileError
+        If the system does not say: `Path.exists` raises its own errors there.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except (OSError, ValueError) as error:
+        raise not_there(str(path), error) from error
+    return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
 
 
 def require_local(path: str | Path, *, most: int | None = None) -> Path:

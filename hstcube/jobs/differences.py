@@ -10,7 +10,7 @@ import numpy as np
 from hstcube.errors import FileError
 from hstcube.files.netcdf import open_cube
 from hstcube.fits.images import NOISE_UNIT, PSF_UNIT
-from hstcube.fits.local import missing
+from hstcube.fits.local import entries, missing
 from hstcube.fits.opening import located, opened
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _require_alike(first: Path, second: Path) -> None:
 
 def _products(first: Path, second: Path) -> list[str]:
     """Return the names of products that either of two folders holds."""
-    paths = [*first.iterdir(), *second.iterdir()]
+    paths = [*entries(first), *entries(second)]
     names = sorted({path.name for path in paths if _is_product(path)})
     if not names:
         what = f"FITS or netCDF file in it, nor in {second}"

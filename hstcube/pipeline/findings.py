@@ -13,7 +13,7 @@ from hstcube import __version__
 from hstcube.basics.robust import MAD_TO_SIGMA
 from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
-from hstcube.core.state import notes_of
+from hstcube.core.state import attribute, notes_of
 from hstcube.errors import HstCubeError, codes, spoken
 from hstcube.pipeline.original import kernels_of_the_original
 from hstcube.pipeline.pieces import of_band, of_levels
@@ -25,6 +25,7 @@ from hstcube.pipeline.sources import Images, labels_of, refuse_align
 from hstcube.psf.match import choose_kernels
 from hstcube.regridding.align import check_alignment, warn_of_shifts
 from hstcube.sky.level import sky_pixels
+from hstcube.surveys.known import traits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,8 +136,10 @@ def _judge_cube(
     cube = found.images.cube
     report.bands = tuple(cube.band.values.tolist())
     report.findings += [Finding("note", "", text) for text in _assumed(cube)]
+    usual = traits(attribute(cube, "survey"))
     for code, text in notes_of(cube.attrs["history"]):
-        report.findings.append(Finding("note", code, text, spoken(codes()[code].fix)))
+        fix = "" if code in usual else spoken(codes()[code].fix)
+        report.findings.append(Finding("note", code, text, fix))
     _attempt(report, lambda: _judge_places(cube))
     if found.whole:
         _attempt(report, lambda: _judge_resolution(cube, options))
@@ -258,9 +261,10 @@ def _judge_object(
     text += f", grown by {chosen['grow']}"
     report.findings.append(Finding("note", "", text))
     notes = map_notes(labels, ids, keep, grid, largest=largest, recipe=kind)
-    report.findings += [
-        Finding("warning", code, said, spoken(_FIXES.get(code, ""))) for code, said in notes
-    ]
+    usual = traits(attribute(cube, "survey"))
+    for code, said in notes:
+        told: Literal["note", "warning"] = "note" if code in usual else "warning"
+        report.findings.append(Finding(told, code, said, spoken(_FIXES.get(code, ""))))
 
 
 def _judge_levels(report: Report, target: Target, options: Options) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 
 from hstcube.core.grids import Grid
 from hstcube.core.rules import taken
-from hstcube.core.state import warn
 from hstcube.errors import LabelError, RecipeError, SkyError
 from hstcube.fits.local import require_local
 from hstcube.fits.opening import located
@@ -17,11 +16,11 @@ from hstcube.inputs.quantities import whole_number
 from hstcube.pipeline.original import as_the_original
 from hstcube.psf.match import psf_match
 from hstcube.psf.quality import as_target
-from hstcube.regridding.labels import coverage, regrid_labels, regrid_mask
+from hstcube.regridding.labels import NOT_COVERED, coverage, regrid_labels, regrid_mask
 from hstcube.sky.level import Method, left_over, measure_sky, subtract_sky
 from hstcube.sky.masks import grow as grow_mask
+from hstcube.sky.masks import grown, object_mask, object_notes
 from hstcube.sky.masks import mask as apply_mask
-from hstcube.sky.masks import object_mask, object_notes
 from hstcube.surveys.field_file import (
     COUNT,
     IDS,
@@ -32,12 +31,14 @@ from hstcube.surveys.field_file import (
     check_keys,
     read_toml,
 )
+from hstcube.surveys.known import told_oddities
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     import xarray as xr
+    from numpy.typing import NDArray
 
 __all__ = [
     "ALL_PIXELS",
@@ -135,7 +136,7 @@ def homogenize(
         keep = object_on(grid, labels, ids, grow=grow, largest=largest)
         cube = apply_mask(cube, keep.values)
     notes = map_notes(labels, ids, keep, grid, largest=largest, recipe=recipe)
-    return _warned(cube, notes)
+    return told_oddities(cube, notes)
 
 
 def require_map(labels: xr.DataArray | None) -> xr.DataArray:
@@ -256,8 +257,8 @@ def map_notes(
         text = f"{interpolated / labels.size:.1%} of the map's pixels are not integers"
         text += " (it was interpolated once); they belong to no object"
         notes.append(("HC-S04", text))
-    if sides := _sides_reached(keep.values):
-        text = f"the object reaches the {' and '.join(sides)} of the frame"
+    if ends := _ends_reached(keep.values, regrid_labels(labels, grid).values):
+        text = f"the object reaches {' and '.join(ends)}"
         notes.append(("HC-S08", f"{text}: part of it may be missing"))
     if keep.values.all():
         notes.append(("HC-S10", "the object fills the whole frame: no pixel is masked out"))
@@ -285,10 +286,15 @@ def no_map(where: str, other: str) -> LabelError:
     return LabelError("HC-S16", f"there is no segmentation map: {where}", fix)
 
 
-def _sides_reached(keep: Any) -> list[str]:
-    """Return the sides of the frame that a mask touches; y grows upwards."""
+def _ends_reached(keep: NDArray[np.bool_], labels: NDArray[Any]) -> list[str]:
+    """Return the ends of what was looked at that a mask touches: of frame (y upwards) and map."""
     sides = {"top": keep[-1], "bottom": keep[0], "left": keep[:, 0], "right": keep[:, -1]}
-    return [side for side, pixels in sides.items() if pixels.any()]
+    reached = [side for side, pixels in sides.items() if pixels.any()]
+    ends = [f"the {' and '.join(reached)} of the frame"] if reached else []
+    unknown = labels == NOT_COVERED
+    if unknown.any() and (unknown & grown(keep, 1)).any():
+        ends.append("the end of the segmentation map")
+    return ends
 
 
 def _without_sky(
@@ -302,13 +308,8 @@ def _without_sky(
     cube = subtract_sky(cube, sky)
     if labels is None or cube.sci.chunks:
         return cube
-    return _warned(cube, left_over(cube, background=blank_pixels(labels, Grid.of(cube)).values))
-
-
-def _warned(cube: xr.Dataset, notes: list[tuple[str, str]]) -> xr.Dataset:
-    for code, text in notes:
-        cube = warn(cube, code, text)
-    return cube
+    blank = blank_pixels(labels, Grid.of(cube)).values
+    return told_oddities(cube, left_over(cube, background=blank))
 
 
 def read_recipe(path: str | Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from hstcube.errors import RecipeError
 from hstcube.files.labels import open_labels
 from hstcube.files.netcdf import open_cube
 from hstcube.files.tables import column, read_table
-from hstcube.fits.local import missing
+from hstcube.fits.local import entries, missing
 from hstcube.fits.opening import located
 from hstcube.fits.units import hdu
 from hstcube.inputs.names import checked_name
@@ -239,7 +239,7 @@ def _below_cards(below: Sequence[int] | None) -> list[tuple[str, Any, str]]:
 def _the_only_field(source: Path, scale: str) -> str:
     """Return the name of the field that a folder holds."""
     stamps = [files.field for files in list_fields(source, scale=scale)]
-    names = stamps or [path.stem for path in sorted(source.glob("*.nc"))]
+    names = stamps or [path.stem for path in entries(source) if path.suffix == ".nc"]
     if len(names) == 1:
         return names[0]
     there = ", ".join(names[:12]) or "none"

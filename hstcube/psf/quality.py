@@ -272,7 +272,7 @@ def as_target(
         name = name_among(to, there)
         if name in there or not _is_width(to):
             return name
-        if width_of(to) is not None:
+        if width_of(to):
             return to  # as it was written
     bare = isinstance(to, str) and _NUMBER.fullmatch(to)
     if bare or (np.ndim(to) == 0 and np.asarray(to).dtype.kind in "iuf" and not _unit_of(to)):

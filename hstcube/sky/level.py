@@ -262,7 +262,7 @@ def _levels(cube: xr.Dataset, level: Any) -> tuple[xr.Variable, NDArray[np.float
     if bad.any():
         raise SkyError(
             "HC-K03",
-            "its sky level is not a finite number",
+            f"its sky level is {values[np.argmax(bad)]:g}, not a finite number",
             "measure it again",
             band=names[int(np.argmax(bad))],
         )

@@ -9,12 +9,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hstcube import shipped
+from hstcube.core.state import attribute, note, warn
 from hstcube.inputs.cards import card_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-__all__ = ["SURVEYS", "Recognised", "Survey", "known_survey", "recognised", "survey_of"]
+    import xarray as xr
+
+__all__ = [
+    "SURVEYS",
+    "Recognised",
+    "Survey",
+    "known_survey",
+    "recognised",
+    "survey_of",
+    "told_oddities",
+    "traits",
+]
 
 _FOLDER = "hstcube.surveys"
 _ONE_SCALE = 0.01  # relative: scales closer than this are one
@@ -75,3 +87,31 @@ def survey_of(header: Mapping[str, Any], scale: float) -> Survey | None:
     """Return the survey that an image's header names, or None; see `known_survey`."""
     name = recognised(header).survey
     return known_survey(name, scale) if name else None
+
+
+def traits(survey: str) -> frozenset[str]:
+    """Return the codes of warnings that hold for every field of a survey: nobody can act on them.
+
+    Parameters
+    ----------
+    survey : str
+        One of `SURVEYS`; '' has none.
+    """
+    for row in shipped.table(_FOLDER, "recognition.csv"):
+        if row["survey"] == survey:
+            return frozenset(row["traits"].split())
+    return frozenset()
+
+
+def told_oddities(cube: xr.Dataset, oddities: Iterable[tuple[str, str]]) -> xr.Dataset:
+    """Return the cube that tells oddities: as notes what its survey is known for, else as warnings.
+
+    Parameters
+    ----------
+    cube : Dataset
+    oddities : iterable of (code, text)
+    """
+    usual = traits(attribute(cube, "survey"))
+    for code, text in oddities:
+        cube = (note if code in usual else warn)(cube, code, text)
+    return cube

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from hstcube.core.bands import band_name, digits, pivot
 from hstcube.errors import FileError, RecipeError
-from hstcube.fits.local import as_path, missing
+from hstcube.fits.local import as_path, entries, kind_of, missing
 from hstcube.inputs.names import checked_name
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def list_fields(
         If the folder does not exist.
     """
     folder = as_path(folder)
-    if not folder.is_dir():
+    if kind_of(folder) != "folder":
         raise missing("such folder", "check the path", file=folder)
     found: dict[tuple[str, str], dict[str, _Paths]] = {}
     for path, parts in _scan(folder, images):
@@ -257,13 +257,13 @@ def _scan(folder: Path, images: str | None) -> Iterator[tuple[Path, dict[str, st
     """Yield each image, and what its name says: field, scale ('' for none), band and kind."""
     if images is None:
         places, pattern = [folder, folder / "new_stamps"], IMAGES
-    elif Path(images).is_dir():
+    elif kind_of(Path(images)) == "folder":
         places, pattern = [Path(images)], IMAGES
     else:
         places, pattern = [Path(images).parent], _with_kind(Path(images).name)
     expression = _expression(pattern)
-    for place in filter(Path.is_dir, places):
-        for path in sorted(place.iterdir()):
+    for place in places:
+        for path in entries(place):
             if match := expression.fullmatch(path.name):
                 yield path, {"scale": "", **match.groupdict()}
 
@@ -312,7 +312,7 @@ def _labels_file(places: _Places, name: str, scale: str) -> Path | None:
     if places.labels is None:
         return _first(places.folder / _filled(Path(LABELS), name, scale))
     place = Path(places.labels)
-    if place.is_dir():
+    if kind_of(place) == "folder":
         return place / _filled(Path(Path(LABELS).name), name, scale)
     return _filled(place, name, scale)
 
@@ -322,7 +322,7 @@ def _sky_file(places: _Places, name: str, scale: str, band: str) -> Path | None:
     usual = [_filled(Path(pattern), name, scale, band) for pattern in SKY]
     if places.sky is None:
         candidates = [places.folder / path for path in usual if scale == SKY_SCALE]
-    elif Path(places.sky).is_dir():
+    elif kind_of(Path(places.sky)) == "folder":
         candidates = [Path(places.sky) / path.name for path in usual]
     else:
         return _filled(Path(places.sky), name, scale, band)
@@ -339,7 +339,7 @@ def _filled(pattern: Path, name: str, scale: str, band: str = "") -> Path:
 def _first(path: Path) -> Path | None:
     """Return the file, or its compressed form, whichever exists."""
     for ending in ("", ".gz", ".fz"):
-        if (found := path.with_name(path.name + ending)).exists():
+        if kind_of(found := path.with_name(path.name + ending)):
             return found
     return None
 

@@ -1,4 +1,4 @@
-"""Every block of the README and of docs/photometry.md runs, in order, as a new user would run it."""
+"""Every block of the README and of docs/photometry.md runs, in order, as a new user would run it."""  # noqa: E501
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ from hstcube.cli.show import show_table
 columns = ("band", "flux [uJy]", "error [mag]", *(f"a column with a long name {i}" for i in range(9)))
 rows = [("f160w", "1.0012 ± 0.0022", "x" * 30, *("value of cell " + str(i) for i in range(9)))]
 show_table(columns, rows, title="a table [arcsec]")
-"""
+"""  # noqa: E501
 
 
 @pytest.mark.parametrize("columns", [80, 200])

@@ -1,4 +1,4 @@
-"""The demo field: fast, the same for the same seed, faulty like the real one, and met by the whole job."""
+"""The demo field: fast, the same for the same seed, faulty like the real one, and met by the whole job."""  # noqa: E501
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_rim_has_no_colour_bias_where_masking_first_has(made):
 
 
 def test_the_true_scene_is_reached_with_psfs_from_the_fields_own_stars(made):
-    """Issue 4: fluxes in the mask within 0.5 %, colours of its outermost ring within 0.02 mag, noise-free."""
+    """Issue 4: fluxes in the mask within 0.5 %, colours of its outermost ring within 0.02 mag, noise-free."""  # noqa: E501
     assert max(abs(row.scene - 1) for row in made[0].values()) < 0.005
     assert max(abs(row.scene_rim) for row in made[0].values()) < 0.02
 

@@ -1,4 +1,4 @@
-"""Fields whose bands come at several pixel scales: one cube, on one grid, with levels of their own scale."""
+"""Fields whose bands come at several pixel scales: one cube, on one grid, with levels of their own scale."""  # noqa: E501
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def field(tmp_path_factory):
 
 @pytest.fixture
 def shifted(field, tmp_path):
-    """Return the same field, the 30 mas images moved by a quarter of a 60 mas pixel against their headers."""
+    """Return the same field, the 30 mas images moved by a quarter of a 60 mas pixel against their headers."""  # noqa: E501
     write_field(tmp_path, scale="60mas", bands=COARSE, shape=(40, 44))
     write_field(tmp_path, scale="30mas", bands=FINE, shape=(80, 88), sky=False, labels=False)
     for band in FINE:
@@ -107,7 +107,7 @@ def test_mixed_fields_are_opened_later_too(field):
 
 @pytest.mark.parametrize(
     ("how", "code"),
-    [({"onto": "40mas"}, "HC-F01"), ({"align": "perhaps"}, "HC-B22"), ({"bands": ["f775w"]}, "HC-F01"),
+    [({"onto": "40mas"}, "HC-F01"), ({"align": "perhaps"}, "HC-B22"), ({"bands": ["f775w"]}, "HC-F01"),  # noqa: E501
      ({"scale": "60mas", "onto": "30mas"}, "HC-F01")],
 )  # fmt: skip
 def test_what_is_not_there_is_refused(field, how, code):
@@ -150,8 +150,8 @@ def test_levels_are_converted_to_the_pixels_they_are_subtracted_from(field, tmp_
 
 
 @pytest.mark.parametrize(("options", "scale"), [
-    (("--scale", "mixed"), 0.06), (("--scale", "mixed", "--onto", "30mas"), 0.03), (("--onto", "labels"), 0.03),
-    (("--scale", "mixed", "--onto", "labels", "--align", "apply"), 0.03), (("--onto", "60mas"), 0.06),
+    (("--scale", "mixed"), 0.06), (("--scale", "mixed", "--onto", "30mas"), 0.03), (("--onto", "labels"), 0.03),  # noqa: E501
+    (("--scale", "mixed", "--onto", "labels", "--align", "apply"), 0.03), (("--onto", "60mas"), 0.06),  # noqa: E501
 ])  # fmt: skip
 def test_run_takes_mixed_scales_and_the_grid_of_the_map(call, field, tmp_path, options, scale):
     done = call("run", field, "-o", tmp_path, *options)

@@ -308,7 +308,7 @@ def test_a_table_that_cannot_be_written_leaves_nothing(cube, groups, tmp_path, m
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    """Return the native demo field, its blank sky, its noise, and its noise-free images before and after matching."""
+    """Return the native demo field, its blank sky, its noise, and its noise-free images before and after matching."""  # noqa: E501
     from hstcube.basics.convolution import convolver
     from hstcube.demo.field import IR_RMS, IR_TAP, simulate
 
@@ -349,7 +349,7 @@ def demo(tmp_path_factory):
 
 @pytest.mark.slow
 def test_recovered_fluxes_scatter_around_the_truth_as_their_errors_say(demo):
-    """30 exposures of one field: noise, photons and sky made anew, each with its own sky measured, 100 boxes of 8x8."""
+    """30 exposures of one field: noise, photons and sky made anew, each with its own sky measured, 100 boxes of 8x8."""  # noqa: E501
     from hstcube.demo.field import BANDS as CAMERAS
     from hstcube.demo.field import _unit_noise
 

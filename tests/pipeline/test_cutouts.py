@@ -1,4 +1,4 @@
-"""Stamps cut out of mosaics: the pixels of the mosaic, at their place, in the layout that a run reads."""
+"""Stamps cut out of mosaics: the pixels of the mosaic, at their place, in the layout that a run reads."""  # noqa: E501
 
 from __future__ import annotations
 
@@ -243,9 +243,9 @@ def test_units_of_a_catalogue_are_heeded(tmp_path):
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        ("id,ra\n3,53.1\n", "HC-B23"), ("id,ra,dec\n", "HC-B23"), ("id,ra,dec\n3,53.1,-97\n", "HC-B23"),
+        ("id,ra\n3,53.1\n", "HC-B23"), ("id,ra,dec\n", "HC-B23"), ("id,ra,dec\n3,53.1,-97\n", "HC-B23"),  # noqa: E501
         ("id,ra,dec\n3,x,y\n", "HC-B23"), ("id,ra,dec\n../3,53.1,-27\n", "HC-B12"),
-        ("id,ra,dec\na,53.1,-27\nA,53.2,-27\n", "HC-O07"), ("what is this", "HC-F04"), (None, "HC-F01"),
+        ("id,ra,dec\na,53.1,-27\nA,53.2,-27\n", "HC-O07"), ("what is this", "HC-F04"), (None, "HC-F01"),  # noqa: E501
     ],
 )  # fmt: skip
 def test_catalogues_that_cannot_be_used_are_refused(tmp_path, text, code):

@@ -55,7 +55,7 @@ def test_a_run_tells_what_its_cube_carries(tmp_path) -> None:
     for outcome in outcomes:
         cube = hstcube.open_cube(tmp_path / "out" / f"{outcome.target.name}.nc")
         assert list(map(str, outcome.notes)) == cube.attrs["warnings"].splitlines()
-        assert "HC-B04" in {note.code for note in outcome.notes}
+        assert "HC-P12" in {note.code for note in outcome.notes}
 
 
 def test_warnings_are_heard_as_data_and_those_of_others_pass() -> None:

@@ -1,4 +1,4 @@
-"""`hstcube bin`, `phot` and `noise`, the pictures that go with them, and dereddened cubes on disk."""
+"""`hstcube bin`, `phot` and `noise`, the pictures that go with them, and dereddened cubes on disk."""  # noqa: E501
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_what_cannot_be_measured_is_told(products: Path, tmp_path: Path, call: C
     hstcube.save_cube(lost.assign_coords(zeropoint=lost.zeropoint * np.nan), products / "lost.nc")
     assert "HC-D30" in call("phot", products / "lost.nc", "-o", tmp_path / "a.ecsv").err
     assert "HC-O30" in call("phot", products / "out", "-o", tmp_path / "a.txt").err
-    assert "HC-D01" in call("phot", products / "out", "--groups", label_map(products / "stamps"), "-o",
+    assert "HC-D01" in call("phot", products / "out", "--groups", label_map(products / "stamps"), "-o",  # noqa: E501
                             tmp_path / "a.ecsv").err  # fmt: skip
     both = call(
         "phot",

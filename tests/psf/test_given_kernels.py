@@ -125,7 +125,7 @@ def test_psfs_much_larger_than_the_frame_are_cut_to_it(cube: xr.Dataset) -> None
 @pytest.mark.parametrize(
     ("given", "name"),
     [
-        ("F160W", "f160w"), ("160", "f160w"), ("0.60 arcsec", "0.60 arcsec"), ("300mas", "0.3arcsec"),
+        ("F160W", "f160w"), ("160", "f160w"), ("0.60 arcsec", "0.60 arcsec"), ("300mas", "0.3arcsec"),  # noqa: E501
         (0.3 * u.arcsec, "0.3arcsec"), (5 * u.pix, "0.3arcsec"), ("f999w", "f999w"),
         ("850lp", "850lp"), (".5arcsec", ".5arcsec"), ("MINE", "MINE"),
     ],

@@ -1,4 +1,4 @@
-"""Matching kernels and matching with measured PSFs: known truth, laws, the gate, files, and all that is refused."""
+"""Matching kernels and matching with measured PSFs: known truth, laws, the gate, files, and all that is refused."""  # noqa: E501
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def refuses(code, do, *said):
 
 @pytest.mark.parametrize("band", [*ACS, *IR])
 def test_kernels_of_noisy_psfs_reach_the_true_target(band):
-    """The kernel sees noise of 1e-5 per pixel; what it makes of the true PSF is compared with the true F160W."""
+    """The kernel sees noise of 1e-5 per pixel; what it makes of the true PSF is compared with the true F160W."""  # noqa: E501
     rng = np.random.default_rng(1)
     source, target = telescope(band), telescope("f160w")
     kernel = matching_kernel(noisy(source, rng), noisy(target, rng))
@@ -278,7 +278,7 @@ def test_quality_shows_what_matching_did():
 
 
 def test_stars_in_a_cube_become_the_target():
-    """A star of F435W, matched, is the star of F160W: the convolution of the image itself, not of its PSF."""
+    """A star of F435W, matched, is the star of F160W: the convolution of the image itself, not of its PSF."""  # noqa: E501
     size = 101
     sci = np.stack([1000 * telescope(band, size=size) for band in ("f435w", "f160w")])
     cube = build(
@@ -306,7 +306,7 @@ def test_gaussian_widths_warn_and_never_fail():
 
 
 def broad_f814w():
-    """Return a cube whose F814W has a PSF broader than F160W: no kernel can help without sharpening."""
+    """Return a cube whose F814W has a PSF broader than F160W: no kernel can help without sharpening."""  # noqa: E501
     cube = field("f435w", "f814w", "f160w").drop_vars(["psf", "ky", "kx"])
     given_ = psfs("f435w", "f814w", "f160w")
     given_[1] = convolved(telescope("f160w"), gaussian(1.5))
@@ -375,7 +375,7 @@ def test_a_band_without_a_psf_is_refused():
 
 @st.composite
 def cubes_with_psf(draw, **how):
-    """Draw a cube whose bands have PSFs with wings; each but the broadest reaches every broader one."""
+    """Draw a cube whose bands have PSFs with wings; each but the broadest reaches every broader one."""  # noqa: E501
     cube = draw(cubes(sides=st.integers(12, 40), **how))
     sigma = draw(st.permutations(np.linspace(0.5, 1.5, cube.sizes["band"]).tolist()))
     core = 0.9 * gaussian(0.8, 25) + 0.1 * gaussian(2.0, 25)
@@ -530,7 +530,7 @@ def test_a_good_image_is_left_as_it_is():
 
 @pytest.mark.parametrize("to_scale", [0.03, 0.06, 0.1, 0.2])
 def test_a_psf_keeps_its_width_on_other_pixels(to_scale):
-    """Variances add: a Gaussian summed over pixels is broader by their variance, one that is only sampled is not."""
+    """Variances add: a Gaussian summed over pixels is broader by their variance, one that is only sampled is not."""  # noqa: E501
     sigma, scale = 0.25, 0.05  # arcsec
     psf = prepare_psf(gaussian(sigma / scale, 101), scale=scale, to_scale=to_scale)
     offset = psf.ky.values

@@ -1,4 +1,4 @@
-"""PSFs from stars: against truth that is known, with all that spoils a star, and on the stars of the XDF."""
+"""PSFs from stars: against truth that is known, with all that spoils a star, and on the stars of the XDF."""  # noqa: E501
 
 from __future__ import annotations
 
@@ -317,7 +317,7 @@ def mosaic():
             profile = np.exp(-radius / 4)
             sci[i] += flux * profile / profile.sum()
     cube = build(
-        sci, np.full(sci.shape, 1e6), bands=BANDS, grid=plain_grid((side, side)), units="electron s-1",
+        sci, np.full(sci.shape, 1e6), bands=BANDS, grid=plain_grid((side, side)), units="electron s-1",  # noqa: E501
         psf_fwhm=[0.1, 0.11, 0.18, 0.19],
     )  # fmt: skip
     return cube, places
@@ -372,7 +372,7 @@ def of_xdf(xdf):
 
 @pytest.mark.real
 def test_stars_of_the_xdf_get_the_verdicts_that_are_known(of_xdf):
-    """SCIENCE.md 2: 1 is extended, 2 has a companion, 3 4 5 are saturated in some bands, 3 is damaged in F105W."""
+    """SCIENCE.md 2: 1 is extended, 2 has a companion, 3 4 5 are saturated in some bands, 3 is damaged in F105W."""  # noqa: E501
     _, looked_at = of_xdf
     verdict = {
         name: dict(zip(looked_at.band.values, looked_at.verdict.sel(star=name).values, strict=True))
@@ -394,7 +394,7 @@ def test_stars_of_the_xdf_get_the_verdicts_that_are_known(of_xdf):
 
 @pytest.mark.real
 def test_the_companion_of_star_2_is_gone(of_xdf):
-    """SCIENCE.md 2: it is 0.51 arcsec away, with 1.7 % of the star's flux in F435W and 12.5 % in F160W."""
+    """SCIENCE.md 2: it is 0.51 arcsec away, with 1.7 % of the star's flux in F435W and 12.5 % in F160W."""  # noqa: E501
     _, looked_at = of_xdf
     distance = np.hypot(looked_at.ky, looked_at.kx)
     for band in ("f435w", "f850lp", "f125w", "f160w"):
@@ -408,7 +408,7 @@ def test_the_companion_of_star_2_is_gone(of_xdf):
 
 @pytest.mark.real
 def test_the_widths_of_2022_are_reproduced(xdf):
-    """golden/psf_measurements.txt: 65 sigmas. SCIENCE.md 1: their means over five stars, 1.47 pixels in F105W."""
+    """golden/psf_measurements.txt: 65 sigmas. SCIENCE.md 1: their means over five stars, 1.47 pixels in F105W."""  # noqa: E501
     rows = [
         line.split() for line in (xdf / "golden" / "psf_measurements.txt").read_text().splitlines()
     ]
@@ -427,7 +427,7 @@ def test_the_widths_of_2022_are_reproduced(xdf):
     for key, values in sigmas.items():
         assert np.mean(values) == pytest.approx(np.mean(wanted[key]), abs=0.005), key
         assert np.std(values) == pytest.approx(np.std(wanted[key]), abs=0.005), key
-    of_2022 = {"f105w": 1.47, "f125w": 1.49, "f140w": 1.55, "f160w": 1.56, "f435w": 0.78, "f606w": 0.95, "f775w": 0.87,
+    of_2022 = {"f105w": 1.47, "f125w": 1.49, "f140w": 1.55, "f160w": 1.56, "f435w": 0.78, "f606w": 0.95, "f775w": 0.87,  # noqa: E501
                "f814w": 0.91, "f850lp": 0.85}  # fmt: skip
     assert {band: round(float(np.mean(sigmas[band, "60"])), 2) for band in of_2022} == of_2022
     assert np.std(sigmas["f105w", "60"]) == pytest.approx(0.07, abs=0.005)
@@ -436,7 +436,7 @@ def test_the_widths_of_2022_are_reproduced(xdf):
 @pytest.mark.slow
 @pytest.mark.real
 def test_a_star_that_was_left_out_is_matched_as_well_as_stars_agree(of_xdf):
-    """Medians over the usable stars of a band; F606W is left out, it has one star that is not saturated."""
+    """Medians over the usable stars of a band; F606W is left out, it has one star that is not saturated."""  # noqa: E501
     opened, looked_at = of_xdf
     found = left_out(opened, looked_at)
     assert {band: len(rows) for band, rows in found.items()} == {
@@ -470,7 +470,7 @@ def left_out(opened, looked_at, kernels_from=measured_kernels):
     """Return per band, for every usable star: errors of encircled energy, residual, the kernel's negative part.
 
     The kernel comes from the other stars, and is applied to the star's raw stamp.
-    """
+    """  # noqa: E501
     good = [
         name
         for name in looked_at.star.values

@@ -22,7 +22,7 @@ def pair(rng, shift, *, noise=(0.0, 0.0), angle=0.0):
     """Return a field at 30 and at 60 mas; the contents of the finer image lie `shift` coarse pixels too far along y, x.
 
     The coarser image is broader and in other units, as if drizzled otherwise.
-    """
+    """  # noqa: E501
     coarse = Grid.around(XDF, (48 * 0.06, 50 * 0.06), 0.06)
     fine = Grid.around(XDF, (110 * 0.03, 112 * 0.03), 0.03, angle=angle)
     images = [np.zeros(fine.shape), np.zeros(coarse.shape)]
@@ -111,7 +111,7 @@ def test_of_large_images_the_middle_of_what_they_share_is_compared(monkeypatch):
     fine, coarse = pair(np.random.default_rng(0), (0.25, -0.25))
     monkeypatch.setattr(image_shifts, "_LARGEST", 30)
     sizes = []
-    monkeypatch.setattr(image_shifts, "_least_squares", lambda p, fit=image_shifts._least_squares: sizes.append(  # noqa: SLF001
+    monkeypatch.setattr(image_shifts, "_least_squares", lambda p, fit=image_shifts._least_squares: sizes.append(  # noqa: E501, SLF001
         (p.fine.shape, p.coarse.shape)) or fit(p))  # fmt: skip
     found = check_alignment(fine, coarse)
     np.testing.assert_allclose(
@@ -210,7 +210,7 @@ def test_sources_at_the_edge_are_left_out():
 
 def test_a_shift_is_told_in_words_and_kept_in_the_cube():
     fine, coarse = pair(np.random.default_rng(0), (0.25, -0.25))
-    said = "HC-W20 the images at 30mas lie elsewhere than those at 60mas: to be moved by dy -15.0 mas, dx \\+15.0 mas"
+    said = "HC-W20 the images at 30mas lie elsewhere than those at 60mas: to be moved by dy -15.0 mas, dx \\+15.0 mas"  # noqa: E501
     with pytest.warns(HstCubeWarning, match=said):
         told = warn_of_shifts(fine, check_alignment(fine, coarse), scales=("30mas", "60mas"))
     assert "0.25 pixels; open the field with align='apply'" in told.attrs["warnings"]

@@ -1,4 +1,4 @@
-"""Regridding: fluxes, places, errors, noise and PSFs against known truth; the laws of grids that hardly differ."""
+"""Regridding: fluxes, places, errors, noise and PSFs against known truth; the laws of grids that hardly differ."""  # noqa: E501
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def centroid(image):
 
 
 def operator(source, grid, method):
-    """Return the regridding as a matrix, output pixel by input pixel, found by regridding impulses."""
+    """Return the regridding as a matrix, output pixel by input pixel, found by regridding impulses."""  # noqa: E501
     number = source.shape[0] * source.shape[1]
     columns = []
     names = [f"b{i}" for i in range(500)]
@@ -71,7 +71,7 @@ def operator(source, grid, method):
         stack = np.zeros((stop - start, number))
         stack[np.arange(stop - start), np.arange(start, stop)] = 1
         cube = build(
-            stack.reshape(-1, *source.shape), np.ones((len(stack), *source.shape)), bands=names[: len(stack)],
+            stack.reshape(-1, *source.shape), np.ones((len(stack), *source.shape)), bands=names[: len(stack)],  # noqa: E501
             grid=source, units="electron s-1", pivot=np.arange(len(stack)),
         )  # fmt: skip
         columns.append(regrid(cube, grid, method=method).sci.values.reshape(len(stack), -1))
@@ -182,7 +182,7 @@ def test_grids_with_other_reference_points_and_projections_get_the_same_image():
         cards = dict(grid.cards) | {"CTYPE1": f"RA---{kind}", "CTYPE2": f"DEC--{kind}"}
         if (
             kind == "CAR"
-        ):  # equatorial: its reference point lies on the equator, its pixels shrink towards the pole
+        ):  # equatorial: its reference point lies on the equator, its pixels shrink towards the pole  # noqa: E501
             cards |= {"CRVAL2": 0.0, "CRPIX2": cards["CRPIX2"] - XDF[1] / cards["CD2_2"]}
             cards |= {"CD1_1": cards["CD1_1"] / np.cos(np.deg2rad(XDF[1]))}
         other = regrid(cube, Grid.from_header(cards, shape=grid.shape))
@@ -301,7 +301,7 @@ def test_the_error_of_every_5x5_box_follows_from_local_sigma_and_the_mean_acf(
 
 
 def box_sigma(cube, y, x, n):
-    """Return sigma of the sum of a box: the sum over lags of the correlation times sigma of both pixels."""
+    """Return sigma of the sum of a box: the sum over lags of the correlation times sigma of both pixels."""  # noqa: E501
     sigma = (cube.noise_scale.values[0] * cube.wht.values[0] ** -0.5)[y : y + n, x : x + n]
     acf = cube.noise_acf.values[0]
     total = 0.0
@@ -328,18 +328,18 @@ def test_noise_scatters_as_the_errors_say(method):
     images = ndimage.convolve(white, kernel[None], mode="wrap")
     acf = ndimage.convolve(np.pad(kernel, 2), kernel, mode="constant")[1:-1, 1:-1]
     cube = build(
-        images, np.ones(images.shape), bands=[f"b{i}" for i in range(400)], pivot=np.arange(400), grid=source,
+        images, np.ones(images.shape), bands=[f"b{i}" for i in range(400)], pivot=np.arange(400), grid=source,  # noqa: E501
         units="electron s-1",
     ).assign_coords(
-        noise_scale=("band", np.full(400, np.sqrt(acf.max()))), dy=np.arange(-2, 3) * 0.03, dx=np.arange(-2, 3) * 0.03,
-        noise_acf=(("band", "dy", "dx"), np.broadcast_to(acf / acf.max(), (400, 5, 5)).astype(np.float32)),
+        noise_scale=("band", np.full(400, np.sqrt(acf.max()))), dy=np.arange(-2, 3) * 0.03, dx=np.arange(-2, 3) * 0.03,  # noqa: E501
+        noise_acf=(("band", "dy", "dx"), np.broadcast_to(acf / acf.max(), (400, 5, 5)).astype(np.float32)),  # noqa: E501
     )  # fmt: skip
     made = regrid(cube, grid, method=method)
     sigma = made.noise_scale.values[:, None, None] * made.wht.values**-0.5
     pull = made.sci.values / sigma
     boxes = made.sci.values[:, 5:10, 5:10].sum((1, 2)) / box_sigma(made.isel(band=[0]), 5, 5, 5)
     assert pull.std() == pytest.approx(1, abs=0.02)  # issue 7: pooled within 2 %
-    many = [made.sci.values[:, y : y + 5, x : x + 5].sum((1, 2)) / box_sigma(made.isel(band=[0]), y, x, 5)
+    many = [made.sci.values[:, y : y + 5, x : x + 5].sum((1, 2)) / box_sigma(made.isel(band=[0]), y, x, 5)  # noqa: E501
             for y in range(0, 16, 5) for x in range(0, 15, 5)]  # fmt: skip
     assert np.std(many) == pytest.approx(1, abs=0.02)
     assert boxes.std() == pytest.approx(1, abs=0.12)  # of 400
@@ -655,7 +655,7 @@ def test_a_grid_around_a_position_has_it_in_its_middle():
 
 @pytest.mark.parametrize(
     ("center", "size", "scale"),
-    [((53, 91), 6, 0.06), ((np.nan, 0), 6, 0.06), ("53 -27", 6, 0.06), ((53, -27), 0, 0.06), ((53, -27), 6, 0),
+    [((53, 91), 6, 0.06), ((np.nan, 0), 6, 0.06), ("53 -27", 6, 0.06), ((53, -27), 0, 0.06), ((53, -27), 6, 0),  # noqa: E501
      ((53, -27), 6, np.nan), ((53, -27), 0.01, 0.06)],
 )  # fmt: skip
 def test_a_grid_that_cannot_be_is_refused(center, size, scale):
@@ -726,7 +726,7 @@ def test_a_cutout_keeps_pixels_and_their_place():
     piece = cutout(cube, sky, (1.2, 0.6))
     assert piece.sci.shape == (1, 20, 10)
     same_bits(piece, cube.isel(y=slice(20, 40), x=slice(36, 46)) if piece.y[0] == 20 else cube.isel(
-        y=slice(int(piece.y[0]), int(piece.y[0]) + 20), x=slice(int(piece.x[0]), int(piece.x[0]) + 10)))  # fmt: skip
+        y=slice(int(piece.y[0]), int(piece.y[0]) + 20), x=slice(int(piece.x[0]), int(piece.x[0]) + 10)))  # fmt: skip  # noqa: E501
     y, x = pixel_mapping(Grid.of(cube), Grid.of(piece))(30, 40)
     assert abs(y - 9.5) <= 0.51
     assert abs(x - 4.5) <= 0.51
