@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hstcube.errors import HstCubeError
     from hstcube.pipeline.plan import Options, Sky, Target
 
 __all__ = [
     "PSF",
     "AlignOf",
     "Allow",
+    "ApplyMask",
     "Bands",
     "Field",
     "Fields",
@@ -24,8 +28,11 @@ __all__ = [
     "Images",
     "Labels",
     "Largest",
+    "LayoutOf",
     "Levels",
     "NoMask",
+    "NoNetcdf",
+    "NoiseOf",
     "Onto",
     "Overwrite",
     "PSFWidths",
@@ -136,18 +143,36 @@ Allow = Annotated[
     list[str] | None,
     typer.Option(help="A band that may miss the resolution of the others; may be repeated."),
 ]
+ApplyMask = Annotated[
+    bool,
+    typer.Option("--apply-mask", help="Leave pixels outside the mask out of the FITS images."),
+]
+NoNetcdf = Annotated[bool, typer.Option("--no-netcdf", help="Write FITS only.")]
+NoiseOf = Annotated[
+    Literal["wht", "variance"] | None,
+    typer.Option(help="wht (inverse variance) or variance; variance for the original recipe."),
+]
+LayoutOf = Annotated[
+    Literal["files", "mef"], typer.Option(help="files (three a band), or mef (one a band).")
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Take every warning for an error.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 
 
 def targets_of(
-    source: Path, field: list[str] | None, ids: list[str] | None, *, sky: str | None, **places: Any
+    source: Path,
+    field: list[str] | None,
+    ids: list[str] | None,
+    *,
+    sky: str | None,
+    refuse: Callable[[HstCubeError], None] | None = None,
+    **places: Any,
 ) -> list[Target]:
     """Return the targets of `run` and `check`; `sky` may be a place where levels are."""
     from hstcube.pipeline.plan import plan
 
     place = None if sky in ("measure", "none") else sky
-    return plan(source, field or [], ids or [], sky=place, **places)
+    return plan(source, field or [], ids or [], sky=place, refuse=refuse, **places)
 
 
 def options_of(

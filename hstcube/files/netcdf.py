@@ -45,7 +45,7 @@ LARGEST = 4 * 2**30  # bytes that a file may hold when all of it is read at once
 _LOCK = threading.RLock()
 _MOST_PACKED = 1100  # deflate packs at most 1032 bytes into one (zlib's own documentation)
 _AGAIN = "get it again, or write it again[[: hstcube run FOLDER| with save_cube]]"
-_IN_CHUNKS = "[[cut the piece out|open it in chunks: open_cube(path, chunks={'y': 1024, 'x': 1024})]]"
+_IN_CHUNKS = "[[cut out a piece|open it in chunks: open_cube(path, chunks={'y': 1024, 'x': 1024})]]"
 _ROOM = 2**20  # bytes that any file may hold
 
 

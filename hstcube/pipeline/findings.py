@@ -17,9 +17,9 @@ from hstcube.core.state import attribute, notes_of
 from hstcube.errors import HstCubeError, codes, spoken
 from hstcube.pipeline.original import kernels_of_the_original
 from hstcube.pipeline.pieces import of_band, of_levels
-from hstcube.pipeline.plan import Options, chosen_object
+from hstcube.pipeline.plan import Options, chosen_object, require_outside
 from hstcube.pipeline.recipe import ALL_PIXELS, blank_pixels, map_notes, no_map, object_on
-from hstcube.pipeline.record import heard
+from hstcube.pipeline.record import heard, read_record, require_writable
 from hstcube.pipeline.runs import images_for, level_of, require_free, sky_plan_of
 from hstcube.pipeline.sources import Images, labels_of, refuse_align
 from hstcube.psf.match import choose_kernels
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from hstcube.pipeline.plan import Target
     from hstcube.surveys.names import FieldFiles
 
-__all__ = ["Finding", "Report", "check", "examine"]
+__all__ = ["Finding", "Report", "check", "examine", "refused_output"]
 
 T = TypeVar("T")
 
@@ -75,6 +75,12 @@ class Report:
     def of(self, kind: str) -> list[Finding]:
         """Return the findings of a kind."""
         return [finding for finding in self.findings if finding.kind == kind]
+
+    def refuse(self, error: HstCubeError) -> None:
+        """Keep an error, once."""
+        finding = Finding("error", error.code, error.reason, error.fix, error.file, error.band)
+        if finding not in self.findings:
+            self.findings.append(finding)
 
     def fails(self, *, strict: bool = False) -> bool:
         """Return whether a run would refuse this target."""
@@ -129,6 +135,13 @@ def examine(target: Target, options: Options, *, out: Path | None = None) -> Rep
     return report
 
 
+def refused_output(report: Report, out: Path, source: Path, *, images: str | None = None) -> None:
+    """Look whether the folder of a run may be written, and write nothing."""
+    _attempt(report, lambda: require_outside(out, source, images=images))
+    _attempt(report, lambda: require_writable(out, write=False))
+    _attempt(report, lambda: read_record(out))
+
+
 def _judge_cube(
     report: Report, target: Target, found: _Opened, labels: xr.DataArray | None, options: Options
 ) -> None:
@@ -156,9 +169,7 @@ def _attempt(report: Report, function: Callable[[], T], *, warned: bool = True) 
         try:
             found = function()
         except HstCubeError as error:
-            finding = Finding("error", error.code, error.reason, error.fix, error.file, error.band)
-            if finding not in report.findings:
-                report.findings.append(finding)
+            report.refuse(error)
             return None
     if warned:
         report.findings += [Finding("warning", *note) for note in notes]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from hstcube.files.headers import BandImages, band_state, common_units, require_band
 from hstcube.files.levels import read_levels
@@ -13,13 +13,14 @@ from hstcube.surveys.names import scale_of_label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Any
 
     from astropy.io import fits
 
     from hstcube.surveys.names import FieldFiles
 
 __all__ = ["of_band", "of_levels"]
+
+Kind = Literal["sci", "wht"]
 
 
 def of_band(files: FieldFiles, name: str, *, lazy: bool = False) -> Iterator[Callable[[], Any]]:
@@ -34,7 +35,7 @@ def of_band(files: FieldFiles, name: str, *, lazy: bool = False) -> Iterator[Cal
         Look at headers only.
     """
     part = next((one for one in files.parts if name in one.bands), files)
-    for kind in ("sci", "wht"):
+    for kind in get_args(Kind):
         yield partial(_plane, part, name, kind, lazy=lazy)
         yield partial(_name, part, name, kind)
     yield partial(_numbers, part, name)
@@ -48,11 +49,11 @@ def of_levels(files: FieldFiles, names: list[str]) -> Iterator[Callable[[], Any]
             yield partial(read_levels, files, [name], scale=scale if scale and scale > 0 else None)
 
 
-def _plane(files: FieldFiles, name: str, kind: str, *, lazy: bool) -> None:
+def _plane(files: FieldFiles, name: str, kind: Kind, *, lazy: bool) -> None:
     read_plane(files.one(name, kind), kind, band=name, lazy=lazy)
 
 
-def _name(files: FieldFiles, name: str, kind: str) -> None:
+def _name(files: FieldFiles, name: str, kind: Kind) -> None:
     """Look whether an image is of the band that it is named after."""
     header = _header(files, name, kind)
     with located(files.one(name, kind), name):
@@ -61,13 +62,14 @@ def _name(files: FieldFiles, name: str, kind: str) -> None:
 
 def _numbers(files: FieldFiles, name: str) -> None:
     """Look at the unit, the zero point and the width that a header says, wherever its WCS leads."""
-    plane = Plane(None, _header(files, name, "sci"), None)  # type: ignore[arg-type]  no pixels
+    nowhere: Any = None
+    plane = Plane(None, _header(files, name, "sci"), nowhere)
     image = BandImages(name, plane, plane)
     units = common_units(files, [image]).unit
     band_state(files, [image], psf_fwhm={}, units=units, scale=scale_of_label(files.scale))
 
 
-def _header(files: FieldFiles, name: str, kind: str) -> fits.Header:
+def _header(files: FieldFiles, name: str, kind: Kind) -> fits.Header:
     path = files.one(name, kind)
     with located(path, name), opened(path) as hdus:
         header: fits.Header = image_unit(hdus, kind, path).header

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -88,8 +89,10 @@ def heard() -> Iterator[list[Note]]:
         yield notes
 
 
-def require_writable(out: Path) -> None:
+def require_writable(out: Path, *, write: bool = True) -> None:
     """Make the folder of a run and try it, before anything is computed.
+
+    Without `write` only its permissions are looked at.
 
     Raises
     ------
@@ -100,18 +103,23 @@ def require_writable(out: Path) -> None:
         raise WriteError(
             "HC-O01", "is not a folder", "choose another place[[ with -o|]]", file=str(out)
         )
+    if not write:
+        place = next(one for one in (out, *out.absolute().parents) if one.exists())
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise _not_writable(out, os.strerror(errno.EACCES))
+        return
     probe = out / f".{RECORD}.probe"
     try:
         out.mkdir(parents=True, exist_ok=True)
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise WriteError(
-            "HC-O01",
-            f"cannot be written: {error.strerror}",
-            "choose another folder[[ with -o|]]",
-            file=str(out),
-        ) from error
+        raise _not_writable(out, error.strerror) from error
+
+
+def _not_writable(out: Path, why: str | None) -> WriteError:
+    fix = "choose another folder[[ with -o|]]"
+    return WriteError("HC-O01", f"cannot be written: {why}", fix, file=str(out))
 
 
 def record_of(outcome: Outcome, cube: xr.Dataset, options: Options) -> dict[str, Any]:
