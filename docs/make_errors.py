@@ -43,14 +43,18 @@ def errors_page() -> str:
         "",
         "Each message begins with a code, and ends with a fix. E stops what was asked for (the",
         'other fields of a run go on); W is a warning, kept in `cube.attrs["warnings"]`, in the',
-        "headers of products and in `run.json`.",
+        "headers of products and in `run.json`. A fix that is *applied* was applied by a test",
+        "(`tests/mends.py`), and the fault was gone; the others are advice.",
         "",
         "*Written by `docs/make_errors.py` from `hstcube/codes.csv`.*",
     ]
     for letter, title in SECTIONS.items():
         rows = [code for code in codes().values() if code.code[3] == letter]
-        cells = ((code.code, code.kind, code.meaning, code.cause, both(code.fix)) for code in rows)
-        lines += ["", f"## {title}", "", *table(("code", "", "meaning", "cause", "fix"), cells)]
+        cells = (
+            (code.code, code.kind, code.meaning, code.cause, both(code.fix), code.mend)
+            for code in rows
+        )
+        lines += ["", f"## {title}", "", *table(("code", "", "meaning", "cause", "fix", ""), cells)]
     return "\n".join(lines) + "\n"
 
 

@@ -182,13 +182,18 @@ class HstCubeWarning(UserWarning):
 
 
 class Code(NamedTuple):
-    """One row of the catalogue: ``kind`` is E (error), W (warning) or N (note)."""
+    """One row of the catalogue.
+
+    ``kind`` is E (error), W (warning) or N (note); ``mend`` is "applied" where a test does what the
+    fix says and the fault is gone, "advice" where nobody but the user can do it.
+    """
 
     code: str
     kind: str
     meaning: str
     cause: str
     fix: str
+    mend: str
 
 
 @cache

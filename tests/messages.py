@@ -75,7 +75,7 @@ def _source(path: Path) -> Source:
 def _messages(source: Source) -> Iterator[ast.expr]:
     """Yield what errors, warnings and notes are called with."""
     for name, calls in source.calls.items():
-        where = OF_ERRORS if name.endswith("Error") else SPEAKERS.get(name)
+        where = OF_ERRORS if name.lower().endswith("error") else SPEAKERS.get(name)
         for call in calls if where else ():
             yield from _arguments(call, *where)
 

@@ -68,7 +68,7 @@ def test_the_page_explains_every_code_once() -> None:
 def test_no_code_is_there_twice() -> None:
     table = Path(hstcube.__file__).with_name("codes.csv").read_text(encoding="utf-8").splitlines()
     listed = [line.split(",")[0] for line in table[1:]]
-    assert table[0] == "code,kind,meaning,cause,fix"
+    assert table[0] == "code,kind,meaning,cause,fix,mend"
     assert len(listed) == len(set(listed)) == len(codes())
 
 

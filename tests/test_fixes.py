@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 # methods and functions of other libraries, and words of ordinary language before a bracket
-FOREIGN = {"to_pixel", "to_mask", "to_image", "drop_vars", "assign_coords"}
+FOREIGN = {"pixel_to_world", "to_pixel", "to_mask", "to_image", "drop_vars", "assign_coords"}
 REGISTRY = [Text(code.code, code.fix) for code in codes().values()]
 FIXES = [*fixes(), *REGISTRY]
 
@@ -105,6 +105,14 @@ def test_a_fix_speaks_the_language_of_who_called(text: Text) -> None:
         assert not commands().keys() & set(named), python
     assert "[[" not in shell
     assert "]]" not in python.replace("]]]", "")
+
+
+def test_advice_names_nothing_that_a_test_could_apply() -> None:
+    for code in codes().values():
+        if code.mend == "advice":
+            shell, python = said_in(code.fix, "shell"), said_in(code.fix, "python")
+            named = [*options_in(shell), *python_in(python), *re.findall(r"hstcube \w+", shell)]
+            assert not named, f"{code.code}: {code.fix}"
 
 
 def test_fixes_are_found() -> None:

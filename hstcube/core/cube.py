@@ -248,8 +248,7 @@ def _judged(sci: NDArray[Any], wht: NDArray[Any], good: NDArray[np.bool_], name:
         raise CubeError(
             "HC-D10",
             f"{bad} of {wht.size} weights are negative, NaN or infinite",
-            "give inverse variances, or say what the file holds: "
-            "[[wht_kind in a field file|wht_kind= of open_bands]]",
+            "give inverse variances; 0, not NaN or infinity, is no data",
             band=name,
         )
     if bad:

@@ -147,7 +147,7 @@ def _one_number(text: str) -> float:
     """Return what stands outside of comments."""
     numbers = " ".join(line.split("#")[0] for line in text.splitlines()).split()
     if len(numbers) != 1:
-        fix = "write one number, or measure the sky again"
+        fix = f"write one number, or {_MEASURE_AGAIN}"
         raise SkyError("HC-K02", f"holds {len(numbers)} values, not one sky level", fix)
     return _finite(_number(numbers[0]))
 
