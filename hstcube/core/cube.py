@@ -140,7 +140,7 @@ def _plain_images(sci: Any, wht: Any, units: str) -> tuple[Any, Any]:
     own = getattr(sci, "uncertainty", None)
     if own is not None and own is not wht:
         raise CubeError(
-            "HC-D10",
+            "HC-D16",
             "sci brings an uncertainty of its own, and wht is another",
             "[[give one of the two|give wht=sci.uncertainty, or sci without it: sci.data]]",
         )

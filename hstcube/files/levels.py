@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hstcube import __version__
 from hstcube.errors import FileError, SkyError
-from hstcube.fits.local import read_text
+from hstcube.fits.local import missing, read_text
 from hstcube.fits.opening import located
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _text_of(place: Path) -> str:
         return read_text(place, most=_LARGEST)
     except FileError as error:
         if error.code == "HC-F24" and place.is_dir():  # the file that belongs there is missing
-            raise FileError("HC-F01", error.reason, "give the file of the level") from error
+            raise missing("such file, but a folder", "give the file of the level") from error
         raise
 
 

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from hstcube.errors import FileError, HstCubeError, is_slip
 from hstcube.fits.headers import data_sizes, padded
-from hstcube.fits.local import PACKERS, missing, not_there
+from hstcube.fits.local import PACKERS, missing, not_there, unreadable
 from hstcube.fits.reads import note_read
 from hstcube.fits.units import BLOCK
 
@@ -68,8 +68,7 @@ class located:  # noqa: N801  a context manager, used like a function
 def _as_ours(error: Exception, file: str, band: str) -> FileError:
     """Return what astropy or the system raised as an error of ours."""
     if isinstance(error, OSError) and error.errno in _OF_THE_SYSTEM:
-        reason = f"cannot be read: {error.strerror}"
-        return FileError("HC-F01", reason, "check the path and its permissions", file, band)
+        return unreadable(file, error, band=band)
     if isinstance(error, MemoryError):
         fix = "cut the piece that is wanted out of it, or use a machine with more memory"
         return FileError("HC-O15", "does not fit into the memory that is left", fix, file, band)

@@ -111,7 +111,7 @@ def inverse_variance_of(weights: Any) -> Any:
         converted = weights.represent_as(InverseVariance)
     except (TypeError, AttributeError) as error:
         raise CubeError(
-            "HC-D10",
+            "HC-D16",
             f"wht is an uncertainty of the kind {weights.uncertainty_type!r}, not a deviation",
             "give a StdDevUncertainty, VarianceUncertainty or InverseVariance",
         ) from error

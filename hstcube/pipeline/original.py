@@ -28,7 +28,7 @@ def as_the_original(cube: xr.Dataset, keep: xr.DataArray, to: Any) -> xr.Dataset
     """
     if not isinstance(to, str):
         fix = 'choose a band: [[--to|to=]]; or [[--recipe default|recipe="default"]]'
-        raise RecipeError("HC-B19", "the original recipe matches no PSF images", fix)
+        raise RecipeError("HC-B39", "the original recipe matches no PSF images", fix)
     cube = with_recipe_widths(cube)
     to, kernels = kernels_of_the_original(cube, to)
     inside = keep.values
