@@ -49,9 +49,13 @@ picture: $(READY)  ## the picture of the README, from the XDF stamps in HSTCUBE_
 psf: $(READY)  ## docs/psf.md and its pictures, from the XDF stars in HSTCUBE_XDF
 	$(RUN) docs/make_psf.py
 
-fuzz: $(READY)  ## mutated headers, led by coverage, for ten minutes
+fuzz: $(READY)  ## one way in: make fuzz DOOR=levels RUNS=3000; without: headers, by coverage, for ten minutes
+ifdef DOOR
+	$(RUN) tests/fuzz/doors.py $(DOOR) $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED)) --jobs 2
+else
 	$(RUN) -m pip install --quiet atheris
 	$(RUN) tests/fuzz/fuzz_headers.py --atheris --seconds 600
+endif
 
 mutants: $(READY)  ## break the code by hand's mistakes, 60 for each of three seeds; write docs/mutants.md
 	$(RUN) tests/mutants.py

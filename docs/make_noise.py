@@ -33,7 +33,7 @@ sum over a group of pixels has the variance
 
     noise = hstcube.calibrate_noise(cubes, background=maps)   # fields of one survey, as observed
     cube = hstcube.with_noise(cube, noise)      # or with_noise(cube): a known survey's table
-    cube = hstcube.add_poisson(cube, exposure={"f160w": 330624, ...})   # sources' own photons
+    cube = hstcube.add_poisson(cube)            # sources' own photons, by the times of the headers
     cube = hstcube.psf_match(cube)              # carries wht, noise_scale and noise_acf along
     errors = hstcube.group_errors(cube, bins)                 # (band, group)
 

@@ -229,7 +229,7 @@ def operator(source: Grid, grid: Grid, method: str) -> np.ndarray:
             stack,
             np.ones(stack.shape),
             bands=names,
-            pivot=range(len(stack)),
+            pivot=range(1, len(stack) + 1),
             grid=source,
             units="electron s-1",
         )

@@ -317,6 +317,24 @@ def tell_of_noise(cube: xr.Dataset) -> None:
         warnings.warn(HstCubeWarning(*said[-1]), stacklevel=2)
 
 
+def strange_but_wide(folder: Path) -> None:
+    """Nothing is known of the images but the widths of their PSFs."""
+    strange(folder)
+    for band in BANDS:
+        rewrite(stamp(folder, band), cards={"PSFFWHM": 0.2, "TEXPTIME": None, "EXPTIME": 1.0})
+
+
+def with_times(folder: Path) -> None:
+    for band in BANDS:
+        rewrite(stamp(folder, band), cards={"TEXPTIME": 5e4})
+
+
+def tell_of_photons(cube: xr.Dataset) -> None:
+    """Warn of what the notes of a cube say."""
+    for code, text in notes_of(cube.attrs["history"]):
+        warnings.warn(HstCubeWarning(code, text), stacklevel=2)
+
+
 def one_product_less(folder: Path) -> None:
     out = folder.parent / "out"
     hstcube.to_fits(cube_of(folder), out)
@@ -1022,6 +1040,26 @@ MENDS: dict[str, list[Mend]] = {
             older_netcdf,
         )
     ],
+    "HC-N13": [
+        Mend(
+            r"(poisson=\"auto\")",
+            lambda f, poisson="none": homogenized(f, poisson=poisson),
+            with_times,
+        )
+    ],
+    "HC-N21": [
+        Mend(
+            r"(poisson)=",
+            lambda f, **how: tell_of_photons(homogenized(f, **how)),
+            strange_but_wide,
+            given(poisson=1200.0),
+        ),
+        Mend(
+            r"(poisson=\"none\")",
+            lambda f, **how: tell_of_photons(homogenized(f, **how)),
+            strange_but_wide,
+        ),
+    ],
     "HC-F26": [
         Mend(
             r"(give) the folder of the stamps",
@@ -1035,6 +1073,7 @@ MENDS: dict[str, list[Mend]] = {
 
 RUN = "run FOLDER -o OUT --no-netcdf"
 WIDTHS = "--psf-fwhm f435w=0.1 --psf-fwhm f850lp=0.1"
+ALL = f"{WIDTHS} --psf-fwhm f160w=0.2"
 SHELLS: dict[str, list[Shell]] = {
     "HC-F01": [
         Shell(r"(--band) BAND", RUN, without(lambda f: stamp(f, "f435w", "wht")),
@@ -1104,6 +1143,14 @@ SHELLS: dict[str, list[Shell]] = {
     "HC-E02": [Shell(r"(--curve) (\w+)=FILE", "export CUBE --code eazy -o OUT", odd_cube,
                      lambda f, m: f"{m[1]} {m[2]}={curve(f)}")],
     "HC-W20": [Shell(r"(--align apply)", f"{RUN} --scale mixed {WIDTHS}", shifted_scales)],
+    "HC-N13": [Shell(r"(--poisson auto)", f"{RUN} --poisson none", with_times,
+                     lambda _, m: f"{RUN} --overwrite {m[1]}", instead=True)],
+    "HC-N21": [
+        Shell(r"(--poisson) SECONDS", f"check FOLDER {ALL}", strange_but_wide, lambda _, m: f"{m[1]} 1200"),
+        Shell(r"(--poisson none)", f"check FOLDER {ALL}", strange_but_wide),
+        Shell(r"(exposure) in a field file", f"check FOLDER {ALL}", strange_but_wide, instead=True,
+              add=lambda f, m: f"check {field_file(f, f'{m[1]} = 1200')} {ALL}"),
+    ],
     "HC-S07": [Shell(r"(--ids) FIELD=ID", RUN, other_object, lambda _, m: f"{m[1]} 1={OBJECT}")],
     "HC-P16": [
         Shell(r"then (--psf) psf\.fits", f"{RUN} --scale 80mas --psf xdf", coarser_stamps,

@@ -38,6 +38,10 @@ WITH_UNITS = {
     ("deredden", "ebv"): (0.02, 0.02 * u.mag, "0.02mag"),
     ("subtract_sky", "level"): (1e-3, 1e-3 * u.electron / u.s, 3.6 * u.electron / u.hour),
     ("psf_match", "to"): ("0.3arcsec", 0.3 * u.arcsec, "300mas", 5 * u.pix, "0.005arcmin"),
+    ("homogenize", "poisson"): (
+        1200.0, 20 * u.min, "1200s", "1200", [1200.0] * 3,
+        {"F160W": "20min", "f435w": 1200.0, "f850lp": 20 * u.min},
+    ),
     ("homogenize", "to"): ("0.3arcsec", 0.3 * u.arcsec, "300mas"),
     ("psf_quality", "to"): ("0.3arcsec", 0.3 * u.arcsec, "300mas"),
     ("matching_kernels", "to"): ("0.3arcsec", 0.3 * u.arcsec, "300mas"),
@@ -45,6 +49,7 @@ WITH_UNITS = {
         {"f435w": 0.1}, {"f435w": 100 * u.mas}, {"F435W": "100mas"}, {"435": 0.1 * u.arcsec},
     ),
     ("open_bands", "psf_fwhm"): ({"f160w": 0.2}, {"F160W": 200 * u.mas}),
+    ("open_bands", "exposure"): ({"f160w": 1200.0}, {"F160W": 20 * u.min}, {"160": "1200s"}),
     ("open_bands", "zeropoint"): (
         {"f160w": 25.9}, {"F160W": 25.9 * u.mag}, {"f160w": u.Magnitude(25.9, u.ABmag)},
     ),
@@ -57,6 +62,7 @@ WITH_UNITS = {
     ("Grid.around", "angle"): (30.0, 30 * u.deg),
     ("build", "psf_fwhm"): ([0.1, 0.2], [100, 200] * u.mas, {"F435W": 0.1, "f160w": "200mas"}),
     ("build", "zeropoint"): ([25.0, 26.0], [25.0, 26.0] * u.mag),
+    ("build", "exposure"): ([600.0, 1200.0], [10, 20] * u.min, {"F435W": 600.0, "f160w": "20min"}),
     ("build", "pivot"): ([4e3, 1.5e4], [0.4, 1.5] * u.micron),
     ("build", "sky"): ([0.0, 1.0], [0.0, 1000.0] * u.nJy),
 }  # fmt: skip
@@ -251,7 +257,9 @@ NONE_IS = {("open_psf", "scale"), ("prepare_psf", "to_scale"), ("prepare_psf", "
            ("bin_pixels", "sed_shape"), ("bin_pixels", "min_area"), ("psf_quality", "to"),
            ("matching_kernels", "regularization"), ("build", "psf_fwhm"), ("build", "zeropoint"),
            ("build", "pivot"), ("build", "sky"), ("open_field", "psf_fwhm"),
-           ("open_bands", "psf_fwhm"), ("open_bands", "zeropoint")}  # fmt: skip
+           ("open_bands", "psf_fwhm"), ("open_bands", "zeropoint"),
+           ("open_bands", "exposure"), ("build", "exposure"), ("add_poisson", "exposure"),
+           ("homogenize", "poisson")}  # fmt: skip
 NAN_IS = {("to_sed", "redshift")}  # not known
 
 
@@ -274,7 +282,7 @@ def impossible(case: tuple[str, str]) -> list[Any]:
 
 @pytest.mark.parametrize("case", [*WITH_UNITS, *WITHOUT_UNITS, *WHOLE], ids=".".join)
 def test_what_is_no_number_is_refused(world: World, case: tuple[str, str]) -> None:
-    by_band = case[1] in ("psf_fwhm", "zeropoint") and case[0] != "build"
+    by_band = case[1] in ("psf_fwhm", "zeropoint", "exposure") and case[0] != "build"
     for value in impossible(case):
         if case[0] == "build" and isinstance(value, float) and np.isnan(value):
             continue  # not known

@@ -36,6 +36,7 @@ __all__ = [
     "Onto",
     "Overwrite",
     "PSFWidths",
+    "Poisson",
     "Recipe",
     "Scale",
     "Source",
@@ -155,6 +156,13 @@ NoiseOf = Annotated[
 LayoutOf = Annotated[
     Literal["files", "mef"], typer.Option(help="files (three a band), or mef (one a band).")
 ]
+Poisson = Annotated[
+    str | None,
+    typer.Option(
+        help="Photon noise of the sources: auto (where the exposure time is known), none, seconds, "
+        "or a FITS map of them; none for the original recipe."
+    ),
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Take every warning for an error.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 
@@ -184,15 +192,18 @@ def options_of(
     bands: list[str] | None,
     sky: str | None,
     psf_fwhm: list[str] | None,
+    poisson: str | None,
     **how: Any,
 ) -> Options:
     """Return what `run` and `check` were asked for; options go before what a recipe file says."""
+    from hstcube.pipeline.photons import photon_option
     from hstcube.pipeline.plan import Options
 
     settings = _recipe(recipe)
     settings |= {"to": to} if to else {}
     settings |= {"allow": list(allow)} if allow else {}
     settings |= {"largest": True} if largest else {}
+    settings |= {} if poisson is None else {"poisson": photon_option(poisson)}
     level = cast("Sky", sky) if sky in ("measure", "none") else None
     widths = {band: _arcsec(text) for band, text in by_band(psf_fwhm, "--psf-fwhm").items()}
     return Options(recipe=settings, bands=tuple(bands or ()), sky=level, psf_fwhm=widths, **how)

@@ -3,7 +3,7 @@
     Dimensions   band, y, x
     Coordinates  band (object, ordered by pivot wavelength), y and x (0-based pixel centres),
                  wcs (the FITS cards), psf_fwhm [arcsec], matched_to, sky and sky_error [units of
-                 sci], zeropoint [AB mag], pivot [Angstrom]
+                 sci], zeropoint [AB mag], pivot [Angstrom], exposure [s]
     Variables    sci (float32), wht (float32, inverse variance of sci, 0 = no data),
                  mask (bool, True = use)
     Attributes   field, title, survey, poisson, Conventions, hstcube_schema, history, warnings
@@ -44,7 +44,7 @@ SCHEMA = 1
 _TOO_MANY_BAD_WEIGHTS = 1e-3  # share of pixels whose weight cannot be one
 
 # of what each band remembers; sky levels are in the unit of sci
-_UNITS = {"psf_fwhm": "arcsec", "zeropoint": "mag", "pivot": "Angstrom"}
+_UNITS = {"psf_fwhm": "arcsec", "zeropoint": "mag", "pivot": "Angstrom", "exposure": "s"}
 
 
 def build(
@@ -81,8 +81,8 @@ def build(
     survey : str, optional
         The release that the images come from; its noise is known by that name.
     **band_coords : sequence, one value a band, or mapping of band to value; Quantities too
-        ``psf_fwhm`` [arcsec], ``zeropoint`` [AB mag], ``pivot`` [Angstrom], ``sky`` and
-        ``sky_error`` [units], ``matched_to``.
+        ``psf_fwhm`` [arcsec], ``zeropoint`` [AB mag], ``pivot`` [Angstrom], ``exposure``
+        [s], ``sky`` and ``sky_error`` [units], ``matched_to``.
 
     Returns
     -------
@@ -211,7 +211,7 @@ def _band_state(given: dict[str, Any], names: list[str], units: str) -> dict[str
         elif isinstance(default, str):
             column = np.array(list(values), object)
         else:
-            above = 0 if name in {"psf_fwhm", "pivot"} else None
+            above = 0 if name in {"psf_fwhm", "pivot", "exposure"} else None
             column = numbers_in(_UNITS.get(name, units), values, name, above=above, nan=True)
         _require_shape(name, column, (number,))
         coords[name] = ("band", column, attrs)

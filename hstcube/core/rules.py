@@ -9,7 +9,7 @@ import xarray as xr
 
 from hstcube.basics.pixels import Planes, is_lazy, keep_the_rule, mended
 from hstcube.core.grids import Grid, known_cards, known_labels
-from hstcube.core.state import STATE, require_coords, warn
+from hstcube.core.state import REQUIRED, require_coords, warn
 from hstcube.errors import BandError, CubeError, GridError
 from hstcube.inputs.arrays import shown
 from hstcube.inputs.names import checked_name
@@ -110,7 +110,7 @@ def validate(cube: xr.Dataset, *, data: bool = True) -> xr.Dataset:
     require_dataset(cube)
     for name in PLANES:
         _validate_plane(cube, name)
-    missing = [name for name in (*STATE, "band", "wcs") if name not in cube.coords]
+    missing = [name for name in (*REQUIRED, "band", "wcs") if name not in cube.coords]
     if missing:
         raise CubeError(
             "HC-C07",

@@ -28,6 +28,7 @@ __all__ = ["stack_bands"]
 _PSF_AXES = ("ky", "kx")
 _PSF_QUALITY = ("psf_ee_error", "psf_negative")
 _NOISE = ("noise_scale", "noise_acf")
+_FILLED = {"extinction": 0.0, "exposure": np.nan}  # of cubes that do not tell
 
 
 def stack_bands(cubes: Sequence[xr.Dataset]) -> xr.Dataset:
@@ -84,7 +85,9 @@ def stack_bands(cubes: Sequence[xr.Dataset]) -> xr.Dataset:
 
 
 def _with_columns_alike(cubes: list[xr.Dataset]) -> list[xr.Dataset]:
-    """Give all cubes the same coordinates along the bands: what no `deredden` saw has extinction 0.
+    """Give all cubes the same coordinates along the bands.
+
+    What no `deredden` saw has extinction 0; exposure times that were not told are not known.
 
     Raises
     ------
@@ -93,20 +96,23 @@ def _with_columns_alike(cubes: list[xr.Dataset]) -> list[xr.Dataset]:
     """
     names = {name for cube in cubes for name in cube.coords if "band" in cube[name].dims}
     partly = {name for name in names if not all(name in cube.coords for cube in cubes)}
-    if foreign := sorted(map(str, partly - {"extinction"})):
+    if foreign := sorted(map(str, partly - _FILLED.keys())):
         raise CubeError(
             "HC-C07",
             f"the coordinate {foreign[0]!r} is in some of the cubes only",
             f"drop it first[[|: cube.drop_vars({foreign[0]!r})]]",
         )
-    if not partly:
-        return cubes
-    attrs = next(cube.extinction.attrs for cube in cubes if "extinction" in cube.coords)
-    none = {len(cube.band): ("band", np.zeros(len(cube.band)), attrs) for cube in cubes}
-    return [
-        cube if "extinction" in cube.coords else cube.assign_coords(extinction=none[len(cube.band)])
-        for cube in cubes
-    ]
+    for name in map(str, partly):
+        attrs = next(cube[name].attrs for cube in cubes if name in cube.coords)
+        cubes = [
+            cube
+            if name in cube.coords
+            else cube.assign_coords(
+                {name: ("band", np.full(cube.sizes["band"], _FILLED[name]), attrs)}
+            )
+            for cube in cubes
+        ]
+    return cubes
 
 
 def _joined_attributes(cubes: Sequence[xr.Dataset]) -> dict[str, str]:

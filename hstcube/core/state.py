@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = [
+    "REQUIRED",
     "STATE",
     "attribute",
     "held",
@@ -43,7 +44,9 @@ STATE: dict[str, tuple[Any, dict[str, str]]] = {
     "sky_error": (np.nan, {"long_name": "standard error of the sky level, units of sci"}),
     "zeropoint": (np.nan, {"units": "mag(AB)", "long_name": "AB magnitude of one unit of sci"}),
     "pivot": (np.nan, {"units": "Angstrom", "long_name": "pivot wavelength"}),
+    "exposure": (np.nan, {"units": "s", "long_name": "exposure time"}),
 }
+REQUIRED = tuple(name for name in STATE if name != "exposure")  # cubes of 0.1.0 have no such times
 
 
 # what else lies along the bands: the dims it has, where it is there
@@ -60,6 +63,7 @@ _NONE = float(np.nextafter(0, -1))  # below 0 by so little that 0 itself is insi
 _LIMITS = {
     "psf_fwhm": (0.0, 3600.0),
     "pivot": (0.0, 1e7),
+    "exposure": (0.0, 1e9),
     "noise_scale": (0.0, 1e6),
     "sky": (-3e38, 3e38),
     "sky_error": (_NONE, 3e38),
@@ -75,6 +79,8 @@ _AS_EVEN = 1e-3  # of a step
 def require_coords(cube: xr.Dataset) -> None:
     """Raise CubeError unless what is told of the bands has their axis, and values that can be."""
     for name, (default, _) in STATE.items():
+        if name not in cube.coords and name not in REQUIRED:
+            continue
         _require_column(cube.variables[name], name, text=isinstance(default, str))
     for name, dims in _OPTIONAL.items():
         if name not in cube.coords:

@@ -227,6 +227,7 @@ def _band_cards(cube: xr.Dataset, i: int, kind: str) -> list[Card]:
         ("BUNIT", unit, "unit of a pixel"),
         ("PHOTPLAM", _number(cube, "pivot", i), "[Angstrom] pivot wavelength"),
         ("ABZP", _number(cube, "zeropoint", i), "AB magnitude of one unit of sci"),
+        ("TEXPTIME", _number(cube, "exposure", i), "[s] exposure time"),
         ("PSFFWHM", _number(cube, "psf_fwhm", i), "[arcsec] FWHM of the PSF"),
         (
             "PSFEEERR",

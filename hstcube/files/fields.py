@@ -18,6 +18,7 @@ from hstcube.files.headers import (
     common_survey,
     common_units,
     file_notes,
+    photons_in,
     require_band,
     require_scale,
     said_width,
@@ -109,9 +110,11 @@ def read_images(
         zeropoint=state.zeropoint,
         psf_fwhm=state.psf_fwhm,
         pivot=state.pivot,
+        exposure=state.exposure,
         survey=survey,
     )
     sources = "".join(f"; {table}" for table in sorted(state.tables))
+    cube = cube.assign_attrs(poisson=photons_in(images))
     cube = record(cube, f"open_field({files.field!r}, {', '.join(names)}){sources}")
     cube = told_oddities(cube, notes)
     said = any(said_width(files, image) is not None for image in images)

@@ -37,6 +37,7 @@ __all__ = [
     "common_units",
     "file_notes",
     "of_bands",
+    "photons_in",
     "require_band",
     "require_scale",
     "said_width",
@@ -62,6 +63,7 @@ class BandState(NamedTuple):
     zeropoint: list[float]
     psf_fwhm: list[float]
     pivot: list[float]
+    exposure: list[float]
     tables: set[str]
     """What was taken from the tables of surveys, e.g. "zero points of NAME"."""
     notes: list[Note]
@@ -129,9 +131,10 @@ def common_units(files: FieldFiles, images: list[BandImages]) -> Units:
     """
     found: dict[str, _Unit] = {}
     for image in images:
-        given = files.bands[image.name].zeropoint is not None
+        said = files.bands[image.name]
+        given = said.exposure if isinstance(said.exposure, int | float) else None
         with located(files.one(image.name, "sci"), image.name):
-            found[image.name] = _unit_of(image, has_zeropoint=given)
+            found[image.name] = _unit_of(image, given, said.zeropoint is not None)
     units = {name: one.unit for name, one in found.items()}
     if len(set(units.values())) > 1:
         raise CubeError(
@@ -141,7 +144,7 @@ def common_units(files: FieldFiles, images: list[BandImages]) -> Units:
     return Units(next(iter(units.values())), [one.seconds for one in found.values()], notes)
 
 
-def _unit_of(image: BandImages, *, has_zeropoint: bool) -> _Unit:
+def _unit_of(image: BandImages, given: float | None, has_zeropoint: bool) -> _Unit:
     name, header = image.name, image.sci.header
     said = card_text(header, "BUNIT")
     if said.upper() in NOTHING:
@@ -154,21 +157,22 @@ def _unit_of(image: BandImages, *, has_zeropoint: bool) -> _Unit:
         raise CubeError("HC-D26", f"BUNIT is {said!r}, and {_NO_GAIN}", _gain_fix(name, counts))
     if counts.per_second:
         return _Unit(unit)
-    card = next((key for key in _EXPOSURE if _is_exposure(header, key)), "")
-    if not card:
+    card = _exposure_card(header)
+    if not card and given is None:
         listed = ", ".join(f"{key} = {card_text(header, key) or None}" for key in _EXPOSURE)
         reason = f"BUNIT is {said!r}, and no exposure time is known to divide it by ({listed})"
         raise CubeError("HC-D26", reason, _EXPOSURE_FIX)
-    seconds = float(header[card])
+    source, seconds = ("the exposure", given) if given else (card, float(header[card]))
     rate = read_unit(f"{unit} s-1")
-    text = f"{name}: sci was divided by {card} = {seconds:g} s, wht by its inverse square"
+    text = f"{name}: sci was divided by {source} = {seconds:g} s, wht by its inverse square"
     return _Unit(rate, seconds, [("HC-D27", f"{text}: BUNIT is {said!r}; now {rate}")])
 
 
 _NO_GAIN = "how many electrons one of them is, is not known"
 _EXPOSURE_FIX = (
-    "write it into the header of the science image, in seconds, e.g. TEXPTIME = 1200.0; or divide "
-    "its pixels by it, multiply its weights by its square, and write BUNIT = 'ELECTRONS/S'"
+    "write it into the header of the science image, in seconds, e.g. TEXPTIME = 1200.0; or give "
+    "it, [[exposure = 1200.0 of the band in a field file|exposure= in open_bands]]; or divide its "
+    "pixels by it, multiply its weights by its square, and write BUNIT = 'ELECTRONS/S'"
 )
 
 
@@ -179,6 +183,24 @@ def _gain_fix(name: str, counts: Counts) -> str:
         f"give the AB magnitude of one {one}: [[zeropoint = 25.94 for {name} in a field file|"
         f"open_bands(..., zeropoint={{{name!r}: 25.94}})]]"
     )
+
+
+def _exposure_card(header: fits.Header) -> str:
+    """Return the card of the exposure time, the total one first; '' where none can be one."""
+    return next((key for key in _EXPOSURE if _is_exposure(header, key)), "")
+
+
+def _exposure(files: FieldFiles, image: BandImages) -> float:
+    """Return the exposure time [s] that was given, else that of the header; NaN where neither.
+
+    That of a band whose exposure is a map is no one number.
+    """
+    given = files.bands[image.name].exposure
+    if given is not None:
+        return float(given) if isinstance(given, int | float) else math.nan
+    card = _exposure_card(image.sci.header)
+    seconds = float(image.sci.header[card]) if card else math.nan
+    return seconds if seconds > 1 else math.nan  # of a mosaic: as little as 1 s is a placeholder
 
 
 def _is_exposure(header: fits.Header, key: str) -> bool:
@@ -194,6 +216,12 @@ def common_survey(images: list[BandImages]) -> tuple[str, bool]:
     if len({one.survey for one in found}) > 1:
         return "", False
     return found[0].survey, all(one.own for one in found)
+
+
+def photons_in(images: list[BandImages]) -> str:
+    """Return what the headers say of photon noise that is in the weights already: our products."""
+    told = dict.fromkeys(card_text(image.wht.header, "POISSON") for image in images)
+    return "; ".join(text or "none" for text in told) if any(told) else ""
 
 
 def file_notes(images: list[BandImages]) -> list[Note]:
@@ -235,7 +263,7 @@ def band_state(
     units: str,
     scale: float,
 ) -> BandState:
-    """Return zero points, widths and pivots of the bands, and what is odd about them.
+    """Return zero points, widths, pivots and exposure times of bands, and what is odd about them.
 
     Parameters
     ----------
@@ -257,7 +285,7 @@ def band_state(
         If a width is not a positive number.
     """
     given = of_bands("psf_fwhm", psf_fwhm, [image.name for image in images])
-    state = BandState([], [], [], set(), [])
+    state = BandState([], [], [], [], set(), [])
     for image in images:
         survey = survey_of(image.sci.header, scale)
         pivot = _pivot(files, image)
@@ -266,6 +294,7 @@ def band_state(
         state.zeropoint.append(zeropoint.value)
         state.psf_fwhm.append(width.value)
         state.pivot.append(pivot)
+        state.exposure.append(_exposure(files, image))
         state.tables.update({zeropoint.table, width.table} - {""})
         state.notes.extend(zeropoint.notes)
     return state

@@ -97,7 +97,8 @@ def _text_of(place: Path) -> str:
         return read_text(place, most=_LARGEST)
     except FileError as error:
         if error.code == "HC-F24" and place.is_dir():  # the file that belongs there is missing
-            raise missing("such file, but a folder", "give the file of the level") from error
+            what = "such file, but a folder"
+            raise missing(what, "give the file of the level") from error
         raise
 
 

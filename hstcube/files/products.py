@@ -48,6 +48,7 @@ _WHOLE = ("HSTCUBE", "NBANDS")
 _NUMBERS = (
     *_WHOLE,
     *("PSFFWHM", "PSFEEERR", "PSFNEG", "SKY", "SKYERR", "ABZP", "PHOTPLAM", "EXTINCT", "NSCALE"),
+    "TEXPTIME",
     *("PIXSCALE", "LAGX", "LAGY"),
 )
 _LARGEST_PIXEL = 60.0  # arcsec
@@ -273,6 +274,7 @@ def _cube_of(names: list[str], planes: list[Planes]) -> xr.Dataset:
         sky_error=_column(headers, "SKYERR"),
         zeropoint=_column(headers, "ABZP"),
         pivot=_column(headers, "PHOTPLAM"),
+        exposure=_column(headers, "TEXPTIME"),
         matched_to=[header.get("MATCHED", "") for header in headers],
     )
     ordered = [planes[names.index(name)] for name in cube.band.values]

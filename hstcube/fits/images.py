@@ -45,6 +45,7 @@ _NAMES: dict[str, tuple[str, ...]] = {  # of extensions
     "wht": ("WHT", "VAR"),
     "labels": ("DATA", "SEGMAP", "SEG"),
     "mask": ("MASK",),
+    "exposure": ("EXP", "EXPOSURE", "EXPTIME", "TIME"),
 }
 _NOT_SCIENCE = ("WHT", "VAR", "RMS")
 _IMAGE_AXES = 2
@@ -70,7 +71,7 @@ def read_plane(path: Path, kind: str, *, band: str = "", lazy: bool = False) -> 
     Parameters
     ----------
     path : Path
-    kind : {"sci", "wht", "mask"}
+    kind : {"sci", "wht", "mask", "exposure"}
         Which extension to take where a file has several.
     band : str
         Named in errors.

@@ -12,60 +12,108 @@ from hstcube.core.rules import require_same_grid, taken
 from hstcube.core.state import attribute, in_band_order, updated
 from hstcube.errors import NoiseError
 from hstcube.inputs.quantities import number_in, numbers_in
+from hstcube.inputs.units import RATE
 
-__all__ = ["add_poisson"]
+__all__ = ["add_by_times", "add_poisson", "light_share"]
 
 _WRONG: dict[str, Any] = {"code": "HC-N11", "error": NoiseError}
-_UNITS = "electron s-1"
 
 
-def add_poisson(cube: xr.Dataset, *, exposure: Any) -> xr.Dataset:
+def add_poisson(cube: xr.Dataset, *, exposure: Any = None) -> xr.Dataset:
     """Add the noise of the sources' own photons, which the weights of drizzled images leave out.
 
     The variance of sci/exposure electrons per second squared is added to 1/wht where sci is
     positive. It was drizzled like the rest of the noise, so ``noise_scale`` and ``noise_acf`` hold
-    for it, too.
+    for it, too. `homogenize` calls it where exposure times are known.
 
     Parameters
     ----------
     cube : Dataset
         In electrons per second, its sky subtracted, before `psf_match`.
     exposure : float or Quantity, mapping of band to these, or array (band,), (y, x), (band, y, x)
-        Exposure time [s]: TEXPTIME of the header, or a map.
+        Exposure time [s]: TEXPTIME of the header, or a map. The coordinate ``exposure`` of the
+        cube when not given: bands where it is NaN stay as they are.
 
     Returns
     -------
     Dataset
         The same cube; its attribute ``poisson`` says what was added: ``"1200 s"``, the times of
-        the bands where they differ, or ``"map"``.
+        the bands where they differ (``"none"`` for a band that stayed as it was), or ``"map"``.
 
     Raises
     ------
     NoiseError
         If the cube was matched or has the term already, is in other units, or an exposure time is
-        not positive where there is data.
+        not positive where there is data, or none is given and none known.
     """
     cube = taken(cube)
     _require_early(cube)
-    if cube.sci.attrs["units"] != _UNITS:
-        raise NoiseError(
-            "HC-N11",
-            f"sci is in {cube.sci.attrs['units']!r}, not in {_UNITS!r}",
-            "[[add it before the unit is changed|call it before to_flux]]",
-        )
-    time = _exposure(cube, exposure)
-    sci, wht = cube.sci.variable.astype(np.float64), cube.wht.variable.astype(np.float64)
+    return _added(cube, _known(cube) if exposure is None else _exposure(cube, exposure))
+
+
+def add_by_times(cube: xr.Dataset, time: xr.Variable) -> xr.Dataset:
+    """Return a cube with the term, by exposure times [s] (band,), (y, x) or (band, y, x).
+
+    Bands where they are infinite stay as they are. Errors are those of `add_poisson`.
+    """
+    cube = taken(cube)
+    _require_early(cube)
+    return _added(cube, time)
+
+
+def _added(cube: xr.Dataset, time: xr.Variable) -> xr.Dataset:
+    if not {"y", "x"} & {*time.dims}:
+        _require_positive(time.values)
+    added = xr.apply_ufunc(
+        _noisier,
+        *(cube.sci.variable, cube.wht.variable, time),
+        dask="parallelized",
+        output_dtypes=[np.float32],
+    )
+    told = _told(time)
+    noisier = updated(cube, f"add_poisson({told})", wht=added.transpose("band", "y", "x").data)
+    return noisier.assign_attrs(poisson=told)
+
+
+def light_share(sci: Any, wht: Any, exposure: Any) -> Any:
+    """Return the variance of the light's own photons in units of the variance 1/wht.
+
+    Parameters
+    ----------
+    sci, wht : array or Variable
+        Electrons per second, and its inverse variance.
+    exposure : array or Variable
+        Seconds.
+    """
+    return wht * (sci / exposure)
+
+
+def _noisier(sci: Any, wht: Any, time: Any) -> Any:
+    """Return weights with the term."""
+    sci, wht = sci.astype(np.float64), wht.astype(np.float64)
     has_data = wht > 0
-    if not cube.wht.chunks and not bool((np.isfinite(time) & (time > 0) | ~has_data).all()):
+    _require_positive(np.where(has_data, time, 1.0))
+    with np.errstate(all="ignore"):  # where there is no data
+        share = np.where(has_data & (sci > 0), light_share(sci, wht, time), 0.0)
+    return (wht / (1 + share)).astype(np.float32)
+
+
+def _require_positive(time: Any) -> None:
+    if not (time > 0).all():
         raise NoiseError(
             "HC-N11",
             "an exposure time is not a positive number",
             "give seconds: TEXPTIME of the header",
         )
-    own = (sci / time).where(has_data & (sci > 0), 0.0)
-    added = (wht / (1 + wht * own)).astype(np.float32)
-    noisier = updated(cube, "add_poisson", wht=added.transpose("band", "y", "x").data)
-    return noisier.assign_attrs(poisson=_told(time))
+
+
+def _known(cube: xr.Dataset) -> xr.Variable:
+    """Return the exposure times that the cube knows; infinite where it does not."""
+    time = cube.coords.variables.get("exposure")
+    if time is None or np.isnan(time.values).all():
+        fix = "give it in seconds: [[--poisson SECONDS|exposure=]]"
+        raise NoiseError("HC-N11", "no exposure time of a band is known", fix)
+    return time.copy(data=np.where(np.isnan(time.values), np.inf, time.values))
 
 
 def _require_early(cube: xr.Dataset) -> None:
@@ -77,12 +125,24 @@ def _require_early(cube: xr.Dataset) -> None:
             "the noise of the sources is in the weights already"
             if done
             else "the images were matched already",
-            "[[add it once, before the images are matched|"
-            "call add_poisson once, before psf_match]]",
+            "[[leave --poisson out|call add_poisson once, before psf_match]]",
+        )
+    if cube.sci.attrs["units"] != RATE:
+        raise NoiseError(
+            "HC-N11",
+            f"sci is in {cube.sci.attrs['units']!r}, not in {RATE!r}",
+            "[[leave --poisson out|call it before to_flux]]",
         )
 
 
 def _exposure(cube: xr.Dataset, exposure: Any) -> xr.Variable:
+    """Return times that were given; 0, which is none, where they are not finite."""
+    time = _given(cube, exposure)
+    finite: xr.Variable = time.where(np.isfinite(time), 0.0)  # type: ignore[no-untyped-call]
+    return finite
+
+
+def _given(cube: xr.Dataset, exposure: Any) -> xr.Variable:
     if isinstance(exposure, xr.DataArray):
         if exposure.attrs.get("units", "s") != "s":
             exposure = exposure * number_in(
@@ -122,4 +182,4 @@ def _told(time: xr.Variable) -> str:
     if time.chunks or {"y", "x"} & {*time.dims}:
         return "map"
     numbers = dict.fromkeys(np.ravel(time.values).tolist())
-    return ", ".join(f"{number:g} s" for number in numbers)
+    return ", ".join("none" if np.isinf(number) else f"{number:g} s" for number in numbers)

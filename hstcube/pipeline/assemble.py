@@ -136,6 +136,7 @@ def open_bands(
     zeropoint: Mapping[str, Any] | None = None,
     psf_fwhm: Mapping[str, Any] | None = None,
     pivot: Mapping[str, Any] | None = None,
+    exposure: Mapping[str, Any] | None = None,
     psf: PSFChoice = "auto",
     wht_kind: str = "ivar",
     chunks: Mapping[str, int] | None = None,
@@ -155,6 +156,9 @@ def open_bands(
         FWHM [arcsec], numbers or Quantities.
     pivot : mapping, optional
         Pivot wavelengths [Angstrom], numbers or Quantities, of filters that no table has.
+    exposure : mapping, optional
+        Exposure times [s], numbers or Quantities; else from the header: TEXPTIME, or EXPTIME. The
+        photon noise that `homogenize` adds is by them, and images in electrons are divided by them.
     psf : "auto", "gaussian", name of a survey, path, DataArray or None
         As in `open_field`.
     wht_kind : {"ivar", "rms", "variance"}
@@ -174,6 +178,7 @@ def open_bands(
     names = each_once([band_name(name) for name in files])
     zeropoints = of_bands("zeropoint", numbers_by_band("mag", zeropoint, "zeropoint"), names)
     pivots = of_bands("pivot", numbers_by_band("AA", pivot, "pivot", above=0), names)
+    times = of_bands("exposure", numbers_by_band("s", exposure, "exposure", above=0), names)
     entries = {}
     for name, (sci, wht) in zip(names, files.values(), strict=True):
         entries[name] = BandFiles(
@@ -182,6 +187,7 @@ def open_bands(
             wht_kind,
             zeropoint=zeropoints.get(name),
             pivot=pivots.get(name),
+            exposure=times.get(name),
         )
     named = FieldFiles(checked_name(field), "", entries)
     return open_files(named, psf_fwhm=psf_fwhm, psf=psf, chunks=chunks)

@@ -16,15 +16,21 @@ from hstcube.core.grids import Grid
 from hstcube.core.state import attribute, notes_of
 from hstcube.errors import HstCubeError, codes, spoken
 from hstcube.pipeline.original import kernels_of_the_original
-from hstcube.pipeline.pieces import of_band, of_levels
+from hstcube.pipeline.photons import (
+    added,
+    may_lack_photons,
+    photon_setting_of,
+    photons_left_out,
+    planned_photons,
+)
 from hstcube.pipeline.plan import Options, chosen_object, require_outside
 from hstcube.pipeline.recipe import ALL_PIXELS, blank_pixels, map_notes, no_map, object_on
 from hstcube.pipeline.record import heard, read_record, require_writable
-from hstcube.pipeline.runs import images_for, level_of, require_free, sky_plan_of
-from hstcube.pipeline.sources import Images, labels_of, refuse_align
+from hstcube.pipeline.runs import images_for, require_free, sky_level_of, sky_plan_of
+from hstcube.pipeline.sources import Images, labels_of, of_band, of_levels, refuse_align
 from hstcube.psf.match import choose_kernels
 from hstcube.regridding.align import check_alignment, warn_of_shifts
-from hstcube.sky.level import sky_pixels
+from hstcube.sky.level import sky_pixels, subtract_sky
 from hstcube.surveys.known import traits
 
 if TYPE_CHECKING:
@@ -159,6 +165,7 @@ def _judge_cube(
     if labels is not None:
         _attempt(report, lambda: _judge_object(report, target, cube, labels, options))
     _attempt(report, lambda: _judge_sky(report, target, found.images, labels, options))
+    _attempt(report, lambda: _judge_photons(report, target, found.images, labels, options))
     if labels is not None and not cube.chunks:
         _attempt(report, lambda: _judge_weights(report, target, cube, labels))
 
@@ -300,7 +307,36 @@ def _judge_sky(
         text = f"sky levels of {', '.join(planned.missing)} will be measured"
         report.findings.append(Finding("note", "", text))
     if planned and not images.cube.chunks:
-        level_of(planned, images.cube, labels, options)
+        sky_level_of(target.files, images, labels, options)
+
+
+def _judge_photons(
+    report: Report,
+    target: Target,
+    images: Images,
+    labels: xr.DataArray | None,
+    options: Options,
+) -> None:
+    """Say where photon noise will be added, where it cannot be, and where it should be."""
+    cube, kind, files = images.cube, options.kind, target.files
+    poisson = photon_setting_of(files, options.recipe, report.bands)
+    planned = planned_photons(cube, poisson, kind)
+    if planned.left:
+        code = "HC-N21"
+        report.findings.append(Finding("note", code, planned.left, spoken(codes()[code].fix)))
+    if planned.exposure is not None:
+        told = attribute(added(cube, planned), "poisson")
+        report.findings.append(Finding("note", "", f"photon noise will be added: {told}"))
+    if not may_lack_photons(cube, poisson, kind):
+        return
+    _, level = sky_level_of(files, images, labels, options)
+    observed = cube if level is None else subtract_sky(cube, level)
+    chosen = chosen_object(target, options)
+    keep = (
+        None if labels is None else object_on(Grid.of(cube), labels, recipe=kind, **chosen).values
+    )
+    for code, text in photons_left_out(observed, poisson, kind, keep):
+        report.findings.append(Finding("warning", code, text, spoken(codes()[code].fix)))
 
 
 def _judge_weights(report: Report, target: Target, cube: xr.Dataset, labels: xr.DataArray) -> None:

@@ -14,6 +14,7 @@ from hstcube.fits.opening import located
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import whole_number
 from hstcube.pipeline.original import as_the_original
+from hstcube.pipeline.photons import photons_left_out, with_photons
 from hstcube.psf.match import psf_match
 from hstcube.psf.quality import as_target
 from hstcube.regridding.labels import NOT_COVERED, coverage, regrid_labels, regrid_mask
@@ -25,10 +26,12 @@ from hstcube.surveys.field_file import (
     COUNT,
     IDS,
     NUMBER_OR_TEXT,
+    POSITIVE_OR_TEXT,
     TEXT,
     TEXTS,
     YES_OR_NO,
     check_keys,
+    photon_setting,
     read_toml,
 )
 from hstcube.surveys.known import told_oddities
@@ -65,6 +68,7 @@ _KEYS = {
     "to": TEXT,
     "recipe": TEXT,
     "allow": TEXTS,
+    "poisson": POSITIVE_OR_TEXT,
 }
 
 
@@ -79,6 +83,7 @@ def homogenize(
     to: Any = "f160w",
     recipe: Recipe = "default",
     allow: Sequence[str] = (),
+    poisson: Any = "auto",
 ) -> xr.Dataset:
     """Subtract the sky, bring all bands to one resolution, and choose the object's pixels.
 
@@ -105,6 +110,13 @@ def homogenize(
         and missing data, and empty sci and wht outside the mask.
     allow : sequence of str
         Bands that may miss the resolution of the others; see `psf_match`.
+    poisson : "auto", "none", float or Quantity, path, mapping of band to these, or array
+        The noise of the sources' own photons, which weights of drizzled images leave out
+        (`add_poisson`), is added after the sky is subtracted. ``"auto"`` adds it where the
+        coordinate ``exposure`` knows the time, and notes where it does not; to a cube that has it
+        already, and in the original recipe, it adds nothing. An exposure time [s], or a map of
+        them (an array, or a FITS image on the cube's pixels), goes before that coordinate; bands
+        that a mapping does not name are as ``"auto"``.
 
     Returns
     -------
@@ -115,6 +127,8 @@ def homogenize(
     ------
     SkyError
         If the sky is to be measured and nothing tells the blank pixels.
+    NoiseError
+        If times were given for a cube to which the noise cannot be added.
     LabelError, PSFError, GridError
         As the steps raise them.
     """
@@ -125,6 +139,7 @@ def homogenize(
     to = as_target(to, [*cube.band.values, *cube.matched_to.values], pixel=grid.scale)
     ids = np.ravel(np.asarray(ids, dtype=object)).tolist()  # one may stand alone
     cube = _without_sky(cube, sky, labels, recipe)
+    observed, cube = cube, with_photons(cube, poisson, recipe)
     if recipe == "original":
         labels = _required(labels)
         keep = object_on(grid, labels, ids, grow=grow, largest=largest, recipe=recipe)
@@ -132,10 +147,11 @@ def homogenize(
     else:
         cube = psf_match(cube, to=to, allow=allow).assign_attrs(recipe="default")
         if labels is None:
-            return cube
+            return told_oddities(cube, photons_left_out(observed, poisson, recipe))
         keep = object_on(grid, labels, ids, grow=grow, largest=largest)
         cube = apply_mask(cube, keep.values)
     notes = map_notes(labels, ids, keep, grid, largest=largest, recipe=recipe)
+    notes += photons_left_out(observed, poisson, recipe, keep.values)
     return told_oddities(cube, notes)
 
 
@@ -315,7 +331,8 @@ def _without_sky(
 def read_recipe(path: str | Path) -> dict[str, Any]:
     """Read a recipe file: TOML with arguments of `homogenize`, nothing else.
 
-    They are ``sky``, ``ids``, ``grow``, ``largest``, ``to``, ``recipe`` and ``allow``.
+    They are ``sky``, ``ids``, ``grow``, ``largest``, ``to``, ``recipe``, ``allow`` and
+    ``poisson`` (a word, seconds, or a file).
 
     Raises
     ------
@@ -334,4 +351,6 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
             'write sky = "measure"',
             file=str(path),
         )
+    if "poisson" in settings:
+        settings["poisson"] = photon_setting(settings["poisson"], path)
     return settings

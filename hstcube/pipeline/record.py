@@ -24,7 +24,7 @@ from hstcube.fits.reads import read_as, state_of
 from hstcube.fits.writing import require_free_names, write_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import xarray as xr
 
@@ -131,6 +131,7 @@ def record_of(outcome: Outcome, cube: xr.Dataset, options: Options) -> dict[str,
         "ids": list(outcome.target.ids),
         "bands": list(outcome.bands),
         "pixels": outcome.pixels,
+        "poisson": attribute(cube, "poisson"),
         "sky": {"origin": outcome.sky, "levels": levels},
         "inputs": {},
         "outputs": [path.name for path in outcome.files],
@@ -222,13 +223,17 @@ def write_record(
     write_files({path: text.encode()}, overwrite=True)
 
 
-def inputs_of(files: FieldFiles, bands: list[str], psf: str) -> dict[str, str | None]:
+def inputs_of(
+    files: FieldFiles, bands: list[str], psf: str, maps: Sequence[Path] = ()
+) -> dict[str, str | None]:
     """Return the SHA-256 of each file that a cube was made of, as it was when it was read.
+
+    `maps` are those of exposure times.
 
     A file that was changed since has none, and a warning says so.
     """
     hashes: dict[str, str | None] = {}
-    for path in _inputs(files, bands, psf):
+    for path in (*_inputs(files, bands, psf), *maps):
         hashes[str(path)] = _as_read(path)
     changed = [Path(name).name for name, told in hashes.items() if told is None]
     text = f"changed since they were read: {', '.join(changed)}; their SHA-256 is not known"

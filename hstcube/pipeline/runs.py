@@ -18,6 +18,7 @@ from hstcube.fits.reads import keeps, remembering, same_file
 from hstcube.fits.writing import require_free_names, write_files, write_set
 from hstcube.inputs.choices import require_choice
 from hstcube.pipeline.assemble import open_files
+from hstcube.pipeline.photons import photon_maps, photon_setting_of
 from hstcube.pipeline.plan import Options, SkyPlan, Target, chosen_object, plan_sky
 from hstcube.pipeline.recipe import (
     ALL_PIXELS,
@@ -49,11 +50,11 @@ __all__ = [
     "SOME_FAILED",
     "exit_code",
     "images_for",
-    "level_of",
     "measure_levels",
     "measure_skies",
     "require_free",
     "run",
+    "sky_level_of",
     "sky_plan_of",
 ]
 
@@ -265,15 +266,18 @@ def _one_target(
         opened.clear()  # one field at a time in memory
         images, labels = images_for(target.files, options), labels_of(target.files)
         field = opened[target.files.field] = _Field(images, labels, list(notes))
-    outcome.sky, level = _level(target.files, field, options)
+    outcome.sky, level = sky_level_of(target.files, field.images, field.labels, options)
     settings = dict(options.recipe)
     settings["sky"] = level
     settings |= chosen_object(target, options)
+    names = field.images.cube.band.values.tolist()
+    settings["poisson"] = photon_setting_of(target.files, options.recipe, names)
     cube = homogenize(
         field.images.cube, labels=field.labels if options.masked else None, **settings
     )
     cube = cube.assign_attrs(field=target.name)
-    inputs = inputs_of(target.files, cube.band.values.tolist(), options.psf)
+    maps = photon_maps(settings["poisson"])
+    inputs = inputs_of(target.files, cube.band.values.tolist(), options.psf, maps)
     said = list(dict.fromkeys([*field.notes, *notes]))
     if options.strict and said:
         raise HstCubeError(
@@ -304,31 +308,21 @@ def _written(cube: xr.Dataset, out: Path, options: Options) -> tuple[list[Path],
     return write_files(everything, overwrite=options.overwrite), of_set
 
 
-def _level(files: FieldFiles, field: _Field, options: Options) -> tuple[str, xr.DataArray | None]:
+def sky_level_of(
+    files: FieldFiles, images: Images, labels: xr.DataArray | None, options: Options
+) -> tuple[str, xr.DataArray | None]:
     """Return where the sky level comes from, in words, and the level; measured where it must be."""
-    planned = sky_plan_of(files, field.images, field.labels, options)
+    planned = sky_plan_of(files, images, labels, options)
     if planned is None:
         return "not subtracted", None
-    return planned.origin, level_of(planned, field.images.cube, field.labels, options)
-
-
-def level_of(
-    planned: SkyPlan, cube: xr.Dataset, labels: xr.DataArray | None, options: Options
-) -> xr.DataArray:
-    """Return the sky level of every band, (band,), with ``sky_error``; measured where it must be.
-
-    Raises
-    ------
-    SkyError
-        If too few pixels are blank.
-    """
-    known, names = dict(planned.known), cube.band.values.tolist()
+    cube, known = images.cube, dict(planned.known)
+    names = cube.band.values.tolist()
     if planned.missing:
         part = cube.isel(band=[names.index(name) for name in planned.missing])
         known |= _pairs(measured_sky(part, labels, options.kind))
     level, error = np.array([known[name] for name in names]).T
     coords = {"band": cube.band.values, "sky_error": ("band", error)}
-    return xr.DataArray(level, coords, ("band",), "sky")
+    return planned.origin, xr.DataArray(level, coords, ("band",), "sky")
 
 
 def _pairs(levels: xr.DataArray) -> dict[str, tuple[float, float]]:
@@ -347,16 +341,16 @@ def require_free(target: Target, out: Path, options: Options) -> None:
     """
     bands = [band_name(name) for name in options.bands] or list(target.files.bands)
     whole = out / f"{target.name}.nc"
-    _refuse_inputs([whole, *_images_named(target.name, bands, out)], target.files)
+    _refuse_inputs([whole, *_images_named(target.name, bands, out)], target.files, options)
     end = "" if options.layout == "mef" else "_sci"
     paths = [out / f"{target.name}_{band}{end}.fits" for band in bands]
     paths += [whole] if options.netcdf else []
     require_free_names(paths, overwrite=options.overwrite)
 
 
-def _refuse_inputs(paths: list[Path], files: FieldFiles) -> None:
+def _refuse_inputs(paths: list[Path], files: FieldFiles, options: Options) -> None:
     """Keep `overwrite` from replacing an input, whatever links lead to it."""
-    if (path := same_file(paths, _inputs(files))) is not None:
+    if (path := same_file(paths, _inputs(files, options))) is not None:
         raise WriteError(
             "HC-O06",
             "is an input of this run",
@@ -365,9 +359,10 @@ def _refuse_inputs(paths: list[Path], files: FieldFiles) -> None:
         )
 
 
-def _inputs(files: FieldFiles) -> list[Path]:
+def _inputs(files: FieldFiles, options: Options) -> list[Path]:
     paths = [path for band in files.bands.values() for path in (*band.sci, *band.wht, band.sky)]
-    return [path for path in (*paths, files.labels, files.psf) if isinstance(path, Path)]
+    maps = photon_maps(photon_setting_of(files, options.recipe, list(files.bands)))
+    return [path for path in (*paths, files.labels, files.psf, *maps) if isinstance(path, Path)]
 
 
 def _images_named(name: str, bands: Iterable[str], out: Path) -> list[Path]:

@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COUNT",
+    "FITS_NAMES",
     "IDS",
     "NUMBER",
     "NUMBER_OR_TEXT",
+    "PHOTON_WORDS",
     "POSITIVE",
+    "POSITIVE_OR_TEXT",
     "TABLE",
     "TEXT",
     "TEXTS",
@@ -31,10 +34,13 @@ __all__ = [
     "YES_OR_NO",
     "Kind",
     "check_keys",
+    "photon_setting",
     "read_field_file",
     "read_toml",
 ]
 
+PHOTON_WORDS = ("auto", "none")  # what is to be done about photon noise; else times
+FITS_NAMES = (".fits", ".fits.gz", ".fits.fz", ".fit", ".fit.gz")
 _LARGEST = 2**20  # bytes of a TOML file that people write
 _MOST = 1e300  # what no number of such a file reaches; whole numbers may have any number of digits
 _DEEPEST = 100  # brackets of a TOML file within each other
@@ -43,10 +49,12 @@ _DEEPEST = 100  # brackets of a TOML file within each other
 def read_field_file(path: str | Path) -> FieldFiles:
     """Read a TOML file that says where a field's images are.
 
-    Keys: ``name``; ``psf`` (a file for `open_psf`); for each band ``[bands.f606w]`` with ``sci``,
-    ``wht``, and optionally ``wht_kind``, ``zeropoint``, ``psf_fwhm`` [arcsec], ``pivot`` [Angstrom]
-    of a filter that no table has, ``sky`` (a level or a file); ``[labels]`` with ``path``, ``hdu``,
-    ``ids``, ``largest`` (keep the largest piece of an object only). Paths are relative to the file.
+    Keys: ``name``; ``psf`` (a file for `open_psf`); ``poisson`` (as in `homogenize`); for each
+    band ``[bands.f606w]`` with ``sci``, ``wht``, and optionally ``wht_kind``, ``zeropoint``,
+    ``psf_fwhm`` [arcsec], ``pivot`` [Angstrom] of a filter that no table has, ``sky`` (a level or a
+    file), ``exposure`` (seconds, or a map of them: a FITS image on the band's pixels); ``[labels]``
+    with ``path``, ``hdu``, ``ids``, ``largest`` (keep the largest piece of an object only). Paths
+    are relative to the file.
 
     Raises
     ------
@@ -83,12 +91,13 @@ def read_field_file(path: str | Path) -> FieldFiles:
         ids=tuple(labels.get("ids", ())),
         largest=labels.get("largest", False),
         psf=path.parent / text["psf"] if "psf" in text else None,
+        poisson=photon_setting(text["poisson"], path) if "poisson" in text else None,
     )
 
 
 def _band_files(entry: Mapping[str, Any], folder: Path) -> BandFiles:
     """Return what the table of a band says; paths are relative to the folder."""
-    level = entry.get("sky")
+    level, exposure = entry.get("sky"), entry.get("exposure")
     return BandFiles(
         sci=(folder / entry["sci"],) if "sci" in entry else (),
         wht=(folder / entry["wht"],) if "wht" in entry else (),
@@ -97,7 +106,26 @@ def _band_files(entry: Mapping[str, Any], folder: Path) -> BandFiles:
         psf_fwhm=entry.get("psf_fwhm"),
         sky=folder / level if isinstance(level, str) else level,
         pivot=entry.get("pivot"),
+        exposure=folder / exposure if isinstance(exposure, str) else exposure,
     )
+
+
+def photon_setting(said: float | str, path: Path) -> float | str:
+    """Return the `poisson` of a TOML file: a word, seconds, or a file by its place.
+
+    Raises
+    ------
+    RecipeError
+        If it is a text that is neither a word nor the name of a FITS file.
+    """
+    if not isinstance(said, str) or said in PHOTON_WORDS:
+        return said
+    if not said.lower().endswith(FITS_NAMES):
+        with_near = difflib.get_close_matches(said, PHOTON_WORDS, n=1, cutoff=0.4)
+        fix = f"write poisson = {(with_near or ['auto'])[0]!r}; or seconds without quotes, or a map"
+        reason = f"poisson is {_short(said)}, not auto, none, seconds or a FITS file"
+        raise RecipeError("HC-B17", reason, fix, str(path))
+    return str(path.parent / said)
 
 
 def _name(text: Mapping[str, Any], path: Path) -> str:
@@ -200,9 +228,18 @@ IDS = Kind("a list of whole numbers", partial(_is_list_of, _is_whole))
 YES_OR_NO = Kind("true or false", lambda value: isinstance(value, bool))
 TEXTS = Kind("a list of texts", partial(_is_list_of, _is_text))
 NUMBER_OR_TEXT = Kind("a number or text", lambda value: _is_text(value) or _is_finite(value))
+POSITIVE_OR_TEXT = Kind(
+    "a positive number or text", lambda value: _is_text(value) or _is_positive(value)
+)
 TEXT_OR_COUNT = Kind("text or a whole number", lambda value: _is_text(value) or _is_count(value))
 
-_FILE_KEYS = {"name": TEXT, "bands": TABLE, "labels": TABLE, "psf": TEXT}
+_FILE_KEYS = {
+    "name": TEXT,
+    "bands": TABLE,
+    "labels": TABLE,
+    "psf": TEXT,
+    "poisson": POSITIVE_OR_TEXT,
+}
 _LABELS_KEYS = {"path": TEXT, "hdu": TEXT_OR_COUNT, "ids": IDS, "largest": YES_OR_NO}
 _BAND_KEYS = {
     "sci": TEXT,
@@ -212,6 +249,7 @@ _BAND_KEYS = {
     "psf_fwhm": POSITIVE,
     "pivot": POSITIVE,
     "sky": NUMBER_OR_TEXT,
+    "exposure": POSITIVE_OR_TEXT,
 }
 
 

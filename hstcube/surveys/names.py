@@ -66,6 +66,8 @@ class BandFiles:
     """A level, or the file that holds it."""
     pivot: float | None = None
     """Angstrom, of a filter that no table has."""
+    exposure: float | Path | None = None
+    """Seconds, or a map of them; None: as its header says."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,8 @@ class FieldFiles:
     """Whether only the largest piece of an object is kept; see `object_mask`."""
     psf: Path | None = None
     """PSFs for `open_psf`."""
+    poisson: str | float | None = None
+    """What `homogenize` is to do about photon noise; None: as it does by itself."""
     parts: tuple[FieldFiles, ...] = ()
     """The finest scale first."""
 

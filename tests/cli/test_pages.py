@@ -1,14 +1,19 @@
-"""Every block of the README and of docs/photometry.md runs, in order, as a new user would run it."""  # noqa: E501
+"""Every block of the README and the pages runs, in order, as a new user would run it."""
 
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import hstcube
+from typer.main import get_command
+
+from hstcube.cli.app import app
 
 ROOT = Path(__file__).parents[2]
 _FENCED = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -130,3 +135,65 @@ def test_the_python_blocks_of_the_photometry_page_run_one_after_the_other(demo, 
 def link(place: Path, folder: Path) -> None:
     """Show the demo's folder in another one, so that what two pages write does not meet."""
     (folder / "hstcube_demo").symlink_to(place / "hstcube_demo", target_is_directory=True)
+
+
+# -- what pages name in passing
+
+PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+_INLINE = re.compile(r"`(?:[A-Z_]+=\S+ )?((?:hstcube|make|python) [^`]+)`")
+
+
+def named_in_passing() -> list[tuple[str, str]]:
+    """Return page and text of commands between single backticks, each once."""
+    found = []
+    for page in PAGES:
+        text = _FENCED.sub("", (ROOT / page).read_text(encoding="utf-8"))
+        found += [(page, " ".join(match.split())) for match in _INLINE.findall(text)]
+    return list(dict.fromkeys(found))
+
+
+def test_pages_name_commands_in_passing():
+    assert len(named_in_passing()) > 10
+
+
+@pytest.mark.parametrize(("page", "command"), named_in_passing())
+def test_a_command_named_in_passing_exists(page: str, command: str):
+    name, *words = shlex.split(command)
+    if name == "make":
+        makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+        assert re.search(rf"^{words[0]}: ", makefile, re.MULTILINE), page
+        variables = [word.partition("=")[0] for word in words[1:]]
+        assert all(f"$({variable})" in makefile for variable in variables), page
+        return
+    if name == "python":
+        assert (ROOT / words[0]).is_file(), page
+        return
+    known: Any = get_command(app)
+    while words and hasattr(known, "commands"):
+        assert words[0] in known.commands, page
+        known = known.commands[words.pop(0)]
+    options = {option for parameter in known.params for option in parameter.opts}
+    given = [word.strip("[]") for word in words if word.strip("[]").startswith("-")]
+    assert options.issuperset(given), page
+
+
+# -- other names
+
+
+@pytest.mark.slow
+def test_the_line_on_other_names_runs_on_the_demo(demo, tmp_path):
+    line = next(
+        text for page, text in named_in_passing() if page == "README.md" and "{kind}" in text
+    )
+    stamps = demo[0] / "hstcube_demo" / "stamps"
+    places = {"data": tmp_path / "data", "maps": tmp_path / "maps"}
+    for place in places.values():
+        place.mkdir()
+    for image in stamps.glob("new_stamps/demo_60mas_*.fits"):
+        field, _, band, kind = image.stem.split("_")
+        (places["data"] / f"{field}_{band}_{kind}.fits").write_bytes(image.read_bytes())
+    (chart,) = stamps.glob("segment_maps/*.fits")
+    (places["maps"] / "demo.fits").write_bytes(chart.read_bytes())
+    hstcube("sky", "hstcube_demo/stamps", "-o", str(tmp_path / "levels"), folder=demo[0])
+    _, *words = shlex.split(line)
+    assert "demo" in hstcube(*words, folder=tmp_path)

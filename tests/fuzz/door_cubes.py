@@ -166,6 +166,7 @@ class Cubes(Door):
     """Edited cubes through every function: refused, or right; and never changed."""
 
     name = "cubes"
+    long = 3000
 
     def prepare(self, _: Path) -> None:
         things()

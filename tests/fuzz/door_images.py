@@ -163,6 +163,7 @@ class Weights(Door):
     """A weight image, opened beside a good science image."""
 
     name = "weights"
+    long = 3000
     CHANGES: dict[str, Any] = {  # noqa: RUF012  never changed
         "nothing": lambda _, values: (values, {}),
         "one negative": with_pixels(-1.0, 1),
@@ -246,6 +247,7 @@ class Maps(Door):
     """A segmentation map, opened on its own grid, and an object of it."""
 
     name = "maps"
+    long = 3000
     CHANGES: dict[str, Any] = {  # noqa: RUF012  never changed
         "nothing": lambda _, values: (values, {}),
         "float32": lambda _, values: (values.astype("f4"), {}),
@@ -343,6 +345,7 @@ class Groups(Maps):
     """A map of groups of pixels, which must lie on the grid of the cube."""
 
     name = "groups"
+    long = 3000
     GOOD = (*(one for one in Maps.GOOD if one != "between"), "nearly there")
 
     def use(self, given: Image) -> Any:
@@ -368,6 +371,7 @@ class PSFs(Door):
     """A file of PSFs, opened and put on a cube."""
 
     name = "psfs"
+    long = 3000
     SIZE = 15
 
     def prepare(self, folder: Path) -> None:

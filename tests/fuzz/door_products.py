@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     import xarray as xr
     from doors import Lot
 
-OF_BANDS = ("psf_fwhm", "matched_to", "sky", "sky_error", "zeropoint", "pivot", "noise_scale")
+OF_BANDS = ("psf_fwhm", "matched_to", "sky", "sky_error", "zeropoint", "pivot", "noise_scale",
+           "exposure")  # fmt: skip
 PIXELS = ("sci", "wht", "mask", "noise_acf", "psf")
 AXES = ("band", "y", "x", "ky", "kx", "dy", "dx")
 
@@ -89,6 +90,7 @@ class Products(Door):
     """A set of FITS products, read back as the cube that was written, or refused."""
 
     name = "products"
+    long = 3000
 
     def prepare(self, folder: Path) -> None:
         from hstcube import subtract_sky, to_fits
@@ -322,6 +324,7 @@ class NetCDFs(Door):
     """A netCDF product, opened as the cube that was saved, or refused."""
 
     name = "netcdf"
+    long = 3000
 
     def prepare(self, folder: Path) -> None:
         from hstcube import save_cube, subtract_sky

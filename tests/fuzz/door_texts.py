@@ -144,6 +144,8 @@ class Recipes(Door):
         "recipe": (('"default"', '"original"'), ('"Default"', '"none"', "1", '""', "[]")),
         "allow": (("[]", '["f435w"]'), ('["all"]', '"all"', '["f105w"]', "[1]", '[""]', '["../x"]',
                   '["F435W"]')),
+        "poisson": (('"auto"', '"none"', "1200", "3.3e5"), ('"Auto"', '""', "0", "-5", "true",
+                    "inf", "nan", '"1200"', "[1200.0]", '"x.fits"', '"/dev/zero"', "1e-400")),
     }  # fmt: skip
 
     def prepare(self, folder: Path) -> None:
@@ -192,6 +194,7 @@ class Recipes(Door):
         if any(settings.get(key) != value for key, value in told.items()):
             yield f"another recipe | {settings} for {told}"
         validate(cube)
+        yield from self.wrong_photons(cube.attrs["poisson"], told.get("poisson", "auto"))
         level = told.get("sky", "measure")
         if not np.isfinite(cube.sky.values).all():
             yield f"no sky level | {cube.sky.values}"
@@ -212,6 +215,12 @@ class Recipes(Door):
         if any(str(name).replace(" ", "") != to for name in cube.matched_to.values):
             yield f"matched to something else | {cube.matched_to.values} for {to}"
 
+    @staticmethod
+    def wrong_photons(added: str, said: Any) -> Iterator[str]:
+        """Yield what is wrong with the photon noise of a cube that knows no exposure time."""
+        if added != (f"{said:g} s" if isinstance(said, int | float) else ""):
+            yield f"other photons | {added!r} for {said!r}"
+
     def good(self, given: Text) -> bool:
         return given.good
 
@@ -227,6 +236,7 @@ class FieldFileDoor(Door):
     FIT: dict[str, tuple[str, ...]] = {  # noqa: RUF012  never changed
         "zeropoint": ("25.68", "26"),
         "psf_fwhm": ("0.1", "0.2"),
+        "exposure": ("1200", "3.3e5"),
         "wht_kind": ('"ivar"', '"rms"', '"variance"'),
     }
     UNFIT: dict[str, tuple[str, ...]] = {  # noqa: RUF012  never changed
@@ -234,6 +244,7 @@ class FieldFileDoor(Door):
         "band": ("f999w", '"../x"', '""', "f435w", '"a b"'),
         "zeropoint": ('"25.68"', "-1e5", "1e5"),
         "psf_fwhm": ("-0.1", '"0.1arcsec"', "1e5"),
+        "exposure": ("0", "-1200", "true", "1e12"),
         "wht_kind": ('"RMS"', '"wht"', "1"),
         "hdu": ('"SEGMAP"', "7", "-1", '""', "true"),
         "ids": ("[1.5]", '["a"]', "4001"),
@@ -318,7 +329,7 @@ class FieldFileDoor(Door):
         power = {"ivar": 1, "rms": -2, "variance": -1}[entry.get("wht_kind", "ivar")]
         if not same(one.wht.values, wht**power, rtol=1e-5):
             yield f"other weights | {name}, {entry.get('wht_kind')}"
-        for key in ("zeropoint", "psf_fwhm"):
+        for key in ("zeropoint", "psf_fwhm", "exposure"):
             if key in entry and one[key].item() != float(entry[key]):
                 yield f"another {key} | {one[key].item()}"
         sky = entry.get("sky")

@@ -69,6 +69,8 @@ class Door:
     """A way in: how inputs are drawn, what is done with one, and what is right."""
 
     name = ""
+    long = 20_000
+    """Inputs of a long run: fewer where each of them is a set of images."""
 
     def prepare(self, folder: Path) -> None:
         """Make once what all runs need."""
@@ -396,7 +398,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("door", nargs="?", help="or: all")
     parser.add_argument("--list", action="store_true")
-    parser.add_argument("--runs", type=int, default=1000)
+    parser.add_argument("--runs", type=int, help="inputs a door; those of a long run, if not said")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--examples", type=int, default=1, help="of each kind of finding")
@@ -412,7 +414,8 @@ def main() -> int:
             seed, number = map(int, asked.replay.split("/"))
             summary = fuzzed(name, runs=1, seed=seed, first=number)
         else:
-            summary = fuzzed(name, runs=asked.runs, seed=asked.seed, jobs=asked.jobs)
+            runs = asked.runs or doors()[name].long
+            summary = fuzzed(name, runs=runs, seed=asked.seed, jobs=asked.jobs)
         say(f"\n{name}: {1000 * summary.cpu / max(summary.runs, 1):.1f} ms an input")
         for kind, n in summary.outcomes.most_common():
             say(f"{n:8}  {kind}")

@@ -162,7 +162,7 @@ for value in (7, 3.5, NAN, "text", None):
 
 # -- what the bands remember
 
-for name in BANDED:
+for name in (*BANDED, "exposure"):
     for value in (NAN, INF, -INF, -1.0, 0.0, 1e308):
         add(
             f"{name} {value}",

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
 FIELD = "1"
 
@@ -295,20 +295,25 @@ def main() -> int:
     parser.add_argument("commands", nargs="*", default=list(WAYS))
     parser.add_argument("--most", type=int, default=60, help="kills a command, at most")
     asked = parser.parse_args()
-    warnings.simplefilter("ignore")
     bad = 0
+    for command, found in counted(asked.commands, asked.most):
+        print(f"{command:24} {found}", flush=True)  # noqa: T201
+        bad += len(found.unnoticed) + found.leftovers
+    print(f"{bad} mixtures that nobody notices, and leftovers")  # noqa: T201
+    return bool(bad)
+
+
+def counted(commands: Iterable[str], most: int) -> Iterator[tuple[str, Counts]]:
+    """Kill each command at every renaming, at most so many; yield what was found."""
+    warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         inputs = prepare(folder)
-        if set(asked.commands) & set(OF_STARS):
+        if {*commands} & {*OF_STARS}:
             add_stars(inputs)
-        for command in asked.commands:
+        for command in commands:
             mine = [data / "demo" for data in inputs] if command == "noise" else inputs
-            found = tried(WAYS[command], mine, folder / command, range(asked.most))
-            print(f"{command:24} {found}", flush=True)  # noqa: T201
-            bad += len(found.unnoticed) + found.leftovers
-    print(f"{bad} mixtures that nobody notices, and leftovers")  # noqa: T201
-    return bool(bad)
+            yield command, tried(WAYS[command], mine, folder / command, range(most))
 
 
 def add_stars(inputs: list[Path]) -> None:

@@ -72,7 +72,7 @@ def operator(source, grid, method):
         stack[np.arange(stop - start), np.arange(start, stop)] = 1
         cube = build(
             stack.reshape(-1, *source.shape), np.ones((len(stack), *source.shape)), bands=names[: len(stack)],  # noqa: E501
-            grid=source, units="electron s-1", pivot=np.arange(len(stack)),
+            grid=source, units="electron s-1", pivot=1 + np.arange(len(stack)),
         )  # fmt: skip
         columns.append(regrid(cube, grid, method=method).sci.values.reshape(len(stack), -1))
     return np.concatenate(columns).T.astype(float)
@@ -328,7 +328,7 @@ def test_noise_scatters_as_the_errors_say(method):
     images = ndimage.convolve(white, kernel[None], mode="wrap")
     acf = ndimage.convolve(np.pad(kernel, 2), kernel, mode="constant")[1:-1, 1:-1]
     cube = build(
-        images, np.ones(images.shape), bands=[f"b{i}" for i in range(400)], pivot=np.arange(400), grid=source,  # noqa: E501
+        images, np.ones(images.shape), bands=[f"b{i}" for i in range(400)], pivot=range(1, 401), grid=source,  # noqa: E501
         units="electron s-1",
     ).assign_coords(
         noise_scale=("band", np.full(400, np.sqrt(acf.max()))), dy=np.arange(-2, 3) * 0.03, dx=np.arange(-2, 3) * 0.03,  # noqa: E501
