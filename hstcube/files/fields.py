@@ -259,9 +259,8 @@ def open_stars(
         )
     names = [band_name(name) for name in bands] if bands else _common_bands(found)
     if not names:
-        raise PSFError(
-            "HC-P11", "there is no band that all stars have", "choose stars and bands=", str(folder)
-        )
+        fix = "choose stars that have a band in common"
+        raise PSFError("HC-P11", "there is no band that all stars have", fix, str(folder))
     stars = {}
     with warnings.catch_warnings():
         # of units and cameras: they are those of the fields

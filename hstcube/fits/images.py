@@ -122,11 +122,14 @@ def image_unit(hdus: fits.HDUList, kind: str, path: Path) -> Any:
     for meant in (images, named):
         if len(meant) == 1:
             return meant[0]
+    fix = "split the file into one image each"
+    if kind == "labels":
+        fix = "split it, or name the extension: [[hdu in the part labels of a field file|hdu=]]"
     raise FileError(
         "HC-F12",
         f"holds {len(images)} images ({_listed(images)}) and {len(named)} of them are called "
         f"{_NAMES[kind][0]}",
-        "split the file, or name the extension",
+        fix,
     )
 
 
