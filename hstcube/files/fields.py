@@ -130,9 +130,9 @@ def read_images(
     return Observed(cube, own, widths=bool(widths) or said)
 
 
-def grid_of(files: FieldFiles) -> Grid:
-    """Return the grid of the images of one pixel scale; no pixels are read."""
-    name = next(iter(files.bands))
+def grid_of(files: FieldFiles, name: str = "") -> Grid:
+    """Return the grid of a band's image, of the first if none is named; no pixels are read."""
+    name = name or next(iter(files.bands))
     return read_plane(files.one(name, "sci"), "sci", lazy=True, hdu=files.bands[name].hdu).grid
 
 
@@ -293,9 +293,8 @@ def open_stars(
         )
     names = [band_name(name) for name in bands] if bands else _common_bands(found)
     if not names:
-        raise PSFError(
-            "HC-P11", "there is no band that all stars have", "choose stars and bands=", str(folder)
-        )
+        fix = "choose stars that have a band in common"
+        raise PSFError("HC-P11", "there is no band that all stars have", fix, str(folder))
     stars = {}
     with warnings.catch_warnings():
         # of units and cameras: they are those of the fields
