@@ -67,10 +67,11 @@ def test_what_a_fix_says_in_python_mends_the_fault(code: str, number: int, tmp_p
 
 def fix_in(output: str, code: str) -> str:
     """Return the fix that a command printed with a code; of a warning the registry's."""
-    _, _, rest = output.partition(code)
-    next_line = rest.partition("\n")[2].partition("\n")[0].strip()
-    fix = next_line.removeprefix("fix: ")
-    return fix if fix != next_line else spoken(codes()[code].fix)
+    lines = output.splitlines()
+    for line, after in zip(lines, lines[1:], strict=False):
+        if code in line and after.strip().startswith("fix: "):
+            return after.strip().removeprefix("fix: ")
+    return spoken(codes()[code].fix)
 
 
 def command(text: str, folder: Path) -> tuple[str, int]:
