@@ -144,9 +144,9 @@ class Options:
 
     ``recipe`` holds keyword arguments of `homogenize`; ``bands`` are all when empty; ``masked`` is
     whether a segmentation map chooses pixels; ``sky`` "measure" or "none" goes before levels in
-    files; ``psf``, ``psf_fwhm`` [arcsec], ``onto`` and ``align`` are those of `open_field`, but
-    ``onto`` may be "labels" too (the grid of the map); ``noise``, ``layout`` and ``apply_mask``
-    those of `to_fits`; ``strict`` takes warnings for errors.
+    files; ``psf``, ``psf_fwhm`` [arcsec], ``onto``, ``align`` and ``units`` are those of
+    `open_field`, but ``onto`` may be "labels" too (the grid of the map); ``noise``, ``layout`` and
+    ``apply_mask`` those of `to_fits`; ``strict`` takes warnings for errors.
     """
 
     recipe: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -163,6 +163,7 @@ class Options:
     psf_fwhm: dict[str, float] = dataclasses.field(default_factory=dict)
     onto: str | None = None
     align: Align | None = None
+    units: str | None = None
 
     def __post_init__(self) -> None:
         require_choice("layout", self.layout, Layout)
