@@ -1193,7 +1193,8 @@ SHELLS: dict[str, list[Shell]] = {
     "HC-N13": [Shell(r"(--poisson auto)", f"{RUN} --poisson none", with_times,
                      lambda _, m: f"{RUN} --overwrite {m[1]}", instead=True)],
     "HC-N21": [
-        Shell(r"(--poisson) SECONDS", f"check FOLDER {ALL}", strange_but_wide, lambda _, m: f"{m[1]} 1200"),  # noqa: E501
+        Shell(r"(--poisson) SECONDS", f"check FOLDER {ALL}", strange_but_wide,
+              lambda _, m: f"{m[1]} 1200"),
         Shell(r"(--poisson none)", f"check FOLDER {ALL}", strange_but_wide),
         Shell(r"(exposure) in a field file", f"check FOLDER {ALL}", strange_but_wide, instead=True,
               add=lambda f, m: f"check {field_file(f, f'{m[1]} = 1200')} {ALL}"),

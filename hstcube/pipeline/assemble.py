@@ -129,8 +129,7 @@ def open_field(
     except FileError:
         if not products or images is not None:
             raise
-        cube = open_products(products, bands)
-        cube = cube if chunks is None else _chunked(cube, chunks)
+        cube = _chunked(open_products(products, bands), chunks)
         return cube if units is None else to_flux(cube, units)
     return open_files(
         files,
@@ -255,8 +254,8 @@ def _may_be_a_file(word: str) -> bool:
     return path.name != word or path.suffix != "" or path.exists()
 
 
-def _chunked(cube: xr.Dataset, chunks: Mapping[str, int]) -> xr.Dataset:
-    return cube.assign({name: cube[name].chunk(chunks) for name in PLANES})
+def _chunked(cube: xr.Dataset, chunks: Mapping[str, int] | None) -> xr.Dataset:
+    return cube.assign({name: cube[name].chunk(chunks) for name in PLANES} if chunks else {})
 
 
 # -- images at one scale
