@@ -26,12 +26,19 @@ from hstcube.files.headers import (
 from hstcube.fits.images import read_plane
 from hstcube.fits.opening import located
 from hstcube.fits.sets import SET, apart, id_in, require_counts
-from hstcube.fits.weights import apparent_noise, inverse_variance, odd_pixels, odd_weights
+from hstcube.fits.weights import (
+    apparent_noise,
+    inverse_variance,
+    kind_by_pixels,
+    odd_pixels,
+    odd_weights,
+)
 from hstcube.inputs.cards import card_text, card_value
 from hstcube.surveys.filters import camera_of, native_pixel, require_band
 from hstcube.surveys.known import told_oddities
 from hstcube.surveys.models import with_survey_noise
 from hstcube.surveys.names import list_fields
+from hstcube.surveys.releases import matched_notes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,6 +60,11 @@ _OF_ERR = (
     "HC-D42",
     "errors are taken from ERR, which holds all photon noise; WHT of JWST holds that of reading "
     "alone",
+)
+_TIMES = (
+    "HC-D44",
+    "it holds exposure times by its median; what they are worth is measured by the scatter of the "
+    "pixels",
 )
 
 
@@ -101,6 +113,7 @@ def read_images(
     grid = _common_grid(files, images)
     units = common_units(files, images)
     notes = [*file_notes(images), *camera_notes(images), *units.notes]
+    notes += matched_notes({name: files.one(name, "sci") for name in names})
     widths = psf_fwhm or {}
     state = band_state(files, images, psf_fwhm=widths, units=units.unit, scale=grid.scale)
     notes += state.notes
@@ -157,9 +170,10 @@ def _read_band(files: FieldFiles, name: str, *, lazy: bool) -> BandImages:
     paths = [files.one(name, kind) for kind in ("sci", "wht")]
     said = files.bands[name]
     sci = read_plane(paths[0], "sci", band=name, lazy=lazy, hdu=said.hdu)
-    all_in_one = paths[0] == paths[1] and card_text(sci.header, "TELESCOP").upper() == "JWST"
-    errors = all_in_one and said.wht_hdu is None
-    hdu = "ERR" if errors else said.wht_hdu
+    all_in_one = paths[0] == paths[1] and said.wht_hdu is None
+    jwst = card_text(sci.header, "TELESCOP").upper() == "JWST"
+    errors = said.photons or (all_in_one and jwst)
+    hdu = "ERR" if errors and all_in_one else said.wht_hdu
     wht = read_plane(paths[1], "wht", band=name, lazy=lazy, hdu=hdu, beside=sci.grid)
     with located(files.one(name, "sci"), name):
         require_band(name, sci.header)
@@ -167,10 +181,25 @@ def _read_band(files: FieldFiles, name: str, *, lazy: bool) -> BandImages:
         require_scale(files.scale, sci.grid)
     with located(files.one(name, "wht"), name):
         require_band(name, wht.header)
-    if not errors:
-        return BandImages(name, sci, wht, said.wht_kind)
-    wht.header["POISSON"] = "in ERR"
-    return BandImages(name, sci, wht._replace(notes=(*wht.notes, _OF_ERR)), "rms")
+    if errors:
+        return _with_errors(BandImages(name, sci, wht, "rms"))
+    image = BandImages(name, sci, wht, said.wht_kind)
+    return image if said.wht_kind else _of_kind_seen(image)
+
+
+def _with_errors(image: BandImages) -> BandImages:
+    """Return a band whose errors are those of JWST: they hold photon noise."""
+    image.wht.header["POISSON"] = "in ERR"
+    return image._replace(wht=image.wht._replace(notes=(*image.wht.notes, _OF_ERR)))
+
+
+def _of_kind_seen(image: BandImages) -> BandImages:
+    """Return a band with the kind of weights that its pixels show."""
+    step, _ = _drizzled(image)
+    times = exposure_times(image.sci.header)
+    kind = kind_by_pixels(image.wht.data, times=times, step=step)
+    notes = (*image.wht.notes, _TIMES) if kind == "exptime" else image.wht.notes
+    return image._replace(wht=image.wht._replace(notes=notes), wht_kind=kind)
 
 
 def _require_one_set(files: FieldFiles, images: list[BandImages]) -> None:

@@ -126,9 +126,10 @@ def read_plane(
 
 def _with_primary(hdus: fits.HDUList, unit: Any) -> fits.Header:
     """Return the header of a unit, with what the primary alone says of the exposure."""
-    if unit is hdus[0]:
+    primary = hdus[0].header
+    if unit is hdus[0] or primary.get("NAXIS", 0) > 0:  # an image of its own, of another band
         return unit.header
-    header, primary = unit.header.copy(), hdus[0].header
+    header = unit.header.copy()
     for key in _OF_THE_EXPOSURE:
         if key in primary and card_value(header, key) is None:
             header[key] = primary[key]

@@ -57,7 +57,7 @@ def open_field(
     folder: str | Path,
     field: str,
     *,
-    scale: str = "60mas",
+    scale: str | None = None,
     bands: Sequence[str] | None = None,
     psf_fwhm: Mapping[str, float] | None = None,
     psf: PSFChoice = "auto",
@@ -72,13 +72,14 @@ def open_field(
     ----------
     folder : path
         Holds ``{field}_{scale}_{filter}_{sci,wht}.fits`` (or .gz, .fz), itself or in its
-        ``new_stamps``; or products of `to_fits`, which come back as the cube that was written.
+        ``new_stamps``; or files that are called as a release calls them (see `list_fields`), or is
+        one; or holds products of `to_fits`, which come back as the cube that was written.
     field : str
         What the file names begin with.
-    scale : str
+    scale : str, optional
         The label of the pixel scale in the file names. The scale itself is read from the WCS and
         must agree. ``"mixed"`` takes each band at the finest scale there is, and brings all to one
-        grid.
+        grid. ``"60mas"`` when not given, or the only one of a release.
     bands : sequence of str, optional
         Only these.
     psf_fwhm : mapping of band to float or Quantity, optional

@@ -17,8 +17,9 @@ from hstcube.inputs.choices import require_choice
 from hstcube.inputs.names import checked_name
 from hstcube.pipeline.assemble import Align
 from hstcube.pipeline.recipe import Recipe, require_map
+from hstcube.surveys.beside import SKY_SCALE
 from hstcube.surveys.field_file import read_field_file
-from hstcube.surveys.names import FieldFiles, find_field, list_fields
+from hstcube.surveys.names import FieldFiles, chosen_fields, find_field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -60,7 +61,7 @@ def plan(
     fields: Sequence[str],
     ids: Sequence[str],
     *,
-    scale: str,
+    scale: str | None = None,
     **places: str | None,
 ) -> list[Target]:
     """Return the targets of a run.
@@ -68,14 +69,14 @@ def plan(
     Parameters
     ----------
     source : path
-        A folder of stamps, or a field file.
+        A folder of images, one file of them, or a field file.
     fields : sequence of str
         Names of fields; all of the folder when empty.
     ids : sequence of str
         ``"943=22950,22951"`` gives the ids of field 943; ``"m3=3:24353,24350"`` makes a further
         target, m3, of field 3.
-    scale : str
-        Label of the pixel scale in file names, or "mixed"; see `list_fields`.
+    scale : str, optional
+        Label of the pixel scale in file names, or "mixed"; see `find_field`.
     **places : str, optional
         ``images``, ``labels``, ``sky``; see `list_fields`.
 
@@ -92,7 +93,7 @@ def plan(
     if Path(source).suffix == ".toml":
         listed = [read_field_file(source)]
     else:
-        listed = list_fields(source, scale=scale, **places)
+        listed = chosen_fields(source, scale=scale, fields=fields, **places)
     found = {files.field: files for files in listed}
 
     def files_of(name: str) -> FieldFiles:
@@ -111,7 +112,7 @@ def plan(
     _require_unlike(list(targets))
     if not targets:
         fix = f"see what is there: hstcube ls {source}"
-        what = f"images at {scale}"
+        what = f"images at {SKY_SCALE if scale is None else scale}"
         raise missing(what, fix, file=source, verb="are")
     return list(targets.values())
 
