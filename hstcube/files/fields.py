@@ -10,7 +10,7 @@ import numpy as np
 from hstcube.core.bands import band_name
 from hstcube.core.cube import build
 from hstcube.core.state import record
-from hstcube.errors import BandError, HstCubeError, HstCubeWarning, PSFError
+from hstcube.errors import BandError, FileError, HstCubeError, HstCubeWarning, PSFError
 from hstcube.files.headers import (
     BandImages,
     band_state,
@@ -34,10 +34,11 @@ from hstcube.fits.weights import (
     odd_weights,
 )
 from hstcube.inputs.cards import card_text, card_value
+from hstcube.surveys.beside import SKY_SCALE
 from hstcube.surveys.filters import camera_of, native_pixel, require_band
 from hstcube.surveys.known import told_oddities
 from hstcube.surveys.models import with_survey_noise
-from hstcube.surveys.names import list_fields
+from hstcube.surveys.names import chosen_fields
 from hstcube.surveys.releases import matched_notes
 
 if TYPE_CHECKING:
@@ -182,15 +183,31 @@ def _read_band(files: FieldFiles, name: str, *, lazy: bool) -> BandImages:
     with located(files.one(name, "wht"), name):
         require_band(name, wht.header)
     if errors:
-        return _with_errors(BandImages(name, sci, wht, "rms"))
+        weights = _weights_beside(paths[1], name, sci.grid, lazy=lazy) if all_in_one else None
+        return _with_errors(BandImages(name, sci, wht, "rms"), weights)
     image = BandImages(name, sci, wht, said.wht_kind)
     return image if said.wht_kind else _of_kind_seen(image)
 
 
-def _with_errors(image: BandImages) -> BandImages:
-    """Return a band whose errors are those of JWST: they hold photon noise."""
-    image.wht.header["POISSON"] = "in ERR"
-    return image._replace(wht=image.wht._replace(notes=(*image.wht.notes, _OF_ERR)))
+def _weights_beside(path: Path, name: str, grid: Grid, *, lazy: bool) -> Any:
+    """Return the weights that lie beside errors in one file, None where there are none."""
+    try:
+        return read_plane(path, "wht", band=name, lazy=lazy, hdu="WHT", beside=grid).data
+    except FileError as error:
+        if error.code == "HC-F12":  # no such extension
+            return None
+        raise
+
+
+def _with_errors(image: BandImages, weights: Any) -> BandImages:
+    """Return a band whose errors are those of JWST: they hold photon noise.
+
+    A pixel without data has weight 0, and an error that may be anything.
+    """
+    wht = image.wht
+    wht.header["POISSON"] = "in ERR"
+    data = wht.data if weights is None else wht.data * (weights > 0)
+    return image._replace(wht=wht._replace(data=data, notes=(*wht.notes, _OF_ERR)))
 
 
 def _of_kind_seen(image: BandImages) -> BandImages:
@@ -289,15 +306,15 @@ def _built(files: FieldFiles, sci: Any, wht: Any, **how: Any) -> xr.Dataset:
 
 
 def open_stars(
-    folder: str | Path, *, scale: str = "60mas", bands: Sequence[str] | None = None
+    folder: str | Path, *, scale: str | None = None, bands: Sequence[str] | None = None
 ) -> dict[str, xr.Dataset]:
     """Open stamps of stars: files ``{star}_{scale}_{filter}_{sci,wht}.fits``, as those of fields.
 
     Parameters
     ----------
     folder : path
-    scale : str
-        Label of the pixel scale in the file names.
+    scale : str, optional
+        Label of the pixel scale in the file names; as in `open_field`, when not given.
     bands : sequence of str, optional
         Only these; else those that every star has.
 
@@ -311,11 +328,11 @@ def open_stars(
     PSFError
         If there are none, or no band that all of them have.
     """
-    found = list_fields(folder, scale=scale)
+    found = chosen_fields(folder, scale=scale)
     if not found:
         raise PSFError(
             "HC-P10",
-            f"no stamps of stars at {scale}",
+            f"no stamps of stars at {SKY_SCALE if scale is None else scale}",
             "name them STAR_60mas_f160w_sci.fits and _wht.fits",
             str(folder),
         )
