@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 SIZE, CENTRE = 48, (53.122751, -27.805089)
 TOTAL, WIDTH, NOISE = 0.5, 0.07, 0.002  # uJy and arcsec of the source; uJy in a pixel of 60 mas
-EXPOSURE, DROP = 5227.0, 0.8  # s; drops in pixels of the detector
+EXPOSURE, DROP = 6840.0, 0.8  # s; drops in pixels of the detector
 DEAD = (3, 5)  # a pixel without data, in JWST's
 _C = 2.99792458e18  # Angstrom/s
 _ACS, _UVIS, _IR = ("ACS", "WFC"), ("WFC3", "UVIS"), ("WFC3", "IR")
