@@ -11,6 +11,7 @@ from hstcube.cli.options import (
     PSF,
     AlignOf,
     Allow,
+    ApplyMask,
     Bands,
     Fields,
     Folder,
@@ -19,11 +20,15 @@ from hstcube.cli.options import (
     Images,
     Labels,
     Largest,
+    LayoutOf,
     Levels,
+    NoiseOf,
     NoMask,
+    NoNetcdf,
     Onto,
     Overwrite,
     Poisson,
+    PSFWidths,
     Recipe,
     Scale,
     Strict,
@@ -130,18 +135,10 @@ def run(
     ),
     largest: Largest = False,
     no_mask: NoMask = False,
-    apply_mask: Annotated[
-        bool,
-        typer.Option("--apply-mask", help="Leave pixels outside the mask out of the FITS images."),
-    ] = False,
-    no_netcdf: Annotated[bool, typer.Option("--no-netcdf", help="Write FITS only.")] = False,
-    noise: Annotated[
-        Literal["wht", "variance"] | None,
-        typer.Option(help="wht (inverse variance) or variance; variance for the original recipe."),
-    ] = None,
-    layout: Annotated[
-        Literal["files", "mef"], typer.Option(help="files (three a band), or mef (one a band).")
-    ] = "files",
+    apply_mask: ApplyMask = False,
+    no_netcdf: NoNetcdf = False,
+    noise: NoiseOf = None,
+    layout: LayoutOf = "files",
     bands: Bands = None,
     scale: Scale = None,
     onto: Onto = None,
@@ -151,6 +148,7 @@ def run(
     sky: Levels = None,
     to: To = None,
     psf: PSF = "auto",
+    psf_fwhm: PSFWidths = None,
     allow: Allow = None,
     poisson: Poisson = None,
     strict: Strict = False,
@@ -174,6 +172,7 @@ def run(
         poisson=poisson,
         masked=not no_mask,
         psf=psf,
+        psf_fwhm=psf_fwhm,
         onto=onto,
         align=align,
         strict=strict,
@@ -247,8 +246,16 @@ def check(
     field: Fields = None,
     ids: Ids = None,
     recipe: Recipe = "default",
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for the products; looked at if it is given."),
+    ] = None,
     largest: Largest = False,
     no_mask: NoMask = False,
+    apply_mask: ApplyMask = False,
+    no_netcdf: NoNetcdf = False,
+    noise: NoiseOf = None,
+    layout: LayoutOf = "files",
     bands: Bands = None,
     scale: Scale = None,
     onto: Onto = None,
@@ -258,16 +265,18 @@ def check(
     sky: Levels = None,
     to: To = None,
     psf: PSF = "auto",
+    psf_fwhm: PSFWidths = None,
     allow: Allow = None,
     poisson: Poisson = None,
     strict: Strict = False,
+    overwrite: Overwrite = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Find what a run would stumble over or assume.
 
-    Nothing is written.
+    Takes what `run` takes. Nothing is written.
     """
-    from hstcube.pipeline.findings import examine
+    from hstcube.pipeline.findings import Report, examine, refused_output
     from hstcube.pipeline.runs import SOME_FAILED
 
     options = options_of(
@@ -280,12 +289,31 @@ def check(
         poisson=poisson,
         masked=not no_mask,
         psf=psf,
+        psf_fwhm=psf_fwhm,
         onto=onto,
         align=align,
         strict=strict,
+        noise=noise,
+        layout=layout,
+        apply_mask=apply_mask,
+        netcdf=not no_netcdf,
+        overwrite=overwrite,
     )
-    targets = targets_of(source, field, ids, sky=sky, scale=scale, images=images, labels=labels)
-    reports = [examine(target, options) for target in targets]
+    common = Report(str(source), "")
+    targets = targets_of(
+        source,
+        field,
+        ids,
+        sky=sky,
+        scale=scale,
+        images=images,
+        labels=labels,
+        refuse=common.refuse,
+    )
+    if out is not None:
+        refused_output(common, out, source, images=images)
+    reports = [examine(target, options, out=out) for target in targets]
+    reports += [common] if common.findings else []
     failed = [report for report in reports if report.fails(strict=strict)]
     if as_json:
         import dataclasses

@@ -100,7 +100,7 @@ def _with_columns_alike(cubes: list[xr.Dataset]) -> list[xr.Dataset]:
         raise CubeError(
             "HC-C07",
             f"the coordinate {foreign[0]!r} is in some of the cubes only",
-            f"drop it first: cube.drop_vars({foreign[0]!r})",
+            f"drop it first[[|: cube.drop_vars({foreign[0]!r})]]",
         )
     for name in map(str, partly):
         attrs = next(cube[name].attrs for cube in cubes if name in cube.coords)

@@ -58,14 +58,12 @@ __all__ = ["Observed", "each_once", "grid_of", "open_stars", "read_images", "wan
 
 
 _OF_ERR = (
-    "HC-D42",
     "errors are taken from ERR, which holds all photon noise; WHT of JWST holds that of reading "
-    "alone",
+    "alone"
 )
 _TIMES = (
-    "HC-D44",
     "it holds exposure times by its median; what they are worth is measured by the scatter of the "
-    "pixels",
+    "pixels"
 )
 
 
@@ -145,9 +143,9 @@ def read_images(
     return Observed(cube, own, widths=bool(widths) or said)
 
 
-def grid_of(files: FieldFiles) -> Grid:
-    """Return the grid of the images of one pixel scale; no pixels are read."""
-    name = next(iter(files.bands))
+def grid_of(files: FieldFiles, name: str = "") -> Grid:
+    """Return the grid of a band's image, of the first if none is named; no pixels are read."""
+    name = name or next(iter(files.bands))
     return read_plane(files.one(name, "sci"), "sci", lazy=True, hdu=files.bands[name].hdu).grid
 
 
@@ -207,7 +205,7 @@ def _with_errors(image: BandImages, weights: Any) -> BandImages:
     wht = image.wht
     wht.header["POISSON"] = "in ERR"
     data = wht.data if weights is None else wht.data * (weights > 0)
-    return image._replace(wht=wht._replace(data=data, notes=(*wht.notes, _OF_ERR)))
+    return image._replace(wht=wht._replace(data=data, notes=(*wht.notes, ("HC-D42", _OF_ERR))))
 
 
 def _of_kind_seen(image: BandImages) -> BandImages:
@@ -215,7 +213,7 @@ def _of_kind_seen(image: BandImages) -> BandImages:
     step, _ = _drizzled(image)
     times = exposure_times(image.sci.header)
     kind = kind_by_pixels(image.wht.data, times=times, step=step)
-    notes = (*image.wht.notes, _TIMES) if kind == "exptime" else image.wht.notes
+    notes = (*image.wht.notes, ("HC-D44", _TIMES)) if kind == "exptime" else image.wht.notes
     return image._replace(wht=image.wht._replace(notes=notes), wht_kind=kind)
 
 
@@ -338,9 +336,8 @@ def open_stars(
         )
     names = [band_name(name) for name in bands] if bands else _common_bands(found)
     if not names:
-        raise PSFError(
-            "HC-P11", "there is no band that all stars have", "choose stars and bands=", str(folder)
-        )
+        fix = "choose stars that have a band in common"
+        raise PSFError("HC-P11", "there is no band that all stars have", fix, str(folder))
     stars = {}
     with warnings.catch_warnings():
         # of units and cameras: they are those of the fields

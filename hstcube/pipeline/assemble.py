@@ -311,7 +311,8 @@ def _with_table_psf(cube: xr.Dataset, survey: str, *, required: bool) -> xr.Data
         "HC-P16",
         f"the table has no PSFs of {survey.upper()} for {', '.join(bands)} "
         f"at {scale * 1000:.3g} mas",
-        "measure them: hstcube psf measure STARS -o psf.fits, then --psf psf.fits",
+        "measure them: [[hstcube psf measure STARS -o psf.fits, then --psf psf.fits|"
+        "psf=measure_psf(stars)]]",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import re
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
-from hstcube.errors import RecipeError, WriteError
+from hstcube.errors import HstCubeError, RecipeError, WriteError
 from hstcube.files.cubes import Layout, Noise
 from hstcube.files.levels import read_levels
 from hstcube.fits.local import missing
@@ -22,7 +23,7 @@ from hstcube.surveys.field_file import read_field_file
 from hstcube.surveys.names import FieldFiles, chosen_fields, find_field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import xarray as xr
 
@@ -62,6 +63,7 @@ def plan(
     ids: Sequence[str],
     *,
     scale: str | None = None,
+    refuse: Callable[[HstCubeError], None] | None = None,
     **places: str | None,
 ) -> list[Target]:
     """Return the targets of a run.
@@ -77,6 +79,8 @@ def plan(
         target, m3, of field 3.
     scale : str, optional
         Label of the pixel scale in file names, or "mixed"; see `find_field`.
+    refuse : callable, optional
+        Is told of every target that cannot be; the first is raised when not given.
     **places : str, optional
         ``images``, ``labels``, ``sky``; see `list_fields`.
 
@@ -102,19 +106,37 @@ def plan(
         return find_field(source, name, scale=scale, **places)  # raises, saying what there is
 
     targets: dict[str, Target] = {}
+    refused: list[HstCubeError] = []
     for name in fields or found:
-        files = files_of(name)
-        targets[name] = Target(name, files, files.ids)
+        with _kept(refused, refuse):
+            files = files_of(name)
+            targets[name] = Target(name, files, files.ids)
     for text in ids:
-        wish = _parsed(text)
-        _require_possible(wish, targets, chosen=bool(fields))
-        targets[wish.name] = Target(wish.name, files_of(wish.field or wish.name), wish.ids)
-    _require_unlike(list(targets))
-    if not targets:
-        fix = f"see what is there: hstcube ls {source}"
+        with _kept(refused, refuse):
+            wish = _parsed(text)
+            _require_possible(wish, targets, chosen=bool(fields))
+            targets[wish.name] = Target(wish.name, files_of(wish.field or wish.name), wish.ids)
+    with _kept(refused, refuse):
+        _require_unlike(list(targets))
+    if not targets and not refused:
+        fix = f"see what is there: [[hstcube ls {source}|hstcube.list_fields({str(source)!r})]]"
         what = f"images at {SKY_SCALE if scale is None else scale}"
         raise missing(what, fix, file=source, verb="are")
     return list(targets.values())
+
+
+@contextlib.contextmanager
+def _kept(
+    refused: list[HstCubeError], refuse: Callable[[HstCubeError], None] | None
+) -> Iterator[None]:
+    """Tell of an error and go on, where somebody listens."""
+    try:
+        yield
+    except HstCubeError as error:
+        if refuse is None:
+            raise
+        refused.append(error)
+        refuse(error)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,9 +145,9 @@ class Options:
 
     ``recipe`` holds keyword arguments of `homogenize`; ``bands`` are all when empty; ``masked`` is
     whether a segmentation map chooses pixels; ``sky`` "measure" or "none" goes before levels in
-    files; ``psf``, ``onto`` and ``align`` are those of `open_field`, ``onto`` may be "labels" too
-    (the grid of the map); ``noise``, ``layout`` and ``apply_mask`` those of `to_fits`; ``strict``
-    takes warnings for errors.
+    files; ``psf``, ``psf_fwhm`` [arcsec], ``onto`` and ``align`` are those of `open_field`, but
+    ``onto`` may be "labels" too (the grid of the map); ``noise``, ``layout`` and ``apply_mask``
+    those of `to_fits`; ``strict`` takes warnings for errors.
     """
 
     recipe: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -139,6 +161,7 @@ class Options:
     overwrite: bool = False
     strict: bool = False
     psf: str = "auto"
+    psf_fwhm: dict[str, float] = dataclasses.field(default_factory=dict)
     onto: str | None = None
     align: Align | None = None
 
@@ -263,7 +286,7 @@ def require_outside(
         raise WriteError(
             "HC-O06",
             f"the output folder {out} lies inside {source}",
-            "choose another one with -o",
+            "choose another one[[ with -o|]]",
             file=str(out),
         )
 
@@ -282,8 +305,9 @@ def _parsed(text: str) -> _Wish:
     if not match:
         raise RecipeError(
             "HC-B20",
-            f"--ids {text!r} is not understood",
-            "write --ids 943=22950,22951 or --ids m3=3:24353,24350",
+            f"[[--ids|ids]] {text!r} is not understood",
+            "write [[--ids 943=22950,22951 or --ids m3=3:24353,24350|"
+            "ids=['943=22950,22951'] or ids=['m3=3:24353,24350']]]",
         )
     ids = tuple(map(int, match["ids"].split(",")))
     return _Wish(text, checked_name(match["name"]), match["field"], ids)
@@ -295,8 +319,8 @@ def _require_possible(wish: _Wish, targets: Iterable[str], *, chosen: bool) -> N
     if wish.field is None and chosen and name not in targets:
         raise RecipeError(
             "HC-B21",
-            f"--ids {wish.text} names the field {name}, which is not in this run",
-            f"add -f {name}",
+            f"[[--ids|ids]] {wish.text} names the field {name}, which is not in this run",
+            f"add [[-f {name}|{name!r} to fields]]",
         )
     if wish.field is not None and name.lower() in map(str.lower, targets):
         raise RecipeError(
@@ -312,5 +336,5 @@ def _require_unlike(names: list[str]) -> None:
         raise RecipeError(
             "HC-O07",
             f"{reason}: some disks take them for one",
-            "choose one with -f, or rename the files of the other",
+            "choose one[[ with -f|]], or rename the files of the other",
         )

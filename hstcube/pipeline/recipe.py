@@ -167,7 +167,7 @@ def require_map(labels: xr.DataArray | None) -> xr.DataArray:
         raise SkyError(
             "HC-K01",
             "no sky level, and no segmentation map that tells the blank pixels",
-            "give one of them: --sky FILE, or --labels FILE; in Python sky= or labels=",
+            "give one of them: [[--sky FOLDER or --labels FILE|sky= or labels=]]",
         )
     return labels
 

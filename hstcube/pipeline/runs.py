@@ -52,6 +52,7 @@ __all__ = [
     "images_for",
     "measure_levels",
     "measure_skies",
+    "require_free",
     "run",
     "sky_level_of",
     "sky_plan_of",
@@ -219,6 +220,7 @@ def images_for(
         files,
         bands=options.bands or None,
         psf=options.psf,
+        psf_fwhm=options.psf_fwhm or None,
         onto=options.onto,
         align=options.align or "report",
         chunks=chunks,
@@ -255,7 +257,7 @@ def _one_target(
 ) -> None:
     """Make and write the cube of a target; `notes` fill while it is made."""
     target = outcome.target
-    _require_free(target, out, options)
+    require_free(target, out, options)
     if options.masked and target.files.labels is None:
         what = f"field {target.files.field}"
         raise no_map(what, ALL_PIXELS)
@@ -281,7 +283,7 @@ def _one_target(
         raise HstCubeError(
             "HC-R01",
             f"{len(said)} warnings, and the run is strict: {'; '.join(map(str, said))}",
-            "mend what they say, or run without --strict",
+            "mend what they say, or run without [[--strict|strict=True]]",
         )
     outcome.files, of_set = _written(cube, out, options)
     outcome.notes = said
@@ -329,8 +331,14 @@ def _pairs(levels: xr.DataArray) -> dict[str, tuple[float, float]]:
     return dict(zip(levels.band.values.tolist(), rows, strict=True))
 
 
-def _require_free(target: Target, out: Path, options: Options) -> None:
-    """Look before computing whether the products may be written, and replace no input."""
+def require_free(target: Target, out: Path, options: Options) -> None:
+    """Look before computing whether the products may be written, and replace no input.
+
+    Raises
+    ------
+    WriteError
+        If one is there already, or is an input of the run.
+    """
     bands = [band_name(name) for name in options.bands] or list(target.files.bands)
     whole = out / f"{target.name}.nc"
     _refuse_inputs([whole, *_images_named(target.name, bands, out)], target.files, options)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import textwrap
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
 from hstcube.core.grids import Grid
-from hstcube.errors import RecipeError
+from hstcube.errors import HstCubeError, RecipeError
+from hstcube.files.fields import grid_of
+from hstcube.files.headers import BandImages, band_state, common_units
 from hstcube.files.labels import open_labels
+from hstcube.files.levels import read_levels
 from hstcube.files.netcdf import open_cube
 from hstcube.files.tables import column, read_table
+from hstcube.fits.images import Plane, read_header, read_plane
 from hstcube.fits.local import entries, missing
 from hstcube.fits.opening import located
 from hstcube.fits.units import hdu
@@ -22,12 +28,14 @@ from hstcube.pipeline.recipe import no_map
 from hstcube.regridding.labels import regrid_labels
 from hstcube.regridding.resample import regrid
 from hstcube.surveys.beside import SKY_SCALE
+from hstcube.surveys.filters import require_band
 from hstcube.surveys.names import chosen_fields, find_field, scale_of_label
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import xarray as xr
+    from astropy.io import fits
     from astropy.table import Table
 
     from hstcube.files.tables import Cells
@@ -40,6 +48,8 @@ __all__ = [
     "groups_bytes",
     "images_of",
     "labels_of",
+    "of_band",
+    "of_levels",
     "open_groups",
     "open_source",
     "open_with_maps",
@@ -52,6 +62,8 @@ _RA = ("ra", "ra_deg", "raj2000", "alpha_j2000")
 _DEC = ("dec", "dec_deg", "dej2000", "decj2000", "delta_j2000")
 _POLE, _TURN = 90, 360  # degrees
 _CARD = 48  # characters of text in a card, beside its comment
+
+Kind = Literal["sci", "wht"]
 
 LABELS = "labels"  # in place of a pixel scale: the grid of the segmentation map
 
@@ -73,6 +85,7 @@ def images_of(
     *,
     bands: Sequence[str] | None = None,
     psf: str = "auto",
+    psf_fwhm: Mapping[str, float] | None = None,
     onto: str | None = None,
     align: Align = "report",
     chunks: Mapping[str, int] | None = None,
@@ -84,7 +97,7 @@ def images_of(
     files : FieldFiles
     onto : str, optional
         "labels" takes the grid of the segmentation map.
-    bands, psf, align, chunks
+    bands, psf, psf_fwhm, align, chunks
         As in `open_field`.
 
     Raises
@@ -95,12 +108,11 @@ def images_of(
         As `open_field`.
     """
     grid = _grid_of_map(files) if onto == LABELS else None
+    how: dict[str, Any] = {"bands": bands, "psf": psf, "psf_fwhm": psf_fwhm, "chunks": chunks}
     if files.parts:
-        cube = open_files(
-            files, bands=bands, psf=psf, onto=grid or onto, align=align, chunks=chunks
-        )
+        cube = open_files(files, onto=grid or onto, align=align, **how)
         return Images(cube, scale_of_label(SKY_SCALE), Grid.of(cube).scale)
-    cube = open_files(files, bands=bands, psf=psf, onto=None if grid else onto, chunks=chunks)
+    cube = open_files(files, onto=None if grid else onto, **how)
     scale = Grid.of(cube).scale
     if grid is not None:
         cube = regrid(cube, grid, method="exact")
@@ -124,7 +136,8 @@ def refuse_align(files: FieldFiles, align: Align | None) -> None:
         raise RecipeError(
             "HC-B22",
             f"there is nothing to align: the images of field {files.field} are at one pixel scale",
-            "--align needs --scale mixed: add it, or leave --align out",
+            "[[--align needs --scale mixed: add it, or leave --align out|"
+            "align= needs scale='mixed': give it, or leave align= out]]",
         )
 
 
@@ -246,7 +259,7 @@ def _the_only_field(source: Path, scale: str | None) -> str:
     raise RecipeError(
         "HC-B32",
         f"{source} does not hold one field, but {there}",
-        "choose one with -f FIELD",
+        "choose one with [[-f FIELD|field=]]",
     )
 
 
@@ -260,7 +273,7 @@ def _grid_of_map(files: FieldFiles) -> Grid:
     labels = labels_of(files)
     if labels is None:
         what = f"field {files.field}, whose grid is to be taken"
-        raise no_map(what, "choose another --onto")
+        raise no_map(what, "choose another [[--onto|onto=]]")
     return Grid.of(labels)
 
 
@@ -320,3 +333,62 @@ def _require_usable(positions: list[Position]) -> None:
         if not (-_TURN / 2 <= ra <= _TURN and abs(dec) <= _POLE):
             said = f"{name}, row {row}, is at ({ra:.10g}, {dec:.10g}), which is not on the sky"
             raise RecipeError("HC-B23", said, "give ra and dec in degrees")
+
+
+# -- the pieces that a field is read from, each by itself: one that is bad does not hide another
+
+
+def of_band(files: FieldFiles, name: str, *, lazy: bool = False) -> Iterator[Callable[[], Any]]:
+    """Yield functions that each look at one thing of a band, and raise what is wrong with it.
+
+    Parameters
+    ----------
+    files : FieldFiles
+    name : str
+        The band.
+    lazy : bool
+        Look at headers only.
+    """
+    part = next((one for one in files.parts if name in one.bands), files)
+    for kind in get_args(Kind):
+        yield partial(_plane, part, name, kind, lazy=lazy)
+        yield partial(_name, part, name, kind)
+    yield partial(_numbers, part, name)
+
+
+def of_levels(files: FieldFiles, names: list[str]) -> Iterator[Callable[[], Any]]:
+    """Yield functions that each read the sky level of one band."""
+    scale = None if files.parts else scale_of_label(files.scale)
+    for name in names:
+        if name in files.bands:
+            yield partial(read_levels, files, [name], scale=scale if scale and scale > 0 else None)
+
+
+def _plane(files: FieldFiles, name: str, kind: Kind, *, lazy: bool) -> None:
+    beside = None
+    if kind == "wht":  # which may have no WCS; what is wrong with the image is said by itself
+        with contextlib.suppress(HstCubeError):
+            beside = grid_of(files, name)
+    where = files.bands[name].extension(kind)
+    read_plane(files.one(name, kind), kind, band=name, lazy=lazy, hdu=where, beside=beside)
+
+
+def _name(files: FieldFiles, name: str, kind: Kind) -> None:
+    """Look whether an image is of the band that it is named after."""
+    header = _header(files, name, kind)
+    with located(files.one(name, kind), name):
+        require_band(name, header)
+
+
+def _numbers(files: FieldFiles, name: str) -> None:
+    """Look at the unit, the zero point and the width that a header says, wherever its WCS leads."""
+    nowhere: Any = None
+    plane = Plane(None, _header(files, name, "sci"), nowhere)
+    image = BandImages(name, plane, plane)
+    units = common_units(files, [image]).unit
+    band_state(files, [image], psf_fwhm={}, units=units, scale=scale_of_label(files.scale))
+
+
+def _header(files: FieldFiles, name: str, kind: Kind) -> fits.Header:
+    where = files.bands[name].extension(kind)
+    return read_header(files.one(name, kind), kind, band=name, hdu=where)

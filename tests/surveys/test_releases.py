@@ -49,7 +49,7 @@ def test_a_wrong_filter_in_any_of_the_cards_is_refused(tmp_path: Path) -> None:
     rewrite(
         stamp(folder, "f435w"), cards={"FILTER": None, "FILTER1": "CLEAR1L", "FILTER2": "F814W"}
     )
-    with pytest.raises(HstCubeError, match="the header says f814w, the file name f435w") as caught:
+    with pytest.raises(HstCubeError, match="the header says F814W, the file name f435w") as caught:
         hstcube.open_field(folder, "1")
     assert caught.value.code == "HC-B03"
 
@@ -270,6 +270,31 @@ def test_both_images_of_a_band_may_be_in_one_file(tmp_path: Path, how: str) -> N
     np.testing.assert_array_equal(cube.sci, expected.sci)
     np.testing.assert_array_equal(cube.wht, expected.wht)
     assert (cube.exposure == 1234.5).all()
+
+
+def test_one_file_of_jwst_gives_err_and_its_photons_are_not_added_again(tmp_path: Path) -> None:
+    header = fits.Header(PLAIN | {"BUNIT": "MJy/sr"})
+    header["CD1_2"] = header["CD2_1"] = 0.0
+    primary = fits.PrimaryHDU()
+    primary.header.update(
+        {"TELESCOP": "JWST", "INSTRUME": "NIRCAM", "FILTER": "F444W", "PUPIL": "CLEAR"}
+    )
+    errors = np.full((120, 120), 0.02, np.float32)
+    units = [
+        primary,
+        fits.ImageHDU(noise(0.02), header, name="SCI"),
+        fits.ImageHDU(errors, name="ERR"),
+        fits.ImageHDU(errors * 0 + 7, name="WHT"),
+    ]
+    path = tmp_path / "jw_i2d.fits"
+    fits.HDUList(units).writeto(path)
+    cube = hstcube.open_bands({"f444w": (path, path)}, field="t", exposure={"f444w": 1000.0})
+    np.testing.assert_allclose(cube.wht, 2500, rtol=1e-5)
+    assert "HC-D42" in cube.attrs["history"]
+    assert cube.attrs["poisson"] == "in ERR"
+    assert float(cube.pivot[0]) == pytest.approx(44017, rel=1e-4)
+    with pytest.raises(HstCubeError, match="HC-N10"):
+        hstcube.add_poisson(cube)
 
 
 # -- pivots and zero points
