@@ -204,8 +204,10 @@ def _with_errors(image: BandImages, weights: Any) -> BandImages:
     """
     wht = image.wht
     wht.header["POISSON"] = "in ERR"
+    notes = [*wht.notes]
+    notes.append(("HC-D42", _OF_ERR))
     data = wht.data if weights is None else wht.data * (weights > 0)
-    return image._replace(wht=wht._replace(data=data, notes=(*wht.notes, ("HC-D42", _OF_ERR))))
+    return image._replace(wht=wht._replace(data=data, notes=tuple(notes)))
 
 
 def _of_kind_seen(image: BandImages) -> BandImages:
@@ -213,8 +215,10 @@ def _of_kind_seen(image: BandImages) -> BandImages:
     step, _ = _drizzled(image)
     times = exposure_times(image.sci.header)
     kind = kind_by_pixels(image.wht.data, times=times, step=step)
-    notes = (*image.wht.notes, ("HC-D44", _TIMES)) if kind == "exptime" else image.wht.notes
-    return image._replace(wht=image.wht._replace(notes=notes), wht_kind=kind)
+    notes = [*image.wht.notes]
+    if kind == "exptime":
+        notes.append(("HC-D44", _TIMES))
+    return image._replace(wht=image.wht._replace(notes=tuple(notes)), wht_kind=kind)
 
 
 def _require_one_set(files: FieldFiles, images: list[BandImages]) -> None:

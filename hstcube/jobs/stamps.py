@@ -193,19 +193,17 @@ class Source(NamedTuple):
 
     def header(self) -> list[str]:
         """Return the cards that stamps keep, 80 characters each."""
-        from astropy.io import fits
-
         with opened_by_header(self.path) as hdus:
             unit = image_unit(hdus, self.kind, self.path)
             own = (*_PLACE, "BLANK") if self.scaled else _PLACE
             cards: list[str] = []
-            for card in unit.header.cards:
-                key = card.keyword
+            for one in unit.header.cards:
+                key = one.keyword
                 if key in own or key in _OF_THE_FILE or _AXIS.fullmatch(key):
                     continue
-                text = str(card)
+                text = str(one)
                 cards += [text[i : i + 80] for i in range(0, len(text), 80)]
-        return [*cards, str(fits.Card("PARENT", self.path.name[:60], "cut out of"))]
+        return [*cards, card("PARENT", self.path.name[:60], "cut out of")]
 
     @property
     def what(self) -> tuple[str, str, str]:
@@ -271,7 +269,9 @@ def _require_pair(files: FieldFiles, name: str) -> None:
         reason = f"its weights are no inverse variances ({kind}); those of stamps are"
     else:
         return
-    fix = f"give the folder itself to run: [[hstcube run FOLDER -b {name}|open_field]]"
+    fix = (
+        "work on the whole images; or write two files a band, with inverse variances, and cut those"
+    )
     raise FileError("HC-D45", reason, fix, str(files.one(name, "wht")), name)
 
 

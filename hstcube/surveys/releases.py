@@ -175,7 +175,7 @@ def _header_says(one: _Named) -> tuple[str, str]:
     with contextlib.suppress(HstCubeError), located(one.path):  # it is refused when it is opened
         header = _header_of_image(one.path)
         said = filters_said(header)
-        return _scale_said(header), said[0] if said else ""
+        return _scale_said(header) if header else "", said[0] if said else ""
     return "", ""
 
 
@@ -187,7 +187,7 @@ def _header_of_image(path: Path) -> dict[str, Any]:
         if header.get("NAXIS", 0) > 1 and ("ZIMAGE" in header or card_text(header, "CTYPE1")):
             return cards
         primary = primary or dict(header)
-    return primary
+    return {}
 
 
 def _scale_said(header: Mapping[str, Any]) -> str:

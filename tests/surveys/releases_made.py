@@ -271,9 +271,7 @@ def _write_band(folder: Path, dress: Dress, name: str, text: str) -> None:
         _write(place(pattern), planes[kind], fits.Header())
 
 
-def _write_mef(
-    path: Path, dress: Dress, name: str, sci: NDArray[Any], error: NDArray[Any]
-) -> None:
+def _write_mef(path: Path, dress: Dress, name: str, sci: NDArray[Any], error: NDArray[Any]) -> None:
     """Write all that there is of a band into one file, its exposure in the primary header."""
     primary = fits.PrimaryHDU(header=fits.Header(_exposure_cards(dress, name)))
     cards = _photometry(dress, name) | dress.cards | _units(dress)

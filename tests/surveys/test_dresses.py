@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import time
 import warnings
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from releases_made import DEAD, DRESSES, observed, scene, sigma, write_release
+from releases_made import CENTRE, DEAD, DRESSES, observed, scene, sigma, write_release
 
 import hstcube
+from hstcube.core.bands import band_name
+from hstcube.core.state import notes_of
 from hstcube.errors import HstCubeError, HstCubeWarning
+from hstcube.pipeline.sources import Position
+from hstcube.surveys.releases import matched_notes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +29,7 @@ if TYPE_CHECKING:
 every_dress = pytest.mark.parametrize("name", DRESSES)
 
 
-def opened(folder: Path, field: str, **how: str) -> tuple[xr.Dataset, set[str]]:
+def opened(folder: Path, field: str, **how: Any) -> tuple[xr.Dataset, set[str]]:
     """Return a cube, and the codes of what is warned of."""
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", HstCubeWarning)
@@ -37,7 +43,7 @@ def test_one_scene_has_one_flux_and_its_errors_in_every_dress(name: str, tmp_pat
     write_release(tmp_path, dress)
     (files,) = hstcube.list_fields(tmp_path)
     assert files.field == dress.field
-    assert files.release in (name.split()[0], "drizzlepac")
+    assert files.release in (name.partition(" ")[0], "drizzlepac")
     cube, told = opened(tmp_path, files.field)
     assert told == dress.told
     assert cube.band.values.tolist() == list(dress.of_bands)
@@ -67,7 +73,7 @@ def test_the_commands_find_every_release(
     assert listed.code == 0
     row = next(line for line in listed.out.splitlines() if dress.field in line)
     assert all(band in row for band in dress.of_bands)
-    assert name.split()[0] in row or name == "wfpc2"
+    assert name.partition(" ")[0] in row or name == "wfpc2"
     refused = call("check", folder)
     assert "HC-S16" in refused.out
     assert "--no-mask" in refused.out
@@ -84,3 +90,125 @@ def test_the_commands_find_every_release(
     np.testing.assert_allclose(
         flux[there], observed(dress, to)[there], rtol=0, atol=1e-5 * scene(dress, to).max()
     )
+
+
+def test_images_that_are_matched_already_are_told_by_their_names(tmp_path: Path) -> None:
+    write_release(tmp_path, DRESSES["uncover"])
+    cube, told = opened(tmp_path, "abell2744clu")
+    assert told == {"HC-P33"}
+    assert "f115w, f444w: uncover_v7.2_abell2744clu_f115w" in cube.attrs["warnings"]
+    path = next(tmp_path.glob("*f115w*sci*"))
+    for name, matched in (
+        ("a_psfmatched_sci", True), ("matched-a", True), ("a_convolved", True),
+        ("a_homogenised", True), ("unmatched", False), ("matching_field", False),
+        ("rematched3", False), ("a_convolvedness", False),
+    ):  # fmt: skip
+        assert bool(matched_notes({"f115w": path.with_name(f"{name}.fits")})) == matched, name
+
+
+def test_weights_that_are_times_by_their_median_are_noted(tmp_path: Path) -> None:
+    write_release(tmp_path, DRESSES["drizzlepac"])
+    cube, told = opened(tmp_path, "ngc1")
+    assert not told
+    assert "HC-D44" in {code for code, _ in notes_of(cube.attrs["history"])}
+    lazy, _ = opened(tmp_path, "ngc1", chunks={"y": 16})
+    np.testing.assert_array_equal(lazy.wht.compute(), cube.wht)
+
+
+def test_a_release_at_two_scales_asks_for_one_and_opens_mixed(
+    tmp_path: Path, call: Callable[..., Said]
+) -> None:
+    grizli = DRESSES["grizli"]
+    fine = replace(grizli, scale=0.02, bands={"f115wn-clear": ("NIRISS", "NIS")}, names=("f115w",))
+    coarse = replace(grizli, bands={"f444w-clear": ("NIRCAM", "NRCALONG")}, names=("f444w",))
+    for dress in (fine, coarse):
+        write_release(tmp_path, dress)
+    assert [files.scale for files in hstcube.list_fields(tmp_path)] == ["20mas", "40mas"]
+    with pytest.raises(HstCubeError, match="field gds has images at 20mas and 40mas") as caught:
+        hstcube.open_field(tmp_path, "gds")
+    assert caught.value.code == "HC-B41"
+    assert "--scale 40mas" in str(call("check", tmp_path).err)
+    assert opened(tmp_path, "gds", scale="20mas")[0].band.values.tolist() == ["f115w"]
+    both, _ = opened(tmp_path, "gds", scale="mixed")
+    assert both.band.values.tolist() == ["f115w", "f444w"]
+
+
+def test_one_file_of_all_images_is_a_field(tmp_path: Path, call: Callable[..., Said]) -> None:
+    for name in ("dja", "hap"):
+        write_release(tmp_path / name, DRESSES[name])
+    thumb = next((tmp_path / "dja").glob("*thumb*"))
+    (files,) = hstcube.list_fields(thumb)
+    assert (files.field, list(files.bands)) == (DRESSES["dja"].field, ["f115w", "f444w"])
+    assert call("ls", thumb).code == 0
+    one = next((tmp_path / "hap").glob("*f606w*"))
+    assert [list(files.bands) for files in hstcube.list_fields(one)] == [["f606w"]]
+    with pytest.raises(HstCubeError, match="there is no such folder"):
+        hstcube.list_fields(next((tmp_path / "hap").glob("psf*")))
+
+
+def test_of_several_weights_the_first_of_the_release_is_taken(tmp_path: Path) -> None:
+    folder = write_release(tmp_path, DRESSES["hff"])
+    (files,) = hstcube.list_fields(folder)
+    assert {band.wht[0].name[-8:] for band in files.bands.values()} == {"wht.fits"}
+    for path in folder.glob("*_wht.fits"):
+        path.unlink()
+    (files,) = hstcube.list_fields(folder)
+    assert {band.wht_kind for band in files.bands.values()} == {"rms"}
+    cube, told = opened(folder, files.field)
+    assert not told
+    flux = hstcube.to_flux(cube, "uJy").wht.values[0] ** -0.5
+    np.testing.assert_allclose(flux, sigma(DRESSES["hff"]), rtol=1e-5)
+
+
+def test_a_map_of_a_release_is_that_of_its_field(tmp_path: Path) -> None:
+    folder = write_release(tmp_path, DRESSES["grizli"])
+    (folder / "gds-grizli-v7.2-ir_seg.fits.gz").touch()
+    (folder / "gds-grizli-v7.2-ir_drc_sci.fits.gz").touch()  # a detection image: left alone
+    (files,) = hstcube.list_fields(folder)
+    assert files.labels == folder / "gds-grizli-v7.2-ir_seg.fits.gz"
+
+
+def test_filters_that_no_name_says_stand_in_the_header(tmp_path: Path) -> None:
+    folder = write_release(tmp_path, DRESSES["drizzlepac"])
+    path = folder / "ngc1_f475w_drc.fits"
+    path.rename(folder / "j8xx01010_drc.fits")
+    (folder / "broken_drc.fits").write_bytes(b"no FITS at all")
+    found = {files.field: list(files.bands) for files in hstcube.list_fields(folder)}
+    assert found == {"j8xx01010": ["f475w"], "ngc1": ["f814w"]}
+
+
+def test_stamps_are_cut_of_pairs_of_images_and_inverse_variances_alone(tmp_path: Path) -> None:
+    position = [Position("1", *CENTRE)]
+    for name, said in (("hap", "both images"), ("candels", "no inverse variances .rms.")):
+        write_release(tmp_path / name, DRESSES[name])
+        with pytest.raises(HstCubeError, match=said) as caught:
+            hstcube.cut_stamps(tmp_path / name, position, tmp_path / "out", size=1)
+        assert caught.value.code == "HC-D45"
+    folder = write_release(tmp_path / "relics", DRESSES["relics"])
+    hstcube.cut_stamps(folder, position, tmp_path / "out", size=1)
+    cut, _ = opened(tmp_path / "out", "1")
+    whole, _ = opened(folder, "abell1758")
+    assert cut.sizes["y"] < whole.sizes["y"]
+    assert float(cut.wht.max()) == float(whole.wht.max())
+    assert cut.zeropoint.values.tolist() == whole.zeropoint.values.tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "band"),
+    [
+        ("F606W", "f606w"), ("606", "f606w"), ("f606wu", "f606w"), ("f115wn-clear", "f115w"),
+        ("F150W-CLEAR", "f150w"), ("clear-f090w", "f090w"), ("f444w-f470n", "f470n"),
+        ("f405n-f444w", "f405n"), ("f150w2-f162m", "f162m"), ("f164n", "f164n"),
+        ("f850lpu", "f850lp"), ("f140m", "f140m"), ("f999x", "f999x"), ("f999xu", "f999xu"),
+    ],
+)  # fmt: skip
+def test_bands_are_understood_as_releases_write_them(name: str, band: str) -> None:
+    assert band_name(name) == band
+
+
+def test_a_folder_of_many_files_is_listed_quickly(tmp_path: Path) -> None:
+    for i in range(3000):
+        (tmp_path / f"catalogue_of_some_field_{i}_v1.0_with_words.fits").touch()
+    start = time.process_time()
+    assert not hstcube.list_fields(tmp_path)
+    assert time.process_time() - start < 1.5
