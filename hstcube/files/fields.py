@@ -183,8 +183,9 @@ def _read_band(files: FieldFiles, name: str, *, lazy: bool) -> BandImages:
     if errors:
         weights = _weights_beside(paths[1], name, sci.grid, lazy=lazy) if all_in_one else None
         return _with_errors(BandImages(name, sci, wht, "rms"), weights)
-    image = BandImages(name, sci, wht, said.wht_kind)
-    return image if said.wht_kind else _of_kind_seen(image)
+    if said.wht_kind is None:
+        return _of_kind_seen(BandImages(name, sci, wht))
+    return BandImages(name, sci, wht, said.wht_kind)
 
 
 def _weights_beside(path: Path, name: str, grid: Grid, *, lazy: bool) -> Any:

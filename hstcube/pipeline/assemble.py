@@ -194,7 +194,7 @@ def open_bands(
         entries[name] = BandFiles(
             (sci_file,),
             (wht_file,),
-            wht_kind,
+            str(wht_kind),  # None is for names of releases alone
             hdu=sci_hdu if hdu is None else hdu,
             wht_hdu=own_hdu if wht_hdu is None else wht_hdu,
             zeropoint=zeropoints.get(name),

@@ -46,8 +46,8 @@ class BandFiles:
     sci: tuple[Path, ...] = ()
     """More than one is an error later, when the band is opened; so with `wht`."""
     wht: tuple[Path, ...] = ()
-    wht_kind: str = "ivar"
-    """What the weights are: "ivar", "rms", "variance" or "exptime"; '' for the pixels to tell."""
+    wht_kind: str | None = "ivar"
+    """What the weights are: "ivar", "rms", "variance" or "exptime"; None for the pixels to tell."""
     zeropoint: float | None = None
     """AB magnitude of one unit of the image; None: as its header or the survey says."""
     psf_fwhm: float | None = None
@@ -339,7 +339,7 @@ def _band_files(images: list[Image]) -> BandFiles:
     return BandFiles(
         tuple(image.path for image in sci),
         tuple(image.path for image in wht),
-        {"see": "", "err": "rms"}.get(role, role),
+        {"see": None, "err": "rms"}.get(role, role),
         hdu=sci[0].hdu if sci else None,
         wht_hdu=wht[0].hdu if wht else None,
         photons=role == "err",

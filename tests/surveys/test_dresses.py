@@ -17,7 +17,7 @@ from hstcube.core.bands import band_name
 from hstcube.core.state import notes_of
 from hstcube.errors import HstCubeError, HstCubeWarning
 from hstcube.pipeline.sources import Position
-from hstcube.surveys.releases import matched_notes
+from hstcube.surveys.releases import images_in, matched_notes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -204,6 +204,60 @@ def test_stamps_are_cut_of_pairs_of_images_and_inverse_variances_alone(tmp_path:
 )  # fmt: skip
 def test_bands_are_understood_as_releases_write_them(name: str, band: str) -> None:
     assert band_name(name) == band
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("hlsp_xdf_hst_wfc3ir-60mas_hudf_f105w_v1_rms", "xdf hudf 60mas f105w rms"),
+        ("hlsp_hlf_hst_acs-30mas_goodss_f606w_v2.0_culled_sci", "hlf goodss 30mas f606w sci"),
+        ("hlsp_candels_hst_wfc3_gs-tot_f160w_v1.0_drz", "candels gs-tot - f160w sci"),
+        ("hlsp_candels_hst_wfc3_egs-tot-60mas_f160w_v1.0_wht", "candels egs-tot 60mas f160w ivar"),
+        ("cos_2epoch_wfc3_f160w_060mas_v1.0_drz", "candels cos_2epoch 60mas f160w sci"),
+        ("aegis_3dhst.v4.0.F125W_orig_sci", "3dhst aegis - f125w sci"),
+        ("aegis_3dhst.v4.0.F125W_F140W_F160W_det", ""),
+        ("goodsn_3dhst.v4.0.F160W_seg", "3dhst goodsn - - map"),
+        ("goodss-F105W-astrodrizzle-v4.4_drz_sci", "3dhst goodss - f105w sci"),
+        ("hlsp_clash_hst_wfc3uvis-65mas_a209_f275w_v1_drz", "clash a209 65mas f275w sci"),
+        ("hlsp_relics_hst_acs-wfc3ir-60mas_a_multi_v1_segm", "relics a 60mas - map"),
+        ("hlsp_relics_hst_wfc3ir-60mas_a_f105w_v1_drc", "relics a 60mas f105w sci"),
+        ("hlsp_frontier_hst_wfc3-60mas-bkgdcor_a-hffpar_f105w_v1.0-epoch1_drz",
+         "hff a-hffpar 60mas f105w sci"),
+        ("hlsp_frontier_hst_wfc3-60mas_a_f105w_v1.0_exp", ""),
+        ("hlsp_phangs-hst_hst_acs-wfc_n1_f435w_v1_exp-drc-sci", "phangs n1 - f435w sci"),
+        ("hlsp_phangs-hst_hst_acs-wfc_n1_f435w_v1_err-drc-wht", "phangs n1 - f435w ivar"),
+        ("hlsp_hduv_hst_wfc3-uvis-60mas_g_f275w_v1.0_drz", "hlsp g 60mas f275w sci"),
+        ("hst_10265_01_acs_wfc_f606w_j92c01_drc",
+         "hap 10265_01 - f606w sci, hap 10265_01 - f606w exptime"),
+        ("hst_10265_01_acs_wfc_f606w_j92c01ic_drc", ""),  # of one exposure
+        ("hst_10265_01_acs_wfc_total_j92c01_drc", ""),
+        ("gds-grizli-v7.2-f444w-f470n_drc_sci", "grizli gds - f470n sci"),
+        ("gds-grizli-v7.2-f606wu_drc_exp", ""),
+        ("ceers_nircam4_f200w_v0.51_i2d",
+         "ceers nircam4 - f200w sci, ceers nircam4 - f200w err"),
+        ("hlsp_jades_jwst_nircam_goods-s_segmentation_v2.0_drz", "jades goods-s - - map"),
+        ("hlsp_jades_jwst_nircam_goods-s_photometry_v2.0_catalog", ""),
+        ("mosaic_nircam_f444w_COSMOS-Web_60mas_B10_v1.0_i2d",
+         "cosmos-web B10 60mas f444w sci, cosmos-web B10 60mas f444w err"),
+        ("uncover_v7.2_a_f115w_block40_bcgs_wht_f444w-matched", "uncover a - f115w ivar"),
+        ("jw01288-o015_t001_miri_f1130w-brightsky_i2d",
+         "jwst 01288-o015_t001 - f1130w sci, jwst 01288-o015_t001 - f1130w err"),
+        ("f814w_drc_sci", "drizzlepac data - f814w sci"),
+        ("1_f160w_sci", ""),  # of our own products
+    ],
+)  # fmt: skip
+def test_names_are_those_of_their_release(name: str, said: str, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    for ending in (".fits", ".fits.gz"):
+        folder.mkdir(exist_ok=True)
+        path = folder / f"{name}{ending}"
+        path.touch()
+        found = [
+            f"{one.release} {one.field} {one.scale or '-'} {one.band or '-'} {one.role}"
+            for one in images_in(folder)
+        ]
+        assert ", ".join(found) == said
+        path.unlink()
 
 
 def test_a_folder_of_many_files_is_listed_quickly(tmp_path: Path) -> None:
