@@ -332,16 +332,15 @@ def _field_files(places: Places, name: str, scale: str, found: list[Image]) -> F
 def _band_files(images: list[Image]) -> BandFiles:
     """Return the images of a band; of its weights those that its release prefers."""
     sci = [image for image in images if image.role == SCI]
-    weights = [image for image in images if image.role != SCI]
-    best = min((image.rank for image in weights), default=0)
-    wht = [image for image in weights if image.rank == best]
+    weights = sorted((one for one in images if one.role != SCI), key=lambda one: one.rank)
+    wht = [image for image in weights if image.rank == weights[0].rank]
     role = wht[0].role if wht else "ivar"
     return BandFiles(
         tuple(image.path for image in sci),
         tuple(image.path for image in wht),
         {"see": None, "err": "rms"}.get(role, role),
-        hdu=sci[0].hdu if sci else None,
-        wht_hdu=wht[0].hdu if wht else None,
+        hdu=next((image.hdu for image in sci), None),
+        wht_hdu=next((image.hdu for image in wht), None),
         photons=role == "err",
     )
 
