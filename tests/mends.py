@@ -400,6 +400,10 @@ def one_band(folder: Path, sci: str, wht: str) -> str:
     return f"name = '1'\n[bands.f160w]\n{sci} = {str(files[0])!r}\n{wht} = {str(files[1])!r}\n"
 
 
+def one_in_nanojansky(folder: Path) -> None:
+    rewrite(stamp(folder, "f160w"), cards={"BUNIT": "nJy"})
+
+
 def exposure_times(folder: Path) -> None:
     """Make the weights of F435W exposure times, by the header of its image."""
     for kind in ("sci", "wht"):
@@ -613,6 +617,13 @@ MENDS: dict[str, list[Mend]] = {
         Mend(r"(to)= from", lambda f, to="f999w": matched(f, to=to), add=given(to="f160w")),
     ],
     "HC-B06": [Mend(r"(to='\w+')", lambda f, to="f435w": matched(f, to=to))],
+    "HC-D21": [
+        Mend(
+            r"(units='uJy')",
+            lambda f, **how: hstcube.open_field(f, "1", **how),
+            one_in_nanojansky,
+        )
+    ],
     "HC-D28": [
         Mend(
             r"(wht_kind='exptime') in open_bands",
@@ -1143,6 +1154,8 @@ SHELLS: dict[str, list[Shell]] = {
     ],
     "HC-D08": [Shell(r"(--band)", RUN, nothing_in("f435w"),
                      lambda _, m: f"{m[1]} f850lp {m[1]} f160w")],
+    "HC-D21": [Shell(r"(--units uJy)", f"{RUN} --sky measure", one_in_nanojansky)],
+    "HC-K14": [Shell(r"(--sky measure)", f"{RUN} --units uJy")],
     "HC-D28": [
         Shell(r"(wht_kind = 'exptime') in a field file", "check FOLDER", exposure_times,
               lambda f, m: f"check {field_file(f, m[1])}", instead=True)
@@ -1201,7 +1214,8 @@ SHELLS: dict[str, list[Shell]] = {
     "HC-N13": [Shell(r"(--poisson auto)", f"{RUN} --poisson none", with_times,
                      lambda _, m: f"{RUN} --overwrite {m[1]}", instead=True)],
     "HC-N21": [
-        Shell(r"(--poisson) SECONDS", f"check FOLDER {ALL}", strange_but_wide, lambda _, m: f"{m[1]} 1200"),  # noqa: E501
+        Shell(r"(--poisson) SECONDS", f"check FOLDER {ALL}", strange_but_wide,
+              lambda _, m: f"{m[1]} 1200"),
         Shell(r"(--poisson none)", f"check FOLDER {ALL}", strange_but_wide),
         Shell(r"(exposure) in a field file", f"check FOLDER {ALL}", strange_but_wide, instead=True,
               add=lambda f, m: f"check {field_file(f, f'{m[1]} = 1200')} {ALL}"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -68,7 +69,7 @@ def test_what_a_fix_says_in_python_mends_the_fault(code: str, number: int, tmp_p
 def fix_in(output: str, code: str) -> str:
     """Return the fix that a command printed with a code; of a warning the registry's."""
     lines = output.splitlines()
-    for line, after in zip(lines, lines[1:], strict=False):
+    for line, after in itertools.pairwise(lines):
         if code in line and after.strip().startswith("fix: "):
             return after.strip().removeprefix("fix: ")
     return spoken(codes()[code].fix)

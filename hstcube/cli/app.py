@@ -132,7 +132,7 @@ def _of_the_system(error: OSError) -> Exception:
     try:
         os.getcwd()  # noqa: PTH109  Path.cwd does the same
     except OSError:
-        return missing("working folder: it was removed", "cd to a folder that exists")
+        return missing("such place: the working folder was removed", "cd to a folder that exists")
     name = str(error.filename or ("stdout" if error.errno == errno.ENOSPC else ""))
     shown = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..."
     return unreadable(shown, error, verb="read or written")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -33,6 +33,7 @@ from hstcube.cli.options import (
     Scale,
     Strict,
     To,
+    Units,
     options_of,
     targets_of,
 )
@@ -47,6 +48,9 @@ from hstcube.cli.show import (
 )
 from hstcube.errors import HstCubeError
 from hstcube.fits.local import missing
+
+if TYPE_CHECKING:
+    from hstcube.pipeline.findings import Report
 
 __all__ = ["check", "compare", "cutout", "ls", "run", "sky"]
 
@@ -151,6 +155,7 @@ def run(
     psf_fwhm: PSFWidths = None,
     allow: Allow = None,
     poisson: Poisson = None,
+    units: Units = None,
     strict: Strict = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -170,6 +175,7 @@ def run(
         bands=bands,
         sky=sky,
         poisson=poisson,
+        units=units,
         masked=not no_mask,
         psf=psf,
         psf_fwhm=psf_fwhm,
@@ -268,6 +274,7 @@ def check(
     psf_fwhm: PSFWidths = None,
     allow: Allow = None,
     poisson: Poisson = None,
+    units: Units = None,
     strict: Strict = False,
     overwrite: Overwrite = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
@@ -277,7 +284,6 @@ def check(
     Takes what `run` takes. Nothing is written.
     """
     from hstcube.pipeline.findings import Report, examine, refused_output
-    from hstcube.pipeline.runs import SOME_FAILED
 
     options = options_of(
         recipe=recipe,
@@ -287,6 +293,7 @@ def check(
         bands=bands,
         sky=sky,
         poisson=poisson,
+        units=units,
         masked=not no_mask,
         psf=psf,
         psf_fwhm=psf_fwhm,
@@ -314,6 +321,13 @@ def check(
         refused_output(common, out, source, images=images)
     reports = [examine(target, options, out=out) for target in targets]
     reports += [common] if common.findings else []
+    raise typer.Exit(_show_reports(reports, strict=strict, as_json=as_json))
+
+
+def _show_reports(reports: list[Report], *, strict: bool, as_json: bool) -> int:
+    """Print what was found; return the exit code."""
+    from hstcube.pipeline.runs import SOME_FAILED
+
     failed = [report for report in reports if report.fails(strict=strict)]
     if as_json:
         import dataclasses
@@ -324,8 +338,8 @@ def check(
         for report in reports:
             show_report(report, failed=report in failed)
     if not failed:
-        raise typer.Exit(0)
-    raise typer.Exit(HstCubeError.exit_code if len(failed) == len(reports) else SOME_FAILED)
+        return 0
+    return HstCubeError.exit_code if len(failed) == len(reports) else SOME_FAILED
 
 
 def compare(

@@ -42,6 +42,7 @@ __all__ = [
     "Source",
     "Strict",
     "To",
+    "Units",
     "by_band",
     "options_of",
     "targets_of",
@@ -125,6 +126,10 @@ Levels = Annotated[
 To = Annotated[
     str | None,
     typer.Option(help="What to match: a band, or a width such as 0.3arcsec; f160w when not given."),
+]
+Units = Annotated[
+    str | None,
+    typer.Option(help="Unit of the cube, e.g. uJy: bands of different units become one cube."),
 ]
 PSF = Annotated[
     str,

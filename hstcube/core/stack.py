@@ -68,7 +68,7 @@ def stack_bands(cubes: Sequence[xr.Dataset]) -> xr.Dataset:
             raise CubeError(
                 "HC-D21",
                 f"units differ: {first.sci.attrs['units']} and {other.sci.attrs['units']}",
-                "convert them to one unit first",
+                "convert them to one unit first[[|: to_flux(cube, 'uJy')]]",
             )
     joined = xr.concat(
         _with_columns_alike(_with_psf_alike(_with_noise_alike(cubes))),

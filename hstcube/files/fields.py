@@ -23,7 +23,7 @@ from hstcube.files.headers import (
     require_scale,
     said_width,
 )
-from hstcube.fits.images import read_plane
+from hstcube.fits.images import Plane, read_header, read_plane
 from hstcube.fits.opening import located
 from hstcube.fits.sets import SET, apart, id_in, require_counts
 from hstcube.fits.weights import (
@@ -54,7 +54,15 @@ if TYPE_CHECKING:
 
     Note = tuple[str, str]  # code and text of a warning
 
-__all__ = ["Observed", "each_once", "grid_of", "open_stars", "read_images", "wanted_bands"]
+__all__ = [
+    "Observed",
+    "by_unit",
+    "each_once",
+    "grid_of",
+    "open_stars",
+    "read_images",
+    "wanted_bands",
+]
 
 
 _OF_ERR = (
@@ -147,6 +155,25 @@ def grid_of(files: FieldFiles, name: str = "") -> Grid:
     """Return the grid of a band's image, of the first if none is named; no pixels are read."""
     name = name or next(iter(files.bands))
     return read_plane(files.one(name, "sci"), "sci", lazy=True, hdu=files.bands[name].hdu).grid
+
+
+def by_unit(files: FieldFiles, bands: Sequence[str] | None) -> dict[str, list[str]]:
+    """Return the bands that were asked for by the unit that they are read in; headers are read.
+
+    Raises
+    ------
+    HstCubeError
+        As `open_field`.
+    """
+    groups: dict[str, list[str]] = {}
+    for name in wanted_bands(files, bands):
+        where = files.bands[name].hdu
+        header = read_header(files.one(name, "sci"), "sci", band=name, hdu=where)
+        nowhere: Any = None
+        plane = Plane(None, header, nowhere)
+        unit = common_units(files, [BandImages(name, plane, plane)]).unit
+        groups.setdefault(unit, []).append(name)
+    return groups
 
 
 def wanted_bands(files: FieldFiles, bands: Sequence[str] | None) -> list[str]:

@@ -199,19 +199,28 @@ def _opened(report: Report, target: Target, options: Options) -> _Opened | None:
         return _Opened(images, whole=True)
     # what is wrong with the files, whatever they are to be brought to, and with each piece of them
     plain = dataclasses.replace(options, psf="gaussian", psf_fwhm={}, onto=None, align=None)
-    kept: list[str] = []
-    for band in everything:  # what there is to warn of is said when all of them are opened together
-        if _attempt(report, partial(_open, target, (band,), plain), warned=False) is None:
-            for look in of_band(target.files, band, lazy=_is_large(target.files)):
-                _attempt(report, look, warned=False)
-        elif _attempt(report, partial(_open, target, (*kept, band), plain), warned=False):
-            kept.append(band)
+    kept = _kept(report, target, everything, plain)
     if not kept:
         return None
     images = _attempt(report, partial(_open, target, tuple(kept), _for(kept, options)))
     if images is None:  # because of what is asked for
         images = _open(target, tuple(kept), plain)
     return _Opened(images, whole=False)
+
+
+def _kept(report: Report, target: Target, bands: tuple[str, ...], plain: Options) -> list[str]:
+    """Return the bands that can be opened together; of the others each piece is looked at.
+
+    What there is to warn of is said when all of them are opened together.
+    """
+    kept: list[str] = []
+    for band in bands:
+        if _attempt(report, partial(_open, target, (band,), plain), warned=False) is None:
+            for look in of_band(target.files, band, lazy=_is_large(target.files)):
+                _attempt(report, look, warned=False)
+        elif _attempt(report, partial(_open, target, (*kept, band), plain), warned=False):
+            kept.append(band)
+    return kept
 
 
 def _for(bands: list[str], options: Options) -> Options:

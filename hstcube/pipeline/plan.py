@@ -7,6 +7,7 @@ import dataclasses
 import math
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
@@ -24,6 +25,7 @@ from hstcube.surveys.names import FieldFiles, chosen_fields, find_field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     import xarray as xr
 
@@ -94,35 +96,58 @@ def plan(
     images = places.get("images")
     if images and "{" in images and "{scale}" not in images:
         scale = ""  # these names say no scale, so there is none to choose
-    if Path(source).suffix == ".toml":
-        listed = [read_field_file(source)]
-    else:
-        listed = chosen_fields(source, scale=scale, fields=fields, **places)
-    found = {files.field: files for files in listed}
+    found = _found(source, scale, fields, places)
 
     def files_of(name: str) -> FieldFiles:
         if name in found:
             return found[name]
         return find_field(source, name, scale=scale, **places)  # raises, saying what there is
 
-    targets: dict[str, Target] = {}
     refused: list[HstCubeError] = []
+    kept = partial(_kept, refused, refuse)
+    targets: dict[str, Target] = {}
     for name in fields or found:
-        with _kept(refused, refuse):
+        with kept():
             files = files_of(name)
             targets[name] = Target(name, files, files.ids)
-    for text in ids:
-        with _kept(refused, refuse):
-            wish = _parsed(text)
-            _require_possible(wish, targets, chosen=bool(fields))
-            targets[wish.name] = Target(wish.name, files_of(wish.field or wish.name), wish.ids)
-    with _kept(refused, refuse):
-        _require_unlike(list(targets))
+    _add_wishes(targets, ids, files_of, kept, chosen=bool(fields))
     if not targets and not refused:
         fix = f"see what is there: [[hstcube ls {source}|hstcube.list_fields({str(source)!r})]]"
         what = f"images at {SKY_SCALE if scale is None else scale}"
         raise missing(what, fix, file=source, verb="are")
     return list(targets.values())
+
+
+def _found(
+    source: str | Path,
+    scale: str | None,
+    fields: Sequence[str],
+    places: Mapping[str, str | None],
+) -> dict[str, FieldFiles]:
+    """Return the fields of a folder, or the one of a field file, by name."""
+    if Path(source).suffix == ".toml":
+        listed = [read_field_file(source)]
+    else:
+        listed = chosen_fields(source, scale=scale, fields=fields, **places)
+    return {files.field: files for files in listed}
+
+
+def _add_wishes(
+    targets: dict[str, Target],
+    ids: Sequence[str],
+    files_of: Callable[[str], FieldFiles],
+    kept: Callable[[], AbstractContextManager[None]],
+    *,
+    chosen: bool,
+) -> None:
+    """Add what --ids asks for."""
+    for text in ids:
+        with kept():
+            wish = _parsed(text)
+            _require_possible(wish, targets, chosen=chosen)
+            targets[wish.name] = Target(wish.name, files_of(wish.field or wish.name), wish.ids)
+    with kept():
+        _require_unlike(list(targets))
 
 
 @contextlib.contextmanager
@@ -145,9 +170,9 @@ class Options:
 
     ``recipe`` holds keyword arguments of `homogenize`; ``bands`` are all when empty; ``masked`` is
     whether a segmentation map chooses pixels; ``sky`` "measure" or "none" goes before levels in
-    files; ``psf``, ``psf_fwhm`` [arcsec], ``onto`` and ``align`` are those of `open_field`, but
-    ``onto`` may be "labels" too (the grid of the map); ``noise``, ``layout`` and ``apply_mask``
-    those of `to_fits`; ``strict`` takes warnings for errors.
+    files; ``psf``, ``psf_fwhm`` [arcsec], ``onto``, ``align`` and ``units`` are those of
+    `open_field`, but ``onto`` may be "labels" too (the grid of the map); ``noise``, ``layout`` and
+    ``apply_mask`` those of `to_fits`; ``strict`` takes warnings for errors.
     """
 
     recipe: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -164,6 +189,7 @@ class Options:
     psf_fwhm: dict[str, float] = dataclasses.field(default_factory=dict)
     onto: str | None = None
     align: Align | None = None
+    units: str | None = None
 
     def __post_init__(self) -> None:
         require_choice("layout", self.layout, Layout)

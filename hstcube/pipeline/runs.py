@@ -224,14 +224,21 @@ def images_for(
         onto=options.onto,
         align=options.align or "report",
         chunks=chunks,
+        units=options.units,
     )
 
 
 def sky_plan_of(
     files: FieldFiles, images: Images, labels: xr.DataArray | None, options: Options
 ) -> SkyPlan | None:
-    """Decide where the sky levels of an open field come from; see `plan_sky`."""
-    return plan_sky(
+    """Decide where the sky levels of an open field come from; see `plan_sky`.
+
+    Raises
+    ------
+    SkyError
+        If levels are in files, which are in the units of the images, and others were asked for.
+    """
+    planned = plan_sky(
         files,
         images.cube.band.values.tolist(),
         labels,
@@ -240,6 +247,10 @@ def sky_plan_of(
         sky=options.sky,
         setting=options.recipe.get("sky"),
     )
+    if options.units and planned and planned.known:
+        reason = f"levels in files are in the units of the images, not in {options.units}"
+        raise SkyError("HC-K14", reason, "measure them: [[--sky measure|sky='measure']]")
+    return planned
 
 
 def _attempt(target: Target, out: Path, options: Options, opened: dict[str, _Field]) -> Outcome:

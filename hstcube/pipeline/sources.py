@@ -89,6 +89,7 @@ def images_of(
     onto: str | None = None,
     align: Align = "report",
     chunks: Mapping[str, int] | None = None,
+    units: str | None = None,
 ) -> Images:
     """Open the images of a field on the grid that a run wants them on.
 
@@ -97,7 +98,7 @@ def images_of(
     files : FieldFiles
     onto : str, optional
         "labels" takes the grid of the segmentation map.
-    bands, psf, psf_fwhm, align, chunks
+    bands, psf, psf_fwhm, align, chunks, units
         As in `open_field`.
 
     Raises
@@ -109,6 +110,7 @@ def images_of(
     """
     grid = _grid_of_map(files) if onto == LABELS else None
     how: dict[str, Any] = {"bands": bands, "psf": psf, "psf_fwhm": psf_fwhm, "chunks": chunks}
+    how["units"] = units
     if files.parts:
         cube = open_files(files, onto=grid or onto, align=align, **how)
         return Images(cube, scale_of_label(SKY_SCALE), Grid.of(cube).scale)

@@ -14,7 +14,7 @@ from hstcube.errors import FileError, RecipeError
 from hstcube.fits.local import as_path, kind_of, missing
 from hstcube.inputs.names import checked_name
 from hstcube.surveys.beside import SKY_SCALE, Places, labels_file, psf_file, sky_file
-from hstcube.surveys.releases import MAP, SCI, images_in
+from hstcube.surveys.releases import MAP, SCI, images_in, preferred
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -332,15 +332,14 @@ def _field_files(places: Places, name: str, scale: str, found: list[Image]) -> F
 def _band_files(images: list[Image]) -> BandFiles:
     """Return the images of a band; of its weights those that its release prefers."""
     sci = [image for image in images if image.role == SCI]
-    weights = sorted((one for one in images if one.role != SCI), key=lambda one: one.rank)
-    wht = [image for image in weights if image.rank == weights[0].rank]
+    wht = preferred(images)
     role = wht[0].role if wht else "ivar"
     return BandFiles(
         tuple(image.path for image in sci),
         tuple(image.path for image in wht),
         {"see": None, "err": "rms"}.get(role, role),
-        hdu=next((image.hdu for image in sci), None),
-        wht_hdu=next((image.hdu for image in wht), None),
+        hdu=sci[0].hdu if sci else None,
+        wht_hdu=wht[0].hdu if wht else None,
         photons=role == "err",
     )
 

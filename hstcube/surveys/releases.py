@@ -27,7 +27,7 @@ from hstcube.surveys.patterns import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["MAP", "SCI", "Image", "images_in", "matched_notes"]
+__all__ = ["MAP", "SCI", "Image", "images_in", "matched_notes", "preferred"]
 
 SCI, MAP = "sci", "map"
 _EACH = "each"  # every extension is an image of a band
@@ -127,6 +127,13 @@ def _images_of_releases(paths: list[Path]) -> list[Image]:
     for one in named:
         images += _images(one, *said.get(one.stem, ("", "")))
     return _with_scales(images)
+
+
+def preferred(images: list[Image]) -> list[Image]:
+    """Return the weights among images of one band: of several kinds that of the lowest rank."""
+    weights = [image for image in images if image.role != SCI]
+    best = min((image.rank for image in weights), default=0)
+    return [image for image in weights if image.rank == best]
 
 
 def matched_notes(images: Mapping[str, Path]) -> list[tuple[str, str]]:

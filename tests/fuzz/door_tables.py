@@ -217,7 +217,8 @@ def rows_of(text: str) -> list[tuple[Cell, ...]] | None:
     """Read a CSV file that has been edited; None if it is not a plain one any more."""
     if any(mark in text for mark in "#\"'\0\x1b\u202e;\t|") or not text.isascii():
         return None
-    lines = [row for row in csv.reader(io.StringIO(text)) if row]
+    plain = text.replace("\r\n", "\n").replace("\r", "\n")  # lines of old Macs
+    lines = [row for row in csv.reader(io.StringIO(plain)) if row]
     if not lines or len({len(row) for row in lines}) > 1:
         return None
     head = [name.strip().lower() for name in lines[0]]
