@@ -75,14 +75,13 @@ def open_field(
     ----------
     folder : path
         Holds ``{field}_{scale}_{filter}_{sci,wht}.fits`` (or .gz, .fz), itself or in its
-        ``new_stamps``; or files that are called as a release calls them (see `list_fields`), or is
-        one; or holds products of `to_fits`, which come back as the cube that was written.
+        ``new_stamps``; or files with the names of a release, or is one (see `list_fields`); or
+        products of `to_fits`, which come back as the cube that was written.
     field : str
         What the file names begin with.
     scale : str, optional
-        The label of the pixel scale in the file names. The scale itself is read from the WCS and
-        must agree. ``"mixed"`` takes each band at the finest scale there is, and brings all to one
-        grid. ``"60mas"`` when not given, or the only one of a release.
+        The label of the pixel scale in the file names, which must be that of the WCS: "60mas" when
+        not given, or a release's only one. "mixed" takes each band at its finest, on one grid.
     bands : sequence of str, optional
         Only these.
     psf_fwhm : mapping of band to float or Quantity, optional
@@ -207,7 +206,7 @@ def open_bands(
         entries[name] = BandFiles(
             (sci_file,),
             (wht_file,),
-            str(wht_kind),  # None is for names of releases alone
+            str(wht_kind),  # None is for releases
             hdu=sci_hdu if hdu is None else hdu,
             wht_hdu=own_hdu if wht_hdu is None else wht_hdu,
             zeropoint=zeropoints.get(name),
