@@ -271,6 +271,7 @@ def as_columns(lot: Lot, folder: Path, rows: list[tuple[Cell, ...]]) -> Table:
         columns[name] = column
         means.append([NOTHING] * n if told is None else list(told))
         good = good and fit and bool((np.abs(values) < (361, 90)[axis - 1]).all())
+        good = good and bool(np.all(values))  # no mosaic lies at 0
     try:
         table = AstropyTable(columns, masked=None)
         path = folder / lot.choice(("cat.ecsv", "cat.fits", "cat.fits"))
