@@ -308,6 +308,9 @@ def _column(headers: list[fits.Header], key: str) -> list[float]:
 def _with_noise(cube: xr.Dataset, bands: list[Planes]) -> xr.Dataset:
     """Return the cube with the noise that its files tell of."""
     if not all("NSCALE" in band["wht"].header for band in bands):
+        if any("noise" in band for band in bands):
+            reason = "the card NSCALE is lost, which the images NOISEACF go with"
+            raise FileError("HC-O20", reason, _AGAIN)
         return cube
     scales = [float(band["wht"].header["NSCALE"]) for band in bands]
     if not all("noise" in band for band in bands):

@@ -22,9 +22,8 @@ from hstcube.fits.writing import write_files
 from hstcube.inputs.cards import card_text, card_value
 from hstcube.inputs.names import checked_name
 from hstcube.inputs.quantities import number_in
-from hstcube.psf.preparation import checked_psf, prepare_psf, scale_of
+from hstcube.psf.preparation import checked_psf, on_one_frame, prepare_psf, scale_of
 from hstcube.psf.profiles import fwhm
-from hstcube.psf.solver import on_one_frame
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

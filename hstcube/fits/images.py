@@ -211,7 +211,8 @@ def _listed(units: list[Any]) -> str:
 
 
 def _is_image(unit: Any) -> bool:
-    return unit.is_image and len(unit.shape) >= _IMAGE_AXES and unit.name not in _BESIDE
+    shape = getattr(unit, "shape", ())  # a damaged unit has none
+    return unit.is_image and len(shape) >= _IMAGE_AXES and unit.name not in _BESIDE
 
 
 def image_shape(unit: Any) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from hstcube.core.state import in_band_order
 from hstcube.errors import PSFError
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import number_in, short
-from hstcube.psf.preparation import SAME_SCALE, scale_of
+from hstcube.psf.preparation import SAME_SCALE, on_one_frame, scale_of
 from hstcube.psf.profiles import FWHM_OF_SIGMA, fwhm
 from hstcube.psf.quality import (
     Quality,
@@ -30,7 +30,6 @@ from hstcube.psf.solver import (
     gaussian_kernel,
     is_identity,
     matching_kernel,
-    on_one_frame,
     trimmed,
 )
 

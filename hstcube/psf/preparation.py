@@ -22,10 +22,19 @@ if TYPE_CHECKING:
 
     Image64 = NDArray[np.float64]
 
-__all__ = ["SAME_SCALE", "attached", "checked_psf", "prepare_psf", "scale_of", "with_psf"]
+__all__ = [
+    "SAME_SCALE",
+    "attached",
+    "checked_psf",
+    "on_one_frame",
+    "prepare_psf",
+    "scale_of",
+    "with_psf",
+]
 
 SAME_SCALE = 1e-3  # relative
 
+_BRIGHTEST = 1e30  # of any pixel, in any unit: beyond, it is damaged
 _LARGEST = 20_000  # pixels a side
 _PREPARE = "centre and resample it[[| with hstcube.prepare_psf(image, ...)]]"
 _OFF_CENTRE = 0.25  # pixels
@@ -102,10 +111,10 @@ def _seen(image: Any) -> Image64:
     """Return an image that may show a PSF as float64."""
     given = np.asarray(image, dtype=np.float64)
     shown = given.ndim == 2 and min(given.shape) >= 3  # noqa: PLR2004
-    if not shown or not np.isfinite(given).all() or not given.sum() > 0:
+    if not shown or not (np.abs(given) < _BRIGHTEST).all() or not given.sum() > 0:
         raise PSFError(
             "HC-P08",
-            f"the PSF image {given.shape} holds NaN or no light, or is no image",
+            f"the PSF image {given.shape} holds NaN, no light or far too much, or is no image",
             "repair the image",
             band="",
         )
@@ -159,6 +168,12 @@ def _resampled(
     places = np.meshgrid(centre[0] + fine, centre[1] + fine, indexing="ij")
     values = ndimage.map_coordinates(image, places, order=5, mode="constant")
     return np.asarray(values.reshape(side, fold, side, fold).sum((1, 3)))
+
+
+def on_one_frame(*images: Image64) -> list[Image64]:
+    """Return centred images on the frame of the largest."""
+    size = max(image.shape[0] for image in images)
+    return [np.pad(image, (size - image.shape[0]) // 2) for image in images]
 
 
 def _alike(one: float, other: float) -> bool:
@@ -273,4 +288,5 @@ def attached(cube: xr.Dataset, psf: xr.DataArray) -> xr.Dataset:
         same = _alike(have, want)
         fit = image if same else prepare_psf(image, scale=have, to_scale=want).values
         images.append(checked_psf(fit, band))
-    return with_psf_coords(without_psf(cube), np.stack(images).astype(np.float32), want)
+    alike = np.stack(on_one_frame(*images)).astype(np.float32)
+    return with_psf_coords(without_psf(cube), alike, want)

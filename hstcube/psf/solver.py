@@ -43,7 +43,6 @@ __all__ = [
     "gaussian_kernel",
     "is_identity",
     "matching_kernel",
-    "on_one_frame",
     "trimmed",
 ]
 
@@ -133,12 +132,6 @@ def convolved(psf: Image64, kernel: Image64) -> Image64:
     side = _fast_size(psf.shape[0] + kernel.shape[0])
     product = _transfer(psf, side) * _transfer(kernel, side)
     return _cut_out(np.fft.irfft2(product, s=(side, side)), psf.shape[0])
-
-
-def on_one_frame(*images: Image64) -> list[Image64]:
-    """Return centred images on the frame of the largest."""
-    size = max(image.shape[0] for image in images)
-    return [np.pad(image, (size - image.shape[0]) // 2) for image in images]
 
 
 @remembered(256)

@@ -68,7 +68,9 @@ def toml_of(data: bytes) -> dict[str, Any] | None:
     """Return what a TOML file says; None if it is none."""
     text = decoded(data)
     try:
-        return None if text is None else tomllib.loads(text.replace("\r\n", "\n"))
+        return (
+            None if text is None else tomllib.loads(text.replace("\r\n", "\n").replace("\r", "\n"))
+        )
     except (tomllib.TOMLDecodeError, RecursionError):
         return None
 
@@ -212,6 +214,7 @@ class Recipes(Door):
         if not np.array_equal(cube.mask.values, keep & (cube.wht.values > 0)):
             yield f"another mask | {cube.mask.values.sum()} pixels for {keep.sum()}"
         to = str(told.get("to", "f160w")).replace(" ", "").lower()
+        to = {"300mas": "0.3arcsec"}.get(to, to)
         if any(str(name).replace(" ", "") != to for name in cube.matched_to.values):
             yield f"matched to something else | {cube.matched_to.values} for {to}"
 
