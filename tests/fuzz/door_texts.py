@@ -437,7 +437,7 @@ class Records(Door):
     def targets(data: bytes | None) -> dict[str, Any]:
         """Return the targets of a record that can be read."""
         try:
-            found = json.loads((data or b"").decode())["targets"]
+            found = json.loads(decoded(data or b"") or "")["targets"]
         except (ValueError, KeyError, TypeError, RecursionError):
             return {}
         return {k: v for k, v in found.items() if v == v} if isinstance(found, dict) else {}  # noqa: PLR0124  NaN
