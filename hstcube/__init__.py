@@ -36,6 +36,7 @@ _MODULE_OF = {
     "cut_stamps": "jobs.stamps",
     "cutout": "regridding.stamp",
     "deredden": "phot.units",
+    "detect": "sky.detection",
     "examine_stars": "psf.stars",
     "find_stars": "psf.star_search",
     "fit_width": "psf.profiles",

@@ -27,6 +27,7 @@ HEAVY = {
     "netCDF4",
     "scipy",
     "pandas",
+    "skimage",
 }
 
 
