@@ -81,7 +81,10 @@ Images = Annotated[
 ]
 Labels = Annotated[
     str | None,
-    typer.Option(help="Where segmentation maps are: a file, a folder, or a pattern with {field}."),
+    typer.Option(
+        help="Where segmentation maps are: a file, a folder, or a pattern with {field}; or detect: "
+        "the sources are found in the images."
+    ),
 ]
 Groups = Annotated[
     Path | None, typer.Option(help="Map of groups on the cube's grid, as bin writes it.")

@@ -24,7 +24,14 @@ from hstcube.pipeline.photons import (
     planned_photons,
 )
 from hstcube.pipeline.plan import Options, chosen_object
-from hstcube.pipeline.recipe import ALL_PIXELS, blank_pixels, map_notes, no_map, object_on
+from hstcube.pipeline.recipe import (
+    ALL_PIXELS,
+    blank_pixels,
+    detection_meant,
+    map_notes,
+    no_map,
+    object_on,
+)
 from hstcube.pipeline.record import heard
 from hstcube.pipeline.runs import images_for, sky_level_of, sky_plan_of
 from hstcube.pipeline.sources import labels_of, refuse_align
@@ -135,7 +142,11 @@ def examine(target: Target, options: Options) -> Report:
         report.findings.append(Finding("note", code, text, fix))
     _attempt(report, lambda: _judge_places(cube))
     _attempt(report, lambda: _judge_resolution(cube, options))
-    labels = _attempt(report, lambda: _labels(target, masked=options.masked))
+    if cube.chunks and detection_meant(target.files.labels):
+        text = "sources will be detected; images as large as these are not read here"
+        report.findings.append(Finding("note", "", text))
+        return report
+    labels = _attempt(report, lambda: _labels(target, cube, masked=options.masked))
     if labels is not None:
         _attempt(report, lambda: _judge_object(report, target, cube, labels, options))
     _attempt(report, lambda: _judge_sky(report, target, images, labels, options))
@@ -213,11 +224,11 @@ def _judge_places(cube: xr.Dataset) -> None:
         warn_of_shifts(cube, check_alignment(cube))
 
 
-def _labels(target: Target, *, masked: bool) -> xr.DataArray | None:
+def _labels(target: Target, cube: xr.Dataset, *, masked: bool) -> xr.DataArray | None:
     if masked and target.files.labels is None:
         what = f"field {target.files.field}"
         raise no_map(what, ALL_PIXELS)
-    return labels_of(target.files)
+    return labels_of(target.files, cube)
 
 
 def _judge_object(
@@ -238,7 +249,8 @@ def _judge_object(
     notes = map_notes(labels, ids, keep, grid, largest=largest, recipe=kind)
     usual = traits(attribute(cube, "survey"))
     for code, said in notes:
-        told: Literal["note", "warning"] = "note" if code in usual else "warning"
+        harmless = code in usual or codes()[code].kind == "N"
+        told: Literal["note", "warning"] = "note" if harmless else "warning"
         report.findings.append(Finding(told, code, said, spoken(_FIXES.get(code, ""))))
 
 

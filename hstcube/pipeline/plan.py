@@ -229,10 +229,11 @@ def plan_sky(
     missing = tuple(name for name in bands if name not in known)
     if not missing:
         return SkyPlan(known, missing, "from files")
-    require_map(labels)
+    beside = " beside detected sources" if "detected" in require_map(labels).attrs else ""
     if not known:
-        return SkyPlan(known, missing, "measured")
-    return SkyPlan(known, missing, f"measured in {', '.join(missing)}, else from files")
+        return SkyPlan(known, missing, f"measured{beside}")
+    where = f"measured{beside} in {', '.join(missing)}"
+    return SkyPlan(known, missing, f"{where}, else from files")
 
 
 def require_outside(

@@ -148,7 +148,8 @@ def measure_levels(
     names = {band: out / f"sky_{files.field}_{band}.txt" for band in files.bands}
     picture = out / f"sky_{files.field}.png"
     require_free_names([*names.values(), picture], overwrite=overwrite)
-    cube, labels = open_files(files), labels_of(files)
+    cube = open_files(files)
+    labels = labels_of(files, cube)
     grid, units = Grid.of(cube), cube.sci.attrs["units"]
     background = blank_pixels(labels, grid, "original" if method == "original" else "default")
     levels = measure_sky(cube, background=background, method=method)
@@ -262,7 +263,8 @@ def _one_target(
     field = opened.get(target.files.field)
     if field is None:
         opened.clear()  # one field at a time in memory
-        images, labels = images_for(target.files, options), labels_of(target.files)
+        images = images_for(target.files, options)
+        labels = labels_of(target.files, images.cube)
         field = opened[target.files.field] = _Field(images, labels, list(notes))
     outcome.sky, level = sky_level_of(target.files, field.images, field.labels, options)
     settings = dict(options.recipe)

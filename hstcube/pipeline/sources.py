@@ -18,9 +18,10 @@ from hstcube.fits.opening import located
 from hstcube.fits.units import hdu
 from hstcube.inputs.names import checked_name
 from hstcube.pipeline.assemble import open_field, open_files
-from hstcube.pipeline.recipe import no_map
+from hstcube.pipeline.recipe import detection_meant, no_map
 from hstcube.regridding.labels import regrid_labels
 from hstcube.regridding.resample import regrid
+from hstcube.sky.detection import detect
 from hstcube.surveys.names import SKY_SCALE, find_field, list_fields, scale_of_label
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ __all__ = [
     "images_of",
     "labels_of",
     "open_groups",
+    "open_map",
     "open_source",
     "open_with_maps",
     "read_catalogue",
@@ -106,9 +108,28 @@ def images_of(
     return Images(cube, scale, Grid.of(cube).scale if onto else None)
 
 
-def labels_of(files: FieldFiles) -> xr.DataArray | None:
-    """Open the segmentation map of a field, None where it has none."""
-    return None if files.labels is None else open_labels(files.labels, hdu=files.hdu)
+def labels_of(files: FieldFiles, cube: xr.Dataset) -> xr.DataArray | None:
+    """Open the segmentation map of a field, or detect it in its cube; None where it has none."""
+    return None if files.labels is None else open_map(files.labels, cube, hdu=files.hdu)
+
+
+def open_map(path: str | Path, cube: xr.Dataset, *, hdu: str | None = None) -> xr.DataArray:
+    """Return the segmentation map for a cube that a place stands for, on its own grid.
+
+    Parameters
+    ----------
+    path : path
+        A FITS map; or the word "detect": what `detect` finds in the cube.
+    cube : Dataset
+    hdu : str, optional
+        The extension of the map.
+
+    Raises
+    ------
+    HstCubeError
+        As `open_labels` and `detect` raise it.
+    """
+    return detect(cube) if detection_meant(Path(path)) else open_labels(path, hdu=hdu)
 
 
 def refuse_align(files: FieldFiles, align: Align | None) -> None:
@@ -171,8 +192,8 @@ def open_groups(
     groups : path, optional
         A FITS map of integers on the cube's grid, such as `hstcube bin` writes.
     labels : path, optional
-        A segmentation map on a grid of its own; each of its objects is a group. Without either the
-        pixels that the mask holds in any band are group 1.
+        A segmentation map on a grid of its own, as in `open_map`; each of its objects is a group.
+        Without either the pixels that the mask holds in any band are group 1.
 
     Raises
     ------
@@ -184,7 +205,7 @@ def open_groups(
         Grid.of(cube).require(Grid.of(found), what=f"the cube and {groups}")
         return found.assign_coords({name: cube.coords[name] for name in ("y", "x", "wcs")})
     if labels is not None:
-        return regrid_labels(open_labels(labels), Grid.of(cube)).assign_coords(
+        return regrid_labels(open_map(labels, cube), Grid.of(cube)).assign_coords(
             {name: cube.coords[name] for name in ("y", "x", "wcs")}
         )
     masked: xr.DataArray = cube.mask.any("band").astype(np.int32).drop_attrs(deep=False)
@@ -256,11 +277,10 @@ def _map_on(cube: xr.Dataset, files: FieldFiles) -> xr.DataArray | None:
 
 
 def _grid_of_map(files: FieldFiles) -> Grid:
-    labels = labels_of(files)
-    if labels is None:
+    if files.labels is None or detection_meant(files.labels):
         what = f"field {files.field}, whose grid is to be taken"
-        raise no_map(what, "choose another --onto")
-    return Grid.of(labels)
+        raise no_map(what, "choose another [[--onto|onto=]]", detected=False)
+    return Grid.of(open_labels(files.labels, hdu=files.hdu))
 
 
 class Position(NamedTuple):

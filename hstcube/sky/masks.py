@@ -19,14 +19,26 @@ from hstcube.sky.sources import connected
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Shape", "grow", "grown", "mask", "object_mask", "object_notes"]
+__all__ = [
+    "NOT_AN_INTEGER",
+    "Shape",
+    "grow",
+    "grown",
+    "mask",
+    "object_mask",
+    "object_notes",
+    "repaired",
+]
 
 Shape = Literal["square", "diamond"]
+
+NOT_AN_INTEGER = -2
+_AROUND = [(dy, dx) for dy in (0, 1, 2) for dx in (0, 1, 2) if (dy, dx) != (1, 1)]  # in a frame
 
 _MEANING = {
     0: "sky",
     -1: "not covered by the map",
-    -2: "an interpolated edge, not an integer in the file",
+    NOT_AN_INTEGER: "an interpolated edge, not an integer in the file",
 }
 _LISTED = 12
 # share of an object outside its largest piece: less is what interpolation leaves at its rim
@@ -112,6 +124,48 @@ def object_mask(labels: xr.DataArray, *ids: int, largest: bool = False) -> xr.Da
     if largest:
         seen = np.logical_or.reduce([_largest_piece(values == label) for label in chosen])
     return labels.copy(deep=False, data=seen).drop_attrs(deep=False).rename("mask")
+
+
+def repaired(labels: xr.DataArray) -> xr.DataArray:
+    """Give the pixels of a map that was interpolated once the label that most neighbours have.
+
+    Of the eight around, only whole numbers count; of labels as frequent an object goes before the
+    sky, which is to be free of light. It is repeated inwards until nothing changes.
+
+    Parameters
+    ----------
+    labels : DataArray of int, (y, x)
+        -2 where the file holds no integer.
+
+    Returns
+    -------
+    DataArray of int, (y, x)
+        The same map, ``attrs["repaired"]`` the number of pixels; itself where nothing is to be
+        done.
+    """
+    values = labels.values
+    first = int((values == NOT_AN_INTEGER).sum())
+    if not first:
+        return labels
+    values = values.copy()
+    left = 0
+    while left != (left := int((values == NOT_AN_INTEGER).sum())):
+        rows, columns = np.nonzero(values == NOT_AN_INTEGER)
+        values[rows, columns] = _majority(values, rows, columns)
+    return labels.copy(deep=False, data=values).assign_attrs(repaired=first - left)
+
+
+def _majority(
+    values: NDArray[Any], rows: NDArray[np.intp], columns: NDArray[np.intp]
+) -> NDArray[Any]:
+    """Return the label that most of the eight neighbours of every given pixel have."""
+    framed = np.pad(values, 1, constant_values=NOT_AN_INTEGER)
+    around = np.stack([framed[rows + dy, columns + dx] for dy, dx in _AROUND])
+    best, most = np.full(rows.size, NOT_AN_INTEGER, values.dtype), np.zeros(rows.size)
+    for one in around:
+        votes = ((around == one) & (one >= 0)).sum(0) + 0.5 * (one > 0)
+        best, most = np.where(votes > most, one, best), np.maximum(votes, most)
+    return best
 
 
 def object_notes(labels: xr.DataArray, *ids: int, largest: bool = False) -> list[tuple[str, str]]:
