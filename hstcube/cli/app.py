@@ -43,6 +43,7 @@ app = typer.Typer(
 )
 app.command("ls")(field.ls)
 app.command("sky")(field.sky)
+app.command("detect")(field.detect)
 app.command("run")(field.run)
 app.command("cutout")(field.cutout)
 app.command("check")(field.check)

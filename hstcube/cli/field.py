@@ -1,4 +1,4 @@
-"""Commands of fields: ls, sky, run, check, cutout, compare."""
+"""Commands of fields: ls, sky, detect, run, check, cutout, compare."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from hstcube.cli.options import (
     AlignOf,
     Allow,
     Bands,
+    Exclude,
     Fields,
     Folder,
     FolderOrFile,
@@ -39,11 +40,12 @@ from hstcube.cli.show import (
     show_outcomes,
     show_report,
     show_table,
+    told_warnings,
 )
 from hstcube.errors import HstCubeError
 from hstcube.fits.local import missing
 
-__all__ = ["check", "compare", "cutout", "ls", "run", "sky"]
+__all__ = ["check", "compare", "cutout", "detect", "ls", "run", "sky"]
 
 
 def ls(
@@ -118,6 +120,47 @@ def sky(
     raise typer.Exit(exit_code(outcomes))
 
 
+def detect(
+    source: FolderOrFile,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for the maps; `run --labels` reads it.")
+    ],
+    field: Fields = None,
+    snr: Annotated[
+        float, typer.Option(help="Standard deviations above the background that a source stands.")
+    ] = 3.0,
+    min_pixels: Annotated[
+        int | None, typer.Option(help="Fewest pixels of a source; 0.036 arcsec2 when not given.")
+    ] = None,
+    no_deblend: Annotated[
+        bool, typer.Option("--no-deblend", help="Leave sources that touch together.")
+    ] = False,
+    scale: Scale = "60mas",
+    images: Images = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Detect the sources of every field.
+
+    Writes a segmentation map of each.
+    """
+    from hstcube.jobs.maps import detect_maps
+    from hstcube.pipeline.plan import plan, require_outside
+
+    require_outside(out, source, images=images)
+    targets = plan(source, field or [], [], scale=scale, images=images)
+    with told_warnings():
+        found = detect_maps(
+            targets,
+            out,
+            snr=snr,
+            min_pixels=min_pixels,
+            deblend=not no_deblend,
+            overwrite=overwrite,
+        )
+    rows = [(one.field, str(one.sources), str(one.central or "none")) for one in found]
+    show_table(("field", "sources", "at the centre"), rows, title=f"maps in {out}")
+
+
 def run(
     source: FolderOrFile,
     field: Fields = None,
@@ -146,6 +189,7 @@ def run(
     align: AlignOf = None,
     images: Images = None,
     labels: Labels = None,
+    exclude: Exclude = None,
     sky: Levels = None,
     to: To = None,
     psf: PSF = "auto",
@@ -174,6 +218,7 @@ def run(
         psf=psf,
         onto=onto,
         align=align,
+        exclude=exclude,
         strict=strict,
         noise=noise,
         layout=layout,
@@ -214,6 +259,11 @@ def cutout(
     from hstcube.pipeline.plan import require_outside
     from hstcube.pipeline.runs import SOME_FAILED
 
+    if labels == "detect":
+        msg = (
+            "there is nothing to cut; detect the sources of the stamps: hstcube run --labels detect"
+        )
+        raise typer.BadParameter(msg, param_hint="--labels")
     require_outside(out, mosaics, images=images)
     stamps = cut_stamps(
         mosaics,
@@ -253,6 +303,7 @@ def check(
     align: AlignOf = None,
     images: Images = None,
     labels: Labels = None,
+    exclude: Exclude = None,
     sky: Levels = None,
     to: To = None,
     psf: PSF = "auto",
@@ -280,6 +331,7 @@ def check(
         psf=psf,
         onto=onto,
         align=align,
+        exclude=exclude,
         strict=strict,
     )
     targets = targets_of(source, field, ids, sky=sky, scale=scale, images=images, labels=labels)

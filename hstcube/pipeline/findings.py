@@ -34,7 +34,7 @@ from hstcube.pipeline.recipe import (
 )
 from hstcube.pipeline.record import heard
 from hstcube.pipeline.runs import images_for, sky_level_of, sky_plan_of
-from hstcube.pipeline.sources import labels_of, refuse_align
+from hstcube.pipeline.sources import labels_of, refuse_align, without
 from hstcube.psf.match import choose_kernels
 from hstcube.regridding.align import check_alignment, warn_of_shifts
 from hstcube.sky.level import sky_pixels, subtract_sky
@@ -146,7 +146,7 @@ def examine(target: Target, options: Options) -> Report:
         text = "sources will be detected; images as large as these are not read here"
         report.findings.append(Finding("note", "", text))
         return report
-    labels = _attempt(report, lambda: _labels(target, cube, masked=options.masked))
+    labels = _attempt(report, lambda: _labels(target, cube, options))
     if labels is not None:
         _attempt(report, lambda: _judge_object(report, target, cube, labels, options))
     _attempt(report, lambda: _judge_sky(report, target, images, labels, options))
@@ -224,11 +224,11 @@ def _judge_places(cube: xr.Dataset) -> None:
         warn_of_shifts(cube, check_alignment(cube))
 
 
-def _labels(target: Target, cube: xr.Dataset, *, masked: bool) -> xr.DataArray | None:
-    if masked and target.files.labels is None:
+def _labels(target: Target, cube: xr.Dataset, options: Options) -> xr.DataArray | None:
+    if options.masked and target.files.labels is None:
         what = f"field {target.files.field}"
         raise no_map(what, ALL_PIXELS)
-    return labels_of(target.files, cube)
+    return without(labels_of(target.files, cube), cube, options.exclude)[0]
 
 
 def _judge_object(

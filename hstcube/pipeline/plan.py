@@ -123,7 +123,8 @@ class Options:
     ``recipe`` holds keyword arguments of `homogenize`; ``bands`` are all when empty; ``masked`` is
     whether a segmentation map chooses pixels; ``sky`` "measure" or "none" goes before levels in
     files; ``psf``, ``onto`` and ``align`` are those of `open_field`, ``onto`` may be "labels" too
-    (the grid of the map); ``noise``, ``layout`` and ``apply_mask`` those of `to_fits`; ``strict``
+    (the grid of the map); ``exclude`` is a file of DS9 regions that are neither object nor sky;
+    ``noise``, ``layout`` and ``apply_mask`` those of `to_fits`; ``strict``
     takes warnings for errors.
     """
 
@@ -140,6 +141,7 @@ class Options:
     psf: str = "auto"
     onto: str | None = None
     align: Align | None = None
+    exclude: str | None = None
 
     def __post_init__(self) -> None:
         require_choice("layout", self.layout, Layout)

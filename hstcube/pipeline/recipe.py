@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -21,8 +20,8 @@ from hstcube.psf.quality import as_target
 from hstcube.regridding.labels import NOT_COVERED, coverage, regrid_labels, regrid_mask
 from hstcube.sky.detection import detect
 from hstcube.sky.level import Method, left_over, measure_sky, subtract_sky
+from hstcube.sky.masks import central, grown, object_mask, object_notes, repaired
 from hstcube.sky.masks import grow as grow_mask
-from hstcube.sky.masks import grown, object_mask, object_notes, repaired
 from hstcube.sky.masks import mask as apply_mask
 from hstcube.surveys.field_file import (
     COUNT,
@@ -40,6 +39,7 @@ from hstcube.surveys.known import told_oddities
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import xarray as xr
     from numpy.typing import NDArray
@@ -143,7 +143,7 @@ def homogenize(
     grow = whole_number(grow, "grow", least=0, code="HC-B17")
     to = as_target(to, [*cube.band.values, *cube.matched_to.values], pixel=grid.scale)
     ids = np.ravel(np.asarray(ids, dtype=object)).tolist()  # one may stand alone
-    labels = _map_of(cube, labels, recipe)
+    labels = _map_of(cube, labels)
     cube = _without_sky(cube, sky, labels, recipe)
     observed, cube = cube, with_photons(cube, poisson, recipe)
     if recipe == "original":
@@ -161,18 +161,19 @@ def homogenize(
     return told_oddities(cube, notes)
 
 
-def _map_of(
-    cube: xr.Dataset, labels: xr.DataArray | str | None, recipe: Recipe
-) -> xr.DataArray | None:
-    """Return a map that was given, or detected where that is asked for, as a recipe takes it."""
-    if isinstance(labels, str):
-        require_choice("labels", labels, (DETECT,))
-        return detect(cube)
-    return None if labels is None else _as_taken(labels, recipe)
+def _map_of(cube: xr.Dataset, labels: xr.DataArray | str | None) -> xr.DataArray | None:
+    """Return a map that was given, or detected where that is asked for."""
+    if not isinstance(labels, str):
+        return labels
+    require_choice("labels", labels, (DETECT,))
+    return detect(cube)
 
 
-def _as_taken(labels: xr.DataArray, recipe: Recipe) -> xr.DataArray:
-    """Return a map as a recipe takes it: the original repaired nothing."""
+def _objects_of(labels: xr.DataArray, recipe: Recipe) -> xr.DataArray:
+    """Return a map as a recipe takes its objects: the original repaired nothing.
+
+    What is sky is taken from the map as it is: pixels between object and sky hold light.
+    """
     return labels if recipe == "original" else repaired(labels)
 
 
@@ -214,7 +215,7 @@ def blank_pixels(
     labels = require_map(labels)
     if recipe == "original":
         return regrid_mask(labels == 0, grid, outside="nearest")
-    return regrid_labels(repaired(labels), grid) == 0
+    return regrid_labels(labels, grid) == 0
 
 
 def measured_sky(
@@ -256,7 +257,8 @@ def object_on(
         If no pixel of the grid belongs to the object.
     """
     outside: Outside = "nearest" if recipe == "original" else "uncovered"
-    seen = object_mask(_as_taken(labels, recipe), *ids, largest=largest)
+    chosen = ids or (central(labels.values),)  # what lies between objects is not guessed there
+    seen = object_mask(_objects_of(labels, recipe), *chosen, largest=largest)
     keep = regrid_mask(grow_mask(seen, pixels=grow), grid, outside=outside)
     if not keep.values.any():
         raise LabelError(
@@ -290,7 +292,7 @@ def map_notes(
     grid : Grid
         Of the cube.
     """
-    labels = _as_taken(labels, recipe)
+    labels = _objects_of(labels, recipe)
     notes = object_notes(labels, *ids, largest=largest)
     if found := labels.attrs.get("detected"):
         notes.append(("HC-S40", f"the map was detected in the images: {found}"))

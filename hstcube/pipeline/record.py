@@ -249,9 +249,7 @@ def _inputs(files: FieldFiles, bands: list[str], psf: str) -> list[Path]:
     levels = [files.bands[band].sky for band in bands]
     labels = None if detection_meant(files.labels) else files.labels
     return [
-        path
-        for path in (*paths, labels, _psf_file(files, psf), *levels)
-        if isinstance(path, Path)
+        path for path in (*paths, labels, _psf_file(files, psf), *levels) if isinstance(path, Path)
     ]
 
 

@@ -37,8 +37,9 @@ from hstcube.pipeline.record import (
     require_writable,
     write_record,
 )
-from hstcube.pipeline.sources import Images, images_of, labels_of, refuse_align
+from hstcube.pipeline.sources import Images, images_of, labels_of, refuse_align, without
 from hstcube.sky.level import Method, measure_sky
+from hstcube.sky.masks import mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -65,6 +66,8 @@ class _Field(NamedTuple):
 
     images: Images
     labels: xr.DataArray | None
+    outside: xr.DataArray | None
+    """Of regions that are left out."""
     notes: list[Note]
 
 
@@ -264,8 +267,9 @@ def _one_target(
     if field is None:
         opened.clear()  # one field at a time in memory
         images = images_for(target.files, options)
-        labels = labels_of(target.files, images.cube)
-        field = opened[target.files.field] = _Field(images, labels, list(notes))
+        cube = images.cube
+        labels, outside = without(labels_of(target.files, cube), cube, options.exclude)
+        field = opened[target.files.field] = _Field(images, labels, outside, list(notes))
     outcome.sky, level = sky_level_of(target.files, field.images, field.labels, options)
     settings = dict(options.recipe)
     settings["sky"] = level
@@ -275,8 +279,11 @@ def _one_target(
     cube = homogenize(
         field.images.cube, labels=field.labels if options.masked else None, **settings
     )
+    if field.outside is not None:
+        cube = mask(cube, cube.mask.values & field.outside.values)
     cube = cube.assign_attrs(field=target.name)
     maps = photon_maps(settings["poisson"])
+    maps += [] if options.exclude is None else [Path(options.exclude)]
     inputs = inputs_of(target.files, cube.band.values.tolist(), options.psf, maps)
     said = list(dict.fromkeys([*field.notes, *notes]))
     if options.strict and said:

@@ -10,7 +10,7 @@ import numpy as np
 
 from hstcube.core.grids import Grid
 from hstcube.errors import RecipeError
-from hstcube.files.labels import open_labels
+from hstcube.files.labels import IN_NO_REGION, open_labels, open_regions
 from hstcube.files.netcdf import open_cube
 from hstcube.files.tables import column, read_table
 from hstcube.fits.local import entries, missing
@@ -19,7 +19,7 @@ from hstcube.fits.units import hdu
 from hstcube.inputs.names import checked_name
 from hstcube.pipeline.assemble import open_field, open_files
 from hstcube.pipeline.recipe import detection_meant, no_map
-from hstcube.regridding.labels import regrid_labels
+from hstcube.regridding.labels import regrid_labels, regrid_mask
 from hstcube.regridding.resample import regrid
 from hstcube.sky.detection import detect
 from hstcube.surveys.names import SKY_SCALE, find_field, list_fields, scale_of_label
@@ -46,6 +46,7 @@ __all__ = [
     "open_with_maps",
     "read_catalogue",
     "refuse_align",
+    "without",
 ]
 
 _ID = ("id", "name", "field", "number", "source_id", "objid")
@@ -54,6 +55,7 @@ _DEC = ("dec", "dec_deg", "dej2000", "decj2000", "delta_j2000")
 _POLE, _TURN = 90, 360  # degrees
 _CARD = 48  # characters of text in a card, beside its comment
 
+REGIONS = ".reg"
 LABELS = "labels"  # in place of a pixel scale: the grid of the segmentation map
 
 
@@ -119,7 +121,8 @@ def open_map(path: str | Path, cube: xr.Dataset, *, hdu: str | None = None) -> x
     Parameters
     ----------
     path : path
-        A FITS map; or the word "detect": what `detect` finds in the cube.
+        A FITS map; or DS9 regions (.reg), see `open_regions`, beside which sources that `detect`
+        finds are no sky; or the word "detect": what it finds in the cube.
     cube : Dataset
     hdu : str, optional
         The extension of the map.
@@ -127,9 +130,40 @@ def open_map(path: str | Path, cube: xr.Dataset, *, hdu: str | None = None) -> x
     Raises
     ------
     HstCubeError
-        As `open_labels` and `detect` raise it.
+        As `open_labels`, `open_regions` and `detect` raise it.
     """
-    return detect(cube) if detection_meant(Path(path)) else open_labels(path, hdu=hdu)
+    path = Path(path)
+    if detection_meant(path):
+        return detect(cube)
+    if path.suffix != REGIONS:
+        return open_labels(path, hdu=hdu)
+    labels = open_regions(path, Grid.of(cube))
+    others = (detect(cube, deblend=False).values > 0) & (labels.values == 0)
+    return labels.copy(data=np.where(others, np.int32(IN_NO_REGION), labels.values))
+
+
+def without(
+    labels: xr.DataArray | None, cube: xr.Dataset, regions: str | Path | None
+) -> tuple[xr.DataArray | None, xr.DataArray | None]:
+    """Return a map less the regions of a DS9 file, and the pixels of the cube outside of them.
+
+    What lies in a region is neither object nor sky. Without a file there are no such pixels.
+
+    Parameters
+    ----------
+    labels : DataArray of int, (y, x), or None
+        On its own grid.
+    cube : Dataset
+    regions : path, optional
+        See `open_regions`.
+    """
+    if regions is None:
+        return labels, None
+    outside = open_regions(regions, Grid.of(cube)) == 0
+    if labels is not None:
+        out = regrid_mask(~outside, Grid.of(labels)).values
+        labels = labels.copy(data=np.where(out, np.int32(IN_NO_REGION), labels.values))
+    return labels, outside
 
 
 def refuse_align(files: FieldFiles, align: Align | None) -> None:
@@ -277,7 +311,8 @@ def _map_on(cube: xr.Dataset, files: FieldFiles) -> xr.DataArray | None:
 
 
 def _grid_of_map(files: FieldFiles) -> Grid:
-    if files.labels is None or detection_meant(files.labels):
+    made_here = detection_meant(files.labels) or (files.labels or Path()).suffix == REGIONS
+    if files.labels is None or made_here:
         what = f"field {files.field}, whose grid is to be taken"
         raise no_map(what, "choose another [[--onto|onto=]]", detected=False)
     return Grid.of(open_labels(files.labels, hdu=files.hdu))

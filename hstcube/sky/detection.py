@@ -101,7 +101,7 @@ def detect(
         min_pixels = max(round(AREA / float(np.prod(grid.steps))), FEWEST)
     min_pixels = whole_number(min_pixels, "min_pixels")
     stack, there = _stacked(cube)
-    labels = np.zeros(there.shape, np.int32)
+    labels: Labels = np.zeros(there.shape, np.int32)
     if there.any():
         scale = float(np.mean(grid.steps))
         smooth = _beside(stack, there, KERNEL / scale)

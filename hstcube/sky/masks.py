@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "NOT_AN_INTEGER",
     "Shape",
+    "central",
     "grow",
     "grown",
     "mask",
@@ -39,6 +40,7 @@ _MEANING = {
     0: "sky",
     -1: "not covered by the map",
     NOT_AN_INTEGER: "an interpolated edge, not an integer in the file",
+    -3: "in no region, or in one that is left out",
 }
 _LISTED = 12
 # share of an object outside its largest piece: less is what interpolation leaves at its rim
@@ -110,7 +112,7 @@ def object_mask(labels: xr.DataArray, *ids: int, largest: bool = False) -> xr.Da
         If the centre shows no object, or an id is not in the map.
     """
     values = labels.values
-    chosen = ids or (_central(values),)
+    chosen = ids or (central(values),)
     for label in (
         whole_number(one, "ids", least=-(2**31), code="HC-S12", error=LabelError) for one in chosen
     ):
@@ -181,11 +183,11 @@ def object_notes(labels: xr.DataArray, *ids: int, largest: bool = False) -> list
     values = labels.values
     told = labels.attrs.get("notes", "").splitlines()
     notes = [(line.split(" ", 1)[0], line.split(" ", 1)[1]) for line in told]
-    central = labels.attrs.get("central_id")
-    if not ids and central is not None and _central(values) != central:
-        text = f"the map's header says RAF_ID = {central}, its centre shows {_central(values)}"
+    told_id = labels.attrs.get("central_id")
+    if not ids and told_id is not None and central(values) != told_id:
+        text = f"the map's header says RAF_ID = {told_id}, its centre shows {central(values)}"
         notes.append(("HC-S07", text))
-    for label in () if largest else ids or (_central(values),):
+    for label in () if largest else ids or (central(values),):
         number, share = _scattered(values == label)
         if share > _SCATTERED:
             text = f"object {label} is in {number} pieces; {share:.1%} lie outside the largest"
@@ -242,7 +244,14 @@ def grown(values: NDArray[np.bool_], pixels: int, shape: Shape = "square") -> ND
     return np.asarray(ndimage.binary_dilation(values, structure, iterations=steps))
 
 
-def _central(values: NDArray[Any]) -> int:
+def central(values: NDArray[Any]) -> int:
+    """Return the label of the object at the centre of a map.
+
+    Raises
+    ------
+    LabelError
+        If the centre shows none.
+    """
     label = int(values[values.shape[0] // 2, values.shape[1] // 2])
     if label <= 0:
         raise LabelError(
