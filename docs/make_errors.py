@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hstcube.errors import codes
+from hstcube.errors import TWO_WAYS, codes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -43,14 +43,18 @@ def errors_page() -> str:
         "",
         "Each message begins with a code, and ends with a fix. E stops what was asked for (the",
         'other fields of a run go on); W is a warning, kept in `cube.attrs["warnings"]`, in the',
-        "headers of products and in `run.json`.",
+        "headers of products and in `run.json`. A fix that is *applied* was applied by a test",
+        "(`tests/mends.py`), and the fault was gone; the others are advice.",
         "",
         "*Written by `docs/make_errors.py` from `hstcube/codes.csv`.*",
     ]
     for letter, title in SECTIONS.items():
         rows = [code for code in codes().values() if code.code[3] == letter]
-        cells = ((code.code, code.kind, code.meaning, code.cause, code.fix) for code in rows)
-        lines += ["", f"## {title}", "", *table(("code", "", "meaning", "cause", "fix"), cells)]
+        cells = (
+            (code.code, code.kind, code.meaning, code.cause, both(code.fix), code.mend)
+            for code in rows
+        )
+        lines += ["", f"## {title}", "", *table(("code", "", "meaning", "cause", "fix", ""), cells)]
     return "\n".join(lines) + "\n"
 
 
@@ -99,6 +103,18 @@ def shown_by(key: str, row: Any) -> str:
     here = [f"`test_catalogue.py[{key}]`"] if row.do else []
     there = [f"`{name}`" if "::" in name else f"`test_errors.py[{name}]`" for name in row.see]
     return ", ".join([*here, *there])
+
+
+def both(text: str) -> str:
+    """Return what is said in two ways, on the command line and in Python, as one text."""
+
+    def one(found: re.Match[str]) -> str:
+        shell, python = found.groups()
+        if not (shell and python):
+            return shell or python
+        return f"{shell} (in Python {python[0].lower()}{python[1:]})"
+
+    return TWO_WAYS.sub(one, text)
 
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:

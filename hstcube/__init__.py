@@ -86,8 +86,8 @@ _MODULE_OF = {
 }
 
 _FOLDERS = (
-    "basics", "cli", "core", "demo", "errors", "files", "fits", "inputs", "jobs", "noise", "phot",
-    "pipeline", "plots", "psf", "regridding", "sed", "sky", "surveys",
+    "basics", "cli", "core", "demo", "errors", "files", "fits", "inputs", "jobs", "maps", "noise",
+    "phot", "pipeline", "plots", "psf", "regridding", "sed", "sky", "surveys",
 )  # fmt: skip
 
 __all__ = ["__version__", "plot", *_MODULE_OF]  # noqa: PLE0604  the keys are strings

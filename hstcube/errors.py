@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 from hstcube import shipped
 
 __all__ = [
+    "TWO_WAYS",
     "BandError",
     "Code",
     "CubeError",
@@ -28,6 +29,7 @@ __all__ = [
     "SkyError",
     "WriteError",
     "codes",
+    "is_slip",
     "language",
     "spoken",
 ]
@@ -35,7 +37,7 @@ __all__ = [
 # how who reads the messages calls hstcube: the command line says so when it starts
 language: ContextVar[Literal["python", "shell"]] = ContextVar("language", default="python")
 
-_TWO_WAYS = re.compile(r"\[\[(.*?)\|(.*?)\]\]", re.DOTALL)
+TWO_WAYS = re.compile(r"\[\[(.*?)\|(.*?)\]\](?!\])", re.DOTALL)
 
 
 def spoken(text: str) -> str:
@@ -47,7 +49,7 @@ def spoken(text: str) -> str:
     'give a map: labels='
     """
     half = 1 if language.get() == "shell" else 2
-    return _TWO_WAYS.sub(lambda found: found[half], text)
+    return TWO_WAYS.sub(lambda found: found[half], text)
 
 
 class HstCubeError(ValueError):
@@ -97,6 +99,20 @@ class HstCubeError(ValueError):
         where = ", ".join(part for part in (self.file, self.band and f"band {self.band}") if part)
         line = f"{self.code} {where}: {self.reason}" if where else f"{self.code} {self.reason}"
         return f"{line}\n  fix: {self.fix}" if self.fix else line
+
+
+def is_slip(error: Exception) -> bool:
+    """Say whether an exception that is none of ours was raised in a line of hstcube itself.
+
+    It says nothing about the file that was read then: it is a mistake of ours, to be passed on as
+    it is.
+    """
+    if isinstance(error, OSError | MemoryError | EOFError):  # a file was read there
+        return False
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    return at is not None and at.tb_frame.f_globals.get("__name__", "").startswith("hstcube.")
 
 
 class FileError(HstCubeError):
@@ -166,13 +182,18 @@ class HstCubeWarning(UserWarning):
 
 
 class Code(NamedTuple):
-    """One row of the catalogue: ``kind`` is E (error), W (warning) or N (note)."""
+    """One row of the catalogue.
+
+    ``kind`` is E (error), W (warning) or N (note); ``mend`` is "applied" where a test does what the
+    fix says and the fault is gone, "advice" where nobody but the user can do it.
+    """
 
     code: str
     kind: str
     meaning: str
     cause: str
     fix: str
+    mend: str
 
 
 @cache

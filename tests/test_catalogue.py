@@ -911,7 +911,9 @@ ROWS = {
     "W06": Row("CRVAL NaN, infinite or text", "E", "names the card", "HC-W06", see=(
         "CRVAL of NaN", "CRVAL beyond numbers", "CRVAL that is text")),
     "W07": Row("SIP coefficients, TPV", "E", "drizzle first", "HC-W07", see=(
-        "SIP", "SIP coefficients without a word", "TPV")),
+        "SIP", "TPV")),
+    "W07 left": Row("SIP coefficients under a CTYPE without -SIP", "H", "leftovers of drizzling: noted", see=(
+        "test_releases.py::test_leftovers_of_distortions_move_nothing_unless_their_tables_are_there",)),
     "W08": Row("-SIP without coefficients", "E", "drizzle first", "HC-W07", see=(
         "a word of SIP without coefficients",)),
     "W09": Row("map in SIN", "H", "the same mask", do=same_mask_with_the_map(fitted_anew("fk5", "SIN"))),

@@ -81,7 +81,7 @@ def require_weights(sci: Any, wht: Any, band: str = "") -> None:
         raise CubeError(
             "HC-D10",
             f"{bad} of {wht.size} weights are negative, NaN or infinite",
-            "give inverse variances; 0 = no data, e.g. wht.where(wht > 0, 0)",
+            "give inverse variances; 0 = no data[[|, e.g. wht.where(wht > 0, 0)]]",
             band=band,
         )
 

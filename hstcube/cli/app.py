@@ -12,10 +12,11 @@ from typing import Annotated, NoReturn, cast
 import typer
 
 from hstcube import __version__
-from hstcube.cli import cube, demo, field, psf
+from hstcube.cli import cube, demo, field, maps, psf
 from hstcube.cli.show import plain
 from hstcube.cli.streams import flush, open_streams
-from hstcube.errors import FileError, HstCubeError, WriteError, language
+from hstcube.errors import HstCubeError, WriteError, language
+from hstcube.fits.local import missing, unreadable
 
 __all__ = ["app", "main"]
 
@@ -43,7 +44,7 @@ app = typer.Typer(
 )
 app.command("ls")(field.ls)
 app.command("sky")(field.sky)
-app.command("detect")(field.detect)
+app.command("detect")(maps.detect)
 app.command("run")(field.run)
 app.command("cutout")(field.cutout)
 app.command("check")(field.check)
@@ -132,12 +133,10 @@ def _of_the_system(error: OSError) -> Exception:
     try:
         os.getcwd()  # noqa: PTH109  Path.cwd does the same
     except OSError:
-        reason, fix = "the working folder was removed", "cd to a folder that exists"
-        return FileError("HC-F01", reason, fix)
+        return missing("such place: the working folder was removed", "cd to a folder that exists")
     name = str(error.filename or ("stdout" if error.errno == errno.ENOSPC else ""))
     shown = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..."
-    reason = f"cannot be read or written: {error.strerror or error}"
-    return FileError("HC-F01", reason, "check the path and its permissions", shown)
+    return unreadable(shown, error, verb="read or written")
 
 
 def _fail(error: Exception, code: int) -> NoReturn:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from hstcube.cli.options import (  # noqa: TC001  typer reads annotations
+from hstcube.cli.options import (
     Field,
     Fields,
     Folder,
@@ -15,6 +15,7 @@ from hstcube.cli.options import (  # noqa: TC001  typer reads annotations
     Overwrite,
     Scale,
     Source,
+    by_band,
 )
 from hstcube.cli.show import say, show_table, told_warnings
 
@@ -62,6 +63,13 @@ def export(
     floor: Annotated[
         float, typer.Option(help="Share of the flux that is added to its error.")
     ] = 0.05,
+    curve: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="BAND=FILE",
+            help="Throughput curve of a band: Angstrom, throughput; may be repeated.",
+        ),
+    ] = None,
     scale: Scale = "60mas",
     overwrite: Overwrite = False,
 ) -> None:
@@ -88,6 +96,7 @@ def export(
             redshift=redshift,
             min_area=_area(min_area),
             floor=floor,
+            curves=by_band(curve, "--curve"),
             overwrite=overwrite,
         )
     say(f"{len(files)} files for {code} in {out}; start with {out / 'README'}")

@@ -1,9 +1,9 @@
-"""Commands of fields: ls, sky, detect, run, check, cutout, compare."""
+"""Commands of fields: ls, sky, run, check, cutout, compare."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -11,6 +11,7 @@ from hstcube.cli.options import (
     PSF,
     AlignOf,
     Allow,
+    ApplyMask,
     Bands,
     Exclude,
     Fields,
@@ -20,15 +21,20 @@ from hstcube.cli.options import (
     Images,
     Labels,
     Largest,
+    LayoutOf,
     Levels,
+    NoiseOf,
     NoMask,
+    NoNetcdf,
     Onto,
     Overwrite,
     Poisson,
+    PSFWidths,
     Recipe,
     Scale,
     Strict,
     To,
+    Units,
     options_of,
     targets_of,
 )
@@ -40,12 +46,14 @@ from hstcube.cli.show import (
     show_outcomes,
     show_report,
     show_table,
-    told_warnings,
 )
 from hstcube.errors import HstCubeError
 from hstcube.fits.local import missing
 
-__all__ = ["check", "compare", "cutout", "detect", "ls", "run", "sky"]
+if TYPE_CHECKING:
+    from hstcube.pipeline.findings import Report
+
+__all__ = ["check", "compare", "cutout", "ls", "run", "sky"]
 
 
 def ls(
@@ -120,47 +128,6 @@ def sky(
     raise typer.Exit(exit_code(outcomes))
 
 
-def detect(
-    source: FolderOrFile,
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder for the maps; `run --labels` reads it.")
-    ],
-    field: Fields = None,
-    snr: Annotated[
-        float, typer.Option(help="Standard deviations above the background that a source stands.")
-    ] = 3.0,
-    min_pixels: Annotated[
-        int | None, typer.Option(help="Fewest pixels of a source; 0.036 arcsec2 when not given.")
-    ] = None,
-    no_deblend: Annotated[
-        bool, typer.Option("--no-deblend", help="Leave sources that touch together.")
-    ] = False,
-    scale: Scale = "60mas",
-    images: Images = None,
-    overwrite: Overwrite = False,
-) -> None:
-    """Detect the sources of every field.
-
-    Writes a segmentation map of each.
-    """
-    from hstcube.jobs.maps import detect_maps
-    from hstcube.pipeline.plan import plan, require_outside
-
-    require_outside(out, source, images=images)
-    targets = plan(source, field or [], [], scale=scale, images=images)
-    with told_warnings():
-        found = detect_maps(
-            targets,
-            out,
-            snr=snr,
-            min_pixels=min_pixels,
-            deblend=not no_deblend,
-            overwrite=overwrite,
-        )
-    rows = [(one.field, str(one.sources), str(one.central or "none")) for one in found]
-    show_table(("field", "sources", "at the centre"), rows, title=f"maps in {out}")
-
-
 def run(
     source: FolderOrFile,
     field: Fields = None,
@@ -171,18 +138,10 @@ def run(
     ),
     largest: Largest = False,
     no_mask: NoMask = False,
-    apply_mask: Annotated[
-        bool,
-        typer.Option("--apply-mask", help="Leave pixels outside the mask out of the FITS images."),
-    ] = False,
-    no_netcdf: Annotated[bool, typer.Option("--no-netcdf", help="Write FITS only.")] = False,
-    noise: Annotated[
-        Literal["wht", "variance"] | None,
-        typer.Option(help="wht (inverse variance) or variance; variance for the original recipe."),
-    ] = None,
-    layout: Annotated[
-        Literal["files", "mef"], typer.Option(help="files (three a band), or mef (one a band).")
-    ] = "files",
+    apply_mask: ApplyMask = False,
+    no_netcdf: NoNetcdf = False,
+    noise: NoiseOf = None,
+    layout: LayoutOf = "files",
     bands: Bands = None,
     scale: Scale = "60mas",
     onto: Onto = None,
@@ -193,8 +152,10 @@ def run(
     sky: Levels = None,
     to: To = None,
     psf: PSF = "auto",
+    psf_fwhm: PSFWidths = None,
     allow: Allow = None,
     poisson: Poisson = None,
+    units: Units = None,
     strict: Strict = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -214,8 +175,10 @@ def run(
         bands=bands,
         sky=sky,
         poisson=poisson,
+        units=units,
         masked=not no_mask,
         psf=psf,
+        psf_fwhm=psf_fwhm,
         onto=onto,
         align=align,
         exclude=exclude,
@@ -295,8 +258,16 @@ def check(
     field: Fields = None,
     ids: Ids = None,
     recipe: Recipe = "default",
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for the products; looked at if it is given."),
+    ] = None,
     largest: Largest = False,
     no_mask: NoMask = False,
+    apply_mask: ApplyMask = False,
+    no_netcdf: NoNetcdf = False,
+    noise: NoiseOf = None,
+    layout: LayoutOf = "files",
     bands: Bands = None,
     scale: Scale = "60mas",
     onto: Onto = None,
@@ -307,17 +278,19 @@ def check(
     sky: Levels = None,
     to: To = None,
     psf: PSF = "auto",
+    psf_fwhm: PSFWidths = None,
     allow: Allow = None,
     poisson: Poisson = None,
+    units: Units = None,
     strict: Strict = False,
+    overwrite: Overwrite = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Find what a run would stumble over or assume.
 
-    Nothing is written.
+    Takes what `run` takes. Nothing is written.
     """
-    from hstcube.pipeline.findings import examine
-    from hstcube.pipeline.runs import SOME_FAILED
+    from hstcube.pipeline.findings import Report, examine, refused_output
 
     options = options_of(
         recipe=recipe,
@@ -327,15 +300,42 @@ def check(
         bands=bands,
         sky=sky,
         poisson=poisson,
+        units=units,
         masked=not no_mask,
         psf=psf,
+        psf_fwhm=psf_fwhm,
         onto=onto,
         align=align,
         exclude=exclude,
         strict=strict,
+        noise=noise,
+        layout=layout,
+        apply_mask=apply_mask,
+        netcdf=not no_netcdf,
+        overwrite=overwrite,
     )
-    targets = targets_of(source, field, ids, sky=sky, scale=scale, images=images, labels=labels)
-    reports = [examine(target, options) for target in targets]
+    common = Report(str(source), "")
+    targets = targets_of(
+        source,
+        field,
+        ids,
+        sky=sky,
+        scale=scale,
+        images=images,
+        labels=labels,
+        refuse=common.refuse,
+    )
+    if out is not None:
+        refused_output(common, out, source, images=images)
+    reports = [examine(target, options, out=out) for target in targets]
+    reports += [common] if common.findings else []
+    raise typer.Exit(_show_reports(reports, strict=strict, as_json=as_json))
+
+
+def _show_reports(reports: list[Report], *, strict: bool, as_json: bool) -> int:
+    """Print what was found; return the exit code."""
+    from hstcube.pipeline.runs import SOME_FAILED
+
     failed = [report for report in reports if report.fails(strict=strict)]
     if as_json:
         import dataclasses
@@ -346,8 +346,8 @@ def check(
         for report in reports:
             show_report(report, failed=report in failed)
     if not failed:
-        raise typer.Exit(0)
-    raise typer.Exit(HstCubeError.exit_code if len(failed) == len(reports) else SOME_FAILED)
+        return 0
+    return HstCubeError.exit_code if len(failed) == len(reports) else SOME_FAILED
 
 
 def compare(

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hstcube.errors import HstCubeError
     from hstcube.pipeline.plan import Options, Sky, Target
 
 __all__ = [
     "PSF",
     "AlignOf",
     "Allow",
+    "ApplyMask",
     "Bands",
     "Exclude",
     "Field",
@@ -25,16 +29,22 @@ __all__ = [
     "Images",
     "Labels",
     "Largest",
+    "LayoutOf",
     "Levels",
     "NoMask",
+    "NoNetcdf",
+    "NoiseOf",
     "Onto",
     "Overwrite",
+    "PSFWidths",
     "Poisson",
     "Recipe",
     "Scale",
     "Source",
     "Strict",
     "To",
+    "Units",
+    "by_band",
     "options_of",
     "targets_of",
 ]
@@ -124,6 +134,10 @@ To = Annotated[
     str | None,
     typer.Option(help="What to match: a band, or a width such as 0.3arcsec; f160w when not given."),
 ]
+Units = Annotated[
+    str | None,
+    typer.Option(help="Unit of the cube, e.g. uJy: bands of different units become one cube."),
+]
 PSF = Annotated[
     str,
     typer.Option(
@@ -131,9 +145,29 @@ PSF = Annotated[
         "widths), the name of a survey, gaussian, or a FITS file of PSFs."
     ),
 ]
+PSFWidths = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--psf-fwhm",
+        metavar="BAND=ARCSEC",
+        help="FWHM of the PSF of a band, e.g. f160w=0.18; may be repeated.",
+    ),
+]
 Allow = Annotated[
     list[str] | None,
     typer.Option(help="A band that may miss the resolution of the others; may be repeated."),
+]
+ApplyMask = Annotated[
+    bool,
+    typer.Option("--apply-mask", help="Leave pixels outside the mask out of the FITS images."),
+]
+NoNetcdf = Annotated[bool, typer.Option("--no-netcdf", help="Write FITS only.")]
+NoiseOf = Annotated[
+    Literal["wht", "variance"] | None,
+    typer.Option(help="wht (inverse variance) or variance; variance for the original recipe."),
+]
+LayoutOf = Annotated[
+    Literal["files", "mef"], typer.Option(help="files (three a band), or mef (one a band).")
 ]
 Poisson = Annotated[
     str | None,
@@ -147,13 +181,19 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that
 
 
 def targets_of(
-    source: Path, field: list[str] | None, ids: list[str] | None, *, sky: str | None, **places: Any
+    source: Path,
+    field: list[str] | None,
+    ids: list[str] | None,
+    *,
+    sky: str | None,
+    refuse: Callable[[HstCubeError], None] | None = None,
+    **places: Any,
 ) -> list[Target]:
     """Return the targets of `run` and `check`; `sky` may be a place where levels are."""
     from hstcube.pipeline.plan import plan
 
     place = None if sky in ("measure", "none") else sky
-    return plan(source, field or [], ids or [], sky=place, **places)
+    return plan(source, field or [], ids or [], sky=place, refuse=refuse, **places)
 
 
 def options_of(
@@ -164,6 +204,7 @@ def options_of(
     largest: bool,
     bands: list[str] | None,
     sky: str | None,
+    psf_fwhm: list[str] | None,
     poisson: str | None,
     **how: Any,
 ) -> Options:
@@ -177,7 +218,26 @@ def options_of(
     settings |= {"largest": True} if largest else {}
     settings |= {} if poisson is None else {"poisson": photon_option(poisson)}
     level = cast("Sky", sky) if sky in ("measure", "none") else None
-    return Options(recipe=settings, bands=tuple(bands or ()), sky=level, **how)
+    widths = {band: _arcsec(text) for band, text in by_band(psf_fwhm, "--psf-fwhm").items()}
+    return Options(recipe=settings, bands=tuple(bands or ()), sky=level, psf_fwhm=widths, **how)
+
+
+def by_band(given: list[str] | None, option: str) -> dict[str, str]:
+    """Return what an option says of each band, of texts such as f160w=0.18."""
+    pairs = [text.partition("=")[::2] for text in given or ()]
+    for text, (band, said) in zip(given or (), pairs, strict=True):
+        if not band or not said:
+            msg = f"{text!r} is not a band and what is said of it, as in f160w=..."
+            raise typer.BadParameter(msg, param_hint=option)
+    return dict(pairs)
+
+
+def _arcsec(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        msg = f"{text!r} is not a number [arcsec]"
+        raise typer.BadParameter(msg, param_hint="--psf-fwhm") from None
 
 
 def _recipe(name: str) -> dict[str, Any]:

@@ -122,7 +122,8 @@ def numbers_by_band(unit: str, given: Any, name: str, **limits: Any) -> dict[str
         return {}
     if not hasattr(given, "keys"):
         reason = f"{name} is {short(given)}, not a number for each band"
-        raise RecipeError("HC-B31", reason, f"give a mapping: {name}={{'f160w': ...}}")
+        fix = f"give [[a number for each band|a mapping: {name}={{'f160w': ...}}]]"
+        raise RecipeError("HC-B31", reason, fix)
     found: dict[str, float] = {}
     for key in given:
         band = band_name(str(key))

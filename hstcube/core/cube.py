@@ -140,9 +140,9 @@ def _plain_images(sci: Any, wht: Any, units: str) -> tuple[Any, Any]:
     own = getattr(sci, "uncertainty", None)
     if own is not None and own is not wht:
         raise CubeError(
-            "HC-D10",
+            "HC-D16",
             "sci brings an uncertainty of its own, and wht is another",
-            "give wht=sci.uncertainty, or sci without it: sci.data",
+            "[[give one of the two|give wht=sci.uncertainty, or sci without it: sci.data]]",
         )
     weights = in_unit("wht", inverse_variance_of(wht), inverse_variance_unit(units))
     return _array(filled(in_unit("sci", sci, units))), _array(filled(weights, 0))
@@ -248,7 +248,7 @@ def _judged(sci: NDArray[Any], wht: NDArray[Any], good: NDArray[np.bool_], name:
         raise CubeError(
             "HC-D10",
             f"{bad} of {wht.size} weights are negative, NaN or infinite",
-            "give inverse variances, or say what the file holds with wht_kind=",
+            "give inverse variances; 0, not NaN or infinity, is no data",
             band=name,
         )
     if bad:
@@ -256,7 +256,8 @@ def _judged(sci: NDArray[Any], wht: NDArray[Any], good: NDArray[np.bool_], name:
         notes.append(("HC-D10", text))
     if not good.any():
         reason = "no pixel of the band has data"
-        raise CubeError("HC-D08", reason, "leave the band out with bands=", band=name)
+        fix = "leave the band out: name the others with [[--band|bands=]]"
+        raise CubeError("HC-D08", reason, fix, band=name)
     if lost := int(np.sum(~np.isfinite(sci) & (wht > 0))):
         text = f"{name}: {lost} pixels are NaN or infinite; they have no data"
         notes.append(("HC-D07", text))

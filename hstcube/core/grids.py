@@ -102,7 +102,8 @@ class Grid:
                 raise GridError(
                     "HC-W01",
                     f"there is no coordinate {name!r}, so the pixels have no place on the sky",
-                    "build the cube with hstcube.open_field, open_bands or build",
+                    "[[make it again: hstcube run FOLDER|"
+                    "build the cube with hstcube.open_field, open_bands or build]]",
                 )
         cards = known_cards(there["wcs"])
         y, x = (known_labels(there[dim], dim) for dim in ("y", "x"))
@@ -344,20 +345,20 @@ def known_cards(wcs: xr.Variable) -> tuple[Card, ...]:
         raise GridError(
             "HC-W26",
             f"wcs lies along {', '.join(map(str, wcs.dims))}: the pixels come from different grids",
-            "regrid all cubes to one grid, and join bands with hstcube.stack_bands",
+            "regrid all cubes to one grid, and join bands[[| with hstcube.stack_bands]]",
         )
     if not wcs.attrs:
         raise GridError(
             "HC-W01",
             "the coordinate wcs has lost its attributes, the FITS cards",
-            "take it from the parent cube: cube.assign_coords(wcs=parent.wcs)",
+            "take it from the parent cube[[|: cube.assign_coords(wcs=parent.wcs)]]",
         )
     cards = tuple((key, plain_value(key, value)) for key, value in wcs.attrs.items())
     if wcs.dtype.kind not in "iu" or int(wcs.values) != _fingerprint(cards):
         raise GridError(
             "HC-W26",
             "the fingerprint in wcs is not that of its cards: they belong to another grid",
-            "place the cube anew: cube.assign_coords(grid.coords()) with the Grid it lies on",
+            "place the cube anew[[|: cube.assign_coords(grid.coords()) with the Grid it lies on]]",
         )
     return cards
 

@@ -135,7 +135,7 @@ def _validate_unit(unit: Any) -> None:
         raise CubeError(
             "HC-C04",
             f"sci has units {shown(unit)}, not a text",
-            "write cube.sci.attrs['units'] as text, e.g. 'electron s-1'",
+            "write [[BUNIT|cube.sci.attrs['units']]] as text, e.g. 'electron s-1'",
         )
     parsed_unit(unit)
 
@@ -147,7 +147,8 @@ def _validate_labels(cube: xr.Dataset) -> None:
     labels = cube.variables["labels"]
     if set(labels.dims) != {"y", "x"} or labels.dtype.kind not in "iu":
         reason = f"labels is {labels.dtype} on {labels.dims}, not one integer for each pixel (y, x)"
-        raise CubeError("HC-C02", reason, "convert it, or leave it out: cube.drop_vars('labels')")
+        fix = "convert it, or leave it out[[|: cube.drop_vars('labels')]]"
+        raise CubeError("HC-C02", reason, fix)
 
 
 def require_dataset(cube: Any) -> None:
@@ -158,14 +159,17 @@ def require_dataset(cube: Any) -> None:
         given, fix = f"the DataArray {cube.name!r}", "give the whole cube, not one variable of it"
     else:
         given = shown(cube)
-        fix = "open one with hstcube.open_field or open_cube; arrays become one with hstcube.build"
+        fix = (
+            "[[make one: hstcube run FOLDER|open one with hstcube.open_field or open_cube; "
+            "arrays become one with hstcube.build]]"
+        )
     raise CubeError("HC-C01", f"a cube is an xarray Dataset, this is {given}", fix)
 
 
 def _validate_plane(cube: xr.Dataset, name: str) -> None:
     if name not in cube.data_vars:
         reason = f"there is no variable {name!r}, so this is not a cube"
-        raise CubeError("HC-C01", reason, "see hstcube.build")
+        raise CubeError("HC-C01", reason, "[[make one: hstcube run FOLDER|see hstcube.build]]")
     plane = cube.variables[name]
     if plane.dims != DIMS:
         raise CubeError("HC-C02", f"{name} has dims {plane.dims}", _axes_back(cube[name], name))
@@ -174,7 +178,8 @@ def _validate_plane(cube: xr.Dataset, name: str) -> None:
         raise CubeError("HC-C03", f"{name} is {plane.dtype}", fix)
     if not _is_plain(plane):
         reason = f"{name} holds {type(plane.data).__name__}, not an array of numpy or dask"
-        raise CubeError("HC-C03", reason, f"take the numbers: np.asarray(cube.{name}.data)")
+        fix = f"take the numbers[[|: np.asarray(cube.{name}.data)]]"
+        raise CubeError("HC-C03", reason, fix)
     if not plane.size:
         lacking = next(dim for dim, size in plane.sizes.items() if not size)
         reason = f"the cube is empty: it has no {'band' if lacking == 'band' else 'pixel'}"
@@ -194,12 +199,12 @@ def _axes_back(plane: xr.DataArray, name: str) -> str:
     if "band" not in dims and {"y", "x"} <= {*dims}:
         there = "band" in plane.coords and plane.coords["band"].ndim == 0
         band = plane.coords["band"].item() if there else "f160w"
-        return f"keep the axis of bands: cube.sel(band=[{band!r}]), or cube.isel(band=[0])"
+        return f"keep the axis of bands[[|: cube.sel(band=[{band!r}]), or cube.isel(band=[0])]]"
     if lost := [dim for dim in DIMS if dim not in dims]:
         return f"keep the axis {lost[0]}: select with a slice, not with one number"
     if {*dims} > {*DIMS}:
         extra = next(dim for dim in dims if dim not in DIMS)
-        return f"a cube is one field on one grid: select one, e.g. cube.isel({extra}=0)"
+        return f"a cube is one field on one grid: select one[[|, e.g. cube.isel({extra}=0)]]"
     return f"transpose {name} to ('band', 'y', 'x')"
 
 
@@ -207,7 +212,7 @@ def _validate_bands(cube: xr.Dataset) -> None:
     band = cube.variables["band"]
     if band.dims != ("band",):
         reason = f"the coordinate 'band' has dims {band.dims}"
-        raise CubeError("HC-C02", reason, "keep the axis of bands: cube.isel(band=[0])")
+        raise CubeError("HC-C02", reason, "keep the axis of bands[[|: cube.isel(band=[0])]]")
     for name in band.values.tolist():
         checked_name(name, what="a band's")
     require_distinct_bands(cube)
@@ -240,12 +245,12 @@ def _validate_pixels(cube: xr.Dataset) -> None:
         raise CubeError(
             "HC-C05",
             "sci must be finite where wht > 0 and NaN where wht = 0",
-            "use cube.sci.where(cube.wht > 0), or hstcube.build",
+            "[[make the cube again: hstcube run FOLDER|use cube.sci.where(cube.wht > 0), "
+            "or hstcube.build]]",
         )
     if (mask & ~has_data).any():
-        raise CubeError(
-            "HC-C06", "mask is True on pixels without data", "use hstcube.mask(cube, keep)"
-        )
+        fix = "[[make the cube again: hstcube run FOLDER|use hstcube.mask(cube, keep)]]"
+        raise CubeError("HC-C06", "mask is True on pixels without data", fix)
 
 
 def inverse_variance_unit(units: str) -> str:
@@ -276,7 +281,7 @@ def require_same_grid(cube: xr.Dataset | xr.DataArray, other: Any) -> None:
             raise GridError(
                 "HC-D02",
                 f"the labels of {dim} differ from the cube's",
-                "select the same pixels of both, or use regrid_labels or regrid_mask",
+                "select the same pixels of both[[|, or use regrid_labels or regrid_mask]]",
             )
     both_know = "wcs" in other.coords and "wcs" in cube.coords
     if not both_know:

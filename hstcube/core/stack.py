@@ -68,7 +68,7 @@ def stack_bands(cubes: Sequence[xr.Dataset]) -> xr.Dataset:
             raise CubeError(
                 "HC-D21",
                 f"units differ: {first.sci.attrs['units']} and {other.sci.attrs['units']}",
-                "convert them to one unit first",
+                "convert them to one unit first[[|: to_flux(cube, 'uJy')]]",
             )
     joined = xr.concat(
         _with_columns_alike(_with_psf_alike(_with_noise_alike(cubes))),
@@ -100,7 +100,7 @@ def _with_columns_alike(cubes: list[xr.Dataset]) -> list[xr.Dataset]:
         raise CubeError(
             "HC-C07",
             f"the coordinate {foreign[0]!r} is in some of the cubes only",
-            f"drop it first: cube.drop_vars({foreign[0]!r})",
+            f"drop it first[[|: cube.drop_vars({foreign[0]!r})]]",
         )
     for name in map(str, partly):
         attrs = next(cube[name].attrs for cube in cubes if name in cube.coords)

@@ -13,7 +13,7 @@ import numpy as np
 
 from hstcube import __version__
 from hstcube.basics.pixels import Planes, require_held
-from hstcube.errors import BandError, CubeError, HstCubeError, HstCubeWarning, NoiseError
+from hstcube.errors import BandError, CubeError, HstCubeError, HstCubeWarning, NoiseError, spoken
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -186,9 +186,15 @@ def is_autocorrelation(values: Any) -> bool:
 
 
 def _dropped(name: str) -> str:
-    axes = {"psf": "'ky', 'kx'", "noise_acf": "'dy', 'dx'"}[name]
-    remedy = {"psf": "with_psf(cube, psf)", "noise_acf": "calibrate_noise"}[name]
-    return f"make it anew with {remedy}, or drop it: cube.drop_vars(['{name}', {axes}])"
+    if name == "psf":
+        return (
+            "make [[the cube again: hstcube run FOLDER|it anew with with_psf(cube, psf), or drop "
+            "it: cube.drop_vars(['psf', 'ky', 'kx'])]]"
+        )
+    return (
+        "make [[the cube again: hstcube run FOLDER|it anew with calibrate_noise, or drop it: "
+        "cube.drop_vars(['noise_acf', 'dy', 'dx'])]]"
+    )
 
 
 def _are_offsets(offsets: xr.Variable) -> bool:
@@ -217,7 +223,9 @@ def record(cube: xr.Dataset, step: str) -> xr.Dataset:
 
 def note(cube: xr.Dataset, code: str, text: str) -> xr.Dataset:
     """Return the cube with a note in its history: what was assumed, and no reason to worry."""
-    return cube.assign_attrs(history=_line(attribute(cube, "history"), f"{_NOTE}{code} {text}"))
+    return cube.assign_attrs(
+        history=_line(attribute(cube, "history"), f"{_NOTE}{code} {spoken(text)}")
+    )
 
 
 def notes_of(history: str) -> list[tuple[str, str]]:
@@ -229,6 +237,7 @@ def notes_of(history: str) -> list[tuple[str, str]]:
 
 def warn(cube: xr.Dataset, code: str, text: str) -> xr.Dataset:
     """Return the cube with one more line in its warnings, and issue it as `HstCubeWarning`."""
+    text = spoken(text)
     line, told = f"{code} {text}", attribute(cube, "warnings")
     if line in told.splitlines():
         return cube
@@ -306,7 +315,7 @@ def in_band_order(cube: xr.Dataset, array: xr.DataArray) -> xr.Variable:
     wanted = cube.band.values.tolist()
     if "band" not in array.coords:
         reason = f"the {array.name or 'array'} names no bands"
-        fix = "give it a coordinate 'band': xr.DataArray(values, {'band': names}, 'band')"
+        fix = "give it a coordinate 'band'[[|: xr.DataArray(values, {'band': names}, 'band')]]"
         raise BandError("HC-B01", reason, fix, band=wanted[0])
     there = np.atleast_1d(array.coords["band"].values).tolist()
     if missing := [name for name in wanted if name not in there]:

@@ -23,7 +23,7 @@ from hstcube.files.headers import (
     require_scale,
     said_width,
 )
-from hstcube.fits.images import read_plane
+from hstcube.fits.images import Plane, read_header, read_plane
 from hstcube.fits.opening import located
 from hstcube.fits.sets import SET, apart, id_in, require_counts
 from hstcube.fits.weights import apparent_noise, inverse_variance, odd_pixels, odd_weights
@@ -46,13 +46,20 @@ if TYPE_CHECKING:
 
     Note = tuple[str, str]  # code and text of a warning
 
-__all__ = ["Observed", "each_once", "grid_of", "open_stars", "read_images", "wanted_bands"]
+__all__ = [
+    "Observed",
+    "by_unit",
+    "each_once",
+    "grid_of",
+    "open_stars",
+    "read_images",
+    "wanted_bands",
+]
 
 
 _OF_ERR = (
-    "HC-D42",
     "errors are taken from ERR, which holds all photon noise; WHT of JWST holds that of reading "
-    "alone",
+    "alone"
 )
 
 
@@ -131,10 +138,29 @@ def read_images(
     return Observed(cube, own, widths=bool(widths) or said)
 
 
-def grid_of(files: FieldFiles) -> Grid:
-    """Return the grid of the images of one pixel scale; no pixels are read."""
-    name = next(iter(files.bands))
+def grid_of(files: FieldFiles, name: str = "") -> Grid:
+    """Return the grid of a band's image, of the first if none is named; no pixels are read."""
+    name = name or next(iter(files.bands))
     return read_plane(files.one(name, "sci"), "sci", lazy=True, hdu=files.bands[name].hdu).grid
+
+
+def by_unit(files: FieldFiles, bands: Sequence[str] | None) -> dict[str, list[str]]:
+    """Return the bands that were asked for by the unit that they are read in; headers are read.
+
+    Raises
+    ------
+    HstCubeError
+        As `open_field`.
+    """
+    groups: dict[str, list[str]] = {}
+    for name in wanted_bands(files, bands):
+        where = files.bands[name].hdu
+        header = read_header(files.one(name, "sci"), "sci", band=name, hdu=where)
+        nowhere: Any = None
+        plane = Plane(None, header, nowhere)
+        unit = common_units(files, [BandImages(name, plane, plane)]).unit
+        groups.setdefault(unit, []).append(name)
+    return groups
 
 
 def wanted_bands(files: FieldFiles, bands: Sequence[str] | None) -> list[str]:
@@ -170,7 +196,9 @@ def _read_band(files: FieldFiles, name: str, *, lazy: bool) -> BandImages:
     if not errors:
         return BandImages(name, sci, wht, said.wht_kind)
     wht.header["POISSON"] = "in ERR"
-    return BandImages(name, sci, wht._replace(notes=(*wht.notes, _OF_ERR)), "rms")
+    notes = [*wht.notes]
+    notes.append(("HC-D42", _OF_ERR))
+    return BandImages(name, sci, wht._replace(notes=tuple(notes)), "rms")
 
 
 def _require_one_set(files: FieldFiles, images: list[BandImages]) -> None:
@@ -292,9 +320,8 @@ def open_stars(
         )
     names = [band_name(name) for name in bands] if bands else _common_bands(found)
     if not names:
-        raise PSFError(
-            "HC-P11", "there is no band that all stars have", "choose stars and bands=", str(folder)
-        )
+        fix = "choose stars that have a band in common"
+        raise PSFError("HC-P11", "there is no band that all stars have", fix, str(folder))
     stars = {}
     with warnings.catch_warnings():
         # of units and cameras: they are those of the fields

@@ -130,7 +130,9 @@ def common_units(files: FieldFiles, images: list[BandImages]) -> Units:
     units = {name: one.unit for name, one in found.items()}
     if len(set(units.values())) > 1:
         raise CubeError(
-            "HC-D21", f"bands are in different units: {units}", "convert them to one unit first"
+            "HC-D21",
+            f"bands are in different units: {units}",
+            "choose the unit of the cube: [[--units uJy|units='uJy']]",
         )
     notes = [note for one in found.values() for note in one.notes]
     return Units(next(iter(units.values())), [one.seconds for one in found.values()], notes)

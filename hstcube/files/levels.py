@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hstcube import __version__
 from hstcube.errors import FileError, SkyError
-from hstcube.fits.local import read_text
+from hstcube.fits.local import missing, read_text
 from hstcube.fits.opening import located
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ _ERROR = re.compile(r"^# standard error:(.*)$", re.MULTILINE)
 _SET = re.compile(r"^#.*, SETID ([0-9a-f]{16})$", re.MULTILINE)
 _LARGEST = 2**20  # bytes of a file: one number, and comments
 _FINEST, _COARSEST = 1e-6, 1e6  # arcsec: pixels of images lie between
+_MEASURE_AGAIN = "measure the sky again[[: hstcube sky FOLDER -o OUT|]]"
 _ONE_SCALE = 0.01  # relative: scales closer than this are one
 
 
@@ -96,7 +97,8 @@ def _text_of(place: Path) -> str:
         return read_text(place, most=_LARGEST)
     except FileError as error:
         if error.code == "HC-F24" and place.is_dir():  # the file that belongs there is missing
-            raise FileError("HC-F01", error.reason, "give the file of the level") from error
+            what = "such file, but a folder"
+            raise missing(what, "give the file of the level") from error
         raise
 
 
@@ -108,7 +110,7 @@ def _require_one_set(text: str, sets: dict[str, str]) -> None:
             "HC-O20",
             "was not written together with the levels of the other bands: one may be of another "
             "method, or of other images",
-            "measure the sky again: hstcube sky FOLDER -o OUT --overwrite",
+            "measure the sky again[[: hstcube sky FOLDER -o OUT --overwrite|]]",
         )
 
 
@@ -123,7 +125,7 @@ def _parsed(text: str, scale: float | None, to: float | None) -> Level:
         said = _number(pixel[1])
         if not _FINEST < said < _COARSEST:
             reason = f"is the level of a pixel of {pixel[1][:40]} arcsec, which no image has"
-            raise SkyError("HC-K07", reason, "measure the sky again: hstcube sky FOLDER -o OUT")
+            raise SkyError("HC-K07", reason, _MEASURE_AGAIN)
         if to is not None:
             scale = said
         elif scale is not None:
@@ -146,15 +148,14 @@ def _one_number(text: str) -> float:
     """Return what stands outside of comments."""
     numbers = " ".join(line.split("#")[0] for line in text.splitlines()).split()
     if len(numbers) != 1:
-        fix = "write one number, or measure the sky again"
+        fix = f"write one number, or {_MEASURE_AGAIN}"
         raise SkyError("HC-K02", f"holds {len(numbers)} values, not one sky level", fix)
     return _finite(_number(numbers[0]))
 
 
 def _finite(level: float) -> float:
     if not math.isfinite(level):
-        fix = "measure the sky again: hstcube sky FOLDER -o OUT"
-        raise SkyError("HC-K03", f"the sky level is {level}", fix)
+        raise SkyError("HC-K03", f"the sky level is {level}", _MEASURE_AGAIN)
     return level
 
 

@@ -24,7 +24,7 @@ from hstcube.core.grids import Grid
 from hstcube.core.rules import taken, validate
 from hstcube.core.state import attribute, warn
 from hstcube.core.wcs_cards import checked_cards, plain_value
-from hstcube.errors import FileError, HstCubeError, RecipeError, WriteError
+from hstcube.errors import FileError, HstCubeError, RecipeError, WriteError, is_slip
 from hstcube.fits.local import require_local
 from hstcube.fits.writing import require_room_after_all, written_whole
 
@@ -44,7 +44,8 @@ LARGEST = 4 * 2**30  # bytes that a file may hold when all of it is read at once
 
 _LOCK = threading.RLock()
 _MOST_PACKED = 1100  # deflate packs at most 1032 bytes into one (zlib's own documentation)
-_AGAIN = "get it again, or write it again with save_cube"
+_AGAIN = "get it again, or write it again[[: hstcube run FOLDER| with save_cube]]"
+_IN_CHUNKS = "[[cut out a piece|open it in chunks: open_cube(path, chunks={'y': 1024, 'x': 1024})]]"
 _ROOM = 2**20  # bytes that any file may hold
 
 
@@ -138,12 +139,13 @@ def open_cube(path: str | Path, *, chunks: Mapping[str, int] | None = None) -> x
         error.at(file=str(path))
         raise
     except MemoryError as error:
-        fix = "open it in chunks: open_cube(path, chunks={'y': 1024, 'x': 1024})"
         reason = "does not fit into the memory that is left"
-        raise FileError("HC-O15", reason, fix, str(path)) from error
+        raise FileError("HC-O15", reason, _IN_CHUNKS, str(path)) from error
     except Exception as error:  # what the libraries raise for what is damaged is anything
+        if is_slip(error):
+            raise
         reason = f"is not a netCDF file that can be read ({error})"
-        raise FileError("HC-F04", reason, "write it again with save_cube", str(path)) from error
+        raise FileError("HC-F04", reason, _AGAIN, str(path)) from error
     if not vouched:
         text = f"{path.name} has no digests: nothing tells whether it is whole"
         cube = warn(cube, "HC-F31", text)
@@ -156,8 +158,8 @@ def set_of(path: Path) -> str:
 
     try:
         with _LOCK, netCDF4.Dataset(path) as file:
-            return str(file.getncattr(SET))
-    except (OSError, RuntimeError, AttributeError):
+            return str(file.getncattr(SET)) if SET in file.ncattrs() else ""
+    except (OSError, RuntimeError):
         return ""
 
 
@@ -169,7 +171,7 @@ def _chunk_sizes(chunks: Any) -> Mapping[str, int] | None:
         chunks = {"y": chunks, "x": chunks}
     sizes = chunks.values() if isinstance(chunks, Mapping) else [chunks]
     if not all(isinstance(size, int) and (size == -1 or size > 0) for size in sizes):
-        fix = "give numbers of pixels: chunks={'y': 1024, 'x': 1024}"
+        fix = "give numbers of pixels[[|: chunks={'y': 1024, 'x': 1024}]]"
         raise RecipeError("HC-B30", f"chunks = {chunks!r} is not understood", fix)
     return dict(chunks)
 
@@ -299,8 +301,7 @@ def _require_possible(opened: xr.Dataset, path: Path, *, eager: bool) -> None:
         raise FileError("HC-F17", reason, _AGAIN)
     if eager and declared > LARGEST:
         reason = f"holds {declared / 1e9:.3g} GB, more than {LARGEST / 1e9:.3g} GB"
-        fix = "open it in chunks: open_cube(path, chunks={'y': 1024, 'x': 1024})"
-        raise FileError("HC-F07", reason, fix)
+        raise FileError("HC-F07", reason, _IN_CHUNKS)
 
 
 def _require_digests(found: xr.Dataset, known: str) -> None:

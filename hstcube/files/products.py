@@ -52,7 +52,7 @@ _NUMBERS = (
     *("PIXSCALE", "LAGX", "LAGY"),
 )
 _LARGEST_PIXEL = 60.0  # arcsec
-_AGAIN = "write the cube again with to_fits"
+_AGAIN = "write the cube again[[: hstcube run FOLDER| with to_fits]]"
 _HOLDS = {
     "sci": ("sci",),
     "wht": ("wht",),
@@ -131,8 +131,8 @@ def _require_one_cube(first: Planes, cubes: set[str], products: Sized, folder: P
             "HC-O20",
             f"the files of field {header['OBJECT']} do not belong to one cube "
             f"({len(products)} bands of {number}, {len(cubes)} versions)",
-            "write the cube into an empty folder, or again with overwrite=True and the older "
-            "files removed",
+            "write the cube into an empty folder, or again with "
+            "[[--overwrite|overwrite=True]] and the older files removed",
             file=str(folder),
         )
 

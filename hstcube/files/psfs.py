@@ -187,6 +187,6 @@ def _scale_of(header: Any, path: Path) -> float:
     raise PSFError(
         "HC-P15",
         "an image does not say the size of its pixels",
-        "give it: scale=0.06 (arcsec)",
+        "give it: [[the card PIXSCALE|scale=0.06]] (arcsec)",
         str(path),
     )

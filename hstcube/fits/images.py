@@ -30,6 +30,7 @@ __all__ = [
     "chosen_unit",
     "image_shape",
     "image_unit",
+    "read_header",
     "read_plane",
     "require_whole",
 ]
@@ -124,6 +125,22 @@ def read_plane(
         return Plane(pixels, header, grid, tuple(notes))
 
 
+def read_header(
+    path: Path, kind: str, *, band: str = "", hdu: Extension | None = None
+) -> fits.Header:
+    """Return the header that `read_plane` goes by, wherever its WCS leads.
+
+    Raises
+    ------
+    FileError
+        As `read_plane`.
+    """
+    with located(path, band), opened(path) as hdus:
+        unit = image_unit(hdus, kind, path) if hdu is None else chosen_unit(hdus, hdu)
+        unit.header.tostring()  # astropy mends the cards that it can
+        return _with_primary(hdus, unit)
+
+
 def _with_primary(hdus: fits.HDUList, unit: Any) -> fits.Header:
     """Return the header of a unit, with what the primary alone says of the exposure."""
     if unit is hdus[0]:
@@ -169,11 +186,14 @@ def image_unit(hdus: fits.HDUList, kind: str, path: Path) -> Any:
     for meant in (images, named):
         if len(meant) == 1:
             return meant[0]
+    fix = "split the file into one image each"
+    if kind == "labels":
+        fix = "split it, or name the extension: [[hdu in the part labels of a field file|hdu=]]"
     raise FileError(
         "HC-F12",
         f"holds {len(images)} images ({_listed(images)}) and {len(named)} of them are called "
         f"{_NAMES[kind][0]}",
-        "split the file, or name the extension",
+        fix,
     )
 
 

@@ -60,6 +60,23 @@ def missing(
     return FileError("HC-F01", f"there {verb} no {what}", fix, str(file), band)
 
 
+def unreadable(path: str | Path, error: Any, *, band: str = "", verb: str = "read") -> FileError:
+    """Return the error for a file that may be there, but that the system does not give.
+
+    Parameters
+    ----------
+    path : path
+    error : OSError
+        What the system said.
+    band : str
+        Whose file it is.
+    verb : str
+        What could not be done with it.
+    """
+    reason = f"cannot be {verb}: {getattr(error, 'strerror', None) or error}"
+    return FileError("HC-F01", reason, "check the path and its permissions", str(path), band)
+
+
 def as_path(path: Any) -> Path:
     """Return a path, of what can be one.
 
@@ -201,10 +218,7 @@ def read_bytes(path: str | Path, *, most: int = TEXT, unpack: bool = False) -> b
         reason = "is truncated: the compressed data break off"
         raise FileError("HC-F02", reason, "get it again", file=str(path)) from error
     except OSError as error:
-        reason = f"cannot be read: {error.strerror or error}"
-        raise FileError(
-            "HC-F01", reason, "check the file and its permissions", str(path)
-        ) from error
+        raise unreadable(path, error) from error
     except Exception as error:  # zlib.error, LZMAError: every packer has its own
         reason = f"is damaged: it cannot be unpacked ({error})"
         raise FileError("HC-F02", reason, "get it again", file=str(path)) from error
@@ -221,8 +235,7 @@ def not_there(path: str, error: Exception) -> FileError:
     shown = path if len(path) <= 200 else f"{path[:200]}..."  # noqa: PLR2004  a few lines
     if isinstance(error, FileNotFoundError):
         return missing("such file", "check the path", file=shown)
-    reason = f"cannot be read: {getattr(error, 'strerror', None) or error}"
-    return FileError("HC-F01", reason, "check the path and its permissions", file=repr(shown))
+    return unreadable(repr(shown), error)
 
 
 def _too_large(path: Path, size: int, most: int) -> FileError:

@@ -13,9 +13,9 @@ import re
 import warnings
 from typing import IO, TYPE_CHECKING, Any
 
-from hstcube.errors import FileError, HstCubeError
+from hstcube.errors import FileError, HstCubeError, is_slip
 from hstcube.fits.headers import data_sizes, padded
-from hstcube.fits.local import PACKERS, missing, not_there
+from hstcube.fits.local import PACKERS, missing, not_there, unreadable
 from hstcube.fits.reads import note_read
 from hstcube.fits.units import BLOCK
 
@@ -61,25 +61,14 @@ class located:  # noqa: N801  a context manager, used like a function
     ) -> None:
         if isinstance(error, HstCubeError):
             error.at(file=str(self.path), band=self.band)
-        elif isinstance(error, Exception) and not _is_slip(error):
+        elif isinstance(error, Exception) and not is_slip(error):
             raise _as_ours(error, str(self.path), self.band) from error
-
-
-def _is_slip(error: Exception) -> bool:
-    """Say whether an exception that is none of ours was raised in a line of hstcube itself."""
-    if isinstance(error, OSError | MemoryError | EOFError):  # a file was read there
-        return False
-    at = error.__traceback__
-    while at is not None and at.tb_next is not None:
-        at = at.tb_next
-    return at is not None and at.tb_frame.f_globals.get("__name__", "").startswith("hstcube.")
 
 
 def _as_ours(error: Exception, file: str, band: str) -> FileError:
     """Return what astropy or the system raised as an error of ours."""
     if isinstance(error, OSError) and error.errno in _OF_THE_SYSTEM:
-        reason = f"cannot be read: {error.strerror}"
-        return FileError("HC-F01", reason, "check the path and its permissions", file, band)
+        return unreadable(file, error, band=band)
     if isinstance(error, MemoryError):
         fix = "cut the piece that is wanted out of it, or use a machine with more memory"
         return FileError("HC-O15", "does not fit into the memory that is left", fix, file, band)
@@ -223,5 +212,6 @@ def require_budget(size: int, what: str) -> None:
             "HC-F07",
             f"{what} {size / 1e9:.3g} GB, more than the {LARGEST_PLANE / 1e9:.3g} GB that an image "
             "may take",
-            "cut the piece that is wanted out of it; or raise hstcube.fits.opening.LARGEST_PLANE",
+            "cut the piece that is wanted out of it"
+            "[[|; or raise hstcube.fits.opening.LARGEST_PLANE]]",
         )

@@ -28,6 +28,7 @@ SET = "SETID"
 _TABLES = ("README", "catalogue.cat", "photometry.txt", "observations.txt")
 _SAID = re.compile(rb"(?:SETID|hstcube_set)[^0-9a-zA-Z]{1,12}([0-9a-f]{16})(?![0-9a-zA-Z])")
 _IN_HDF5 = re.compile(rb"hstcube_set\0.{0,80}?([0-9a-f]{16})", re.DOTALL)
+_IN_PNG = re.compile(rb"tEXtSETID\0([0-9a-f]{16})")  # a checksum of any bytes follows
 _IN_PRODUCTS = re.compile(rb"CUBEID  = '([0-9a-f]{16})'")
 _START, _END = 2**17, 2**12  # bytes of a file in which an id stands
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -96,7 +97,7 @@ def id_in(path: Path) -> str:
                 text += b"\n" + file.read()
     except (OSError, ValueError):
         return ""
-    patterns = (_IN_HDF5,) if text.startswith(b"\x89HDF") else (_SAID, _IN_PRODUCTS)
+    patterns = (_IN_HDF5,) if text.startswith(b"\x89HDF") else (_IN_PNG, _SAID, _IN_PRODUCTS)
     for pattern in patterns:
         if found := pattern.search(text):
             return found[1].decode()

@@ -34,7 +34,7 @@ _UNLIKELY_WEIGHT = 1e6
 _UNLIKELY_SIGNAL = 1e9
 
 _APART = 5  # pixels: beyond the noise's correlation, within the light's
-_SCATTERS = 4.0  # of what weights promise: 1.9 at most on crowded stamps of the XDF
+_SCATTERS = 4.0  # of what weights promise: 1.9 at most on stamps that a galaxy fills
 _SAME_TIME = 0.1  # relative; real inverse variances come as near as 1.17
 
 
@@ -120,7 +120,7 @@ def odd_weights(
     drop : float
         Size of the drops that it was drizzled with, in pixels of the detector.
     """
-    good = wht[wht > 0]
+    good = wht[(wht > 0) & np.isfinite(wht)]
     if not good.size:
         return []
     middle = float(np.median(good))
@@ -141,7 +141,7 @@ def scatter(sci: NDArray[Any], wht: NDArray[Any]) -> float:
 
     Of differences of pixels 5 apart, along both axes: what is smooth over them takes no part.
     """
-    error = np.where(wht > 0, wht, np.nan) ** -0.5
+    error = np.where((wht > 0) & np.isfinite(wht), wht, np.nan) ** -0.5
     pulls = []
     for axis in (0, 1):
         near = tuple(slice(None, -_APART) if i == axis else slice(None) for i in (0, 1))

@@ -194,7 +194,7 @@ def _require_free(path: Path, *, overwrite: bool) -> None:
         raise WriteError(
             "HC-O01",
             "is a folder",
-            "remove it, or choose another folder with -o",
+            "remove it, or choose another folder[[ with -o|]]",
             file=str(path),
         )
     if path.exists() and not overwrite:
@@ -244,7 +244,7 @@ def _require_room(folder: Path, size: int) -> None:
         raise WriteError(
             "HC-O02",
             f"the disk has {free / 1e6:.1f} MB left, {size / 1e6:.1f} MB are needed",
-            "make room, or choose another folder with -o",
+            "make room, or choose another folder[[ with -o|]]",
             file=str(folder),
         )
 
@@ -292,6 +292,6 @@ def _our_errors(path: Path) -> Iterator[None]:
         raise WriteError(
             code,
             f"cannot be written: {error.strerror or error}",
-            f"{fix}, or choose another folder with -o",
+            f"{fix}, or choose another folder[[ with -o|]]",
             file=name,
         ) from error

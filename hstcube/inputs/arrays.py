@@ -85,7 +85,7 @@ def in_unit(what: str, array: Any, unit: str) -> Any:
         raise CubeError(
             "HC-C04",
             f"{what} is in {given}, which is no {unit}",
-            f"convert it first, or say units={str(given)!r}",
+            f"convert it first[[|, or say units={str(given)!r}]]",
         ) from error
     plain = filled(array)
     plain = np.asarray(getattr(plain, "data" if hasattr(plain, "uncertainty") else "value", plain))
@@ -111,7 +111,7 @@ def inverse_variance_of(weights: Any) -> Any:
         converted = weights.represent_as(InverseVariance)
     except (TypeError, AttributeError) as error:
         raise CubeError(
-            "HC-D10",
+            "HC-D16",
             f"wht is an uncertainty of the kind {weights.uncertainty_type!r}, not a deviation",
             "give a StdDevUncertainty, VarianceUncertainty or InverseVariance",
         ) from error
@@ -143,8 +143,8 @@ def keep_of(what: str, array: Any) -> tuple[Any, int]:
         raise LabelError(
             "HC-S30",
             f"{what} is {shown(array)}, not a map of True and False",
-            f"give {what} as an array of bool on the cube's pixels; of a segmentation map e.g. "
-            f"{what}=labels == 0",
+            f"give {what} as an array of bool on the cube's pixels[[|; of a segmentation map e.g. "
+            f"{what}=labels == 0]]",
         )
     unknown = 0
     if data.dtype.kind == "f":

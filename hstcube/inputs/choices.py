@@ -53,4 +53,4 @@ def require_choice(
         return
     near = difflib.get_close_matches(str(value), words, n=1, cutoff=0.6)
     listed = ", ".join(repr(word) for word in sorted(words, key=lambda word: word not in near))
-    raise error(code, f"there is no {name} {value!r}", f"choose {name}= from {listed}")
+    raise error(code, f"there is no {name} {value!r}", f"choose [[one of|{name}= from]] {listed}")

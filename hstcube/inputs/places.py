@@ -17,7 +17,7 @@ __all__ = ["OF_PIXELS", "height_and_width", "sky_position", "sky_positions"]
 
 _TURNS = 720  # degrees: right ascensions beyond are slips
 
-OF_PIXELS = "of pixels: hstcube.Grid.of(cube).wcs.pixel_to_world(x, y)"  # for fixes
+OF_PIXELS = "of pixels[[|: hstcube.Grid.of(cube).wcs.pixel_to_world(x, y)]]"  # for fixes
 
 
 def height_and_width(size: Any, pixel: float | None = None) -> tuple[float, float]:

@@ -187,7 +187,7 @@ def _plain(
         value = _converted(unit, value, name, pixel, code, error)
     numbers = _array(value)
     if numbers is None:
-        fix = f"give {name} as numbers{_in(unit)}" + (" or as a Quantity" if unit else "")
+        fix = f"give {name} as numbers{_in(unit)}" + ("[[| or as a Quantity]]" if unit else "")
         raise error(code, f"{name} is {short(value)}, not numbers", fix)
     return numbers.astype(np.float64)
 
@@ -227,7 +227,8 @@ def _converted(
     except (units.UnitsError, ValueError, TypeError, AttributeError) as wrong:
         reason = f"{name} is {short(value)}, which is not in {unit or 'plain numbers'}"
         also = " or a unit like it" if unit else ""
-        fix = f"give {name} as a {f'number{_in(unit)} or a Quantity' if unit else 'plain number'}"
+        wanted_as = f"number{_in(unit)}[[| or a Quantity]]" if unit else "plain number"
+        fix = f"give {name} as a {wanted_as}"
         # a text that is no quantity is no number: what that is called where the number is wanted
         text = isinstance(value, str) and code != "HC-B31"
         raise error(code if text else "HC-B33", reason + also, fix) from wrong

@@ -169,5 +169,5 @@ def _no_unit(said: Any) -> CubeError:
     return CubeError(
         "HC-C04",
         f"sci has units {said!r}, which astropy does not read",
-        "write e.g. BUNIT, or cube.sci.attrs['units'], as 'electron s-1' or 'uJy'",
+        "write e.g. BUNIT[[|, or cube.sci.attrs['units'],]] as 'electron s-1' or 'uJy'",
     )

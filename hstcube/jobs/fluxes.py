@@ -23,7 +23,7 @@ from hstcube.sed import Code, each_pixel, sed_files
 from hstcube.sed.catalogue import FLOOR
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import xarray as xr
     from astropy.table import QTable, Table
@@ -233,6 +233,7 @@ def export_cube(
     redshift: Any = None,
     min_area: Any = "auto",
     floor: float = FLOOR,
+    curves: Mapping[str, str | Path] | None = None,
     overwrite: bool = False,
 ) -> list[Path]:
     """Write what an SED-fitting code needs to start, and the map of the groups that it fits.
@@ -241,7 +242,7 @@ def export_cube(
     ----------
     source, field, scale
         As in `open_source`.
-    code, floor
+    code, floor, curves
         As in `to_sed`.
     redshift : float or path, optional
         As in `to_sed`; or the file of a table with columns id and z.
@@ -283,7 +284,7 @@ def export_cube(
     else:
         chosen = each_pixel(cube) if pixels else open_groups(cube, groups=groups)
     require_free_names([out / "groups.fits"], overwrite=overwrite)
-    files = sed_files(cube, code, groups=chosen, redshift=redshift, floor=floor)
+    files = sed_files(cube, code, groups=chosen, redshift=redshift, floor=floor, curves=curves)
     files["groups.fits"] = groups_bytes(chosen)
     return write_set({out / name: data for name, data in files.items()}, overwrite=overwrite)
 

@@ -112,7 +112,7 @@ def _plane(cube: xr.Dataset, blank: Mask, name: str) -> _Plane:
             "HC-N07",
             f"the images were matched to {one.matched_to.item()}: their noise is no longer that of "
             "the survey",
-            "measure it before psf_match, which carries it along",
+            "measure it before [[the images are matched|psf_match, which carries it along]]",
             band=name,
         )
     noise = np.nan_to_num(one.sci.values.astype(np.float64) * np.sqrt(one.wht.values))
@@ -145,7 +145,8 @@ def _measured(name: str, planes: list[_Plane], steps: tuple[float, float]) -> _N
         raise NoiseError(
             "HC-N05",
             f"only {number} pixels are blank",
-            "give more fields of the survey, or use its table: with_noise(cube, SURVEY)",
+            "give more fields of the survey[[, or leave --measure out|, or use its table: "
+            "with_noise(cube, SURVEY)]]",
             band=name,
         )
     pairs = np.maximum(pairs, 1)

@@ -72,7 +72,8 @@ def _refuse_matched(cube: xr.Dataset) -> None:
         raise NoiseError(
             "HC-N07",
             f"the images were matched to {cube.matched_to.values[matched][0]}",
-            "describe their noise before psf_match, which carries it along",
+            "describe their noise before [[the images are matched|"
+            "psf_match, which carries it along]]",
             band=str(cube.band.values[matched][0]),
         )
 
@@ -92,7 +93,8 @@ def survey_noise(survey: str, grid: Grid) -> xr.Dataset:
             "HC-N09",
             f"no table has the noise of {survey!r} at {grid.scale:.3g} arcsec per pixel, only "
             f"{', '.join(known)}",
-            "measure it: with_noise(cube, calibrate_noise(cube, background=labels == 0))",
+            "measure it: [[hstcube noise FOLDER --measure|"
+            "with_noise(cube, calibrate_noise(cube, background=labels == 0))]]",
         )
     step = float(rows[0]["scale"])
     names = list(dict.fromkeys(row["band"] for row in rows))

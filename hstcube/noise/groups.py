@@ -37,7 +37,7 @@ __all__ = ["group_errors", "group_ids", "group_map", "with_matched_noise"]
 _LARGEST = 2**62  # of the numbers of groups
 _LOST = (
     "the map of groups has -1, 0, 1, ...: 0 looks like a group, but is none; where groups are "
-    "numbered from 0, say first=0"
+    "numbered from 0, [[add 1|say first=0]]"
 )
 
 # arcsec: how far the autocorrelation of matched images is kept at least, 16 pixels of 60 mas
@@ -158,18 +158,18 @@ def group_ids(labels: NDArray[np.int64]) -> NDArray[np.int64]:
 def _require_map(groups: Any) -> None:
     """Refuse what stands for groups elsewhere, and say how a map is made of it."""
     if hasattr(groups, "transform_to"):
-        what, fix = "a place", "make a map: hstcube.apertures(cube, sky, radius=0.3)"
+        what, fix = "a place", "make a map[[|: hstcube.apertures(cube, sky, radius=0.3)]]"
     elif hasattr(groups, "to_pixel"):
         what = "a region or an aperture on the sky"
         fix = (
-            "make a map: region.to_pixel(hstcube.Grid.of(cube).wcs).to_mask().to_image("
-            "(cube.sizes['y'], cube.sizes['x'])) > 0.5"
+            "make a map[[|: region.to_pixel(hstcube.Grid.of(cube).wcs).to_mask().to_image("
+            "(cube.sizes['y'], cube.sizes['x'])) > 0.5]]"
         )
     elif hasattr(groups, "to_mask"):
         what = "a region or an aperture in pixels"
-        fix = "make a map: region.to_mask().to_image((cube.sizes['y'], cube.sizes['x'])) > 0.5"
+        fix = "make a map[[|: region.to_mask().to_image((cube.sizes['y'], cube.sizes['x'])) > 0.5]]"
     elif np.ndim(groups) == 0:
-        what, fix = short(groups), "give integers (y, x), e.g. those of hstcube.apertures"
+        what, fix = short(groups), "give integers (y, x)[[|, e.g. those of hstcube.apertures]]"
     else:
         return
     raise NoiseError("HC-N01", f"the map of groups is {what}, no map", fix)
@@ -184,7 +184,7 @@ def _whole_numbers(groups: Any, first: int) -> NDArray[np.int64]:
             f"the map of groups holds {values.dtype} of shape {values.shape}, "
             "not one integer for each pixel (y, x)"
         )
-        fix = "convert it: groups.astype('int32'); 0 is for pixels of no group"
+        fix = "convert it[[ to integers|: groups.astype('int32')]]; 0 is for pixels of no group"
         raise NoiseError("HC-N01", reason, fix)
     if values.size and not -_LARGEST < int(values.max()) < _LARGEST:
         reason = f"the map of groups holds the number {values.max()}"
@@ -310,7 +310,7 @@ def noise_scale(cube: xr.Dataset) -> xr.Variable:
         raise NoiseError(
             "HC-N03",
             "noise_scale is not a positive number for each band",
-            "measure it: calibrate_noise",
+            "[[make the cube again: hstcube run FOLDER|measure it: calibrate_noise]]",
         )
     return scale
 
@@ -336,7 +336,7 @@ def pixel_acf(cube: xr.Dataset) -> xr.Variable:
             "HC-N03",
             "noise_acf is no autocorrelation: of odd sizes, finite, 1 at zero lag, the same at "
             "opposite lags",
-            "measure it: calibrate_noise",
+            "[[make the cube again: hstcube run FOLDER|measure it: calibrate_noise]]",
         )
     dy, dx = Grid.of(cube).steps
     places = {
@@ -358,7 +358,8 @@ def _whole_pixels(cube: xr.Dataset, acf: xr.DataArray, axis: str, step: float) -
             "HC-N04",
             f"the lags of noise_acf are {lags[1] - lags[0]:.4g} arcsec apart, the pixels "
             f"{step:.4g} arcsec",
-            "measure the noise on images of this scale, or drop it: cube.drop_vars('noise_acf')",
+            "measure the noise on images of this scale, or drop it"
+            "[[|: cube.drop_vars('noise_acf')]]",
         )
     half = lags.size // 2
     return np.asarray(

@@ -111,7 +111,7 @@ def _known(cube: xr.Dataset) -> xr.Variable:
     """Return the exposure times that the cube knows; infinite where it does not."""
     time = cube.coords.variables.get("exposure")
     if time is None or np.isnan(time.values).all():
-        fix = "give it in seconds: exposure="
+        fix = "give it in seconds: [[--poisson SECONDS|exposure=]]"
         raise NoiseError("HC-N11", "no exposure time of a band is known", fix)
     return time.copy(data=np.where(np.isnan(time.values), np.inf, time.values))
 

@@ -151,8 +151,8 @@ def _least_pixels(cube: xr.Dataset, area: Any) -> int:
             raise PSFError(
                 "HC-P01",
                 "the width of its PSF is not known, so bins cannot be as large as the PSF",
-                f"give {_NO_AREA}, or the width when the images are opened: psf_fwhm"
-                "[[ in a field file|={...}]]",
+                f"give {_NO_AREA}, or the width when the images are opened: "
+                "[[hstcube run --psf-fwhm BAND=ARCSEC|psf_fwhm={...}]]",
                 band=str(cube.band.values[~np.isfinite(widths)][0]),
             )
         area = np.pi / 4 * float(widths.max()) ** 2

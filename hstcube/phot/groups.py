@@ -105,7 +105,7 @@ def apertures(
         claimed = found[window][inside & (found[window] > 0)]
         if claimed.size and overlap == "error":
             reason = f"apertures {claimed[0]} and {i} overlap, but a pixel is in one group only"
-            fix = "measure them one by one, or choose overlap='nearest'"
+            fix = "measure them one by one[[|, or choose overlap='nearest']]"
             raise LabelError("HC-S21", reason, fix)
         closer = inside & (distance < nearest[window])
         found[window][closer], nearest[window][closer] = i, distance[closer]
@@ -284,7 +284,7 @@ def increasing(edges: Any, grid: Grid) -> NDArray[np.float64]:
     """
     limits = _lengths("edges", edges, grid, least=0)
     if limits.size < 2 or not (np.diff(limits) > 0).all():  # noqa: PLR2004
-        fix = "give increasing radii in arcsec, e.g. edges=[0, 0.2, 0.4]"
+        fix = "give increasing radii in arcsec[[|, e.g. edges=[0, 0.2, 0.4]]]"
         raise RecipeError("HC-B31", f"edges are {short(edges)}", fix)
     return limits
 
@@ -308,7 +308,7 @@ def one_place(centre: Any) -> NDArray[np.float64]:
     places = sky_positions(centre, code="HC-B31", error=RecipeError)
     if len(places) != 1:
         reason = f"there are {len(places)} positions where one is needed"
-        raise RecipeError("HC-B31", reason, "give one, e.g. centre=(53.16, -27.78)")
+        raise RecipeError("HC-B31", reason, "give one[[|, e.g. centre=(53.16, -27.78)]]")
     return np.asarray(places[0])
 
 

@@ -100,7 +100,7 @@ def curve_of_growth(
     place = one_place(centre)
     reaches = np.ravel(numbers_in("arcsec", radii, "radii", pixel=Grid.of(cube).scale, above=0))
     if not reaches.size:
-        raise RecipeError("HC-B31", "radii are empty", "give some in arcsec: radii=[0.2, 0.4]")
+        raise RecipeError("HC-B31", "radii are empty", "give some in arcsec[[|: radii=[0.2, 0.4]]]")
     steps = []
     for radius in reaches:
         aperture = apertures(cube, place, radius=radius, ratio=ratio, angle=angle)

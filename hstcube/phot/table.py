@@ -185,7 +185,10 @@ def _share(cube: xr.Dataset, labels: Labels, ids: Labels, wanted: Any) -> NDArra
             "the cube has no PSF (coordinate psf), "
             "so the share of the light in an aperture is not known"
         )
-        fix = "assign it, unit sum: cube.assign_coords(psf=(('band', 'ky', 'kx'), psf))"
+        fix = (
+            "[[measure a cube that was made with --psf FILE|assign it, unit sum: "
+            "cube.assign_coords(psf=(('band', 'ky', 'kx'), psf))]]"
+        )
         raise PSFError("HC-P20", reason, fix)
     psf = cube.coords["psf"].transpose("band", "ky", "kx")
     y, x = _middles(labels, ids, wanted)

@@ -48,8 +48,8 @@ _MAG_OF_JY = 8.90  # AB, of 1 Jy: -2.5 log10(1e-23) + _AB
 _MAG_OF_FLAM = -2.408
 # negative fluxes have no magnitude, so images have none
 _MAGNITUDES = (
-    "convert to 'uJy' and measure: of a flux above 0 it is -2.5 log10(flux) + 23.9, and a "
-    "table's column table['flux_f160w'].to(astropy.units.ABmag)"
+    "convert to 'uJy' and measure[[|: of a flux above 0 it is -2.5 log10(flux) + 23.9, and a "
+    "table's column table['flux_f160w'].to(astropy.units.ABmag)]]"
 )
 _MAGNITUDE_CARDS = ("ABZP", "ZEROPNT", "MAGZERO")  # never PHOTZPT, which is in STMAG
 _CARDS = (*_MAGNITUDE_CARDS, "PHOTFLAM", "PHOTPLAM", "PHOTFNU")
@@ -102,7 +102,10 @@ def to_flux(cube: xr.Dataset, unit: Any = "uJy") -> xr.Dataset:
         name = str(cube.band.values[np.isnan(wanted)][0])
         reason = f"its pivot wavelength is not known, which {unit!r} needs"
         raise CubeError(
-            "HC-D36", reason, "give it: build(..., pivot=[...]), or choose 'uJy'", band=name
+            "HC-D36",
+            reason,
+            "give it: [[pivot in a field file|build(..., pivot=[...]), or choose 'uJy']]",
+            band=name,
         )
     cube = _of_known_zeropoint(cube)
     factor = 10 ** (-0.4 * (cube.zeropoint.values - wanted))
@@ -321,8 +324,9 @@ def _of_known_zeropoint(cube: xr.Dataset) -> xr.Dataset:
     if (lacking := ~np.isfinite(known)).any():
         name = str(cube.band.values[lacking][0])
         fix = (
-            f"open it with open_bands(..., zeropoint={{{name!r}: 25.94}}), "
-            "or zeropoint = 25.94 in a field file"
+            "give it: [[|"
+            f"open_bands(..., zeropoint={{{name!r}: 25.94}}), or ]]"
+            "zeropoint = 25.94 in a field file"
         )
         raise BandError("HC-D30", "has no zero point, so its flux is not known", fix, band=name)
     return cube

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import xarray as xr
 
@@ -12,9 +12,9 @@ from hstcube.core.bands import band_name, numbers_by_band
 from hstcube.core.grids import Grid
 from hstcube.core.rules import PLANES
 from hstcube.core.stack import stack_bands
-from hstcube.core.state import note, record, warn
-from hstcube.errors import FileError, HstCubeWarning, PSFError
-from hstcube.files.fields import each_once, grid_of, read_images, wanted_bands
+from hstcube.core.state import note, warn
+from hstcube.errors import FileError, HstCubeWarning
+from hstcube.files.fields import by_unit, each_once, grid_of, read_images, wanted_bands
 from hstcube.files.headers import of_bands
 from hstcube.files.products import find_products, open_products
 from hstcube.files.psfs import open_psf
@@ -22,11 +22,12 @@ from hstcube.fits.local import as_path, missing, split_extension
 from hstcube.fits.opening import located
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.names import checked_name
-from hstcube.psf.preparation import attached, with_psf
+from hstcube.phot.units import to_flux
+from hstcube.psf.preparation import with_psf
 from hstcube.regridding.align import apply_shifts, check_alignment, warn_of_shifts
 from hstcube.regridding.resample import regrid
 from hstcube.surveys.known import SURVEYS
-from hstcube.surveys.models import survey_psf, survey_widths, with_survey_noise
+from hstcube.surveys.models import with_survey_noise, with_survey_psf
 from hstcube.surveys.names import BandFiles, FieldFiles, find_field
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class _How(NamedTuple):
     psf_fwhm: Mapping[str, float] | None = None
     psf: PSFChoice = None
     chunks: Mapping[str, int] | None = None
+    units: Any = None
 
 
 def open_field(
@@ -65,6 +67,7 @@ def open_field(
     images: str | None = None,
     onto: str | Grid | None = None,
     align: Align = "report",
+    units: Any = None,
 ) -> xr.Dataset:
     """Open the images of one field as a cube.
 
@@ -100,6 +103,9 @@ def open_field(
     align : {"report", "apply"}
         What to do about images at one scale that lie elsewhere than those at another
         (`check_alignment`): warn, or move them (`apply_shifts`).
+    units : str or unit of astropy, optional
+        The unit of the cube, a flux density such as "uJy", by the zero points (`to_flux`): bands of
+        different units become one cube. As the files are, when not given.
 
     Returns
     -------
@@ -123,10 +129,17 @@ def open_field(
     except FileError:
         if not products or images is not None:
             raise
-        cube = open_products(products, bands)
-        return cube if chunks is None else _chunked(cube, chunks)
+        cube = _chunked(open_products(products, bands), chunks)
+        return cube if units is None else to_flux(cube, units)
     return open_files(
-        files, bands=bands, psf_fwhm=psf_fwhm, psf=psf, chunks=chunks, onto=onto, align=align
+        files,
+        bands=bands,
+        psf_fwhm=psf_fwhm,
+        psf=psf,
+        chunks=chunks,
+        onto=onto,
+        align=align,
+        units=units,
     )
 
 
@@ -143,6 +156,7 @@ def open_bands(
     hdu: Extension | None = None,
     wht_hdu: Extension | None = None,
     chunks: Mapping[str, int] | None = None,
+    units: Any = None,
 ) -> xr.Dataset:
     """Open images with names of their own as a cube.
 
@@ -166,12 +180,11 @@ def open_bands(
     psf : "auto", "gaussian", name of a survey, path, DataArray or None
         As in `open_field`.
     wht_kind : {"ivar", "rms", "variance", "exptime"}
-        What the weight images hold. What exposure times are worth is measured by the scatter of
-        pixels 5 apart, which tells the noise where the light is smooth.
+        What the weight images hold; what times are worth is measured by the scatter of the pixels.
     hdu, wht_hdu : str, int or (str, int), optional
-        The extensions of the images, by name, number, or name and version; else ``SCI`` and ``WHT``
-        where a file holds several, and ``ERR`` beside ``SCI`` in one file of JWST.
-    chunks : mapping, optional
+        The extensions of the images; else ``SCI`` and ``WHT`` where a file holds several, and
+        ``ERR`` beside ``SCI`` in one file of JWST.
+    chunks, units
         As in `open_field`.
 
     Returns
@@ -201,7 +214,7 @@ def open_bands(
             exposure=times.get(name),
         )
     named = FieldFiles(checked_name(field), "", entries)
-    return open_files(named, psf_fwhm=psf_fwhm, psf=psf, chunks=chunks)
+    return open_files(named, psf_fwhm=psf_fwhm, psf=psf, chunks=chunks, units=units)
 
 
 def open_files(
@@ -213,13 +226,14 @@ def open_files(
     chunks: Mapping[str, int] | None = None,
     onto: str | Grid | None = None,
     align: Align = "report",
+    units: Any = None,
 ) -> xr.Dataset:
     """Open what `find_field` found, or a field file names; see `open_field`."""
     _require_choices(psf, align)
     if not files.bands:
         what = f"image of field {files.field}: no band is named"
         raise missing(what, "name a band, with its sci and its wht image")
-    how = _How(numbers_by_band("arcsec", psf_fwhm, "psf_fwhm", nan=True), psf, chunks)
+    how = _How(numbers_by_band("arcsec", psf_fwhm, "psf_fwhm", nan=True), psf, chunks, units)
     if files.parts:
         return _open_mixed(files, bands, how, onto, align)
     if isinstance(onto, str) and onto != files.scale:
@@ -240,22 +254,33 @@ def _may_be_a_file(word: str) -> bool:
     return path.name != word or path.suffix != "" or path.exists()
 
 
-def _chunked(cube: xr.Dataset, chunks: Mapping[str, int]) -> xr.Dataset:
-    return cube.assign({name: cube[name].chunk(chunks) for name in PLANES})
+def _chunked(cube: xr.Dataset, chunks: Mapping[str, int] | None) -> xr.Dataset:
+    return cube.assign({name: cube[name].chunk(chunks) for name in PLANES} if chunks else {})
 
 
 # -- images at one scale
 
 
 def _open_scale(files: FieldFiles, bands: Sequence[str] | None, how: _How) -> xr.Dataset:
-    """Open the images of one pixel scale, with the noise and the PSFs that are known of them."""
+    """Open the images of one pixel scale, in the units of the files or in those that are wanted."""
+    if how.units is None:
+        return _open_alike(files, bands, how)
+    pieces = [
+        to_flux(_open_alike(files, names, _of_bands(how, names)), how.units)
+        for names in by_unit(files, bands).values()
+    ]
+    return pieces[0] if len(pieces) == 1 else stack_bands(pieces)
+
+
+def _open_alike(files: FieldFiles, bands: Sequence[str] | None, how: _How) -> xr.Dataset:
+    """Open images of one unit, with the noise and the PSFs that are known of them."""
     observed = read_images(files, bands=bands, psf_fwhm=how.psf_fwhm, chunks=how.chunks)
     cube = _with_noise(observed)
     psf = how.psf
     if isinstance(psf, str) and psf == "auto":
         psf = files.psf if files.psf is not None and not how.psf_fwhm else None
         if psf is None and observed.own and not observed.widths:
-            return _with_table_psf(cube, cube.attrs["survey"], required=False)
+            return with_survey_psf(cube, cube.attrs["survey"], required=False)
     if psf is None:
         return cube
     known = with_psf(cube, psf) if isinstance(psf, xr.DataArray) else _with_chosen_psf(cube, psf)
@@ -290,28 +315,9 @@ def _with_chosen_psf(cube: xr.Dataset, psf: str | Path) -> xr.Dataset:
     if psf == "gaussian":
         return cube
     if psf in SURVEYS:
-        return _with_table_psf(cube, str(psf), required=True)
+        return with_survey_psf(cube, str(psf), required=True)
     with located(Path(psf)):
         return with_psf(cube, open_psf(psf))
-
-
-def _with_table_psf(cube: xr.Dataset, survey: str, *, required: bool) -> xr.Dataset:
-    """Return the cube with the PSFs of a survey; where they are unknown, as it is or not at all."""
-    scale, bands = Grid.of(cube).scale, cube.band.values.tolist()
-    known = survey_psf(survey, scale, tuple(bands))
-    if known is not None:
-        cube = attached(cube, known).assign_coords(
-            psf_fwhm=cube.psf_fwhm.copy(data=survey_widths(survey, scale, tuple(bands)))
-        )
-        return record(cube, f"psf of {survey}, from the table")
-    if not required:
-        return cube
-    raise PSFError(
-        "HC-P16",
-        f"the table has no PSFs of {survey.upper()} for {', '.join(bands)} "
-        f"at {scale * 1000:.3g} mas",
-        "measure them: hstcube psf measure STARS -o psf.fits, then --psf psf.fits",
-    )
 
 
 # -- images at several scales

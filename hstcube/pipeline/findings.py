@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Literal, TypeVar
+from itertools import filterfalse
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
 from hstcube.core.state import attribute, notes_of
 from hstcube.errors import HstCubeError, codes, spoken
+from hstcube.files.labels import open_labels
+from hstcube.maps.opening import detection_meant, made_here, without
 from hstcube.pipeline.original import kernels_of_the_original
 from hstcube.pipeline.photons import (
     added,
@@ -23,18 +26,11 @@ from hstcube.pipeline.photons import (
     photons_left_out,
     planned_photons,
 )
-from hstcube.pipeline.plan import Options, chosen_object
-from hstcube.pipeline.recipe import (
-    ALL_PIXELS,
-    blank_pixels,
-    detection_meant,
-    map_notes,
-    no_map,
-    object_on,
-)
-from hstcube.pipeline.record import heard
-from hstcube.pipeline.runs import images_for, sky_level_of, sky_plan_of
-from hstcube.pipeline.sources import labels_of, refuse_align, without
+from hstcube.pipeline.plan import Options, chosen_object, require_outside
+from hstcube.pipeline.recipe import ALL_PIXELS, blank_pixels, map_notes, no_map, object_on
+from hstcube.pipeline.record import heard, read_record, require_writable
+from hstcube.pipeline.runs import images_for, require_free, sky_level_of, sky_plan_of
+from hstcube.pipeline.sources import Images, labels_of, of_band, of_levels, refuse_align
 from hstcube.psf.match import choose_kernels
 from hstcube.regridding.align import check_alignment, warn_of_shifts
 from hstcube.sky.level import sky_pixels, subtract_sky
@@ -42,15 +38,15 @@ from hstcube.surveys.known import traits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
     from typing import Any
 
     import xarray as xr
 
     from hstcube.pipeline.plan import Target
-    from hstcube.pipeline.sources import Images
     from hstcube.surveys.names import FieldFiles
 
-__all__ = ["Finding", "Report", "check", "examine"]
+__all__ = ["Finding", "Report", "check", "examine", "refused_output"]
 
 T = TypeVar("T")
 
@@ -89,6 +85,12 @@ class Report:
         """Return the findings of a kind."""
         return [finding for finding in self.findings if finding.kind == kind]
 
+    def refuse(self, error: HstCubeError) -> None:
+        """Keep an error, once."""
+        finding = Finding("error", error.code, error.reason, error.fix, error.file, error.band)
+        if finding not in self.findings:
+            self.findings.append(finding)
+
     def fails(self, *, strict: bool = False) -> bool:
         """Return whether a run would refuse this target."""
         return bool(self.of("error") or (strict and self.of("warning")))
@@ -115,14 +117,16 @@ def check(target: Target, *, masked: bool = True, to: str = "f160w", psf: str = 
     return examine(target, Options(masked=masked, psf=psf, recipe={"to": to}))
 
 
-def examine(target: Target, options: Options) -> Report:
+def examine(target: Target, options: Options, *, out: Path | None = None) -> Report:
     """Look at everything that a run with these options would look at; see `check`.
 
     Parameters
     ----------
     target : Target
     options : Options
-        Those of the run; what they say of products is not looked at.
+        Those of the run.
+    out : Path, optional
+        Folder for its products; they are not looked at when not given.
 
     Returns
     -------
@@ -130,30 +134,47 @@ def examine(target: Target, options: Options) -> Report:
     """
     report = Report(target.name, target.files.field)
     _attempt(report, lambda: refuse_align(target.files, options.align))
-    images = _opened(report, target, options)
-    if images is None:
-        return report
-    cube = images.cube
+    if out is not None:
+        _attempt(report, lambda: require_free(target, out, options))
+    found = _opened(report, target, options)
+    labels = _attempt(report, lambda: _labels(target, found, options))
+    _judge_levels(report, target, options)
+    if found is not None:
+        _judge_cube(report, target, found, labels, options)
+    return report
+
+
+def refused_output(report: Report, out: Path, source: Path, *, images: str | None = None) -> None:
+    """Look whether the folder of a run may be written, and write nothing."""
+    _attempt(report, lambda: require_outside(out, source, images=images))
+    _attempt(report, lambda: require_writable(out, write=False))
+    _attempt(report, lambda: read_record(out))
+
+
+def _judge_cube(
+    report: Report, target: Target, found: _Opened, labels: xr.DataArray | None, options: Options
+) -> None:
+    """Look at what a run would make of the images that could be opened."""
+    cube = found.images.cube
     report.bands = tuple(cube.band.values.tolist())
     report.findings += [Finding("note", "", text) for text in _assumed(cube)]
     usual = traits(attribute(cube, "survey"))
     for code, text in notes_of(cube.attrs["history"]):
-        fix = "" if code in usual else codes()[code].fix
+        fix = "" if code in usual else spoken(codes()[code].fix)
         report.findings.append(Finding("note", code, text, fix))
     _attempt(report, lambda: _judge_places(cube))
-    _attempt(report, lambda: _judge_resolution(cube, options))
+    if found.whole:
+        _attempt(report, lambda: _judge_resolution(cube, options))
     if cube.chunks and detection_meant(target.files.labels):
         text = "sources will be detected; images as large as these are not read here"
         report.findings.append(Finding("note", "", text))
-        return report
-    labels = _attempt(report, lambda: _labels(target, cube, options))
+        return
     if labels is not None:
         _attempt(report, lambda: _judge_object(report, target, cube, labels, options))
-    _attempt(report, lambda: _judge_sky(report, target, images, labels, options))
-    _attempt(report, lambda: _judge_photons(report, target, images, labels, options))
+    _attempt(report, lambda: _judge_sky(report, target, found.images, labels, options))
+    _attempt(report, lambda: _judge_photons(report, target, found.images, labels, options))
     if labels is not None and not cube.chunks:
         _attempt(report, lambda: _judge_weights(report, target, cube, labels))
-    return report
 
 
 def _attempt(report: Report, function: Callable[[], T], *, warned: bool = True) -> T | None:
@@ -162,29 +183,56 @@ def _attempt(report: Report, function: Callable[[], T], *, warned: bool = True) 
         try:
             found = function()
         except HstCubeError as error:
-            finding = Finding("error", error.code, error.reason, error.fix, error.file, error.band)
-            if finding not in report.findings:
-                report.findings.append(finding)
+            report.refuse(error)
             return None
     if warned:
         report.findings += [Finding("warning", *note) for note in notes]
     return found
 
 
-def _opened(report: Report, target: Target, options: Options) -> Images | None:
+class _Opened(NamedTuple):
+    """Images that can be opened; ``whole`` is whether they are all that a run would open, so."""
+
+    images: Images
+    whole: bool
+
+
+def _opened(report: Report, target: Target, options: Options) -> _Opened | None:
     """Open all bands together; else those that can be opened, and each that cannot is a finding."""
     everything = tuple(band_name(name) for name in options.bands) or tuple(target.files.bands)
     images = _attempt(report, partial(_open, target, everything, options))
     if images is not None:
-        return images
-    whole = []
-    for band in everything:  # what there is to warn of is said when all of them are opened together
-        alone = partial(_open, target, (band,), options)
-        if _attempt(report, alone, warned=False) is not None:
-            whole.append(band)
-    if not 0 < len(whole) < len(everything):
+        return _Opened(images, whole=True)
+    # what is wrong with the files, whatever they are to be brought to, and with each piece of them
+    plain = dataclasses.replace(options, psf="gaussian", psf_fwhm={}, onto=None, align=None)
+    kept = _kept(report, target, everything, plain)
+    if not kept:
         return None
-    return _attempt(report, partial(_open, target, tuple(whole), options))
+    images = _attempt(report, partial(_open, target, tuple(kept), _for(kept, options)))
+    if images is None:  # because of what is asked for
+        images = _open(target, tuple(kept), plain)
+    return _Opened(images, whole=False)
+
+
+def _kept(report: Report, target: Target, bands: tuple[str, ...], plain: Options) -> list[str]:
+    """Return the bands that can be opened together; of the others each piece is looked at.
+
+    What there is to warn of is said when all of them are opened together.
+    """
+    kept: list[str] = []
+    for band in bands:
+        if _attempt(report, partial(_open, target, (band,), plain), warned=False) is None:
+            for look in of_band(target.files, band, lazy=_is_large(target.files)):
+                _attempt(report, look, warned=False)
+        elif _attempt(report, partial(_open, target, (*kept, band), plain), warned=False):
+            kept.append(band)
+    return kept
+
+
+def _for(bands: list[str], options: Options) -> Options:
+    """Return the options of a run of some bands: widths of the others are no mistake then."""
+    widths = {k: width for k, width in options.psf_fwhm.items() if band_name(k) in bands}
+    return dataclasses.replace(options, psf_fwhm=widths)
 
 
 def _open(target: Target, bands: tuple[str, ...], options: Options) -> Images:
@@ -224,10 +272,16 @@ def _judge_places(cube: xr.Dataset) -> None:
         warn_of_shifts(cube, check_alignment(cube))
 
 
-def _labels(target: Target, cube: xr.Dataset, options: Options) -> xr.DataArray | None:
+def _labels(target: Target, found: _Opened | None, options: Options) -> xr.DataArray | None:
+    """Return the map; None where it is made of images that are not there, or too large to read."""
     if options.masked and target.files.labels is None:
         what = f"field {target.files.field}"
         raise no_map(what, ALL_PIXELS)
+    path, cube = target.files.labels, None if found is None else found.images.cube
+    if cube is None or (cube.chunks and detection_meant(path)):
+        if path is None or made_here(path):
+            return None
+        return open_labels(path, hdu=target.files.hdu)
     return without(labels_of(target.files, cube), cube, options.exclude)[0]
 
 
@@ -254,6 +308,15 @@ def _judge_object(
         report.findings.append(Finding(told, code, said, spoken(_FIXES.get(code, ""))))
 
 
+def _judge_levels(report: Report, target: Target, options: Options) -> None:
+    """Read the sky level of each band, unless none is wanted from files."""
+    setting = options.recipe.get("sky")
+    if options.sky is None and setting is None:
+        names = [band_name(name) for name in options.bands] or list(target.files.bands)
+        for look in of_levels(target.files, names):
+            _attempt(report, look)
+
+
 def _judge_sky(
     report: Report,
     target: Target,
@@ -266,6 +329,8 @@ def _judge_sky(
     if planned and planned.missing:
         text = f"sky levels of {', '.join(planned.missing)} will be measured"
         report.findings.append(Finding("note", "", text))
+    if planned and not images.cube.chunks:
+        sky_level_of(target.files, images, labels, options)
 
 
 def _judge_photons(
@@ -307,10 +372,15 @@ def _judge_weights(report: Report, target: Target, cube: xr.Dataset, labels: xr.
         if there.any() and not NOISE_RATIO[0] <= ratio <= NOISE_RATIO[1]:
             text = f"the sky's rms is {ratio:.3g} of 1/sqrt(wht); 0.4 to 1.2 is usual"
             text += ": wht is not an inverse variance"
-            fix = "say what it is: wht_kind = 'rms' or 'variance' in a field file"
-            fix += "; exposure times must be converted first"
+            fix = "say what it is: wht_kind = 'rms', 'variance' or 'exptime' in a field file"
             place = str(target.files.one(band, "wht"))
-            report.findings.append(Finding("warning", "HC-D24", text, fix, place, band))
+            better = Finding("warning", "HC-D24", text, fix, place, band)
+            report.findings = [*filterfalse(partial(_is_of, band), report.findings), better]
+
+
+def _is_of(band: str, finding: Finding) -> bool:
+    """Say whether a finding is what opening alone could tell of a band's weights."""
+    return finding.code == "HC-D24" and finding.text.startswith(f"{band}: ")
 
 
 def _noise_ratio(sci: Any, wht: Any) -> float:

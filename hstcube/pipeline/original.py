@@ -27,8 +27,8 @@ def as_the_original(cube: xr.Dataset, keep: xr.DataArray, to: Any) -> xr.Dataset
     Basto Pineda & Epinat 2022.
     """
     if not isinstance(to, str):
-        fix = 'choose a band or a width for to=, or recipe="default"'
-        raise RecipeError("HC-B19", "the original recipe matches no PSF images", fix)
+        fix = 'choose a band: [[--to|to=]]; or [[--recipe default|recipe="default"]]'
+        raise RecipeError("HC-B39", "the original recipe matches no PSF images", fix)
     cube = with_recipe_widths(cube)
     to, kernels = kernels_of_the_original(cube, to)
     inside = keep.values

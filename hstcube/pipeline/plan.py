@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
-from hstcube.errors import RecipeError, WriteError
+from hstcube.errors import HstCubeError, RecipeError, WriteError
 from hstcube.files.cubes import Layout, Noise
 from hstcube.files.levels import read_levels
 from hstcube.fits.local import missing
@@ -21,7 +23,8 @@ from hstcube.surveys.field_file import read_field_file
 from hstcube.surveys.names import FieldFiles, find_field, list_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     import xarray as xr
 
@@ -61,6 +64,7 @@ def plan(
     ids: Sequence[str],
     *,
     scale: str,
+    refuse: Callable[[HstCubeError], None] | None = None,
     **places: str | None,
 ) -> list[Target]:
     """Return the targets of a run.
@@ -76,6 +80,8 @@ def plan(
         target, m3, of field 3.
     scale : str
         Label of the pixel scale in file names, or "mixed"; see `list_fields`.
+    refuse : callable, optional
+        Is told of every target that cannot be; the first is raised when not given.
     **places : str, optional
         ``images``, ``labels``, ``sky``; see `list_fields`.
 
@@ -89,31 +95,69 @@ def plan(
     images = places.get("images")
     if images and "{" in images and "{scale}" not in images:
         scale = ""  # these names say no scale, so there is none to choose
-    if Path(source).suffix == ".toml":
-        listed = [read_field_file(source)]
-    else:
-        listed = list_fields(source, scale=scale, **places)
-    found = {files.field: files for files in listed}
+    found = _found(source, scale, places)
 
     def files_of(name: str) -> FieldFiles:
         if name in found:
             return found[name]
         return find_field(source, name, scale=scale, **places)  # raises, saying what there is
 
+    refused: list[HstCubeError] = []
+    kept = partial(_kept, refused, refuse)
     targets: dict[str, Target] = {}
     for name in fields or found:
-        files = files_of(name)
-        targets[name] = Target(name, files, files.ids)
-    for text in ids:
-        wish = _parsed(text)
-        _require_possible(wish, targets, chosen=bool(fields))
-        targets[wish.name] = Target(wish.name, files_of(wish.field or wish.name), wish.ids)
-    _require_unlike(list(targets))
-    if not targets:
-        fix = f"see what is there: hstcube ls {source}"
+        with kept():
+            files = files_of(name)
+            targets[name] = Target(name, files, files.ids)
+    _add_wishes(targets, ids, files_of, kept, chosen=bool(fields))
+    if not targets and not refused:
+        fix = f"see what is there: [[hstcube ls {source}|hstcube.list_fields({str(source)!r})]]"
         what = f"images at {scale}"
         raise missing(what, fix, file=source, verb="are")
     return list(targets.values())
+
+
+def _found(
+    source: str | Path, scale: str, places: Mapping[str, str | None]
+) -> dict[str, FieldFiles]:
+    """Return the fields of a folder, or the one of a field file, by name."""
+    if Path(source).suffix == ".toml":
+        listed = [read_field_file(source)]
+    else:
+        listed = list_fields(source, scale=scale, **places)
+    return {files.field: files for files in listed}
+
+
+def _add_wishes(
+    targets: dict[str, Target],
+    ids: Sequence[str],
+    files_of: Callable[[str], FieldFiles],
+    kept: Callable[[], AbstractContextManager[None]],
+    *,
+    chosen: bool,
+) -> None:
+    """Add what --ids asks for."""
+    for text in ids:
+        with kept():
+            wish = _parsed(text)
+            _require_possible(wish, targets, chosen=chosen)
+            targets[wish.name] = Target(wish.name, files_of(wish.field or wish.name), wish.ids)
+    with kept():
+        _require_unlike(list(targets))
+
+
+@contextlib.contextmanager
+def _kept(
+    refused: list[HstCubeError], refuse: Callable[[HstCubeError], None] | None
+) -> Iterator[None]:
+    """Tell of an error and go on, where somebody listens."""
+    try:
+        yield
+    except HstCubeError as error:
+        if refuse is None:
+            raise
+        refused.append(error)
+        refuse(error)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,10 +166,10 @@ class Options:
 
     ``recipe`` holds keyword arguments of `homogenize`; ``bands`` are all when empty; ``masked`` is
     whether a segmentation map chooses pixels; ``sky`` "measure" or "none" goes before levels in
-    files; ``psf``, ``onto`` and ``align`` are those of `open_field`, ``onto`` may be "labels" too
-    (the grid of the map); ``exclude`` is a file of DS9 regions that are neither object nor sky;
-    ``noise``, ``layout`` and ``apply_mask`` those of `to_fits`; ``strict``
-    takes warnings for errors.
+    files; ``psf``, ``psf_fwhm`` [arcsec], ``onto``, ``align`` and ``units`` are those of
+    `open_field`, but ``onto`` may be "labels" too (the grid of the map); ``exclude`` is a file of
+    DS9 regions that are neither object nor sky; ``noise``, ``layout`` and ``apply_mask`` those of
+    `to_fits`; ``strict`` takes warnings for errors.
     """
 
     recipe: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -139,9 +183,11 @@ class Options:
     overwrite: bool = False
     strict: bool = False
     psf: str = "auto"
+    psf_fwhm: dict[str, float] = dataclasses.field(default_factory=dict)
     onto: str | None = None
     align: Align | None = None
     exclude: str | None = None
+    units: str | None = None
 
     def __post_init__(self) -> None:
         require_choice("layout", self.layout, Layout)
@@ -265,7 +311,7 @@ def require_outside(
         raise WriteError(
             "HC-O06",
             f"the output folder {out} lies inside {source}",
-            "choose another one with -o",
+            "choose another one[[ with -o|]]",
             file=str(out),
         )
 
@@ -284,8 +330,9 @@ def _parsed(text: str) -> _Wish:
     if not match:
         raise RecipeError(
             "HC-B20",
-            f"--ids {text!r} is not understood",
-            "write --ids 943=22950,22951 or --ids m3=3:24353,24350",
+            f"[[--ids|ids]] {text!r} is not understood",
+            "write [[--ids 943=22950,22951 or --ids m3=3:24353,24350|"
+            "ids=['943=22950,22951'] or ids=['m3=3:24353,24350']]]",
         )
     ids = tuple(map(int, match["ids"].split(",")))
     return _Wish(text, checked_name(match["name"]), match["field"], ids)
@@ -297,8 +344,8 @@ def _require_possible(wish: _Wish, targets: Iterable[str], *, chosen: bool) -> N
     if wish.field is None and chosen and name not in targets:
         raise RecipeError(
             "HC-B21",
-            f"--ids {wish.text} names the field {name}, which is not in this run",
-            f"add -f {name}",
+            f"[[--ids|ids]] {wish.text} names the field {name}, which is not in this run",
+            f"add [[-f {name}|{name!r} to fields]]",
         )
     if wish.field is not None and name.lower() in map(str.lower, targets):
         raise RecipeError(
@@ -314,5 +361,5 @@ def _require_unlike(names: list[str]) -> None:
         raise RecipeError(
             "HC-O07",
             f"{reason}: some disks take them for one",
-            "choose one with -f, or rename the files of the other",
+            "choose one[[ with -f|]], or rename the files of the other",
         )

@@ -8,11 +8,13 @@ import numpy as np
 
 from hstcube.core.grids import Grid
 from hstcube.core.rules import taken
+from hstcube.core.state import note
 from hstcube.errors import LabelError, RecipeError, SkyError
 from hstcube.fits.local import require_local
 from hstcube.fits.opening import located
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import whole_number
+from hstcube.maps.opening import DETECT
 from hstcube.pipeline.original import as_the_original
 from hstcube.pipeline.photons import photons_left_out, with_photons
 from hstcube.psf.match import psf_match
@@ -46,10 +48,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ALL_PIXELS",
-    "DETECT",
     "Recipe",
     "blank_pixels",
-    "detection_meant",
     "homogenize",
     "map_notes",
     "measured_sky",
@@ -62,7 +62,6 @@ __all__ = [
 Recipe = Literal["default", "original"]
 Outside = Literal["uncovered", "nearest"]
 ALL_PIXELS = "take all pixels with [[--no-mask|labels=None]]"
-DETECT = "detect"  # in place of a map
 
 _KEYS = {
     "sky": NUMBER_OR_TEXT,
@@ -144,6 +143,9 @@ def homogenize(
     to = as_target(to, [*cube.band.values, *cube.matched_to.values], pixel=grid.scale)
     ids = np.ravel(np.asarray(ids, dtype=object)).tolist()  # one may stand alone
     labels = _map_of(cube, labels)
+    if labels is not None and "detected" in labels.attrs:
+        text = f"the map was detected in the images: {labels.attrs['detected']}"
+        cube = note(cube, "HC-S40", text)
     cube = _without_sky(cube, sky, labels, recipe)
     observed, cube = cube, with_photons(cube, poisson, recipe)
     if recipe == "original":
@@ -177,11 +179,6 @@ def _objects_of(labels: xr.DataArray, recipe: Recipe) -> xr.DataArray:
     return labels if recipe == "original" else repaired(labels)
 
 
-def detection_meant(path: Path | None) -> bool:
-    """Say whether a place of a map is the word that asks to detect the sources."""
-    return path is not None and path.name == DETECT and not path.exists()
-
-
 def require_map(labels: xr.DataArray | None) -> xr.DataArray:
     """Return the segmentation map that tells the blank pixels.
 
@@ -194,7 +191,7 @@ def require_map(labels: xr.DataArray | None) -> xr.DataArray:
         raise SkyError(
             "HC-K01",
             "no sky level, and no segmentation map that tells the blank pixels",
-            "give one of them: [[--sky FILE|sky=]], or [[--labels FILE|labels=]]; or detect the "
+            "give one of them: [[--sky FOLDER or --labels FILE|sky= or labels=]]; or detect the "
             'sources: [[--labels detect|labels="detect"]]',
         )
     return labels
@@ -294,8 +291,6 @@ def map_notes(
     """
     labels = _objects_of(labels, recipe)
     notes = object_notes(labels, *ids, largest=largest)
-    if found := labels.attrs.get("detected"):
-        notes.append(("HC-S40", f"the map was detected in the images: {found}"))
     if recipe == "original":
         return notes
     if (share := coverage(Grid.of(labels), grid)) < 1:

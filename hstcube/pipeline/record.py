@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -17,11 +18,11 @@ import numpy as np
 
 from hstcube import __version__
 from hstcube.core.state import attribute, notes_of
-from hstcube.errors import HstCubeError, HstCubeWarning, WriteError
+from hstcube.errors import FileError, HstCubeError, HstCubeWarning, WriteError
 from hstcube.fits.local import read_text
 from hstcube.fits.reads import read_as, state_of
 from hstcube.fits.writing import require_free_names, write_files
-from hstcube.pipeline.recipe import detection_meant
+from hstcube.maps.opening import detection_meant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -89,8 +90,10 @@ def heard() -> Iterator[list[Note]]:
         yield notes
 
 
-def require_writable(out: Path) -> None:
+def require_writable(out: Path, *, write: bool = True) -> None:
     """Make the folder of a run and try it, before anything is computed.
+
+    Without `write` only its permissions are looked at.
 
     Raises
     ------
@@ -98,19 +101,26 @@ def require_writable(out: Path) -> None:
         If it is no folder, or cannot be written.
     """
     if out.exists() and not out.is_dir():
-        raise WriteError("HC-O01", "is not a folder", "choose another place with -o", file=str(out))
+        raise WriteError(
+            "HC-O01", "is not a folder", "choose another place[[ with -o|]]", file=str(out)
+        )
+    if not write:
+        place = next(one for one in (out, *out.absolute().parents) if one.exists())
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise _not_writable(out, os.strerror(errno.EACCES))
+        return
     probe = out / f".{RECORD}.probe"
     try:
         out.mkdir(parents=True, exist_ok=True)
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise WriteError(
-            "HC-O01",
-            f"cannot be written: {error.strerror}",
-            "choose another folder with -o",
-            file=str(out),
-        ) from error
+        raise _not_writable(out, error.strerror) from error
+
+
+def _not_writable(out: Path, why: str | None) -> WriteError:
+    fix = "choose another folder[[ with -o|]]"
+    return WriteError("HC-O01", f"cannot be written: {why}", fix, file=str(out))
 
 
 def record_of(outcome: Outcome, cube: xr.Dataset, options: Options) -> dict[str, Any]:
@@ -135,8 +145,10 @@ def record_of(outcome: Outcome, cube: xr.Dataset, options: Options) -> dict[str,
             "layout": options.layout,
             "apply_mask": options.apply_mask,
             "psf": options.psf,
+            "psf_fwhm": options.psf_fwhm,
             "onto": options.onto,
             "align": options.align or "report",
+            "units": options.units,
             **options.recipe,
         },
         "versions": _versions(),
@@ -157,16 +169,24 @@ def read_record(out: Path) -> dict[str, Any]:
         return {}
     try:
         told = json.loads(read_text(path))
-        targets = told["targets"]
-        known = {name: dict(target.items()) for name, target in targets.items()}
-    except (HstCubeError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise WriteError(
-            "HC-O09",
-            f"is not the record of a run ({type(error).__name__}: {error})",
-            "move it away, or choose another folder with [[-o|out=]]",
-            file=str(path),
-        ) from error
-    return known
+    except (FileError, ValueError, RecursionError) as error:  # no text, no JSON, too deep
+        raise _no_record(path, f"{type(error).__name__}: {error}") from error
+    targets = told.get("targets") if isinstance(told, dict) else None
+    if not isinstance(targets, dict):
+        raise _no_record(path, "it tells of no targets")
+    for name, target in targets.items():
+        if not isinstance(target, dict):
+            raise _no_record(path, f"what it tells of {name[:60]!r} is {type(target).__name__}")
+    return targets
+
+
+def _no_record(path: Path, why: str) -> WriteError:
+    return WriteError(
+        "HC-O09",
+        f"is not the record of a run ({why})",
+        "move it away, or choose another folder with [[-o|out=]]",
+        file=str(path),
+    )
 
 
 def write_record(

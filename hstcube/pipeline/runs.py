@@ -17,6 +17,7 @@ from hstcube.files.netcdf import netcdf_writer
 from hstcube.fits.reads import keeps, remembering, same_file
 from hstcube.fits.writing import require_free_names, write_files, write_set
 from hstcube.inputs.choices import require_choice
+from hstcube.maps.opening import without
 from hstcube.pipeline.assemble import open_files
 from hstcube.pipeline.photons import photon_maps, photon_setting_of
 from hstcube.pipeline.plan import Options, SkyPlan, Target, chosen_object, plan_sky
@@ -37,7 +38,7 @@ from hstcube.pipeline.record import (
     require_writable,
     write_record,
 )
-from hstcube.pipeline.sources import Images, images_of, labels_of, refuse_align, without
+from hstcube.pipeline.sources import Images, images_of, labels_of, refuse_align
 from hstcube.sky.level import Method, measure_sky
 from hstcube.sky.masks import mask
 
@@ -53,6 +54,7 @@ __all__ = [
     "images_for",
     "measure_levels",
     "measure_skies",
+    "require_free",
     "run",
     "sky_level_of",
     "sky_plan_of",
@@ -223,17 +225,25 @@ def images_for(
         files,
         bands=options.bands or None,
         psf=options.psf,
+        psf_fwhm=options.psf_fwhm or None,
         onto=options.onto,
         align=options.align or "report",
         chunks=chunks,
+        units=options.units,
     )
 
 
 def sky_plan_of(
     files: FieldFiles, images: Images, labels: xr.DataArray | None, options: Options
 ) -> SkyPlan | None:
-    """Decide where the sky levels of an open field come from; see `plan_sky`."""
-    return plan_sky(
+    """Decide where the sky levels of an open field come from; see `plan_sky`.
+
+    Raises
+    ------
+    SkyError
+        If levels are in files, which are in the units of the images, and others were asked for.
+    """
+    planned = plan_sky(
         files,
         images.cube.band.values.tolist(),
         labels,
@@ -242,6 +252,10 @@ def sky_plan_of(
         sky=options.sky,
         setting=options.recipe.get("sky"),
     )
+    if options.units and planned and planned.known:
+        reason = f"levels in files are in the units of the images, not in {options.units}"
+        raise SkyError("HC-K14", reason, "measure them: [[--sky measure|sky='measure']]")
+    return planned
 
 
 def _attempt(target: Target, out: Path, options: Options, opened: dict[str, _Field]) -> Outcome:
@@ -259,7 +273,7 @@ def _one_target(
 ) -> None:
     """Make and write the cube of a target; `notes` fill while it is made."""
     target = outcome.target
-    _require_free(target, out, options)
+    require_free(target, out, options)
     if options.masked and target.files.labels is None:
         what = f"field {target.files.field}"
         raise no_map(what, ALL_PIXELS)
@@ -290,7 +304,7 @@ def _one_target(
         raise HstCubeError(
             "HC-R01",
             f"{len(said)} warnings, and the run is strict: {'; '.join(map(str, said))}",
-            "mend what they say, or run without --strict",
+            "mend what they say, or run without [[--strict|strict=True]]",
         )
     outcome.files, of_set = _written(cube, out, options)
     outcome.notes = said
@@ -338,8 +352,14 @@ def _pairs(levels: xr.DataArray) -> dict[str, tuple[float, float]]:
     return dict(zip(levels.band.values.tolist(), rows, strict=True))
 
 
-def _require_free(target: Target, out: Path, options: Options) -> None:
-    """Look before computing whether the products may be written, and replace no input."""
+def require_free(target: Target, out: Path, options: Options) -> None:
+    """Look before computing whether the products may be written, and replace no input.
+
+    Raises
+    ------
+    WriteError
+        If one is there already, or is an input of the run.
+    """
     bands = [band_name(name) for name in options.bands] or list(target.files.bands)
     whole = out / f"{target.name}.nc"
     _refuse_inputs([whole, *_images_named(target.name, bands, out)], target.files, options)

@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import textwrap
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
 from hstcube.core.grids import Grid
-from hstcube.errors import RecipeError
-from hstcube.files.labels import IN_NO_REGION, open_labels, open_regions
+from hstcube.errors import HstCubeError, RecipeError
+from hstcube.files.fields import grid_of
+from hstcube.files.headers import BandImages, band_state, common_units
+from hstcube.files.labels import open_labels
+from hstcube.files.levels import read_levels
 from hstcube.files.netcdf import open_cube
 from hstcube.files.tables import column, read_table
+from hstcube.fits.images import Plane, read_header, read_plane
 from hstcube.fits.local import entries, missing
 from hstcube.fits.opening import located
 from hstcube.fits.units import hdu
 from hstcube.inputs.names import checked_name
+from hstcube.maps.opening import made_here, open_map
 from hstcube.pipeline.assemble import open_field, open_files
-from hstcube.pipeline.recipe import detection_meant, no_map
-from hstcube.regridding.labels import regrid_labels, regrid_mask
+from hstcube.pipeline.recipe import no_map
+from hstcube.regridding.labels import regrid_labels
 from hstcube.regridding.resample import regrid
-from hstcube.sky.detection import detect
+from hstcube.surveys.filters import require_band
 from hstcube.surveys.names import SKY_SCALE, find_field, list_fields, scale_of_label
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import xarray as xr
+    from astropy.io import fits
     from astropy.table import Table
 
     from hstcube.files.tables import Cells
@@ -40,13 +48,13 @@ __all__ = [
     "groups_bytes",
     "images_of",
     "labels_of",
+    "of_band",
+    "of_levels",
     "open_groups",
-    "open_map",
     "open_source",
     "open_with_maps",
     "read_catalogue",
     "refuse_align",
-    "without",
 ]
 
 _ID = ("id", "name", "field", "number", "source_id", "objid")
@@ -55,7 +63,8 @@ _DEC = ("dec", "dec_deg", "dej2000", "decj2000", "delta_j2000")
 _POLE, _TURN = 90, 360  # degrees
 _CARD = 48  # characters of text in a card, beside its comment
 
-REGIONS = ".reg"
+Kind = Literal["sci", "wht"]
+
 LABELS = "labels"  # in place of a pixel scale: the grid of the segmentation map
 
 
@@ -76,9 +85,11 @@ def images_of(
     *,
     bands: Sequence[str] | None = None,
     psf: str = "auto",
+    psf_fwhm: Mapping[str, float] | None = None,
     onto: str | None = None,
     align: Align = "report",
     chunks: Mapping[str, int] | None = None,
+    units: str | None = None,
 ) -> Images:
     """Open the images of a field on the grid that a run wants them on.
 
@@ -87,7 +98,7 @@ def images_of(
     files : FieldFiles
     onto : str, optional
         "labels" takes the grid of the segmentation map.
-    bands, psf, align, chunks
+    bands, psf, psf_fwhm, align, chunks, units
         As in `open_field`.
 
     Raises
@@ -98,12 +109,12 @@ def images_of(
         As `open_field`.
     """
     grid = _grid_of_map(files) if onto == LABELS else None
+    how: dict[str, Any] = {"bands": bands, "psf": psf, "psf_fwhm": psf_fwhm, "chunks": chunks}
+    how["units"] = units
     if files.parts:
-        cube = open_files(
-            files, bands=bands, psf=psf, onto=grid or onto, align=align, chunks=chunks
-        )
+        cube = open_files(files, onto=grid or onto, align=align, **how)
         return Images(cube, scale_of_label(SKY_SCALE), Grid.of(cube).scale)
-    cube = open_files(files, bands=bands, psf=psf, onto=None if grid else onto, chunks=chunks)
+    cube = open_files(files, onto=None if grid else onto, **how)
     scale = Grid.of(cube).scale
     if grid is not None:
         cube = regrid(cube, grid, method="exact")
@@ -113,57 +124,6 @@ def images_of(
 def labels_of(files: FieldFiles, cube: xr.Dataset) -> xr.DataArray | None:
     """Open the segmentation map of a field, or detect it in its cube; None where it has none."""
     return None if files.labels is None else open_map(files.labels, cube, hdu=files.hdu)
-
-
-def open_map(path: str | Path, cube: xr.Dataset, *, hdu: str | None = None) -> xr.DataArray:
-    """Return the segmentation map for a cube that a place stands for, on its own grid.
-
-    Parameters
-    ----------
-    path : path
-        A FITS map; or DS9 regions (.reg), see `open_regions`, beside which sources that `detect`
-        finds are no sky; or the word "detect": what it finds in the cube.
-    cube : Dataset
-    hdu : str, optional
-        The extension of the map.
-
-    Raises
-    ------
-    HstCubeError
-        As `open_labels`, `open_regions` and `detect` raise it.
-    """
-    path = Path(path)
-    if detection_meant(path):
-        return detect(cube)
-    if path.suffix != REGIONS:
-        return open_labels(path, hdu=hdu)
-    labels = open_regions(path, Grid.of(cube))
-    others = (detect(cube, deblend=False).values > 0) & (labels.values == 0)
-    return labels.copy(data=np.where(others, np.int32(IN_NO_REGION), labels.values))
-
-
-def without(
-    labels: xr.DataArray | None, cube: xr.Dataset, regions: str | Path | None
-) -> tuple[xr.DataArray | None, xr.DataArray | None]:
-    """Return a map less the regions of a DS9 file, and the pixels of the cube outside of them.
-
-    What lies in a region is neither object nor sky. Without a file there are no such pixels.
-
-    Parameters
-    ----------
-    labels : DataArray of int, (y, x), or None
-        On its own grid.
-    cube : Dataset
-    regions : path, optional
-        See `open_regions`.
-    """
-    if regions is None:
-        return labels, None
-    outside = open_regions(regions, Grid.of(cube)) == 0
-    if labels is not None:
-        out = regrid_mask(~outside, Grid.of(labels)).values
-        labels = labels.copy(data=np.where(out, np.int32(IN_NO_REGION), labels.values))
-    return labels, outside
 
 
 def refuse_align(files: FieldFiles, align: Align | None) -> None:
@@ -178,7 +138,8 @@ def refuse_align(files: FieldFiles, align: Align | None) -> None:
         raise RecipeError(
             "HC-B22",
             f"there is nothing to align: the images of field {files.field} are at one pixel scale",
-            "--align needs --scale mixed: add it, or leave --align out",
+            "[[--align needs --scale mixed: add it, or leave --align out|"
+            "align= needs scale='mixed': give it, or leave align= out]]",
         )
 
 
@@ -300,7 +261,7 @@ def _the_only_field(source: Path, scale: str) -> str:
     raise RecipeError(
         "HC-B32",
         f"{source} does not hold one field, but {there}",
-        "choose one with -f FIELD",
+        "choose one with [[-f FIELD|field=]]",
     )
 
 
@@ -311,8 +272,7 @@ def _map_on(cube: xr.Dataset, files: FieldFiles) -> xr.DataArray | None:
 
 
 def _grid_of_map(files: FieldFiles) -> Grid:
-    made_here = detection_meant(files.labels) or (files.labels or Path()).suffix == REGIONS
-    if files.labels is None or made_here:
+    if files.labels is None or made_here(files.labels):
         what = f"field {files.field}, whose grid is to be taken"
         raise no_map(what, "choose another [[--onto|onto=]]", detected=False)
     return Grid.of(open_labels(files.labels, hdu=files.hdu))
@@ -374,3 +334,62 @@ def _require_usable(positions: list[Position]) -> None:
         if not (-_TURN / 2 <= ra <= _TURN and abs(dec) <= _POLE):
             said = f"{name}, row {row}, is at ({ra:.10g}, {dec:.10g}), which is not on the sky"
             raise RecipeError("HC-B23", said, "give ra and dec in degrees")
+
+
+# -- the pieces that a field is read from, each by itself: one that is bad does not hide another
+
+
+def of_band(files: FieldFiles, name: str, *, lazy: bool = False) -> Iterator[Callable[[], Any]]:
+    """Yield functions that each look at one thing of a band, and raise what is wrong with it.
+
+    Parameters
+    ----------
+    files : FieldFiles
+    name : str
+        The band.
+    lazy : bool
+        Look at headers only.
+    """
+    part = next((one for one in files.parts if name in one.bands), files)
+    for kind in get_args(Kind):
+        yield partial(_plane, part, name, kind, lazy=lazy)
+        yield partial(_name, part, name, kind)
+    yield partial(_numbers, part, name)
+
+
+def of_levels(files: FieldFiles, names: list[str]) -> Iterator[Callable[[], Any]]:
+    """Yield functions that each read the sky level of one band."""
+    scale = None if files.parts else scale_of_label(files.scale)
+    for name in names:
+        if name in files.bands:
+            yield partial(read_levels, files, [name], scale=scale if scale and scale > 0 else None)
+
+
+def _plane(files: FieldFiles, name: str, kind: Kind, *, lazy: bool) -> None:
+    beside = None
+    if kind == "wht":  # which may have no WCS; what is wrong with the image is said by itself
+        with contextlib.suppress(HstCubeError):
+            beside = grid_of(files, name)
+    where = files.bands[name].extension(kind)
+    read_plane(files.one(name, kind), kind, band=name, lazy=lazy, hdu=where, beside=beside)
+
+
+def _name(files: FieldFiles, name: str, kind: Kind) -> None:
+    """Look whether an image is of the band that it is named after."""
+    header = _header(files, name, kind)
+    with located(files.one(name, kind), name):
+        require_band(name, header)
+
+
+def _numbers(files: FieldFiles, name: str) -> None:
+    """Look at the unit, the zero point and the width that a header says, wherever its WCS leads."""
+    nowhere: Any = None
+    plane = Plane(None, _header(files, name, "sci"), nowhere)
+    image = BandImages(name, plane, plane)
+    units = common_units(files, [image]).unit
+    band_state(files, [image], psf_fwhm={}, units=units, scale=scale_of_label(files.scale))
+
+
+def _header(files: FieldFiles, name: str, kind: Kind) -> fits.Header:
+    where = files.bands[name].extension(kind)
+    return read_header(files.one(name, kind), kind, band=name, hdu=where)

@@ -185,8 +185,8 @@ def _widening(cube: xr.Dataset, to: str) -> NDArray[np.float64]:
         raise PSFError(
             "HC-P01",
             "the width of its PSF is not known (the survey is in no table)",
-            "give it, FWHM in arcsec: psf_fwhm in a field file"
-            f"[[|, or psf_fwhm={{'{name}': 0.18}}]]",
+            f"give it, FWHM in arcsec: [[--psf-fwhm {name}=0.18|psf_fwhm={{'{name}': 0.18}}]], "
+            "or psf_fwhm in a field file",
             band=name,
         )
     if (broader := fwhm > target + _AS_NARROW).any():
@@ -196,7 +196,7 @@ def _widening(cube: xr.Dataset, to: str) -> NDArray[np.float64]:
             "HC-B06",
             f"cannot match {name} (FWHM {width:.3f} arcsec) to the sharper {to} "
             f"({target:.3f} arcsec): that is a deconvolution",
-            f"choose to={widest!r}, or leave the band out",
+            f"choose [[--to {widest}|to={widest!r}]], or leave the band out",
             band=name,
         )
     if (target - fwhm > _AS_NARROW).any():
@@ -217,7 +217,7 @@ def target_width(cube: xr.Dataset, to: str) -> float:
     raise PSFError(
         "HC-B05",
         f"the target {to!r} is not in the cube",
-        f"choose to= from {known}, or a width such as '0.3arcsec'",
+        f"choose [[--to|to=]] from {known}, or a width such as '0.3arcsec'",
     )
 
 
@@ -243,7 +243,7 @@ def checked_kernels(kernels: Any, cube: xr.Dataset) -> xr.Variable:
         If they are even, do not keep the flux, or are not on the cube's pixels.
     """
     if not (isinstance(kernels, xr.DataArray) and {"ky", "kx"} <= {*kernels.dims}):
-        fix = "give a DataArray (band, ky, kx): matching_kernels(cube.psf, to=...)"
+        fix = "give a DataArray (band, ky, kx)[[|: matching_kernels(cube.psf, to=...)]]"
         raise PSFError("HC-P04", f"the kernels are {short(kernels)}, no kernels", fix)
     stack = in_band_order(cube, kernels.rename("kernels")).transpose("band", "ky", "kx")
     if stack.sizes["ky"] % 2 == 0 or stack.sizes["kx"] % 2 == 0:
@@ -278,7 +278,8 @@ def _require_on_pixels(offsets: Any, labels: Any, step: float, axis: str) -> Non
         "HC-P14",
         f"the kernels are on steps of {steps.mean():.4g} arcsec along {axis}, the images on pixels "
         f"of {way * step:.4g}, or their offsets are not 0 in the middle",
-        "make kernels of PSFs on these pixels: matching_kernels(with_psf(cube, psf).psf, to=...)",
+        "make kernels of PSFs on these pixels"
+        "[[|: matching_kernels(with_psf(cube, psf).psf, to=...)]]",
     )
 
 

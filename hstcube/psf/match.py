@@ -309,7 +309,7 @@ def _gated(
                 "HC-P13",
                 f"cannot be matched to {name}: {wrong}",
                 "choose a broader target, leave the band out, or accept it: "
-                f"allow=['{band}'][[ in a recipe file|]]",
+                f"[[--allow {band}|allow=['{band}']]]",
                 band=str(band),
             )
         if wrong:
@@ -341,7 +341,8 @@ def _require_scale(cube: xr.Dataset) -> None:
     raise PSFError(
         "HC-P14",
         f"the PSFs are on pixels of {have:.4g} arcsec, {found}",
-        "match first, thin out later; or give PSFs for these pixels: with_psf(cube, psf)",
+        "match first, thin out later; or give PSFs for these pixels"
+        "[[: --psf FILE|: with_psf(cube, psf)]]",
     )
 
 
@@ -372,5 +373,5 @@ def _named(to: str | xr.DataArray, cube: xr.Dataset) -> str:
     raise PSFError(
         "HC-P09",
         "matching to a PSF image needs the PSFs of the bands",
-        "give them: with_psf(cube, psf)",
+        "give them: [[--psf FILE|with_psf(cube, psf)]]",
     )

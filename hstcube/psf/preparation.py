@@ -27,7 +27,7 @@ __all__ = ["SAME_SCALE", "attached", "checked_psf", "prepare_psf", "scale_of", "
 SAME_SCALE = 1e-3  # relative
 
 _LARGEST = 20_000  # pixels a side
-_PREPARE = "centre and resample it with hstcube.prepare_psf(image, ...)"
+_PREPARE = "centre and resample it[[| with hstcube.prepare_psf(image, ...)]]"
 _OFF_CENTRE = 0.25  # pixels
 _CENTRAL = 0.5  # of the brightest pixel: what a PSF has at least at its centre
 _ELSEWHERE = 0.8  # of the brightest pixel: what no PSF has twice as far out as its half light
@@ -214,7 +214,8 @@ def scale_of(psf: xr.DataArray) -> float:
             raise PSFError(
                 "HC-P14",
                 f"the PSF has no offsets {axis} in arcsec",
-                "make it with prepare_psf(image, scale=0.06)",
+                "make it [[again: hstcube psf measure STARS -o psf.fits|"
+                "with prepare_psf(image, scale=0.06)]]",
             )
     steps = [np.diff(psf[axis].values) for axis in ("ky", "kx")]
     step = float(steps[0].mean())
@@ -222,7 +223,8 @@ def scale_of(psf: xr.DataArray) -> float:
         raise PSFError(
             "HC-P14",
             "the offsets ky, kx of the PSF are not even",
-            "make it with prepare_psf(image, scale=0.06)",
+            "make it [[again: hstcube psf measure STARS -o psf.fits|"
+            "with prepare_psf(image, scale=0.06)]]",
         )
     return step
 
@@ -262,7 +264,7 @@ def attached(cube: xr.Dataset, psf: xr.DataArray) -> xr.Dataset:
         raise PSFError(
             "HC-P09",
             "the cube is matched already: its native PSFs are gone",
-            "give PSFs before psf_match",
+            "give PSFs before [[the images are matched|psf_match]]",
         )
     chosen = in_band_order(cube, psf.rename("psf")).transpose("band", "ky", "kx").values
     have, want = scale_of(psf), Grid.of(cube).scale

@@ -144,7 +144,7 @@ def fwhm(image: Image64) -> float:
         raise PSFError(
             "HC-P08",
             "there is no light in the middle of the PSF",
-            "centre the image on the star: prepare_psf(image, scale=0.06)",
+            "centre the image on the star[[|: prepare_psf(image, scale=0.06)]]",
         )
     below = np.flatnonzero(profile < profile[0] / 2)
     if not below.size:

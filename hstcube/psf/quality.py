@@ -121,7 +121,9 @@ def _psf_of(cube: xr.Dataset | xr.DataArray) -> xr.DataArray:
         return cube
     if "psf" not in cube.coords:
         raise PSFError(
-            "HC-P09", "the cube has no PSF", "give it one: with_psf(cube, measure_psf(stars))"
+            "HC-P09",
+            "the cube has no PSF",
+            "give it one: [[--psf FILE|with_psf(cube, measure_psf(stars))]]",
         )
     psf: xr.DataArray = cube.psf
     return psf
@@ -215,7 +217,7 @@ def target_psf(psf: xr.DataArray, to: str | xr.DataArray, scale: float) -> Image
         raise PSFError(
             "HC-B05",
             f"the target {to!r} has no PSF here",
-            f"choose to= from {', '.join(map(str, names))}, or a width such as '0.3arcsec'",
+            f"choose [[--to|to=]] from {', '.join(map(str, names))}, or a width, e.g. '0.3arcsec'",
         )
     return np.asarray(psf.isel(band=names.index(to)).values, dtype=np.float64)
 
@@ -277,7 +279,7 @@ def as_target(
         fix = f'say the unit: [[--to {to}arcsec|to="{to}arcsec"]]'
         raise RecipeError("HC-B33", f"to is {to}, a number without a unit", fix)
     if not isinstance(to, str) and not _unit_of(to):
-        fix = 'give a band, "0.3arcsec", or a PSF with offsets: prepare_psf(image, scale=0.06)'
+        fix = 'give a band, "0.3arcsec"[[|, or a PSF with offsets: prepare_psf(image, scale=0.06)]]'
         raise RecipeError("HC-B31", f"to is {short(to)}, no target", fix)
     width = number_in("arcsec", to, "to", pixel=pixel, above=0)
     return f"{width:.12g}arcsec"

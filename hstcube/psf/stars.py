@@ -139,7 +139,7 @@ def examine_stars(stars: Mapping[str, xr.Dataset], *, size: int | None = None) -
     side = odd(SIZE / scale) if size is None else whole_number(size, "size", least=3, most=_SIDES)
     if side % 2 == 0:
         reason = f"size is {side}, whose middle is no pixel"
-        raise RecipeError("HC-B31", reason, f"give an odd number, e.g. size={side + 1}")
+        raise RecipeError("HC-B31", reason, f"give an odd number, e.g. [[|size=]]{side + 1}")
     images = np.stack([one.image(side) for one in found])
     dims = ("star", "band")
     return xr.Dataset(
@@ -206,12 +206,14 @@ _COLUMNS = {
 def _checked(stars: Any) -> tuple[dict[str, xr.Dataset], list[str], float]:
     if isinstance(stars, xr.Dataset) or not hasattr(stars, "keys"):
         given = "one Dataset" if isinstance(stars, xr.Dataset) else shown(stars)
-        fix = "give a name to each: examine_stars({'1': cube, ...}), or star_stamps(cube, places)"
+        fix = (
+            "give a name to each[[|: examine_stars({'1': cube, ...}), or "
+            "star_stamps(cube, places)]]"
+        )
         raise PSFError("HC-P10", f"stars are a mapping of name to cube, this is {given}", fix)
     if not stars:
-        raise PSFError(
-            "HC-P10", "there are no stars", "give stamps of stars: examine_stars({'1': cube, ...})"
-        )
+        fix = "give stamps of stars[[|: examine_stars({'1': cube, ...})]]"
+        raise PSFError("HC-P10", "there are no stars", fix)
     stars = {str(name): taken(cube) for name, cube in stars.items()}
     names = list(stars)
     bands, scale = stars[names[0]].band.values.tolist(), Grid.of(stars[names[0]]).scale
@@ -236,7 +238,7 @@ def _require_looked_at(stars: Any) -> None:
     raise PSFError(
         "HC-P10",
         f"examined stars are needed, this is {shown(stars)}",
-        "give what examine_stars({'1': cube, ...}) returns",
+        "[[examine the stars first|give what examine_stars({'1': cube, ...}) returns]]",
     )
 
 

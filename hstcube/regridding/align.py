@@ -109,7 +109,7 @@ def warn_of_shifts(
         dy, dx = _mean_shift(shifts)
         by = f"{_mas(dy, dx)}, {float(shifts.pixels.median()):.2f} pixels"
         text = f"the images at {scales[0]} lie elsewhere than those at {scales[1]}"
-        fix = "open the field with align='apply', or use apply_shifts"
+        fix = "[[run with --align apply|open the field with align='apply', or use apply_shifts]]"
         return warn(cube, "HC-W20", f"{text}: to be moved by {by}; {fix}")
     for name in shifts.band.values[shifts.shifted.values].tolist():
         row = shifts.sel(band=name)
@@ -162,7 +162,7 @@ def apply_shifts(
         raise BandError(
             "HC-B01",
             "the shifts have no such band",
-            "check_alignment(cube) gives them all",
+            "[[choose another band|check_alignment(cube) gives them all]]",
             band=missing[0],
         )
     steps = shifts.sel(band=names)

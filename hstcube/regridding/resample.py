@@ -122,7 +122,7 @@ def _warned_of_gaps(cube: xr.Dataset, source: Grid, grid: Grid, method: Method) 
     if method != "bilinear" or larger <= COARSER:
         return cube
     text = f"bilinear to pixels {larger:.3g} times as large leaves most of the data unused"
-    return warn(cube, "HC-W17", f"{text}; use method='adaptive' or 'exact'")
+    return warn(cube, "HC-W17", f"{text}; use [[smaller pixels|method='adaptive' or 'exact']]")
 
 
 def _tell_of_lost(before: xr.Dataset, after: xr.Dataset, source: Grid, grid: Grid) -> None:
@@ -223,7 +223,7 @@ def _require_overlap(source: Grid, grid: Grid) -> float:
             "HC-W15",
             "the images and the new grid do not overlap on the sky; their middles are "
             f"{_apart(source, grid):.4g} arcsec apart",
-            "check that both belong to one field, or make a grid with Grid.covering([cube])",
+            "check that both belong to one field[[|, or make a grid with Grid.covering([cube])]]",
         )
     one_pixel = np.abs(typical_blur(source, grid, "nearest").jacobian).sum(1)  # a new one
     return 1.0 if _within(y, x, source.shape, (one_pixel[0], one_pixel[1])).all() else share

@@ -158,7 +158,7 @@ def catalogue(
     """
     bands = [name.removeprefix("flux_") for name in table.colnames if name.startswith("flux_")]
     if not bands or "id" not in table.colnames:
-        fix = "give the table that hstcube.photometry returns"
+        fix = "give the table that [[hstcube phot writes|hstcube.photometry returns]]"
         raise BandError("HC-E07", "the table has no ids and fluxes", fix)
     ids = _unique_ids(table)
     flux, error = _fluxes(table, "flux", bands), _fluxes(table, "error", bands)
@@ -182,7 +182,7 @@ def _unique_ids(table: QTable) -> NDArray[np.int64]:
     number, times = np.unique(ids, return_counts=True)
     if (times > 1).any():
         reason = f"ids are not unique: {number[times > 1][0]} stands in {times.max()} rows"
-        fix = "number the rows of joined tables anew: table['id'] = range(1, len(table) + 1)"
+        fix = "number the rows of joined tables anew[[|: table['id'] = range(1, len(table) + 1)]]"
         raise LabelError("HC-E01", reason, fix)
     return ids
 
@@ -213,7 +213,7 @@ def _micro_jansky(column: Any) -> NDArray[np.float64]:
 
 
 def _floors(bands: Sequence[str], floor: Any) -> NDArray[np.float64]:
-    fix = "give a share of the flux, e.g. floor=0.05"
+    fix = "give a share of the flux, e.g. [[--floor 0.05|floor=0.05]]"
     given = floor if isinstance(floor, Mapping) else dict.fromkeys(bands, floor)
     shares = np.zeros(len(bands))
     for name, share in given.items():

@@ -84,7 +84,7 @@ def _one_redshift(redshift: Any) -> float | None:
         return None
     if isinstance(redshift, Mapping) or hasattr(redshift, "colnames") or np.ndim(redshift):
         reason = "piXedfit takes one redshift, that of the galaxy"
-        raise RecipeError("HC-E03", reason, "give redshift=0.98")
+        raise RecipeError("HC-E03", reason, "give one: [[--redshift 0.98|redshift=0.98]]")
     found = number_in("", redshift, "redshift", nan=True, code="HC-E03", least=0, most=20)
     return None if np.isnan(found) else found
 

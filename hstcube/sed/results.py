@@ -113,7 +113,7 @@ def paint_fit(
     """
     cube = taken(cube, pixels=False)
     if column not in getattr(fit, "colnames", ()):
-        listed = ", ".join(getattr(fit, "colnames", ())) or "those of a table of read_fit"
+        listed = ", ".join(getattr(fit, "colnames", ())) or "those of the table of results"
         raise RecipeError("HC-B30", f"there is no column {column!r}", f"choose from {listed}")
     numbers = _ids_of(fit, "id")
     there = group_ids(group_map(cube, groups, first=first)) + first - 1

@@ -88,7 +88,7 @@ def measure_sky(
             raise SkyError(
                 "HC-K11",
                 f"only {where.size} blank pixels are left to measure the sky on",
-                "give the level: --sky FILES, or sky= in Python",
+                "give the level: [[--sky FOLDER|sky=]]",
                 band=str(name),
             )
         values = sci.ravel()[where]
@@ -106,7 +106,7 @@ def _blank(cube: xr.Dataset, background: Any) -> NDArray[np.bool_]:
         raise LabelError(
             "HC-S30",
             "background holds integers, as a segmentation map does",
-            "say which pixels are blank: background=labels == 0",
+            "say which pixels are blank[[|: background=labels == 0]]",
         )
     blank, _ = keep_of("background", background)
     require_same_grid(cube, blank)
@@ -205,7 +205,7 @@ def subtract_sky(cube: xr.Dataset, level: Any, *, again: bool = False) -> xr.Dat
         raise SkyError(
             "HC-K10",
             "a sky level was subtracted already",
-            "pass again=True to subtract one more",
+            "leave one out[[|, or pass again=True to subtract one more]]",
             band=str(cube.band.values[done][0]),
         )
     # the order keeps (band, y, x)

@@ -258,7 +258,7 @@ def central(values: NDArray[Any]) -> int:
             "HC-S01",
             f"the centre of the map is {label} ({_MEANING.get(label, 'no object')}); the map has "
             f"{_sizes(values)}",
-            f"name the object: ids=[{_largest(values)}] or --ids FIELD={_largest(values)}",
+            f"name the object: [[--ids FIELD={_largest(values)}|ids=[{_largest(values)}]]]",
         )
     return label
 

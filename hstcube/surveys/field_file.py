@@ -80,7 +80,7 @@ def read_field_file(path: str | Path) -> FieldFiles:
         raise RecipeError(
             "HC-B16",
             "the field file names no bands",
-            "add [bands.f160w] with sci= and wht=",
+            "add [bands.f160w] with sci and wht",
             file=str(path),
         )
     labels = text.get("labels", {})

@@ -57,7 +57,7 @@ def require_band(name: str, header: Mapping[str, Any]) -> None:
     if said and name not in said:
         raise BandError(
             "HC-B03",
-            f"the header says {' and '.join(said)}, the file name {name}",
+            f"the header says {' and '.join(said).upper()}, the file name {name}",
             "rename the file, or repair the card",
         )
 

@@ -11,10 +11,11 @@ import numpy as np
 from hstcube import shipped
 from hstcube.core.grids import Grid
 from hstcube.core.psf_coords import UNIT_SUM, psf_array
-from hstcube.core.state import attribute
-from hstcube.errors import BandError, NoiseError
+from hstcube.core.state import attribute, record
+from hstcube.errors import BandError, NoiseError, PSFError
 from hstcube.inputs.units import RATE
 from hstcube.noise.description import with_noise
+from hstcube.psf.preparation import attached
 from hstcube.psf.profiles import fwhm
 from hstcube.surveys.known import known_survey
 
@@ -24,7 +25,13 @@ if TYPE_CHECKING:
 
     Gaussian = tuple[float, float]  # sigma [arcsec] and weight
 
-__all__ = ["survey_psf", "survey_widths", "with_recipe_widths", "with_survey_noise"]
+__all__ = [
+    "survey_psf",
+    "survey_widths",
+    "with_recipe_widths",
+    "with_survey_noise",
+    "with_survey_psf",
+]
 
 _HALF = 32 * 0.06  # arcsec: half the frame, as that of the stars it was made of
 _SAME_SCALE = 1e-3  # relative
@@ -128,3 +135,36 @@ def _image(model: list[Gaussian], offset: NDArray[np.floating], scale: float) ->
         profile = 0.5 * (erf(high) - erf(low))
         image += weight * np.outer(profile, profile)
     return image / image.sum()
+
+
+def with_survey_psf(cube: xr.Dataset, survey: str, *, required: bool) -> xr.Dataset:
+    """Return the cube with the PSFs of a survey's table.
+
+    Parameters
+    ----------
+    cube : Dataset
+    survey : str
+    required : bool
+        Whether it is an error that the table has none; else the cube comes back as it is.
+
+    Raises
+    ------
+    PSFError
+        If they are required and not there.
+    """
+    scale, bands = Grid.of(cube).scale, cube.band.values.tolist()
+    known = survey_psf(survey, scale, tuple(bands))
+    if known is not None:
+        cube = attached(cube, known).assign_coords(
+            psf_fwhm=cube.psf_fwhm.copy(data=survey_widths(survey, scale, tuple(bands)))
+        )
+        return record(cube, f"psf of {survey}, from the table")
+    if not required:
+        return cube
+    raise PSFError(
+        "HC-P16",
+        f"the table has no PSFs of {survey.upper()} for {', '.join(bands)} "
+        f"at {scale * 1000:.3g} mas",
+        "measure them: [[hstcube psf measure STARS -o psf.fits, then --psf psf.fits|"
+        "psf=measure_psf(stars)]]",
+    )

@@ -74,6 +74,10 @@ class BandFiles:
     """The extension of `sci`, and `wht_hdu` that of `wht`; None: the one that is named so."""
     wht_hdu: Extension | None = None
 
+    def extension(self, kind: ImageKind) -> Extension | None:
+        """Return the extension of an image; None: the one that is named so."""
+        return self.hdu if kind == "sci" else self.wht_hdu
+
 
 @dataclass(frozen=True)
 class FieldFiles:
@@ -255,7 +259,11 @@ def _no_such_field(folder: str | Path, name: str, scale: str, found: list[FieldF
     known = sorted({files.field for files in found}, key=_natural)
     what = f"image of field {name!r} (looked for {name}_{scale}_*_sci.fits); "
     what += f"there are fields {', '.join(known[:20]) or 'none'}"
-    return missing(what, f"list them: hstcube ls {folder}", file=folder)
+    return missing(
+        what,
+        f"list them: [[hstcube ls {folder}|hstcube.list_fields({str(folder)!r})]]",
+        file=folder,
+    )
 
 
 def _scan(folder: Path, images: str | None) -> Iterator[tuple[Path, dict[str, str]]]:

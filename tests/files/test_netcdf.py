@@ -141,3 +141,14 @@ def test_threads_that_write_and_read_do_not_end_the_process(
         thread.join()
     assert not wrong
     assert json.loads(json.dumps(netcdf.digests_of(cube)))
+
+
+def test_a_slip_of_ours_is_not_passed_off_as_a_damaged_file(
+    cube: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = hstcube.save_cube(cube, tmp_path / "cube.nc")
+    for name in ("_with_state", "_as_written"):
+        with monkeypatch.context() as one:
+            one.setattr(netcdf, name, None)
+            with pytest.raises(TypeError, match="NoneType"):
+                hstcube.open_cube(path)

@@ -15,7 +15,7 @@ from kills import WAYS, prepare, tried
 
 import hstcube
 from hstcube import HstCubeError, HstCubeWarning
-from hstcube.fits.sets import id_in
+from hstcube.fits.sets import id_in, marked, set_id
 from hstcube.fits.writing import write_files, write_set
 from hstcube.jobs.fluxes import bin_cube, export_cube, phot_cube
 
@@ -53,6 +53,25 @@ def test_files_of_a_set_bear_one_id_that_follows_from_what_they_hold(tmp_path: P
     assert first.isdisjoint(id_in(path) for path in files)
     write_set(files, overwrite=True)
     assert {id_in(path) for path in files} == first
+
+
+def test_a_picture_says_its_id_whatever_its_checksum_begins_with(tmp_path: Path) -> None:
+    plain = next(plain for plain in map(picture, range(1000)) if digit_follows(plain))
+    path = tmp_path / "a.png"
+    (marked_data,) = marked({path: plain}).values()
+    path.write_bytes(marked_data)
+    assert id_in(path) == set_id({path: plain})
+
+
+def picture(number: int) -> bytes:
+    """Return what begins as a PNG file does."""
+    return b"\x89PNG\r\n\x1a\n" + bytes(25) + str(number).encode()
+
+
+def digit_follows(plain: bytes) -> bool:
+    (data,) = marked({Path("a.png"): plain}).values()
+    at = data.index(b"SETID\0") + 6 + 16
+    return chr(data[at]) in "0123456789abcdef"
 
 
 def test_tables_and_pictures_with_an_id_are_read_by_everybody(

@@ -231,7 +231,10 @@ class Weights(Door):
         if bad.sum() > 0.01 * bad.size:
             yield f"took {bad.sum()} weights that are none | {given.done}"
         with np.errstate(all="ignore"):
-            inverse = values ** {"ivar": 1, "rms": -2, "variance": -1}[given.more]
+            inverse = values ** {"ivar": 1, "rms": -2, "variance": -1, "exptime": 1}[given.more]
+            if given.more == "exptime":  # by the scatter of the pixels: one factor for all
+                there = cube.wht.values[0] > 0
+                inverse = inverse * np.median(cube.wht.values[0][there] / values[there])
             expected = np.where(bad | ~(values > 0) | np.isnan(self.sci), 0, inverse).astype("f4")
         if not np.allclose(cube.wht.values[0], expected, rtol=1e-5, atol=0):
             yield f"other weights | {given.done}, {given.more}"

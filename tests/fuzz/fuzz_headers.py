@@ -85,6 +85,7 @@ NOT_OF_THE_WCS = re.compile(
     r"COMMENT|HISTORY||CONTINUE|DATE|FILETYPE|TELESCOP|INSTRUME|EXPTIME|OBSTYPE|DETECTOR|FILTER|BUNIT|ORIENTAT|XDFVER|"
     r"TEXPTIME|UZERO|SIMPLE|BITPIX|EXTEND|BSCALE|BZERO|BLANK|ABZP|PHOT\w+|PSFFWHM"
 )
+LEFT_BY_DRIZZLING = re.compile(r"[AB]P?_(ORDER|DMAX|\d_\d)|WAT\d_\d+|CPDIS\d|D[PQ]\d.*|D2IM.*")
 OF_A_THIRD_AXIS = re.compile(
     r"(CTYPE|CUNIT|CRPIX|CRVAL|CDELT|CROTA|PV|PS)([3-9]|\d\d)(_\d+)?|(CD|PC)(?!0*[12]_0*[12]$)\d+_\d+"
 )
@@ -417,6 +418,8 @@ def wcs_of(cards: dict[str, bytes]) -> Any:
     # a card without a value says nothing (FITS standard 4.0, 4.1.2.3); wcslib reads a DATE-OBS of
     # that kind together with the card behind it, and loses both
     left_out |= {key for key, card in cards.items() if card[8:10] == b"= " and not pieces(card)[1]}
+    if not any(b"-SIP" in cards.get(f"CTYPE{axis}", b"") for axis in (1, 2)):
+        left_out |= {*filter(LEFT_BY_DRIZZLING.fullmatch, cards)}  # wcslib wants all of a kind
     celestial = [card for key, card in cards.items() if key not in left_out]
     plain = [
         re.sub(rb"[^ -~]", b"?", card) for card in celestial

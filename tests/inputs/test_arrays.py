@@ -80,8 +80,8 @@ def test_a_unit_or_an_uncertainty_that_does_not_fit_is_refused(images):
     one = np.ones_like(images)
     assert code_of(lambda: built(images * u.uJy, one)) == "HC-C04"
     ccd = CCDData(images, unit="uJy", uncertainty=StdDevUncertainty(one))
-    assert code_of(lambda: built(ccd, one, units="uJy")) == "HC-D10"
-    assert code_of(lambda: built(images, UnknownUncertainty(one))) == "HC-D10"
+    assert code_of(lambda: built(ccd, one, units="uJy")) == "HC-D16"
+    assert code_of(lambda: built(images, UnknownUncertainty(one))) == "HC-D16"
 
 
 def test_a_mask_of_numbers_leaves_out_what_is_neither_true_nor_false(cube):

@@ -15,7 +15,7 @@ from stamps import label_map, write_field
 
 import hstcube
 from hstcube.errors import HstCubeError
-from hstcube.files.labels import open_regions
+from hstcube.maps.regions import open_regions
 from hstcube.pipeline.recipe import blank_pixels, object_on
 from hstcube.sky.masks import repaired
 
@@ -229,7 +229,7 @@ def test_a_run_takes_regions_for_object_and_leaves_others_out(bare, tmp_path, ca
 
 
 def test_sources_in_no_region_are_no_blank_sky(bare, tmp_path):
-    from hstcube.pipeline.sources import open_map
+    from hstcube.maps.opening import open_map
 
     cube = hstcube.open_field(bare, "1")
     region = written(tmp_path / "a.reg", "image", "circle(5,5,4)")

@@ -69,7 +69,7 @@ def test_warnings_are_heard_as_data_and_those_of_others_pass() -> None:
 @pytest.mark.parametrize("align", ["report", "apply"])
 def test_one_scale_cannot_be_aligned(tmp_path, align) -> None:
     targets = plan(write_field(tmp_path / "data"), [], [], scale="60mas")
-    with pytest.raises(HstCubeError, match="--align needs --scale mixed") as caught:
+    with pytest.raises(HstCubeError, match="align= needs scale='mixed'") as caught:
         run(targets, tmp_path / "out", Options(align=align))
     assert caught.value.code == "HC-B22"
     assert not (tmp_path / "out").exists()

@@ -49,7 +49,7 @@ def test_a_wrong_filter_in_any_of_the_cards_is_refused(tmp_path: Path) -> None:
     rewrite(
         stamp(folder, "f435w"), cards={"FILTER": None, "FILTER1": "CLEAR1L", "FILTER2": "F814W"}
     )
-    with pytest.raises(HstCubeError, match="the header says f814w, the file name f435w") as caught:
+    with pytest.raises(HstCubeError, match="the header says F814W, the file name f435w") as caught:
         hstcube.open_field(folder, "1")
     assert caught.value.code == "HC-B03"
 
@@ -272,6 +272,31 @@ def test_both_images_of_a_band_may_be_in_one_file(tmp_path: Path, how: str) -> N
     assert (cube.exposure == 1234.5).all()
 
 
+def test_one_file_of_jwst_gives_err_and_its_photons_are_not_added_again(tmp_path: Path) -> None:
+    header = fits.Header(PLAIN | {"BUNIT": "MJy/sr"})
+    header["CD1_2"] = header["CD2_1"] = 0.0
+    primary = fits.PrimaryHDU()
+    primary.header.update(
+        {"TELESCOP": "JWST", "INSTRUME": "NIRCAM", "FILTER": "F444W", "PUPIL": "CLEAR"}
+    )
+    errors = np.full((120, 120), 0.02, np.float32)
+    units = [
+        primary,
+        fits.ImageHDU(noise(0.02), header, name="SCI"),
+        fits.ImageHDU(errors, name="ERR"),
+        fits.ImageHDU(errors * 0 + 7, name="WHT"),
+    ]
+    path = tmp_path / "jw_i2d.fits"
+    fits.HDUList(units).writeto(path)
+    cube = hstcube.open_bands({"f444w": (path, path)}, field="t", exposure={"f444w": 1000.0})
+    np.testing.assert_allclose(cube.wht, 2500, rtol=1e-5)
+    assert "HC-D42" in cube.attrs["history"]
+    assert cube.attrs["poisson"] == "in ERR"
+    assert float(cube.pivot[0]) == pytest.approx(44017, rel=1e-4)
+    with pytest.raises(HstCubeError, match="HC-N10"):
+        hstcube.add_poisson(cube)
+
+
 # -- pivots and zero points
 
 
@@ -313,3 +338,48 @@ def test_the_zero_point_of_hlf_is_that_of_its_own_card(tmp_path: Path) -> None:
     rewrite(weight, cards={"ZEROPNT": 25.69})
     cube = hstcube.open_bands({"f435w": (image, weight)}, field="1")
     assert cube.zeropoint.values.tolist() == [25.69]
+
+
+# -- units
+
+
+def mixed(tmp_path: Path) -> Path:
+    """Return a field whose F160W is in nJy, by the zero point of the survey's table."""
+    folder = write_field(tmp_path / "data", sky=False)
+    factor = float(10 ** (-0.4 * (25.94 - 31.4)))  # nJy of one electron per second
+    rewrite(stamp(folder, "f160w"), cards={"BUNIT": "nJy"}, pixels=lambda sci: sci * factor)
+    rewrite(stamp(folder, "f160w", "wht"), pixels=lambda wht: wht / factor**2)
+    return folder
+
+
+def test_bands_of_different_units_become_one_cube(tmp_path: Path) -> None:
+    folder = mixed(tmp_path)
+    with pytest.raises(HstCubeError) as caught:
+        hstcube.open_field(folder, "1")
+    assert caught.value.code == "HC-D21"
+    assert "units='uJy'" in caught.value.fix
+    plain = hstcube.to_flux(hstcube.open_field(write_field(tmp_path / "plain"), "1"), "uJy")
+    for how in ({}, {"chunks": {"y": 20}}):
+        cube = hstcube.open_field(folder, "1", units="uJy", **how)
+        assert cube.sci.attrs["units"] == "uJy"
+        np.testing.assert_allclose(cube.zeropoint, 23.9)
+        np.testing.assert_allclose(cube.sci, plain.sci, rtol=1e-5)
+        np.testing.assert_allclose(cube.wht, plain.wht, rtol=1e-5)
+    assert cube.band.values.tolist() == plain.band.values.tolist()
+
+
+def test_a_run_makes_one_cube_of_different_units_and_takes_no_levels_of_others(
+    tmp_path: Path, call: Any
+) -> None:
+    folder, out = mixed(tmp_path), tmp_path / "out"
+    said = call("run", folder, "-o", out)
+    assert "HC-D21" in said.err
+    assert "--units uJy" in said.err
+    assert call("check", folder, "--units", "uJy").code == 0
+    assert call("run", folder, "-o", out, "--units", "uJy").code == 0
+    assert hstcube.open_cube(out / "1.nc").sci.attrs["units"] == "uJy"
+    with_levels = write_field(tmp_path / "levels")
+    said = call("run", with_levels, "-o", tmp_path / "other", "--units", "uJy")
+    assert "HC-K14" in said.err
+    again = ("run", with_levels, "-o", tmp_path / "other", "--units", "uJy", "--sky", "measure")
+    assert call(*again, "--overwrite").code == 0
