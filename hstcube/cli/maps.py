@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path  # noqa: TC003  typer reads annotations
 from typing import Annotated
 
 import typer
 
-from hstcube.cli.options import Fields, FolderOrFile, Images, Overwrite, Scale
+from hstcube.cli.options import (  # noqa: TC001
+    Fields,
+    FolderOrFile,
+    Images,
+    Overwrite,
+    Scale,
+)
 from hstcube.cli.show import show_table, told_warnings
 
 __all__ = ["detect"]
