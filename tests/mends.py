@@ -171,6 +171,17 @@ def two_fields(folder: Path) -> None:
     write_field(folder, "2")
 
 
+def a_release_at_two_scales(folder: Path) -> None:
+    """Give a band of another scale to a field, and all images the names of a release."""
+    write_field(folder, scale="30mas", bands=("f435w",))
+    for path in sorted((folder / "new_stamps").iterdir()):
+        _, scale, band, kind = path.name.removesuffix(".fits").split("_")
+        if (scale == "30mas") == (band == "f435w"):
+            path.rename(folder / f"gds-grizli-v7.2-{band}_drc_{kind}.fits")
+        else:
+            path.unlink()
+
+
 def nothing_in(band: str) -> Callable[[Path], Any]:
     return lambda folder: rewrite(stamp(folder, band, "wht"), pixels=np.zeros_like)
 
@@ -699,6 +710,13 @@ MENDS: dict[str, list[Mend]] = {
         Mend(say, lambda f, **how: homogenized(f, **{**WIDTH_IN_ORIGINAL, **how}))
         for say in (r"(to='\w+')", r"(recipe='\w+')")
     ],
+    "HC-B41": [
+        Mend(
+            r"(scale='\w+')",
+            lambda f, **how: hstcube.open_field(f, "gds", **how),
+            a_release_at_two_scales,
+        )
+    ],
     "HC-D08": [
         Mend(r"(bands)=", cube_of, nothing_in("f435w"), given(bands=["f850lp", "f160w"]))
     ],
@@ -1130,6 +1148,9 @@ SHELLS: dict[str, list[Shell]] = {
     "HC-B39": [
         Shell(say, f"{RUN} --recipe original --to 0.3arcsec")
         for say in (r"(--to \w+)", r"(--recipe default)")
+    ],
+    "HC-B41": [
+        Shell(r"(--scale mixed)", f"{RUN} --no-mask --sky none {ALL}", a_release_at_two_scales)
     ],
     "HC-D08": [Shell(r"(--band)", RUN, nothing_in("f435w"),
                      lambda _, m: f"{m[1]} f850lp {m[1]} f160w")],

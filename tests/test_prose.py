@@ -53,6 +53,7 @@ def same(one: Any, other: Any) -> bool:
     return one == other if isinstance(one, str) else type(one) is type(other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("free", [emptied, without], ids=["emptied", "gone"])
 def test_no_step_reads_prose(free: Callable[[xr.Dataset], xr.Dataset], world: World) -> None:
     for state in (world.cube, hstcube.psf_match(world.cube)):

@@ -70,7 +70,7 @@ def export(
             help="Throughput curve of a band: Angstrom, throughput; may be repeated.",
         ),
     ] = None,
-    scale: Scale = "60mas",
+    scale: Scale = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Write what an SED-fitting code needs to start.
@@ -132,7 +132,7 @@ def bin_(
         typer.Option(help="Keep to one shape of spectrum, to this reduced chi square (e.g. 4)."),
     ] = None,
     min_area: MinArea = "auto",
-    scale: Scale = "60mas",
+    scale: Scale = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Put pixels into bins that reach a signal to noise.
@@ -189,7 +189,7 @@ def phot(
     partial: Annotated[
         bool, typer.Option("--partial", help="Give fluxes where a band has only part of a group.")
     ] = False,
-    scale: Scale = "60mas",
+    scale: Scale = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Measure fluxes and errors.
@@ -238,7 +238,7 @@ def noise(
             help="Measure the noise on these fields, instead of judging what a run takes it for.",
         ),
     ] = False,
-    scale: Scale = "60mas",
+    scale: Scale = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Compare the noise with empty apertures on the sky.

@@ -64,12 +64,13 @@ def ls(
 ) -> None:
     """List the fields of a folder.
 
-    Their bands, pixel scale, segmentation map and sky levels.
+    Their bands, pixel scale, segmentation map and sky levels; the release whose names they bear.
     """
     from hstcube.surveys.names import list_fields
 
     rows = []
-    for files in list_fields(folder, scale=scale, images=images, labels=labels):
+    found = list_fields(folder, scale=scale, images=images, labels=labels)
+    for files in found:
         whole, odd, levels = [], [], 0
         for name, band in files.bands.items():
             if len(band.sci) == len(band.wht) == 1:
@@ -79,12 +80,13 @@ def ls(
             levels += isinstance(band.sky, Path) and band.sky.exists()
         mapped = "yes" if files.labels and files.labels.exists() else "no"
         sky = f"{levels}/{len(files.bands)}"
-        rows.append((files.field, files.scale, " ".join(whole), ", ".join(odd), mapped, sky))
+        row = (files.field, files.scale, " ".join(whole), ", ".join(odd), mapped, sky)
+        rows.append((*row, files.release) if any(one.release for one in found) else row)
     if not rows:
         fix = "give the folder that holds the stamps, or --images PATTERN"
         raise missing("images", fix, file=folder, verb="are")
-    columns = ("field", "scale", "bands", "incomplete", "map", "sky")
-    show_table(columns, rows, title=f"{len(rows)} in {folder}")
+    columns = ("field", "scale", "bands", "incomplete", "map", "sky", "release")
+    show_table(columns[: len(rows[0])], rows, title=f"{len(rows)} in {folder}")
 
 
 def sky(
@@ -94,7 +96,7 @@ def sky(
         typer.Option("--out", "-o", help="Folder for sky_{field}_{band}.txt and the pictures."),
     ],
     field: Fields = None,
-    scale: Scale = "60mas",
+    scale: Scale = None,
     images: Images = None,
     labels: Labels = None,
     method: Annotated[
@@ -143,7 +145,7 @@ def run(
     noise: NoiseOf = None,
     layout: LayoutOf = "files",
     bands: Bands = None,
-    scale: Scale = "60mas",
+    scale: Scale = None,
     onto: Onto = None,
     align: AlignOf = None,
     images: Images = None,
@@ -269,7 +271,7 @@ def check(
     noise: NoiseOf = None,
     layout: LayoutOf = "files",
     bands: Bands = None,
-    scale: Scale = "60mas",
+    scale: Scale = None,
     onto: Onto = None,
     align: AlignOf = None,
     images: Images = None,

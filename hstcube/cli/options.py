@@ -52,12 +52,12 @@ __all__ = [
 Folder = Annotated[
     Path,
     typer.Argument(
-        help="Folder of stamps ({field}_{scale}_{filter}_{sci,wht}.fits, in it or in its "
-        "new_stamps)."
+        help="Folder of images ({field}_{scale}_{filter}_{sci,wht}.fits, or as a release calls "
+        "them), in it or in its new_stamps."
     ),
 ]
 FolderOrFile = Annotated[
-    Path, typer.Argument(metavar="FOLDER", help="Folder of stamps, or a field file (.toml).")
+    Path, typer.Argument(metavar="FOLDER", help="Folder of images, or a field file (.toml).")
 ]
 Source = Annotated[
     Path,
@@ -79,9 +79,10 @@ Bands = Annotated[
     list[str] | None, typer.Option("--band", "-b", help="Only this band; may be repeated.")
 ]
 Scale = Annotated[
-    str,
+    str | None,
     typer.Option(
-        help="Label of the pixel scale in the file names; mixed: each band at the finest there is."
+        help="Label of the pixel scale in the file names; mixed: each band at the finest there is. "
+        "60mas when not given, or the only one of a release."
     ),
 ]
 Images = Annotated[

@@ -24,7 +24,7 @@ def measure(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="The FITS file; a picture and a table go beside it.")
     ],
-    scale: Scale = "60mas",
+    scale: Scale = None,
     bands: Bands = None,
     overwrite: Overwrite = False,
 ) -> None:

@@ -14,7 +14,22 @@ from hstcube.inputs.quantities import number_in, short
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Band", "band", "band_name", "cameras", "name_among", "numbers_by_band"]
+__all__ = [
+    "Band",
+    "band",
+    "band_name",
+    "cameras",
+    "is_filter",
+    "name_among",
+    "numbers_by_band",
+]
+
+# as releases write filters: with what stands in the pupil, or a letter of the camera (u: UVIS,
+# n: NIRISS) behind
+_WRITTEN = re.compile(
+    r"(?:clearp?-)?(?P<name>f\d{3,4}(?:lp|[wmnx]2?))[un]?"
+    r"(?:-(?:clearp?|(?P<pupil>f\d{3,4}[wmn]2?)n?))?"
+)
 
 _PIVOT = (
     "give its pivot wavelength [Angstrom]: [[pivot = 15000.0 with its sci and wht in a field file|"
@@ -77,9 +92,25 @@ def band(name: str, *, instrument: str = "", detector: str = "") -> Band:
 
 
 def band_name(text: str) -> str:
-    """Return the lower-case name of a filter: ``"F160W"`` and ``"160"`` are ``"f160w"``."""
+    """Return the lower-case name of a filter, as the table has it.
+
+    ``"F160W"`` and ``"160"`` are ``"f160w"``; grizli's ``"f606wu"`` is ``"f606w"``,
+    ``"F115W-CLEAR"`` and ``"f115wn-clear"`` are ``"f115w"``. Of two filters in the light the narrow
+    one counts: ``"f444w-f470n"`` is ``"f470n"``.
+    """
     name = text.strip().lower()
-    return next((known for known in _wide() if digits(known) == name), name)
+    if name.isdigit():
+        return next((known for known in _wide() if digits(known) == name), name)
+    if name in _table() or not (written := _WRITTEN.fullmatch(name)):
+        return name
+    found = [written["name"], written["pupil"] or written["name"]]
+    narrow = found[0] if "w" not in found[0] else found[1]
+    return narrow if narrow in _table() else name
+
+
+def is_filter(name: str) -> bool:
+    """Say whether a table has a filter of that name; see `band_name`."""
+    return name in _table()
 
 
 def name_among(text: str, there: Iterable[str]) -> str:

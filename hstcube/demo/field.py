@@ -20,8 +20,9 @@ from hstcube.core.grids import Grid
 from hstcube.core.mappings import pixel_mapping
 from hstcube.fits.units import hdu
 from hstcube.fits.writing import write_files, written_whole
+from hstcube.surveys.beside import LABELS
 from hstcube.surveys.known import known_survey
-from hstcube.surveys.names import IMAGES, LABELS
+from hstcube.surveys.patterns import IMAGES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

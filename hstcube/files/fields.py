@@ -10,7 +10,7 @@ import numpy as np
 from hstcube.core.bands import band_name
 from hstcube.core.cube import build
 from hstcube.core.state import record
-from hstcube.errors import BandError, HstCubeError, HstCubeWarning, PSFError
+from hstcube.errors import BandError, FileError, HstCubeError, HstCubeWarning, PSFError
 from hstcube.files.headers import (
     BandImages,
     band_state,
@@ -26,12 +26,20 @@ from hstcube.files.headers import (
 from hstcube.fits.images import Plane, read_header, read_plane
 from hstcube.fits.opening import located
 from hstcube.fits.sets import SET, apart, id_in, require_counts
-from hstcube.fits.weights import apparent_noise, inverse_variance, odd_pixels, odd_weights
+from hstcube.fits.weights import (
+    apparent_noise,
+    inverse_variance,
+    kind_by_pixels,
+    odd_pixels,
+    odd_weights,
+)
 from hstcube.inputs.cards import card_text, card_value
+from hstcube.surveys.beside import SKY_SCALE
 from hstcube.surveys.filters import camera_of, native_pixel, require_band
 from hstcube.surveys.known import told_oddities
 from hstcube.surveys.models import with_survey_noise
-from hstcube.surveys.names import list_fields
+from hstcube.surveys.names import chosen_fields
+from hstcube.surveys.releases import matched_notes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,6 +68,10 @@ __all__ = [
 _OF_ERR = (
     "errors are taken from ERR, which holds all photon noise; WHT of JWST holds that of reading "
     "alone"
+)
+_TIMES = (
+    "it holds exposure times by its median; what they are worth is measured by the scatter of the "
+    "pixels"
 )
 
 
@@ -108,6 +120,7 @@ def read_images(
     grid = _common_grid(files, images)
     units = common_units(files, images)
     notes = [*file_notes(images), *camera_notes(images), *units.notes]
+    notes += matched_notes({name: files.one(name, "sci") for name in names})
     widths = psf_fwhm or {}
     state = band_state(files, images, psf_fwhm=widths, units=units.unit, scale=grid.scale)
     notes += state.notes
@@ -183,9 +196,10 @@ def _read_band(files: FieldFiles, name: str, *, lazy: bool) -> BandImages:
     paths = [files.one(name, kind) for kind in ("sci", "wht")]
     said = files.bands[name]
     sci = read_plane(paths[0], "sci", band=name, lazy=lazy, hdu=said.hdu)
-    all_in_one = paths[0] == paths[1] and card_text(sci.header, "TELESCOP").upper() == "JWST"
-    errors = all_in_one and said.wht_hdu is None
-    hdu = "ERR" if errors else said.wht_hdu
+    all_in_one = paths[0] == paths[1] and said.wht_hdu is None
+    jwst = card_text(sci.header, "TELESCOP").upper() == "JWST"
+    errors = said.photons or (all_in_one and jwst)
+    hdu = "ERR" if errors and all_in_one else said.wht_hdu
     wht = read_plane(paths[1], "wht", band=name, lazy=lazy, hdu=hdu, beside=sci.grid)
     with located(files.one(name, "sci"), name):
         require_band(name, sci.header)
@@ -193,12 +207,46 @@ def _read_band(files: FieldFiles, name: str, *, lazy: bool) -> BandImages:
         require_scale(files.scale, sci.grid)
     with located(files.one(name, "wht"), name):
         require_band(name, wht.header)
-    if not errors:
-        return BandImages(name, sci, wht, said.wht_kind)
+    if errors:
+        weights = _weights_beside(paths[1], name, sci.grid, lazy=lazy) if all_in_one else None
+        return _with_errors(BandImages(name, sci, wht, "rms"), weights)
+    if said.wht_kind is None:
+        return _of_kind_seen(BandImages(name, sci, wht))
+    return BandImages(name, sci, wht, said.wht_kind)
+
+
+def _weights_beside(path: Path, name: str, grid: Grid, *, lazy: bool) -> Any:
+    """Return the weights that lie beside errors in one file, None where there are none."""
+    try:
+        return read_plane(path, "wht", band=name, lazy=lazy, hdu="WHT", beside=grid).data
+    except FileError as error:
+        if error.code == "HC-F12":  # no such extension
+            return None
+        raise
+
+
+def _with_errors(image: BandImages, weights: Any) -> BandImages:
+    """Return a band whose errors are those of JWST: they hold photon noise.
+
+    A pixel without data has weight 0, and an error that may be anything.
+    """
+    wht = image.wht
     wht.header["POISSON"] = "in ERR"
     notes = [*wht.notes]
     notes.append(("HC-D42", _OF_ERR))
-    return BandImages(name, sci, wht._replace(notes=tuple(notes)), "rms")
+    data = wht.data if weights is None else wht.data * (weights > 0)
+    return image._replace(wht=wht._replace(data=data, notes=tuple(notes)))
+
+
+def _of_kind_seen(image: BandImages) -> BandImages:
+    """Return a band with the kind of weights that its pixels show."""
+    step, _ = _drizzled(image)
+    times = exposure_times(image.sci.header)
+    kind = kind_by_pixels(image.wht.data, times=times, step=step)
+    notes = [*image.wht.notes]
+    if kind == "exptime":
+        notes.append(("HC-D44", _TIMES))
+    return image._replace(wht=image.wht._replace(notes=tuple(notes)), wht_kind=kind)
 
 
 def _require_one_set(files: FieldFiles, images: list[BandImages]) -> None:
@@ -288,15 +336,15 @@ def _built(files: FieldFiles, sci: Any, wht: Any, **how: Any) -> xr.Dataset:
 
 
 def open_stars(
-    folder: str | Path, *, scale: str = "60mas", bands: Sequence[str] | None = None
+    folder: str | Path, *, scale: str | None = None, bands: Sequence[str] | None = None
 ) -> dict[str, xr.Dataset]:
     """Open stamps of stars: files ``{star}_{scale}_{filter}_{sci,wht}.fits``, as those of fields.
 
     Parameters
     ----------
     folder : path
-    scale : str
-        Label of the pixel scale in the file names.
+    scale : str, optional
+        Label of the pixel scale in the file names; as in `open_field`, when not given.
     bands : sequence of str, optional
         Only these; else those that every star has.
 
@@ -310,11 +358,11 @@ def open_stars(
     PSFError
         If there are none, or no band that all of them have.
     """
-    found = list_fields(folder, scale=scale)
+    found = chosen_fields(folder, scale=scale)
     if not found:
         raise PSFError(
             "HC-P10",
-            f"no stamps of stars at {scale}",
+            f"no stamps of stars at {SKY_SCALE if scale is None else scale}",
             "name them STAR_60mas_f160w_sci.fits and _wht.fits",
             str(folder),
         )

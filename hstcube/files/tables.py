@@ -44,7 +44,21 @@ _PLAIN = (".csv", ".txt", ".dat", ".cat", ".tsv", ".tab", ".ascii", "")  # endin
 _PACKED = (".gz", ".bz2", ".xz")
 _ROWS = 10**6  # of plain text
 _LARGEST = 256 * 2**20  # bytes of a FITS table: 10^5 objects with 300 columns
-_NOTHING = ("", "--", "nan", "none", "null", "n/a", "na", "masked")  # what a cell says that is none
+# what a cell says that is none
+_NOTHING = (
+    "",
+    "--",
+    "nan",
+    "none",
+    "null",
+    "n/a",
+    "na",
+    "masked",
+    "inf",
+    "+inf",
+    "-inf",
+    "infinity",
+)
 _WHOLE = re.compile(r"[+-]?\d{1,18}(\.0*)?", re.ASCII)
 _EXACT = {2: 2**11, 4: 2**24, 8: 2**53}  # by bytes: floats hold whole numbers up to here
 

@@ -50,7 +50,7 @@ _NOT_SCIENCE = ("WHT", "VAR", "RMS")
 # what drizzled and JWST images say in their primary header alone
 _OF_THE_EXPOSURE = (
     *("TELESCOP", "INSTRUME", "DETECTOR", "FILTER", "FILTER1", "FILTER2", "PUPIL", "PHOTMODE"),
-    *("EXPTIME", "TEXPTIME", "PHOTFLAM", "PHOTPLAM", "PHOTFNU", "D001OUUN", "FILETYPE"),
+    *("EXPTIME", "TEXPTIME", "PHOTFLAM", "PHOTPLAM", "PHOTFNU", "D001OUUN", "D001PIXF", "FILETYPE"),
 )
 _IMAGE_AXES = 2
 _LIKELY_FLOATS = (1e-20, 1e20)  # between these lie the pixels of images and weights in any unit
@@ -143,9 +143,10 @@ def read_header(
 
 def _with_primary(hdus: fits.HDUList, unit: Any) -> fits.Header:
     """Return the header of a unit, with what the primary alone says of the exposure."""
-    if unit is hdus[0]:
+    primary = hdus[0].header
+    if unit is hdus[0] or primary.get("NAXIS", 0) > 0:  # an image of its own, of another band
         return unit.header
-    header, primary = unit.header.copy(), hdus[0].header
+    header = unit.header.copy()
     for key in _OF_THE_EXPOSURE:
         if key in primary and card_value(header, key) is None:
             header[key] = primary[key]

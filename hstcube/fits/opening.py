@@ -20,11 +20,12 @@ from hstcube.fits.reads import note_read
 from hstcube.fits.units import BLOCK
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from astropy.io import fits
 
-__all__ = ["located", "opened", "require_budget"]
+__all__ = ["headers_of", "located", "opened", "require_budget"]
 
 # bytes that one image may take in memory, and one compressed file once it is unpacked
 LARGEST_PLANE = 4 * 2**30
@@ -132,6 +133,32 @@ class opened:  # noqa: N801  a context manager, used like a function
     def _close(self) -> None:
         self.handle.close()
         self.quiet.__exit__(None, None, None)
+
+
+def headers_of(path: Path) -> Iterator[fits.Header]:
+    """Yield the headers of a FITS file, one by one; no pixels are kept, of a packed file either.
+
+    Raises
+    ------
+    FileError
+        If the file is missing, or a header is none.
+    """
+    import importlib
+
+    from astropy.io import fits
+
+    _require_regular(path)
+    with path.open("rb") as file:
+        start = file.read(8)
+        file.seek(0)
+        packer = next((name for mark, name in PACKERS.items() if start.startswith(mark)), None)
+        stream = importlib.import_module(packer).open(file) if packer else file
+        kept = io.BytesIO()
+        for size in data_sizes(_Kept(stream, kept)):
+            yield fits.Header.fromstring(kept.getvalue())
+            stream.seek(padded(size), io.SEEK_CUR)
+            kept.seek(0)
+            kept.truncate()
 
 
 def _require_regular(path: Path) -> None:

@@ -21,6 +21,7 @@ __all__ = [
     "WhtKind",
     "apparent_noise",
     "inverse_variance",
+    "kind_by_pixels",
     "odd_pixels",
     "odd_weights",
     "scatter",
@@ -123,17 +124,35 @@ def odd_weights(
     good = wht[(wht > 0) & np.isfinite(wht)]
     if not good.size:
         return []
-    middle = float(np.median(good))
-    areas = (1.0, step**2) if step > 0 else (1.0,)
-    for time in times:
-        if any(abs(middle / (time * area) - 1) < _SAME_TIME for area in areas):
-            text = f"the weights are exposure times: their median is {middle:.4g}, the time "
-            return [("HC-D28", f"{text}{time:.6g} s")]
+    if time := _time_in(good, times, step):
+        text = f"the weights are exposure times: their median is {np.median(good):.4g}, the time "
+        return [("HC-D28", f"{text}{time:.6g} s")]
     ratio, least = scatter(sci, wht), apparent_noise(step, drop) / 2
     if ratio == 0 or least <= ratio <= _SCATTERS:
         return []
     text = f"the pixels scatter by {ratio:.3g} of what wht promises, not by {least:.2g} to "
     return [("HC-D24", f"{text}{_SCATTERS:g}: wht is not an inverse variance")]
+
+
+def kind_by_pixels(wht: Any, *, times: Sequence[float], step: float) -> WhtKind:
+    """Return "exptime" for weights that are exposure times by their median, else "ivar".
+
+    Parameters
+    ----------
+    wht : array, (y, x)
+    times, step
+        As in `odd_weights`.
+    """
+    positive = np.asarray(wht)
+    return "exptime" if _time_in(positive[positive > 0], times, step) else "ivar"
+
+
+def _time_in(good: Any, times: Sequence[float], step: float) -> float:
+    """Return which of the exposure times weights above 0 are, 0 for none."""
+    middle = float(np.median(good)) if good.size else 0.0
+    areas = (1.0, step**2) if step > 0 else (1.0,)
+    near = (t for t in times for area in areas if abs(middle / (t * area) - 1) < _SAME_TIME)
+    return next(near, 0.0)
 
 
 def scatter(sci: NDArray[Any], wht: NDArray[Any]) -> float:

@@ -61,7 +61,7 @@ def bin_cube(
     out: str | Path = "bins.fits",
     *,
     field: str | None = None,
-    scale: str = "60mas",
+    scale: str | None = None,
     snr: float = 5.0,
     bands: Sequence[str] | None = None,
     mode: Mode = "all",
@@ -118,7 +118,7 @@ def phot_cube(
     out: str | Path = "phot.ecsv",
     *,
     field: str | None = None,
-    scale: str = "60mas",
+    scale: str | None = None,
     groups: str | Path | None = None,
     labels: str | Path | None = None,
     ebv: float | None = None,
@@ -171,7 +171,7 @@ def check_noise(
     out: str | Path = "noise.png",
     *,
     fields: Sequence[str] = (),
-    scale: str = "60mas",
+    scale: str | None = None,
     measure: bool = False,
     overwrite: bool = False,
 ) -> NoiseTest:
@@ -185,7 +185,7 @@ def check_noise(
         The picture; beside it the table (.ecsv).
     fields : sequence of str
         All of the folder when empty.
-    scale : str
+    scale : str, optional
         As in `open_field`.
     measure : bool
         Measure the noise on these fields (`calibrate_noise`); else it is that of their cubes, as a
@@ -226,7 +226,7 @@ def export_cube(
     out: str | Path | None = None,
     *,
     field: str | None = None,
-    scale: str = "60mas",
+    scale: str | None = None,
     snr: float | None = None,
     pixels: bool = False,
     groups: str | Path | None = None,

@@ -48,7 +48,7 @@ def measure_psfs(
     stars: str | Path,
     out: str | Path,
     *,
-    scale: str = "60mas",
+    scale: str | None = None,
     bands: Sequence[str] | None = None,
     overwrite: bool = False,
 ) -> PSFs:

@@ -25,7 +25,9 @@ from hstcube.fits.writing import Parts, require_free_names
 from hstcube.inputs.places import height_and_width
 from hstcube.pipeline.sources import Position, read_catalogue
 from hstcube.regridding.stamp import spans_around
-from hstcube.surveys.names import IMAGES, LABELS, FieldFiles, list_fields
+from hstcube.surveys.beside import LABELS
+from hstcube.surveys.names import FieldFiles, list_fields
+from hstcube.surveys.patterns import IMAGES, STAMPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Stamp", "cut_stamps"]
 
-STAMPS = "new_stamps"
 
 _OF_THE_FILE = {  # what belongs to the mosaic's file, not to the pixels cut out of it
     "SIMPLE", "XTENSION", "BITPIX", "EXTEND", "PCOUNT", "GCOUNT", "CHECKSUM", "DATASUM",
@@ -192,19 +193,17 @@ class Source(NamedTuple):
 
     def header(self) -> list[str]:
         """Return the cards that stamps keep, 80 characters each."""
-        from astropy.io import fits
-
         with opened_by_header(self.path) as hdus:
             unit = image_unit(hdus, self.kind, self.path)
             own = (*_PLACE, "BLANK") if self.scaled else _PLACE
             cards: list[str] = []
-            for card in unit.header.cards:
-                key = card.keyword
+            for one in unit.header.cards:
+                key = one.keyword
                 if key in own or key in _OF_THE_FILE or _AXIS.fullmatch(key):
                     continue
-                text = str(card)
+                text = str(one)
                 cards += [text[i : i + 80] for i in range(0, len(text), 80)]
-        return [*cards, str(fits.Card("PARENT", self.path.name[:60], "cut out of"))]
+        return [*cards, card("PARENT", self.path.name[:60], "cut out of")]
 
     @property
     def what(self) -> tuple[str, str, str]:
@@ -250,6 +249,7 @@ def _sources_of(files: FieldFiles, chosen: list[str]) -> Iterator[Source]:
     for name in files.bands:
         if chosen and name not in chosen:
             continue
+        _require_pair(files, name)
         sci = _source(files.one(name, "sci"), name, "sci", files.scale)
         wht = _source(files.one(name, "wht"), name, "wht", files.scale)
         with located(sci.path, name):
@@ -257,6 +257,22 @@ def _sources_of(files: FieldFiles, chosen: list[str]) -> Iterator[Source]:
         yield from (sci, wht)
     if files.labels is not None and files.labels.exists():
         yield _source(files.labels, "", "labels", files.scale)
+
+
+def _require_pair(files: FieldFiles, name: str) -> None:
+    """Refuse weights that stamps do not hold."""
+    band = files.bands[name]
+    if files.one(name, "sci") == files.one(name, "wht"):
+        reason = "holds both images of its band; stamps are cut out of files of one image"
+    elif band.wht_kind != "ivar":
+        kind = band.wht_kind or "exposure times, maybe"
+        reason = f"its weights are no inverse variances ({kind}); those of stamps are"
+    else:
+        return
+    fix = (
+        "work on the whole images; or write two files a band, with inverse variances, and cut those"
+    )
+    raise FileError("HC-D45", reason, fix, str(files.one(name, "wht")), name)
 
 
 def _source(path: Path, band: str, kind: str, scale: str) -> Source:

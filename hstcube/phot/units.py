@@ -44,8 +44,8 @@ _REDDEST = 10.0  # mag, of E(B-V)
 _AB = -48.60  # mag of 1 erg s-1 cm-2 Hz-1 (Oke & Gunn 1983, ApJ 266, 713): 1 uJy has 23.9
 _FAINTEST_ZERO = 100.0  # AB mag; a unit of 1e-30 Jy has 84
 _MAG_OF_JY = 8.90  # AB, of 1 Jy: -2.5 log10(1e-23) + _AB
-# AB mag of 1 erg s-1 cm-2 AA-1 at a pivot of 1 Angstrom: _AB + 2.5 log10(c [Angstrom/s])
-_MAG_OF_FLAM = -2.408
+# AB mag of 1 erg s-1 cm-2 AA-1 at a pivot of 1 Angstrom
+_MAG_OF_FLAM = _AB + 2.5 * math.log10(2.99792458e18)  # c [Angstrom/s]
 # negative fluxes have no magnitude, so images have none
 _MAGNITUDES = (
     "convert to 'uJy' and measure[[|: of a flux above 0 it is -2.5 log10(flux) + 23.9, and a "

@@ -59,7 +59,7 @@ def open_field(
     folder: str | Path,
     field: str,
     *,
-    scale: str = "60mas",
+    scale: str | None = None,
     bands: Sequence[str] | None = None,
     psf_fwhm: Mapping[str, float] | None = None,
     psf: PSFChoice = "auto",
@@ -75,13 +75,13 @@ def open_field(
     ----------
     folder : path
         Holds ``{field}_{scale}_{filter}_{sci,wht}.fits`` (or .gz, .fz), itself or in its
-        ``new_stamps``; or products of `to_fits`, which come back as the cube that was written.
+        ``new_stamps``; or files with the names of a release, or is one (see `list_fields`); or
+        products of `to_fits`, which come back as the cube that was written.
     field : str
         What the file names begin with.
-    scale : str
-        The label of the pixel scale in the file names. The scale itself is read from the WCS and
-        must agree. ``"mixed"`` takes each band at the finest scale there is, and brings all to one
-        grid.
+    scale : str, optional
+        The label of the pixel scale in the file names, which must be that of the WCS: "60mas" when
+        not given, or a release's only one. "mixed" takes each band at its finest, on one grid.
     bands : sequence of str, optional
         Only these.
     psf_fwhm : mapping of band to float or Quantity, optional
@@ -206,7 +206,7 @@ def open_bands(
         entries[name] = BandFiles(
             (sci_file,),
             (wht_file,),
-            wht_kind,
+            str(wht_kind),  # None is for releases
             hdu=sci_hdu if hdu is None else hdu,
             wht_hdu=own_hdu if wht_hdu is None else wht_hdu,
             zeropoint=zeropoints.get(name),

@@ -19,8 +19,9 @@ from hstcube.inputs.choices import require_choice
 from hstcube.inputs.names import checked_name
 from hstcube.pipeline.assemble import Align
 from hstcube.pipeline.recipe import Recipe, require_map
+from hstcube.surveys.beside import SKY_SCALE
 from hstcube.surveys.field_file import read_field_file
-from hstcube.surveys.names import FieldFiles, find_field, list_fields
+from hstcube.surveys.names import FieldFiles, chosen_fields, find_field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -63,7 +64,7 @@ def plan(
     fields: Sequence[str],
     ids: Sequence[str],
     *,
-    scale: str,
+    scale: str | None = None,
     refuse: Callable[[HstCubeError], None] | None = None,
     **places: str | None,
 ) -> list[Target]:
@@ -72,14 +73,14 @@ def plan(
     Parameters
     ----------
     source : path
-        A folder of stamps, or a field file.
+        A folder of images, one file of them, or a field file.
     fields : sequence of str
         Names of fields; all of the folder when empty.
     ids : sequence of str
         ``"943=22950,22951"`` gives the ids of field 943; ``"m3=3:24353,24350"`` makes a further
         target, m3, of field 3.
-    scale : str
-        Label of the pixel scale in file names, or "mixed"; see `list_fields`.
+    scale : str, optional
+        Label of the pixel scale in file names, or "mixed"; see `find_field`.
     refuse : callable, optional
         Is told of every target that cannot be; the first is raised when not given.
     **places : str, optional
@@ -95,7 +96,7 @@ def plan(
     images = places.get("images")
     if images and "{" in images and "{scale}" not in images:
         scale = ""  # these names say no scale, so there is none to choose
-    found = _found(source, scale, places)
+    found = _found(source, scale, fields, places)
 
     def files_of(name: str) -> FieldFiles:
         if name in found:
@@ -112,19 +113,22 @@ def plan(
     _add_wishes(targets, ids, files_of, kept, chosen=bool(fields))
     if not targets and not refused:
         fix = f"see what is there: [[hstcube ls {source}|hstcube.list_fields({str(source)!r})]]"
-        what = f"images at {scale}"
+        what = f"images at {SKY_SCALE if scale is None else scale}"
         raise missing(what, fix, file=source, verb="are")
     return list(targets.values())
 
 
 def _found(
-    source: str | Path, scale: str, places: Mapping[str, str | None]
+    source: str | Path,
+    scale: str | None,
+    fields: Sequence[str],
+    places: Mapping[str, str | None],
 ) -> dict[str, FieldFiles]:
     """Return the fields of a folder, or the one of a field file, by name."""
     if Path(source).suffix == ".toml":
         listed = [read_field_file(source)]
     else:
-        listed = list_fields(source, scale=scale, **places)
+        listed = chosen_fields(source, scale=scale, fields=fields, **places)
     return {files.field: files for files in listed}
 
 

@@ -28,8 +28,9 @@ from hstcube.pipeline.assemble import open_field, open_files
 from hstcube.pipeline.recipe import no_map
 from hstcube.regridding.labels import regrid_labels
 from hstcube.regridding.resample import regrid
+from hstcube.surveys.beside import SKY_SCALE
 from hstcube.surveys.filters import require_band
-from hstcube.surveys.names import SKY_SCALE, find_field, list_fields, scale_of_label
+from hstcube.surveys.names import chosen_fields, find_field, scale_of_label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -148,7 +149,7 @@ def open_source(
     *,
     field: str | None = None,
     bands: Sequence[str] | None = None,
-    scale: str = "60mas",
+    scale: str | None = None,
 ) -> xr.Dataset:
     """Open a saved cube (.nc), or a field of a folder of stamps or products.
 
@@ -159,7 +160,7 @@ def open_source(
         Which field of a folder; the only one when not given.
     bands : sequence of str, optional
         Only these of a folder's.
-    scale : str
+    scale : str, optional
         As in `open_field`.
 
     Raises
@@ -208,7 +209,7 @@ def open_groups(
 
 
 def open_with_maps(
-    folder: str | Path, *, fields: Sequence[str] = (), scale: str = "60mas"
+    folder: str | Path, *, fields: Sequence[str] = (), scale: str | None = None
 ) -> tuple[list[xr.Dataset], list[xr.DataArray | None]]:
     """Open fields of a folder of stamps, and their segmentation maps on the same pixels.
 
@@ -219,7 +220,7 @@ def open_with_maps(
     FileError
         If a field is not there.
     """
-    names = list(fields) or [files.field for files in list_fields(folder, scale=scale)]
+    names = list(fields) or [files.field for files in chosen_fields(folder, scale=scale)]
     chosen = [find_field(folder, name, scale=scale) for name in names]
     cubes = [open_files(files) for files in chosen]
     if not cubes:
@@ -251,9 +252,9 @@ def _below_cards(below: Sequence[int] | None) -> list[tuple[str, Any, str]]:
     return cards + [(f"BELOW{i}", line, "their numbers") for i, line in enumerate(lines, 1)]
 
 
-def _the_only_field(source: Path, scale: str) -> str:
+def _the_only_field(source: Path, scale: str | None) -> str:
     """Return the name of the field that a folder holds."""
-    stamps = [files.field for files in list_fields(source, scale=scale)]
+    stamps = [files.field for files in chosen_fields(source, scale=scale)]
     names = stamps or [path.stem for path in entries(source) if path.suffix == ".nc"]
     if len(names) == 1:
         return names[0]

@@ -7,46 +7,34 @@ import math
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
-from hstcube.core.bands import band_name, digits, pivot
+from hstcube.core.bands import pivot
 from hstcube.errors import FileError, RecipeError
-from hstcube.fits.local import as_path, entries, kind_of, missing
+from hstcube.fits.local import as_path, kind_of, missing
 from hstcube.inputs.names import checked_name
+from hstcube.surveys.beside import SKY_SCALE, Places, labels_file, psf_file, sky_file
+from hstcube.surveys.releases import MAP, SCI, images_in, preferred
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
 
     from hstcube.fits.local import Extension
+    from hstcube.surveys.releases import Image
 
 __all__ = [
-    "IMAGES",
-    "LABELS",
     "MIXED",
-    "SKY_SCALE",
     "BandFiles",
     "FieldFiles",
     "ImageKind",
+    "chosen_fields",
     "find_field",
     "list_fields",
     "scale_of_label",
+    "usual_scale",
 ]
 
-IMAGES = "{field}_{scale}_{band}_{kind}.fits"
-LABELS = "segment_maps/udf_mosaic_{field}_HST_SEGMAP.fits"
-SKY = ("NEW_SKY/sky_{field}_{digits}.txt", "NEW_SKY/sky_{field}_{band}.txt")
-PSF = "psf_{scale}.fits"
 MIXED = "mixed"  # in place of the label of a pixel scale: each band at the finest one that there is
-SKY_SCALE = "60mas"  # a level belongs to a pixel scale; the original measured it at this one
-
-_PARTS = {
-    "field": r"(?P<field>.+?)",
-    "scale": r"(?P<scale>[0-9.]+mas)",
-    "band": r"(?P<band>[fF]?\d{3,4}[a-zA-Z]{0,2})",
-    "digits": r"(?P<band>\d{3,4})",
-    "kind": r"(?P<kind>sci|wht)",
-}
-_PACKED = r"(?:\.gz|\.fz)?"
 
 ImageKind = Literal["sci", "wht"]
 
@@ -58,8 +46,8 @@ class BandFiles:
     sci: tuple[Path, ...] = ()
     """More than one is an error later, when the band is opened; so with `wht`."""
     wht: tuple[Path, ...] = ()
-    wht_kind: str = "ivar"
-    """What the weights are: "ivar", "rms", "variance" or "exptime"."""
+    wht_kind: str | None = "ivar"
+    """What the weights are: "ivar", "rms", "variance" or "exptime"; None for the pixels to tell."""
     zeropoint: float | None = None
     """AB magnitude of one unit of the image; None: as its header or the survey says."""
     psf_fwhm: float | None = None
@@ -73,6 +61,8 @@ class BandFiles:
     hdu: Extension | None = None
     """The extension of `sci`, and `wht_hdu` that of `wht`; None: the one that is named so."""
     wht_hdu: Extension | None = None
+    photons: bool = False
+    """The weights hold the noise of all photons, those of sources too: ERR of JWST."""
 
     def extension(self, kind: ImageKind) -> Extension | None:
         """Return the extension of an image; None: the one that is named so."""
@@ -100,6 +90,8 @@ class FieldFiles:
     """What `homogenize` is to do about photon noise; None: as it does by itself."""
     parts: tuple[FieldFiles, ...] = ()
     """The finest scale first."""
+    release: str = ""
+    """Whose names the files bear, as in ``releases.csv``; '' for the usual ones."""
 
     def one(self, band: str, kind: ImageKind) -> Path:
         """Return the file of one band.
@@ -142,12 +134,16 @@ def list_fields(
     labels: str | None = None,
     sky: str | None = None,
 ) -> list[FieldFiles]:
-    """List the fields of a folder by their file names; nothing is opened.
+    """List the fields of a folder by their file names.
+
+    Names are the usual ones, or those of a release (``releases.csv``). Nothing is opened but the
+    headers of a release's images whose names do not say their pixel scale.
 
     Parameters
     ----------
     folder : path
-        Images are looked for in it and in its ``new_stamps``; nowhere below.
+        Images are looked for in it and in its ``new_stamps``; nowhere below. Or one FITS file that
+        holds all images of a field.
     scale : str, optional
         Only this label of the file names, e.g. ``"60mas"``; or ``"mixed"``: each band at the finest
         scale there is.
@@ -167,37 +163,19 @@ def list_fields(
         If the folder does not exist.
     """
     folder = as_path(folder)
-    if kind_of(folder) != "folder":
+    there = images_in(folder, images)
+    if not there and kind_of(folder) != "folder":
         raise missing("such folder", "check the path", file=folder)
-    found: dict[tuple[str, str], dict[str, _Paths]] = {}
-    for path, parts in _scan(folder, images):
-        if scale in (None, MIXED, parts["scale"]):
-            bands = found.setdefault((parts["field"], parts["scale"]), {})
-            bands.setdefault(band_name(parts["band"]), _Paths([], [])).add(parts["kind"], path)
-    places = _Places(folder, labels, sky)
+    found: dict[tuple[str, str], list[Image]] = {}
+    for image in there:
+        if scale in (None, MIXED, image.scale) and image.role != MAP:
+            found.setdefault((image.field, image.scale), []).append(image)
+    places = Places(folder, labels, sky, [image for image in there if image.role == MAP])
     fields = [
         _field_files(places, name, label, found[name, label])
         for name, label in sorted(found, key=_by_field_and_scale)
     ]
     return _mixed(fields) if scale == MIXED else fields
-
-
-class _Paths(NamedTuple):
-    """The images of one band that were found."""
-
-    sci: list[Path]
-    wht: list[Path]
-
-    def add(self, kind: str, path: Path) -> None:
-        (self.sci if kind == "sci" else self.wht).append(path)
-
-
-class _Places(NamedTuple):
-    """Where to look for what belongs to images; see `list_fields`."""
-
-    folder: Path
-    labels: str | None
-    sky: str | None
 
 
 def _by_field_and_scale(found: tuple[str, str]) -> tuple[tuple[tuple[int, int, str], ...], str]:
@@ -222,7 +200,10 @@ def _joined(parts: list[FieldFiles]) -> FieldFiles:
             bands[name] = replace(known, sky=files.sky) if known.sky is None else known
     ordered = {name: bands[name] for name in sorted(bands, key=pivot)}
     labels = next((part.labels for part in parts if part.labels), None)
-    return FieldFiles(parts[0].field, MIXED, ordered, labels, parts=tuple(parts))
+    first = parts[0]
+    return FieldFiles(
+        first.field, MIXED, ordered, labels, parts=tuple(parts), release=first.release
+    )
 
 
 def scale_of_label(label: str) -> float:
@@ -234,21 +215,89 @@ def scale_of_label(label: str) -> float:
 
 
 def find_field(
-    folder: str | Path, name: str, *, scale: str = "60mas", **places: str | None
+    folder: str | Path, name: str, *, scale: str | None = None, **places: str | None
 ) -> FieldFiles:
     """Return the files of one field; see `list_fields`.
+
+    Parameters
+    ----------
+    folder : path
+    name : str
+    scale : str, optional
+        Label of the pixel scale, or "mixed"; see `usual_scale`, when not given.
+    **places : str, optional
+        ``images``, ``labels``, ``sky``.
 
     Raises
     ------
     FileError
         If the folder has no images of that field at that scale.
+    RecipeError
+        If it has some at several, and none is chosen.
     """
     checked_name(name)
     found = list_fields(folder, **places)
+    if scale is None:
+        scale = usual_scale([files for files in found if files.field == name])
     for files in [*found, *_mixed(found)]:
         if (files.field, files.scale) == (name, scale):
             return files
     raise _no_such_field(folder, name, scale, found)
+
+
+def chosen_fields(
+    folder: str | Path,
+    *,
+    scale: str | None = None,
+    fields: Sequence[str] = (),
+    **places: str | None,
+) -> list[FieldFiles]:
+    """List each field of a folder once: at the scale that is chosen, else at its usual one.
+
+    Parameters
+    ----------
+    folder, scale, **places
+        See `find_field`.
+    fields : sequence of str
+        Only these; all when empty.
+
+    Raises
+    ------
+    FileError, RecipeError
+        As `find_field`.
+    """
+    by_name: dict[str, list[FieldFiles]] = {}
+    for files in list_fields(folder, scale=scale, **places):
+        if not fields or files.field in fields:
+            by_name.setdefault(files.field, []).append(files)
+    chosen = []
+    for parts in by_name.values():
+        label = usual_scale(parts) if scale is None else parts[0].scale
+        chosen += [part for part in parts if part.scale == label]
+    return chosen
+
+
+def usual_scale(parts: list[FieldFiles]) -> str:
+    """Return the pixel scale that is taken of a field's where none is chosen.
+
+    "60mas" of files with the usual names; the only one of a release's, or of names without any.
+
+    Raises
+    ------
+    RecipeError
+        If a release has several of the field.
+    """
+    labels = [part.scale for part in parts]
+    if labels == [""] or (len(labels) == 1 and parts[0].release):
+        return labels[0]
+    if not any(part.release for part in parts):
+        return SKY_SCALE
+    raise RecipeError(
+        "HC-B41",
+        f"field {parts[0].field} has images at {' and '.join(labels)}",
+        f"choose one: [[--scale {labels[-1]}|scale={labels[-1]!r}]]; or the finest of each band: "
+        "[[--scale mixed|scale='mixed']]",
+    )
 
 
 def _no_such_field(folder: str | Path, name: str, scale: str, found: list[FieldFiles]) -> FileError:
@@ -266,95 +315,33 @@ def _no_such_field(folder: str | Path, name: str, scale: str, found: list[FieldF
     )
 
 
-def _scan(folder: Path, images: str | None) -> Iterator[tuple[Path, dict[str, str]]]:
-    """Yield each image, and what its name says: field, scale ('' for none), band and kind."""
-    if images is None:
-        places, pattern = [folder, folder / "new_stamps"], IMAGES
-    elif kind_of(Path(images)) == "folder":
-        places, pattern = [Path(images)], IMAGES
-    else:
-        places, pattern = [Path(images).parent], _with_kind(Path(images).name)
-    expression = _expression(pattern)
-    for place in places:
-        for path in entries(place):
-            if match := expression.fullmatch(path.name):
-                yield path, {"scale": "", **match.groupdict()}
-
-
-def _with_kind(pattern: str) -> str:
-    """Return a pattern of science images as one of both kinds: 'wht' stands where 'sci' does."""
-    told = "{kind}" in pattern or "sci" in pattern
-    if not (told and "{field}" in pattern and ("{band}" in pattern or "{digits}" in pattern)):
-        raise RecipeError(
-            "HC-B18",
-            f"the pattern {pattern!r} does not tell field, band, and sci from wht",
-            "write e.g. '{field}_{band}_{kind}.fits'",
-        )
-    if "{kind}" in pattern:
-        return pattern
-    return "{kind}".join(pattern.rsplit("sci", 1))
-
-
-def _expression(pattern: str) -> re.Pattern[str]:
-    stem = re.sub(r"(\.gz|\.fz)$", "", pattern)
-    pieces = re.split(r"\{(\w+)\}", stem)
-    if unknown := [name for name in pieces[1::2] if name not in _PARTS]:
-        raise RecipeError(
-            "HC-B18", f"the pattern {pattern!r} holds {{{unknown[0]}}}", f"use {', '.join(_PARTS)}"
-        )
-    text = re.escape(pieces[0])
-    seen: set[str] = set()
-    for name, literal in zip(pieces[1::2], pieces[2::2], strict=True):
-        text += f"(?P={name})" if name in seen else _PARTS[name]
-        text += re.escape(literal)
-        seen.add(name)
-    return re.compile(text + _PACKED)
-
-
-def _field_files(places: _Places, name: str, scale: str, found: dict[str, _Paths]) -> FieldFiles:
+def _field_files(places: Places, name: str, scale: str, found: list[Image]) -> FieldFiles:
+    by_band: dict[str, list[Image]] = {}
+    for image in found:
+        by_band.setdefault(image.band, []).append(image)
     bands = {}
-    for band in sorted(found, key=pivot):
-        sky = _sky_file(places, name, scale, band)
-        bands[band] = BandFiles(tuple(found[band].sci), tuple(found[band].wht), sky=sky)
-    psf = _first(places.folder / _filled(Path(PSF), name, scale))
-    return FieldFiles(name, scale, bands, _labels_file(places, name, scale), psf=psf)
+    for band in sorted(by_band, key=pivot):
+        files = _band_files(by_band[band])
+        bands[band] = replace(files, sky=sky_file(places, name, scale, band))
+    psf = psf_file(places, name, scale)
+    release = " ".join(dict.fromkeys(image.release for image in found))
+    labels = labels_file(places, name, scale)
+    return FieldFiles(name, scale, bands, labels, psf=psf, release=release)
 
 
-def _labels_file(places: _Places, name: str, scale: str) -> Path | None:
-    """Return the segmentation map: the usual one if it exists, one that was named anyway."""
-    if places.labels is None:
-        return _first(places.folder / _filled(Path(LABELS), name, scale))
-    place = Path(places.labels)
-    if kind_of(place) == "folder":
-        return place / _filled(Path(Path(LABELS).name), name, scale)
-    return _filled(place, name, scale)
-
-
-def _sky_file(places: _Places, name: str, scale: str, band: str) -> Path | None:
-    """Return the file of a band's sky: a usual one if it exists, one that was named anyway."""
-    usual = [_filled(Path(pattern), name, scale, band) for pattern in SKY]
-    if places.sky is None:
-        candidates = [places.folder / path for path in usual if scale == SKY_SCALE]
-    elif kind_of(Path(places.sky)) == "folder":
-        candidates = [Path(places.sky) / path.name for path in usual]
-    else:
-        return _filled(Path(places.sky), name, scale, band)
-    return next(filter(None, map(_first, candidates)), None)
-
-
-def _filled(pattern: Path, name: str, scale: str, band: str = "") -> Path:
-    text = str(pattern)
-    for key, value in (("field", name), ("scale", scale), ("band", band), ("digits", digits(band))):
-        text = text.replace(f"{{{key}}}", value)
-    return Path(text)
-
-
-def _first(path: Path) -> Path | None:
-    """Return the file, or its compressed form, whichever exists."""
-    for ending in ("", ".gz", ".fz"):
-        if kind_of(found := path.with_name(path.name + ending)):
-            return found
-    return None
+def _band_files(images: list[Image]) -> BandFiles:
+    """Return the images of a band; of its weights those that its release prefers."""
+    sci = [image for image in images if image.role == SCI]
+    wht = preferred(images)
+    role = wht[0].role if wht else "ivar"
+    return BandFiles(
+        tuple(image.path for image in sci),
+        tuple(image.path for image in wht),
+        {"see": None, "err": "rms"}.get(role, role),
+        hdu=sci[0].hdu if sci else None,
+        wht_hdu=wht[0].hdu if wht else None,
+        photons=role == "err",
+    )
 
 
 def _natural(text: str) -> tuple[tuple[int, int, str], ...]:

@@ -217,7 +217,8 @@ def rows_of(text: str) -> list[tuple[Cell, ...]] | None:
     """Read a CSV file that has been edited; None if it is not a plain one any more."""
     if any(mark in text for mark in "#\"'\0\x1b\u202e;\t|") or not text.isascii():
         return None
-    lines = [row for row in csv.reader(io.StringIO(text)) if row]
+    plain = text.replace("\r\n", "\n").replace("\r", "\n")  # lines of old Macs
+    lines = [row for row in csv.reader(io.StringIO(plain)) if row]
     if not lines or len({len(row) for row in lines}) > 1:
         return None
     head = [name.strip().lower() for name in lines[0]]
@@ -270,6 +271,7 @@ def as_columns(lot: Lot, folder: Path, rows: list[tuple[Cell, ...]]) -> Table:
         columns[name] = column
         means.append([NOTHING] * n if told is None else list(told))
         good = good and fit and bool((np.abs(values) < (361, 90)[axis - 1]).all())
+        good = good and bool(np.all(values))  # no mosaic lies at 0
     try:
         table = AstropyTable(columns, masked=None)
         path = folder / lot.choice(("cat.ecsv", "cat.fits", "cat.fits"))

@@ -1,0 +1,244 @@
+"""The files of releases: found by the patterns of ``releases.csv``, each with its role."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hstcube import shipped
+from hstcube.core.bands import band_name, is_filter
+from hstcube.core.grids import Grid
+from hstcube.errors import HstCubeError
+from hstcube.fits.local import entries, kind_of
+from hstcube.fits.opening import headers_of, located
+from hstcube.inputs.cards import card_text
+from hstcube.surveys.filters import filters_said
+from hstcube.surveys.patterns import (
+    IMAGES,
+    STAMPS,
+    expression,
+    of_both_kinds,
+    release_expression,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["MAP", "SCI", "Image", "images_in", "matched_notes", "preferred"]
+
+SCI, MAP = "sci", "map"
+_EACH = "each"  # every extension is an image of a band
+_ENDINGS = (".fits", ".fits.gz", ".fits.fz")
+_MATCHED = re.compile(
+    r"(?<![a-z])(?:psf)?-?match(?:ed)?(?![a-z])|(?<![a-z])(?:convolved|homogeni[sz]ed)(?![a-z])",
+    re.IGNORECASE,
+)
+
+
+class Image(NamedTuple):
+    """One image of a release."""
+
+    path: Path
+    field: str
+    scale: str
+    """A label such as "40mas"; '' where neither name nor header says it."""
+    band: str
+    """'' of a map."""
+    role: str
+    """"sci", "map", or what a weight is: see ``releases.csv``."""
+    rank: int = 0
+    """Of several weights that of the lowest is taken."""
+    release: str = ""
+    hdu: int | None = None
+
+
+class _Row(NamedTuple):
+    """A pattern of a release: what a word in place of {kind} is, in the order of preference."""
+
+    release: str
+    pattern: re.Pattern[str]
+    roles: tuple[tuple[str, str], ...]
+
+
+class _Named(NamedTuple):
+    """What the name of a file says."""
+
+    path: Path
+    row: _Row
+    parts: Mapping[str, str]
+
+    @property
+    def roles(self) -> list[tuple[int, str]]:
+        """What is in the file, with the place in the order of preference."""
+        kind = self.parts.get("kind", "").lower()
+        return [(i, role) for i, (word, role) in enumerate(self.row.roles) if word == kind]
+
+    @property
+    def stem(self) -> str:
+        """The name without the word that tells sci from wht: both images of a band have one."""
+        kind = self.parts.get("kind", "")
+        return "".join(self.path.name.split(".fits")[0].rsplit(kind, 1) if kind else self.path.name)
+
+
+def images_in(folder: Path, images: str | None = None) -> list[Image]:
+    """Return the images with the usual names; where there are none, those of releases.
+
+    Headers are read of a release's science images whose names say no pixel scale, or no band.
+
+    Parameters
+    ----------
+    folder : Path
+        Or one file, which has the name of a release.
+    images : str, optional
+        Another place, or the pattern of other names; see `list_fields`.
+    """
+    if images is None and kind_of(folder) == "file":
+        return _images_of_releases([folder])
+    found = list(_usual_images(folder, images))
+    if found or images is not None:
+        return found
+    return _images_of_releases([*entries(folder), *entries(folder / STAMPS)])
+
+
+def _usual_images(folder: Path, images: str | None) -> Iterator[Image]:
+    """Yield each image, and what its name says: field, scale ('' for none), band and kind."""
+    if images is None:
+        places, pattern = [folder, folder / STAMPS], IMAGES
+    elif kind_of(Path(images)) == "folder":
+        places, pattern = [Path(images)], IMAGES
+    else:
+        places, pattern = [Path(images).parent], of_both_kinds(Path(images).name)
+    names = expression(pattern)
+    for place in places:
+        for path in entries(place):
+            if match := names.fullmatch(path.name):
+                said = {"scale": "", **match.groupdict()}
+                role = SCI if said["kind"] == "sci" else "ivar"
+                yield Image(path, said["field"], said["scale"], band_name(said["band"]), role)
+
+
+def _images_of_releases(paths: list[Path]) -> list[Image]:
+    named = list(_named(paths))
+    said = {one.stem: _header_says(one) for one in named if _needs_header(one)}
+    images: list[Image] = []
+    for one in named:
+        images += _images(one, *said.get(one.stem, ("", "")))
+    return _with_scales(images)
+
+
+def preferred(images: list[Image]) -> list[Image]:
+    """Return the weights among images of one band: of several kinds that of the lowest rank."""
+    weights = [image for image in images if image.role != SCI]
+    best = min((image.rank for image in weights), default=0)
+    return [image for image in weights if image.rank == best]
+
+
+def matched_notes(images: Mapping[str, Path]) -> list[tuple[str, str]]:
+    """Say which bands' science images are matched to one resolution already, by their names.
+
+    Parameters
+    ----------
+    images : mapping of band to Path
+    """
+    bands = [band for band, path in images.items() if _MATCHED.search(path.name)]
+    if not bands:
+        return []
+    text = f"{', '.join(bands)}: {images[bands[0]].name} may be matched to another band already"
+    return [("HC-P33", f"{text}, by its name")]
+
+
+def _named(paths: list[Path]) -> Iterator[_Named]:
+    rows = _rows()
+    for path in paths:
+        if not path.name.lower().endswith(_ENDINGS):
+            continue
+        for row in rows:
+            if match := row.pattern.fullmatch(path.name):
+                yield _Named(path, row, match.groupdict())
+                break
+
+
+@cache
+def _rows() -> tuple[_Row, ...]:
+    rows = []
+    for row in shipped.table("hstcube.surveys", "releases.csv"):
+        tokens = [token.partition("=") for token in row["roles"].split()]
+        roles = tuple((word.lower(), role) for word, _, role in tokens)
+        kinds = tuple(dict.fromkeys(word for word, _ in roles))
+        rows.append(_Row(row["release"], release_expression(row["pattern"], kinds), roles))
+    return tuple(rows)
+
+
+def _needs_header(one: _Named) -> bool:
+    complete = "scale" in one.parts and "band" in one.parts
+    return not complete and any(role == SCI for _, role in one.roles)
+
+
+def _header_says(one: _Named) -> tuple[str, str]:
+    """Return pixel scale and band as a header says them, '' for what it does not."""
+    with contextlib.suppress(HstCubeError), located(one.path):  # it is refused when it is opened
+        header = _header_of_image(one.path)
+        said = filters_said(header)
+        return _scale_said(header) if header else "", said[0] if said else ""
+    return "", ""
+
+
+def _header_of_image(path: Path) -> dict[str, Any]:
+    """Return the header of the first image of a file; what the primary alone says stands behind."""
+    primary: dict[str, Any] = {}
+    for header in headers_of(path):
+        cards = {**primary, **header}
+        if header.get("NAXIS", 0) > 1 and ("ZIMAGE" in header or card_text(header, "CTYPE1")):
+            return cards
+        primary = primary or dict(header)
+    return {}
+
+
+def _scale_said(header: Mapping[str, Any]) -> str:
+    """Return the label of the pixel scale of a header's WCS."""
+    shape = tuple(int(header.get(f"ZNAXIS{i}", header[f"NAXIS{i}"])) for i in (2, 1))
+    return _label(Grid.from_header(header, shape=(shape[0], shape[1])).scale * 1000)
+
+
+def _label(mas: float) -> str:
+    return f"{float(f'{mas:.3g}'):g}mas"
+
+
+def _images(one: _Named, scale: str, band: str) -> Iterator[Image]:
+    parts, release = one.parts, one.row.release
+    band = band_name(parts.get("band") or band)
+    if "scale" in parts:
+        scale = _label(float(parts["scale"].lower().removesuffix("mas")))
+    field = parts.get("field") or one.path.absolute().parent.name
+    for rank, role in one.roles:
+        if role == _EACH:
+            yield from _of_one_file(one.path, release)
+        elif band or role == MAP:
+            of = "" if role == MAP else band
+            yield Image(one.path, field, scale, of, role, rank, release)
+
+
+def _of_one_file(path: Path, release: str) -> list[Image]:
+    """Return the images of a file whose extensions are named after bands, sci or wht in EXTVER."""
+    images: list[Image] = []
+    field = path.name.split(".fits")[0]
+    with contextlib.suppress(HstCubeError), located(path):
+        for hdu, header in enumerate(headers_of(path)):
+            band = band_name(card_text(header, "EXTNAME"))
+            kind = card_text(header, "EXTVER").upper()
+            if is_filter(band) and kind in ("SCI", "WHT"):
+                role = SCI if kind == "SCI" else "ivar"
+                images.append(Image(path, field, _scale_said(header), band, role, 0, release, hdu))
+    return images
+
+
+def _with_scales(images: list[Image]) -> list[Image]:
+    """Give weights whose scale nothing says that of their science image."""
+    known = {(one.field, one.band): one.scale for one in images if one.role == SCI}
+    return [
+        one if one.scale else one._replace(scale=known.get((one.field, one.band), ""))
+        for one in images
+    ]
