@@ -13,7 +13,7 @@ from hstcube.fits.units import hdu
 from hstcube.fits.writing import require_free_names, write_files
 from hstcube.pipeline.assemble import open_files
 from hstcube.sky.detection import detect
-from hstcube.surveys.names import LABELS
+from hstcube.surveys.beside import LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
