@@ -36,6 +36,7 @@ _MODULE_OF = {
     "cut_stamps": "jobs.stamps",
     "cutout": "regridding.stamp",
     "deredden": "phot.units",
+    "detect": "sky.detection",
     "examine_stars": "psf.stars",
     "find_stars": "psf.star_search",
     "fit_width": "psf.profiles",
@@ -85,8 +86,8 @@ _MODULE_OF = {
 }
 
 _FOLDERS = (
-    "basics", "cli", "core", "demo", "errors", "files", "fits", "inputs", "jobs", "noise", "phot",
-    "pipeline", "plots", "psf", "regridding", "sed", "sky", "surveys",
+    "basics", "cli", "core", "demo", "errors", "files", "fits", "inputs", "jobs", "maps", "noise",
+    "phot", "pipeline", "plots", "psf", "regridding", "sed", "sky", "surveys",
 )  # fmt: skip
 
 __all__ = ["__version__", "plot", *_MODULE_OF]  # noqa: PLE0604  the keys are strings

@@ -57,6 +57,7 @@ from hstcube.regridding.stamp import cutout as cutout
 from hstcube.sed import to_sed as to_sed
 from hstcube.sed.results import paint_fit as paint_fit
 from hstcube.sed.results import read_fit as read_fit
+from hstcube.sky.detection import detect as detect
 from hstcube.sky.level import measure_sky as measure_sky
 from hstcube.sky.level import subtract_sky as subtract_sky
 from hstcube.sky.masks import grow as grow

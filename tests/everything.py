@@ -76,6 +76,7 @@ class World:
             "curve_of_growth": ((cube, self.centre), {"radii": [0.1, 0.3]}),
             "cutout": ((cube, self.centre, 1.2), {}),
             "deredden": ((cube, 0.02), {}),
+            "detect": ((cube,), {}),
             "find_stars": ((cube,), {}),
             "group_errors": ((cube, self.groups), {}),
             "homogenize": ((cube,), {"labels": self.labels}),

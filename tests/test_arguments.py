@@ -75,6 +75,7 @@ WITHOUT_UNITS = {
     ("radial_profile", "ratio"): 0.5,
     ("bin_pixels", "snr"): 20.0,
     ("bin_pixels", "sed_shape"): 4.0,
+    ("detect", "snr"): 3.0,
     ("psf_match", "min_coverage"): 0.3,
     ("regrid", "min_coverage"): 0.3,
     ("to_sed", "floor"): 0.1,
@@ -82,6 +83,7 @@ WITHOUT_UNITS = {
     ("matching_kernels", "regularization"): 1e-3,
 }
 WHOLE = {
+    ("detect", "min_pixels"): 10,
     ("find_stars", "brightest"): 2,
     ("grow", "pixels"): 2,
     ("homogenize", "grow"): 2,
@@ -252,7 +254,8 @@ def said(case: tuple[str, str], error: HstCubeError) -> bool:
 
 
 IMPOSSIBLE = [np.nan, np.inf, -1.0, True, "wide", None, 1j, object(), [], np.ma.masked]
-NONE_IS = {("open_psf", "scale"), ("prepare_psf", "to_scale"), ("prepare_psf", "size"),
+NONE_IS = {("detect", "min_pixels"),
+           ("open_psf", "scale"), ("prepare_psf", "to_scale"), ("prepare_psf", "size"),
            ("measure_psf", "size"), ("examine_stars", "size"), ("to_sed", "redshift"),
            ("bin_pixels", "sed_shape"), ("bin_pixels", "min_area"), ("psf_quality", "to"),
            ("matching_kernels", "regularization"), ("build", "psf_fwhm"), ("build", "zeropoint"),

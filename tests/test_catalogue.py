@@ -956,7 +956,7 @@ ROWS = {
     "S01": Row("sky at the centre", "E", "lists the objects", "HC-S01", see=("sky at the centre",)),
     "S02": Row("NaN at the centre", "E", "lists the objects", "HC-S01", see=("NaN at the centre",)),
     "S03": Row("interpolated edge at the centre", "E", "lists the objects", "HC-S01", see=("interpolated centre",)),
-    "S04": Row("labels that are no integers", "W", "belong to nobody; their share", "HC-S04", see=(
+    "S04": Row("labels that are no integers", "W", "the label of most neighbours; their number", "HC-S04", see=(
         f"{ERRORS}::test_what_a_map_leaves_open_is_told",)),
     "S05": Row("float32 ids above 2**24", "E", "refused", "HC-S05", see=("ids beyond float32",)),
     "S06": Row("negative labels", "W", "belong to nobody, and are no sky", "HC-S06", negative_labels),

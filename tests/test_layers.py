@@ -27,10 +27,11 @@ HEAVY = {
     "netCDF4",
     "scipy",
     "pandas",
+    "skimage",
 }
 
 
-WITH_A_DISK = {"fits", "files", "surveys", "sed", "pipeline", "jobs", "demo", "cli"}
+WITH_A_DISK = {"fits", "files", "surveys", "maps", "sed", "pipeline", "jobs", "demo", "cli"}
 
 
 def drawn_order() -> list[str]:

@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn, cast
 import typer
 
 from hstcube import __version__
-from hstcube.cli import cube, demo, field, psf
+from hstcube.cli import cube, demo, field, maps, psf
 from hstcube.cli.show import plain
 from hstcube.cli.streams import flush, open_streams
 from hstcube.errors import HstCubeError, WriteError, language
@@ -44,6 +44,7 @@ app = typer.Typer(
 )
 app.command("ls")(field.ls)
 app.command("sky")(field.sky)
+app.command("detect")(maps.detect)
 app.command("run")(field.run)
 app.command("cutout")(field.cutout)
 app.command("check")(field.check)

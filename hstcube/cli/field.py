@@ -13,6 +13,7 @@ from hstcube.cli.options import (
     Allow,
     ApplyMask,
     Bands,
+    Exclude,
     Fields,
     Folder,
     FolderOrFile,
@@ -149,6 +150,7 @@ def run(
     align: AlignOf = None,
     images: Images = None,
     labels: Labels = None,
+    exclude: Exclude = None,
     sky: Levels = None,
     to: To = None,
     psf: PSF = "auto",
@@ -181,6 +183,7 @@ def run(
         psf_fwhm=psf_fwhm,
         onto=onto,
         align=align,
+        exclude=exclude,
         strict=strict,
         noise=noise,
         layout=layout,
@@ -221,6 +224,11 @@ def cutout(
     from hstcube.pipeline.plan import require_outside
     from hstcube.pipeline.runs import SOME_FAILED
 
+    if labels == "detect":
+        msg = (
+            "there is nothing to cut; detect the sources of the stamps: hstcube run --labels detect"
+        )
+        raise typer.BadParameter(msg, param_hint="--labels")
     require_outside(out, mosaics, images=images)
     stamps = cut_stamps(
         mosaics,
@@ -268,6 +276,7 @@ def check(
     align: AlignOf = None,
     images: Images = None,
     labels: Labels = None,
+    exclude: Exclude = None,
     sky: Levels = None,
     to: To = None,
     psf: PSF = "auto",
@@ -299,6 +308,7 @@ def check(
         psf_fwhm=psf_fwhm,
         onto=onto,
         align=align,
+        exclude=exclude,
         strict=strict,
         noise=noise,
         layout=layout,

@@ -19,6 +19,7 @@ __all__ = [
     "Allow",
     "ApplyMask",
     "Bands",
+    "Exclude",
     "Field",
     "Fields",
     "Folder",
@@ -92,7 +93,14 @@ Images = Annotated[
 ]
 Labels = Annotated[
     str | None,
-    typer.Option(help="Where segmentation maps are: a file, a folder, or a pattern with {field}."),
+    typer.Option(
+        help="Where segmentation maps are: a file, a folder, or a pattern with {field}; DS9 "
+        "regions (.reg); or detect: the sources are found in the images."
+    ),
+]
+Exclude = Annotated[
+    str | None,
+    typer.Option(help="DS9 regions (.reg) that are neither object nor sky."),
 ]
 Groups = Annotated[
     Path | None, typer.Option(help="Map of groups on the cube's grid, as bin writes it.")

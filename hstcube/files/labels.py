@@ -16,15 +16,15 @@ from hstcube.fits.local import as_path
 from hstcube.fits.opening import located, opened
 from hstcube.fits.sets import require_one_set
 from hstcube.regridding.labels import NOT_COVERED
+from hstcube.sky.masks import NOT_AN_INTEGER
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-__all__ = ["NOT_AN_INTEGER", "open_labels"]
+__all__ = ["open_labels"]
 
-NOT_AN_INTEGER = -2
 _BELOW = re.compile(r"BELOW\d+")  # cards of maps of bins: those that do not reach their target
 _LARGEST_FLOAT32_ID = 2**24  # beyond, neighbouring ids are one number
 
@@ -42,7 +42,8 @@ def open_labels(path: str | Path, *, hdu: str | int | None = None) -> xr.DataArr
     -------
     DataArray of int32, (y, x)
         0 is sky. Values that are not integers (maps that were interpolated) become -2 and are
-        counted in ``attrs["interpolated"]``: they belong to nobody. NaN becomes -1, not covered.
+        counted in ``attrs["interpolated"]``: they belong to nobody here; the default recipe gives
+        each the label that most of its neighbours have. NaN becomes -1, not covered.
         ``attrs["below_target"]`` lists the bins that a map of bins says are below their target.
 
     Raises

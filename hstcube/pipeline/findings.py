@@ -16,6 +16,8 @@ from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
 from hstcube.core.state import attribute, notes_of
 from hstcube.errors import HstCubeError, codes, spoken
+from hstcube.files.labels import open_labels
+from hstcube.maps.opening import detection_meant, made_here, without
 from hstcube.pipeline.original import kernels_of_the_original
 from hstcube.pipeline.photons import (
     added,
@@ -135,7 +137,7 @@ def examine(target: Target, options: Options, *, out: Path | None = None) -> Rep
     if out is not None:
         _attempt(report, lambda: require_free(target, out, options))
     found = _opened(report, target, options)
-    labels = _attempt(report, lambda: _labels(target, masked=options.masked))
+    labels = _attempt(report, lambda: _labels(target, found, options))
     _judge_levels(report, target, options)
     if found is not None:
         _judge_cube(report, target, found, labels, options)
@@ -163,6 +165,10 @@ def _judge_cube(
     _attempt(report, lambda: _judge_places(cube))
     if found.whole:
         _attempt(report, lambda: _judge_resolution(cube, options))
+    if cube.chunks and detection_meant(target.files.labels):
+        text = "sources will be detected; images as large as these are not read here"
+        report.findings.append(Finding("note", "", text))
+        return
     if labels is not None:
         _attempt(report, lambda: _judge_object(report, target, cube, labels, options))
     _attempt(report, lambda: _judge_sky(report, target, found.images, labels, options))
@@ -266,11 +272,17 @@ def _judge_places(cube: xr.Dataset) -> None:
         warn_of_shifts(cube, check_alignment(cube))
 
 
-def _labels(target: Target, *, masked: bool) -> xr.DataArray | None:
-    if masked and target.files.labels is None:
+def _labels(target: Target, found: _Opened | None, options: Options) -> xr.DataArray | None:
+    """Return the map; None where it is made of images that are not there, or too large to read."""
+    if options.masked and target.files.labels is None:
         what = f"field {target.files.field}"
         raise no_map(what, ALL_PIXELS)
-    return labels_of(target.files)
+    path, cube = target.files.labels, None if found is None else found.images.cube
+    if cube is None or (cube.chunks and detection_meant(path)):
+        if path is None or made_here(path):
+            return None
+        return open_labels(path, hdu=target.files.hdu)
+    return without(labels_of(target.files, cube), cube, options.exclude)[0]
 
 
 def _judge_object(
@@ -291,7 +303,8 @@ def _judge_object(
     notes = map_notes(labels, ids, keep, grid, largest=largest, recipe=kind)
     usual = traits(attribute(cube, "survey"))
     for code, said in notes:
-        told: Literal["note", "warning"] = "note" if code in usual else "warning"
+        harmless = code in usual or codes()[code].kind == "N"
+        told: Literal["note", "warning"] = "note" if harmless else "warning"
         report.findings.append(Finding(told, code, said, spoken(_FIXES.get(code, ""))))
 
 

@@ -171,8 +171,9 @@ class Options:
     ``recipe`` holds keyword arguments of `homogenize`; ``bands`` are all when empty; ``masked`` is
     whether a segmentation map chooses pixels; ``sky`` "measure" or "none" goes before levels in
     files; ``psf``, ``psf_fwhm`` [arcsec], ``onto``, ``align`` and ``units`` are those of
-    `open_field`, but ``onto`` may be "labels" too (the grid of the map); ``noise``, ``layout`` and
-    ``apply_mask`` those of `to_fits`; ``strict`` takes warnings for errors.
+    `open_field`, but ``onto`` may be "labels" too (the grid of the map); ``exclude`` is a file of
+    DS9 regions that are neither object nor sky; ``noise``, ``layout`` and ``apply_mask`` those of
+    `to_fits`; ``strict`` takes warnings for errors.
     """
 
     recipe: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -189,6 +190,7 @@ class Options:
     psf_fwhm: dict[str, float] = dataclasses.field(default_factory=dict)
     onto: str | None = None
     align: Align | None = None
+    exclude: str | None = None
     units: str | None = None
 
     def __post_init__(self) -> None:
@@ -279,10 +281,11 @@ def plan_sky(
     missing = tuple(name for name in bands if name not in known)
     if not missing:
         return SkyPlan(known, missing, "from files")
-    require_map(labels)
+    beside = " beside detected sources" if "detected" in require_map(labels).attrs else ""
     if not known:
-        return SkyPlan(known, missing, "measured")
-    return SkyPlan(known, missing, f"measured in {', '.join(missing)}, else from files")
+        return SkyPlan(known, missing, f"measured{beside}")
+    where = f"measured{beside} in {', '.join(missing)}"
+    return SkyPlan(known, missing, f"{where}, else from files")
 
 
 def require_outside(

@@ -8,19 +8,22 @@ import numpy as np
 
 from hstcube.core.grids import Grid
 from hstcube.core.rules import taken
+from hstcube.core.state import note
 from hstcube.errors import LabelError, RecipeError, SkyError
 from hstcube.fits.local import require_local
 from hstcube.fits.opening import located
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import whole_number
+from hstcube.maps.opening import DETECT
 from hstcube.pipeline.original import as_the_original
 from hstcube.pipeline.photons import photons_left_out, with_photons
 from hstcube.psf.match import psf_match
 from hstcube.psf.quality import as_target
 from hstcube.regridding.labels import NOT_COVERED, coverage, regrid_labels, regrid_mask
+from hstcube.sky.detection import detect
 from hstcube.sky.level import Method, left_over, measure_sky, subtract_sky
+from hstcube.sky.masks import central, grown, object_mask, object_notes, repaired
 from hstcube.sky.masks import grow as grow_mask
-from hstcube.sky.masks import grown, object_mask, object_notes
 from hstcube.sky.masks import mask as apply_mask
 from hstcube.surveys.field_file import (
     COUNT,
@@ -76,7 +79,7 @@ def homogenize(
     cube: xr.Dataset,
     *,
     sky: Any = "measure",
-    labels: xr.DataArray | None = None,
+    labels: xr.DataArray | Literal["detect"] | None = None,
     ids: Sequence[int] = (),
     grow: int = 1,
     largest: bool = False,
@@ -94,8 +97,9 @@ def homogenize(
     sky : "measure", level or None
         Measure it on the pixels that `labels` calls sky; or a level for `subtract_sky`; or leave it
         as it is.
-    labels : DataArray of int, (y, x), optional
-        Segmentation map on its own grid. Without it the mask is all that has data.
+    labels : DataArray of int, (y, x), or "detect", optional
+        Segmentation map on its own grid; or what `detect` finds in the cube. Without it the mask is
+        all that has data.
     ids : sequence of int
         Labels of the object, several for a merger; the one at the centre of the map when empty.
     grow : int
@@ -138,6 +142,10 @@ def homogenize(
     grow = whole_number(grow, "grow", least=0, code="HC-B17")
     to = as_target(to, [*cube.band.values, *cube.matched_to.values], pixel=grid.scale)
     ids = np.ravel(np.asarray(ids, dtype=object)).tolist()  # one may stand alone
+    labels = _map_of(cube, labels)
+    if labels is not None and "detected" in labels.attrs:
+        text = f"the map was detected in the images: {labels.attrs['detected']}"
+        cube = note(cube, "HC-S40", text)
     cube = _without_sky(cube, sky, labels, recipe)
     observed, cube = cube, with_photons(cube, poisson, recipe)
     if recipe == "original":
@@ -155,6 +163,22 @@ def homogenize(
     return told_oddities(cube, notes)
 
 
+def _map_of(cube: xr.Dataset, labels: xr.DataArray | str | None) -> xr.DataArray | None:
+    """Return a map that was given, or detected where that is asked for."""
+    if not isinstance(labels, str):
+        return labels
+    require_choice("labels", labels, (DETECT,))
+    return detect(cube)
+
+
+def _objects_of(labels: xr.DataArray, recipe: Recipe) -> xr.DataArray:
+    """Return a map as a recipe takes its objects: the original repaired nothing.
+
+    What is sky is taken from the map as it is: pixels between object and sky hold light.
+    """
+    return labels if recipe == "original" else repaired(labels)
+
+
 def require_map(labels: xr.DataArray | None) -> xr.DataArray:
     """Return the segmentation map that tells the blank pixels.
 
@@ -167,7 +191,8 @@ def require_map(labels: xr.DataArray | None) -> xr.DataArray:
         raise SkyError(
             "HC-K01",
             "no sky level, and no segmentation map that tells the blank pixels",
-            "give one of them: [[--sky FOLDER or --labels FILE|sky= or labels=]]",
+            "give one of them: [[--sky FOLDER or --labels FILE|sky= or labels=]]; or detect the "
+            'sources: [[--labels detect|labels="detect"]]',
         )
     return labels
 
@@ -229,7 +254,8 @@ def object_on(
         If no pixel of the grid belongs to the object.
     """
     outside: Outside = "nearest" if recipe == "original" else "uncovered"
-    seen = object_mask(labels, *ids, largest=largest)
+    chosen = ids or (central(labels.values),)  # what lies between objects is not guessed there
+    seen = object_mask(_objects_of(labels, recipe), *chosen, largest=largest)
     keep = regrid_mask(grow_mask(seen, pixels=grow), grid, outside=outside)
     if not keep.values.any():
         raise LabelError(
@@ -263,6 +289,7 @@ def map_notes(
     grid : Grid
         Of the cube.
     """
+    labels = _objects_of(labels, recipe)
     notes = object_notes(labels, *ids, largest=largest)
     if recipe == "original":
         return notes
@@ -270,8 +297,10 @@ def map_notes(
         text = f"the segmentation map covers {share:.1%} of the frame"
         notes.append(("HC-S14", f"{text}; outside it nothing is masked in"))
     if interpolated := labels.attrs.get("interpolated", 0):
-        text = f"{interpolated / labels.size:.1%} of the map's pixels are not integers"
-        text += " (it was interpolated once); they belong to no object"
+        text = f"{interpolated} of the map's pixels ({interpolated / labels.size:.1%}) are not "
+        text += "integers (it was interpolated once); each gets the label that most of its"
+        lost = interpolated - labels.attrs.get("repaired", 0)
+        text += " neighbours have" + (f", {lost} without any belong to no object" if lost else "")
         notes.append(("HC-S04", text))
     if ends := _ends_reached(keep.values, regrid_labels(labels, grid).values):
         text = f"the object reaches {' and '.join(ends)}"
@@ -288,7 +317,7 @@ def _required(labels: xr.DataArray | None) -> xr.DataArray:
     return labels
 
 
-def no_map(where: str, other: str) -> LabelError:
+def no_map(where: str, other: str, *, detected: bool = True) -> LabelError:
     """Return the error for a segmentation map that is needed and not there.
 
     Parameters
@@ -297,8 +326,13 @@ def no_map(where: str, other: str) -> LabelError:
         Where it is needed.
     other : str
         What to do instead of giving one.
+    detected : bool
+        Whether a map of detected sources will do.
     """
-    fix = f"give one: [[--labels FILE|labels=open_labels(FILE)]]; or {other}"
+    fix = "give one: [[--labels FILE|labels=open_labels(FILE)]]; "
+    if detected:
+        fix += 'or detect the sources: [[--labels detect|labels="detect"]]; '
+    fix += f"or {other}"
     return LabelError("HC-S16", f"there is no segmentation map: {where}", fix)
 
 

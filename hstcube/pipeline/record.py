@@ -22,6 +22,7 @@ from hstcube.errors import FileError, HstCubeError, HstCubeWarning, WriteError
 from hstcube.fits.local import read_text
 from hstcube.fits.reads import read_as, state_of
 from hstcube.fits.writing import require_free_names, write_files
+from hstcube.maps.opening import detection_meant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -266,10 +267,9 @@ def _inputs(files: FieldFiles, bands: list[str], psf: str) -> list[Path]:
     """Return the files that a cube was made of."""
     paths = [files.one(band, kind) for band in bands for kind in ("sci", "wht")]
     levels = [files.bands[band].sky for band in bands]
+    labels = None if detection_meant(files.labels) else files.labels
     return [
-        path
-        for path in (*paths, files.labels, _psf_file(files, psf), *levels)
-        if isinstance(path, Path)
+        path for path in (*paths, labels, _psf_file(files, psf), *levels) if isinstance(path, Path)
     ]
 
 

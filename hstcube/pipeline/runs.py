@@ -17,6 +17,7 @@ from hstcube.files.netcdf import netcdf_writer
 from hstcube.fits.reads import keeps, remembering, same_file
 from hstcube.fits.writing import require_free_names, write_files, write_set
 from hstcube.inputs.choices import require_choice
+from hstcube.maps.opening import without
 from hstcube.pipeline.assemble import open_files
 from hstcube.pipeline.photons import photon_maps, photon_setting_of
 from hstcube.pipeline.plan import Options, SkyPlan, Target, chosen_object, plan_sky
@@ -39,6 +40,7 @@ from hstcube.pipeline.record import (
 )
 from hstcube.pipeline.sources import Images, images_of, labels_of, refuse_align
 from hstcube.sky.level import Method, measure_sky
+from hstcube.sky.masks import mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -66,6 +68,8 @@ class _Field(NamedTuple):
 
     images: Images
     labels: xr.DataArray | None
+    outside: xr.DataArray | None
+    """Of regions that are left out."""
     notes: list[Note]
 
 
@@ -149,7 +153,8 @@ def measure_levels(
     names = {band: out / f"sky_{files.field}_{band}.txt" for band in files.bands}
     picture = out / f"sky_{files.field}.png"
     require_free_names([*names.values(), picture], overwrite=overwrite)
-    cube, labels = open_files(files), labels_of(files)
+    cube = open_files(files)
+    labels = labels_of(files, cube)
     grid, units = Grid.of(cube), cube.sci.attrs["units"]
     background = blank_pixels(labels, grid, "original" if method == "original" else "default")
     levels = measure_sky(cube, background=background, method=method)
@@ -275,8 +280,10 @@ def _one_target(
     field = opened.get(target.files.field)
     if field is None:
         opened.clear()  # one field at a time in memory
-        images, labels = images_for(target.files, options), labels_of(target.files)
-        field = opened[target.files.field] = _Field(images, labels, list(notes))
+        images = images_for(target.files, options)
+        cube = images.cube
+        labels, outside = without(labels_of(target.files, cube), cube, options.exclude)
+        field = opened[target.files.field] = _Field(images, labels, outside, list(notes))
     outcome.sky, level = sky_level_of(target.files, field.images, field.labels, options)
     settings = dict(options.recipe)
     settings["sky"] = level
@@ -286,8 +293,11 @@ def _one_target(
     cube = homogenize(
         field.images.cube, labels=field.labels if options.masked else None, **settings
     )
+    if field.outside is not None:
+        cube = mask(cube, cube.mask.values & field.outside.values)
     cube = cube.assign_attrs(field=target.name)
     maps = photon_maps(settings["poisson"])
+    maps += [] if options.exclude is None else [Path(options.exclude)]
     inputs = inputs_of(target.files, cube.band.values.tolist(), options.psf, maps)
     said = list(dict.fromkeys([*field.notes, *notes]))
     if options.strict and said:

@@ -23,6 +23,7 @@ from hstcube.fits.local import entries, missing
 from hstcube.fits.opening import located
 from hstcube.fits.units import hdu
 from hstcube.inputs.names import checked_name
+from hstcube.maps.opening import made_here, open_map
 from hstcube.pipeline.assemble import open_field, open_files
 from hstcube.pipeline.recipe import no_map
 from hstcube.regridding.labels import regrid_labels
@@ -121,9 +122,9 @@ def images_of(
     return Images(cube, scale, Grid.of(cube).scale if onto else None)
 
 
-def labels_of(files: FieldFiles) -> xr.DataArray | None:
-    """Open the segmentation map of a field, None where it has none."""
-    return None if files.labels is None else open_labels(files.labels, hdu=files.hdu)
+def labels_of(files: FieldFiles, cube: xr.Dataset) -> xr.DataArray | None:
+    """Open the segmentation map of a field, or detect it in its cube; None where it has none."""
+    return None if files.labels is None else open_map(files.labels, cube, hdu=files.hdu)
 
 
 def refuse_align(files: FieldFiles, align: Align | None) -> None:
@@ -187,8 +188,8 @@ def open_groups(
     groups : path, optional
         A FITS map of integers on the cube's grid, such as `hstcube bin` writes.
     labels : path, optional
-        A segmentation map on a grid of its own; each of its objects is a group. Without either the
-        pixels that the mask holds in any band are group 1.
+        A segmentation map on a grid of its own, as in `open_map`; each of its objects is a group.
+        Without either the pixels that the mask holds in any band are group 1.
 
     Raises
     ------
@@ -200,7 +201,7 @@ def open_groups(
         Grid.of(cube).require(Grid.of(found), what=f"the cube and {groups}")
         return found.assign_coords({name: cube.coords[name] for name in ("y", "x", "wcs")})
     if labels is not None:
-        return regrid_labels(open_labels(labels), Grid.of(cube)).assign_coords(
+        return regrid_labels(open_map(labels, cube), Grid.of(cube)).assign_coords(
             {name: cube.coords[name] for name in ("y", "x", "wcs")}
         )
     masked: xr.DataArray = cube.mask.any("band").astype(np.int32).drop_attrs(deep=False)
@@ -272,11 +273,10 @@ def _map_on(cube: xr.Dataset, files: FieldFiles) -> xr.DataArray | None:
 
 
 def _grid_of_map(files: FieldFiles) -> Grid:
-    labels = labels_of(files)
-    if labels is None:
+    if files.labels is None or made_here(files.labels):
         what = f"field {files.field}, whose grid is to be taken"
-        raise no_map(what, "choose another [[--onto|onto=]]")
-    return Grid.of(labels)
+        raise no_map(what, "choose another [[--onto|onto=]]", detected=False)
+    return Grid.of(open_labels(files.labels, hdu=files.hdu))
 
 
 class Position(NamedTuple):

@@ -17,6 +17,7 @@ from hstcube.errors import BandError, GridError, LabelError, SkyError
 from hstcube.inputs.arrays import filled, keep_of, shown
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import number_in, numbers_in
+from hstcube.sky.detection import detect
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,15 +44,17 @@ LOOKED_AT = 1000  # blank pixels: so many tell their median to 4 % of the noise
 _EROSIONS, _EROSION = 5, np.ones((5, 5))  # what the original did to the background of WFC3/IR bands
 
 
-def measure_sky(cube: xr.Dataset, *, background: Any, method: Method = "clipped") -> xr.DataArray:
+def measure_sky(
+    cube: xr.Dataset, *, background: Any = None, method: Method = "clipped"
+) -> xr.DataArray:
     """Measure the level of the blank sky in every band.
 
     Parameters
     ----------
     cube : Dataset
-    background : DataArray or array of bool, (y, x)
+    background : DataArray or array of bool, (y, x), optional
         True = blank, on the cube's grid: a segmentation map that is 0. The method itself keeps away
-        from sources.
+        from sources. What is free of sources that `detect` finds, when not given.
     method : {"clipped", "original"}
         ``"clipped"``: median of the blank pixels with data, within 3 robust standard deviations,
         that are at least 0.6 arcsec from all others, or the 500 farthest where fewer are.
@@ -73,6 +76,8 @@ def measure_sky(cube: xr.Dataset, *, background: Any, method: Method = "clipped"
         If `background` lies on other pixels.
     """
     cube = taken(cube)
+    if background is None:
+        background = detect(cube, deblend=False) == 0
     background = _blank(cube, background)
     samples = sky_pixels(cube, background=background, method=method)
     block = _block_of_pixels(cube).ravel()

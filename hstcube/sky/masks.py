@@ -19,14 +19,28 @@ from hstcube.sky.sources import connected
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Shape", "grow", "grown", "mask", "object_mask", "object_notes"]
+__all__ = [
+    "NOT_AN_INTEGER",
+    "Shape",
+    "central",
+    "grow",
+    "grown",
+    "mask",
+    "object_mask",
+    "object_notes",
+    "repaired",
+]
 
 Shape = Literal["square", "diamond"]
+
+NOT_AN_INTEGER = -2
+_AROUND = [(dy, dx) for dy in (0, 1, 2) for dx in (0, 1, 2) if (dy, dx) != (1, 1)]  # in a frame
 
 _MEANING = {
     0: "sky",
     -1: "not covered by the map",
-    -2: "an interpolated edge, not an integer in the file",
+    NOT_AN_INTEGER: "an interpolated edge, not an integer in the file",
+    -3: "in no region, or in one that is left out",
 }
 _LISTED = 12
 # share of an object outside its largest piece: less is what interpolation leaves at its rim
@@ -98,7 +112,7 @@ def object_mask(labels: xr.DataArray, *ids: int, largest: bool = False) -> xr.Da
         If the centre shows no object, or an id is not in the map.
     """
     values = labels.values
-    chosen = ids or (_central(values),)
+    chosen = ids or (central(values),)
     for label in (
         whole_number(one, "ids", least=-(2**31), code="HC-S12", error=LabelError) for one in chosen
     ):
@@ -114,6 +128,48 @@ def object_mask(labels: xr.DataArray, *ids: int, largest: bool = False) -> xr.Da
     return labels.copy(deep=False, data=seen).drop_attrs(deep=False).rename("mask")
 
 
+def repaired(labels: xr.DataArray) -> xr.DataArray:
+    """Give the pixels of a map that was interpolated once the label that most neighbours have.
+
+    Of the eight around, only whole numbers count; of labels as frequent an object goes before the
+    sky, which is to be free of light. It is repeated inwards until nothing changes.
+
+    Parameters
+    ----------
+    labels : DataArray of int, (y, x)
+        -2 where the file holds no integer.
+
+    Returns
+    -------
+    DataArray of int, (y, x)
+        The same map, ``attrs["repaired"]`` the number of pixels; itself where nothing is to be
+        done.
+    """
+    values = labels.values
+    first = int((values == NOT_AN_INTEGER).sum())
+    if not first:
+        return labels
+    values = values.copy()
+    left = 0
+    while left != (left := int((values == NOT_AN_INTEGER).sum())):
+        rows, columns = np.nonzero(values == NOT_AN_INTEGER)
+        values[rows, columns] = _majority(values, rows, columns)
+    return labels.copy(deep=False, data=values).assign_attrs(repaired=first - left)
+
+
+def _majority(
+    values: NDArray[Any], rows: NDArray[np.intp], columns: NDArray[np.intp]
+) -> NDArray[Any]:
+    """Return the label that most of the eight neighbours of every given pixel have."""
+    framed = np.pad(values, 1, constant_values=NOT_AN_INTEGER)
+    around = np.stack([framed[rows + dy, columns + dx] for dy, dx in _AROUND])
+    best, most = np.full(rows.size, NOT_AN_INTEGER, values.dtype), np.zeros(rows.size)
+    for one in around:
+        votes = ((around == one) & (one >= 0)).sum(0) + 0.5 * (one > 0)
+        best, most = np.where(votes > most, one, best), np.maximum(votes, most)
+    return best
+
+
 def object_notes(labels: xr.DataArray, *ids: int, largest: bool = False) -> list[tuple[str, str]]:
     """Say, as (code, text), what is odd about a segmentation map and the given objects in it.
 
@@ -127,11 +183,11 @@ def object_notes(labels: xr.DataArray, *ids: int, largest: bool = False) -> list
     values = labels.values
     told = labels.attrs.get("notes", "").splitlines()
     notes = [(line.split(" ", 1)[0], line.split(" ", 1)[1]) for line in told]
-    central = labels.attrs.get("central_id")
-    if not ids and central is not None and _central(values) != central:
-        text = f"the map's header says RAF_ID = {central}, its centre shows {_central(values)}"
+    told_id = labels.attrs.get("central_id")
+    if not ids and told_id is not None and central(values) != told_id:
+        text = f"the map's header says RAF_ID = {told_id}, its centre shows {central(values)}"
         notes.append(("HC-S07", text))
-    for label in () if largest else ids or (_central(values),):
+    for label in () if largest else ids or (central(values),):
         number, share = _scattered(values == label)
         if share > _SCATTERED:
             text = f"object {label} is in {number} pieces; {share:.1%} lie outside the largest"
@@ -188,7 +244,14 @@ def grown(values: NDArray[np.bool_], pixels: int, shape: Shape = "square") -> ND
     return np.asarray(ndimage.binary_dilation(values, structure, iterations=steps))
 
 
-def _central(values: NDArray[Any]) -> int:
+def central(values: NDArray[Any]) -> int:
+    """Return the label of the object at the centre of a map.
+
+    Raises
+    ------
+    LabelError
+        If the centre shows none.
+    """
     label = int(values[values.shape[0] // 2, values.shape[1] // 2])
     if label <= 0:
         raise LabelError(

@@ -1,0 +1,1 @@
+"""Where segmentation maps come from, when nobody made one."""
