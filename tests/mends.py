@@ -400,6 +400,13 @@ def one_band(folder: Path, sci: str, wht: str) -> str:
     return f"name = '1'\n[bands.f160w]\n{sci} = {str(files[0])!r}\n{wht} = {str(files[1])!r}\n"
 
 
+def detected(folder: Path, found: re.Match[str]) -> str:
+    """Detect the sources as a fix says, and look at the field with their map."""
+    maps = folder.parent / "maps"
+    assert CliRunner().invoke(app, [found[1], str(folder), "-o", str(maps)]).exit_code == 0
+    return f"check FOLDER --labels {maps}"
+
+
 def one_in_nanojansky(folder: Path) -> None:
     rewrite(stamp(folder, "f160w"), cards={"BUNIT": "nJy"})
 
@@ -1176,6 +1183,10 @@ SHELLS: dict[str, list[Shell]] = {
     "HC-S16": [
         Shell(r"(--labels) FILE", RUN, moved_map, lambda f, m: f"{m[1]} {f.parent / 'map.fits'}"),
         Shell(r"(--no-mask)", RUN, no_map),
+    ],
+    "HC-S40": [
+        Shell(r"hstcube (detect) FOLDER -o OUT", "check FOLDER --labels detect",
+              add=detected, instead=True)
     ],
     "HC-K01": [
         Shell(r"(--sky) FOLDER", f"{RUN} --no-mask", no_sky_but_elsewhere,

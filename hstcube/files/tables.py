@@ -45,20 +45,8 @@ _PACKED = (".gz", ".bz2", ".xz")
 _ROWS = 10**6  # of plain text
 _LARGEST = 256 * 2**20  # bytes of a FITS table: 10^5 objects with 300 columns
 # what a cell says that is none
-_NOTHING = (
-    "",
-    "--",
-    "nan",
-    "none",
-    "null",
-    "n/a",
-    "na",
-    "masked",
-    "inf",
-    "+inf",
-    "-inf",
-    "infinity",
-)
+_NOTHING = ("", "--", "nan", "none", "null", "n/a", "na", "masked")
+_NO_NAME = (*_NOTHING, "inf", "+inf", "-inf", "infinity")  # a number that was lost is no name
 _WHOLE = re.compile(r"[+-]?\d{1,18}(\.0*)?", re.ASCII)
 _EXACT = {2: 2**11, 4: 2**24, 8: 2**53}  # by bytes: floats hold whole numbers up to here
 
@@ -189,7 +177,7 @@ def _one_a_row(found: Any, name: str) -> _Column:
     return np.ma.array(values, mask=hidden)
 
 
-def _as_text(values: _Column, name: str) -> _Column:
+def _as_text(values: _Column, name: str, nothing: tuple[str, ...] = _NO_NAME) -> _Column:
     """Return cells as text; a whole number is its digits."""
     hidden = np.ma.getmaskarray(values)
     if values.dtype.kind == "f" and (endless := np.isinf(values.data) & ~hidden).any():
@@ -199,7 +187,7 @@ def _as_text(values: _Column, name: str) -> _Column:
         "" if gone else _text_of(one)
         for one, gone in zip(values.data.tolist(), hidden.tolist(), strict=True)
     ]
-    missing = np.array([text.lower() in _NOTHING for text in texts], bool)
+    missing = np.array([text.lower() in nothing for text in texts], bool)
     return np.ma.array(np.array(texts, object), mask=missing)
 
 
@@ -212,7 +200,7 @@ def _as_numbers(values: _Column, name: str) -> _Column:
     if values.dtype.kind not in "UO":
         numbers = values.data.astype(np.float64)
         return np.ma.array(numbers, mask=np.ma.getmaskarray(values) | np.isnan(numbers))
-    texts = _as_text(values, name)
+    texts = _as_text(values, name, _NOTHING)
     numbers = np.full(texts.size, np.nan)
     for row in np.flatnonzero(~texts.mask):
         if not NUMBER.fullmatch(texts.data[row]):

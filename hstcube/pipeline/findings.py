@@ -305,7 +305,8 @@ def _judge_object(
     for code, said in notes:
         harmless = code in usual or codes()[code].kind == "N"
         told: Literal["note", "warning"] = "note" if harmless else "warning"
-        report.findings.append(Finding(told, code, said, spoken(_FIXES.get(code, ""))))
+        fix = _FIXES.get(code, codes()[code].fix if harmless and code not in usual else "")
+        report.findings.append(Finding(told, code, said, spoken(fix)))
 
 
 def _judge_levels(report: Report, target: Target, options: Options) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 
 from hstcube.core.grids import Grid
 from hstcube.core.rules import taken
-from hstcube.core.state import note
 from hstcube.errors import LabelError, RecipeError, SkyError
 from hstcube.fits.local import require_local
 from hstcube.fits.opening import located
@@ -143,9 +142,6 @@ def homogenize(
     to = as_target(to, [*cube.band.values, *cube.matched_to.values], pixel=grid.scale)
     ids = np.ravel(np.asarray(ids, dtype=object)).tolist()  # one may stand alone
     labels = _map_of(cube, labels)
-    if labels is not None and "detected" in labels.attrs:
-        text = f"the map was detected in the images: {labels.attrs['detected']}"
-        cube = note(cube, "HC-S40", text)
     cube = _without_sky(cube, sky, labels, recipe)
     observed, cube = cube, with_photons(cube, poisson, recipe)
     if recipe == "original":
@@ -291,6 +287,8 @@ def map_notes(
     """
     labels = _objects_of(labels, recipe)
     notes = object_notes(labels, *ids, largest=largest)
+    if found := labels.attrs.get("detected"):
+        notes.append(("HC-S40", f"the map was detected in the images: {found}"))
     if recipe == "original":
         return notes
     if (share := coverage(Grid.of(labels), grid)) < 1:
