@@ -179,6 +179,7 @@ def whole_run(folder: Path, stamps: Path, golden: Path | None) -> list[Row]:
 def in_memory(_folder: Path, stamps: Path, _golden: Path | None) -> list[Row]:
     """Time the default recipe on one field in memory."""
     import hstcube
+    from hstcube.core.rules import taken
 
     cube = hstcube.open_field(stamps, "37")
     labels = hstcube.open_labels(map_of(stamps, "37"))
@@ -186,12 +187,17 @@ def in_memory(_folder: Path, stamps: Path, _golden: Path | None) -> list[Row]:
     levels = hstcube.measure_sky(cube, background=blank)
     measured = cpu_in_process(lambda: hstcube.homogenize(cube, labels=labels), repeats=30)
     given = cpu_in_process(lambda: hstcube.homogenize(cube, labels=labels, sky=levels), repeats=30)
+    look = cpu_in_process(lambda: taken(cube), repeats=100)
+    match = cpu_in_process(lambda: hstcube.psf_match(cube), repeats=30)
     what = "default recipe in memory, 9 bands of {}x{}, sky {{}}".format(
         cube.sizes["y"], cube.sizes["x"]
     )
     return [
         Row(what.format("measured"), measured * 1000, bound=30, aim=12, unit="ms"),
         Row(what.format("given"), given * 1000, bound=30, aim=12, unit="ms"),
+        Row(
+            "the look at the cube at the door, of psf_match", 100 * look / match, bound=4, unit="%"
+        ),
     ]
 
 

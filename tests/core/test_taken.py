@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import time
 import warnings
 
 import dask
@@ -205,27 +204,6 @@ def test_noise_is_measured_on_chunked_cubes_too():
     cube = cube_on(grid, ("f160w",), rng.normal(size=(1, 60, 60)) / 2)
     eager = hstcube.calibrate_noise(cube)
     assert hstcube.calibrate_noise(cube.chunk({"y": 17})).equals(eager)
-
-
-def test_the_look_at_the_door_costs_little_of_what_a_step_costs():
-    grid = plain_grid((100, 100))
-    rng = np.random.default_rng(1)
-    bands = ("f435w", "f606w", "f775w", "f814w", "f850lp", "f105w", "f125w", "f140w", "f160w")
-    widths = np.linspace(0.09, 0.19, 9)
-    cube = cube_on(grid, bands, rng.normal(size=(9, 100, 100)), psf_fwhm=widths)
-    match = _cost(lambda: hstcube.psf_match(cube, method="gaussian"), 5)
-    assert _cost(lambda: taken(cube), 40) < 0.04 * match
-
-
-def _cost(do, times):
-    took = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for _ in range(times):
-            start = time.process_time()
-            do()
-            took.append(time.process_time() - start)
-    return min(took)
 
 
 def test_a_corrected_band_and_one_that_is_not_are_stacked_with_what_was_taken_off(cube):
