@@ -207,12 +207,21 @@ def _read_band(files: FieldFiles, name: str, *, lazy: bool) -> BandImages:
         require_scale(files.scale, sci.grid)
     with located(files.one(name, "wht"), name):
         require_band(name, wht.header)
+        _require_two_images(paths, sci, wht)
     if errors:
         weights = _weights_beside(paths[1], name, sci.grid, lazy=lazy) if all_in_one else None
         return _with_errors(BandImages(name, sci, wht, "rms"), weights)
     if said.wht_kind is None:
         return _of_kind_seen(BandImages(name, sci, wht))
     return BandImages(name, sci, wht, said.wht_kind)
+
+
+def _require_two_images(paths: list[Path], sci: Plane, wht: Plane) -> None:
+    """Refuse one image that stands for both: a file that holds no weights."""
+    where = [(image.header.get("EXTNAME"), image.header.get("EXTVER")) for image in (sci, wht)]
+    if paths[0] == paths[1] and where[0] == where[1]:
+        reason = "holds one image, which cannot be its own weight image"
+        raise FileError("HC-D14", reason, "give the file of the weights, or the extension")
 
 
 def _weights_beside(path: Path, name: str, grid: Grid, *, lazy: bool) -> Any:

@@ -297,6 +297,21 @@ def test_one_file_of_jwst_gives_err_and_its_photons_are_not_added_again(tmp_path
         hstcube.add_poisson(cube)
 
 
+@pytest.mark.parametrize("extension", ["", "[SCI]"])
+def test_one_image_is_not_its_own_weight(tmp_path: Path, extension: str) -> None:
+    folder = write_field(tmp_path)
+    path = one_file(folder, "f435w")
+    with fits.open(path) as hdus:
+        fits.HDUList([hdus[0], hdus["SCI"]]).writeto(folder / "alone_drz.fits")
+    alone = f"{folder / 'alone_drz.fits'}{extension}"
+    with pytest.raises(HstCubeError) as caught:
+        hstcube.open_bands({"f435w": (alone, alone)}, field="1")
+    assert caught.value.code == "HC-D14"
+    with pytest.raises(HstCubeError) as caught:
+        hstcube.open_bands({"f435w": (stamp(folder, "f435w"), stamp(folder, "f435w"))}, field="1")
+    assert caught.value.code == "HC-D14"
+
+
 # -- pivots and zero points
 
 
