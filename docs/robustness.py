@@ -119,8 +119,8 @@ def conditions() -> str:
 
 
 def commit() -> str:
-    """Return the commit that is measured; a change that nobody has committed is said."""
-    asked = ["git", "-C", str(PAGE.parent), "describe", "--always", "--dirty", "--exclude=*"]
+    """Return the commit that is measured."""
+    asked = ["git", "-C", str(PAGE.parent), "rev-parse", "--short", "HEAD"]
     return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
 
 
