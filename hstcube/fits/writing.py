@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -163,7 +164,7 @@ def require_free_names(paths: Iterable[Path], *, overwrite: bool) -> None:
         `overwrite`, exists.
     """
     paths = list(paths)
-    if twice := next((path for path in paths if paths.count(path) > 1), None):
+    if twice := next((path for path, number in Counter(paths).items() if number > 1), None):
         raise WriteError(
             "HC-O08",
             "is the name of two outputs",

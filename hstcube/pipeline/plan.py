@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import math
 import re
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -358,8 +359,8 @@ def _require_possible(wish: _Wish, targets: Iterable[str], *, chosen: bool) -> N
 
 
 def _require_unlike(names: list[str]) -> None:
-    lower = [name.lower() for name in names]
-    alike = [name for name in names if lower.count(name.lower()) > 1]
+    lower = Counter(name.lower() for name in names)
+    alike = [name for name in names if lower[name.lower()] > 1]
     if alike:
         reason = f"targets {' and '.join(alike)} differ in upper and lower case only"
         raise RecipeError(
