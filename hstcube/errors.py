@@ -24,6 +24,7 @@ __all__ = [
     "HstCubeWarning",
     "LabelError",
     "NoiseError",
+    "Note",
     "PSFError",
     "RecipeError",
     "SkyError",
@@ -33,6 +34,8 @@ __all__ = [
     "language",
     "spoken",
 ]
+
+Note = tuple[str, str]  # code and text of what is odd: a warning, or a note where nobody can act
 
 # how who reads the messages calls hstcube: the command line says so when it starts
 language: ContextVar[Literal["python", "shell"]] = ContextVar("language", default="python")

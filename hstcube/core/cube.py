@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hstcube.core.grids import Grid
-
-    Note = tuple[str, str]  # code and text of a warning
+    from hstcube.errors import Note
 
 __all__ = ["build", "variance"]
 

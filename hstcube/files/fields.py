@@ -49,10 +49,9 @@ if TYPE_CHECKING:
     from astropy.io import fits
 
     from hstcube.core.grids import Grid
+    from hstcube.errors import Note
     from hstcube.files.headers import Units
     from hstcube.surveys.names import FieldFiles
-
-    Note = tuple[str, str]  # code and text of a warning
 
 __all__ = [
     "Observed",

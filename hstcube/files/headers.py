@@ -20,12 +20,11 @@ if TYPE_CHECKING:
     from astropy.io import fits
 
     from hstcube.core.grids import Grid
+    from hstcube.errors import Note
     from hstcube.fits.images import Plane
     from hstcube.inputs.units import Counts
     from hstcube.surveys.known import Survey
     from hstcube.surveys.names import FieldFiles
-
-    Note = tuple[str, str]  # code and text of a warning
 
 __all__ = [
     "BandImages",

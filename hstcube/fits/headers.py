@@ -14,7 +14,7 @@ from hstcube.fits.units import BLOCK, CARD
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    Note = tuple[str, str]  # code and text of a warning
+    from hstcube.errors import Note
 
 __all__ = ["data_sizes", "notes_on_bytes", "padded"]
 

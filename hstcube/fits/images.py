@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from astropy.io import fits
     from numpy.typing import NDArray
 
+    from hstcube.errors import Note
     from hstcube.fits.local import Extension
-
-    Note = tuple[str, str]  # code and text of a warning
 
 __all__ = [
     "Plane",

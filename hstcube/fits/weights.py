@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Note = tuple[str, str]  # code and text of a warning
+    from hstcube.errors import Note
 
 __all__ = [
     "WhtKind",

@@ -83,7 +83,7 @@ def photon_option(said: str) -> str | float:
     """
     if said in PHOTON_WORDS or _names_a_file(said):
         return said
-    return number_in("s", _time(said), "poisson", above=0, **_WRONG)
+    return number_in("s", _time(said), "[[--poisson|poisson]]", above=0, **_WRONG)
 
 
 def photon_maps(setting: Any) -> list[Path]:
