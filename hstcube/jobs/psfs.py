@@ -11,8 +11,8 @@ from hstcube.files.psfs import open_psf, psf_bytes
 from hstcube.files.tables import table_bytes
 from hstcube.fits.reads import keeps
 from hstcube.fits.writing import require_free_names, write_set
-from hstcube.psf.kernels import matched_psf, matching_kernels
-from hstcube.psf.quality import psf_quality
+from hstcube.matching.kernels import matched_psf, matching_kernels
+from hstcube.matching.quality import psf_quality
 from hstcube.psf.stars import examine_stars, measure_psf, star_table
 from hstcube.surveys.models import survey_psf
 

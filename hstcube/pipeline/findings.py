@@ -18,6 +18,7 @@ from hstcube.core.state import attribute, notes_of
 from hstcube.errors import HstCubeError, codes, spoken
 from hstcube.files.labels import open_labels
 from hstcube.maps.opening import detection_meant, made_here, without
+from hstcube.matching.match import choose_kernels
 from hstcube.pipeline.original import kernels_of_the_original
 from hstcube.pipeline.photons import (
     added,
@@ -31,7 +32,6 @@ from hstcube.pipeline.recipe import ALL_PIXELS, blank_pixels, map_notes, no_map,
 from hstcube.pipeline.record import heard, read_record, require_writable
 from hstcube.pipeline.runs import images_for, require_free, sky_level_of, sky_plan_of
 from hstcube.pipeline.sources import Images, labels_of, of_band, of_levels, refuse_align
-from hstcube.psf.match import choose_kernels
 from hstcube.regridding.align import check_alignment, warn_of_shifts
 from hstcube.sky.level import sky_pixels, subtract_sky
 from hstcube.surveys.known import traits

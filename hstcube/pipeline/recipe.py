@@ -14,10 +14,10 @@ from hstcube.fits.opening import located
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import whole_number
 from hstcube.maps.opening import DETECT
+from hstcube.matching.match import psf_match
+from hstcube.matching.quality import as_target
 from hstcube.pipeline.original import as_the_original
 from hstcube.pipeline.photons import photons_left_out, with_photons
-from hstcube.psf.match import psf_match
-from hstcube.psf.quality import as_target
 from hstcube.regridding.labels import NOT_COVERED, coverage, regrid_labels, regrid_mask
 from hstcube.sky.detection import detect
 from hstcube.sky.level import Method, left_over, measure_sky, subtract_sky

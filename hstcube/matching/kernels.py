@@ -14,9 +14,7 @@ from hstcube.core.state import in_band_order
 from hstcube.errors import PSFError
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import number_in, short
-from hstcube.psf.preparation import SAME_SCALE, on_one_frame, scale_of
-from hstcube.psf.profiles import FWHM_OF_SIGMA, fwhm
-from hstcube.psf.quality import (
+from hstcube.matching.quality import (
     Quality,
     as_target,
     measured_quality,
@@ -24,7 +22,7 @@ from hstcube.psf.quality import (
     target_psf,
     width_of,
 )
-from hstcube.psf.solver import (
+from hstcube.matching.solver import (
     KernelMethod,
     convolved,
     gaussian_kernel,
@@ -32,6 +30,8 @@ from hstcube.psf.solver import (
     matching_kernel,
     trimmed,
 )
+from hstcube.psf.preparation import SAME_SCALE, on_one_frame, scale_of
+from hstcube.psf.profiles import FWHM_OF_SIGMA, fwhm
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,6 +13,7 @@ from hstcube.core.bands import name_among
 from hstcube.core.rules import taken
 from hstcube.errors import PSFError, RecipeError
 from hstcube.inputs.quantities import number_in, short
+from hstcube.matching.solver import convolved, gaussian_kernel
 from hstcube.psf.preparation import on_one_frame, prepare_psf, scale_of
 from hstcube.psf.profiles import (
     FWHM_OF_SIGMA,
@@ -21,7 +22,6 @@ from hstcube.psf.profiles import (
     half_light_radius,
     radius_map,
 )
-from hstcube.psf.solver import convolved, gaussian_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -16,9 +16,7 @@ from hstcube.core.state import tell_of_lost, updated, warn
 from hstcube.errors import PSFError
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import number_in
-from hstcube.noise.groups import pixel_acf, with_matched_noise
-from hstcube.noise.spread import correlated_spread
-from hstcube.psf.kernels import (
+from hstcube.matching.kernels import (
     checked_kernels,
     gaussian_kernels,
     matched_psfs,
@@ -27,10 +25,12 @@ from hstcube.psf.kernels import (
     require_in_frame,
     target_width,
 )
+from hstcube.matching.quality import as_target, failing, fwhm_of, target_psf, width_of
+from hstcube.matching.solver import KernelMethod, is_identity, trimmed
+from hstcube.noise.groups import pixel_acf, with_matched_noise
+from hstcube.noise.spread import correlated_spread
 from hstcube.psf.preparation import SAME_SCALE, prepare_psf, scale_of
 from hstcube.psf.profiles import fwhm
-from hstcube.psf.quality import as_target, failing, fwhm_of, target_psf, width_of
-from hstcube.psf.solver import KernelMethod, is_identity, trimmed
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -44,9 +44,9 @@ from hstcube import (
     with_psf,
 )
 from hstcube.files.fields import open_stars
+from hstcube.matching.solver import convolved, gaussian_kernel, matching_kernel
 from hstcube.psf.preparation import on_one_frame
 from hstcube.psf.profiles import FWHM_OF_SIGMA, centroid, encircled_energy, fwhm, radius_map
-from hstcube.psf.solver import convolved, gaussian_kernel, matching_kernel
 from hstcube.surveys.models import survey_psf
 
 ACS, IR = ("f435w", "f606w", "f814w", "f850lp"), ("f105w", "f125w", "f140w")
