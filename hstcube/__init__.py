@@ -61,7 +61,7 @@ _MODULE_OF = {
     "photometry": "phot.table",
     "prepare_psf": "psf.preparation",
     "psf_match": "matching.match",
-    "psf_quality": "matching.quality",
+    "psf_quality": "matching.comparison",
     "radial_profile": "phot.profiles",
     "read_fit": "sed.results",
     "rebin": "regridding.resample",

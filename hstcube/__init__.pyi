@@ -19,9 +19,9 @@ from hstcube.files.psfs import save_psf as save_psf
 from hstcube.files.tables import write_table as write_table
 from hstcube.jobs.differences import compare as compare
 from hstcube.jobs.stamps import cut_stamps as cut_stamps
+from hstcube.matching.comparison import psf_quality as psf_quality
 from hstcube.matching.kernels import matching_kernels as matching_kernels
 from hstcube.matching.match import psf_match as psf_match
-from hstcube.matching.quality import psf_quality as psf_quality
 from hstcube.noise.calibration import calibrate_noise as calibrate_noise
 from hstcube.noise.description import with_noise as with_noise
 from hstcube.noise.empty_apertures import noise_check as noise_check

@@ -133,7 +133,10 @@ Levels = Annotated[
 ]
 To = Annotated[
     str | None,
-    typer.Option(help="What to match: a band, or a width such as 0.3arcsec; f160w when not given."),
+    typer.Option(
+        help="What to match: a band, or a width such as 0.3arcsec; when not given, f160w for HST "
+        "surveys, else the band that all others can be matched to."
+    ),
 ]
 Units = Annotated[
     str | None,
