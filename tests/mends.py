@@ -498,6 +498,24 @@ def crossed_psf_file(folder: Path) -> None:
     hstcube.save_psf(crossed_psfs(), folder / "psf.fits")
 
 
+def smaller_band(folder: Path) -> None:
+    """Cut the rim off the images of one band: the same pixels, fewer of them."""
+    for kind in ("sci", "wht"):
+        path = stamp(folder, "f850lp", kind)
+        with fits.open(path) as hdus:
+            data, header = hdus[0].data[3:-2, 4:-1], hdus[0].header
+        header["CRPIX1"] -= 4
+        header["CRPIX2"] -= 3
+        fits.writeto(path, data, header, overwrite=True)
+
+
+def moved_band(folder: Path) -> None:
+    """Shift the grid of one band by a part of a pixel."""
+    for kind in ("sci", "wht"):
+        path = stamp(folder, "f850lp", kind)
+        rewrite(path, cards={"CRPIX1": fits.getval(path, "CRPIX1") + 0.4})
+
+
 def assigned(folder: Path, dims: tuple[str, ...]) -> xr.Dataset:
     found = psfs()
     return cube_of(folder).assign_coords(psf=(dims, found.values), ky=found.ky, kx=found.kx)
@@ -897,6 +915,8 @@ MENDS: dict[str, list[Mend]] = {
             told=True,
         )
     ],
+    "HC-D01": [Mend(r"(onto='\w+')", cube_of, smaller_band)],
+    "HC-D02": [Mend(r"(onto='\w+')", cube_of, moved_band)],
     "HC-P34": [
         Mend(
             say,
@@ -1234,6 +1254,8 @@ SHELLS: dict[str, list[Shell]] = {
     "HC-P01": [Shell(r"(--psf-fwhm) (\w+)=0.18", f"{RUN} -b f160w", strange,
                      lambda _, m: f"{m[1]} {m[2]}=0.18")],
     "HC-P13": [Shell(r"(--allow \w+)", f"{RUN} --psf PSF", strange_psf_file, told=True)],
+    "HC-D01": [Shell(r"(--onto \w+)", RUN, smaller_band)],
+    "HC-D02": [Shell(r"(--onto \w+)", RUN, moved_band)],
     "HC-P34": [
         Shell(say, f"{RUN} --psf PSF", crossed_psf_file, told="allow" in say)
         for say in (r"(--to [\d.]+arcsec)", r"(--allow \w+)")

@@ -118,7 +118,8 @@ NoMask = Annotated[bool, typer.Option("--no-mask", help="Use all pixels that hav
 Onto = Annotated[
     str | None,
     typer.Option(
-        help="Grid of the products: that of the images at a scale, or labels (that of the map)."
+        help="Grid of the products: that of a band (f160w), of the images at a scale (60mas), or "
+        "labels (that of the map)."
     ),
 ]
 AlignOf = Annotated[
