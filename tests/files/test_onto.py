@@ -45,7 +45,7 @@ def test_a_band_that_was_cut_smaller_keeps_its_pixels_and_has_no_data_beyond(fie
     assert Grid.of(cube) == Grid.of(whole)
     for band in ("f435w", "f160w"):
         xr.testing.assert_equal(cube.sci.sel(band=band), whole.sci.sel(band=band))
-    inner = dict(y=slice(3, -2), x=slice(4, -1))
+    inner = {"y": slice(3, -2), "x": slice(4, -1)}
     f850lp = cube.sel(band="f850lp")
     np.testing.assert_array_equal(f850lp.sci[inner], whole.sci.sel(band="f850lp")[inner])
     np.testing.assert_array_equal(f850lp.wht[inner], whole.wht.sel(band="f850lp")[inner])
