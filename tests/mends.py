@@ -493,6 +493,11 @@ def crossed_psfs() -> xr.DataArray:
     return found.transpose("band", "ky", "kx").rename("psf")
 
 
+def psf_file_alone(folder: Path) -> None:
+    of_no_survey(folder)
+    psf_file(folder)
+
+
 def crossed_psf_file(folder: Path) -> None:
     of_no_survey(folder)
     hstcube.save_psf(crossed_psfs(), folder / "psf.fits")
@@ -917,6 +922,14 @@ MENDS: dict[str, list[Mend]] = {
     ],
     "HC-D01": [Mend(r"(onto='\w+')", cube_of, smaller_band)],
     "HC-D02": [Mend(r"(onto='\w+')", cube_of, moved_band)],
+    "HC-P36": [
+        Mend(
+            r"psf=\{'(\w+)': FILE\}",
+            lambda f, more=(): cube_of(f, psf=dict.fromkeys(("f435w", "f850lp", *more), psfs())),
+            of_no_survey,
+            lambda _, found: {"more": [found[1]]},
+        )
+    ],
     "HC-P34": [
         Mend(
             say,
@@ -1256,6 +1269,10 @@ SHELLS: dict[str, list[Shell]] = {
     "HC-P13": [Shell(r"(--allow \w+)", f"{RUN} --psf PSF", strange_psf_file, told=True)],
     "HC-D01": [Shell(r"(--onto \w+)", RUN, smaller_band)],
     "HC-D02": [Shell(r"(--onto \w+)", RUN, moved_band)],
+    "HC-P36": [
+        Shell(r"(--psf \w+=)FILE", f"{RUN} --psf f435w=PSF --psf f850lp=PSF", psf_file_alone,
+              lambda f, m: f"{m[1]}{f / 'psf.fits'}")
+    ],
     "HC-P34": [
         Shell(say, f"{RUN} --psf PSF", crossed_psf_file, told="allow" in say)
         for say in (r"(--to [\d.]+arcsec)", r"(--allow \w+)")

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from scipy import ndimage
 from strategies import plain_grid
 
 from hstcube import build
@@ -54,6 +55,7 @@ _LONG = _SHORT._replace(pixel=0.063, drop=0.063)
 _CAMERAS = dict.fromkeys(("f105w", "f125w", "f140w", "f160w"), _WFC3_IR)
 _CAMERAS |= {"f150w": _SHORT, "f277w": _LONG, "f444w": _LONG}
 _FINE = 4
+_OPTICS = 0.0075  # arcsec, samples of `optics`
 _SIDE = 512
 
 
@@ -104,6 +106,20 @@ def _airy(micron, step, camera):
         open_ &= abs(np.cos(turn) * a + np.sin(turn) * b) > camera.spider * camera.diameter
     wave = np.exp(2j * np.pi * camera.astigmatism * np.cos(2 * np.arctan2(y, x)) * radius**2)
     return abs(np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(open_ * wave)))) ** 2
+
+
+def optics(band, *, scale, size, boxes=()):
+    """Return what the optics alone make, (size, size) samples, convolved with square boxes.
+
+    The light is centred on the pixel `size` // 2 for odd sizes, between pixels for even ones.
+    """
+    transfer = np.fft.fft2(np.fft.ifftshift(_airy(WAVELENGTH[band], _OPTICS, _CAMERAS[band])))
+    cycles = np.fft.fftfreq(_SIDE) / _OPTICS
+    for box in boxes:
+        transfer = transfer * np.sinc(cycles * box)[:, None] * np.sinc(cycles * box)
+    image = np.fft.fftshift(np.fft.ifft2(transfer).real)
+    places = _SIDE // 2 + (np.arange(size) - (size - 1) / 2) * scale / _OPTICS
+    return ndimage.map_coordinates(image, np.meshgrid(places, places, indexing="ij"), order=5)
 
 
 def noisy(psf, rng, *, noise=1e-5):

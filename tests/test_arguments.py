@@ -55,7 +55,11 @@ WITH_UNITS = {
     ),
     ("prepare_psf", "scale"): (0.06, 60 * u.mas, "60mas"),
     ("prepare_psf", "to_scale"): (0.12, 120 * u.mas),
+    ("prepare_psf", "pixel"): (0.06, 60 * u.mas, "60mas"),
+    ("prepare_psf", "drop"): (0.06, 60 * u.mas, "60mas"),
+    ("prepare_psf", "angle"): (30.0, 30 * u.deg, "1800arcmin"),
     ("open_psf", "scale"): (0.06, 60 * u.mas, "60mas"),
+    ("open_psf", "angle"): (30.0, 30 * u.deg, "1800arcmin"),
     ("cut_stamps", "size"): (1.2, 1200 * u.mas, "1200mas"),
     ("Grid.around", "size"): (1.2, 1200 * u.mas, (1.2, "1200mas")),
     ("Grid.around", "scale"): (0.06, 60 * u.mas),
@@ -69,6 +73,7 @@ WITH_UNITS = {
 
 # numbers that have no unit, and what they may be; Quantities of a unit are refused
 WITHOUT_UNITS = {
+    ("open_psf", "drop"): 0.8,
     ("annuli", "ratio"): 0.5,
     ("apertures", "ratio"): 0.5,
     ("curve_of_growth", "ratio"): 0.5,
@@ -255,7 +260,7 @@ def said(case: tuple[str, str], error: HstCubeError) -> bool:
 
 IMPOSSIBLE = [np.nan, np.inf, -1.0, True, "wide", None, 1j, object(), [], np.ma.masked]
 NONE_IS = {("detect", "min_pixels"),
-           ("open_psf", "scale"), ("prepare_psf", "to_scale"), ("prepare_psf", "size"),
+           ("open_psf", "scale"), ("open_psf", "angle"), ("open_psf", "drop"), ("prepare_psf", "to_scale"), ("prepare_psf", "size"),
            ("measure_psf", "size"), ("examine_stars", "size"), ("to_sed", "redshift"),
            ("bin_pixels", "sed_shape"), ("bin_pixels", "min_area"), ("psf_quality", "to"),
            ("matching_kernels", "regularization"), ("build", "psf_fwhm"), ("build", "zeropoint"),

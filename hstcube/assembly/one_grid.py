@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import xarray as xr
-
+from hstcube.assembly.psfs import PSFChoice, of_these, with_psfs
 from hstcube.core.bands import band_name
 from hstcube.core.stack import stack_bands
-from hstcube.core.state import note, warn
+from hstcube.core.state import note
 from hstcube.files.fields import by_unit, read_images
-from hstcube.files.psfs import open_psf
-from hstcube.fits.opening import located
 from hstcube.phot.units import to_flux
-from hstcube.psf.preparation import with_psf
-from hstcube.surveys.known import SURVEYS
-from hstcube.surveys.models import with_survey_noise, with_survey_psf
+from hstcube.surveys.models import with_survey_noise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import xarray as xr
+
     from hstcube.files.fields import Observed
     from hstcube.surveys.names import FieldFiles
 
-__all__ = ["How", "PSFChoice", "open_on_one_grid"]
-
-PSFChoice = str | Path | xr.DataArray | None
-
-_WIDTHS_AGREE = 0.01  # relative
+__all__ = ["How", "open_on_one_grid"]
 
 
 class How(NamedTuple):
@@ -40,9 +32,10 @@ class How(NamedTuple):
     units: Any = None
 
     def of(self, names: Sequence[str]) -> How:
-        """Return the same with the widths of these bands only."""
+        """Return the same with the widths and PSFs of these bands only."""
         widths = {band_name(name): width for name, width in (self.psf_fwhm or {}).items()}
-        return self._replace(psf_fwhm={name: widths[name] for name in names if name in widths})
+        mine = {name: widths[name] for name in names if name in widths}
+        return self._replace(psf_fwhm=mine, psf=of_these(self.psf, names))
 
 
 def open_on_one_grid(files: FieldFiles, bands: Sequence[str] | None, how: How) -> xr.Dataset:
@@ -59,16 +52,7 @@ def open_on_one_grid(files: FieldFiles, bands: Sequence[str] | None, how: How) -
 def _open_alike(files: FieldFiles, bands: Sequence[str] | None, how: How) -> xr.Dataset:
     """Open images of one unit, with the noise and the PSFs that are known of them."""
     observed = read_images(files, bands=bands, psf_fwhm=how.psf_fwhm, chunks=how.chunks)
-    cube = _with_noise(observed)
-    psf = how.psf
-    if isinstance(psf, str) and psf == "auto":
-        psf = files.psf if files.psf is not None and not how.psf_fwhm else None
-        if psf is None and observed.own and not observed.widths:
-            return with_survey_psf(cube, cube.attrs["survey"], required=False)
-    if psf is None:
-        return cube
-    known = with_psf(cube, psf) if isinstance(psf, xr.DataArray) else _with_chosen_psf(cube, psf)
-    return _told_widths(known, cube) if observed.widths else known
+    return with_psfs(_with_noise(observed), observed, files, how.psf, how.psf_fwhm)
 
 
 def _with_noise(observed: Observed) -> xr.Dataset:
@@ -78,27 +62,3 @@ def _with_noise(observed: Observed) -> xr.Dataset:
         return cube
     bands = ", ".join(cube.band.values)
     return note(cube, "HC-N20", f"{bands}: the noise is taken as white, for no table knows it")
-
-
-def _told_widths(cube: xr.Dataset, before: xr.Dataset) -> xr.Dataset:
-    """Say which widths that were given are not those of the PSF images that were given, too."""
-    both = zip(cube.band.values, before.psf_fwhm.values, cube.psf_fwhm.values, strict=True)
-    apart = [
-        f"{name} {width:.3f}, now {image:.3f}"
-        for name, width, image in both
-        if abs(width / image - 1) > _WIDTHS_AGREE
-    ]
-    if not apart:
-        return cube
-    text = f"PSF images were given and go before widths [arcsec]: {', '.join(apart)}"
-    return warn(cube, "HC-P31", text)
-
-
-def _with_chosen_psf(cube: xr.Dataset, psf: str | Path) -> xr.Dataset:
-    """Return the cube with the PSFs that a word or a file stands for."""
-    if psf == "gaussian":
-        return cube
-    if psf in SURVEYS:
-        return with_survey_psf(cube, str(psf), required=True)
-    with located(Path(psf)):
-        return with_psf(cube, open_psf(psf))

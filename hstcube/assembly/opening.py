@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hstcube.assembly.grids import ONE_SCALE, Align, by_grid, no_such_grid, open_on_several_grids
 from hstcube.assembly.one_grid import How, open_on_one_grid
+from hstcube.assembly.psfs import checked_choice, require_word
 from hstcube.core.bands import band_name, name_among, numbers_by_band
 from hstcube.core.grids import Grid
 from hstcube.core.rules import PLANES
@@ -19,20 +19,18 @@ from hstcube.inputs.choices import require_choice
 from hstcube.inputs.names import checked_name
 from hstcube.phot.units import to_flux
 from hstcube.regridding.resample import regrid
-from hstcube.surveys.known import SURVEYS
 from hstcube.surveys.names import BandFiles, FieldFiles, find_field, scale_of_label
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     import xarray as xr
 
-    from hstcube.assembly.one_grid import PSFChoice
+    from hstcube.assembly.psfs import PSFChoice
     from hstcube.fits.local import Extension
 
-__all__ = ["PSF_WORDS", "Align", "open_bands", "open_field", "open_files"]
-
-PSF_WORDS = ("auto", "gaussian", *SURVEYS)
+__all__ = ["Align", "open_bands", "open_field", "open_files"]
 
 
 def open_field(
@@ -66,8 +64,11 @@ def open_field(
         Only these.
     psf_fwhm : mapping of band to float or Quantity, optional
         FWHM of the PSF [arcsec]; else from the header or the table of the survey, or NaN.
-    psf : "auto", "gaussian", name of a survey, path, DataArray or None
-        PSFs for the coordinate ``psf``: a file for `open_psf`, or what `measure_psf` returned.
+    psf : "auto", "gaussian", name of a survey, path, DataArray, mapping of band to these, or None
+        PSFs for the coordinate ``psf``: a file for `open_psf`, or what `measure_psf` returned; or
+        one file a band, ``{"f606w": "FILE[EXT]"}``, with ``"others"`` for those that are not named
+        (``"auto"``): models in the frame of the detector, as those of stpsf, are turned and
+        drizzled as the header of the band's image says, and what was assumed is warned of.
         ``"auto"`` takes ``psf_{scale}.fits`` beside the images or the file that a field file names,
         else the table of the survey, unless widths are given, also by a field file or the card
         PSFFWHM. The name of a survey takes its table. ``"gaussian"`` and None: widths only. Where
@@ -103,7 +104,8 @@ def open_field(
         If there is no such choice of `psf` or `align`.
     """
     checked_name(field)
-    _require_choices(psf, align)
+    require_choice("align", align, Align)
+    require_word(psf)
     products = find_products(as_path(folder), field)
     try:
         files = find_field(folder, field, scale=scale, images=images)
@@ -159,7 +161,7 @@ def open_bands(
     exposure : mapping, optional
         Exposure times [s], numbers or Quantities; else from the header: TEXPTIME, or EXPTIME. The
         photon noise that `homogenize` adds is by them, and images in electrons are divided by them.
-    psf : "auto", "gaussian", name of a survey, path, DataArray or None
+    psf : "auto", "gaussian", name of a survey, path, DataArray, mapping of band to these, or None
         As in `open_field`.
     wht_kind : {"ivar", "rms", "variance", "exptime"}
         What the weight images hold; what times are worth is measured by the scatter of the pixels.
@@ -211,10 +213,11 @@ def open_files(
     units: Any = None,
 ) -> xr.Dataset:
     """Open what `find_field` found, or a field file names; see `open_field`."""
-    _require_choices(psf, align)
+    require_choice("align", align, Align)
     if not files.bands:
         what = f"image of field {files.field}: no band is named"
         raise missing(what, "name a band, with its sci and its wht image")
+    psf = checked_choice(psf, list(files.bands))
     how = How(numbers_by_band("arcsec", psf_fwhm, "psf_fwhm", nan=True), psf, chunks, units)
     if onto is not None:
         files = by_grid(files, bands, onto)
@@ -231,18 +234,6 @@ def _require_named(files: FieldFiles, onto: str) -> None:
     named = onto == files.scale or name_among(onto, list(files.bands)) in files.bands
     if not named and not abs(grid_of(files).scale / scale_of_label(onto) - 1) < ONE_SCALE:
         raise no_such_grid(files, onto)
-
-
-def _require_choices(psf: PSFChoice, align: str) -> None:
-    require_choice("align", align, Align)
-    if isinstance(psf, str) and not _may_be_a_file(psf):
-        require_choice("psf", psf, PSF_WORDS)
-
-
-def _may_be_a_file(word: str) -> bool:
-    """Say whether a word is a path, rather than a choice that is misspelt."""
-    path = Path(word)
-    return path.name != word or path.suffix != "" or path.exists()
 
 
 def _chunked(cube: xr.Dataset, chunks: Mapping[str, int] | None) -> xr.Dataset:

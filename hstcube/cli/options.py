@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
@@ -144,10 +145,11 @@ Units = Annotated[
     typer.Option(help="Unit of the cube, e.g. uJy: bands of different units become one cube."),
 ]
 PSF = Annotated[
-    str,
+    list[str] | None,
     typer.Option(
         help="auto (psf_{scale}.fits beside the images, or the survey's table, or Gaussian "
-        "widths), the name of a survey, gaussian, or a FITS file of PSFs."
+        "widths; as if not given), the name of a survey, gaussian, or a FITS file of PSFs; "
+        "BAND=FILE or BAND=FILE[EXT] for the PSF of one band, may be repeated."
     ),
 ]
 PSFWidths = Annotated[
@@ -185,6 +187,9 @@ Strict = Annotated[bool, typer.Option("--strict", help="Take every warning for a
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 
 
+_OF_A_BAND = re.compile(r"[\w-]+=")  # a path before = would have a point or a slash
+
+
 def targets_of(
     source: Path,
     field: list[str] | None,
@@ -209,6 +214,7 @@ def options_of(
     largest: bool,
     bands: list[str] | None,
     sky: str | None,
+    psf: list[str] | None,
     psf_fwhm: list[str] | None,
     poisson: str | None,
     **how: Any,
@@ -224,7 +230,25 @@ def options_of(
     settings |= {} if poisson is None else {"poisson": photon_option(poisson)}
     level = cast("Sky", sky) if sky in ("measure", "none") else None
     widths = {band: _arcsec(text) for band, text in by_band(psf_fwhm, "--psf-fwhm").items()}
-    return Options(recipe=settings, bands=tuple(bands or ()), sky=level, psf_fwhm=widths, **how)
+    return Options(
+        recipe=settings,
+        bands=tuple(bands or ()),
+        sky=level,
+        psf=_psfs(psf),
+        psf_fwhm=widths,
+        **how,
+    )
+
+
+def _psfs(given: list[str] | None) -> str | dict[str, str]:
+    """Return what --psf says: a word or a file for all bands, and files of single ones."""
+    alone = [text for text in given or () if not _OF_A_BAND.match(text)]
+    if len(alone) > 1:
+        msg = f"{' and '.join(alone)} are each for all bands; name the bands, as in f160w=FILE"
+        raise typer.BadParameter(msg, param_hint="--psf")
+    named = by_band([text for text in given or () if text not in alone], "--psf")
+    others = alone[0] if alone else "auto"
+    return named | {"others": others} if named else others
 
 
 def by_band(given: list[str] | None, option: str) -> dict[str, str]:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
-from hstcube.core.bands import band_name
+from hstcube.core.bands import band_name, cameras
 from hstcube.core.grids import Grid
 from hstcube.core.psf_coords import UNIT_SUM, psf_array
 from hstcube.errors import BandError, FileError, PSFError, RecipeError
-from hstcube.fits.images import image_shape
-from hstcube.fits.local import as_path
+from hstcube.fits.images import chosen_unit, image_shape
+from hstcube.fits.local import split_extension
 from hstcube.fits.opening import located, opened
 from hstcube.fits.sets import require_one_set
 from hstcube.fits.units import hdu
@@ -28,7 +29,13 @@ from hstcube.psf.profiles import fwhm
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["open_psf", "psf_bytes", "save_psf"]
+    from hstcube.fits.local import Extension
+
+__all__ = ["MODELS", "Frame", "open_psf", "psf_bytes", "save_psf"]
+
+# what stpsf calls its images, the best first: finer than pixels, distorted as the detector sees it
+MODELS = ("OVERDIST", "OVERSAMP", "DET_DIST", "DET_SAMP")
+_NO_BANDS = (*MODELS, "PRIMARY", "SCI", "PSF", "EPSF", "DATA", "IMAGE")  # names of extensions
 
 _UNIT_SUM = 1e-3  # what a sum may be off
 _LARGEST_PIXEL = 60  # arcsec: what says more is no size of a pixel
@@ -79,15 +86,45 @@ def psf_bytes(psf: xr.DataArray) -> bytes:
     return b"".join(units)
 
 
-def open_psf(path: str | Path, *, scale: Any = None) -> xr.DataArray:
+class Frame(NamedTuple):
+    """How models of the detector's frame become PSFs of a mosaic; None: what is assumed.
+
+    ``angle``: by how much the detector's y axis lies counter-clockwise of the mosaic's [deg], 0
+    when not known. ``drop``: what drizzle leaves of the detector's pixel, its side as a share of
+    the pixel's (pixfrac), 1 when not known.
+    """
+
+    angle: float | None = None
+    drop: float | None = None
+
+
+def open_psf(
+    path: str | Path,
+    *,
+    scale: Any = None,
+    band: str | None = None,
+    angle: Any = None,
+    drop: Any = None,
+) -> xr.DataArray:
     """Open PSFs of any origin; what is not odd, centred and of unit sum is made so, and it is said.
 
     Parameters
     ----------
     path : path
-        FITS with an image a band; a band is named by EXTNAME or the card FILTER.
+        FITS with an image a band; a band is named by EXTNAME or the card FILTER, or else by the
+        file's name. An extension may stand behind it: ``"F444W.fits[OVERDIST]"``. Of the four that
+        stpsf writes, OVERDIST is taken when none is named.
     scale : float or Quantity, optional
-        Size of a pixel [arcsec]; else from the card PIXSCALE or the WCS.
+        Size of a pixel [arcsec]; else from the cards PIXSCALE or PIXELSCL, or the WCS.
+    band : str, optional
+        The band that it is of, where the file does not say it, or holds several.
+    angle : float or Quantity, optional
+        By how much the image is to be turned counter-clockwise [deg]; 0 when not given. For a model
+        in the frame of the detector: by how much its y axis lies so from that of the mosaic.
+    drop : float, optional
+        Of such models: pixfrac of the drizzle that made the images; 1 when not given. What stpsf
+        calls OVERSAMP and OVERDIST knows no pixels: it is convolved with the detector's and the
+        drop (`prepare_psf`); DET_SAMP and DET_DIST hold one exposure's pixel already.
 
     Returns
     -------
@@ -100,40 +137,129 @@ def open_psf(path: str | Path, *, scale: Any = None) -> xr.DataArray:
         If the file is missing, damaged or foreign.
     PSFError
         If an image names no band, has no scale, or shows no PSF.
+    BandError
+        If it is of another band than `band`.
     RecipeError
-        If `scale` is no size of a pixel.
+        If `scale`, `angle` or `drop` cannot be.
     """
     if scale is not None:
         scale = number_in("arcsec", scale, "scale", above=0, most=_LARGEST_PIXEL)
-    path = as_path(path)
+    frame = Frame(
+        None if angle is None else number_in("deg", angle, "angle"),
+        None if drop is None else number_in("", drop, "drop", above=0, most=1),
+    )
+    return read_psf(path, scale=scale, band=band, given=frame)
+
+
+_NOTHING = Frame()
+
+
+def read_psf(
+    path: str | Path,
+    *,
+    scale: float | None = None,
+    band: str | None = None,
+    given: Frame = _NOTHING,
+    known: Frame = _NOTHING,
+) -> xr.DataArray:
+    """Return what `open_psf` does; what is not given is as it is known, of models only.
+
+    ``attrs["assumed"]`` says what was neither.
+    """
+    wanted = None if band is None else band_name(band)
+    path, extension = split_extension(path)
     images: dict[str, xr.DataArray] = {}
     with located(path), opened(path) as hdus:
         of_set = require_one_set(path, hdus[0].header)
-        for unit in hdus:
-            if unit.header.get("NAXIS", 0) != 2 or not hasattr(unit, "data"):  # noqa: PLR2004
-                continue
-            name = _band_of(unit.header, path)
+        for unit in _units(hdus, extension):
+            header = _with_filter(unit.header, hdus[0].header)
+            name = _band_of(header, path, wanted)
             if name in images:
                 raise BandError("HC-B02", "two PSFs for one band", "keep one", str(path), name)
             values = np.asarray(unit.data, dtype=np.float64).reshape(image_shape(unit))
-            images[name] = _usable(values, scale or _scale_of(unit.header, path))
+            images[name] = _usable(values, header, path, scale, (given, known))
     for warning in of_set:
-        warnings.warn(warning, stacklevel=2)
+        warnings.warn(warning, stacklevel=3)
     if not images:
         raise FileError(
             "HC-F04", "holds no image", "give a FITS file with one PSF a band", str(path)
         )
-    return _of_all_bands(images, path)
+    if wanted and wanted not in images:
+        there = " and ".join(images)
+        fix = f"give it for {there}, or repair the card FILTER"
+        raise BandError("HC-B03", f"is of {there}, not of {wanted}", fix, str(path), wanted)
+    return _of_all_bands({wanted: images[wanted]} if wanted else images, path)
 
 
-def _usable(values: NDArray[np.float64], scale: float) -> xr.DataArray:
+def _units(hdus: Any, extension: Extension | None) -> list[Any]:
+    """Return the units that hold PSFs: the named one, the best of stpsf's, else all images."""
+    if extension is not None:
+        return [chosen_unit(hdus, extension)]
+    images = [u for u in hdus if u.header.get("NAXIS", 0) == 2 and hasattr(u, "data")]  # noqa: PLR2004
+    models = [unit for name in MODELS for unit in images if unit.name == name]
+    return models[:1] or images
+
+
+def _with_filter(header: Any, primary: Any) -> Any:
+    """Return a header that names the filter, as the primary one does where it does not."""
+    if "FILTER" in header or "FILTER" not in primary:
+        return header
+    header = header.copy()
+    header["FILTER"] = primary["FILTER"]
+    return header
+
+
+def _usable(
+    values: NDArray[np.float64],
+    header: Any,
+    path: Path,
+    scale: float | None,
+    frames: tuple[Frame, Frame],
+) -> xr.DataArray:
     """Return a PSF as it is where it can be used so, else made usable."""
+    scale, (given, known) = scale or _scale_of(header, path), frames
+    if _model_of(header):
+        angle = known.angle if given.angle is None else given.angle
+        drop = known.drop if given.drop is None else given.drop
+        return _of_model(values, header, scale, Frame(angle, drop))
+    if given.angle:
+        return prepare_psf(values, scale=scale, angle=given.angle)
     try:
         if abs(values.sum() - 1) <= _UNIT_SUM:
             return psf_array(checked_psf(values, "given"), scale, attrs={"notes": ""})
     except PSFError:
         pass  # not odd, or not centred: what else it lacks is found now
     return prepare_psf(values, scale=scale)
+
+
+def _model_of(header: Any) -> str:
+    """Return which of the images of stpsf it is, '' for none."""
+    name = card_text(header, "EXTNAME").upper()
+    return name if name in MODELS else ""
+
+
+def _of_model(values: NDArray[np.float64], header: Any, scale: float, frame: Frame) -> xr.DataArray:
+    """Return the PSF of a drizzled mosaic, of a model in the frame of the detector."""
+    name = _model_of(header)
+    fold = card_value(header, "DET_SAMP") if name.startswith("OVER") else 1
+    pixel = scale * (fold if isinstance(fold, int | float) and fold >= 1 else 1)
+    angle, drop = frame.angle or 0.0, frame.drop or 1.0
+    psf = prepare_psf(
+        values,
+        scale=scale,
+        pixel=pixel if name.startswith("OVER") else 0.0,
+        drop=drop * pixel,
+        angle=angle,
+    )
+    assumed = [
+        said
+        for said, known in (("angle 0", frame.angle), ("pixfrac 1", frame.drop))
+        if known is None
+    ]
+    said = f"{name}, a model in the frame of the detector"
+    said += f", {' and '.join(assumed)} assumed" if assumed else ""
+    notes = "; ".join([said, *filter(None, [psf.attrs["notes"]])])
+    return psf.assign_attrs(notes=notes, assumed=" and ".join(assumed))
 
 
 def _of_all_bands(images: dict[str, xr.DataArray], path: Path) -> xr.DataArray:
@@ -147,6 +273,8 @@ def _of_all_bands(images: dict[str, xr.DataArray], path: Path) -> xr.DataArray:
             str(path),
         )
     notes = [f"{name}: {one.attrs['notes']}" for name, one in images.items() if one.attrs["notes"]]
+    found = dict.fromkeys(one.attrs.get("assumed", "") for one in images.values())
+    assumed = {"assumed": "; ".join(filter(None, found))} if any(found) else {}
     largest = max(images.values(), key=lambda one: one.sizes["ky"])
     alike = np.stack(on_one_frame(*(one.values for one in images.values()))).astype(np.float32)
     return xr.DataArray(
@@ -154,16 +282,30 @@ def _of_all_bands(images: dict[str, xr.DataArray], path: Path) -> xr.DataArray:
         {"band": np.array(list(images), object), "ky": largest.ky, "kx": largest.kx},
         ("band", "ky", "kx"),
         "psf",
-        {"long_name": UNIT_SUM, "source": path.name, "notes": "; ".join(notes)},
+        {"long_name": UNIT_SUM, "source": path.name, "notes": "; ".join(notes), **assumed},
     )
 
 
-def _band_of(header: Any, path: Path) -> str:
+def _band_of(header: Any, path: Path, wanted: str | None) -> str:
+    """Return the band that an image is of: as it says, else `wanted`, else by the file's name."""
+    said = ""
     for key in ("FILTER", "EXTNAME"):
-        if said := card_text(header, key):
-            return _checked_band(band_name(said), path)
+        found = card_text(header, key)
+        if found and not (key == "EXTNAME" and found.upper() in _NO_BANDS):
+            said = band_name(found)
+            break
+    if wanted and (not said or not cameras(said)):  # EXTNAME may be any word
+        return wanted
+    if said:
+        return _checked_band(said, path)
+    named = [band_name(word) for word in re.split(r"[^0-9a-zA-Z]+", path.name)]
+    if found_in_name := [name for name in named if not name.isdigit() and cameras(name)]:
+        return found_in_name[0]
     raise PSFError(
-        "HC-P15", "an image names no band", "set EXTNAME or FILTER, e.g. to F160W", str(path)
+        "HC-P15",
+        "an image names no band",
+        "say it: [[--psf f160w=FILE, or set FILTER|band='f160w', or set FILTER]]",
+        str(path),
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 import numpy as np
 
 from hstcube import __version__
+from hstcube.assembly.psfs import of_these
 from hstcube.basics.robust import MAD_TO_SIGMA
 from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
+    from hstcube.assembly.psfs import PSFChoice
     from hstcube.pipeline.plan import Target
     from hstcube.surveys.names import FieldFiles
 
@@ -98,7 +100,7 @@ class Report:
 
 
 def check(
-    target: Target, *, masked: bool = True, to: str | None = None, psf: str = "auto"
+    target: Target, *, masked: bool = True, to: str | None = None, psf: PSFChoice = "auto"
 ) -> Report:
     """Look at everything that a run of this target would look at; write nothing.
 
@@ -233,9 +235,9 @@ def _kept(report: Report, target: Target, bands: tuple[str, ...], plain: Options
 
 
 def _for(bands: list[str], options: Options) -> Options:
-    """Return the options of a run of some bands: widths of the others are no mistake then."""
+    """Return the options of a run of some bands: what is said of the others is no mistake."""
     widths = {k: width for k, width in options.psf_fwhm.items() if band_name(k) in bands}
-    return dataclasses.replace(options, psf_fwhm=widths)
+    return dataclasses.replace(options, psf_fwhm=widths, psf=of_these(options.psf, bands))
 
 
 def _open(target: Target, bands: tuple[str, ...], options: Options) -> Images:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
+    from hstcube.assembly.psfs import PSFChoice
+
 __all__ = [
     "Options",
     "Sky",
@@ -187,7 +189,7 @@ class Options:
     netcdf: bool = True
     overwrite: bool = False
     strict: bool = False
-    psf: str = "auto"
+    psf: PSFChoice = "auto"
     psf_fwhm: dict[str, float] = dataclasses.field(default_factory=dict)
     onto: str | None = None
     align: Align | None = None

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hstcube import __version__
+from hstcube.assembly.psfs import psf_files
 from hstcube.core.state import attribute, notes_of
 from hstcube.errors import FileError, HstCubeError, HstCubeWarning, WriteError
 from hstcube.fits.local import read_text
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
+    from hstcube.assembly.psfs import PSFChoice
     from hstcube.fits.reads import State
     from hstcube.pipeline.plan import Options, Target
     from hstcube.surveys.names import FieldFiles
@@ -227,7 +229,7 @@ def write_record(
 
 
 def inputs_of(
-    files: FieldFiles, bands: list[str], psf: str, maps: Sequence[Path] = ()
+    files: FieldFiles, bands: list[str], psf: PSFChoice, maps: Sequence[Path] = ()
 ) -> dict[str, str | None]:
     """Return the SHA-256 of each file that a cube was made of, as it was when it was read.
 
@@ -264,21 +266,13 @@ def _sha256(path: Path, _: State) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _inputs(files: FieldFiles, bands: list[str], psf: str) -> list[Path]:
+def _inputs(files: FieldFiles, bands: list[str], psf: PSFChoice) -> list[Path]:
     """Return the files that a cube was made of."""
     paths = [files.one(band, kind) for band in bands for kind in ("sci", "wht")]
     levels = [files.bands[band].sky for band in bands]
     labels = None if detection_meant(files.labels) else files.labels
-    return [
-        path for path in (*paths, labels, _psf_file(files, psf), *levels) if isinstance(path, Path)
-    ]
-
-
-def _psf_file(files: FieldFiles, psf: str) -> Path | None:
-    if psf == "auto":
-        return files.psf
-    place = Path(psf)
-    return place if place.is_file() else None  # else the name of a survey, or "gaussian"
+    psfs = psf_files(files, bands, psf)
+    return [path for path in (*paths, labels, *psfs, *levels) if isinstance(path, Path)]
 
 
 def _number(value: float) -> float | None:

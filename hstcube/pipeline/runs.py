@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from hstcube.assembly.opening import open_files
+from hstcube.assembly.psfs import psf_files
 from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
 from hstcube.errors import HstCubeError, SkyError, WriteError
@@ -383,6 +384,7 @@ def _refuse_inputs(paths: list[Path], files: FieldFiles, options: Options) -> No
 def _inputs(files: FieldFiles, options: Options) -> list[Path]:
     paths = [path for band in files.bands.values() for path in (*band.sci, *band.wht, band.sky)]
     maps = photon_maps(photon_setting_of(files, options.recipe, list(files.bands)))
+    maps += psf_files(files, list(files.bands), options.psf)
     return [path for path in (*paths, files.labels, files.psf, *maps) if isinstance(path, Path)]
 
 

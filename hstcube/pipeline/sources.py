@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from astropy.table import Table
 
     from hstcube.assembly.opening import Align
+    from hstcube.assembly.psfs import PSFChoice
     from hstcube.files.tables import Cells
     from hstcube.surveys.names import FieldFiles
 
@@ -85,7 +86,7 @@ def images_of(
     files: FieldFiles,
     *,
     bands: Sequence[str] | None = None,
-    psf: str = "auto",
+    psf: PSFChoice = "auto",
     psf_fwhm: Mapping[str, float] | None = None,
     onto: str | None = None,
     align: Align = "report",

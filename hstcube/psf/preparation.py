@@ -36,6 +36,7 @@ SAME_SCALE = 1e-3  # relative
 
 _BRIGHTEST = 1e30  # of any pixel, in any unit: beyond, it is damaged
 _LARGEST = 20_000  # pixels a side
+_LARGEST_PIXEL = 60  # arcsec: what says more is no size of a pixel
 _PREPARE = "centre and resample it[[| with hstcube.prepare_psf(image, ...)]]"
 _OFF_CENTRE = 0.25  # pixels
 _CENTRAL = 0.5  # of the brightest pixel: what a PSF has at least at its centre
@@ -50,9 +51,17 @@ def prepare_psf(
     scale: Any,
     to_scale: Any = None,
     size: int | None = None,
+    pixel: Any = 0.0,
+    drop: Any = 0.0,
+    angle: Any = 0.0,
     name: str = "psf",
 ) -> xr.DataArray:
     """Make a PSF that can be used of any image of one: cut, centre, resample, normalise.
+
+    A model of what the optics do, in the frame of the detector, becomes the PSF of a drizzled
+    mosaic when it is convolved with the detector's `pixel` and with the `drop` that drizzle makes
+    of it (Fruchter & Hook 2002, PASP 114, 144, section 3), turned, and summed on the pixels of the
+    mosaic.
 
     Parameters
     ----------
@@ -65,6 +74,11 @@ def prepare_psf(
     size : int, optional
         Side of the result in its pixels, odd; as much as the image shows on all sides when not
         given.
+    pixel, drop : float or Quantity
+        Side of the detector's pixel, and of what drizzle leaves of it (pixfrac times the pixel)
+        [arcsec], where the image does not hold them yet.
+    angle : float or Quantity
+        By how much the image is turned counter-clockwise [deg].
     name : str
         What cubes that are matched to it will say.
 
@@ -73,6 +87,15 @@ def prepare_psf(
     DataArray, (ky, kx)
         Unit sum, odd, centred to 0.01 pixels; offsets in arcsec; ``attrs["notes"]`` says what was
         done to the image.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y, x = np.mgrid[-40:41, -40:41] * 0.0075
+    >>> optics = np.exp(-(x**2 + y**2) / 0.03**2)
+    >>> psf = prepare_psf(optics, scale=0.0075, to_scale=0.03, pixel=0.03, drop=0.024, angle=30)
+    >>> psf.shape, psf.attrs["notes"][:25]
+    ((19, 19), 'seen by pixels of 0.03 ar')
 
     Raises
     ------
@@ -85,6 +108,10 @@ def prepare_psf(
     given = _seen(image)
     scale = number_in("arcsec", scale, "scale", above=0)
     to_scale = scale if to_scale is None else number_in("arcsec", to_scale, "to_scale", above=0)
+    boxes = [number_in("arcsec", side, what, least=0, most=_LARGEST_PIXEL)
+             for what, side in (("pixel", pixel), ("drop", drop))]  # fmt: skip
+    angle = number_in("deg", angle, "angle")
+    given = _through(given, [box / scale for box in boxes])
     ny, nx = given.shape
     y, x = _peak(given, max(2.0, 0.1 / scale))
     reach = min(y, x, ny - 1 - y, nx - 1 - x)
@@ -93,10 +120,13 @@ def prepare_psf(
     if side * max(to_scale / scale, 1) > _LARGEST:
         reason = f"a PSF of {side} pixels of {to_scale:.4g} arcsec, from {scale:.4g}, is too large"
         raise PSFError("HC-P14", reason, "give scale and to_scale in arcsec, e.g. 0.06")
-    values = _resampled(given, (y, x), side, scale, to_scale)
+    values = _resampled(given, (y, x), side, scale, to_scale, math.radians(angle))
     off = float(np.hypot(y - (ny - 1) / 2, x - (nx - 1) / 2))
     negative = -values[values < 0].sum() / values.sum()
     notes = {
+        f"seen by pixels of {boxes[0]:.4g} arcsec": boxes[0] > 0,
+        f"drizzled with drops of {boxes[1]:.4g} arcsec": boxes[1] > 0,
+        f"turned by {angle:.1f} deg": angle != 0,
         f"moved by {off:.2f} pixels": off > _NOTED,
         f"resampled from {scale:.4g} to {to_scale:.4g} arcsec": not _alike(to_scale, scale),
         f"cut from {given.shape} to {(side, side)}": (side, side) != given.shape,
@@ -156,16 +186,42 @@ def _has_peak(image: Image64, centre: tuple[float, float]) -> bool:
     return bool(near >= _CENTRAL * most and near > _ABOVE_SIDES * sides) and not elsewhere
 
 
+def _through(image: Image64, sides: list[float]) -> Image64:
+    """Return an image convolved with square boxes of these sides [pixels], whole or not."""
+    if not any(sides):
+        return image
+    from scipy import fft
+
+    rim = math.ceil(sum(sides)) + 1  # what would come in from the other side
+    shape = [fft.next_fast_len(n + 2 * rim) for n in image.shape]
+    cycles = fft.fftfreq(shape[0])[:, None], fft.rfftfreq(shape[1])
+    transfer = fft.rfft2(image, shape)
+    for side in sides:
+        for axis in cycles:
+            transfer *= np.sinc(axis * side)
+    return np.asarray(fft.irfft2(transfer, shape)[: image.shape[0], : image.shape[1]])
+
+
 def _resampled(
-    image: Image64, centre: tuple[float, float], side: int, scale: float, to_scale: float
+    image: Image64,
+    centre: tuple[float, float],
+    side: int,
+    scale: float,
+    to_scale: float,
+    angle: float = 0.0,
 ) -> Image64:
-    """Return (side, side) pixels of another size around `centre`: sums of samples when coarser."""
+    """Return (side, side) pixels of another size around `centre`: sums of samples when coarser.
+
+    The image is turned counter-clockwise by `angle` [radian].
+    """
     from scipy import ndimage
 
     coarser = to_scale > scale * (1 + SAME_SCALE)
     fold = max(round(3 * to_scale / scale), 1) if coarser else 1
     fine = ((np.arange(side * fold) + 0.5) / fold - 0.5 - side // 2) * to_scale / scale
-    places = np.meshgrid(centre[0] + fine, centre[1] + fine, indexing="ij")
+    y, x = np.meshgrid(fine, fine, indexing="ij")
+    sine, cosine = math.sin(angle), math.cos(angle)
+    places = [centre[0] + cosine * y - sine * x, centre[1] + sine * y + cosine * x]
     values = ndimage.map_coordinates(image, places, order=5, mode="constant")
     return np.asarray(values.reshape(side, fold, side, fold).sum((1, 3)))
 

@@ -55,9 +55,10 @@ def read_field_file(path: str | Path) -> FieldFiles:
     band ``[bands.f606w]`` with ``sci``, ``wht``, and optionally ``hdu`` and ``wht_hdu`` (their
     extensions, by name or number; ``sci = "FILE[SCI,1]"`` says the same), ``wht_kind``,
     ``zeropoint``, ``psf_fwhm`` [arcsec], ``pivot`` [Angstrom] of a filter that no table has,
-    ``sky`` (a level or a file), ``exposure`` (seconds, or a map of them: a FITS image on the band's
-    pixels); ``[labels]`` with ``path``, ``hdu``, ``ids``, ``largest`` (keep the largest piece of an
-    object only). Paths are relative to the file.
+    ``psf`` (a file for `open_psf`, ``"FILE[EXT]"``; of a model in the frame of the detector also
+    ``psf_angle`` [deg] and ``psf_drop``), ``sky`` (a level or a file), ``exposure`` (seconds, or a
+    map of them: a FITS image on the band's pixels); ``[labels]`` with ``path``, ``hdu``, ``ids``,
+    ``largest`` (keep the largest piece of an object only). Paths are relative to the file.
 
     Raises
     ------
@@ -114,6 +115,9 @@ def _band_files(entry: Mapping[str, Any], folder: Path) -> BandFiles:
         sky=folder / level if isinstance(level, str) else level,
         pivot=entry.get("pivot"),
         exposure=folder / exposure if isinstance(exposure, str) else exposure,
+        psf=str(folder / entry["psf"]) if "psf" in entry else None,
+        psf_angle=entry.get("psf_angle"),
+        psf_drop=entry.get("psf_drop"),
     )
 
 
@@ -236,10 +240,15 @@ def _is_list_of(is_one: Callable[[Any], bool], value: Any) -> bool:
     return isinstance(value, list) and all(map(is_one, value))
 
 
+def _is_share(value: Any) -> bool:
+    return _is_number(value) and 0 < value <= 1
+
+
 TEXT = Kind("text", _is_text)
 TABLE = Kind("a table", _is_table)
 NUMBER = Kind("a finite number", _is_finite)
 POSITIVE = Kind("a positive number", _is_positive)
+SHARE = Kind("a number above 0, up to 1", _is_share)
 COUNT = Kind("a whole number, 0 or more", _is_count)
 IDS = Kind("a list of whole numbers", partial(_is_list_of, _is_whole))
 YES_OR_NO = Kind("true or false", lambda value: isinstance(value, bool))
@@ -269,6 +278,9 @@ _BAND_KEYS = {
     "pivot": POSITIVE,
     "sky": NUMBER_OR_TEXT,
     "exposure": POSITIVE_OR_TEXT,
+    "psf": TEXT,
+    "psf_angle": NUMBER,
+    "psf_drop": SHARE,
 }
 
 

@@ -61,6 +61,11 @@ class BandFiles:
     hdu: Extension | None = None
     """The extension of `sci`, and `wht_hdu` that of `wht`; None: the one that is named so."""
     wht_hdu: Extension | None = None
+    psf: str | None = None
+    """File of its PSF for `open_psf`, an extension may stand behind it."""
+    psf_angle: float | None = None
+    """Of a PSF model in the frame of the detector: degrees; `psf_drop`: pixfrac of the drizzle."""
+    psf_drop: float | None = None
     photons: bool = False
     """The weights hold the noise of all photons, those of sources too: ERR of JWST."""
 
