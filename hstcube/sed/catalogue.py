@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hstcube import __version__
-from hstcube.core.bands import band_name
+from hstcube.core.bands import band_name, cameras
 from hstcube.errors import BandError, HstCubeWarning, LabelError, RecipeError
 from hstcube.files.tables import column
 from hstcube.inputs.quantities import number_in, numbers_in, short
-from hstcube.sed.curves import Curve, curve_of
+from hstcube.sed.curves import Curve, curve_of, word
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -61,8 +61,8 @@ class Catalogue:
 
     @property
     def bands(self) -> list[str]:
-        """The names of the bands."""
-        return [curve.band.name for curve in self.curves]
+        """The names of the bands, each a word."""
+        return [word(curve.band.name) for curve in self.curves]
 
     def columns(self, flux: str, error: str) -> list[str]:
         """Return names of columns, those of the flux and the error of each band in turn."""
@@ -83,12 +83,15 @@ class TableWriter:
         What the README says of them.
     takes_names : bool
         Whether filters may have names of their own.
+    notes : function of a Catalogue, optional
+        Returns what the README says of this table alone.
     """
 
     code: str
     texts: Callable[[Catalogue], dict[str, str]]
     readme: Sequence[str]
     takes_names: bool = False
+    notes: Callable[[Catalogue], Sequence[str]] = lambda _: ()
 
     def __call__(
         self,
@@ -127,7 +130,7 @@ class TableWriter:
             raise no_names(self.code)
         source = catalogue(table, redshift=redshift, floor=floor, curves=curves, names=names)
         files = self.texts(source)
-        lines = [*self.readme]
+        lines = [*self.readme, *self.notes(source)]
         if "below_target" in table.colnames:
             files["below_target.txt"] = _flags(table)
             number = int(np.count_nonzero(table["below_target"]))
@@ -196,10 +199,30 @@ def _degrees(table: QTable, name: str) -> NDArray[np.float64]:
 def _curves(
     table: QTable, bands: Sequence[str], files: Mapping[str, str | Path] | None
 ) -> tuple[Curve, ...]:
-    pivots = table.meta.get("pivot", {})
-    return tuple(
-        curve_of(band, pivot=float(pivots.get(band, np.nan)), files=files) for band in bands
+    pivots = [float(table.meta.get("pivot", {}).get(band, np.nan)) for band in bands]
+    curves = tuple(
+        curve_of(band, pivot=pivot, files=files) for band, pivot in zip(bands, pivots, strict=True)
     )
+    names = [curve.band.name for curve in curves]
+    for name in names:
+        if names.count(name) > 1:
+            fix = "keep one of the two, or name their cameras: f606w-wfpc2"
+            raise BandError("HC-B02", "the table has it twice", fix, band=name)
+    _tell_of_cameras(curve for curve, pivot in zip(curves, pivots, strict=True) if np.isnan(pivot))
+    return curves
+
+
+def _tell_of_cameras(curves: Iterable[Curve]) -> None:
+    """Tell of bands of which nothing says which of several cameras they are of."""
+    doubtful = [
+        f"{curve.band.name} as {'/'.join(curve.band.words).upper()}'s"
+        for curve in curves
+        if not curve.given and len(cameras(curve.band.name)) > 1
+    ]
+    if doubtful:
+        text = f"nothing says whose filters these are; taken: {', '.join(doubtful)}"
+        for note in [("HC-E10", text)]:
+            warnings.warn(HstCubeWarning(*note), stacklevel=5)
 
 
 def _fluxes(table: QTable, what: str, bands: Sequence[str]) -> NDArray[np.float64]:

@@ -161,4 +161,13 @@ def _translate(bands: Iterable[str], numbers: Iterable[int]) -> str:
     return "".join(lines)
 
 
-eazy_files = TableWriter("EAZY", _texts, _README)
+def _notes(source: Catalogue) -> list[str]:
+    """Say which bands the translation into EAZY's own curves leaves out."""
+    unknown = [name for name, curve in zip(source.bands, source.curves, strict=True)
+               if not curve.band.eazy]  # fmt: skip
+    if not unknown:
+        return []
+    return [f"zphot.translate.latest leaves out {', '.join(unknown)}: their numbers are not known."]
+
+
+eazy_files = TableWriter("EAZY", _texts, _README, notes=_notes)
