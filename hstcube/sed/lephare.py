@@ -16,7 +16,8 @@ _BITS = 62  # of a context; of more bands it is 0, all: those that are missing s
 # Z_RANGE must be there: without it LePHARE 1.0 keeps the models at redshift 0 only, and says
 # nothing. Where GLB_CONTEXT is 0 or more, it stands for the context of every row.
 _PARA = """\
-# LePHARE parameters, complete: set LEPHAREDIR, and run run_lephare.py in this folder.
+# LePHARE parameters, complete: set LEPHAREDIR, and run run_lephare.py in this folder; or by hand
+# filter, sedtolib -t G, mag_gal -t G, zphota, each with -c hst.para.
 # filter: the curves of these bands
 FILTER_REP    ./filters
 FILTER_LIST   {filters}
@@ -69,6 +70,7 @@ PDZ_OUT       NONE
 _COLUMNS = (
     "IDENT", "Z_BEST", "Z_BEST68_LOW", "Z_BEST68_HIGH", "Z_MED", "Z_MED68_LOW", "Z_MED68_HIGH",
     "CHI_BEST", "MOD_BEST", "EBV_BEST", "SCALE_BEST", "NBAND_USED", "CONTEXT", "ZSPEC",
+    "MAG_OBS()", "ERR_MAG_OBS()", "MAG_MOD()",
 )  # fmt: skip
 
 _SCRIPT = '''\
@@ -78,30 +80,30 @@ LEPHAREDIR must name the folder of LePHARE's data.
 """
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-WORK = HERE / "lephare_work"
-STEPS = (("filter",), ("sedtolib", "-t", "G"), ("mag_gal", "-t", "G"), ("zphota",))
-
+os.chdir(Path(__file__).resolve().parent)
 if "LEPHAREDIR" not in os.environ:
-    sys.exit("set LEPHAREDIR to the folder of LePHARE's data, which has sed, opa, ext, vega")
+    sys.exit("set LEPHAREDIR to the folder of LePHARE's data, which has sed, opa, ext and vega")
+work = Path("lephare_work").resolve()
 for name in ("filt", "lib_bin", "lib_mag"):
-    (WORK / name).mkdir(parents=True, exist_ok=True)
-for step, *options in STEPS:
-    subprocess.run(
-        [sys.executable, "-m", f"lephare.{step}", *options, "-c", "hst.para"],
-        cwd=HERE, env={**os.environ, "LEPHAREWORK": str(WORK)}, check=True,
-    )
+    (work / name).mkdir(parents=True, exist_ok=True)
+os.environ["LEPHAREWORK"] = str(work)  # LePHARE reads it where it is imported
+
+import lephare
+
+lephare.Filter(config_file="hst.para").run()
+lephare.Sedtolib(config_file="hst.para").run(typ="GAL")
+lephare.MagGal(config_file="hst.para").run(typ="GAL")
+lephare.Zphota(config_file="hst.para").run()
 '''
 
 _README = (
     "catalogue.in: fluxes and errors in erg/s/cm2/Hz, context, redshift, field; -99: not known.",
     "hst.para: a whole configuration, output.para: the columns of the results; filters/: curves.",
     "Run: pip install lephare; LEPHAREDIR=FOLDER python run_lephare.py (its data are in FOLDER).",
-    "Results: zphot.out. By hand: filter, sedtolib -t G, mag_gal -t G, zphota, with -c hst.para.",
+    "Results: zphot.out. Where NBAND_USED is 0 nothing was measured: the redshift means nothing.",
 )
 
 
