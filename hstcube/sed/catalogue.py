@@ -119,7 +119,8 @@ class TableWriter:
         Raises
         ------
         BandError
-            If the table has no fluxes, or a band no curve.
+            If the table has no fluxes, a band twice, or upper limits that are no measurements; or
+            a band has no curve.
         LabelError
             If ids are not unique.
         RecipeError
@@ -157,7 +158,8 @@ def catalogue(
 
     Its arguments and errors are those of a `TableWriter`. A measurement is there when its flux is
     finite and its error finite and above 0. Fluxes stay as they are: a non-detection has its flux,
-    which may be negative, and its error.
+    which may be negative, and its error. A positive flux with a negative error, as some codes write
+    upper limits, is refused: it would be no measurement.
     """
     bands = [name.removeprefix("flux_") for name in table.colnames if name.startswith("flux_")]
     if not bands or "id" not in table.colnames:
@@ -165,8 +167,9 @@ def catalogue(
         raise BandError("HC-E07", "the table has no ids and fluxes", fix)
     ids = _unique_ids(table)
     flux, error = _fluxes(table, "flux", bands), _fluxes(table, "error", bands)
+    _refuse_limits(bands, (flux > 0) & (error < 0))
+    there = np.isfinite(flux) & np.isfinite(error) & (error > 0)  # before the floor makes it so
     error = np.hypot(error, _floors(bands, floor) * np.abs(flux))
-    there = np.isfinite(flux) & np.isfinite(error) & (error > 0)
     return Catalogue(
         id=ids,
         ra=_degrees(table, "ra"),
@@ -178,6 +181,16 @@ def catalogue(
         field=str(table.meta.get("field", "")),
         names={band_name(band): name for band, name in (names or {}).items()},
     )
+
+
+def _refuse_limits(bands: Sequence[str], limits: NDArray[np.bool_]) -> None:
+    if limits.any():
+        band = bands[int(np.argmax(limits.any(axis=0)))]
+        reason = f"{np.count_nonzero(limits)} fluxes have a negative error, the first of {band}"
+        fix = (
+            "give the flux that was measured and its error; of a limit of n sigma: 0 and limit / n"
+        )
+        raise BandError("HC-E11", reason, fix, band=band)
 
 
 def _unique_ids(table: QTable) -> NDArray[np.int64]:

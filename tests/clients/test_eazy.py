@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from astropy.table import QTable, Table
+from astropy.table import QTable, Table, vstack
 from astropy.units import uJy
 from conftest import JWST, loaded, mutants, written
 from spectra import band_fluxes, template
@@ -136,6 +136,16 @@ def test_a_band_without_data_a_non_detection_and_an_unknown_redshift_are_underst
     assert photz.ok_data[0].tolist() == [band != "f775w" for band in NINE]
     assert photz.fnu[0, 0] == pytest.approx(-0.01)
     assert photz.ZSPEC[0] == -99
+
+
+def test_a_flux_far_below_0_counts(eazy, galaxy):
+    table = vstack([galaxy.table] * 2, metadata_conflicts="silent")
+    table["id"] = [1, 2]
+    table["flux_f435w"][0], table["error_f435w"][0] = -150 * uJy, 100 * uJy
+    table["flux_f775w"][1] = np.nan * uJy
+    photz, fit = eazy(table)
+    assert fit["nusefilt"].tolist() == [9, 8]
+    assert photz.fnu[0, 0] == -150
 
 
 def test_bands_of_nircam_niriss_and_miri_are_fitted(templates, tmp_path_factory):

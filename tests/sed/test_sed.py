@@ -263,10 +263,33 @@ def test_a_table_of_something_else_is_an_error():
 
 def test_an_error_of_zero_or_of_nan_is_no_measurement():
     table = photometry(error=((0.0, np.nan, 0.4), (0.25, np.inf, 0.8)))
-    assert np.isnan(catalogue(table, floor=0).flux).tolist() == [
-        [True, True, False],
-        [False, True, False],
-    ]
+    for floor in (0, 0.05):
+        assert np.isnan(catalogue(table, floor=floor).flux).tolist() == [
+            [True, True, False],
+            [False, True, False],
+        ]
+
+
+def test_an_upper_limit_in_the_way_of_one_code_is_refused_and_no_flux_is_clipped():
+    with pytest.raises(hstcube.HstCubeError, match=r"HC-E11 band f850lp: 1 fluxes.*\n.*limit / n"):
+        catalogue(photometry(error=((0.1, -1.0, 0.4), (0.25, np.nan, 0.8))))
+    table = photometry(flux=((0.0, -3.0, 0.2), (-99.0, np.nan, 8.0)))
+    source = catalogue(table, floor=0)
+    assert source.flux[0].tolist() == [0.0, -3.0, 0.2]  # 0 +- limit / n, and two non-detections
+    assert source.error[0].tolist() == [0.1, 0.2, 0.4]
+    assert source.flux[1, 0] == -99.0
+    none = photometry(flux=((-99.0, 2.0, 4.0),) * 2, error=((-99.0, 0.2, 0.4),) * 2)
+    assert np.isnan(catalogue(none).flux[:, 0]).all()  # as catalogues write what is missing
+
+
+@pytest.mark.parametrize("low", [-0.5, -89.0, -99.0, -1500.0])
+def test_no_flux_is_below_the_threshold_under_which_eazy_takes_fluxes_for_missing(low):
+    files = eazy_files(photometry(flux=((1.0, 2.0, 4.0), (low, np.nan, 8.0))))
+    (line,) = [line for line in files["zphot.param"].decode().splitlines() if "NOT_OBS" in line]
+    threshold = float(line.split()[1])
+    second = [float(cell) for cell in files["catalogue.cat"].decode().splitlines()[2].split()]
+    assert second[4] == low > threshold  # it counts
+    assert max(second[6:8]) < threshold  # this does not
 
 
 @pytest.mark.parametrize("files", OF_TABLES)
