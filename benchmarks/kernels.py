@@ -61,8 +61,8 @@ DIGITS = (2, 2, 1, 2, 2)
 
 def figures(kernel: Any, source: Any, target: Any) -> tuple[float, ...]:
     """Return errors of encircled energy and misplaced light (%), negative part, squares."""
+    from hstcube.matching.solver import convolved
     from hstcube.psf.profiles import encircled_energy, radius_map
-    from hstcube.psf.solver import convolved
 
     made = convolved(source, kernel)
     radii = np.arange(1.0, 33)
@@ -79,7 +79,7 @@ def methods() -> dict[str, Callable[[Any, Any], Any]]:
     from photutils.psf_matching import make_wiener_kernel
     from pypher.pypher import homogenization_kernel
 
-    from hstcube.psf.solver import matching_kernel
+    from hstcube.matching.solver import matching_kernel
 
     return {
         "hstcube": matching_kernel,

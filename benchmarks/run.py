@@ -368,7 +368,7 @@ def convolution(_folder: Path, _stamps: Path, _golden: Path | None) -> list[Row]
     from astropy.convolution import convolve_fft
 
     from hstcube.basics.convolution import convolver
-    from hstcube.psf.match import match_plane
+    from hstcube.matching.match import match_plane
 
     rng = np.random.default_rng(1)
     image = rng.normal(size=(SIDE, SIDE)).astype(np.float32)

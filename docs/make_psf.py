@@ -15,13 +15,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import hstcube
+from hstcube.matching.kernels import gaussian_kernels
+from hstcube.matching.quality import RADII
+from hstcube.matching.solver import convolved, matching_kernel
 from hstcube.plots import cube as plot
 from hstcube.plots import psf as psf_plot
 from hstcube.psf import stars
-from hstcube.psf.kernels import gaussian_kernels
 from hstcube.psf.profiles import encircled_energy, radius_map
-from hstcube.psf.quality import RADII
-from hstcube.psf.solver import convolved, matching_kernel
 
 DOCS = Path(__file__).parent
 sys.path[:0] = [str(DOCS.parent / "tests"), str(DOCS)]

@@ -1,3 +1,5 @@
+from hstcube.assembly.opening import open_bands as open_bands
+from hstcube.assembly.opening import open_field as open_field
 from hstcube.core.bands import band as band
 from hstcube.core.cube import build as build
 from hstcube.core.cube import variance as variance
@@ -17,6 +19,9 @@ from hstcube.files.psfs import save_psf as save_psf
 from hstcube.files.tables import write_table as write_table
 from hstcube.jobs.differences import compare as compare
 from hstcube.jobs.stamps import cut_stamps as cut_stamps
+from hstcube.matching.comparison import psf_quality as psf_quality
+from hstcube.matching.kernels import matching_kernels as matching_kernels
+from hstcube.matching.match import psf_match as psf_match
 from hstcube.noise.calibration import calibrate_noise as calibrate_noise
 from hstcube.noise.description import with_noise as with_noise
 from hstcube.noise.empty_apertures import noise_check as noise_check
@@ -32,16 +37,11 @@ from hstcube.phot.profiles import radial_profile as radial_profile
 from hstcube.phot.table import photometry as photometry
 from hstcube.phot.units import deredden as deredden
 from hstcube.phot.units import to_flux as to_flux
-from hstcube.pipeline.assemble import open_bands as open_bands
-from hstcube.pipeline.assemble import open_field as open_field
 from hstcube.pipeline.findings import check as check
 from hstcube.pipeline.recipe import homogenize as homogenize
-from hstcube.psf.kernels import matching_kernels as matching_kernels
-from hstcube.psf.match import psf_match as psf_match
 from hstcube.psf.preparation import prepare_psf as prepare_psf
 from hstcube.psf.preparation import with_psf as with_psf
 from hstcube.psf.profiles import fit_width as fit_width
-from hstcube.psf.quality import psf_quality as psf_quality
 from hstcube.psf.star_search import find_stars as find_stars
 from hstcube.psf.star_search import star_stamps as star_stamps
 from hstcube.psf.stars import examine_stars as examine_stars

@@ -482,6 +482,40 @@ def strange_psfs() -> xr.DataArray:
     return found.transpose("band", "ky", "kx").rename("psf")
 
 
+def crossed_psfs() -> xr.DataArray:
+    """PSFs that are long along y and along x: neither is reached from the other."""
+    found = psfs()
+    for band, (tall, wide) in {"f435w": (0.12, 0.05), "f850lp": (0.05, 0.12)}.items():
+        core = np.exp(-((found.ky / tall) ** 2 + (found.kx / wide) ** 2) / 2)
+        found = xr.where(found.band == band, core / core.sum(), found)
+    narrow = np.exp(-(found.ky**2 + found.kx**2) / 2 / 0.05**2)
+    found = xr.where(found.band == "f160w", narrow / narrow.sum(), found)
+    return found.transpose("band", "ky", "kx").rename("psf")
+
+
+def crossed_psf_file(folder: Path) -> None:
+    of_no_survey(folder)
+    hstcube.save_psf(crossed_psfs(), folder / "psf.fits")
+
+
+def smaller_band(folder: Path) -> None:
+    """Cut the rim off the images of one band: the same pixels, fewer of them."""
+    for kind in ("sci", "wht"):
+        path = stamp(folder, "f850lp", kind)
+        with fits.open(path) as hdus:
+            data, header = hdus[0].data[3:-2, 4:-1], hdus[0].header
+        header["CRPIX1"] -= 4
+        header["CRPIX2"] -= 3
+        fits.writeto(path, data, header, overwrite=True)
+
+
+def moved_band(folder: Path) -> None:
+    """Shift the grid of one band by a part of a pixel."""
+    for kind in ("sci", "wht"):
+        path = stamp(folder, "f850lp", kind)
+        rewrite(path, cards={"CRPIX1": fits.getval(path, "CRPIX1") + 0.4})
+
+
 def assigned(folder: Path, dims: tuple[str, ...]) -> xr.Dataset:
     found = psfs()
     return cube_of(folder).assign_coords(psf=(dims, found.values), ky=found.ky, kx=found.kx)
@@ -881,6 +915,17 @@ MENDS: dict[str, list[Mend]] = {
             told=True,
         )
     ],
+    "HC-D01": [Mend(r"(onto='\w+')", cube_of, smaller_band)],
+    "HC-D02": [Mend(r"(onto='\w+')", cube_of, moved_band)],
+    "HC-P34": [
+        Mend(
+            say,
+            lambda f, **how: hstcube.psf_match(hstcube.with_psf(cube_of(f), crossed_psfs()), **how),
+            of_no_survey,
+            told="allow" in say,
+        )
+        for say in (r"(to='[\d.]+arcsec')", r"(allow=\['\w+'\])")
+    ],
     "HC-P15": [
         Mend(
             r"(scale=[\d.]+)",
@@ -1209,6 +1254,12 @@ SHELLS: dict[str, list[Shell]] = {
     "HC-P01": [Shell(r"(--psf-fwhm) (\w+)=0.18", f"{RUN} -b f160w", strange,
                      lambda _, m: f"{m[1]} {m[2]}=0.18")],
     "HC-P13": [Shell(r"(--allow \w+)", f"{RUN} --psf PSF", strange_psf_file, told=True)],
+    "HC-D01": [Shell(r"(--onto \w+)", RUN, smaller_band)],
+    "HC-D02": [Shell(r"(--onto \w+)", RUN, moved_band)],
+    "HC-P34": [
+        Shell(say, f"{RUN} --psf PSF", crossed_psf_file, told="allow" in say)
+        for say in (r"(--to [\d.]+arcsec)", r"(--allow \w+)")
+    ],
     "HC-P12": [Shell(r"(--psf) psf\.fits", RUN, psf_file, lambda f, m: f"{m[1]} {f / 'psf.fits'}")],
     "HC-P20": [
         Shell(r"that was made with (--psf) FILE", "phot FOLDER -f 1 -o OUT.ecsv --total", psf_file,

@@ -1,13 +1,14 @@
-"""PSFs of known truth: a telescope of HST's size, its pixels, and stars that it sees.
+"""PSFs of known truth: telescopes of the size of HST and JWST, their pixels, and stars they see.
 
 An obstructed aperture with spiders and a little astigmatism, computed four times finer than the
 pixels of the mosaic, then convolved with the detector's pixel, its charge diffusion and the drop of
-drizzle, and sampled.
+drizzle, and sampled. That of JWST is round, of the area's width, without its segments.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from strategies import plain_grid
@@ -27,14 +28,31 @@ WAVELENGTH = {
     "f125w": 1.25,
     "f140w": 1.40,
     "f160w": 1.537,
+    "f150w": 1.50,
+    "f277w": 2.77,
+    "f444w": 4.40,
 }  # micron
 
-_DIAMETER, _OBSTRUCTION, _SPIDER, _ASTIGMATISM = (
-    2.4,
-    0.33,
-    0.011,
-    0.03,
-)  # m, of the diameter twice, waves
+
+class Camera(NamedTuple):
+    """A telescope (m, of the diameter, waves, radian) and its detector (arcsec, shares)."""
+
+    pixel: float
+    drop: float
+    diffusion: float
+    turn: float = 0.0
+    diameter: float = 2.4
+    obstruction: float = 0.33
+    spider: float = 0.011
+    astigmatism: float = 0.03
+
+
+_ACS = Camera(0.05, 0.06, 0.02)
+_WFC3_IR = Camera(0.128, 0.128, 0.025, turn=0.3)
+_SHORT = Camera(0.031, 0.031, 0.01, diameter=6.5, obstruction=0.2, spider=0.007, astigmatism=0.02)
+_LONG = _SHORT._replace(pixel=0.063, drop=0.063)
+_CAMERAS = dict.fromkeys(("f105w", "f125w", "f140w", "f160w"), _WFC3_IR)
+_CAMERAS |= {"f150w": _SHORT, "f277w": _LONG, "f444w": _LONG}
 _FINE = 4
 _SIDE = 512
 
@@ -57,12 +75,12 @@ def telescope(band, *, size=SIZE, shift=(0.0, 0.0), scale=SCALE, sharp=True):
 
 @lru_cache(maxsize=64)
 def _seen(band, scale, shift, sharp):
-    ir = band in ("f105w", "f125w", "f140w", "f160w")
-    pixel, drop, diffusion = (0.128, 0.128, 0.025) if ir else (0.05, 0.06, 0.02)
+    camera = _CAMERAS.get(band, _ACS)
+    pixel, diffusion = camera.pixel, camera.diffusion
     step = scale / _FINE
-    transfer = np.fft.fft2(np.fft.ifftshift(_airy(WAVELENGTH[band], step, 0.3 if ir else 0.0)))
+    transfer = np.fft.fft2(np.fft.ifftshift(_airy(WAVELENGTH[band], step, camera)))
     cycles = np.fft.fftfreq(_SIDE) / step  # per arcsec
-    for box in (pixel, drop, scale):
+    for box in (pixel, camera.drop, scale):
         transfer *= np.sinc(cycles * box)[:, None] * np.sinc(cycles * box)
     beside = np.cos(2 * np.pi * cycles * pixel)
     transfer *= 1 - 4 * diffusion + 2 * diffusion * (beside[:, None] + beside)
@@ -77,14 +95,14 @@ def _seen(band, scale, shift, sharp):
 
 
 @lru_cache(maxsize=16)
-def _airy(micron, step, turn):
+def _airy(micron, step, camera):
     side = micron * 1e-6 / (_SIDE * np.deg2rad(step / 3600))  # m, of a pixel of the pupil
     y, x = (np.mgrid[:_SIDE, :_SIDE] - _SIDE / 2) * side
-    radius = np.hypot(y, x) / (_DIAMETER / 2)
-    open_ = (radius < 1) & (radius > _OBSTRUCTION)
+    radius, turn = np.hypot(y, x) / (camera.diameter / 2), camera.turn
+    open_ = (radius < 1) & (radius > camera.obstruction)
     for a, b in ((x, y), (-y, x)):
-        open_ &= abs(np.cos(turn) * a + np.sin(turn) * b) > _SPIDER * _DIAMETER
-    wave = np.exp(2j * np.pi * _ASTIGMATISM * np.cos(2 * np.arctan2(y, x)) * radius**2)
+        open_ &= abs(np.cos(turn) * a + np.sin(turn) * b) > camera.spider * camera.diameter
+    wave = np.exp(2j * np.pi * camera.astigmatism * np.cos(2 * np.arctan2(y, x)) * radius**2)
     return abs(np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(open_ * wave)))) ** 2
 
 

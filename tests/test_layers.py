@@ -31,7 +31,18 @@ HEAVY = {
 }
 
 
-WITH_A_DISK = {"fits", "files", "surveys", "maps", "sed", "pipeline", "jobs", "demo", "cli"}
+WITH_A_DISK = {
+    "fits",
+    "files",
+    "surveys",
+    "maps",
+    "sed",
+    "assembly",
+    "pipeline",
+    "jobs",
+    "demo",
+    "cli",
+}
 
 
 def drawn_order() -> list[str]:

@@ -11,8 +11,8 @@ import xarray as xr
 from made import FLUXES_37, levels_of
 
 import hstcube
+from hstcube.assembly.opening import open_files
 from hstcube.core.bands import band_name
-from hstcube.pipeline.assemble import open_files
 from hstcube.pipeline.recipe import blank_pixels
 from hstcube.psf.profiles import fwhm
 from hstcube.surveys.names import find_field

@@ -118,7 +118,8 @@ NoMask = Annotated[bool, typer.Option("--no-mask", help="Use all pixels that hav
 Onto = Annotated[
     str | None,
     typer.Option(
-        help="Grid of the products: that of the images at a scale, or labels (that of the map)."
+        help="Grid of the products: that of a band (f160w), of the images at a scale (60mas), or "
+        "labels (that of the map)."
     ),
 ]
 AlignOf = Annotated[
@@ -133,7 +134,10 @@ Levels = Annotated[
 ]
 To = Annotated[
     str | None,
-    typer.Option(help="What to match: a band, or a width such as 0.3arcsec; f160w when not given."),
+    typer.Option(
+        help="What to match: a band, or a width such as 0.3arcsec; when not given, f160w for HST "
+        "surveys, else the band that all others can be matched to."
+    ),
 ]
 Units = Annotated[
     str | None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hstcube.cli.options import Bands, Overwrite, Scale  # noqa: TC001  typer reads annotations
+from hstcube.cli.options import Bands, Overwrite, Scale, To  # noqa: TC001  typer reads annotations
 from hstcube.cli.show import show_table
 
 if TYPE_CHECKING:
@@ -51,9 +51,7 @@ def show(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Picture: PSFs, kernels, and curves of growth.")
     ] = Path("kernels.png"),
-    to: Annotated[
-        str, typer.Option(help="The band, or the width (0.6arcsec), to match.")
-    ] = "f160w",
+    to: To = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Show what matching with these PSFs achieves.

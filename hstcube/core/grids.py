@@ -270,20 +270,20 @@ class Grid:
             "wcs": ((), np.int64(self.fingerprint), dict(self.cards)),
         }
 
-    def require(self, other: Grid, *, what: str = "the two images") -> None:
+    def require(self, other: Grid, *, what: str = "the two images", fix: str = "") -> None:
         """Raise GridError unless `other` has the same shape and lies within 1e-4 pixels."""
         if self.shape != other.shape:
             raise GridError(
                 "HC-D01",
                 f"{what} have different shapes, {self.shape} and {other.shape}",
-                "cut them to the same pixels, or regrid one of them",
+                fix or "cut them to the same pixels, or regrid one of them",
             )
         shift = self.shift(other)
         if not shift <= TOLERANCE:
             raise GridError(
                 "HC-D02",
                 f"{what} lie on different pixel grids, up to {shift:.4g} pixels apart",
-                "check the WCS of both files, or regrid one of them",
+                fix or "check the WCS of both files, or regrid one of them",
             )
 
     def shift(self, other: Grid) -> float:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+from hstcube.assembly.opening import open_field
 from hstcube.basics.convolution import convolver
 from hstcube.core.cube import build
 from hstcube.core.grids import Grid
@@ -20,12 +21,11 @@ from hstcube.files.labels import open_labels
 from hstcube.files.netcdf import open_cube
 from hstcube.files.psfs import save_psf
 from hstcube.fits.writing import write_files
-from hstcube.pipeline.assemble import open_field
+from hstcube.matching.kernels import gaussian_kernels, matching_kernels
 from hstcube.pipeline.plan import Options, plan
 from hstcube.pipeline.recipe import homogenize
 from hstcube.pipeline.runs import run
 from hstcube.plots.cube import figure_bytes, homogeneous
-from hstcube.psf.kernels import gaussian_kernels, matching_kernels
 from hstcube.psf.preparation import with_psf
 from hstcube.psf.stars import measure_psf
 from hstcube.surveys.names import find_field

@@ -68,6 +68,10 @@ _OF_ERR = (
     "errors are taken from ERR, which holds all photon noise; WHT of JWST holds that of reading "
     "alone"
 )
+_ONTO = (
+    "bring all to the grid of one: [[--onto {0}|onto='{0}']]; or cut the same pixels out of all "
+    "with [[hstcube cutout|hstcube.cutout]]"
+)
 _TIMES = (
     "it holds exposure times by its median; what they are worth is measured by the scatter of the "
     "pixels"
@@ -277,7 +281,8 @@ def _common_grid(files: FieldFiles, images: list[BandImages]) -> Grid:
     first = images[0]
     for image in images:
         with located(files.one(image.name, "sci"), image.name):
-            first.sci.grid.require(image.sci.grid, what=f"{image.name} and {first.name}")
+            what = f"{image.name} and {first.name}"
+            first.sci.grid.require(image.sci.grid, what=what, fix=_ONTO.format(first.name))
     return first.sci.grid
 
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from hstcube.assembly.opening import open_files
 from hstcube.core.grids import Grid
 from hstcube.fits.reads import keeps
 from hstcube.fits.units import hdu
 from hstcube.fits.writing import require_free_names, write_files
-from hstcube.pipeline.assemble import open_files
 from hstcube.sky.detection import detect
 from hstcube.surveys.beside import LABELS
 

@@ -11,8 +11,9 @@ from hstcube.files.psfs import open_psf, psf_bytes
 from hstcube.files.tables import table_bytes
 from hstcube.fits.reads import keeps
 from hstcube.fits.writing import require_free_names, write_set
-from hstcube.psf.kernels import matched_psf, matching_kernels
-from hstcube.psf.quality import psf_quality
+from hstcube.matching.choice import chosen_among
+from hstcube.matching.comparison import psf_quality
+from hstcube.matching.kernels import matched_psf, matching_kernels
 from hstcube.psf.stars import examine_stars, measure_psf, star_table
 from hstcube.surveys.models import survey_psf
 
@@ -98,7 +99,7 @@ def show_psfs(
     source: str | Path,
     out: str | Path = "kernels.png",
     *,
-    to: str = "f160w",
+    to: str | None = None,
     overwrite: bool = False,
 ) -> Kernels:
     """Draw what matching with these PSFs achieves.
@@ -109,8 +110,9 @@ def show_psfs(
         FITS file of PSFs, or the name of a survey that the table that ships has PSFs of.
     out : path
         Picture of PSFs and kernels; beside it that of the curves of growth (``_growth``).
-    to : str
-        The band, or the width ("0.6arcsec"), to match.
+    to : str, optional
+        The band, or the width ("0.6arcsec"), to match; the band that all others can be matched to
+        when not given.
     overwrite : bool
         Replace files that exist.
 
@@ -134,6 +136,8 @@ def show_psfs(
     require_free_names([out, curves], overwrite=overwrite)
     table = None if Path(source).exists() else survey_psf(str(source), _SCALE)
     psf = open_psf(source) if table is None else table
+    if to is None:
+        to = chosen_among(psf).name
     to = to if to.endswith("arcsec") else band_name(to)
     kernels = matching_kernels(psf, to=to)
     ratios = growth(psf_quality(psf, to=to), psf_quality(matched_psf(psf, kernels), to=to))

@@ -18,6 +18,8 @@ from hstcube.core.state import attribute, notes_of
 from hstcube.errors import HstCubeError, codes, spoken
 from hstcube.files.labels import open_labels
 from hstcube.maps.opening import detection_meant, made_here, without
+from hstcube.matching.choice import OF_SURVEYS
+from hstcube.matching.match import choose_kernels
 from hstcube.pipeline.original import kernels_of_the_original
 from hstcube.pipeline.photons import (
     added,
@@ -31,7 +33,6 @@ from hstcube.pipeline.recipe import ALL_PIXELS, blank_pixels, map_notes, no_map,
 from hstcube.pipeline.record import heard, read_record, require_writable
 from hstcube.pipeline.runs import images_for, require_free, sky_level_of, sky_plan_of
 from hstcube.pipeline.sources import Images, labels_of, of_band, of_levels, refuse_align
-from hstcube.psf.match import choose_kernels
 from hstcube.regridding.align import check_alignment, warn_of_shifts
 from hstcube.sky.level import sky_pixels, subtract_sky
 from hstcube.surveys.known import traits
@@ -96,7 +97,9 @@ class Report:
         return bool(self.of("error") or (strict and self.of("warning")))
 
 
-def check(target: Target, *, masked: bool = True, to: str = "f160w", psf: str = "auto") -> Report:
+def check(
+    target: Target, *, masked: bool = True, to: str | None = None, psf: str = "auto"
+) -> Report:
     """Look at everything that a run of this target would look at; write nothing.
 
     Parameters
@@ -105,8 +108,8 @@ def check(target: Target, *, masked: bool = True, to: str = "f160w", psf: str = 
         From `hstcube.pipeline.plan.plan`.
     masked : bool
         Whether the run is to use a segmentation map.
-    to : str
-        What the bands are to be matched to.
+    to : str, optional
+        What the bands are to be matched to; as in `homogenize` when not given.
     psf : str
         As in `open_field`.
 
@@ -164,7 +167,7 @@ def _judge_cube(
         report.findings.append(Finding("note", code, text, fix))
     _attempt(report, lambda: _judge_places(cube))
     if found.whole:
-        _attempt(report, lambda: _judge_resolution(cube, options))
+        _attempt(report, lambda: _judge_resolution(report, cube, options))
     if cube.chunks and detection_meant(target.files.labels):
         text = "sources will be detected; images as large as these are not read here"
         report.findings.append(Finding("note", "", text))
@@ -257,13 +260,16 @@ def _assumed(cube: xr.Dataset) -> list[str]:
     return list(dict.fromkeys(notes))
 
 
-def _judge_resolution(cube: xr.Dataset, options: Options) -> None:
-    """Warn of how the bands will be matched, and raise where one cannot be."""
-    to = options.recipe.get("to", "f160w")
+def _judge_resolution(report: Report, cube: xr.Dataset, options: Options) -> None:
+    """Say how the bands will be matched, and raise where one cannot be."""
+    to = options.recipe.get("to")
     if options.kind == "original":
-        kernels_of_the_original(cube, to)
+        kernels_of_the_original(cube, OF_SURVEYS if to is None else to)
     else:
-        choose_kernels(cube, to=to, allow=options.recipe.get("allow", ()))
+        matched, _ = choose_kernels(cube, to=to, allow=options.recipe.get("allow", ()))
+        known = notes_of(cube.attrs["history"])
+        told = [one for one in notes_of(matched.attrs["history"]) if one not in known]
+        report.findings += [Finding("note", code, text) for code, text in told]
 
 
 def _judge_places(cube: xr.Dataset) -> None:

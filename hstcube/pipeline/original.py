@@ -11,8 +11,8 @@ from hstcube.basics.convolution import convolver
 from hstcube.core.bands import band_name
 from hstcube.core.state import updated
 from hstcube.errors import RecipeError
+from hstcube.matching.kernels import gaussian_kernels, target_width
 from hstcube.noise.groups import with_matched_noise
-from hstcube.psf.kernels import gaussian_kernels, target_width
 from hstcube.surveys.models import with_recipe_widths
 
 if TYPE_CHECKING:

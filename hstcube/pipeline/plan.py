@@ -12,13 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
+from hstcube.assembly.opening import Align
 from hstcube.errors import HstCubeError, RecipeError, WriteError
 from hstcube.files.cubes import Layout, Noise
 from hstcube.files.levels import read_levels
 from hstcube.fits.local import missing
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.names import checked_name
-from hstcube.pipeline.assemble import Align
 from hstcube.pipeline.recipe import Recipe, require_map
 from hstcube.surveys.beside import SKY_SCALE
 from hstcube.surveys.field_file import read_field_file

@@ -14,10 +14,11 @@ from hstcube.fits.opening import located
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import whole_number
 from hstcube.maps.opening import DETECT
+from hstcube.matching.choice import OF_SURVEYS
+from hstcube.matching.match import psf_match
+from hstcube.matching.targets import as_target
 from hstcube.pipeline.original import as_the_original
 from hstcube.pipeline.photons import photons_left_out, with_photons
-from hstcube.psf.match import psf_match
-from hstcube.psf.quality import as_target
 from hstcube.regridding.labels import NOT_COVERED, coverage, regrid_labels, regrid_mask
 from hstcube.sky.detection import detect
 from hstcube.sky.level import Method, left_over, measure_sky, subtract_sky
@@ -82,7 +83,7 @@ def homogenize(
     ids: Sequence[int] = (),
     grow: int = 1,
     largest: bool = False,
-    to: Any = "f160w",
+    to: Any = None,
     recipe: Recipe = "default",
     allow: Sequence[str] = (),
     poisson: Any = "auto",
@@ -105,8 +106,9 @@ def homogenize(
         How often the object is dilated with a 3x3 square on the map's grid.
     largest : bool
         Keep only the largest piece of the object before it is dilated; see `object_mask`.
-    to : str, Quantity or DataArray
-        What to match, as in `psf_match`: a band, or a width such as "0.6arcsec".
+    to : str, Quantity or DataArray, optional
+        What to match, as in `psf_match`: a band, or a width such as "0.6arcsec"; the band that all
+        others can be matched to when not given, and F160W in the original recipe.
     recipe : {"default", "original"}
         ``"default"`` matches whole images, then masks. ``"original"`` does exactly what
         HST_data_processing (2022) did: mask, then convolve with Gaussians, without regard to edges
@@ -139,7 +141,8 @@ def homogenize(
     require_choice("recipe", recipe, Recipe, code="HC-B19")
     grid = Grid.of(cube)
     grow = whole_number(grow, "grow", least=0, code="HC-B17")
-    to = as_target(to, [*cube.band.values, *cube.matched_to.values], pixel=grid.scale)
+    if to is not None:
+        to = as_target(to, [*cube.band.values, *cube.matched_to.values], pixel=grid.scale)
     ids = np.ravel(np.asarray(ids, dtype=object)).tolist()  # one may stand alone
     labels = _map_of(cube, labels)
     cube = _without_sky(cube, sky, labels, recipe)
@@ -147,7 +150,7 @@ def homogenize(
     if recipe == "original":
         labels = _required(labels)
         keep = object_on(grid, labels, ids, grow=grow, largest=largest, recipe=recipe)
-        cube = as_the_original(cube, keep, to)
+        cube = as_the_original(cube, keep, OF_SURVEYS if to is None else to)
     else:
         cube = psf_match(cube, to=to, allow=allow).assign_attrs(recipe="default")
         if labels is None:

@@ -150,6 +150,7 @@ def record_of(outcome: Outcome, cube: xr.Dataset, options: Options) -> dict[str,
             "align": options.align or "report",
             "units": options.units,
             **options.recipe,
+            "to": str(cube.matched_to.values[0]),
         },
         "versions": _versions(),
     }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import xarray as xr
 
+from hstcube.assembly.opening import open_files
 from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
 from hstcube.errors import HstCubeError, SkyError, WriteError
@@ -18,7 +19,6 @@ from hstcube.fits.reads import keeps, remembering, same_file
 from hstcube.fits.writing import require_free_names, write_files, write_set
 from hstcube.inputs.choices import require_choice
 from hstcube.maps.opening import without
-from hstcube.pipeline.assemble import open_files
 from hstcube.pipeline.photons import photon_maps, photon_setting_of
 from hstcube.pipeline.plan import Options, SkyPlan, Target, chosen_object, plan_sky
 from hstcube.pipeline.recipe import (

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
+from hstcube.assembly.opening import open_field, open_files
 from hstcube.core.grids import Grid
 from hstcube.errors import HstCubeError, RecipeError
 from hstcube.files.fields import grid_of
@@ -24,7 +25,6 @@ from hstcube.fits.opening import located
 from hstcube.fits.units import hdu
 from hstcube.inputs.names import checked_name
 from hstcube.maps.opening import made_here, open_map
-from hstcube.pipeline.assemble import open_field, open_files
 from hstcube.pipeline.recipe import no_map
 from hstcube.regridding.labels import regrid_labels
 from hstcube.regridding.resample import regrid
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from astropy.io import fits
     from astropy.table import Table
 
+    from hstcube.assembly.opening import Align
     from hstcube.files.tables import Cells
-    from hstcube.pipeline.assemble import Align
     from hstcube.surveys.names import FieldFiles
 
 __all__ = [

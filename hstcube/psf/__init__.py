@@ -1,1 +1,1 @@
-"""PSFs from stars, kernels between them, and one resolution for every band."""
+"""PSFs: made fit for use, measured from stars."""

@@ -60,9 +60,9 @@ from hstcube import (
     variance,
 )
 from hstcube.basics.convolution import convolver
-from hstcube.psf.match import match_plane
+from hstcube.matching.match import match_plane
+from hstcube.matching.solver import gaussian_kernel
 from hstcube.psf.profiles import FWHM_OF_SIGMA
-from hstcube.psf.solver import gaussian_kernel
 
 every_step = pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
 EXACT = 1e-9  # of the peak, in float64

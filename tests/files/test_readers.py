@@ -19,8 +19,8 @@ from strategies import plain_grid
 
 import hstcube
 from hstcube import HstCubeError
+from hstcube.assembly.opening import open_bands, open_files
 from hstcube.files.levels import read_levels
-from hstcube.pipeline.assemble import open_bands, open_files
 from hstcube.pipeline.findings import check
 from hstcube.pipeline.plan import plan
 from hstcube.pipeline.recipe import read_recipe

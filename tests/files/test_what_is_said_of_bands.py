@@ -49,7 +49,7 @@ def field_file(folder, **more):
 
 
 def from_field_file(folder, **more):
-    from hstcube.pipeline.assemble import open_files
+    from hstcube.assembly.opening import open_files
 
     return open_files(read_field_file(field_file(folder, **more)))
 

@@ -294,9 +294,9 @@ class FieldFileDoor(Door):
         return written(lot, path, text, good=good)
 
     def use(self, given: Text) -> Any:
+        from hstcube.assembly.opening import open_files
         from hstcube.files.labels import open_labels
         from hstcube.files.levels import read_levels
-        from hstcube.pipeline.assemble import open_files
         from hstcube.surveys.field_file import read_field_file
 
         files = read_field_file(given.path)

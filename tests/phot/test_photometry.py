@@ -17,12 +17,12 @@ from strategies import examples, plain_grid
 import hstcube
 from hstcube import Grid, HstCubeError, HstCubeWarning
 from hstcube.files.tables import write_table
+from hstcube.matching.kernels import gaussian_kernels
 from hstcube.noise.description import with_noise
 from hstcube.noise.poisson import add_poisson
 from hstcube.phot.groups import group_sums
 from hstcube.pipeline.recipe import blank_pixels
 from hstcube.plots.fluxes import bin_map
-from hstcube.psf.kernels import gaussian_kernels
 from hstcube.surveys.names import find_field
 
 SHAPE = (24, 26)

@@ -281,7 +281,7 @@ def test_both_images_of_a_band_may_be_in_one_file(tmp_path: Path, how: str) -> N
             for name, path in paths.items()
         ]
         (folder / "f.toml").write_text("\n".join(lines))
-        from hstcube.pipeline.assemble import open_files
+        from hstcube.assembly.opening import open_files
         from hstcube.surveys.field_file import read_field_file
 
         cube = open_files(read_field_file(folder / "f.toml"))

@@ -14,7 +14,7 @@ from everything import World
 
 import hstcube
 from hstcube.errors import HstCubeError
-from hstcube.psf.quality import as_target
+from hstcube.matching.targets import as_target
 
 pytestmark = pytest.mark.filterwarnings("ignore::hstcube.HstCubeWarning")
 

@@ -2,57 +2,37 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import xarray as xr
-
-from hstcube.core.bands import band_name, numbers_by_band
+from hstcube.assembly.grids import ONE_SCALE, Align, by_grid, no_such_grid, open_on_several_grids
+from hstcube.assembly.one_grid import How, open_on_one_grid
+from hstcube.core.bands import band_name, name_among, numbers_by_band
 from hstcube.core.grids import Grid
 from hstcube.core.rules import PLANES
-from hstcube.core.stack import stack_bands
-from hstcube.core.state import note, warn
-from hstcube.errors import FileError, HstCubeWarning
-from hstcube.files.fields import by_unit, each_once, grid_of, read_images, wanted_bands
+from hstcube.errors import FileError
+from hstcube.files.fields import each_once, grid_of
 from hstcube.files.headers import of_bands
 from hstcube.files.products import find_products, open_products
-from hstcube.files.psfs import open_psf
 from hstcube.fits.local import as_path, missing, split_extension
-from hstcube.fits.opening import located
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.names import checked_name
 from hstcube.phot.units import to_flux
-from hstcube.psf.preparation import with_psf
-from hstcube.regridding.align import apply_shifts, check_alignment, warn_of_shifts
 from hstcube.regridding.resample import regrid
 from hstcube.surveys.known import SURVEYS
-from hstcube.surveys.models import with_survey_noise, with_survey_psf
-from hstcube.surveys.names import BandFiles, FieldFiles, find_field
+from hstcube.surveys.names import BandFiles, FieldFiles, find_field, scale_of_label
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from typing import Any
+    from collections.abc import Mapping, Sequence
 
-    from hstcube.files.fields import Observed
+    import xarray as xr
+
+    from hstcube.assembly.one_grid import PSFChoice
     from hstcube.fits.local import Extension
 
-__all__ = ["PSF_WORDS", "Align", "PSFChoice", "open_bands", "open_field", "open_files"]
+__all__ = ["PSF_WORDS", "Align", "open_bands", "open_field", "open_files"]
 
-PSFChoice = str | Path | xr.DataArray | None
 PSF_WORDS = ("auto", "gaussian", *SURVEYS)
-Align = Literal["report", "apply"]
-
-_WIDTHS_AGREE = 0.01  # relative
-
-
-class _How(NamedTuple):
-    """How the images of one scale are opened; see `open_field`."""
-
-    psf_fwhm: Mapping[str, float] | None = None
-    psf: PSFChoice = None
-    chunks: Mapping[str, int] | None = None
-    units: Any = None
 
 
 def open_field(
@@ -98,11 +78,12 @@ def open_field(
         Another place for the images; see `list_fields`.
     onto : str or Grid, optional
         The grid to bring the images to, by the area that pixels share (`regrid` with method
-        "exact"): that of the images at a scale, such as ``"60mas"``, or any other. The coarsest
-        scale there is, when not given, for "mixed".
+        "exact"): that of a band, ``"f160w"``, or of the images at a scale, ``"60mas"``, or any
+        other. The coarsest scale there is, when not given, for "mixed"; images that lie on several
+        grids are an error, else.
     align : {"report", "apply"}
-        What to do about images at one scale that lie elsewhere than those at another
-        (`check_alignment`): warn, or move them (`apply_shifts`).
+        What to do about a band at one scale that lies elsewhere than itself at another
+        (`check_alignment`): warn, or move the images of that scale (`apply_shifts`).
     units : str or unit of astropy, optional
         The unit of the cube, a flux density such as "uJy", by the zero points (`to_flux`): bands of
         different units become one cube. As the files are, when not given.
@@ -156,6 +137,7 @@ def open_bands(
     hdu: Extension | None = None,
     wht_hdu: Extension | None = None,
     chunks: Mapping[str, int] | None = None,
+    onto: str | Grid | None = None,
     units: Any = None,
 ) -> xr.Dataset:
     """Open images with names of their own as a cube.
@@ -184,7 +166,7 @@ def open_bands(
     hdu, wht_hdu : str, int or (str, int), optional
         The extensions of the images; else ``SCI`` and ``WHT`` where a file holds several, and
         ``ERR`` beside ``SCI`` in one file of JWST.
-    chunks, units
+    chunks, onto, units
         As in `open_field`.
 
     Returns
@@ -214,7 +196,7 @@ def open_bands(
             exposure=times.get(name),
         )
     named = FieldFiles(checked_name(field), "", entries)
-    return open_files(named, psf_fwhm=psf_fwhm, psf=psf, chunks=chunks, units=units)
+    return open_files(named, psf_fwhm=psf_fwhm, psf=psf, chunks=chunks, onto=onto, units=units)
 
 
 def open_files(
@@ -233,13 +215,22 @@ def open_files(
     if not files.bands:
         what = f"image of field {files.field}: no band is named"
         raise missing(what, "name a band, with its sci and its wht image")
-    how = _How(numbers_by_band("arcsec", psf_fwhm, "psf_fwhm", nan=True), psf, chunks, units)
+    how = How(numbers_by_band("arcsec", psf_fwhm, "psf_fwhm", nan=True), psf, chunks, units)
+    if onto is not None:
+        files = by_grid(files, bands, onto)
     if files.parts:
-        return _open_mixed(files, bands, how, onto, align)
-    if isinstance(onto, str) and onto != files.scale:
-        raise _no_such_scale(onto, [files.scale] if files.scale else [])
-    cube = _open_scale(files, bands, how)
+        return open_on_several_grids(files, bands, how, onto, align)
+    if isinstance(onto, str):
+        _require_named(files, onto)
+    cube = open_on_one_grid(files, bands, how)
     return regrid(cube, onto, method="exact") if isinstance(onto, Grid) else cube
+
+
+def _require_named(files: FieldFiles, onto: str) -> None:
+    """Refuse a name of a grid that is not that of a field's only one."""
+    named = onto == files.scale or name_among(onto, list(files.bands)) in files.bands
+    if not named and not abs(grid_of(files).scale / scale_of_label(onto) - 1) < ONE_SCALE:
+        raise no_such_grid(files, onto)
 
 
 def _require_choices(psf: PSFChoice, align: str) -> None:
@@ -256,145 +247,3 @@ def _may_be_a_file(word: str) -> bool:
 
 def _chunked(cube: xr.Dataset, chunks: Mapping[str, int] | None) -> xr.Dataset:
     return cube.assign({name: cube[name].chunk(chunks) for name in PLANES} if chunks else {})
-
-
-# -- images at one scale
-
-
-def _open_scale(files: FieldFiles, bands: Sequence[str] | None, how: _How) -> xr.Dataset:
-    """Open the images of one pixel scale, in the units of the files or in those that are wanted."""
-    if how.units is None:
-        return _open_alike(files, bands, how)
-    pieces = [
-        to_flux(_open_alike(files, names, _of_bands(how, names)), how.units)
-        for names in by_unit(files, bands).values()
-    ]
-    return pieces[0] if len(pieces) == 1 else stack_bands(pieces)
-
-
-def _open_alike(files: FieldFiles, bands: Sequence[str] | None, how: _How) -> xr.Dataset:
-    """Open images of one unit, with the noise and the PSFs that are known of them."""
-    observed = read_images(files, bands=bands, psf_fwhm=how.psf_fwhm, chunks=how.chunks)
-    cube = _with_noise(observed)
-    psf = how.psf
-    if isinstance(psf, str) and psf == "auto":
-        psf = files.psf if files.psf is not None and not how.psf_fwhm else None
-        if psf is None and observed.own and not observed.widths:
-            return with_survey_psf(cube, cube.attrs["survey"], required=False)
-    if psf is None:
-        return cube
-    known = with_psf(cube, psf) if isinstance(psf, xr.DataArray) else _with_chosen_psf(cube, psf)
-    return _told_widths(known, cube) if observed.widths else known
-
-
-def _with_noise(observed: Observed) -> xr.Dataset:
-    """Return a cube with the noise that is known of its survey's own images, or say it is white."""
-    cube = with_survey_noise(observed.cube) if observed.own else observed.cube
-    if "noise_scale" in cube.coords:
-        return cube
-    bands = ", ".join(cube.band.values)
-    return note(cube, "HC-N20", f"{bands}: the noise is taken as white, for no table knows it")
-
-
-def _told_widths(cube: xr.Dataset, before: xr.Dataset) -> xr.Dataset:
-    """Say which widths that were given are not those of the PSF images that were given, too."""
-    both = zip(cube.band.values, before.psf_fwhm.values, cube.psf_fwhm.values, strict=True)
-    apart = [
-        f"{name} {width:.3f}, now {image:.3f}"
-        for name, width, image in both
-        if abs(width / image - 1) > _WIDTHS_AGREE
-    ]
-    if not apart:
-        return cube
-    text = f"PSF images were given and go before widths [arcsec]: {', '.join(apart)}"
-    return warn(cube, "HC-P31", text)
-
-
-def _with_chosen_psf(cube: xr.Dataset, psf: str | Path) -> xr.Dataset:
-    """Return the cube with the PSFs that a word or a file stands for."""
-    if psf == "gaussian":
-        return cube
-    if psf in SURVEYS:
-        return with_survey_psf(cube, str(psf), required=True)
-    with located(Path(psf)):
-        return with_psf(cube, open_psf(psf))
-
-
-# -- images at several scales
-
-
-def _open_mixed(
-    files: FieldFiles,
-    bands: Sequence[str] | None,
-    how: _How,
-    onto: str | Grid | None,
-    align: Align,
-) -> xr.Dataset:
-    """Open each band at its finest scale, see whether the scales agree on the sky, and regrid."""
-    names = wanted_bands(files, bands)
-    home = _home(files, onto)
-    pieces = []
-    for part, mine in _shares(files, names):
-        cube = _open_scale(part, mine, _of_bands(how, mine))
-        if part is not home and how.chunks is None:
-            cube = _aligned(cube, part, home, names, align)
-        pieces.append(cube)
-    grid = onto if isinstance(onto, Grid) else grid_of(home)
-    return stack_bands([regrid(cube, grid, method="exact") for cube in pieces])
-
-
-def _home(files: FieldFiles, onto: str | Grid | None) -> FieldFiles:
-    """Return the part that others are compared with: the one whose grid is wanted, or the last."""
-    if not isinstance(onto, str):
-        return files.parts[-1]
-    for part in files.parts:
-        if part.scale == onto:
-            return part
-    raise _no_such_scale(onto, [part.scale for part in files.parts])
-
-
-def _shares(files: FieldFiles, names: list[str]) -> Iterator[tuple[FieldFiles, list[str]]]:
-    """Yield the parts, and the bands that are taken from each."""
-    left = names
-    for part in files.parts:
-        mine = [name for name in left if name in part.bands]
-        left = [name for name in left if name not in part.bands]
-        if mine:
-            yield part, mine
-    if left:
-        files.one(left[0], "sci")  # raises, saying what there is
-
-
-def _of_bands(how: _How, names: list[str]) -> _How:
-    """Return `how` with the widths of these bands only."""
-    widths = {band_name(name): width for name, width in (how.psf_fwhm or {}).items()}
-    return how._replace(psf_fwhm={name: widths[name] for name in names if name in widths})
-
-
-def _aligned(
-    cube: xr.Dataset, part: FieldFiles, home: FieldFiles, names: list[str], align: Align
-) -> xr.Dataset:
-    """Say whether one scale lies elsewhere than another, or move it.
-
-    They are compared in the bands of `names` that are there at both scales; in any, else.
-    """
-    both = part.bands.keys() & home.bands.keys()
-    if not both:
-        return cube
-    shared = both & {*names} or both
-    shifts = _shifts(part, home, [name for name in part.bands if name in shared])
-    if align == "apply" and shifts.shifted.any():
-        return apply_shifts(cube, shifts)
-    return warn_of_shifts(cube, shifts, scales=(part.scale, home.scale))
-
-
-def _shifts(fine: FieldFiles, coarse: FieldFiles, bands: list[str]) -> xr.Dataset:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", HstCubeWarning)  # of images that are only compared
-        return check_alignment(_open_scale(fine, bands, _How()), _open_scale(coarse, bands, _How()))
-
-
-def _no_such_scale(onto: str, labels: list[str]) -> FileError:
-    listed = ", ".join(repr(label) for label in labels) or "a Grid"
-    fix = f"choose [[--onto|onto=]] from {listed}"
-    return missing(f"image at {onto!r} to take the grid from", fix)

@@ -44,9 +44,9 @@ from hstcube import (
     with_psf,
 )
 from hstcube.files.fields import open_stars
+from hstcube.matching.solver import convolved, gaussian_kernel, matching_kernel
 from hstcube.psf.preparation import on_one_frame
 from hstcube.psf.profiles import FWHM_OF_SIGMA, centroid, encircled_energy, fwhm, radius_map
-from hstcube.psf.solver import convolved, gaussian_kernel, matching_kernel
 from hstcube.surveys.models import survey_psf
 
 ACS, IR = ("f435w", "f606w", "f814w", "f850lp"), ("f105w", "f125w", "f140w")
@@ -315,7 +315,7 @@ def broad_f814w():
 
 
 def test_a_band_that_misses_the_target_is_an_error_that_names_it():
-    error = refuses("HC-P13", lambda: psf_match(broad_f814w()), "f160w")
+    error = refuses("HC-P13", lambda: psf_match(broad_f814w(), to="f160w"), "f160w")
     assert error.band == "f814w"
     assert "allow=['f814w']" in error.fix
 
@@ -323,10 +323,10 @@ def test_a_band_that_misses_the_target_is_an_error_that_names_it():
 @pytest.mark.parametrize("allow", [["f814w"], ["F814W"], "all"])
 def test_what_was_allowed_is_recorded(allow):
     with pytest.warns(HstCubeWarning, match="HC-P13.*f814w"):
-        matched = psf_match(broad_f814w(), allow=allow)
+        matched = psf_match(broad_f814w(), to="f160w", allow=allow)
     assert "f814w: matched to f160w although" in matched.attrs["warnings"]
     assert psf_quality(matched).verdict.sel(band="f814w").item() != "good"
-    refuses("HC-P13", lambda: psf_match(broad_f814w(), allow=["f435w"]))
+    refuses("HC-P13", lambda: psf_match(broad_f814w(), to="f160w", allow=["f435w"]))
 
 
 def test_psfs_come_before_matching_and_are_there_when_needed():

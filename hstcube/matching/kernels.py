@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -14,24 +14,19 @@ from hstcube.core.state import in_band_order
 from hstcube.errors import PSFError
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import number_in, short
-from hstcube.psf.preparation import SAME_SCALE, on_one_frame, scale_of
-from hstcube.psf.profiles import FWHM_OF_SIGMA, fwhm
-from hstcube.psf.quality import (
-    Quality,
-    as_target,
-    measured_quality,
-    require_width,
-    target_psf,
-    width_of,
-)
-from hstcube.psf.solver import (
+from hstcube.matching.choice import chosen_among
+from hstcube.matching.pairs import pair, same_pair
+from hstcube.matching.quality import Quality
+from hstcube.matching.solver import (
     KernelMethod,
     convolved,
     gaussian_kernel,
     is_identity,
-    matching_kernel,
     trimmed,
 )
+from hstcube.matching.targets import as_target, require_width, target_psf, width_of
+from hstcube.psf.preparation import SAME_SCALE, on_one_frame, scale_of
+from hstcube.psf.profiles import FWHM_OF_SIGMA, fwhm
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,7 +56,7 @@ _AS_NARROW = 1e-9  # arcsec: widths closer than this are equal
 def matching_kernels(
     psf: xr.DataArray,
     *,
-    to: Any = "f160w",
+    to: Any = None,
     method: KernelMethod = "mge-wiener",
     regularization: float | None = None,
 ) -> xr.DataArray:
@@ -71,9 +66,10 @@ def matching_kernels(
     ----------
     psf : DataArray, (band, ky, kx)
         PSFs of odd size with offsets ``ky``, ``kx`` [arcsec], as `measure_psf` gives them.
-    to : str, Quantity or DataArray
-        A band; a width such as ``"0.6arcsec"`` or ``600 * u.mas``, a Gaussian of that FWHM; or a
-        PSF (ky, kx) with offsets in arcsec, of any scale.
+    to : str, Quantity or DataArray, optional
+        A band; when not given, the broadest that all others reach; a width such as ``"0.6arcsec"``
+        or ``600 * u.mas``, a Gaussian of that FWHM; or a PSF (ky, kx) with offsets in arcsec, of
+        any scale.
     method, regularization
         As for `matching_kernel`, which has the sources.
 
@@ -98,45 +94,22 @@ def matching_kernels(
         regularization = number_in("", regularization, "regularization", above=0)
     require_choice("method", method, KernelMethod, code="HC-P06", error=PSFError)
     scale = scale_of(psf)
+    if to is None:
+        to = chosen_among(psf, method=method).name
     to = as_target(to, psf.band.values, pixel=scale)
     target = target_psf(psf, to, scale)
     images = psf.transpose("band", "ky", "kx").values.astype(np.float64)
     pairs = []
     for band, image in zip(psf.band.values.tolist(), images, strict=True):
         if isinstance(to, str) and band == to:
-            pairs.append(_identity_pair(image, target, scale))
+            pairs.append(same_pair(image, target, scale))
         else:
-            pairs.append(_pair(image, target, scale, method, regularization))
-    stack = np.stack(on_one_frame(*(pair.kernel for pair in pairs)))
+            pairs.append(pair(image, target, scale, method, regularization))
+    stack = np.stack(on_one_frame(*(one.kernel for one in pairs)))
     coords = {"band": psf.band.values, **psf_offsets(stack.shape, scale)}
     for key in Quality._fields:
-        coords[key] = ("band", [getattr(pair.quality, key) for pair in pairs])
+        coords[key] = ("band", [getattr(one.quality, key) for one in pairs])
     return xr.DataArray(stack, coords, ("band", "ky", "kx"), "kernels", {"method": method})
-
-
-class _Pair(NamedTuple):
-    """The kernel between two PSFs, and what it does."""
-
-    kernel: Image64
-    quality: Quality
-
-
-def _identity_pair(image: Image64, target: Image64, scale: float) -> _Pair:
-    identity = np.ones((1, 1))
-    return _Pair(identity, measured_quality(image, target, identity, scale))
-
-
-@remembered(64)
-def _pair(
-    image: Image64,
-    target: Image64,
-    scale: float,
-    method: KernelMethod,
-    regularization: float | None,
-) -> _Pair:
-    """Return one pair; a survey has one set of PSFs for thousands of targets."""
-    kernel = matching_kernel(image, target, method=method, regularization=regularization)
-    return _Pair(kernel, measured_quality(image, target, kernel, scale))
 
 
 def gaussian_kernels(cube: xr.Dataset, *, to: str, sampled: bool = False) -> xr.DataArray:

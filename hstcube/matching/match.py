@@ -11,14 +11,14 @@ from hstcube.basics.blocks import over_bands
 from hstcube.basics.convolution import convolver, coverage_of_full_frame
 from hstcube.core.bands import name_among
 from hstcube.core.grids import Grid
+from hstcube.core.psf_coords import without_psf
 from hstcube.core.rules import taken
-from hstcube.core.state import tell_of_lost, updated, warn
+from hstcube.core.state import note, tell_of_lost, updated, warn
 from hstcube.errors import PSFError
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import number_in
-from hstcube.noise.groups import pixel_acf, with_matched_noise
-from hstcube.noise.spread import correlated_spread
-from hstcube.psf.kernels import (
+from hstcube.matching.choice import chosen_target
+from hstcube.matching.kernels import (
     checked_kernels,
     gaussian_kernels,
     matched_psfs,
@@ -27,10 +27,13 @@ from hstcube.psf.kernels import (
     require_in_frame,
     target_width,
 )
+from hstcube.matching.quality import failing
+from hstcube.matching.solver import KernelMethod, is_identity, trimmed
+from hstcube.matching.targets import as_target, fwhm_of, target_psf, width_of
+from hstcube.noise.groups import pixel_acf, with_matched_noise
+from hstcube.noise.spread import correlated_spread
 from hstcube.psf.preparation import SAME_SCALE, prepare_psf, scale_of
 from hstcube.psf.profiles import fwhm
-from hstcube.psf.quality import as_target, failing, fwhm_of, target_psf, width_of
-from hstcube.psf.solver import KernelMethod, is_identity, trimmed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -49,7 +52,7 @@ _GAUSSIAN = (
 
 def psf_match(
     cube: xr.Dataset,
-    to: Any = "f160w",
+    to: Any = None,
     *,
     kernels: xr.DataArray | None = None,
     min_coverage: Any = 0.25,
@@ -71,10 +74,11 @@ def psf_match(
     Parameters
     ----------
     cube : Dataset
-    to : str, Quantity or DataArray
+    to : str, Quantity or DataArray, optional
         The band to match; or a width: ``"0.6arcsec"`` or ``600 * u.mas`` is a Gaussian of that
         FWHM; or a PSF (ky, kx) with offsets in arcsec, as `prepare_psf` gives it, for cubes that
-        have PSFs.
+        have PSFs. When not given: what the cube is matched to, F160W for a survey of HST, else the
+        broadest band that all others reach, which is noted; bands of MIRI only when named.
     kernels : DataArray, (band, ky, kx), optional
         Unit sum, odd sizes, on the cube's pixels, which their offsets ``ky``, ``kx`` [arcsec] must
         say where they have some; `to` then names what they lead to. Where they have none, and a
@@ -108,7 +112,7 @@ def psf_match(
     cube = taken(cube)
     require_choice("method", method, KernelMethod, code="HC-P06", error=PSFError)
     min_coverage = number_in("", min_coverage, "min_coverage", least=0, most=1)
-    to = _target(to, cube)
+    cube, to = _chosen(cube, to, allow, method, given=kernels is not None)
     name = _name_of(to)
     measured = kernels is None and knows_psfs(cube, to)
     missed: dict[str, float] = {}
@@ -155,7 +159,7 @@ def _tell_of_lost(before: xr.Dataset, after: xr.Dataset) -> None:
 def choose_kernels(
     cube: xr.Dataset,
     *,
-    to: str | xr.DataArray,
+    to: Any,
     method: KernelMethod = "mge-wiener",
     allow: Any = (),
 ) -> tuple[xr.Dataset, xr.Variable]:
@@ -167,7 +171,7 @@ def choose_kernels(
         As `psf_match`.
     """
     require_choice("method", method, KernelMethod, code="HC-P06", error=PSFError)
-    to = _target(to, cube)
+    cube, to = _chosen(cube, to, allow, method)
     name = _name_of(to)
     done = cube.matched_to.values == name
     if knows_psfs(cube, to):
@@ -189,9 +193,26 @@ def knows_psfs(cube: xr.Dataset, to: str | xr.DataArray) -> bool:
     return "psf" in cube.coords and bool((cube.matched_to.values != _name_of(to)).any())
 
 
-def _target(to: Any, cube: xr.Dataset) -> str | xr.DataArray:
-    there = [*cube.band.values, *cube.matched_to.values]
-    return as_target(to, there, pixel=Grid.of(cube).scale)
+def _chosen(
+    cube: xr.Dataset, to: Any, allow: Any, method: KernelMethod, *, given: bool = False
+) -> tuple[xr.Dataset, str | xr.DataArray]:
+    """Return the target as it is remembered, and the cube, which notes how it was chosen.
+
+    Where kernels are given, PSFs decide nothing.
+    """
+    if to is not None:
+        there = [*cube.band.values, *cube.matched_to.values]
+        return cube, as_target(to, there, pixel=Grid.of(cube).scale)
+    allowed = _allowed(allow, cube.band.values.tolist())
+    choice = chosen_target(without_psf(cube) if given else cube, allow=allowed, method=method)
+    if not choice.why:
+        return cube, choice.name
+    text = f"matched to {choice.name}, FWHM {_width_of(cube, choice.name):.3f} arcsec: {choice.why}"
+    return note(cube, "HC-P35", text), choice.name
+
+
+def _width_of(cube: xr.Dataset, name: str) -> float:
+    return float(cube.psf_fwhm.values[cube.band.values.tolist().index(name)])
 
 
 def _noted(cube: xr.Dataset, widths: dict[str, float], name: str) -> xr.Dataset:

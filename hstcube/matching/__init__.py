@@ -1,0 +1,1 @@
+"""Kernels between PSFs, and one resolution for every band."""

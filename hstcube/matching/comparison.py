@@ -1,0 +1,90 @@
+"""The PSFs of all bands beside the one that they are matched to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from hstcube.core.rules import taken
+from hstcube.errors import PSFError
+from hstcube.matching.choice import nearest_among
+from hstcube.matching.quality import RADII, ee_ratio, failing, measured_quality
+from hstcube.matching.targets import as_target, target_psf
+from hstcube.psf.preparation import scale_of
+
+__all__ = ["psf_quality"]
+
+
+def psf_quality(cube: xr.Dataset | xr.DataArray, *, to: Any = None) -> xr.Dataset:
+    """Compare the PSF of every band with the one that the cube is matched to.
+
+    Parameters
+    ----------
+    cube : Dataset or DataArray
+        With the coordinate ``psf``, as it is after `psf_match`; before, the table shows how unlike
+        the bands are. Or PSFs (band, ky, kx) alone.
+    to : str, Quantity or DataArray, optional
+        What to compare with, as for `psf_match`; what ``matched_to`` says when not given, else
+        the band that all others come nearest to.
+
+    Returns
+    -------
+    Dataset
+        ``ee_ratio`` (band, radius): encircled energy over the target's, both set to one at 1.2
+        arcsec; on the band axis ``half_light_ratio``, ``residual``, ``negative`` (of the kernel
+        that was used; NaN before matching) and ``verdict``. `to_dataframe` makes a table of it.
+
+    Raises
+    ------
+    PSFError
+        If the cube has no PSF, or the target is not known.
+    """
+    if not isinstance(cube, xr.DataArray):
+        cube = taken(cube, pixels=False)
+    psf = _psf_of(cube)
+    scale = scale_of(psf)
+    images = psf.transpose("band", "ky", "kx").values.astype(np.float64)
+    if to is None:
+        to = _matched_to(cube) or nearest_among(psf).name
+    to = as_target(to, psf.band.values, pixel=scale)
+    target = target_psf(psf, to, scale)
+    unknown = np.full(len(images), np.nan)
+    negative = cube.psf_negative.values if "psf_negative" in cube.coords else unknown
+    identity = np.ones((1, 1))
+    ratios, widths, residuals, verdicts = [], [], [], []
+    for image, share in zip(images, np.nan_to_num(negative), strict=True):
+        quality = measured_quality(image, target, identity, scale)
+        ratios.append(ee_ratio(image, target, scale))
+        widths.append(quality.half_light_ratio)
+        residuals.append(quality.residual)
+        verdicts.append(failing(quality.ee_error, quality.residual, share) or "good")
+    return xr.Dataset(
+        {
+            "ee_ratio": (("band", "radius"), ratios),
+            "half_light_ratio": ("band", widths),
+            "residual": ("band", residuals),
+            "negative": ("band", negative),
+            "verdict": ("band", np.array(verdicts, object)),
+        },
+        {"band": psf.band.values, "radius": ("radius", list(RADII), {"units": "arcsec"})},
+        {"to": to if isinstance(to, str) else str(to.name or "psf")},
+    )
+
+
+def _psf_of(cube: xr.Dataset | xr.DataArray) -> xr.DataArray:
+    if isinstance(cube, xr.DataArray):
+        return cube
+    if "psf" not in cube.coords:
+        raise PSFError(
+            "HC-P09",
+            "the cube has no PSF",
+            "give it one: [[--psf FILE|with_psf(cube, measure_psf(stars))]]",
+        )
+    psf: xr.DataArray = cube.psf
+    return psf
+
+
+def _matched_to(cube: xr.Dataset | xr.DataArray) -> str:
+    return str(cube.matched_to.values[0]) if "matched_to" in cube.coords else ""

@@ -1,0 +1,95 @@
+"""How near a kernel brings a PSF to its target."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from hstcube.matching.solver import convolved
+from hstcube.psf.preparation import on_one_frame
+from hstcube.psf.profiles import encircled_energy, half_light_radius, radius_map
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Image64 = NDArray[np.float64]
+
+__all__ = ["RADII", "Quality", "ee_ratio", "failing", "measured_quality", "shortfall"]
+
+# arcsec, of encircled energies
+RADII = (0.06, 0.09, 0.12, 0.18, 0.24, 0.3, 0.36, 0.45, 0.6, 0.75, 0.9, 1.05, 1.2)
+
+# A band passes when it agrees with the target as well as real HST stars agree with one another
+# (docs/psf.md)
+LARGEST_EE_ERROR = 0.025  # at 0.18 arcsec and beyond
+LARGEST_RESIDUAL = 0.12
+LARGEST_NEGATIVE = 1.0
+
+_NEAR = 0.18  # arcsec: from here outwards encircled energies decide
+
+
+class Quality(NamedTuple):
+    """What a kernel is, and how near it comes to its target; centroids in arcsec."""
+
+    sum: float
+    negative: float
+    sum_of_squares: float
+    centroid_y: float
+    centroid_x: float
+    ee_error: float
+    residual: float
+    half_light_ratio: float
+
+
+def measured_quality(source: Image64, target: Image64, kernel: Image64, scale: float) -> Quality:
+    """Return what `matching_kernels` says of a kernel between two PSFs on pixels of `scale`."""
+    source, target = on_one_frame(source / source.sum(), target / target.sum())
+    outer = _outer(target, scale)
+    made = convolved(source, kernel)
+    made = made / encircled_energy(made, outer)[0]
+    target = target / encircled_energy(target, outer)[0]
+    far = np.array(RADII) >= _NEAR
+    inside = radius_map((target.shape[0], target.shape[1])) <= outer
+    offset = (np.arange(kernel.shape[0]) - kernel.shape[0] // 2) * scale
+    return Quality(
+        sum=float(kernel.sum()),
+        negative=float(np.abs(kernel[kernel < 0].sum())),
+        sum_of_squares=float((kernel**2).sum()),
+        centroid_y=float(kernel.sum(1) @ offset),
+        centroid_x=float(kernel.sum(0) @ offset),
+        ee_error=float(np.abs(ee_ratio(made, target, scale) - 1)[far].max()),
+        residual=float(np.abs(made - target)[inside].sum()),
+        half_light_ratio=half_light_radius(made, outer) / half_light_radius(target, outer),
+    )
+
+
+def ee_ratio(made: Image64, target: Image64, scale: float) -> Image64:
+    """Return encircled energies over the target's at RADII, both set to one at 1.2 arcsec."""
+    made, target = on_one_frame(made, target)
+    radii = np.minimum(np.array(RADII) / scale, _outer(target, scale))
+    ee, aim = encircled_energy(made, radii), encircled_energy(target, radii)
+    return np.asarray(ee / ee[-1] / (aim / aim[-1]))
+
+
+def _outer(image: Image64, scale: float) -> float:
+    """Return the radius at which light is set to one, pixels: 1.2 arcsec, or the image's own."""
+    return float(min(RADII[-1] / scale, (image.shape[0] - 1) / 2))
+
+
+def failing(ee_error: float, residual: float, negative: float) -> str:
+    """Return what is wrong with a match, "" if nothing is."""
+    if not ee_error <= LARGEST_EE_ERROR:
+        return f"encircled energy off by {ee_error:.1%} at 0.18 arcsec or beyond"
+    if not residual <= LARGEST_RESIDUAL:
+        return f"{residual:.0%} of the light is in the wrong place"
+    if not negative <= LARGEST_NEGATIVE:
+        return f"the kernel's negative part is {negative:.2f}: it sharpens"
+    return ""
+
+
+def shortfall(ee_error: float, residual: float, negative: float) -> float:
+    """Return the largest of these figures of a match, as a share of what is allowed of it."""
+    return max(
+        ee_error / LARGEST_EE_ERROR, residual / LARGEST_RESIDUAL, negative / LARGEST_NEGATIVE
+    )
