@@ -27,7 +27,7 @@ demo: $(VENV)/installed  ## make up a field, do the whole job on it, compare it 
 real: $(READY)  ## only what needs real images: HSTCUBE_XDF=FOLDER HSTCUBE_SURVEYS=FOLDER make real
 	$(RUN) -m pytest -m real tests
 
-test-clients: $(CLIENTS)/ready  ## the SED-fitting codes themselves on our exports: EAZY, bagpipes, Prospector
+test-clients: $(CLIENTS)/ready  ## the SED-fitting codes themselves on our exports: EAZY, bagpipes, LePHARE, Prospector
 	HSTCUBE_CLIENTS="$(CURDIR)/$(CLIENTS)/templates" $(RUN_CLIENTS) -m pytest -p no:cacheprovider -o addopts= -o filterwarnings=default -q tests/clients
 
 lint: $(READY)
@@ -78,7 +78,7 @@ $(READY): $(VENV)/installed
 $(CLIENTS)/ready: pyproject.toml
 	"$(PYTHON)" -m venv $(CLIENTS)
 	$(RUN_CLIENTS) -m pip install --quiet --upgrade "pip>=25.1"
-	$(RUN_CLIENTS) -m pip install --quiet --editable . pytest eazy bagpipes astro-prospector astro-sedpy matplotlib
+	$(RUN_CLIENTS) -m pip install --quiet --editable . pytest eazy bagpipes lephare astro-prospector astro-sedpy matplotlib
 	$(RUN_CLIENTS) -m pip download --quiet --no-deps --no-binary grizli -d $(CLIENTS)/sdist grizli
 	mkdir -p $(CLIENTS)/templates
 	tar -xzf $(CLIENTS)/sdist/grizli-*.tar.gz -C $(CLIENTS)/templates --strip-components=5 --wildcards '*/data/templates/fsps/fsps_QSF_12_v3[._]*'

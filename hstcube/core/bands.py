@@ -19,6 +19,7 @@ __all__ = [
     "band",
     "band_name",
     "cameras",
+    "filter_of",
     "is_filter",
     "name_among",
     "numbers_by_band",
@@ -54,6 +55,11 @@ class Band(NamedTuple):
     cigale: str = ""
     pixedfit: str = ""
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What may stand behind its name to say which camera's it is."""
+        return tuple(word.lower() for word in (self.instrument, self.detector) if word)
+
     def is_of(self, instrument: str, detector: str = "") -> bool:
         """Say whether it is of the camera that a header names.
 
@@ -69,7 +75,8 @@ def band(name: str, *, instrument: str = "", detector: str = "") -> Band:
     Parameters
     ----------
     name : str
-        ``"f160w"``, ``"F160W"`` or the digits alone, ``"160"``.
+        ``"f160w"``, ``"F160W"`` or the digits alone, ``"160"``; with a camera behind where a cube
+        has a filter twice, ``"f606w-wfpc2"``.
     instrument, detector : str, optional
         What a header says; ignored when that camera has no such filter.
 
@@ -79,8 +86,8 @@ def band(name: str, *, instrument: str = "", detector: str = "") -> Band:
         If no camera has it.
     """
     name = band_name(name)
-    cameras = _table().get(name, ())
-    if not cameras:
+    known = cameras(name)
+    if not known:
         close = difflib.get_close_matches(name, _table(), n=3)
         raise BandError(
             "HC-B07",
@@ -88,7 +95,7 @@ def band(name: str, *, instrument: str = "", detector: str = "") -> Band:
             (f"did you mean {', '.join(close)}? Else " if close else "") + _PIVOT,
             band=name,
         )
-    return next((one for one in cameras if one.is_of(instrument, detector)), cameras[0])
+    return next((one for one in known if one.is_of(instrument, detector)), known[0])
 
 
 def band_name(text: str) -> str:
@@ -110,7 +117,19 @@ def band_name(text: str) -> str:
 
 def is_filter(name: str) -> bool:
     """Say whether a table has a filter of that name; see `band_name`."""
-    return name in _table()
+    return bool(cameras(name)) and name == band_name(name)
+
+
+def filter_of(name: str) -> str:
+    """Return the name of a band's filter, without the camera that may stand behind it.
+
+    Examples
+    --------
+    >>> filter_of("f606w-wfpc2"), filter_of("f606w")
+    ('f606w', 'f606w')
+    """
+    name = band_name(name)
+    return name.rpartition("-")[0] if name not in _table() and cameras(name) else name
 
 
 def name_among(text: str, there: Iterable[str]) -> str:
@@ -169,20 +188,28 @@ def pivot(name: str) -> float:
 
     Infinite, so that it sorts last, when it is in no table.
     """
-    cameras = _table().get(band_name(name), ())
-    return cameras[0].pivot if cameras else float("inf")
+    known = cameras(name)
+    return known[0].pivot if known else float("inf")
 
 
 def cameras(name: str | None = None) -> tuple[Band, ...]:
-    """Return a filter as each camera has it; all filters when none is named."""
+    """Return a filter as each camera has it; all filters when none is named.
+
+    Where a camera stands behind the name, ``"f606w-uvis"`` or ``"f115w-niriss"``, it is that alone.
+    """
     if name is None:
         return tuple(entry for entries in _table().values() for entry in entries)
-    return _table().get(band_name(name), ())
+    name = band_name(name)
+    if name in _table():
+        return _table()[name]
+    plain, _, camera = name.rpartition("-")
+    of_all = _table().get(plain, ())
+    return tuple(one._replace(name=name) for one in of_all if camera in one.words)
 
 
 def digits(name: str) -> str:
     """Return the digits of a filter's name, by which the original pipeline calls it."""
-    return "".join(filter(str.isdigit, name))
+    return "".join(filter(str.isdigit, filter_of(name)))
 
 
 @cache

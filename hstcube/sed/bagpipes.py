@@ -20,7 +20,9 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 BANDS = {bands!r}
 FILTERS = [str(HERE / "filters" / name) for name in {files!r}]
-_TABLE = np.genfromtxt(HERE / "photometry.txt", names=True, dtype=None, ndmin=1, encoding="utf-8")
+_TABLE = np.genfromtxt(
+    HERE / "photometry.txt", names=True, deletechars="", dtype=None, ndmin=1, encoding="utf-8"
+)
 _ROW = {{str(number): i for i, number in enumerate(_TABLE["id"])}}
 IDS = list(_ROW)
 REDSHIFTS = {{str(row["id"]): float(row["redshift"]) for row in _TABLE}}  # nan: not known

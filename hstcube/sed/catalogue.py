@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hstcube import __version__
-from hstcube.core.bands import band_name
+from hstcube.core.bands import band_name, cameras
 from hstcube.errors import BandError, HstCubeWarning, LabelError, RecipeError
 from hstcube.files.tables import column
 from hstcube.inputs.quantities import number_in, numbers_in, short
-from hstcube.sed.curves import Curve, curve_of
+from hstcube.sed.curves import Curve, curve_of, word
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -61,8 +61,8 @@ class Catalogue:
 
     @property
     def bands(self) -> list[str]:
-        """The names of the bands."""
-        return [curve.band.name for curve in self.curves]
+        """The names of the bands, each a word."""
+        return [word(curve.band.name) for curve in self.curves]
 
     def columns(self, flux: str, error: str) -> list[str]:
         """Return names of columns, those of the flux and the error of each band in turn."""
@@ -83,12 +83,15 @@ class TableWriter:
         What the README says of them.
     takes_names : bool
         Whether filters may have names of their own.
+    notes : function of a Catalogue, optional
+        Returns what the README says of this table alone.
     """
 
     code: str
     texts: Callable[[Catalogue], dict[str, str]]
     readme: Sequence[str]
     takes_names: bool = False
+    notes: Callable[[Catalogue], Sequence[str]] = lambda _: ()
 
     def __call__(
         self,
@@ -116,7 +119,8 @@ class TableWriter:
         Raises
         ------
         BandError
-            If the table has no fluxes, or a band no curve.
+            If the table has no fluxes, a band twice, or upper limits that are no measurements; or
+            a band has no curve.
         LabelError
             If ids are not unique.
         RecipeError
@@ -127,7 +131,7 @@ class TableWriter:
             raise no_names(self.code)
         source = catalogue(table, redshift=redshift, floor=floor, curves=curves, names=names)
         files = self.texts(source)
-        lines = [*self.readme]
+        lines = [*self.readme, *self.notes(source)]
         if "below_target" in table.colnames:
             files["below_target.txt"] = _flags(table)
             number = int(np.count_nonzero(table["below_target"]))
@@ -154,7 +158,8 @@ def catalogue(
 
     Its arguments and errors are those of a `TableWriter`. A measurement is there when its flux is
     finite and its error finite and above 0. Fluxes stay as they are: a non-detection has its flux,
-    which may be negative, and its error.
+    which may be negative, and its error. A positive flux with a negative error, as some codes write
+    upper limits, is refused: it would be no measurement.
     """
     bands = [name.removeprefix("flux_") for name in table.colnames if name.startswith("flux_")]
     if not bands or "id" not in table.colnames:
@@ -162,8 +167,9 @@ def catalogue(
         raise BandError("HC-E07", "the table has no ids and fluxes", fix)
     ids = _unique_ids(table)
     flux, error = _fluxes(table, "flux", bands), _fluxes(table, "error", bands)
+    _refuse_limits(bands, (flux > 0) & (error < 0))
+    there = np.isfinite(flux) & np.isfinite(error) & (error > 0)  # before the floor makes it so
     error = np.hypot(error, _floors(bands, floor) * np.abs(flux))
-    there = np.isfinite(flux) & np.isfinite(error) & (error > 0)
     return Catalogue(
         id=ids,
         ra=_degrees(table, "ra"),
@@ -175,6 +181,16 @@ def catalogue(
         field=str(table.meta.get("field", "")),
         names={band_name(band): name for band, name in (names or {}).items()},
     )
+
+
+def _refuse_limits(bands: Sequence[str], limits: NDArray[np.bool_]) -> None:
+    if limits.any():
+        band = bands[int(np.argmax(limits.any(axis=0)))]
+        reason = f"{np.count_nonzero(limits)} fluxes have a negative error, the first of {band}"
+        fix = (
+            "give the flux that was measured and its error; of a limit of n sigma: 0 and limit / n"
+        )
+        raise BandError("HC-E11", reason, fix, band=band)
 
 
 def _unique_ids(table: QTable) -> NDArray[np.int64]:
@@ -196,10 +212,30 @@ def _degrees(table: QTable, name: str) -> NDArray[np.float64]:
 def _curves(
     table: QTable, bands: Sequence[str], files: Mapping[str, str | Path] | None
 ) -> tuple[Curve, ...]:
-    pivots = table.meta.get("pivot", {})
-    return tuple(
-        curve_of(band, pivot=float(pivots.get(band, np.nan)), files=files) for band in bands
+    pivots = [float(table.meta.get("pivot", {}).get(band, np.nan)) for band in bands]
+    curves = tuple(
+        curve_of(band, pivot=pivot, files=files) for band, pivot in zip(bands, pivots, strict=True)
     )
+    names = [curve.band.name for curve in curves]
+    for name in names:
+        if names.count(name) > 1:
+            fix = "keep one of the two, or name their cameras: f606w-wfpc2"
+            raise BandError("HC-B02", "the table has it twice", fix, band=name)
+    _tell_of_cameras(curve for curve, pivot in zip(curves, pivots, strict=True) if np.isnan(pivot))
+    return curves
+
+
+def _tell_of_cameras(curves: Iterable[Curve]) -> None:
+    """Tell of bands of which nothing says which of several cameras they are of."""
+    doubtful = [
+        f"{curve.band.name} as {'/'.join(curve.band.words).upper()}'s"
+        for curve in curves
+        if not curve.given and len(cameras(curve.band.name)) > 1
+    ]
+    if doubtful:
+        text = f"nothing says whose filters these are; taken: {', '.join(doubtful)}"
+        for note in [("HC-E10", text)]:
+            warnings.warn(HstCubeWarning(*note), stacklevel=5)
 
 
 def _fluxes(table: QTable, what: str, bands: Sequence[str]) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from hstcube import shipped
-from hstcube.core.bands import Band, band_name, cameras
+from hstcube.core.bands import Band, band_name, cameras, filter_of
 from hstcube.errors import BandError, FileError
 from hstcube.fits.local import read_text
 from hstcube.fits.opening import located
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Curve", "curve_of", "pivot_of", "two_columns"]
+__all__ = ["Curve", "curve_file", "curve_of", "pivot_of", "two_columns", "word"]
 
 _COLUMNS = 2
 _LARGEST = 8 * 2**20  # bytes of a file: 200,000 wavelengths
+_SAME = 0.05  # of the pivot: what cameras with a filter of one name differ by, and less
 _BELOW = 0.1  # of the peak: measured wings may go a little below zero
 _MOST = 1e30  # what no wavelength [Angstrom] and no throughput reaches
 _NO_COLUMNS = "cannot be read as two columns of numbers"
@@ -54,6 +56,7 @@ def curve_of(
         As in the cube.
     pivot : float
         Of the band [Angstrom]: of several cameras with a filter of that name the nearest is taken.
+        A curve whose own pivot is more than 5 % away from it is refused.
     files : mapping of band to path, optional
         Files of two columns, wavelength [Angstrom] and throughput, that come before any other
         curve.
@@ -61,19 +64,38 @@ def curve_of(
     Raises
     ------
     BandError
-        If neither a file, nor the package, nor sedpy has it.
+        If neither a file, nor the package, nor sedpy has it; or if the filter of that name is
+        another one.
     FileError
-        If a file is not two columns of numbers, with wavelengths that increase.
+        If a file is not two columns of numbers, with wavelengths [Angstrom] that increase, or is
+        that of another band.
     """
-    known = cameras(name)
+    name = band_name(name)
+    band = _nearest(cameras(name), pivot)
     for other, path in (files or {}).items():
         if band_name(other) == name:
-            return _from_file(name, path, _nearest(known, pivot))
-    band = _nearest(known, pivot) or Band(name, "", "", pivot, "")
-    points = _ours().get(band.sedpy) or _from_sedpy(band.sedpy)
+            return _from_file(name, path, band, pivot)
+    if band is None or _is_other(band.pivot, pivot):
+        raise _no_curve(name, Band(name, "", "", pivot, ""))
+    points = _ours().get(curve_file(band)) or _from_sedpy(band.sedpy)
     if points is None:
         raise _no_curve(name, band)
-    return Curve(band, band.sedpy, *points)
+    return Curve(band, curve_file(band), *points)
+
+
+def _is_other(found: float, pivot: float) -> bool:
+    """Say whether a pivot is that of another band; not where there is none to compare with."""
+    return abs(found / pivot - 1) > _SAME
+
+
+def curve_file(band: Band) -> str:
+    """Return what the file of a band's curve is called: as in sedpy, or by camera and filter."""
+    return band.sedpy or word("_".join((*band.words, filter_of(band.name))))
+
+
+def word(text: str) -> str:
+    """Return a text as one word, which columns, lists and files of all codes can be called."""
+    return re.sub(r"[^\w.+-]", "_", text) or "-"
 
 
 def _nearest(known: Sequence[Band], pivot: float) -> Band | None:
@@ -81,15 +103,23 @@ def _nearest(known: Sequence[Band], pivot: float) -> Band | None:
     return min(known, key=lambda one: abs(one.pivot - pivot), default=None)
 
 
-def _from_file(name: str, path: str | Path, band: Band | None) -> Curve:
+def _from_file(name: str, path: str | Path, band: Band | None, pivot: float) -> Curve:
     wavelength, throughput = two_columns(path)
-    if band is None:
-        band = Band(name, "", "", pivot_of(wavelength, throughput), "")
-    return Curve(band, band.sedpy or name, wavelength, throughput, given=True)
+    found = pivot_of(wavelength, throughput)
+    wanted = band.pivot if band and np.isnan(pivot) else pivot
+    if _is_other(found, wanted):
+        reason = f"is no curve of {name}: its pivot is {found:.1f} Angstrom, that of the band"
+        fix = "give the curve of this band, with its wavelengths in Angstrom"
+        raise FileError("HC-E05", f"{reason} {wanted:.1f}", fix, file=str(path))
+    if band is None or _is_other(found, band.pivot):
+        band = Band(name, "", "", found, "")
+    return Curve(band, band.sedpy or word(name), wavelength, throughput, given=True)
 
 
 def _no_curve(name: str, band: Band) -> BandError:
-    camera = f" of {band.instrument}/{band.detector}" if band.instrument else ""
+    camera = f" of {band.instrument}" if band.instrument else ""
+    camera += f"/{band.detector}" if band.detector else ""
+    camera = camera or (f" with its pivot at {band.pivot:.1f} Angstrom" if band.pivot > 0 else "")
     ways = f"[[--curve {name}=FILE|curves={{{name!r}: 'FILE'}}]]"
     fix = f"give a file of wavelength and throughput: {ways}"
     if band.sedpy:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["eazy_files"]
 
-MISSING = -99.0  # below NOT_OBS_THRESHOLD
+MISSING = -99.0
+UNSEEN = -90.0  # uJy: the threshold, below which a flux is none, where no flux comes near it
 ABZP = 23.9  # AB magnitude of 1 uJy
 
 _PARAM = """\
@@ -25,7 +26,7 @@ FILTERS_RES          hst.filters.res    # curves of these bands; zphot.translate
 CATALOG_FILE         catalogue.cat      # EAZY takes a path that contains 'fits' for a FITS file
 CATALOG_FORMAT       ascii.commented_header
 MAGNITUDES           n
-NOT_OBS_THRESHOLD    -90                # missing: -99 in flux and error
+NOT_OBS_THRESHOLD    {threshold:<18g} # missing: flux and error are below it
 N_MIN_COLORS         3
 PRIOR_ABZP           {zeropoint}
 PRIOR_FILTER         {reddest}
@@ -103,7 +104,7 @@ if __name__ == "__main__":
 
 
 _README = (
-    "catalogue.cat: fluxes and errors in uJy; -99 in both: missing. Negative: not detected.",
+    "catalogue.cat: fluxes and errors in uJy; -99 or less in both: missing. Negative fluxes count.",
     "Run: pip install eazy matplotlib; python run_eazy.py TEMPLATES.param (fsps_QSF_12_v3.param).",
     "EAZY's own curves: FILTERS_RES FILTER.RES.latest in zphot.param, and zphot.translate.latest.",
     "Results: hstcube.read_fit('eazy', 'photz.zout.fits'), painted by hstcube.paint_fit.",
@@ -114,9 +115,9 @@ def _texts(source: Catalogue) -> dict[str, str]:
     """Return the files of EAZY, by name.
 
     They are ``catalogue.cat`` (fluxes and errors in uJy, -99 in both where there is no measurement,
-    z_spec -99 where it is not known), ``hst.filters.res`` (curves), ``zphot.translate`` (their
-    numbers there), ``zphot.translate.latest`` (their numbers in EAZY's own FILTER.RES.latest),
-    ``zphot.param``, ``template_error.txt`` and ``run_eazy.py``.
+    or less where a flux comes near that; z_spec -99 where it is not known), ``hst.filters.res``
+    (curves), ``zphot.translate`` (their numbers there), ``zphot.translate.latest`` (their numbers
+    in EAZY's own FILTER.RES.latest), ``zphot.param``, ``template_error.txt`` and ``run_eazy.py``.
     """
     number = len(source.curves)
     own = [curve.band.eazy for curve in source.curves]
@@ -125,7 +126,7 @@ def _texts(source: Catalogue) -> dict[str, str]:
         "hst.filters.res": "".join(map(_filter, source.curves)),
         "zphot.translate": _translate(source.bands, range(1, number + 1)),
         "zphot.translate.latest": _translate(source.bands, own),
-        "zphot.param": _PARAM.format(zeropoint=ABZP, reddest=number),
+        "zphot.param": _PARAM.format(zeropoint=ABZP, reddest=number, threshold=_threshold(source)),
         "template_error.txt": "100 1\n10000 1\n1000000 1\n",
         "run_eazy.py": _SCRIPT.format(bands=source.bands),
     }
@@ -134,14 +135,17 @@ def _texts(source: Catalogue) -> dict[str, str]:
 def _catalogue(source: Catalogue) -> str:
     names = source.columns("flux", "error")
     measured = in_turn(source.flux, source.error)
+    measured = np.where(np.isnan(measured), MISSING / UNSEEN * _threshold(source), measured)
+    redshift = np.where(np.isnan(source.redshift), MISSING, source.redshift)
     return f"# id ra dec z_spec {' '.join(names)}\n" + rows(
-        source.id, source.ra, source.dec, _or_missing(source.redshift), _or_missing(measured),
+        source.id, source.ra, source.dec, redshift, measured,
         formats=["%d", "%.7f", "%.7f", "%.6f", *["%.6e"] * len(names)],
     )  # fmt: skip
 
 
-def _or_missing(values: Any) -> Any:
-    return np.where(np.isnan(values), MISSING, values)
+def _threshold(source: Catalogue) -> float:
+    """Return a flux [uJy] that is well below all that were measured."""
+    return min(UNSEEN, 2 * float(np.nan_to_num(source.flux).min(initial=0.0)))
 
 
 def _filter(curve: Curve) -> str:
@@ -161,4 +165,13 @@ def _translate(bands: Iterable[str], numbers: Iterable[int]) -> str:
     return "".join(lines)
 
 
-eazy_files = TableWriter("EAZY", _texts, _README)
+def _notes(source: Catalogue) -> list[str]:
+    """Say which bands the translation into EAZY's own curves leaves out."""
+    unknown = [name for name, curve in zip(source.bands, source.curves, strict=True)
+               if not curve.band.eazy]  # fmt: skip
+    if not unknown:
+        return []
+    return [f"zphot.translate.latest leaves out {', '.join(unknown)}: their numbers are not known."]
+
+
+eazy_files = TableWriter("EAZY", _texts, _README, notes=_notes)

@@ -23,7 +23,9 @@ HERE = Path(__file__).resolve().parent
 BANDS = {bands!r}
 FILTERS = {filters!r}  # sedpy's names
 OURS = {ours!r}  # filters that sedpy does not have: their files
-_TABLE = np.genfromtxt(HERE / "photometry.txt", names=True, dtype=None, ndmin=1, encoding="utf-8")
+_TABLE = np.genfromtxt(
+    HERE / "photometry.txt", names=True, deletechars="", dtype=None, ndmin=1, encoding="utf-8"
+)
 _ROW = {{int(number): i for i, number in enumerate(_TABLE["id"])}}
 IDS = list(_ROW)
 

@@ -6,7 +6,7 @@ import math
 import re
 from typing import TYPE_CHECKING
 
-from hstcube.core.bands import Band, band, band_name, cameras
+from hstcube.core.bands import Band, band, band_name, cameras, filter_of
 from hstcube.errors import BandError
 from hstcube.inputs.cards import card_text
 
@@ -54,7 +54,7 @@ def require_band(name: str, header: Mapping[str, Any]) -> None:
     BandError
     """
     said = filters_said(header)
-    if said and name not in said:
+    if said and filter_of(name) not in said:
         raise BandError(
             "HC-B03",
             f"the header says {' and '.join(said).upper()}, the file name {name}",

@@ -19,6 +19,9 @@ import hstcube
 from hstcube.demo.field import simulate
 from hstcube.surveys.names import find_field
 
+# of both telescopes, and two cameras that have a filter of one name
+JWST = ("f606w", "f606w-wfpc2", "f814w-uvis", "f115w", "f115w-niriss", "f200w", "f444w", "f560w",
+        "f770w")  # fmt: skip
 REDSHIFT = 0.981254  # of galaxy 37: MUSE, Bacon et al. 2017, A&A 608, A1
 # uJy of galaxy 37 in the pixels of its label, measured apart from this package; its grown label has
 # 2 to 3 % more

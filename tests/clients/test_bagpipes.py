@@ -8,10 +8,12 @@ import warnings
 
 import numpy as np
 import pytest
+from astropy.table import QTable
 from astropy.units import uJy
-from conftest import loaded, mutants, written
+from conftest import JWST, loaded, mutants, written
 
 import hstcube
+from hstcube.core.bands import cameras
 from hstcube.sed import sed_files
 from hstcube.sed.bagpipes import bagpipes_files
 
@@ -101,6 +103,38 @@ def test_a_band_without_data_takes_no_part_and_spoils_nothing(galaxy, tmp_path):
     assert light[2] == pytest.approx(galaxy.fluxes["f775w"], rel=0.2)  # it is predicted
     if galaxy.real:
         assert MASS[0] < mass < MASS[1]
+
+
+def test_bands_of_nircam_niriss_and_miri_are_fitted(tmp_path):
+    """A galaxy that bagpipes made itself, seen through our curves, comes back with its mass."""
+    table = QTable({"id": [1]})
+    for band in JWST:
+        table[f"flux_{band}"], table[f"error_{band}"] = [1.0] * uJy, [0.01] * uJy
+    export = loaded(written(bagpipes_files(table), tmp_path / "curves") / "load_hst.py")
+    made = {
+        "redshift": 1.0,
+        "delayed": {"age": 3.0, "tau": 1.0, "massformed": 10.0, "metallicity": 1.0},
+        "dust": {"type": "Calzetti", "Av": 0.3},
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        import bagpipes
+
+        true = bagpipes.model_galaxy(made, filt_list=export["FILTERS"])
+    pivots = np.array([cameras(band)[0].pivot for band in JWST])
+    fluxes = true.photometry * pivots**2 / CGS
+    for flux, band in zip(fluxes, JWST, strict=True):
+        table[f"flux_{band}"], table[f"error_{band}"] = [flux] * uJy, [0.02 * flux] * uJy
+    seen, light, mass = best_fit(bagpipes_files(table, floor=0), tmp_path, 1.0)
+    assert seen.photometry[:, 0] == pytest.approx(pivots, rel=2e-3)
+    ratios = light * CGS / seen.photometry[:, 0] ** 2 / seen.photometry[:, 1]
+    print(
+        "\nmodel / flux - 1:",
+        ", ".join(f"{b} {r - 1:+.1%}" for b, r in zip(JWST, ratios, strict=True)),
+    )
+    print(f"log M* = {mass:.3f} against {float(true.sfh.stellar_mass):.3f}")
+    assert ratios == pytest.approx(1, abs=0.05)
+    assert mass == pytest.approx(float(true.sfh.stellar_mass), abs=0.05)
 
 
 def test_a_catalogue_is_fitted_and_its_results_come_back_onto_the_pixels(galaxy, tmp_path):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from astropy.table import QTable, Table
+from astropy.table import QTable, Table, vstack
 from astropy.units import uJy
-from conftest import loaded, mutants, written
+from conftest import JWST, loaded, mutants, written
+from spectra import band_fluxes, template
 
 import hstcube
-from hstcube.sed.curves import curve_of
+from hstcube.core.bands import cameras
 from hstcube.sed.eazy import eazy_files
 
 GRID = {"Z_MIN": 0.05, "Z_MAX": 3.0}
@@ -19,15 +20,15 @@ NINE = ("f435w", "f606w", "f775w", "f814w", "f850lp", "f105w", "f125w", "f140w",
 class Runner:
     """EAZY on exports in the same bands, whose templates it integrates only once."""
 
-    def __init__(self, templates, factory) -> None:
-        self.templates, self.factory, self.tempfilt = templates, factory, None
+    def __init__(self, templates, factory, grid=GRID) -> None:
+        self.templates, self.factory, self.grid, self.tempfilt = templates, factory, grid, None
 
     def __call__(self, table, **options):
         folder = written(eazy_files(table, **options), self.factory.mktemp("eazy"))
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(folder)
             script = loaded(folder / "run_eazy.py")
-            photz = script["fit"](self.templates, tempfilt=self.tempfilt, **GRID)
+            photz = script["fit"](self.templates, tempfilt=self.tempfilt, **self.grid)
             script["results"](photz).write(folder / "photz.zout.fits")
         self.tempfilt = photz.tempfilt
         return photz, hstcube.read_fit("eazy", folder / "photz.zout.fits")
@@ -93,23 +94,26 @@ def test_swapped_bands_are_found_by_the_fit_alone(eazy, galaxy, fault):
         require_the_fit(eazy(wrong)[1], wrong, galaxy.redshift)
 
 
-def template_fluxes(templates, mix, redshift):
-    """Return fluxes (band,) of a sum of templates, 1 uJy in F160W: mean f_nu, photons counted."""
-    spectra = [
-        np.loadtxt(templates.parent / f"fsps_QSF_12_v3_{number:03d}.dat").T for number in mix
-    ]
-    out = []
-    for band in NINE:
-        curve = curve_of(band)
-        total = 0.0
-        for wavelength, light in spectra:
-            shape = light / np.interp(5500.0, wavelength, light)
-            at = np.union1d(wavelength * (1 + redshift), curve.wavelength)
-            through = np.interp(at, curve.wavelength, curve.throughput, left=0, right=0)
-            flux = np.interp(at, wavelength * (1 + redshift), shape)
-            total += np.trapezoid(flux * through * at, at) / np.trapezoid(through / at, at)
-        out.append(total)
-    return np.array(out) / out[-1]
+def template_fluxes(templates, mix, redshift, bands=NINE):
+    """Return fluxes (band,) of a sum of templates, 1 uJy in the reddest band."""
+    total = 0.0
+    for number in mix:
+        wavelength, light = template(templates, number)
+        total = total + band_fluxes(
+            wavelength, light / np.interp(5500.0, wavelength, light), redshift, bands
+        )
+    return total / total[-1]
+
+
+def table_of(fluxes, bands=NINE, share=1e-3):
+    """Return a table of fluxes (object, band) [uJy] with errors of a share of them."""
+    number = len(fluxes)
+    table = QTable({"id": np.arange(1, number + 1)})
+    table["ra"], table["dec"] = np.full(number, 53.0), np.full(number, -27.0)
+    for i, band in enumerate(bands):
+        table[f"flux_{band}"] = fluxes[:, i] * uJy
+        table[f"error_{band}"] = share * fluxes[:, i] * uJy
+    return table
 
 
 def test_redshifts_come_back_from_fluxes_made_of_the_templates(eazy, templates):
@@ -118,11 +122,7 @@ def test_redshifts_come_back_from_fluxes_made_of_the_templates(eazy, templates):
     fluxes = np.stack(
         [template_fluxes(templates, mix, z) for mix, z in zip(mixes, true, strict=True)]
     )
-    table = QTable({"id": np.arange(1, 8), "ra": np.full(7, 53.0), "dec": np.full(7, -27.0)})
-    for i, band in enumerate(NINE):
-        table[f"flux_{band}"] = fluxes[:, i] * uJy
-        table[f"error_{band}"] = 1e-3 * fluxes[:, i] * uJy
-    _, fit = eazy(table, floor=0.01)
+    _, fit = eazy(table_of(fluxes), floor=0.01)
     print("\n", Table({"z": true, "z_phot": fit["z_phot"], "chi2": fit["z_phot_chi2"]}))
     assert np.abs(fit["z_phot"] - true).max() < 0.02
 
@@ -136,3 +136,31 @@ def test_a_band_without_data_a_non_detection_and_an_unknown_redshift_are_underst
     assert photz.ok_data[0].tolist() == [band != "f775w" for band in NINE]
     assert photz.fnu[0, 0] == pytest.approx(-0.01)
     assert photz.ZSPEC[0] == -99
+
+
+def test_a_flux_far_below_0_counts(eazy, galaxy):
+    table = vstack([galaxy.table] * 2, metadata_conflicts="silent")
+    table["id"] = [1, 2]
+    table["flux_f435w"][0], table["error_f435w"][0] = -150 * uJy, 100 * uJy
+    table["flux_f775w"][1] = np.nan * uJy
+    photz, fit = eazy(table)
+    assert fit["nusefilt"].tolist() == [9, 8]
+    assert photz.fnu[0, 0] == -150
+
+
+def test_bands_of_nircam_niriss_and_miri_are_fitted(templates, tmp_path_factory):
+    """Four mixes of templates come back at their redshifts; other cameras of HST are among them."""
+    true = np.array([0.6, 0.98, 1.3, 1.45])
+    mixes = [(3, 9), (7, 11), (2, 3), (3, 8)]
+    fluxes = np.stack([
+        template_fluxes(templates, mix, z, JWST) for mix, z in zip(mixes, true, strict=True)
+    ])  # fmt: skip
+    eazy = Runner(templates, tmp_path_factory, {"Z_MIN": 0.5, "Z_MAX": 1.5})
+    photz, fit = eazy(table_of(fluxes, JWST), floor=0.01)
+    print("\n", Table({"z": true, "z_phot": fit["z_phot"], "chi2": fit["z_phot_chi2"]}))
+    assert photz.nusefilt.tolist() == [len(JWST)] * 4
+    assert np.abs(fit["z_phot"] - true).max() < 0.02
+    for i, band in enumerate(JWST):
+        seen = photz.RES[int(photz.f_numbers[i])]
+        assert seen.pivot == pytest.approx(cameras(band)[0].pivot, rel=2e-3), band
+        assert fit[f"model_{band}"] == pytest.approx(fluxes[:, i], rel=0.02), band

@@ -321,3 +321,26 @@ def test_a_slip_of_ours_is_not_passed_off_as_a_damaged_file(folder, monkeypatch)
     monkeypatch.setattr("hstcube.fits.images._bits_of_integers", None)
     with pytest.raises(TypeError, match="NoneType"):
         hstcube.open_field(folder, "1")
+
+
+def test_a_filter_of_two_cameras_is_opened_under_two_names(folder, tmp_path):
+    other = write_field(tmp_path / "other", bands=("f606w",))
+    for kind in ("sci", "wht"):
+        rewrite(stamp(other, "f606w", kind), cards={"INSTRUME": "WFC3", "DETECTOR": "UVIS"})
+    twice = {"f606w": paths(folder)["f606w"]}
+    twice["f606w-uvis"] = (stamp(other, "f606w"), stamp(other, "f606w", "wht"))
+    cube = hstcube.open_bands(twice, field="1", zeropoint={"f606w": 26.5, "f606w-uvis": 26.1})
+    assert cube.band.values.tolist() == ["f606w-uvis", "f606w"]
+    assert cube.pivot.values.tolist() == [5889.2, 5921.9]
+    table = hstcube.photometry(cube, np.ones(cube.sci.shape[1:], int))
+    assert {"flux_f606w", "flux_f606w-uvis"} <= {*table.colnames}
+
+
+def test_a_camera_behind_a_name_that_the_header_contradicts_is_told(folder):
+    for kind in ("sci", "wht"):
+        cards = {"INSTRUME": "ACS", "DETECTOR": "WFC", "XDFVER": None}
+        rewrite(stamp(folder, "f606w", kind), cards=cards)
+    with pytest.warns(hstcube.HstCubeWarning, match=r"HC-B04 f606w-uvis: the headers say ACS/WFC"):
+        hstcube.open_bands(
+            {"f606w-uvis": paths(folder)["f606w"]}, field="1", zeropoint={"f606w-uvis": 26}
+        )

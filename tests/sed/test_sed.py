@@ -28,7 +28,7 @@ from hstcube.sed import CODES, each_pixel, sed_files
 from hstcube.sed.bagpipes import bagpipes_files
 from hstcube.sed.catalogue import catalogue
 from hstcube.sed.cigale import cigale_files
-from hstcube.sed.curves import curve_of, pivot_of, two_columns
+from hstcube.sed.curves import curve_file, curve_of, pivot_of, two_columns
 from hstcube.sed.eazy import eazy_files
 from hstcube.sed.lephare import lephare_files
 from hstcube.sed.pixedfit import pixedfit_files
@@ -47,6 +47,13 @@ EAZY_NUMBERS = {
     "f140w": 204,
     "f160w": 205,
 }  # fmt: skip  FILTER.RES.latest
+EAZY_WAVELENGTHS = {
+    10: 2992.8, 11: 3359.5, 12: 4557.3, 13: 5442.9, 14: 6001.3, 15: 6917.1, 16: 7996.0, 307: 6717.5,
+    201: 9866.8, 206: 2227.2, 207: 2370.7, 208: 2708.6, 209: 3353.7, 210: 3921.9, 211: 4325.6,
+    212: 4771.5, 213: 5308.6, 214: 5892.5, 215: 6245.1, 216: 7657.6, 217: 8059.5, 235: 5361.0,
+    237: 6311.4, 242: 4941.4, 243: 7450.5, 308: 9009.0, 309: 11495.0, 310: 14929.0, 311: 19926.0,
+    312: 14035.0, 313: 15857.0,
+}  # fmt: skip
 
 
 def photometry(
@@ -65,9 +72,10 @@ def photometry(
     return table
 
 
-def galaxy(bands=BANDS, side=8, zeropoint=25.0):
+def galaxy(bands=BANDS, side=8, zeropoint=25.0, **state):
     sci = np.arange(1.0, len(bands) + 1)[:, None, None] * np.ones((len(bands), side, side))
-    cube = cube_on(plain_grid((side, side)), bands, sci, np.full((len(bands), side, side), 100.0))
+    wht = np.full((len(bands), side, side), 100.0)
+    cube = cube_on(plain_grid((side, side)), bands, sci, wht, **state)
     cube = cube.assign_coords(
         zeropoint=("band", [zeropoint] * len(bands)), sky=("band", [0.0] * len(bands))
     )
@@ -90,13 +98,24 @@ def script(files, name, folder):
 # Curves
 
 
-SHIPPED = [band for band in cameras() if band.sedpy and band.detector != "UVIS"]
+# of which neither sedpy nor pyphot has a whole curve: beyond 9600 Angstrom nothing says what the
+# detector sees, below 2100 little
+WITHOUT = {
+    "wfc3_uvis_f200lp", "wfc3_uvis_f218w", "wfc3_uvis_f280n", "wfc3_uvis_f300x",
+    "wfc3_uvis_f350lp", "wfc3_uvis_f600lp", "wfc3_uvis_f850lp", "wfpc2_f702w",
+}  # fmt: skip
+SHIPPED = [band for band in cameras() if curve_file(band) not in WITHOUT]
 
 
-@pytest.mark.parametrize("band", SHIPPED)
+def names_of(band):
+    return f"{band.name}-{band.words[-1]}"
+
+
+@pytest.mark.parametrize("band", SHIPPED, ids=names_of)
 def test_the_pivots_of_the_curves_are_those_of_stsci_to_two_thousandths(band):
     curve = curve_of(band.name, pivot=band.pivot)
     assert curve.band == band
+    assert curve.file == curve_file(band)
     assert pivot_of(curve.wavelength, curve.throughput) == pytest.approx(band.pivot, rel=2e-3)
     assert curve.wavelength.size == 150
     assert (np.diff(curve.wavelength) > 0).all()
@@ -106,7 +125,7 @@ def test_the_pivots_of_the_curves_are_those_of_stsci_to_two_thousandths(band):
 @pytest.mark.parametrize("slope", [-3, 0, 3])
 def test_resampling_changes_the_flux_of_steep_spectra_by_less_than_a_thousandth(slope):
     sedpy = pytest.importorskip("sedpy.observate")
-    for band in SHIPPED:
+    for band in (one for one in SHIPPED if one.sedpy):
         curve, whole = curve_of(band.name, pivot=band.pivot), sedpy.Filter(band.sedpy)
         ours, theirs = (
             np.trapezoid(t * w ** (slope - 1.0), w) / np.trapezoid(t / w, w)
@@ -118,10 +137,62 @@ def test_resampling_changes_the_flux_of_steep_spectra_by_less_than_a_thousandth(
         assert ours == pytest.approx(theirs, rel=1e-3), band
 
 
+@pytest.mark.parametrize("band", [one for one in cameras() if curve_file(one) in WITHOUT])
+def test_a_band_without_a_curve_says_so_with_its_camera(band):
+    with pytest.raises(hstcube.HstCubeError, match=rf"HC-E02.*of {band.instrument}"):
+        curve_of(band.name, pivot=band.pivot)
+
+
 def test_of_two_cameras_with_a_filter_of_one_name_the_one_with_the_cubes_pivot_is_taken():
     assert curve_of("f606w", pivot=5921.9).band.instrument == "ACS"
-    pytest.importorskip("sedpy")
     assert curve_of("f606w", pivot=5889.2).file == "wfc3_uvis_f606w"
+    assert curve_of("f606w", pivot=6001.3).file == "wfpc2_f606w"
+
+
+def test_a_camera_behind_a_name_says_whose_curve_it_is():
+    files = {
+        "f606w": "acs_wfc_f606w",
+        "f606w-wfpc2": "wfpc2_f606w",
+        "F606W-UVIS": "wfc3_uvis_f606w",
+        "f115w-niriss": "jwst_niriss_f115w",
+        "f164n-nircam": "nircam_f164n",
+    }
+    assert {name: curve_of(name).file for name in files} == files
+    assert curve_of("F606W-UVIS").band.name == "f606w-uvis"
+    assert code_of(lambda: curve_of("f606w-niriss")) == "HC-E02"
+
+
+def test_a_pivot_that_no_camera_has_for_a_filter_of_that_name_is_an_error():
+    assert curve_of("f606w", pivot=6200.0).file == "wfpc2_f606w"
+    assert code_of(lambda: curve_of("f606w", pivot=9000.0)) == "HC-E02"
+
+
+@pytest.mark.parametrize("unit", [1e-4, 0.1, 10.0])
+def test_a_curve_in_another_unit_or_of_another_band_is_an_error(tmp_path, unit):
+    path = tmp_path / "hat.txt"
+    edges = np.array([14000, 14100, 16600, 16700]) * unit
+    path.write_text("".join(f"{at:.6f} {t}\n" for at, t in zip(edges, (0, 1, 1, 0), strict=True)))
+    for band, pivot in (("f160w", np.nan), ("f160w", 15369.2), ("own", 15300.0)):
+        with pytest.raises(hstcube.HstCubeError, match=r"HC-E05.*Angstrom"):
+            curve_of(band, pivot=pivot, files={band: path})
+
+
+def test_a_table_that_does_not_say_whose_filter_it_has_is_told_of():
+    table = QTable({"id": [1]})
+    for band in ("f606w", "f160w", "f115w-niriss"):
+        table[f"flux_{band}"], table[f"error_{band}"] = [1.0] * units.uJy, [0.1] * units.uJy
+    with pytest.warns(hstcube.HstCubeWarning, match=r"HC-E10.*: f606w as ACS/WFC's$"):
+        catalogue(table)
+    table.meta["pivot"] = {"f606w": 5889.2, "f160w": 15369.2, "f115w-niriss": 11569.2}
+    assert [curve.file for curve in catalogue(table).curves] == [
+        "wfc3_uvis_f606w", "wfc3_ir_f160w", "jwst_niriss_f115w",
+    ]  # fmt: skip
+
+
+def test_a_band_that_a_table_has_in_two_spellings_is_an_error():
+    table = photometry()
+    table["flux_F160W"], table["error_F160W"] = table["flux_f160w"], table["error_f160w"]
+    assert code_of(lambda: catalogue(table)) == "HC-B02"
 
 
 def test_a_band_without_a_curve_is_an_error_that_says_how_to_give_one(tmp_path):
@@ -192,10 +263,33 @@ def test_a_table_of_something_else_is_an_error():
 
 def test_an_error_of_zero_or_of_nan_is_no_measurement():
     table = photometry(error=((0.0, np.nan, 0.4), (0.25, np.inf, 0.8)))
-    assert np.isnan(catalogue(table, floor=0).flux).tolist() == [
-        [True, True, False],
-        [False, True, False],
-    ]
+    for floor in (0, 0.05):
+        assert np.isnan(catalogue(table, floor=floor).flux).tolist() == [
+            [True, True, False],
+            [False, True, False],
+        ]
+
+
+def test_an_upper_limit_in_the_way_of_one_code_is_refused_and_no_flux_is_clipped():
+    with pytest.raises(hstcube.HstCubeError, match=r"HC-E11 band f850lp: 1 fluxes.*\n.*limit / n"):
+        catalogue(photometry(error=((0.1, -1.0, 0.4), (0.25, np.nan, 0.8))))
+    table = photometry(flux=((0.0, -3.0, 0.2), (-99.0, np.nan, 8.0)))
+    source = catalogue(table, floor=0)
+    assert source.flux[0].tolist() == [0.0, -3.0, 0.2]  # 0 +- limit / n, and two non-detections
+    assert source.error[0].tolist() == [0.1, 0.2, 0.4]
+    assert source.flux[1, 0] == -99.0
+    none = photometry(flux=((-99.0, 2.0, 4.0),) * 2, error=((-99.0, 0.2, 0.4),) * 2)
+    assert np.isnan(catalogue(none).flux[:, 0]).all()  # as catalogues write what is missing
+
+
+@pytest.mark.parametrize("low", [-0.5, -89.0, -99.0, -1500.0])
+def test_no_flux_is_below_the_threshold_under_which_eazy_takes_fluxes_for_missing(low):
+    files = eazy_files(photometry(flux=((1.0, 2.0, 4.0), (low, np.nan, 8.0))))
+    (line,) = [line for line in files["zphot.param"].decode().splitlines() if "NOT_OBS" in line]
+    threshold = float(line.split()[1])
+    second = [float(cell) for cell in files["catalogue.cat"].decode().splitlines()[2].split()]
+    assert second[4] == low > threshold  # it counts
+    assert max(second[6:8]) < threshold  # this does not
 
 
 @pytest.mark.parametrize("files", OF_TABLES)
@@ -309,13 +403,23 @@ def test_eazy_is_told_that_fluxes_are_in_micro_jansky_and_gets_no_path_with_fits
         assert "fits" not in param[key]
 
 
-def test_a_band_without_a_number_in_eazys_file_is_left_out_of_its_translation():
+def test_a_band_without_a_number_in_eazys_file_is_left_out_of_its_translation_and_told_of():
     table = QTable(
-        {"id": [1], "ra": [1.0], "dec": [1.0], "flux_f098m": [1.0], "error_f098m": [0.1]}
+        {"id": [1], "ra": [1.0], "dec": [1.0], "flux_f770w": [1.0], "error_f770w": [0.1]}
     )
     files = eazy_files(table)
-    assert files["zphot.translate"] == b"flux_f098m F1\nerror_f098m E1\n"
+    assert files["zphot.translate"] == b"flux_f770w F1\nerror_f770w E1\n"
     assert files["zphot.translate.latest"] == b""
+    assert b"leaves out f770w" in files["README"]
+    assert b"leaves out" not in eazy_files(photometry())["README"]
+
+
+def test_the_filters_of_eazys_numbers_are_those_of_the_bands():
+    """Held against the wavelengths [Angstrom] that FILTER.RES.latest.info says of the numbers."""
+    numbered = {band.eazy: band for band in cameras() if band.eazy}
+    assert len(numbered) == sum(band.eazy > 0 for band in cameras())
+    for number, at in EAZY_WAVELENGTHS.items():
+        assert numbered[number].pivot == pytest.approx(at, rel=7e-3), number
 
 
 def test_bagpipes_loads_fluxes_errors_and_filters_in_one_order(tmp_path):
@@ -413,18 +517,188 @@ def test_names_that_cigale_has_otherwise_can_be_given():
     assert code_of(lambda: sed_files(galaxy(), "eazy", names={"f850lp": "x"})) == "HC-B30"
 
 
+def para_of(files):
+    """Return the parameters of LePHARE, by name."""
+    lines = [line.split() for line in files["hst.para"].decode().splitlines()]
+    return {name: value for name, value, *_ in lines if name != "#"}
+
+
 def test_the_context_of_lephare_is_the_sum_of_powers_of_two_of_the_bands_with_data():
     lines = lephare_files(photometry())["catalogue.in"].decode().splitlines()[1:]
     assert [int(line.split()[-3]) for line in lines] == [1 + 2 + 4, 1 + 4]
-    para = lephare_files(photometry())["hst.para"].decode()
-    assert "FILTER_LIST   acs_wfc_f435w.dat,acs_wfc_f850lp.dat,wfc3_ir_f160w.dat\n" in para
-    for line in (
-        "INP_TYPE      F ",
-        "CAT_FMT       MEME ",
-        "CAT_TYPE      LONG ",
-        "TRANS_TYPE    1 ",
-    ):
-        assert line in para
+    assert int(para_of(lephare_files(photometry()))["GLB_CONTEXT"]) < 0  # else it stands for them
+
+
+def test_a_context_that_has_no_bit_for_every_band_is_that_of_all():
+    bands = sorted(SHIPPED, key=lambda band: band.pivot)[:64]
+    table = QTable({"id": [1]})
+    for band in bands:
+        name = names_of(band)
+        table[f"flux_{name}"], table[f"error_{name}"] = [1.0] * units.uJy, [0.1] * units.uJy
+    assert lephare_files(table)["catalogue.in"].decode().splitlines()[1].split()[-3] == "0"
+
+
+def test_lephare_is_told_of_units_and_formats_and_of_what_it_is_silent_about():
+    para = para_of(lephare_files(photometry()))
+    assert para["FILTER_LIST"] == "acs_wfc_f435w.dat,acs_wfc_f850lp.dat,wfc3_ir_f160w.dat"
+    told = {"INP_TYPE": "F", "CAT_MAG": "AB", "MAGTYPE": "AB", "CAT_FMT": "MEME",
+            "CAT_TYPE": "LONG", "TRANS_TYPE": "1", "FILTER_CALIB": "0"}  # fmt: skip
+    assert told.items() <= para.items()
+    low, high = map(float, para["Z_RANGE"].split(","))  # without it: redshift 0 only
+    _, first, last = map(float, para["Z_STEP"].split(","))
+    assert low <= first < last <= high
+    assert float(para["MAG_ABS"].split(",")[1]) >= 0  # only limits below 0 are limits
+    assert para["GAL_LIB_IN"] == para["GAL_LIB"]
+    assert para["ZPHOTLIB"] == para["GAL_LIB_OUT"]
+
+
+def test_all_files_that_lephares_parameters_name_are_there():
+    files = lephare_files(photometry())
+    para = para_of(files)
+    assert {para["CAT_IN"], para["PARA_OUT"]} <= files.keys()
+    assert {f"filters/{name}" for name in para["FILTER_LIST"].split(",")} <= files.keys()
+
+
+# Bands of all cameras, in every code
+
+CAMERAS = {
+    name: [band for band in SHIPPED if (band.detector or band.instrument) == name]
+    for name in ("WFC", "UVIS", "IR", "WFPC2", "NIRCAM", "NIRISS", "MIRI")
+}
+TOGETHER = ["f606w", "f606w-uvis", "f606w-wfpc2", "f115w", "f115w-niriss", "f164n", "f164n-nircam"]
+
+
+def cube_of(bands):
+    """Return a cube of bands (Band), each of a flux of its own."""
+    bands = sorted(bands, key=lambda band: band.pivot)
+    pivots = [band.pivot for band in bands]
+    return bands, galaxy([band.name for band in bands], zeropoint=23.9, pivot=pivots)
+
+
+def two_columns_of(text):
+    return np.loadtxt(io.StringIO(text)).T
+
+
+def curves_in_eazy(files, folder):
+    res = files["hst.filters.res"].decode().splitlines()
+    heads = [i for i, line in enumerate(res) if "lambda_c" in line]
+    curves = [np.loadtxt(res[i + 1 : i + 1 + int(res[i].split()[0])]).T[1:] for i in heads]
+    translated = [line.split() for line in files["zphot.translate"].decode().splitlines()[::2]]
+    head = files["catalogue.cat"].decode().splitlines()[0].split()
+    columns = [name for name in head if name.startswith("flux_")]
+    assert [name for name, _ in translated] == columns
+    return [curves[int(number[1:]) - 1] for _, number in translated]
+
+
+def curves_in_bagpipes(files, folder):
+    return [np.loadtxt(name).T for name in script(files, "load_hst", folder).FILTERS]
+
+
+def curves_in_prospector(files, folder):
+    pytest.importorskip("sedpy")
+    obs = script(files, "obs", folder)
+    return [(one.wavelength, one.transmission) for one in obs.load_filters()]
+
+
+def curves_in_cigale(files, folder):
+    head = files["observations.txt"].decode().splitlines()[0].split()
+    return [two_columns_of(files[f"filters/{name}.dat"].decode()) for name in head[3::2]]
+
+
+def curves_in_lephare(files, folder):
+    para = dict(
+        line.split()[:2]
+        for line in files["hst.para"].decode().splitlines()
+        if not line.startswith("#")
+    )
+    names = para["FILTER_LIST"].split(",")
+    assert len(para["ERR_SCALE"].split(",")) == len(names)
+    return [two_columns_of(files[f"filters/{name}"].decode()) for name in names]
+
+
+def curves_in_pixedfit(files, folder):
+    with fits.open(io.BytesIO(files["fluxmap.fits"])) as opened:
+        head = opened[0].header
+    own = {band.pixedfit: curve_file(band) for band in cameras() if band.pixedfit}
+    names = [head[f"fil{i}"] for i in range(head["nfilters"])]
+    return [two_columns_of(files[f"filters/{own.get(name, name)}.txt"].decode()) for name in names]
+
+
+@pytest.mark.parametrize("camera", CAMERAS)
+@pytest.mark.parametrize("code", CODES)
+def test_every_code_gets_the_curve_of_every_band_of_every_camera_in_the_tables_order(
+    code, camera, tmp_path
+):
+    bands, cube = cube_of(CAMERAS[camera])
+    curves = globals()[f"curves_in_{code}"](sed_files(cube, code), tmp_path)
+    assert [pivot_of(*curve) for curve in curves] == pytest.approx(
+        [band.pivot for band in bands], rel=2e-3
+    )
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_filters_that_two_cameras_have_are_told_apart_in_every_code(code, tmp_path):
+    bands, cube = cube_of([cameras(name)[0] for name in TOGETHER])
+    files = sed_files(cube, code)
+    curves = globals()[f"curves_in_{code}"](files, tmp_path)
+    assert [pivot_of(*curve) for curve in curves] == pytest.approx(
+        [band.pivot for band in bands], rel=2e-3
+    )
+    fluxes = {  # as the code reads them, in its units, in the order of the curves
+        "eazy": lambda: column(files["catalogue.cat"], 4),
+        "bagpipes": lambda: script(files, "load_hst", tmp_path).load_hst(1)[:, 0],
+        "prospector": lambda: script(files, "obs", tmp_path).build_obs(1)["maggies"] * 3631e6,
+        "cigale": lambda: column(files["observations.txt"], 2) * 1e3,
+        "lephare": lambda: column(files["catalogue.in"], 1)[: len(bands)] * 1e29,
+        "pixedfit": lambda: pixedfit_fluxes(files["fluxmap.fits"], bands),
+    }[code]()
+    assert fluxes == pytest.approx(12.0 * np.arange(1, len(bands) + 1), rel=1e-5)  # 12 pixels
+
+
+def column(data, first):
+    """Return the fluxes of the first row of a table, each before its error."""
+    cells = data.decode().splitlines()[1].split()
+    return np.array(cells[first::2][: len(TOGETHER)], float)
+
+
+def pixedfit_fluxes(data, bands):
+    with fits.open(io.BytesIO(data)) as opened:
+        sums = opened["flux"].data.sum(axis=(1, 2), dtype=float) * float(opened[0].header["unit"])
+    return [
+        (one * units.Unit("erg s-1 cm-2 AA-1")).to_value(
+            "uJy", units.spectral_density(band.pivot * units.AA)
+        )
+        for one, band in zip(sums, bands, strict=True)
+    ]
+
+
+def test_bands_of_jwst_have_the_names_that_the_codes_have_for_them():
+    _, cube = cube_of([cameras(name)[0] for name in ("f115w-niriss", "f444w", "f770w")])
+    assert "hstcube.jwst_niriss_f115w" in sed_files(cube, "cigale")["observations.txt"].decode()
+    head = sed_files(cube, "cigale")["observations.txt"].decode().split("\n")[0]
+    assert "jwst.nircam.F444W jwst.nircam.F444W_err jwst.miri.F770W jwst.miri.F770W_err" in head
+    with fits.open(io.BytesIO(sed_files(cube, "pixedfit")["fluxmap.fits"])) as opened:
+        names = [opened[0].header[f"fil{i}"] for i in range(3)]
+    assert names == ["jwst_niriss_f115w", "jwst_nircam_f444w", "jwst_miri_f770w"]
+    obs = sed_files(cube, "prospector")["obs.py"].decode()
+    assert "FILTERS = ['jwst_niriss_f115w', 'jwst_f444w', 'jwst_f770w']" in obs
+    assert "OURS = {}" in obs
+    latest = sed_files(cube, "eazy")["zphot.translate.latest"].decode()
+    assert "flux_f115w-niriss F309\n" in latest
+    assert "flux_f444w F377\n" in latest
+
+
+def test_a_band_of_any_name_is_one_word_in_every_table(tmp_path):
+    path = tmp_path / "own.txt"
+    path.write_text("14000 0\n14100 1\n16600 1\n16700 0\n", encoding="utf-8")
+    table = QTable({"id": [1], "ra": [1.0], "dec": [1.0]})
+    table["flux_my band, h"], table["error_my band, h"] = [2.0] * units.uJy, [0.1] * units.uJy
+    given = {"my band, h": path}
+    assert "flux_my_band__h F1\n" in eazy_files(table, curves=given)["zphot.translate"].decode()
+    para = lephare_files(table, curves=given)["hst.para"].decode()
+    assert "FILTER_LIST   my_band__h.dat\n" in para
+    loader = script(bagpipes_files(table, curves=given), "load_hst", tmp_path)
+    assert loader.load_hst(1)[0, 0] == 2.0
 
 
 def test_pixedfit_gets_maps_in_flux_per_wavelength():

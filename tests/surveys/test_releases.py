@@ -11,7 +11,7 @@ from astropy.io import fits
 from stamps import BANDS, rewrite, stamp, write_field
 
 import hstcube
-from hstcube.core.bands import band, band_name, cameras
+from hstcube.core.bands import band, band_name, cameras, digits, filter_of, is_filter
 from hstcube.core.wcs_cards import checked_cards
 from hstcube.errors import HstCubeError, HstCubeWarning
 from hstcube.fits.local import split_extension
@@ -74,6 +74,30 @@ def test_a_filter_is_that_of_the_camera(
     assert band(name, instrument=instrument, detector=detector).pivot == pytest.approx(
         pivot, rel=1e-3
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "pivot", "plain"),
+    [
+        ("f606w-wfpc2", 6001, "f606w"), ("F606W-UVIS", 5889, "f606w"), ("f606w-acs", 5922, "f606w"),
+        ("f115w-niriss", 11569, "f115w"), ("f164n-nircam", 16446, "f164n"),
+    ],
+)  # fmt: skip
+def test_a_camera_behind_a_name_says_whose_filter_it_is(
+    name: str, pivot: float, plain: str
+) -> None:
+    (known,) = cameras(name)
+    assert known == band(name)
+    assert known.name == name.lower()
+    assert known.pivot == pytest.approx(pivot, rel=1e-3)
+    assert filter_of(name) == plain
+    assert digits(name) == digits(plain)
+
+
+@pytest.mark.parametrize("name", ["f606w-niriss", "f606w-", "f606w-f606w", "x-acs", "-acs", "acs"])
+def test_a_name_with_something_else_behind_it_is_no_filter(name: str) -> None:
+    assert cameras(name) == () or "-" not in cameras(name)[0].name
+    assert not is_filter(name)
 
 
 @pytest.mark.parametrize("text", ["200", "444", "1130", "277"])
