@@ -260,7 +260,8 @@ def said(case: tuple[str, str], error: HstCubeError) -> bool:
 
 IMPOSSIBLE = [np.nan, np.inf, -1.0, True, "wide", None, 1j, object(), [], np.ma.masked]
 NONE_IS = {("detect", "min_pixels"),
-           ("open_psf", "scale"), ("open_psf", "angle"), ("open_psf", "drop"), ("prepare_psf", "to_scale"), ("prepare_psf", "size"),
+           ("open_psf", "scale"), ("open_psf", "angle"), ("open_psf", "drop"),
+           ("prepare_psf", "to_scale"), ("prepare_psf", "size"),
            ("measure_psf", "size"), ("examine_stars", "size"), ("to_sed", "redshift"),
            ("bin_pixels", "sed_shape"), ("bin_pixels", "min_area"), ("psf_quality", "to"),
            ("matching_kernels", "regularization"), ("build", "psf_fwhm"), ("build", "zeropoint"),
