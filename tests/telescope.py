@@ -59,6 +59,11 @@ _OPTICS = 0.0075  # arcsec, samples of `optics`
 _SIDE = 512
 
 
+def camera(band):
+    """Return the telescope and the detector that a band is seen with."""
+    return _CAMERAS.get(band, _ACS)
+
+
 def telescope(band, *, size=SIZE, shift=(0.0, 0.0), scale=SCALE, sharp=True):
     """Return the true PSF of a band, (size, size), unit sum over the frame.
 
@@ -77,12 +82,12 @@ def telescope(band, *, size=SIZE, shift=(0.0, 0.0), scale=SCALE, sharp=True):
 
 @lru_cache(maxsize=64)
 def _seen(band, scale, shift, sharp):
-    camera = _CAMERAS.get(band, _ACS)
-    pixel, diffusion = camera.pixel, camera.diffusion
+    seen_with = camera(band)
+    pixel, diffusion = seen_with.pixel, seen_with.diffusion
     step = scale / _FINE
-    transfer = np.fft.fft2(np.fft.ifftshift(_airy(WAVELENGTH[band], step, camera)))
+    transfer = np.fft.fft2(np.fft.ifftshift(_airy(WAVELENGTH[band], step, seen_with)))
     cycles = np.fft.fftfreq(_SIDE) / step  # per arcsec
-    for box in (pixel, camera.drop, scale):
+    for box in (pixel, seen_with.drop, scale):
         transfer *= np.sinc(cycles * box)[:, None] * np.sinc(cycles * box)
     beside = np.cos(2 * np.pi * cycles * pixel)
     transfer *= 1 - 4 * diffusion + 2 * diffusion * (beside[:, None] + beside)
@@ -113,7 +118,7 @@ def optics(band, *, scale, size, boxes=()):
 
     The light is centred on the pixel `size` // 2 for odd sizes, between pixels for even ones.
     """
-    transfer = np.fft.fft2(np.fft.ifftshift(_airy(WAVELENGTH[band], _OPTICS, _CAMERAS[band])))
+    transfer = np.fft.fft2(np.fft.ifftshift(_airy(WAVELENGTH[band], _OPTICS, camera(band))))
     cycles = np.fft.fftfreq(_SIDE) / _OPTICS
     for box in boxes:
         transfer = transfer * np.sinc(cycles * box)[:, None] * np.sinc(cycles * box)
