@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from hstcube.core.psf_coords import without_psf
+from hstcube.core.offsets import without_psf
 from hstcube.core.rules import (
     require_dataset,
     require_distinct_bands,

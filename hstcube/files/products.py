@@ -10,7 +10,7 @@ import numpy as np
 
 from hstcube.core.bands import band_name
 from hstcube.core.cube import SCHEMA, build
-from hstcube.core.psf_coords import with_psf_coords
+from hstcube.core.offsets import with_noise_coords, with_psf_coords
 from hstcube.core.rules import PLANES
 from hstcube.core.state import require_coords, warn
 from hstcube.errors import BandError, FileError, HstCubeError
@@ -26,7 +26,6 @@ from hstcube.fits.opening import located, opened
 from hstcube.fits.sets import id_in
 from hstcube.fits.units import history_lines
 from hstcube.fits.weights import inverse_variance
-from hstcube.noise.groups import with_noise_coords
 from hstcube.phot.units import with_extinction
 
 if TYPE_CHECKING:

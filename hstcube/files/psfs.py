@@ -11,7 +11,7 @@ import xarray as xr
 
 from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
-from hstcube.core.psf_coords import UNIT_SUM, psf_array
+from hstcube.core.offsets import UNIT_SUM, psf_array
 from hstcube.errors import BandError, FileError, PSFError, RecipeError
 from hstcube.fits.images import image_shape
 from hstcube.fits.local import as_path

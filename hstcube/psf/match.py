@@ -11,12 +11,13 @@ from hstcube.basics.blocks import over_bands
 from hstcube.basics.convolution import convolver, coverage_of_full_frame
 from hstcube.core.bands import name_among
 from hstcube.core.grids import Grid
+from hstcube.core.offsets import pixel_acf
 from hstcube.core.rules import taken
 from hstcube.core.state import tell_of_lost, updated, warn
 from hstcube.errors import PSFError
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import number_in
-from hstcube.noise.groups import pixel_acf, with_matched_noise
+from hstcube.noise.groups import with_matched_noise
 from hstcube.noise.spread import correlated_spread
 from hstcube.psf.kernels import (
     checked_kernels,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from hstcube.core.psf_coords import psf_offsets
+from hstcube.core.offsets import psf_offsets
 from hstcube.core.rules import PLANES
 from hstcube.core.state import held, in_band_order
 from hstcube.regridding._averages import (

@@ -9,12 +9,12 @@ from scipy.signal import fftconvolve
 from strategies import plain_grid
 
 import hstcube
+from hstcube.core.offsets import with_noise_coords
 from hstcube.errors import HstCubeWarning, NoiseError
 from hstcube.noise._autocorrelation import pair_sums, removal_bias
 from hstcube.noise.correlation import covariances, find_groups, propagated, variances
 from hstcube.noise.description import survey_noise
 from hstcube.noise.empty_apertures import noise_check
-from hstcube.noise.groups import with_noise_coords
 from hstcube.psf.match import match_plane
 from hstcube.psf.solver import gaussian_kernel
 from hstcube.sky.sources import detect_sources
