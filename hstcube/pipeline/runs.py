@@ -20,7 +20,7 @@ from hstcube.inputs.choices import require_choice
 from hstcube.maps.opening import without
 from hstcube.pipeline.assemble import open_files
 from hstcube.pipeline.photons import photon_maps, photon_setting_of
-from hstcube.pipeline.plan import Options, SkyPlan, Target, chosen_object, plan_sky
+from hstcube.pipeline.plan import Options, SkyPlan, Target, chosen_object, neighbours_of, plan_sky
 from hstcube.pipeline.recipe import (
     ALL_PIXELS,
     blank_pixels,
@@ -288,6 +288,7 @@ def _one_target(
     settings = dict(options.recipe)
     settings["sky"] = level
     settings |= chosen_object(target, options)
+    settings = neighbours_of(target.files) | settings
     names = field.images.cube.band.values.tolist()
     settings["poisson"] = photon_setting_of(target.files, options.recipe, names)
     cube = homogenize(

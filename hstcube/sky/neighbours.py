@@ -1,0 +1,306 @@
+"""Neighbours: other sources that are taken out before the matching spreads their light."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from hstcube.core.grids import Grid
+from hstcube.core.offsets import noise_scale, pixel_acf
+from hstcube.core.rules import DIMS, REPLACED, require_same_grid, taken
+from hstcube.core.state import attribute, note, updated
+from hstcube.errors import LabelError, RecipeError, SkyError
+from hstcube.inputs.arrays import keep_of, shown
+from hstcube.inputs.choices import require_choice
+from hstcube.inputs.quantities import whole_number
+from hstcube.sky._neighbours import correlated_noise, local_medians, rings_around
+from hstcube.sky.level import ENOUGH, FEWEST, sky_pixels
+from hstcube.sky.masks import object_mask, repaired
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Mask = NDArray[np.bool_]
+
+__all__ = ["Fill", "replace_neighbours"]
+
+Fill = Literal["sky", "noise"]
+
+REACH = 0.6  # arcsec: how far beyond a label its wings are looked for
+_BEYOND = "; for sources that blend fit models: GALFIT, T-PHOT"
+
+
+def replace_neighbours(
+    cube: xr.Dataset,
+    labels: Any,
+    *,
+    keep: Any = (),
+    fill: Fill = "sky",
+    seed: int | None = None,
+) -> xr.Dataset:
+    """Take other sources out, before `psf_match` spreads their light into the object's rim.
+
+    Parameters
+    ----------
+    cube : Dataset
+        Its sky subtracted, before `add_poisson` and `psf_match`.
+    labels : DataArray or array of int, (y, x)
+        Segmentation map on the cube's pixels: 0 sky, above it sources. A map on its own grid goes
+        through `regrid_labels` first. Negative pixels stay as they are, but those that an
+        interpolation left (-2) get the label that most of their neighbours have.
+    keep : int or sequence of int, or DataArray or array of bool, (y, x)
+        Labels of the object, several for a merger; or its pixels. The one at the centre of the map
+        when not given. Every other source is replaced.
+    fill : {"sky", "noise"}
+        ``"sky"``: the level of the sky, which is 0 where it was subtracted, else that of the 500
+        nearest pixels of blank sky. ``"noise"``: noise of the right variance and autocorrelation on
+        top of it.
+    seed : int, optional
+        Of the noise; must be given for it.
+
+    Returns
+    -------
+    Dataset
+        The same cube. ``replaced`` (band, y, x) says which pixels were filled, and ``mask`` is
+        False there. ``wht`` stays what it is: the weight of the sky, and no hole. Where photon
+        noise was added to it before, it becomes that of the nearest blank sky. A note says which
+        share of the neighbours' light lies around their labels, and so stays.
+
+    Raises
+    ------
+    LabelError
+        If `labels` is no map of integers, or has no object of that id.
+    GridError
+        If `labels` or `keep` lie on other pixels.
+    RecipeError
+        If the cube was matched, there is no such `fill`, or noise has no seed.
+    SkyError
+        If the sky was not subtracted and fewer than 100 blank pixels show its level.
+
+    Notes
+    -----
+    With ``"sky"`` no random numbers enter the data. Sums over pixels whose kernels reached into
+    replaced ones then scatter less than their errors say, for the variance is carried and the noise
+    is not there; with ``"noise"`` they scatter as they should. What a neighbour's label leaves out
+    stays: its wings, and its light under the object. Where that matters, fit models to all sources
+    at once: GALFIT (Peng et al. 2010, AJ 139, 2097), T-PHOT (Merlin et al. 2015, A&A 582, A15).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import hstcube
+    >>> grid = hstcube.Grid.around((53.16, -27.78), 3.6, scale=0.06)
+    >>> labels = np.zeros(grid.shape, int)
+    >>> labels[25:35, 25:35], labels[40:50, 40:50] = 1, 2
+    >>> image = (labels > 0)[None].astype(float)
+    >>> cube = hstcube.build(
+    ...     image, np.ones(image.shape), bands=["f160w"], grid=grid, units="electron s-1", sky=[0.0]
+    ... )
+    >>> alone = hstcube.replace_neighbours(cube, labels, keep=1)
+    >>> alone.sci.values.sum().item(), alone.replaced.values.sum().item()
+    (100.0, 100)
+    """
+    cube = taken(cube)
+    require_choice("fill", fill, Fill)
+    seed = _seed_of(fill, seed)
+    _require_early(cube)
+    found = _map_on(cube, labels)
+    there = _sources_of(cube, found, keep)
+    where = xr.Variable(("y", "x"), there.numbers > 0)
+    replaced = ((cube.wht.variable > 0) & where).transpose("band", "y", "x")
+    blank = _blank_pixels(cube, found.values == 0) if _looks_around(cube) else None
+    level = _levels(cube, there.numbers, blank)
+    weight = _weights(cube, there.numbers, blank)
+    told = f"replace_neighbours(fill={fill!r}{'' if seed is None else f', seed={seed}'})"
+    new = updated(
+        _with_replaced(cube, replaced),
+        told,
+        sci=_filled(cube, replaced, level + _noise(cube, weight, seed)),
+        wht=weight.data,
+        mask=(cube.mask.variable & ~replaced).data,
+    )
+    return note(new, "HC-S50", _what_stays(cube, there, found.values == 0, level))
+
+
+class _Sources(NamedTuple):
+    """Sources to replace, numbered 1, 2, ... on the cube's pixels, and the object's pixels."""
+
+    numbers: NDArray[np.intp]
+    mine: Mask
+
+
+def _seed_of(fill: Fill, seed: Any) -> int | None:
+    """Return the seed where noise is wanted."""
+    if fill == "sky":
+        return None
+    if seed is None:
+        reason = "noise is to be filled in, and no seed was given that makes it the same again"
+        raise RecipeError("HC-B17", reason, "give one[[|: seed=1]]")
+    return whole_number(seed, "seed", least=0, code="HC-B17")
+
+
+def _require_early(cube: xr.Dataset) -> None:
+    """Refuse a cube whose neighbours were spread already."""
+    if (cube.matched_to.values != "").any():
+        raise RecipeError(
+            "HC-S51",
+            "the images were matched already: the light of neighbours lies in the object's rim",
+            "replace neighbours first: [[--neighbours replace|replace_neighbours, then psf_match]]",
+        )
+
+
+def _map_on(cube: xr.Dataset, labels: Any) -> xr.DataArray:
+    """Return a segmentation map on the cube's pixels, what an interpolation left in it repaired."""
+    require_same_grid(cube, labels)
+    if isinstance(labels, xr.DataArray) and {*labels.dims} == {"y", "x"}:
+        labels = labels.transpose("y", "x")
+    values = np.asarray(labels)
+    if values.dtype.kind not in "iu" or values.shape != cube.sci.shape[1:]:
+        reason = f"labels are {shown(labels)}, not one integer for each pixel (y, x)"
+        raise LabelError("HC-S05", reason, "give a segmentation map, such as open_labels returns")
+    return repaired(xr.DataArray(values, {"y": cube.y, "x": cube.x}, ("y", "x"), "labels"))
+
+
+def _sources_of(cube: xr.Dataset, labels: xr.DataArray, keep: Any) -> _Sources:
+    """Return the sources of a map that are not the object's."""
+    if np.ndim(keep) > 1 or isinstance(keep, xr.DataArray):
+        mine, _ = keep_of("keep", keep)
+        require_same_grid(cube, mine)
+        mine = np.asarray(mine.transpose("y", "x") if isinstance(mine, xr.DataArray) else mine)
+    else:
+        ids = np.ravel(np.asarray(keep, dtype=object)).tolist()  # one may stand alone
+        mine = object_mask(labels, *ids).values
+    others = np.where(mine, 0, np.clip(labels.values, 0, None))
+    _, numbers = np.unique(np.append(0, others.ravel()), return_inverse=True)
+    return _Sources(numbers[1:].reshape(others.shape), mine)
+
+
+def _with_replaced(cube: xr.Dataset, replaced: xr.Variable) -> xr.Dataset:
+    """Return the cube with its replaced pixels, those of an earlier call included."""
+    if REPLACED in cube.variables:
+        replaced = replaced | cube.variables[REPLACED]
+    replaced.attrs = {"long_name": "pixels of neighbours, replaced by sky"}
+    new = cube.copy()
+    new[REPLACED] = replaced
+    return new
+
+
+# -- what is filled in
+
+
+def _looks_around(cube: xr.Dataset) -> bool:
+    """Say whether the sky itself must be looked at."""
+    return bool(np.isnan(cube.sky.values).any() or attribute(cube, "poisson"))
+
+
+def _blank_pixels(cube: xr.Dataset, blank: Mask) -> Mask:
+    """Return the pixels that show the sky of every band, (band, y, x)."""
+    return sky_pixels(cube, background=blank, method="clipped")
+
+
+def _levels(cube: xr.Dataset, numbers: NDArray[np.intp], blank: Mask | None) -> xr.Variable:
+    """Return what replaces sources, (band, y, x) or (band,): the level of the sky."""
+    unknown = np.isnan(cube.sky.values)
+    if blank is None or not unknown.any():
+        return xr.Variable("band", np.zeros(unknown.size))
+    out = np.zeros(cube.sci.shape)
+    names = cube.band.values.tolist()
+    for i in np.flatnonzero(unknown).tolist():
+        if (few := int(blank[i].sum())) < FEWEST:
+            reason = f"only {few} blank pixels show the level of the sky, which is in the images"
+            fix = "subtract it first: [[--sky FOLDER|subtract_sky(cube, level)]]"
+            raise SkyError("HC-K11", reason, fix, band=names[i])
+        sci = np.asarray(cube.sci.variable[i].values)
+        out[i] = local_medians(sci, blank[i], numbers, ENOUGH)[numbers]
+    return xr.Variable(("band", "y", "x"), out)
+
+
+def _weights(cube: xr.Dataset, numbers: NDArray[np.intp], blank: Mask | None) -> xr.Variable:
+    """Return the weights, those of sources without the noise of their own photons."""
+    given: xr.Variable = cube.wht.variable
+    if blank is None or not attribute(cube, "poisson"):
+        return given
+    planes = np.array(given.values)
+    for plane, used in zip(planes, blank, strict=True):
+        if used.sum() >= FEWEST:
+            around = local_medians(plane, used, numbers, ENOUGH)[numbers]
+            plane[...] = np.where((numbers > 0) & (plane > 0), around, plane)
+    made = given.copy(data=planes)
+    return made.chunk(given.chunksizes) if given.chunks else made
+
+
+def _noise(cube: xr.Dataset, weight: xr.Variable, seed: int | None) -> xr.Variable | float:
+    """Return noise as the sky has it, (band, y, x); of a band the same whatever the others are."""
+    if seed is None:
+        return 0.0
+    shape = (cube.sizes["y"], cube.sizes["x"])
+    drawn = [
+        correlated_noise(acf, shape, np.random.default_rng([seed, *str(name).encode()]))
+        for name, acf in zip(cube.band.values, pixel_acf(cube).values, strict=True)
+    ]
+    there = np.maximum(weight, np.finfo(np.float32).tiny)  # what has no data is not replaced
+    noise: xr.Variable = noise_scale(cube) / np.sqrt(there) * xr.Variable(DIMS, np.stack(drawn))
+    return noise
+
+
+def _filled(cube: xr.Dataset, replaced: xr.Variable, value: Any) -> Any:
+    """Return the images with a value in the replaced pixels."""
+    sci = cube.sci.variable
+    kept = sci.where(~replaced, value.astype(np.float32))
+    return kept.transpose("band", "y", "x").data.astype(np.float32)
+
+
+# -- what stays
+
+
+def _what_stays(cube: xr.Dataset, there: _Sources, blank: Mask, level: xr.Variable) -> str:
+    """Say what was replaced, and which share of the neighbours' light was not."""
+    number = int(there.numbers.max(initial=0))
+    text = f"{number} neighbours are replaced by the level of the sky"
+    if (unknown := np.isnan(cube.sky.values)).any():
+        names = ", ".join(sorted(cube.band.values[unknown].tolist()))
+        text += f", measured around them, for it is not subtracted in {names}"
+    if not number or cube.sci.chunks:
+        return f"{text}; their wings outside their labels stay{_BEYOND}"
+    left, shared = _shares(cube, there, blank, level)
+    text += f"; of their light {_range(left, cube)} lies within {REACH} arcsec of their labels and "
+    text += f"stays, and is {_range(shared, cube)} of what the object's pixels hold"
+    return text + _BEYOND
+
+
+def _range(shares: Sequence[float], cube: xr.Dataset) -> str:
+    """Return the largest share of a band, with its name."""
+    largest, name = max(zip(shares, sorted(cube.band.values.tolist()), strict=True))
+    return f"up to {largest:.1%} ({name})"
+
+
+def _shares(
+    cube: xr.Dataset, there: _Sources, blank: Mask, level: xr.Variable
+) -> tuple[list[float], list[float]]:
+    """Return, of the bands in the order of their names, which shares of light stay.
+
+    That of the neighbours around their labels, and what it is of the object's. The light in rings
+    around a label is that of their blank pixels; where the object covers a part, the ring is taken
+    to be as bright there.
+    """
+    reach = max(round(REACH / Grid.of(cube).scale), 1)
+    rings = rings_around(there.numbers, blank, there.mine, reach)
+    left, shared = [], []
+    for i in np.argsort(cube.band.values.astype(str)).tolist():
+        base = level[i].values
+        valid = cube.wht.variable[i].values > 0
+        sci = np.where(valid, cube.sci.variable[i].values - base, 0)
+        means = rings.means(sci, valid)
+        around = max(float(means @ rings.counts), 0.0)
+        under = max(float(means[rings.place[there.mine]].sum()), 0.0)
+        left.append(_share(around, float(sci[there.numbers > 0].sum()) + around))
+        shared.append(_share(under, float(sci[there.mine].sum())))
+    return left, shared
+
+
+def _share(part: float, whole: float) -> float:
+    return min(part / whole, 1.0) if whole > 0 else 0.0
