@@ -116,10 +116,11 @@ Largest = Annotated[
     bool, typer.Option("--largest", help="Keep only the largest piece of an object.")
 ]
 NeighboursOf = Annotated[
-    Literal["mask", "replace"] | None,
+    Literal["mask", "replace", "subtract"] | None,
     typer.Option(
-        help="Other sources of the map: mask (after the matching, as if not given), or replace by "
-        "sky before it, so that it does not spread their light into the object."
+        help="Other sources of the map: mask (after the matching, as if not given); replace by sky "
+        "before it, which else spreads their light into the object; or subtract, the light around "
+        "them too."
     ),
 ]
 NoMask = Annotated[bool, typer.Option("--no-mask", help="Use all pixels that have data.")]

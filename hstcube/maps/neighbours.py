@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Neighbours", "without_neighbours"]
 
-Neighbours = Literal["mask", "replace"]
+Neighbours = Literal["mask", "replace", "subtract"]
 
 
-def without_neighbours(cube: xr.Dataset, labels: xr.DataArray, ids: Sequence[int]) -> xr.Dataset:
+def without_neighbours(
+    cube: xr.Dataset, labels: xr.DataArray, ids: Sequence[int], how: Neighbours
+) -> xr.Dataset:
     """Replace the sources of a map that are not the object; see `replace_neighbours`.
 
     Parameters
@@ -31,8 +33,17 @@ def without_neighbours(cube: xr.Dataset, labels: xr.DataArray, ids: Sequence[int
     ids : sequence of int
         Labels of the object; the one at the centre of the map when empty. Where none of them shows
         on the cube, all sources are others.
+    how : {"mask", "replace", "subtract"}
+        Leave them to a mask; put sky in their place; and subtract the light around them, too.
     """
+    if how == "mask":
+        return cube
     grid = Grid.of(cube)
     mine = object_mask(repaired(labels), *(ids or (central(labels.values),)))
     others = regrid_labels(repaired(labels), grid).values
-    return replace_neighbours(cube, others, keep=regrid_mask(mine, grid).values)
+    return replace_neighbours(
+        cube,
+        others,
+        keep=regrid_mask(mine, grid).values,
+        wings="subtract" if how == "subtract" else "stay",
+    )

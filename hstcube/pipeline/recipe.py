@@ -123,9 +123,10 @@ def homogenize(
         already, and in the original recipe, it adds nothing. An exposure time [s], or a map of
         them (an array, or a FITS image on the cube's pixels), goes before that coordinate; bands
         that a mapping does not name are as ``"auto"``.
-    neighbours : {"mask", "replace"}
+    neighbours : {"mask", "replace", "subtract"}
         ``"replace"`` puts sky in the place of all other sources of the map before the matching
-        (`replace_neighbours`), which else spreads their light into the object's rim.
+        (`replace_neighbours`), which else spreads their light into the object's rim. ``"subtract"``
+        takes away the light around them, too: for those that overlap with the object.
 
     Returns
     -------
@@ -149,8 +150,9 @@ def homogenize(
     ids = np.ravel(np.asarray(ids, dtype=object)).tolist()  # one may stand alone
     labels = _map_of(cube, labels)
     cube = _without_sky(cube, sky, labels, recipe)
-    if neighbours == "replace":
-        cube = without_neighbours(cube, _required(labels, "neighbours come from one"), ids)
+    if neighbours != "mask":
+        found = _required(labels, "neighbours come from one")
+        cube = without_neighbours(cube, found, ids, neighbours)
     observed, cube = cube, with_photons(cube, poisson, recipe)
     if recipe == "original":
         labels = _required(labels)
@@ -171,7 +173,7 @@ def require_recipe(recipe: Recipe, neighbours: Neighbours = "mask") -> None:
     """Raise RecipeError if there are no such choices, or they do not go together."""
     require_choice("recipe", recipe, Recipe, code="HC-B19")
     require_choice("neighbours", neighbours, Neighbours)
-    if (recipe, neighbours) == ("original", "replace"):
+    if recipe == "original" and neighbours != "mask":
         fix = "leave one out: [[--recipe or --neighbours|recipe= or neighbours=]]"
         raise RecipeError("HC-S51", "the original recipe masks before it matches", fix)
 

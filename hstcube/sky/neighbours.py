@@ -15,23 +15,28 @@ from hstcube.errors import LabelError, RecipeError, SkyError
 from hstcube.inputs.arrays import keep_of, shown
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import whole_number
-from hstcube.sky._neighbours import correlated_noise, local_medians, rings_around
+from hstcube.sky._neighbours import (
+    Ellipses,
+    correlated_noise,
+    light_under,
+    local_medians,
+    wings_around,
+)
 from hstcube.sky.level import ENOUGH, FEWEST, sky_pixels
 from hstcube.sky.masks import object_mask, repaired
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     Mask = NDArray[np.bool_]
 
-__all__ = ["Fill", "replace_neighbours"]
+__all__ = ["Fill", "Wings", "replace_neighbours"]
 
 Fill = Literal["sky", "noise"]
+Wings = Literal["stay", "subtract"]
 
-REACH = 0.6  # arcsec: how far beyond a label its wings are looked for
-_BEYOND = "; for sources that blend fit models: GALFIT, T-PHOT"
+FAR = 2.4  # arcsec: how far wings are followed, 13 times the FWHM of F160W
 
 
 def replace_neighbours(
@@ -41,6 +46,7 @@ def replace_neighbours(
     keep: Any = (),
     fill: Fill = "sky",
     seed: int | None = None,
+    wings: Wings = "stay",
 ) -> xr.Dataset:
     """Take other sources out, before `psf_match` spreads their light into the object's rim.
 
@@ -61,6 +67,11 @@ def replace_neighbours(
         top of it.
     seed : int, optional
         Of the noise; must be given for it.
+    wings : {"stay", "subtract"}
+        ``"stay"``: all other pixels stay as they are. ``"subtract"``: the light around the labels
+        is subtracted within 2.4 arcsec of their centres, each source as its mean on ellipses on the
+        side that is turned away from the object; and the replaced pixels get the mean of the object
+        on its own ellipses, on top of the sky. For neighbours that overlap with the object.
 
     Returns
     -------
@@ -106,24 +117,31 @@ def replace_neighbours(
     """
     cube = taken(cube)
     require_choice("fill", fill, Fill)
+    require_choice("wings", wings, Wings)
     seed = _seed_of(fill, seed)
     _require_early(cube)
     found = _map_on(cube, labels)
     there = _sources_of(cube, found, keep)
     where = xr.Variable(("y", "x"), there.numbers > 0)
     replaced = ((cube.wht.variable > 0) & where).transpose("band", "y", "x")
-    blank = _blank_pixels(cube, found.values == 0) if _looks_around(cube) else None
-    level = _levels(cube, there.numbers, blank)
-    weight = _weights(cube, there.numbers, blank)
-    told = f"replace_neighbours(fill={fill!r}{'' if seed is None else f', seed={seed}'})"
+    around = sky_pixels(cube, background=there.blank, method="clipped") if _looks(cube) else None
+    level = _levels(cube, there.numbers, around)
+    weight = _weights(cube, there.numbers, around)
+    light = None
+    if wings == "subtract" or not cube.sci.chunks:
+        light = _light(cube, there, level)
+    sci = cube.sci.variable
+    if light is not None and wings == "subtract":
+        sci, level = _without_wings(cube, there, level, light)
+    drawn = "" if seed is None else f", seed={seed}"
     new = updated(
         _with_replaced(cube, replaced),
-        told,
-        sci=_filled(cube, replaced, level + _noise(cube, weight, seed)),
+        f"replace_neighbours(fill={fill!r}{drawn}, wings={wings!r})",
+        sci=_filled(sci, replaced, level + _noise(cube, weight, seed)),
         wht=weight.data,
         mask=(cube.mask.variable & ~replaced).data,
     )
-    return note(new, "HC-S50", _what_stays(cube, there, found.values == 0, level))
+    return note(new, "HC-S50", _what_was_done(cube, there, light, wings))
 
 
 class _Sources(NamedTuple):
@@ -131,6 +149,8 @@ class _Sources(NamedTuple):
 
     numbers: NDArray[np.intp]
     mine: Mask
+    blank: Mask
+    """The pixels of no source."""
 
 
 def _seed_of(fill: Fill, seed: Any) -> int | None:
@@ -176,7 +196,8 @@ def _sources_of(cube: xr.Dataset, labels: xr.DataArray, keep: Any) -> _Sources:
         mine = object_mask(labels, *ids).values
     others = np.where(mine, 0, np.clip(labels.values, 0, None))
     _, numbers = np.unique(np.append(0, others.ravel()), return_inverse=True)
-    return _Sources(numbers[1:].reshape(others.shape), mine)
+    blank = labels.values == 0
+    return _Sources(numbers[1:].reshape(others.shape), mine, blank & ~mine)
 
 
 def _with_replaced(cube: xr.Dataset, replaced: xr.Variable) -> xr.Dataset:
@@ -192,14 +213,9 @@ def _with_replaced(cube: xr.Dataset, replaced: xr.Variable) -> xr.Dataset:
 # -- what is filled in
 
 
-def _looks_around(cube: xr.Dataset) -> bool:
+def _looks(cube: xr.Dataset) -> bool:
     """Say whether the sky itself must be looked at."""
     return bool(np.isnan(cube.sky.values).any() or attribute(cube, "poisson"))
-
-
-def _blank_pixels(cube: xr.Dataset, blank: Mask) -> Mask:
-    """Return the pixels that show the sky of every band, (band, y, x)."""
-    return sky_pixels(cube, background=blank, method="clipped")
 
 
 def _levels(cube: xr.Dataset, numbers: NDArray[np.intp], blank: Mask | None) -> xr.Variable:
@@ -247,60 +263,88 @@ def _noise(cube: xr.Dataset, weight: xr.Variable, seed: int | None) -> xr.Variab
     return noise
 
 
-def _filled(cube: xr.Dataset, replaced: xr.Variable, value: Any) -> Any:
+class _Light(NamedTuple):
+    """Light above the sky, (band, y, x), and what of it are wings of the neighbours."""
+
+    sci: NDArray[np.float64]
+    wings: NDArray[np.float64]
+    ellipses: Ellipses
+    reach: int
+
+
+def _light(cube: xr.Dataset, there: _Sources, level: xr.Variable) -> _Light:
+    """Return the light of the sources, and how far it reaches beyond their labels."""
+    wht = np.asarray(cube.wht.values)
+    base = level.values.reshape(len(wht), *(level.shape[1:] or (1, 1)))
+    sci = np.where(wht > 0, np.asarray(cube.sci.values, np.float64) - base, 0.0)
+    ellipses = Ellipses.of((sci * np.sqrt(wht)).sum(axis=0), there.numbers, there.mine)
+    reach = max(round(FAR / Grid.of(cube).scale), 1)
+    wings = [
+        wings_around(plane, weight > 0, there.numbers, there.blank, ellipses, reach)
+        for plane, weight in zip(sci, wht, strict=True)
+    ]
+    return _Light(sci, np.stack(wings), ellipses, reach)
+
+
+def _without_wings(
+    cube: xr.Dataset, there: _Sources, level: xr.Variable, light: _Light
+) -> tuple[xr.Variable, xr.Variable]:
+    """Return images without the wings of sources, and what stands in these: the object's light."""
+    valid = np.asarray(cube.wht.values) > 0
+    used = valid & (there.mine | there.blank)
+    under = [
+        light_under(plane, seen, light.ellipses, light.reach)
+        for plane, seen in zip(light.sci - light.wings, used, strict=True)
+    ]
+    less, more = xr.Variable(DIMS, light.wings), xr.Variable(DIMS, np.stack(under))
+    return cube.sci.variable - less, level + more
+
+
+def _filled(sci: xr.Variable, replaced: xr.Variable, value: Any) -> Any:
     """Return the images with a value in the replaced pixels."""
-    sci = cube.sci.variable
-    kept = sci.where(~replaced, value.astype(np.float32))
-    return kept.transpose("band", "y", "x").data.astype(np.float32)
+    filled = xr.apply_ufunc(np.where, replaced, value, sci, dask="allowed")
+    return filled.transpose("band", "y", "x").data.astype(np.float32)
 
 
 # -- what stays
 
 
-def _what_stays(cube: xr.Dataset, there: _Sources, blank: Mask, level: xr.Variable) -> str:
-    """Say what was replaced, and which share of the neighbours' light was not."""
+def _what_was_done(cube: xr.Dataset, there: _Sources, light: _Light | None, wings: Wings) -> str:
+    """Say what was replaced, and which share of the neighbours' light lies beyond."""
     number = int(there.numbers.max(initial=0))
     text = f"{number} neighbours are replaced by the level of the sky"
     if (unknown := np.isnan(cube.sky.values)).any():
         names = ", ".join(sorted(cube.band.values[unknown].tolist()))
         text += f", measured around them, for it is not subtracted in {names}"
-    if not number or cube.sci.chunks:
-        return f"{text}; their wings outside their labels stay{_BEYOND}"
-    left, shared = _shares(cube, there, blank, level)
-    text += f"; of their light {_range(left, cube)} lies within {REACH} arcsec of their labels and "
-    text += f"stays, and is {_range(shared, cube)} of what the object's pixels hold"
-    return text + _BEYOND
+    if not number:
+        return text
+    after = {
+        "stay": "it stays; where that matters subtract it[[|: wings='subtract']], or fit models: "
+        "GALFIT, T-PHOT",
+        "subtract": "it is subtracted, each source as its mean on ellipses",
+    }[wings]
+    if light is None:
+        return f"{text}; of their light around their labels {after}"
+    left, shared = (_largest(cube, shares) for shares in _shares(there, light))
+    text += f"; of their light up to {left} lies within {FAR} arcsec but outside their labels, and "
+    return f"{text}is up to {shared} of what the object's pixels hold: {after}"
 
 
-def _range(shares: Sequence[float], cube: xr.Dataset) -> str:
-    """Return the largest share of a band, with its name."""
-    largest, name = max(zip(shares, sorted(cube.band.values.tolist()), strict=True))
-    return f"up to {largest:.1%} ({name})"
+def _shares(there: _Sources, light: _Light) -> tuple[Any, Any]:
+    """Return which share of the neighbours' light lies beyond, and what it is of the object's."""
+    beyond = np.clip(light.wings.sum(axis=(1, 2)), 0, None)
+    inside = light.sci[:, there.numbers > 0].sum(axis=1)
+    under = np.clip(light.wings[:, there.mine].sum(axis=1), 0, None)
+    return _share(beyond, inside + beyond), _share(under, light.sci[:, there.mine].sum(axis=1))
 
 
-def _shares(
-    cube: xr.Dataset, there: _Sources, blank: Mask, level: xr.Variable
-) -> tuple[list[float], list[float]]:
-    """Return, of the bands in the order of their names, which shares of light stay.
-
-    That of the neighbours around their labels, and what it is of the object's. The light in rings
-    around a label is that of their blank pixels; where the object covers a part, the ring is taken
-    to be as bright there.
-    """
-    reach = max(round(REACH / Grid.of(cube).scale), 1)
-    rings = rings_around(there.numbers, blank, there.mine, reach)
-    left, shared = [], []
-    for i in np.argsort(cube.band.values.astype(str)).tolist():
-        base = level[i].values
-        valid = cube.wht.variable[i].values > 0
-        sci = np.where(valid, cube.sci.variable[i].values - base, 0)
-        means = rings.means(sci, valid)
-        around = max(float(means @ rings.counts), 0.0)
-        under = max(float(means[rings.place[there.mine]].sum()), 0.0)
-        left.append(_share(around, float(sci[there.numbers > 0].sum()) + around))
-        shared.append(_share(under, float(sci[there.mine].sum())))
-    return left, shared
+def _share(part: Any, whole: Any) -> Any:
+    """Return shares, (band,); 0 where there is nothing to have a share of."""
+    return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0).clip(0, 1)
 
 
-def _share(part: float, whole: float) -> float:
-    return min(part / whole, 1.0) if whole > 0 else 0.0
+def _largest(cube: xr.Dataset, shares: Any) -> str:
+    """Return the largest share of a band in words, with its name."""
+    names = sorted(zip(cube.band.values.tolist(), shares.tolist(), strict=True))
+    name, share = max(names, key=lambda one: one[1])
+    return f"{share:.1%} ({name})"

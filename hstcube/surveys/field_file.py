@@ -59,7 +59,7 @@ def read_field_file(path: str | Path) -> FieldFiles:
     ``zeropoint``, ``psf_fwhm`` [arcsec], ``pivot`` [Angstrom] of a filter that no table has,
     ``sky`` (a level or a file), ``exposure`` (seconds, or a map of them: a FITS image on the band's
     pixels); ``[labels]`` with ``path``, ``hdu``, ``ids``, ``largest`` (keep the largest piece of an
-    object only), ``neighbours`` (``"mask"`` or ``"replace"``, as in `homogenize`). Paths are
+    object only), ``neighbours`` (as in `homogenize`). Paths are
     relative to the file.
 
     Raises
@@ -102,12 +102,14 @@ def read_field_file(path: str | Path) -> FieldFiles:
     )
 
 
-def _neighbours(labels: Mapping[str, Any], path: Path) -> Literal["mask", "replace"] | None:
+def _neighbours(
+    labels: Mapping[str, Any], path: Path
+) -> Literal["mask", "replace", "subtract"] | None:
     """Return what the table of the map says of other sources in it."""
-    said: Literal["mask", "replace"] | None = labels.get("neighbours")
+    said: Literal["mask", "replace", "subtract"] | None = labels.get("neighbours")
     with located(path):
         if said is not None:
-            require_choice("neighbours", said, ("mask", "replace"))
+            require_choice("neighbours", said, ("mask", "replace", "subtract"))
     return said
 
 

@@ -84,7 +84,7 @@ class FieldFiles:
     ids: tuple[int, ...] = ()
     largest: bool = False
     """Whether only the largest piece of an object is kept; see `object_mask`."""
-    neighbours: Literal["mask", "replace"] | None = None
+    neighbours: Literal["mask", "replace", "subtract"] | None = None
     """What `homogenize` is to do about other sources of the map; None: as it does by itself."""
     psf: Path | None = None
     """PSFs for `open_psf`."""
