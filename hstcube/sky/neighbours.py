@@ -15,18 +15,12 @@ from hstcube.errors import LabelError, RecipeError, SkyError
 from hstcube.inputs.arrays import keep_of, shown
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import whole_number
-from hstcube.sky._neighbours import (
-    Ellipses,
-    correlated_noise,
-    light_under,
-    local_medians,
-    wings_around,
-)
+from hstcube.sky._ellipses import Profiles
+from hstcube.sky._neighbours import correlated_noise, local_medians
 from hstcube.sky.level import ENOUGH, FEWEST, sky_pixels
 from hstcube.sky.masks import object_mask, repaired
 
 if TYPE_CHECKING:
-
     from numpy.typing import NDArray
 
     Mask = NDArray[np.bool_]
@@ -132,7 +126,7 @@ def replace_neighbours(
         light = _light(cube, there, level)
     sci = cube.sci.variable
     if light is not None and wings == "subtract":
-        sci, level = _without_wings(cube, there, level, light)
+        sci, level = _without_wings(cube, level, light)
     drawn = "" if seed is None else f", seed={seed}"
     new = updated(
         _with_replaced(cube, replaced),
@@ -141,7 +135,9 @@ def replace_neighbours(
         wht=weight.data,
         mask=(cube.mask.variable & ~replaced).data,
     )
-    return note(new, "HC-S50", _what_was_done(cube, there, light, wings))
+    told = _what_was_done(cube, there, light, wings)
+    cube = new
+    return note(cube, "HC-S50", told)
 
 
 class _Sources(NamedTuple):
@@ -193,7 +189,9 @@ def _sources_of(cube: xr.Dataset, labels: xr.DataArray, keep: Any) -> _Sources:
         mine = np.asarray(mine.transpose("y", "x") if isinstance(mine, xr.DataArray) else mine)
     else:
         ids = np.ravel(np.asarray(keep, dtype=object)).tolist()  # one may stand alone
-        mine = object_mask(labels, *ids).values
+        wrong: dict[str, Any] = {"code": "HC-S12", "error": LabelError}
+        named = [whole_number(one, "keep", least=1, **wrong) for one in ids]
+        mine = object_mask(labels, *named).values
     others = np.where(mine, 0, np.clip(labels.values, 0, None))
     _, numbers = np.unique(np.append(0, others.ravel()), return_inverse=True)
     blank = labels.values == 0
@@ -268,8 +266,7 @@ class _Light(NamedTuple):
 
     sci: NDArray[np.float64]
     wings: NDArray[np.float64]
-    ellipses: Ellipses
-    reach: int
+    profiles: Profiles
 
 
 def _light(cube: xr.Dataset, there: _Sources, level: xr.Variable) -> _Light:
@@ -277,25 +274,26 @@ def _light(cube: xr.Dataset, there: _Sources, level: xr.Variable) -> _Light:
     wht = np.asarray(cube.wht.values)
     base = level.values.reshape(len(wht), *(level.shape[1:] or (1, 1)))
     sci = np.where(wht > 0, np.asarray(cube.sci.values, np.float64) - base, 0.0)
-    ellipses = Ellipses.of((sci * np.sqrt(wht)).sum(axis=0), there.numbers, there.mine)
-    reach = max(round(FAR / Grid.of(cube).scale), 1)
-    wings = [
-        wings_around(plane, weight > 0, there.numbers, there.blank, ellipses, reach)
-        for plane, weight in zip(sci, wht, strict=True)
-    ]
-    return _Light(sci, np.stack(wings), ellipses, reach)
+    profiles = Profiles.of(
+        (sci * np.sqrt(wht)).sum(axis=0),
+        np.asarray((wht > 0).any(axis=0)),
+        there.numbers,
+        there.blank,
+        there.mine,
+        max(round(FAR / Grid.of(cube).scale), 1),
+    )
+    pairs = zip(sci, wht, strict=True)
+    wings = [profiles.wings(plane, weight > 0) for plane, weight in pairs]
+    return _Light(sci, np.stack(wings), profiles)
 
 
 def _without_wings(
-    cube: xr.Dataset, there: _Sources, level: xr.Variable, light: _Light
+    cube: xr.Dataset, level: xr.Variable, light: _Light
 ) -> tuple[xr.Variable, xr.Variable]:
     """Return images without the wings of sources, and what stands in these: the object's light."""
     valid = np.asarray(cube.wht.values) > 0
-    used = valid & (there.mine | there.blank)
-    under = [
-        light_under(plane, seen, light.ellipses, light.reach)
-        for plane, seen in zip(light.sci - light.wings, used, strict=True)
-    ]
+    pairs = zip(light.sci - light.wings, valid, strict=True)
+    under = [light.profiles.under(plane, seen) for plane, seen in pairs]
     less, more = xr.Variable(DIMS, light.wings), xr.Variable(DIMS, np.stack(under))
     return cube.sci.variable - less, level + more
 

@@ -1,23 +1,17 @@
-"""Neighbours are replaced before the matching: what stands there, what travels, what it is worth."""
+"""Neighbours are replaced before the matching: what stands there, and what travels."""
 
 from __future__ import annotations
-
-import json
-import tomllib
 
 import numpy as np
 import pytest
 import xarray as xr
-from made import code_of, cube_on, gaussian, images_on
-from scipy import ndimage, signal
-from stamps import BANDS, NEIGHBOUR, OBJECT, SKY, write_field
+from made import code_of, cube_on
+from strategies import snapshot
 
 import hstcube
 from hstcube.core.offsets import with_noise_coords
 from hstcube.core.state import notes_of
 from hstcube.errors import HstCubeError
-from hstcube.pipeline.recipe import read_recipe
-from hstcube.surveys.field_file import read_field_file
 
 GRID = hstcube.Grid.around((53.16, -27.78), 3.6, scale=0.06)
 LABELS = np.zeros(GRID.shape, np.int32)
@@ -173,6 +167,38 @@ def test_chunked_images_give_the_same_pixels():
             np.testing.assert_array_equal(eager[name].values, late[name].values)
 
 
+@pytest.mark.parametrize("how", [{}, {"fill": "noise", "seed": 2}, {"wings": "subtract"}])
+def test_the_order_of_the_bands_does_not_matter_and_nothing_given_is_changed(how):
+    cube, _ = correlated(scene())
+    before, labels = snapshot(cube), LABELS.copy()
+    once = hstcube.replace_neighbours(cube, labels, keep=1, **how)
+    assert snapshot(cube) == before
+    np.testing.assert_array_equal(labels, LABELS)
+    turned = replaced(cube.isel(band=[1, 0]), **how)
+    xr.testing.assert_allclose(turned, once.isel(band=[1, 0]), rtol=1e-6)
+    assert turned.history == once.history
+
+
+@pytest.mark.parametrize("wings", ["stay", "subtract"])
+def test_a_flipped_cube_gives_the_flipped_result(wings):
+    cube, flip = scene(), {"x": slice(None, None, -1)}
+    turned = hstcube.replace_neighbours(cube.isel(flip), LABELS[:, ::-1], keep=1, wings=wings)
+    xr.testing.assert_allclose(
+        turned.isel(flip).drop_attrs(), replaced(cube, wings=wings).drop_attrs(), atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("fill", ["sky", "noise"])
+def test_replaced_once_more_it_is_the_same(fill):
+    how = {"fill": fill} | ({"seed": 1} if fill == "noise" else {})
+    once = replaced(scene(), **how)
+    twice = replaced(once, **how)
+    for name in ("sci", "wht", "mask", "replaced"):
+        np.testing.assert_array_equal(once[name], twice[name])
+    more = hstcube.replace_neighbours(once, LABELS, keep=(1, 2))
+    np.testing.assert_array_equal(more.replaced, once.replaced)  # what is gone stays gone
+
+
 # -- what travels
 
 
@@ -191,7 +217,9 @@ def test_every_step_carries_it_and_no_mask_covers_it():
     hstcube.validate(every)
     broken = every.assign(mask=every.mask | every.replaced)
     assert code_of(lambda: hstcube.validate(broken)) == "HC-C06"
-    assert code_of(lambda: hstcube.validate(every.assign(replaced=every.replaced * 1.0))) == "HC-C03"
+    assert (
+        code_of(lambda: hstcube.validate(every.assign(replaced=every.replaced * 1.0))) == "HC-C03"
+    )
     part = hstcube.cutout(matched, (53.16, -27.78), 1.8).isel(band=[1], y=slice(3, 20))
     np.testing.assert_array_equal(
         part.replaced, cube.replaced.isel(band=[1]).sel(y=part.y, x=part.x)
