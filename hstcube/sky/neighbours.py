@@ -177,7 +177,9 @@ def _map_on(cube: xr.Dataset, labels: Any) -> xr.DataArray:
     values = np.asarray(labels)
     if values.dtype.kind not in "iu" or values.shape != cube.sci.shape[1:]:
         reason = f"labels are {shown(labels)}, not one integer for each pixel (y, x)"
-        raise LabelError("HC-S05", reason, "give a segmentation map, such as open_labels returns")
+        raise LabelError(
+            "HC-S05", reason, "give a segmentation map[[|, such as open_labels returns]]"
+        )
     return repaired(xr.DataArray(values, {"y": cube.y, "x": cube.x}, ("y", "x"), "labels"))
 
 
@@ -310,15 +312,16 @@ def _filled(sci: xr.Variable, replaced: xr.Variable, value: Any) -> Any:
 def _what_was_done(cube: xr.Dataset, there: _Sources, light: _Light | None, wings: Wings) -> str:
     """Say what was replaced, and which share of the neighbours' light lies beyond."""
     number = int(there.numbers.max(initial=0))
-    text = f"{number} neighbours are replaced by the level of the sky"
+    count = "1 neighbour is" if number == 1 else f"{number} neighbours are"
+    text = f"{count} replaced by the level of the sky"
     if (unknown := np.isnan(cube.sky.values)).any():
         names = ", ".join(sorted(cube.band.values[unknown].tolist()))
         text += f", measured around them, for it is not subtracted in {names}"
     if not number:
         return text
     after = {
-        "stay": "it stays; where that matters subtract it[[|: wings='subtract']], or fit models: "
-        "GALFIT, T-PHOT",
+        "stay": "it stays; where that matters subtract it[[: --neighbours subtract|: wings='subtract']], or "
+        "fit models: GALFIT, T-PHOT",
         "subtract": "it is subtracted, each source as its mean on ellipses",
     }[wings]
     if light is None:
