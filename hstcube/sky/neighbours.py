@@ -320,8 +320,8 @@ def _what_was_done(cube: xr.Dataset, there: _Sources, light: _Light | None, wing
     if not number:
         return text
     after = {
-        "stay": "it stays; where that matters subtract it[[: --neighbours subtract|: wings='subtract']], or "
-        "fit models: GALFIT, T-PHOT",
+        "stay": "it stays; where that matters subtract it[[: --neighbours subtract|: "
+        "wings='subtract']], or fit models: GALFIT, T-PHOT",
         "subtract": "it is subtracted, each source as its mean on ellipses",
     }[wings]
     if light is None:
