@@ -20,6 +20,9 @@ __all__ = ["Ellipse", "Profiles", "ellipse_of"]
 
 _SURE = 3.0  # standard errors of the mean: below it the light of a source is lost in noise
 _FEW = 8  # pixels of an ellipse: fewer do not tell their scatter
+_RISES = 2.0  # times the faintest light inside of it: what is brighter is something else's
+_SIZES = 2.0  # radii of a source, and a quarter of the reach: as far as wings are followed
+_MANY = 50  # pixels far from a source: fewer do not tell the level there
 _BRIGHT = 0.3  # of its brightest pixel: what tells the centre of a source
 
 
@@ -63,14 +66,14 @@ class Profiles(NamedTuple):
         for number, ellipse in found.others.items():
             window = ellipse.window(reach, left.shape)
             seen = found.alone(number, valid, window)
-            ends[number] = ellipse.ending(left[window], seen, window)
+            ends[number] = ellipse.ending(left[window], seen, window, reach)
             found._take(number, ends[number], left, valid)
         found = found._replace(others=ends)
         if own is None:
             return found
         window = own.window(reach, left.shape)
         seen = (valid & (clear | mine))[window]
-        return found._replace(own=own.ending(left[window], seen, window))
+        return found._replace(own=own.ending(left[window], seen, window, reach))
 
     def alone(self, number: int, valid: Mask, window: tuple[slice, slice]) -> Mask:
         """Return where a source is seen alone: on the side that is turned away from the object."""
@@ -83,7 +86,7 @@ class Profiles(NamedTuple):
 
     def _take(self, number: int, ellipse: Ellipse, left: Image64, valid: Mask) -> None:
         """Subtract the light of a source outside of all sources, in place."""
-        window = ellipse.window(ellipse.end, left.shape)
+        window = ellipse.window(ellipse.reach, left.shape)
         light = ellipse.mean(left[window], self.alone(number, valid, window), window)
         left[window] -= np.where(self.sources[window] == 0, light, 0.0)
 
@@ -104,7 +107,7 @@ class Profiles(NamedTuple):
         """
         out = np.zeros(plane.shape)
         if self.own is not None:
-            window = self.own.window(self.own.end, plane.shape)
+            window = self.own.window(self.own.reach, plane.shape)
             seen = (valid & (self.clear | self.mine))[window]
             out[window] = self.own.mean(plane[window], seen, window)
         return out
@@ -119,8 +122,12 @@ class Ellipse(NamedTuple):
     """r^2 = d matrix d for an offset d from the centre."""
     box: tuple[slice, slice]
     """Rows and columns of the source."""
+    size: float = 0.0
+    """The radius along its major axis of an ellipse of as many pixels as the source has."""
     end: float = 0.0
     """The radius from which on its light is lost in noise, pixels."""
+    reach: float = 0.0
+    """How far beyond the source it was looked for, pixels."""
 
     def window(self, reach: float, shape: tuple[int, ...]) -> tuple[slice, slice]:
         """Return the part of an image that lies within a distance from the source."""
@@ -143,20 +150,28 @@ class Ellipse(NamedTuple):
         All are of the window, (y, x).
         """
         radii = self.radii(window)
+        level = _level(plane[seen], radii[seen], self.reach)
         seen = seen & (radii <= self.end)
         if not seen.any():
             return np.zeros(plane.shape)
-        _, mean, _, radius = _rings(plane[seen], radii[seen])
+        _, mean, _, radius = _rings(plane[seen] - level, radii[seen])
         return np.asarray(np.where(radii <= self.end, np.interp(radii, radius, mean), 0.0))
 
-    def ending(self, plane: Image64, seen: Mask, window: tuple[slice, slice]) -> Ellipse:
+    def ending(
+        self, plane: Image64, seen: Mask, window: tuple[slice, slice], reach: float
+    ) -> Ellipse:
         """Return the ellipse that knows from which radius on its light is lost in noise."""
         if not seen.any():
-            return self
-        number, mean, error, radius = _rings(plane[seen], self.radii(window)[seen])
+            return self._replace(reach=reach)
+        radii = self.radii(window)[seen]
+        level = _level(plane[seen], radii, reach)
+        number, mean, error, radius = _rings(plane[seen] - level, radii)
         lost = (mean < _SURE * error) & (number > _FEW)
+        lost |= mean > _RISES * np.minimum.accumulate(np.maximum(mean, 0.0))
+        # and who could be seen from so far would have a larger label
+        lost |= radius > _SIZES * self.size + reach / 4
         first = int(np.argmax(lost)) if lost.any() else len(radius)
-        return self._replace(end=float(radius[first - 1]) if first else 0.0)
+        return self._replace(end=float(radius[first - 1]) if first else 0.0, reach=reach)
 
 
 def _ellipses(light: Image64, sources: Numbers) -> dict[int, Ellipse]:
@@ -204,7 +219,15 @@ def ellipse_of(light: Image64, source: Mask) -> Ellipse:
     if weights.sum() > 0:
         moments = moments + (offsets.T * weights) @ offsets / weights.sum()
     major = np.linalg.eigvalsh(moments)[-1]
-    return Ellipse(centre, np.linalg.inv(moments) * major, box)
+    ratio = float(np.sqrt(np.linalg.det(moments)) / major)  # of minor to major axis
+    size = float(np.sqrt(len(places) / np.pi / ratio))
+    return Ellipse(centre, np.linalg.inv(moments) * major, box, size)
+
+
+def _level(values: Image64, radii: Image64, reach: float) -> float:
+    """Return the level around a source, which is no light of its own: what other wings leave."""
+    far = values[radii > reach / 2]
+    return float(np.median(far)) if far.size > _MANY else 0.0
 
 
 def _rings(values: Image64, radii: Image64) -> tuple[Image64, Image64, Image64, Image64]:

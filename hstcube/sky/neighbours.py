@@ -30,6 +30,7 @@ __all__ = ["Fill", "Wings", "replace_neighbours"]
 Fill = Literal["sky", "noise"]
 Wings = Literal["stay", "subtract"]
 
+_SEEN = 30.0  # standard deviations of white noise: of less light no share is told
 FAR = 2.4  # arcsec: how far wings are followed, 13 times the FWHM of F160W
 
 
@@ -268,7 +269,14 @@ class _Light(NamedTuple):
 
     sci: NDArray[np.float64]
     wings: NDArray[np.float64]
+    variance: NDArray[np.float64]
+    """Of white noise, (band, y, x); 0 without data."""
     profiles: Profiles
+
+    def within(self, region: Mask) -> tuple[NDArray[np.float64], Mask]:
+        """Return the light in a region, (band,), and whether it stands far above the noise."""
+        total = self.sci[:, region].sum(axis=1)
+        return total, np.asarray(total > _SEEN * np.sqrt(self.variance[:, region].sum(axis=1)))
 
 
 def _light(cube: xr.Dataset, there: _Sources, level: xr.Variable) -> _Light:
@@ -286,7 +294,8 @@ def _light(cube: xr.Dataset, there: _Sources, level: xr.Variable) -> _Light:
     )
     pairs = zip(sci, wht, strict=True)
     wings = [profiles.wings(plane, weight > 0) for plane, weight in pairs]
-    return _Light(sci, np.stack(wings), profiles)
+    variance = np.divide(1.0, wht, out=np.zeros(sci.shape), where=wht > 0)
+    return _Light(sci, np.stack(wings), variance, profiles)
 
 
 def _without_wings(
@@ -334,14 +343,15 @@ def _what_was_done(cube: xr.Dataset, there: _Sources, light: _Light | None, wing
 def _shares(there: _Sources, light: _Light) -> tuple[Any, Any]:
     """Return which share of the neighbours' light lies beyond, and what it is of the object's."""
     beyond = np.clip(light.wings.sum(axis=(1, 2)), 0, None)
-    inside = light.sci[:, there.numbers > 0].sum(axis=1)
     under = np.clip(light.wings[:, there.mine].sum(axis=1), 0, None)
-    return _share(beyond, inside + beyond), _share(under, light.sci[:, there.mine].sum(axis=1))
+    inside, sure = light.within(there.numbers > 0)
+    mine, seen = light.within(there.mine)
+    return _share(beyond, inside + beyond, sure), _share(under, mine, seen)
 
 
-def _share(part: Any, whole: Any) -> Any:
-    """Return shares, (band,); 0 where there is nothing to have a share of."""
-    return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0).clip(0, 1)
+def _share(part: Any, whole: Any, sure: Mask) -> Any:
+    """Return shares, (band,); 0 in bands that show too little to have a share of."""
+    return np.divide(part, whole, out=np.zeros(len(part)), where=sure).clip(0, 1)
 
 
 def _largest(cube: xr.Dataset, shares: Any) -> str:

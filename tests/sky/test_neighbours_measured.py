@@ -245,3 +245,24 @@ def test_errors_of_groups_whose_kernels_reached_replaced_pixels_hold(fill):
         ratio = scatter / error.mean(axis=1)
         # 1000 sums of each kind give a scatter to 2 to 3 %
         assert ratio == pytest.approx(1, abs=0.1)
+
+
+# -- the neighbours of real galaxies
+
+
+@pytest.mark.real
+def test_neighbours_of_real_galaxies_leave_a_few_percent_of_their_light(xdf):
+    fields = {files.field: files for files in hstcube.list_fields(xdf) if files.labels}
+    for name, files in fields.items():
+        cube, labels = hstcube.open_field(xdf, name), hstcube.open_labels(files.labels)
+        kept, alone = (
+            hstcube.homogenize(cube, labels=labels, neighbours=what) for what in ("mask", "replace")
+        )
+        ((_, text),) = [one for one in notes_of(alone.history) if one[0] == "HC-S50"]
+        left, shared = (float(one) / 100 for one in re.findall(r"up to ([\d.]+)%", text))
+        assert left < 0.3, name  # 912: ten neighbours of 2 to 58 pixels leave 0.22
+        assert shared < 0.05, name
+        light = [cube.sci.where(alone.mask).sum(("y", "x")).values for cube in (kept, alone)]
+        spread = light[0] / light[1] - 1  # what the matching brought from there
+        assert spread[-1] == pytest.approx(0, abs=1e-6), name
+        assert spread[:5].max() < 0.05, name
