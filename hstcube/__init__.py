@@ -68,6 +68,7 @@ _MODULE_OF = {
     "regrid": "regridding.resample",
     "regrid_labels": "regridding.labels",
     "regrid_mask": "regridding.labels",
+    "replace_neighbours": "sky.neighbours",
     "require_same_grid": "core.rules",
     "save_cube": "files.netcdf",
     "save_psf": "files.psfs",

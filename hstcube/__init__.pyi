@@ -63,6 +63,7 @@ from hstcube.sky.level import subtract_sky as subtract_sky
 from hstcube.sky.masks import grow as grow
 from hstcube.sky.masks import mask as mask
 from hstcube.sky.masks import object_mask as object_mask
+from hstcube.sky.neighbours import replace_neighbours as replace_neighbours
 from hstcube.surveys.names import list_fields as list_fields
 
 __version__: str

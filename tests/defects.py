@@ -821,6 +821,20 @@ LABELS = {
     "wrong label of a run": Defect(
         LabelError, "HC-S12", "no object 24353", use=ran(ids=("m3=1:4001,24353",))
     ),
+    "neighbours of matched images": Defect(
+        RecipeError,
+        "HC-S51",
+        "matched already",
+        use=lambda f: hstcube.replace_neighbours(
+            homogenize(f), hstcube.regrid_labels(open_map(f), hstcube.Grid.of(open_it(f)))
+        ),
+    ),
+    "neighbours in the original recipe": Defect(
+        RecipeError,
+        "HC-S51",
+        "masks before",
+        use=homogenized(recipe="original", neighbours="replace"),
+    ),
     "grown by less than nothing": Defect(RecipeError, "HC-B17", "-1", use=homogenized(grow=-1)),
     "negative label": Defect(LabelError, "HC-S12", "no object -2", use=homogenized(ids=[-2])),
     "object outside the frame": Defect(

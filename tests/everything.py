@@ -91,6 +91,7 @@ class World:
             "radial_profile": ((cube, self.centre), {"edges": [0.0, 0.2, 0.4]}),
             "rebin": ((cube, 2), {}),
             "regrid": ((cube, self.grid.coarsen(2)), {}),
+            "replace_neighbours": ((cube, self.seen), {"fill": "noise", "seed": 1}),
             "require_same_grid": ((cube, self.cube.sci), {}),
             "save_cube": ((cube, next(self.out) / "cube.nc"), {}),
             "stack_bands": (([cube.isel(band=[0]), cube.isel(band=[1, 2])],), {}),

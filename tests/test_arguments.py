@@ -99,6 +99,8 @@ WHOLE = {
     ("object_mask", "ids"): 1,
     ("prepare_psf", "size"): 33,
     ("rebin", "factor"): 2,
+    ("replace_neighbours", "keep"): 4001,
+    ("replace_neighbours", "seed"): 2,
     ("photometry", "first"): 1,
     ("group_errors", "first"): 1,
     ("paint", "first"): 1,
@@ -270,6 +272,7 @@ NONE_IS = {("detect", "min_pixels"),
            ("open_bands", "psf_fwhm"), ("open_bands", "zeropoint"),
            ("open_bands", "exposure"), ("build", "exposure"), ("add_poisson", "exposure"),
            ("homogenize", "poisson")}  # fmt: skip
+SEVERAL = {("homogenize", "ids"), ("noise_check", "sizes"), ("replace_neighbours", "keep")}
 NAN_IS = {("to_sed", "redshift")}  # not known
 
 
@@ -284,7 +287,7 @@ def impossible(case: tuple[str, str]) -> list[Any]:
             continue
         if case in NAN_IS and (value is np.ma.masked or value != value):  # noqa: PLR0124
             continue
-        if isinstance(value, list) and case in {("homogenize", "ids"), ("noise_check", "sizes")}:
+        if isinstance(value, list) and case in SEVERAL:
             continue  # none of them
         out.append(value)
     return out

@@ -12,7 +12,7 @@ import xarray as xr
 
 from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
-from hstcube.core.psf_coords import UNIT_SUM, psf_array
+from hstcube.core.offsets import UNIT_SUM, psf_array
 from hstcube.core.state import in_band_order, record, warn
 from hstcube.errors import PSFError
 from hstcube.files.headers import of_bands

@@ -32,6 +32,7 @@ __all__ = [
     "Largest",
     "LayoutOf",
     "Levels",
+    "NeighboursOf",
     "NoMask",
     "NoNetcdf",
     "NoiseOf",
@@ -114,6 +115,14 @@ Recipe = Annotated[
 ]
 Largest = Annotated[
     bool, typer.Option("--largest", help="Keep only the largest piece of an object.")
+]
+NeighboursOf = Annotated[
+    Literal["mask", "replace", "subtract"] | None,
+    typer.Option(
+        help="Other sources of the map: mask (after the matching, as if not given); replace by sky "
+        "before it, which else spreads their light into the object; or subtract, the light around "
+        "them too."
+    ),
 ]
 NoMask = Annotated[bool, typer.Option("--no-mask", help="Use all pixels that have data.")]
 Onto = Annotated[
@@ -217,6 +226,7 @@ def options_of(
     psf: list[str] | None,
     psf_fwhm: list[str] | None,
     poisson: str | None,
+    neighbours: str | None = None,
     **how: Any,
 ) -> Options:
     """Return what `run` and `check` were asked for; options go before what a recipe file says."""
@@ -228,6 +238,7 @@ def options_of(
     settings |= {"allow": list(allow)} if allow else {}
     settings |= {"largest": True} if largest else {}
     settings |= {} if poisson is None else {"poisson": photon_option(poisson)}
+    settings |= {} if neighbours is None else {"neighbours": neighbours}
     level = cast("Sky", sky) if sky in ("measure", "none") else None
     widths = {band: _arcsec(text) for band, text in by_band(psf_fwhm, "--psf-fwhm").items()}
     return Options(

@@ -21,13 +21,15 @@ __all__ = [
     "require_distinct_bands",
     "require_same_grid",
     "taken",
+    "usable",
     "validate",
 ]
 
 PLANES = ("sci", "wht", "mask")
+REPLACED = "replaced"  # of cubes whose neighbours were taken out
 DIMS = ("band", "y", "x")
 
-_DTYPES = {"sci": np.float32, "wht": np.float32, "mask": np.bool_}
+_DTYPES = {"sci": np.float32, "wht": np.float32, "mask": np.bool_, REPLACED: np.bool_}
 
 
 def taken(cube: xr.Dataset, *, pixels: bool = True) -> xr.Dataset:
@@ -108,7 +110,7 @@ def validate(cube: xr.Dataset, *, data: bool = True) -> xr.Dataset:
         If a band is there twice, or its name is none.
     """
     require_dataset(cube)
-    for name in PLANES:
+    for name in (*PLANES, REPLACED) if REPLACED in cube.variables else PLANES:
         _validate_plane(cube, name)
     missing = [name for name in (*REQUIRED, "band", "wcs") if name not in cube.coords]
     if missing:
@@ -248,9 +250,22 @@ def _validate_pixels(cube: xr.Dataset) -> None:
             "[[make the cube again: hstcube run FOLDER|use cube.sci.where(cube.wht > 0), "
             "or hstcube.build]]",
         )
-    if (mask & ~has_data).any():
+    _validate_mask(mask, ~has_data, "without data")
+    if REPLACED in cube.variables and not cube.variables[REPLACED].chunks:
+        _validate_mask(mask, cube.variables[REPLACED].values, "of neighbours that were replaced")
+
+
+def _validate_mask(mask: Any, never: Any, what: str) -> None:
+    """Refuse a mask that is True where it never may be."""
+    if (mask & never).any():
         fix = "[[make the cube again: hstcube run FOLDER|use hstcube.mask(cube, keep)]]"
-        raise CubeError("HC-C06", "mask is True on pixels without data", fix)
+        raise CubeError("HC-C06", f"mask is True on pixels {what}", fix)
+
+
+def usable(cube: xr.Dataset, wht: Any) -> Any:
+    """Return where a mask may be True by new weights: on data, unless it was replaced."""
+    there = wht > 0
+    return there & ~cube.variables[REPLACED].data if REPLACED in cube.variables else there
 
 
 def inverse_variance_unit(units: str) -> str:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from hstcube.core.psf_coords import without_psf
+from hstcube.core.offsets import without_psf
 from hstcube.core.rules import (
+    DIMS,
+    REPLACED,
     require_dataset,
     require_distinct_bands,
     require_same_grid,
@@ -71,7 +73,7 @@ def stack_bands(cubes: Sequence[xr.Dataset]) -> xr.Dataset:
                 "convert them to one unit first[[|: to_flux(cube, 'uJy')]]",
             )
     joined = xr.concat(
-        _with_columns_alike(_with_psf_alike(_with_noise_alike(cubes))),
+        _with_replaced_alike(_with_columns_alike(_with_psf_alike(_with_noise_alike(cubes)))),
         "band",
         data_vars="minimal",
         coords="minimal",
@@ -113,6 +115,19 @@ def _with_columns_alike(cubes: list[xr.Dataset]) -> list[xr.Dataset]:
             for cube in cubes
         ]
     return cubes
+
+
+def _with_replaced_alike(cubes: list[xr.Dataset]) -> list[xr.Dataset]:
+    """Give all cubes the variable of replaced pixels, if one has it; nothing is in the others."""
+    told = [cube.variables[REPLACED].attrs for cube in cubes if REPLACED in cube.variables]
+    if not told:
+        return cubes
+    return [
+        cube
+        if REPLACED in cube.variables
+        else cube.assign({REPLACED: (DIMS, np.zeros(cube.sci.shape, bool), told[0])})
+        for cube in cubes
+    ]
 
 
 def _joined_attributes(cubes: Sequence[xr.Dataset]) -> dict[str, str]:

@@ -14,10 +14,10 @@ from hstcube.basics.digests import bytes_of
 from hstcube.core.bands import band as find_band
 from hstcube.core.cube import SCHEMA
 from hstcube.core.grids import Grid
-from hstcube.core.rules import PLANES, inverse_variance_unit, taken
+from hstcube.core.rules import PLANES, REPLACED, inverse_variance_unit, taken
 from hstcube.core.state import attribute
 from hstcube.errors import BandError
-from hstcube.fits.images import NOISE_UNIT, PSF_UNIT
+from hstcube.fits.images import NOISE_UNIT, PSF_UNIT, REPLACED_UNIT
 from hstcube.fits.units import hdu, history_cards
 from hstcube.fits.writing import write_files
 from hstcube.inputs.choices import require_choice
@@ -61,7 +61,8 @@ def to_fits(
         (``_var.fits``, NaN = no data).
     layout : {"files", "mef"}
         ``{field}_{band}_sci.fits``, ``_wht.fits`` and ``_mask.fits`` (uint8, 1 = use), or one
-        ``{field}_{band}.fits`` with the extensions SCI, WHT (or VAR) and MASK.
+        ``{field}_{band}.fits`` with the extensions SCI, WHT (or VAR) and MASK. What
+        `replace_neighbours` replaced is in an extension REPLACED beside the mask.
     apply_mask : bool
         Leave out the pixels that the mask leaves out: NaN in sci, no data in wht.
     overwrite : bool
@@ -104,7 +105,7 @@ def product_files(
     common = [*Grid.of(cube).header_cards(), *_common_cards(cube, len(planes), of_set)]
     files: dict[Path, bytes] = {}
     for i, (band, images) in enumerate(planes.items()):
-        units = _Units(images, _psf_unit(cube, i), _noise_unit(cube, i))
+        units = _Units(images, _psf_unit(cube, i), _noise_unit(cube, i), _replaced_unit(cube, i))
         cards = {kind: [*_band_cards(cube, i, kind), *common] for kind in images}
         if layout == "files":
             for kind in images:
@@ -122,26 +123,31 @@ class _Units(NamedTuple):
     """Beside the science image; may be nothing, as may be the noise."""
     noise: bytes
     """Beside the weights or variances."""
+    replaced: bytes
+    """Beside the mask."""
 
     def one(self, kind: str, cards: list[Card]) -> bytes:
         """Return a file of one image, and what is beside it."""
-        beside = {"sci": self.psf, "mask": b""}.get(kind, self.noise)
+        _, beside = self._of(kind)
         first: list[Card] = [("EXTEND", True, "extensions may follow")] if beside else []
         return hdu(self.images[kind], [*first, *cards, *self._beside(kind)]) + beside
 
     def _beside(self, kind: str) -> list[Card]:
         """Return the card that names the extension that belongs to an image, if there is one."""
-        unit, there = {"sci": (PSF_UNIT, self.psf), "mask": ("", b"")}.get(
-            kind, (NOISE_UNIT, self.noise)
-        )
+        unit, there = self._of(kind)
         return [("BESIDE", unit, "extension that belongs to this image")] if there else []
+
+    def _of(self, kind: str) -> tuple[str, bytes]:
+        """Return the extension that belongs to an image, and its name."""
+        there = {"sci": (PSF_UNIT, self.psf), "mask": (REPLACED_UNIT, self.replaced)}
+        return there.get(kind, (NOISE_UNIT, self.noise))
 
     def together(self, field: str, cards: dict[str, list[Card]]) -> bytes:
         """Return a file of all images."""
         units = [hdu(None, [("OBJECT", field, "field")])]
         for kind, image in self.images.items():
             units.append(hdu(image, [*cards[kind], *self._beside(kind)], extname=kind.upper()))
-        return b"".join([*units, self.psf, self.noise])
+        return b"".join([*units, self.psf, self.noise, self.replaced])
 
 
 def _planes(cube: xr.Dataset, i: int, noise: Noise, apply_mask: bool) -> dict[str, NDArray[Any]]:
@@ -171,7 +177,7 @@ def _id_of(cube: xr.Dataset, planes: dict[str, dict[str, NDArray[Any]]]) -> str:
     for images in planes.values():
         for image in images.values():
             digest.update(image.tobytes())
-    for name in sorted(map(str, cube.coords)):
+    for name in sorted(map(str, [*cube.coords, *({REPLACED} & {*cube.data_vars})])):
         digest.update(bytes_of(cube[name].values))
     return digest.hexdigest()[:16]
 
@@ -276,6 +282,17 @@ def _psf_unit(cube: xr.Dataset, i: int) -> bytes:
         ("PIXSCALE", _step_of(cube.ky.values), "[arcsec] size of a pixel"),
     ]
     return hdu(image.values, cards, extname=PSF_UNIT)
+
+
+def _replaced_unit(cube: xr.Dataset, i: int) -> bytes:
+    """Return the replaced pixels of a band as an extension; nothing where the cube has none."""
+    if REPLACED not in cube:
+        return b""
+    cards = [
+        ("FILETYPE", "REPLACED", "1 = pixel of a neighbour, replaced by sky"),
+        ("FILTER", str(cube.band.values[i]).upper(), "filter"),
+    ]
+    return hdu(np.asarray(cube[REPLACED].values[i], np.uint8), cards, extname=REPLACED_UNIT)
 
 
 def _step_of(lags: NDArray[np.floating]) -> float:

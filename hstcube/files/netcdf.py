@@ -21,7 +21,7 @@ import numpy as np
 
 from hstcube.basics.digests import ROWS, TEXTS, bytes_of, canonical, digests_of, slab_sums
 from hstcube.core.grids import Grid
-from hstcube.core.rules import taken, validate
+from hstcube.core.rules import REPLACED, taken, validate
 from hstcube.core.state import attribute, warn
 from hstcube.core.wcs_cards import checked_cards, plain_value
 from hstcube.errors import FileError, HstCubeError, RecipeError, WriteError, is_slip
@@ -132,7 +132,7 @@ def open_cube(path: str | Path, *, chunks: Mapping[str, int] | None = None) -> x
         found, vouched = read(path, chunks=_chunk_sizes(chunks))
         found.attrs.pop(SET, None)
         cube = _with_state(found)
-        cube = cube.assign(mask=cube.mask.astype(bool)) if "mask" in cube else cube
+        cube = cube.assign({n: cube[n].astype(bool) for n in {"mask", REPLACED} & {*cube}})
         validate(cube)
         _require_place(cube)
     except HstCubeError as error:

@@ -10,13 +10,14 @@ import numpy as np
 
 from hstcube.core.bands import band_name
 from hstcube.core.cube import SCHEMA, build
-from hstcube.core.psf_coords import with_psf_coords
-from hstcube.core.rules import PLANES
+from hstcube.core.offsets import with_noise_coords, with_psf_coords
+from hstcube.core.rules import DIMS, PLANES, REPLACED
 from hstcube.core.state import require_coords, warn
 from hstcube.errors import BandError, FileError, HstCubeError
 from hstcube.fits.images import (
     NOISE_UNIT,
     PSF_UNIT,
+    REPLACED_UNIT,
     Plane,
     read_plane,
     require_whole,
@@ -26,7 +27,6 @@ from hstcube.fits.opening import located, opened
 from hstcube.fits.sets import id_in
 from hstcube.fits.units import history_lines
 from hstcube.fits.weights import inverse_variance
-from hstcube.noise.groups import with_noise_coords
 from hstcube.phot.units import with_extinction
 
 if TYPE_CHECKING:
@@ -53,6 +53,12 @@ _NUMBERS = (
 )
 _LARGEST_PIXEL = 60.0  # arcsec
 _AGAIN = "write the cube again[[: hstcube run FOLDER| with to_fits]]"
+_BESIDE = {
+    "sci": ("psf", PSF_UNIT),
+    "wht": ("noise", NOISE_UNIT),
+    "mask": (REPLACED, REPLACED_UNIT),
+}
+_CARDS_BESIDE = {PSF_UNIT: ("PIXSCALE",), NOISE_UNIT: ("LAGX", "LAGY")}
 _HOLDS = {
     "sci": ("sci",),
     "wht": ("wht",),
@@ -117,7 +123,7 @@ class _Found(NamedTuple):
     """What the files of a band hold."""
 
     planes: Planes
-    """By kind: "sci", "wht" and "mask", and "psf" and "noise" where they are beside them."""
+    """By kind: "sci", "wht", "mask"; "psf", "noise", "replaced" where they are beside them."""
     cubes: set[str]
     """The identities of the cubes that the files belong to."""
 
@@ -162,7 +168,7 @@ def _read_image(found: _Found, path: Path, kind: str, band: str) -> None:
         _require_name(plane.header, path, kind, band)
     found.cubes.add(plane.header["CUBEID"])
     found.planes.setdefault(kind, plane)
-    key, unit = {"sci": ("psf", PSF_UNIT), "wht": ("noise", NOISE_UNIT)}.get(kind, ("", ""))
+    key, unit = _BESIDE.get(kind, ("", ""))
     more = _plane_beside(path, band, plane.grid, unit) if unit else None
     if more is not None:
         found.planes[key] = more
@@ -199,7 +205,7 @@ def _plane_beside(path: Path, band: str, grid: Grid, name: str) -> Plane | None:
         if (said := str(unit.header.get("FILTER", band)).strip().lower()) != band.lower():
             reason = f"its {name} is that of {said}"
             raise BandError("HC-B03", reason, _AGAIN)
-        for key in ("PIXSCALE",) if name == PSF_UNIT else ("LAGX", "LAGY"):
+        for key in _CARDS_BESIDE.get(name, ()):
             if not 0 < unit.header.get(key, 0) < _LARGEST_PIXEL:
                 reason = f"has a card {key} of {unit.header.get(key)!r}, not a size of pixels"
                 raise FileError("HC-F04", reason, _AGAIN)
@@ -234,6 +240,7 @@ def _require_alike(planes: list[Planes]) -> None:
         ("EXTINCT", headers),
         ("psf", planes),
         ("noise", planes),
+        (REPLACED, planes),
     ):
         if 0 < sum(key in there for there in where) < len(where):
             reason = f"some bands have {key} in their files and some have not"
@@ -279,6 +286,7 @@ def _cube_of(names: list[str], planes: list[Planes]) -> xr.Dataset:
     )
     ordered = [planes[names.index(name)] for name in cube.band.values]
     cube = _with_extinction(_with_psf(_with_noise(cube, ordered), ordered), ordered)
+    cube = _with_replaced(cube, ordered)
     history, notes = history_lines(headers[0].get("HISTORY", ()))
     schema = int(headers[0]["HSTCUBE"])
     cube = cube.assign_attrs(history=history, warnings=notes, hstcube_schema=schema)
@@ -333,6 +341,19 @@ def _with_psf(cube: xr.Dataset, bands: list[Planes]) -> xr.Dataset:
         psf_ee_error=("band", _column(headers, "PSFEEERR")),
         psf_negative=("band", _column(headers, "PSFNEG")),
     )
+
+
+def _with_replaced(cube: xr.Dataset, bands: list[Planes]) -> xr.Dataset:
+    """Return the cube with the pixels of neighbours that were replaced, where its files tell."""
+    if not all(REPLACED in band for band in bands):
+        return cube
+    for band in bands:
+        if band[REPLACED].data.shape != band["mask"].data.shape:
+            reason = f"an image {REPLACED_UNIT} has another shape than the mask beside it"
+            raise FileError("HC-O20", reason, _AGAIN)
+    told = {"long_name": "pixels of neighbours, replaced by sky"}
+    replaced = _stack(bands, REPLACED) > 0
+    return cube.assign({REPLACED: (DIMS, replaced, told), "mask": cube.mask & ~replaced})
 
 
 def _with_extinction(cube: xr.Dataset, bands: list[Planes]) -> xr.Dataset:

@@ -12,7 +12,7 @@ import xarray as xr
 
 from hstcube.core.bands import band_name, cameras
 from hstcube.core.grids import Grid
-from hstcube.core.psf_coords import UNIT_SUM, psf_array
+from hstcube.core.offsets import UNIT_SUM, psf_array
 from hstcube.errors import BandError, FileError, PSFError, RecipeError
 from hstcube.fits.images import chosen_unit, image_shape
 from hstcube.fits.local import split_extension

@@ -35,9 +35,9 @@ __all__ = [
 ]
 
 # what our own weights and science images have beside them
-NOISE_UNIT, PSF_UNIT = "NOISEACF", "PSFIMAGE"
+NOISE_UNIT, PSF_UNIT, REPLACED_UNIT = "NOISEACF", "PSFIMAGE", "REPLACED"
 
-_BESIDE = (NOISE_UNIT, PSF_UNIT)
+_BESIDE = (NOISE_UNIT, PSF_UNIT, REPLACED_UNIT)
 _NAMES: dict[str, tuple[str, ...]] = {  # of extensions
     "sci": ("SCI",),
     "wht": ("WHT", "VAR"),

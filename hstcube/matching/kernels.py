@@ -9,7 +9,7 @@ import xarray as xr
 
 from hstcube.basics.memory import remembered
 from hstcube.core.grids import Grid
-from hstcube.core.psf_coords import psf_offsets
+from hstcube.core.offsets import psf_offsets
 from hstcube.core.state import in_band_order
 from hstcube.errors import PSFError
 from hstcube.inputs.choices import require_choice

@@ -11,7 +11,7 @@ from hstcube.basics.blocks import over_bands
 from hstcube.basics.convolution import convolver, coverage_of_full_frame
 from hstcube.core.bands import name_among
 from hstcube.core.grids import Grid
-from hstcube.core.psf_coords import without_psf
+from hstcube.core.offsets import pixel_acf, without_psf
 from hstcube.core.rules import taken
 from hstcube.core.state import note, tell_of_lost, updated, warn
 from hstcube.errors import PSFError
@@ -30,7 +30,7 @@ from hstcube.matching.kernels import (
 from hstcube.matching.quality import failing
 from hstcube.matching.solver import KernelMethod, is_identity, trimmed
 from hstcube.matching.targets import as_target, fwhm_of, target_psf, width_of
-from hstcube.noise.groups import pixel_acf, with_matched_noise
+from hstcube.noise.groups import with_matched_noise
 from hstcube.noise.spread import correlated_spread
 from hstcube.psf.preparation import SAME_SCALE, prepare_psf, scale_of
 from hstcube.psf.profiles import fwhm

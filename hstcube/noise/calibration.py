@@ -10,11 +10,11 @@ import xarray as xr
 from hstcube.basics.robust import clipped, without_background
 from hstcube.core.bands import band as find_band
 from hstcube.core.grids import Grid
+from hstcube.core.offsets import with_noise_coords
 from hstcube.core.state import attribute, record, warn
 from hstcube.errors import BandError, NoiseError
 from hstcube.noise._autocorrelation import pair_sums, removal_bias, unbiased
 from hstcube.noise.blank import blank_skies
-from hstcube.noise.groups import with_noise_coords
 from hstcube.sky.sources import BACKGROUND
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ import xarray as xr
 
 from hstcube import shipped
 from hstcube.core.grids import Grid
+from hstcube.core.offsets import pixel_acf, with_noise_coords
 from hstcube.core.rules import taken
 from hstcube.core.state import attribute, in_band_order, record
 from hstcube.errors import NoiseError
-from hstcube.noise.groups import pixel_acf, with_noise_coords
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,11 +8,12 @@ import numpy as np
 
 from hstcube.basics.robust import CLIP, MAD_TO_SIGMA, clipped, without_background
 from hstcube.core.grids import Grid
+from hstcube.core.offsets import noise_scale, pixel_acf, with_noise_coords
 from hstcube.inputs.quantities import whole_number
 from hstcube.noise._autocorrelation import pair_sums, removal_bias
 from hstcube.noise.blank import blank_skies
 from hstcube.noise.correlation import resized
-from hstcube.noise.groups import group_errors, noise_scale, pixel_acf, with_noise_coords
+from hstcube.noise.groups import group_errors
 from hstcube.sky.sources import BACKGROUND
 
 if TYPE_CHECKING:

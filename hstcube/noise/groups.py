@@ -14,8 +14,9 @@ import numpy as np
 import xarray as xr
 
 from hstcube.core.grids import Grid
+from hstcube.core.offsets import direction, noise_scale, pixel_acf, with_noise_coords
 from hstcube.core.rules import require_same_grid, taken
-from hstcube.core.state import is_autocorrelation, warn
+from hstcube.core.state import warn
 from hstcube.errors import NoiseError
 from hstcube.inputs.quantities import short, whole_number
 from hstcube.noise.correlation import (
@@ -44,8 +45,7 @@ _LOST = (
 REACH = 0.96
 NEGLIGIBLE = 1e-3  # and as far as it is larger than this
 
-# how far rho(0) may be from 1, rho(l) from rho(-l), and a lag from a whole number of pixels
-_AS_EQUAL = 1e-3
+_AS_EQUAL = 1e-3  # of a pixel: what is so near a whole number of them is one
 
 
 def group_errors(
@@ -256,7 +256,7 @@ def with_matched_noise(cube: xr.Dataset, kernels: xr.Variable) -> xr.Dataset:
     acf, gain = propagated(kernels.values.astype(np.float64), pixel_acf(cube).values)
     steps = Grid.of(cube).steps
     reach = (_kept_reach(acf, 1, steps[0]), _kept_reach(acf, 2, steps[1]))
-    acf = resized(acf, reach)[:, :: _direction(cube, "y"), :: _direction(cube, "x")]
+    acf = resized(acf, reach)[:, :: direction(cube, "y"), :: direction(cube, "x")]
     return with_noise_coords(cube, noise_scale(cube).values * np.sqrt(gain), acf, steps)
 
 
@@ -265,103 +265,3 @@ def _kept_reach(acf: Image64, axis: int, step: float) -> int:
     profile = np.abs(acf).max(axis=(0, 3 - axis))
     far = np.flatnonzero(profile > NEGLIGIBLE)
     return max(math.ceil(REACH / step - _AS_EQUAL), int(profile.size // 2 - far[0]))
-
-
-def with_noise_coords(
-    cube: xr.Dataset, scale: Any, acf: Image64, steps: tuple[float, float]
-) -> xr.Dataset:
-    """Return the cube with ``noise_scale`` and ``noise_acf``.
-
-    Lags are pixels, whose `steps` along y and x are in arcsec.
-    """
-    old = [name for name in ("noise_scale", "noise_acf", "dy", "dx") if name in cube.coords]
-    lags: dict[str, Any] = {}
-    for name, n, step in zip(("dy", "dx"), acf.shape[1:], steps, strict=True):
-        # rounded: a header's pixel is 0.06 arcsec but for the last digits
-        values = np.round(np.arange(-(n // 2), n // 2 + 1) * round(step, 10), 10)
-        lags[name] = (name, values, {"units": "arcsec", "long_name": f"lag along {name[1]}"})
-    return (cube.drop_vars(old) if old else cube).assign_coords(
-        noise_scale=(
-            "band",
-            np.asarray(scale, np.float64),
-            {"long_name": "sigma of one pixel times sqrt(wht)"},
-        ),
-        noise_acf=(
-            ("band", "dy", "dx"),
-            acf.astype(np.float32),
-            {"long_name": "autocorrelation of the noise"},
-        ),
-        **lags,
-    )
-
-
-def _direction(cube: xr.Dataset, axis: str) -> int:
-    """Return -1 where the labels of an axis decrease: lags go where labels increase."""
-    labels = cube[axis].values
-    return -1 if labels.size > 1 and bool(labels[1] < labels[0]) else 1
-
-
-def noise_scale(cube: xr.Dataset) -> xr.Variable:
-    """Return sigma sqrt(wht) of single pixels, (band,); 1 where the cube does not say."""
-    if "noise_scale" not in cube.coords:
-        return xr.Variable("band", np.ones(cube.sizes["band"]))
-    scale = cube.coords["noise_scale"].variable.astype(np.float64)
-    if scale.dims != ("band",) or not (np.isfinite(scale.values) & (scale.values > 0)).all():
-        raise NoiseError(
-            "HC-N03",
-            "noise_scale is not a positive number for each band",
-            "[[make the cube again: hstcube run FOLDER|measure it: calibrate_noise]]",
-        )
-    return scale
-
-
-def pixel_acf(cube: xr.Dataset) -> xr.Variable:
-    """Return the autocorrelation of the noise at lags of whole pixels, (band, dy, dx).
-
-    That of white noise where the cube does not say. A cube that was cut, strided or flipped has
-    other pixels than those on which the noise was described.
-
-    Raises
-    ------
-    NoiseError
-        If ``noise_acf`` is no autocorrelation, or its lags are not those of the pixels.
-    """
-    if "noise_acf" not in cube.coords:
-        return xr.Variable(("band", "dy", "dx"), np.ones((cube.sizes["band"], 1, 1)))
-    given = cube.coords["noise_acf"]
-    acf = given.variable.transpose("band", "dy", "dx").astype(np.float64)
-    values = acf.values
-    if not is_autocorrelation(values):
-        raise NoiseError(
-            "HC-N03",
-            "noise_acf is no autocorrelation: of odd sizes, finite, 1 at zero lag, the same at "
-            "opposite lags",
-            "[[make the cube again: hstcube run FOLDER|measure it: calibrate_noise]]",
-        )
-    dy, dx = Grid.of(cube).steps
-    places = {
-        "dy": _whole_pixels(cube, given, "y", dy),
-        "dx": _whole_pixels(cube, given, "x", dx),
-    }
-    return acf.isel(places)
-
-
-def _whole_pixels(cube: xr.Dataset, acf: xr.DataArray, axis: str, step: float) -> NDArray[np.intp]:
-    """Return where along one axis the lags of whole pixels are, in the order of the labels."""
-    lags = acf[f"d{axis}"].values
-    if lags.size == 1:
-        return np.zeros(1, np.intp)
-    ratio = step / (lags[1] - lags[0])
-    fold = round(ratio)
-    if fold < 1 or abs(ratio - fold) > _AS_EQUAL * fold:
-        raise NoiseError(
-            "HC-N04",
-            f"the lags of noise_acf are {lags[1] - lags[0]:.4g} arcsec apart, the pixels "
-            f"{step:.4g} arcsec",
-            "measure the noise on images of this scale, or drop it"
-            "[[|: cube.drop_vars('noise_acf')]]",
-        )
-    half = lags.size // 2
-    return np.asarray(
-        half + _direction(cube, axis) * fold * np.arange(-(half // fold), half // fold + 1)
-    )

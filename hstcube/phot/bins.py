@@ -11,11 +11,12 @@ import xarray as xr
 
 from hstcube.core.cube import variance
 from hstcube.core.grids import Grid
+from hstcube.core.offsets import pixel_acf
 from hstcube.core.rules import taken
 from hstcube.errors import LabelError, PSFError
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import number_in
-from hstcube.noise.groups import group_errors, group_map, pixel_acf
+from hstcube.noise.groups import group_errors, group_map
 from hstcube.phot._field import Field, Spectra, make_field
 from hstcube.phot._growing import merged, pieces, regions_alike, taken_in, whole
 from hstcube.phot._tessellation import tessellated

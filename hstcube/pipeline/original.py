@@ -9,6 +9,7 @@ import numpy as np
 from hstcube.basics.blocks import over_bands
 from hstcube.basics.convolution import convolver
 from hstcube.core.bands import band_name
+from hstcube.core.rules import usable
 from hstcube.core.state import updated
 from hstcube.errors import RecipeError
 from hstcube.matching.kernels import gaussian_kernels, target_width
@@ -52,7 +53,7 @@ def as_the_original(cube: xr.Dataset, keep: xr.DataArray, to: Any) -> xr.Dataset
         f"original(to={to!r})",
         sci=sci,
         wht=wht,
-        mask=wht > 0,
+        mask=usable(cube, wht),
         psf_fwhm=np.full(number, width),
         matched_to=np.full(number, to, object),
     )

@@ -19,7 +19,7 @@ from hstcube.files.levels import read_levels
 from hstcube.fits.local import missing
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.names import checked_name
-from hstcube.pipeline.recipe import Recipe, require_map
+from hstcube.pipeline.recipe import Recipe, require_map, require_recipe
 from hstcube.surveys.beside import SKY_SCALE
 from hstcube.surveys.field_file import read_field_file
 from hstcube.surveys.names import FieldFiles, chosen_fields, find_field
@@ -38,6 +38,7 @@ __all__ = [
     "SkyPlan",
     "Target",
     "chosen_object",
+    "neighbours_of",
     "plan",
     "plan_sky",
     "require_outside",
@@ -197,6 +198,7 @@ class Options:
     units: str | None = None
 
     def __post_init__(self) -> None:
+        require_recipe(self.kind, self.recipe.get("neighbours", "mask"))
         require_choice("layout", self.layout, Layout)
         if self.sky is not None:
             require_choice("sky", self.sky, Sky)
@@ -228,6 +230,11 @@ def chosen_object(target: Target, options: Options) -> Chosen:
         "grow": said.get("grow", 1),
         "largest": target.files.largest or said.get("largest", False),
     }
+
+
+def neighbours_of(files: FieldFiles) -> dict[str, Any]:
+    """Return what a field file says of other sources, as an argument of `homogenize`."""
+    return {} if files.neighbours is None else {"neighbours": files.neighbours}
 
 
 class SkyPlan(NamedTuple):

@@ -13,16 +13,17 @@ from hstcube.fits.local import require_local
 from hstcube.fits.opening import located
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import whole_number
+from hstcube.maps.neighbours import Neighbours, without_neighbours
 from hstcube.maps.opening import DETECT
 from hstcube.matching.choice import OF_SURVEYS
 from hstcube.matching.match import psf_match
 from hstcube.matching.targets import as_target
 from hstcube.pipeline.original import as_the_original
 from hstcube.pipeline.photons import photons_left_out, with_photons
-from hstcube.regridding.labels import NOT_COVERED, coverage, regrid_labels, regrid_mask
+from hstcube.regridding.labels import coverage, regrid_labels, regrid_mask
 from hstcube.sky.detection import detect
 from hstcube.sky.level import Method, left_over, measure_sky, subtract_sky
-from hstcube.sky.masks import central, grown, object_mask, object_notes, repaired
+from hstcube.sky.masks import central, ends_reached, object_mask, object_notes, repaired
 from hstcube.sky.masks import grow as grow_mask
 from hstcube.sky.masks import mask as apply_mask
 from hstcube.surveys.field_file import (
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import xarray as xr
-    from numpy.typing import NDArray
 
 __all__ = [
     "ALL_PIXELS",
@@ -57,6 +57,7 @@ __all__ = [
     "object_on",
     "read_recipe",
     "require_map",
+    "require_recipe",
 ]
 
 Recipe = Literal["default", "original"]
@@ -72,6 +73,7 @@ _KEYS = {
     "recipe": TEXT,
     "allow": TEXTS,
     "poisson": POSITIVE_OR_TEXT,
+    "neighbours": TEXT,
 }
 
 
@@ -87,6 +89,7 @@ def homogenize(
     recipe: Recipe = "default",
     allow: Sequence[str] = (),
     poisson: Any = "auto",
+    neighbours: Neighbours = "mask",
 ) -> xr.Dataset:
     """Subtract the sky, bring all bands to one resolution, and choose the object's pixels.
 
@@ -122,6 +125,10 @@ def homogenize(
         already, and in the original recipe, it adds nothing. An exposure time [s], or a map of
         them (an array, or a FITS image on the cube's pixels), goes before that coordinate; bands
         that a mapping does not name are as ``"auto"``.
+    neighbours : {"mask", "replace", "subtract"}
+        ``"replace"`` puts sky in the place of all other sources of the map before the matching
+        (`replace_neighbours`), which else spreads their light into the object's rim. ``"subtract"``
+        takes away the light around them, too: for those that overlap with the object.
 
     Returns
     -------
@@ -138,7 +145,7 @@ def homogenize(
         As the steps raise them.
     """
     cube = taken(cube)
-    require_choice("recipe", recipe, Recipe, code="HC-B19")
+    require_recipe(recipe, neighbours)
     grid = Grid.of(cube)
     grow = whole_number(grow, "grow", least=0, code="HC-B17")
     if to is not None:
@@ -146,6 +153,9 @@ def homogenize(
     ids = np.ravel(np.asarray(ids, dtype=object)).tolist()  # one may stand alone
     labels = _map_of(cube, labels)
     cube = _without_sky(cube, sky, labels, recipe)
+    if neighbours != "mask":
+        found = _required(labels, "neighbours come from one")
+        cube = without_neighbours(cube, found, ids, neighbours)
     observed, cube = cube, with_photons(cube, poisson, recipe)
     if recipe == "original":
         labels = _required(labels)
@@ -160,6 +170,15 @@ def homogenize(
     notes = map_notes(labels, ids, keep, grid, largest=largest, recipe=recipe)
     notes += photons_left_out(observed, poisson, recipe, keep.values)
     return told_oddities(cube, notes)
+
+
+def require_recipe(recipe: Recipe, neighbours: Neighbours = "mask") -> None:
+    """Raise RecipeError if there are no such choices, or they do not go together."""
+    require_choice("recipe", recipe, Recipe, code="HC-B19")
+    require_choice("neighbours", neighbours, Neighbours)
+    if recipe == "original" and neighbours != "mask":
+        fix = "leave one out: [[--recipe or --neighbours|recipe= or neighbours=]]"
+        raise RecipeError("HC-S51", "the original recipe masks before it matches", fix)
 
 
 def _map_of(cube: xr.Dataset, labels: xr.DataArray | str | None) -> xr.DataArray | None:
@@ -303,7 +322,7 @@ def map_notes(
         lost = interpolated - labels.attrs.get("repaired", 0)
         text += " neighbours have" + (f", {lost} without any belong to no object" if lost else "")
         notes.append(("HC-S04", text))
-    if ends := _ends_reached(keep.values, regrid_labels(labels, grid).values):
+    if ends := ends_reached(keep.values, regrid_labels(labels, grid).values):
         text = f"the object reaches {' and '.join(ends)}"
         notes.append(("HC-S08", f"{text}: part of it may be missing"))
     if keep.values.all():
@@ -311,10 +330,9 @@ def map_notes(
     return notes
 
 
-def _required(labels: xr.DataArray | None) -> xr.DataArray:
+def _required(labels: xr.DataArray | None, why: str = "this recipe needs one") -> xr.DataArray:
     if labels is None:
-        what = "this recipe needs one"
-        raise no_map(what, "choose another recipe")
+        raise no_map(why, "choose another recipe")
     return labels
 
 
@@ -337,17 +355,6 @@ def no_map(where: str, other: str, *, detected: bool = True) -> LabelError:
     return LabelError("HC-S16", f"there is no segmentation map: {where}", fix)
 
 
-def _ends_reached(keep: NDArray[np.bool_], labels: NDArray[Any]) -> list[str]:
-    """Return the ends of what was looked at that a mask touches: of frame (y upwards) and map."""
-    sides = {"top": keep[-1], "bottom": keep[0], "left": keep[:, 0], "right": keep[:, -1]}
-    reached = [side for side, pixels in sides.items() if pixels.any()]
-    ends = [f"the {' and '.join(reached)} of the frame"] if reached else []
-    unknown = labels == NOT_COVERED
-    if unknown.any() and (unknown & grown(keep, 1)).any():
-        ends.append("the end of the segmentation map")
-    return ends
-
-
 def _without_sky(
     cube: xr.Dataset, sky: Any, labels: xr.DataArray | None, recipe: Recipe
 ) -> xr.Dataset:
@@ -366,8 +373,8 @@ def _without_sky(
 def read_recipe(path: str | Path) -> dict[str, Any]:
     """Read a recipe file: TOML with arguments of `homogenize`, nothing else.
 
-    They are ``sky``, ``ids``, ``grow``, ``largest``, ``to``, ``recipe``, ``allow`` and
-    ``poisson`` (a word, seconds, or a file).
+    They are ``sky``, ``ids``, ``grow``, ``largest``, ``to``, ``recipe``, ``allow``,
+    ``neighbours`` and ``poisson`` (a word, seconds, or a file).
 
     Raises
     ------
@@ -378,7 +385,7 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     settings = read_toml(path)
     check_keys(settings, _KEYS, path, "")
     with located(path):
-        require_choice("recipe", settings.get("recipe", "default"), Recipe, code="HC-B19")
+        require_recipe(settings.get("recipe", "default"), settings.get("neighbours", "mask"))
     if isinstance(settings.get("sky"), str) and settings["sky"] != "measure":
         raise RecipeError(
             "HC-B17",

@@ -24,6 +24,7 @@ from hstcube.fits.local import read_text
 from hstcube.fits.reads import read_as, state_of
 from hstcube.fits.writing import require_free_names, write_files
 from hstcube.maps.opening import detection_meant
+from hstcube.pipeline.plan import neighbours_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -151,6 +152,7 @@ def record_of(outcome: Outcome, cube: xr.Dataset, options: Options) -> dict[str,
             "onto": options.onto,
             "align": options.align or "report",
             "units": options.units,
+            **neighbours_of(files),
             **options.recipe,
             "to": str(cube.matched_to.values[0]),
         },

@@ -21,7 +21,7 @@ from hstcube.fits.writing import require_free_names, write_files, write_set
 from hstcube.inputs.choices import require_choice
 from hstcube.maps.opening import without
 from hstcube.pipeline.photons import photon_maps, photon_setting_of
-from hstcube.pipeline.plan import Options, SkyPlan, Target, chosen_object, plan_sky
+from hstcube.pipeline.plan import Options, SkyPlan, Target, chosen_object, neighbours_of, plan_sky
 from hstcube.pipeline.recipe import (
     ALL_PIXELS,
     blank_pixels,
@@ -289,6 +289,7 @@ def _one_target(
     settings = dict(options.recipe)
     settings["sky"] = level
     settings |= chosen_object(target, options)
+    settings = neighbours_of(target.files) | settings
     names = field.images.cube.band.values.tolist()
     settings["poisson"] = photon_setting_of(target.files, options.recipe, names)
     cube = homogenize(

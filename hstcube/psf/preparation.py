@@ -9,7 +9,7 @@ import numpy as np
 
 from hstcube.basics.memory import remembered
 from hstcube.core.grids import Grid
-from hstcube.core.psf_coords import psf_array, with_psf_coords, without_psf
+from hstcube.core.offsets import psf_array, with_psf_coords, without_psf
 from hstcube.core.rules import taken
 from hstcube.core.state import in_band_order, updated
 from hstcube.errors import PSFError

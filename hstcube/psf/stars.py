@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from hstcube.core.grids import Grid
-from hstcube.core.psf_coords import psf_offsets
+from hstcube.core.offsets import psf_offsets
 from hstcube.core.rules import taken
 from hstcube.errors import PSFError, RecipeError
 from hstcube.inputs.arrays import shown

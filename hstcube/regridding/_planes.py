@@ -82,7 +82,8 @@ def regrid_planes(
     Parameters
     ----------
     sci, wht, mask : array, (band, y, x)
-        On `source`; wht = 0 is no data.
+        On `source`; wht = 0 is no data. The mask may hold more than two values, 0 where there is
+        no data.
     source, grid : Grid
     method : str
         One of `METHODS`.
@@ -102,7 +103,7 @@ def regrid_planes(
     number = len(sci)
     shape = (number, *grid.shape)
     out = _Regridded(
-        np.full(shape, np.nan, sci.dtype), np.zeros(shape, wht.dtype), np.zeros(shape, bool)
+        np.full(shape, np.nan, sci.dtype), np.zeros(shape, wht.dtype), np.zeros(shape, mask.dtype)
     )
     for tile in _tiles(source, grid, method):
         window = _window(tile, method, source.shape)
@@ -146,7 +147,7 @@ def _regrid_tile(
     with np.errstate(divide="ignore", invalid="ignore"):
         values = np.where(keep, signal / seen, np.nan)
         weights = np.where(keep, seen**2 / spread, 0.0)
-    return _Regridded(values, weights, keep & mask[centre])
+    return _Regridded(values, weights, np.where(keep, mask[centre], mask.dtype.type(0)))
 
 
 # -- places

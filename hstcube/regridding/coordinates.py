@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from hstcube.core.psf_coords import psf_offsets
-from hstcube.core.rules import PLANES
+from hstcube.core.offsets import psf_offsets
+from hstcube.core.rules import DIMS, PLANES, REPLACED
 from hstcube.core.state import held, in_band_order
 from hstcube.regridding._averages import (
     added_variance,
@@ -27,6 +27,7 @@ __all__ = ["assembled", "carried_along"]
 
 _FWHM2_OF_VARIANCE = 8 * np.log(2)
 _LEVELS = ("sky", "sky_error")  # of sci, in its units
+_WAS_REPLACED = 2  # among the flags of a pixel
 _AXES = {"noise_acf": ("dy", "dx"), "psf": ("ky", "kx")}  # that coordinates have of their own
 
 
@@ -88,11 +89,28 @@ def _psf_step(cube: xr.Dataset, dim: str, step: float) -> float:
     return float(np.diff(cube[dim].values).mean()) / step
 
 
+def planes_of(cube: xr.Dataset) -> list[Any]:
+    """Return images, weights and flags, which go to other pixels together.
+
+    The flags are the mask; 1 for it and 2 for replaced pixels where the cube has such.
+    """
+    sci, wht, mask = (cube[name].data for name in PLANES)
+    if REPLACED not in cube.variables:
+        return [sci, wht, mask]
+    return [sci, wht, mask + np.uint8(_WAS_REPLACED) * cube[REPLACED].data]
+
+
 def assembled(cube: xr.Dataset, grid: Grid, planes: list[Any], new: dict[str, Any]) -> xr.Dataset:
-    """Return a cube on `grid`: new planes and coordinates, and all others that have no pixels."""
+    """Return a cube on `grid`: new planes and coordinates, and all others that have no pixels.
+
+    The planes are images, weights and flags, as `planes_of` gives them.
+    """
+    planes = [*planes]
+    if REPLACED in cube.variables:
+        planes[2:] = planes[2] == 1, planes[2] >= _WAS_REPLACED
     variables: dict[str, Any] = {}
-    for name, plane in zip(PLANES, planes, strict=True):
-        variables[name] = (("band", "y", "x"), plane, cube[name].attrs)
+    for name, plane in zip((*PLANES, REPLACED), planes, strict=False):
+        variables[name] = (DIMS, plane, cube[name].attrs)
     if "labels" in cube:
         found = regrid_labels(cube.labels, grid)
         variables["labels"] = (("y", "x"), found.values, cube.labels.attrs)

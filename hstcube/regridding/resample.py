@@ -8,7 +8,7 @@ import numpy as np
 
 from hstcube.core.grids import Grid
 from hstcube.core.mappings import TOLERANCE, affine_mapping, pixel_mapping
-from hstcube.core.rules import PLANES, taken
+from hstcube.core.rules import taken
 from hstcube.core.state import record, tell_of_lost, warn
 from hstcube.errors import GridError
 from hstcube.inputs.choices import require_choice
@@ -16,7 +16,7 @@ from hstcube.inputs.quantities import number_in, whole_number
 from hstcube.regridding._averages import typical_blur
 from hstcube.regridding._planes import regrid_planes
 from hstcube.regridding._weights import COARSER, Method
-from hstcube.regridding.coordinates import assembled, carried_along
+from hstcube.regridding.coordinates import assembled, carried_along, planes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,8 +69,8 @@ def regrid(
     Dataset
         On `grid`. ``wht`` is the inverse variance of single pixels for white noise of the input;
         ``noise_scale`` and ``noise_acf`` are carried along where the cube has them, and so is
-        ``psf``. ``psf_fwhm`` [arcsec] has the width of the weights added in quadrature. ``mask``
-        and ``labels`` are those of the nearest pixels.
+        ``psf``. ``psf_fwhm`` [arcsec] has the width of the weights added in quadrature. ``mask``,
+        ``replaced`` and ``labels`` are those of the nearest pixels.
 
     Raises
     ------
@@ -90,8 +90,8 @@ def regrid(
     covered = _require_overlap(source, grid)
     if (shift := _whole_shift(source, grid)) is not None:
         planes = []
-        for name, fill in zip(PLANES, _EMPTY, strict=True):
-            planes.append(_moved(cube[name].data, shift, grid.shape, fill))
+        for plane, fill in zip(planes_of(cube), _EMPTY, strict=True):
+            planes.append(_moved(plane, shift, grid.shape, fill))
         cube = assembled(cube, grid, planes, {})
     else:
 
@@ -167,8 +167,8 @@ def rebin(cube: xr.Dataset, factor: Any) -> xr.Dataset:
     -------
     Dataset
         On ``Grid.of(cube).coarsen(factor)``. A block has data where at least half of its pixels
-        have; those without are taken for the mean of the others. ``mask`` and ``labels`` are those
-        of one pixel at the middle of the block.
+        have; those without are taken for the mean of the others. ``mask``, ``replaced`` and
+        ``labels`` are those of one pixel at the middle of the block.
 
     Raises
     ------
@@ -287,8 +287,8 @@ def _lazily(
 
     Where they are chunked that is done later, band by band.
     """
-    planes = [cube[name].data for name in PLANES]
-    if not any(cube[name].chunks for name in PLANES):
+    planes = planes_of(cube)
+    if all(isinstance(plane, np.ndarray) for plane in planes):
         return list(work(*planes))
     da = _dask()
     whole = [da.asarray(plane).rechunk({0: 1, 1: -1, 2: -1}) for plane in planes]
@@ -301,7 +301,7 @@ def _lazily(
     stacked = da.map_blocks(
         one, *whole, new_axis=0, chunks=((3,), *chunks), dtype=np.float32, meta=np.empty(())
     )
-    return [stacked[i].astype(cube[name].dtype) for i, name in enumerate(PLANES)]
+    return [stacked[i].astype(plane.dtype) for i, plane in enumerate(planes)]
 
 
 def _block_sums(sci: Any, wht: Any, mask: Any, n: int, *, flux: bool) -> tuple[Any, Any, Any]:
@@ -318,7 +318,8 @@ def _block_sums(sci: Any, wht: Any, mask: Any, n: int, *, flux: bool) -> tuple[A
         scale = (n * n if flux else 1.0) / number
         out = np.where(keep, total * scale, np.nan), np.where(keep, 1 / (spread * scale**2), 0)
     chosen = _middles(mask, n, shape[1], shape[3])
-    return out[0].astype(sci.dtype), out[1].astype(wht.dtype), keep & chosen
+    flags = np.where(keep, chosen, chosen.dtype.type(0))
+    return out[0].astype(sci.dtype), out[1].astype(wht.dtype), flags
 
 
 def _middles(plane: Any, n: int, rows: int, columns: int) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import xarray as xr
 
-from hstcube.core.rules import require_same_grid, taken
+from hstcube.core.rules import require_same_grid, taken, usable
 from hstcube.core.state import in_band_order, updated, warn
 from hstcube.errors import GridError, LabelError
 from hstcube.inputs.arrays import keep_of, shown
@@ -23,6 +23,7 @@ __all__ = [
     "NOT_AN_INTEGER",
     "Shape",
     "central",
+    "ends_reached",
     "grow",
     "grown",
     "mask",
@@ -34,11 +35,12 @@ __all__ = [
 Shape = Literal["square", "diamond"]
 
 NOT_AN_INTEGER = -2
+_NOT_COVERED = -1
 _AROUND = [(dy, dx) for dy in (0, 1, 2) for dx in (0, 1, 2) if (dy, dx) != (1, 1)]  # in a frame
 
 _MEANING = {
     0: "sky",
-    -1: "not covered by the map",
+    _NOT_COVERED: "not covered by the map",
     NOT_AN_INTEGER: "an interpolated edge, not an integer in the file",
     -3: "in no region, or in one that is left out",
 }
@@ -59,7 +61,8 @@ def mask(cube: xr.Dataset, keep: Any) -> xr.Dataset:
     Returns
     -------
     Dataset
-        The same cube; its new ``mask`` replaces the old one, and is False where there is no data.
+        The same cube; its new ``mask`` replaces the old one, and is False where there is no data,
+        and where `replace_neighbours` replaced it.
 
     Raises
     ------
@@ -74,7 +77,7 @@ def mask(cube: xr.Dataset, keep: Any) -> xr.Dataset:
     require_same_grid(cube, keep)
     if unknown:
         cube = warn(cube, "HC-S31", f"{unknown} pixels of keep are NaN; they are not used")
-    chosen = (cube.wht.variable > 0) & _on_bands(cube, keep)  # this order keeps (band, y, x)
+    chosen = usable(cube, cube.wht.variable) & _on_bands(cube, keep)  # keeps (band, y, x)
     return updated(cube, "mask", mask=chosen.data)
 
 
@@ -261,6 +264,17 @@ def central(values: NDArray[Any]) -> int:
             f"name the object: [[--ids FIELD={_largest(values)}|ids=[{_largest(values)}]]]",
         )
     return label
+
+
+def ends_reached(keep: NDArray[np.bool_], labels: NDArray[Any]) -> list[str]:
+    """Return the ends of what was looked at that a mask touches: of frame (y upwards) and map."""
+    sides = {"top": keep[-1], "bottom": keep[0], "left": keep[:, 0], "right": keep[:, -1]}
+    reached = [side for side, pixels in sides.items() if pixels.any()]
+    ends = [f"the {' and '.join(reached)} of the frame"] if reached else []
+    unknown = labels == _NOT_COVERED
+    if unknown.any() and (unknown & grown(keep, 1)).any():
+        ends.append("the end of the segmentation map")
+    return ends
 
 
 def _objects(values: NDArray[Any]) -> list[tuple[int, int]]:

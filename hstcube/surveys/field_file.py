@@ -6,11 +6,13 @@ import difflib
 import re
 import tomllib
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from hstcube.core.bands import band_name
 from hstcube.errors import BandError, FileError, RecipeError
 from hstcube.fits.local import read_text, require_local, split_extension
+from hstcube.fits.opening import located
+from hstcube.inputs.choices import require_choice
 from hstcube.inputs.names import checked_name
 from hstcube.surveys.names import BandFiles, FieldFiles
 
@@ -58,7 +60,8 @@ def read_field_file(path: str | Path) -> FieldFiles:
     ``psf`` (a file for `open_psf`, ``"FILE[EXT]"``; of a model in the frame of the detector also
     ``psf_angle`` [deg] and ``psf_drop``), ``sky`` (a level or a file), ``exposure`` (seconds, or a
     map of them: a FITS image on the band's pixels); ``[labels]`` with ``path``, ``hdu``, ``ids``,
-    ``largest`` (keep the largest piece of an object only). Paths are relative to the file.
+    ``largest`` (keep the largest piece of an object only), ``neighbours`` (as in `homogenize`).
+    Paths are relative to the file.
 
     Raises
     ------
@@ -94,9 +97,21 @@ def read_field_file(path: str | Path) -> FieldFiles:
         hdu=labels.get("hdu"),
         ids=tuple(labels.get("ids", ())),
         largest=labels.get("largest", False),
+        neighbours=_neighbours(labels, path),
         psf=path.parent / text["psf"] if "psf" in text else None,
         poisson=photon_setting(text["poisson"], path) if "poisson" in text else None,
     )
+
+
+def _neighbours(
+    labels: Mapping[str, Any], path: Path
+) -> Literal["mask", "replace", "subtract"] | None:
+    """Return what the table of the map says of other sources in it."""
+    said: Literal["mask", "replace", "subtract"] | None = labels.get("neighbours")
+    with located(path):
+        if said is not None:
+            require_choice("neighbours", said, ("mask", "replace", "subtract"))
+    return said
 
 
 def _band_files(entry: Mapping[str, Any], folder: Path) -> BandFiles:
@@ -266,7 +281,13 @@ _FILE_KEYS = {
     "psf": TEXT,
     "poisson": POSITIVE_OR_TEXT,
 }
-_LABELS_KEYS = {"path": TEXT, "hdu": TEXT_OR_COUNT, "ids": IDS, "largest": YES_OR_NO}
+_LABELS_KEYS = {
+    "path": TEXT,
+    "hdu": TEXT_OR_COUNT,
+    "ids": IDS,
+    "largest": YES_OR_NO,
+    "neighbours": TEXT,
+}
 _BAND_KEYS = {
     "sci": TEXT,
     "wht": TEXT,

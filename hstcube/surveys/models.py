@@ -10,7 +10,7 @@ import numpy as np
 
 from hstcube import shipped
 from hstcube.core.grids import Grid
-from hstcube.core.psf_coords import UNIT_SUM, psf_array
+from hstcube.core.offsets import UNIT_SUM, psf_array
 from hstcube.core.state import attribute, record
 from hstcube.errors import BandError, NoiseError, PSFError
 from hstcube.inputs.units import RATE

@@ -89,6 +89,8 @@ class FieldFiles:
     ids: tuple[int, ...] = ()
     largest: bool = False
     """Whether only the largest piece of an object is kept; see `object_mask`."""
+    neighbours: Literal["mask", "replace", "subtract"] | None = None
+    """What `homogenize` is to do about other sources of the map; None: as it does by itself."""
     psf: Path | None = None
     """PSFs for `open_psf`."""
     poisson: str | float | None = None

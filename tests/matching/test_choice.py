@@ -12,7 +12,7 @@ from telescope import telescope
 
 import hstcube
 from hstcube import matching_kernels, psf_match, psf_quality, with_psf
-from hstcube.core.psf_coords import psf_array
+from hstcube.core.offsets import psf_array
 from hstcube.core.state import notes_of
 from hstcube.errors import PSFError
 from hstcube.surveys.models import survey_psf

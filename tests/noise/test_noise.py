@@ -9,6 +9,7 @@ from scipy.signal import fftconvolve
 from strategies import plain_grid
 
 import hstcube
+from hstcube.core.offsets import with_noise_coords
 from hstcube.errors import HstCubeWarning, NoiseError
 from hstcube.matching.match import match_plane
 from hstcube.matching.solver import gaussian_kernel
@@ -16,7 +17,6 @@ from hstcube.noise._autocorrelation import pair_sums, removal_bias
 from hstcube.noise.correlation import covariances, find_groups, propagated, variances
 from hstcube.noise.description import survey_noise
 from hstcube.noise.empty_apertures import noise_check
-from hstcube.noise.groups import with_noise_coords
 from hstcube.sky.sources import detect_sources
 
 SIDE = 80

@@ -17,7 +17,7 @@ import numpy as np
 from astropy.io import fits
 
 from hstcube.core.bands import band
-from hstcube.core.psf_coords import psf_array
+from hstcube.core.offsets import psf_array
 from hstcube.files.psfs import save_psf
 from hstcube.fits.weights import apparent_noise
 from hstcube.surveys.filters import native_pixel
