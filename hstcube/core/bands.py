@@ -21,15 +21,21 @@ __all__ = [
     "cameras",
     "is_filter",
     "name_among",
+    "names_among",
+    "names_apart",
     "numbers_by_band",
+    "plain",
 ]
 
 # as releases write filters: with what stands in the pupil, or a letter of the camera (u: UVIS,
 # n: NIRISS) behind
 _WRITTEN = re.compile(
-    r"(?:clearp?-)?(?P<name>f\d{3,4}(?:lp|[wmnx]2?))[un]?"
+    r"(?:clearp?-)?(?P<name>f\d{3,4}(?:lp|[wmnx]2?))(?P<letter>[un])?"
     r"(?:-(?:clearp?|(?P<pupil>f\d{3,4}[wmn]2?)n?))?"
 )
+_OF_LETTER = {"u": "uvis", "n": "niriss"}
+# one filter of several cameras in one cube: f606w-uvis; a field file may write f606w_uvis
+_OF_CAMERA = re.compile(r"(?P<name>f\d{3,4}(?:lp|[wmnx]2?))[-_](?P<camera>[a-z]+\d?)")
 
 _PIVOT = (
     "give its pivot wavelength [Angstrom]: [[pivot = 15000.0 with its sci and wht in a field file|"
@@ -54,6 +60,11 @@ class Band(NamedTuple):
     cigale: str = ""
     pixedfit: str = ""
 
+    @property
+    def camera(self) -> str:
+        """What stands behind the name where another camera has a filter of it: "uvis"."""
+        return (self.detector or self.instrument).lower()
+
     def is_of(self, instrument: str, detector: str = "") -> bool:
         """Say whether it is of the camera that a header names.
 
@@ -69,9 +80,9 @@ def band(name: str, *, instrument: str = "", detector: str = "") -> Band:
     Parameters
     ----------
     name : str
-        ``"f160w"``, ``"F160W"`` or the digits alone, ``"160"``.
+        ``"f160w"``, ``"F160W"`` or the digits alone, ``"160"``; ``"f606w-uvis"`` of one camera.
     instrument, detector : str, optional
-        What a header says; ignored when that camera has no such filter.
+        What a header says; ignored when that camera has no such filter, or the name says another.
 
     Raises
     ------
@@ -79,7 +90,7 @@ def band(name: str, *, instrument: str = "", detector: str = "") -> Band:
         If no camera has it.
     """
     name = band_name(name)
-    cameras = _table().get(name, ())
+    cameras = _entries(name)
     if not cameras:
         close = difflib.get_close_matches(name, _table(), n=3)
         raise BandError(
@@ -96,21 +107,51 @@ def band_name(text: str) -> str:
 
     ``"F160W"`` and ``"160"`` are ``"f160w"``; grizli's ``"f606wu"`` is ``"f606w"``,
     ``"F115W-CLEAR"`` and ``"f115wn-clear"`` are ``"f115w"``. Of two filters in the light the narrow
-    one counts: ``"f444w-f470n"`` is ``"f470n"``.
+    one counts: ``"f444w-f470n"`` is ``"f470n"``. A camera that is named behind stays there, by its
+    detector where it has several: ``"F606W_UVIS"`` is ``"f606w-uvis"``, ``"f606w-acs"`` is
+    ``"f606w-wfc"``; see `names_apart`.
     """
     name = text.strip().lower()
     if name.isdigit():
         return next((known for known in _wide() if digits(known) == name), name)
-    if name in _table() or not (written := _WRITTEN.fullmatch(name)):
+    if name in _table():
+        return name
+    if of_camera := _named_camera(name):
+        return of_camera
+    if not (written := _WRITTEN.fullmatch(name)):
         return name
     found = [written["name"], written["pupil"] or written["name"]]
     narrow = found[0] if "w" not in found[0] else found[1]
     return narrow if narrow in _table() else name
 
 
+def names_apart(texts: Iterable[str]) -> list[str]:
+    """Return the names of the bands of one cube, those of one filter by two cameras told apart.
+
+    A letter of a camera counts where its filter is there twice: grizli's ``f606wu`` (UVIS) and
+    ``f115wn`` (NIRISS).
+
+    Examples
+    --------
+    >>> names_apart(["f606w", "f606wu"]), names_apart(["f606wu"])
+    (['f606w', 'f606w-uvis'], ['f606w'])
+    """
+    given = [*texts]
+    names = [band_name(text) for text in given]
+    return [
+        _by_letter(text, name) if names.count(name) > 1 else name
+        for text, name in zip(given, names, strict=True)
+    ]
+
+
+def plain(name: str) -> str:
+    """Return the filter of a band's name: ``f606w`` of ``f606w-uvis``."""
+    return name.partition("-")[0] if _entries(name) else name
+
+
 def is_filter(name: str) -> bool:
     """Say whether a table has a filter of that name; see `band_name`."""
-    return name in _table()
+    return bool(_entries(name))
 
 
 def name_among(text: str, there: Iterable[str]) -> str:
@@ -125,10 +166,20 @@ def name_among(text: str, there: Iterable[str]) -> str:
     if text in names:
         return text
     wanted = band_name(text)
+    if (of_letter := _by_letter(text, wanted)) in names:  # beside that of another camera
+        return of_letter
     return next((name for name in names if band_name(name) == wanted), wanted)
 
 
-def numbers_by_band(unit: str, given: Any, name: str, **limits: Any) -> dict[str, float]:
+def names_among(texts: Iterable[str], there: Iterable[str]) -> list[str]:
+    """Return the bands that are meant, as `name_among`; all that there are where none is named."""
+    known = [*there]
+    return [name_among(text, known) for text in texts] or known
+
+
+def numbers_by_band(
+    unit: str, given: Any, name: str, *, there: Iterable[str] = (), **limits: Any
+) -> dict[str, float]:
     """Return numbers that are given band by band, by the bands' names.
 
     Parameters
@@ -139,6 +190,8 @@ def numbers_by_band(unit: str, given: Any, name: str, **limits: Any) -> dict[str
         None is none of them.
     name : str
         The argument, as its caller knows it.
+    there : iterable of str
+        The bands that there are; see `name_among`.
     **limits
         As for `numbers_in`.
 
@@ -156,8 +209,9 @@ def numbers_by_band(unit: str, given: Any, name: str, **limits: Any) -> dict[str
         fix = f"give [[a number for each band|a mapping: {name}={{'f160w': ...}}]]"
         raise RecipeError("HC-B31", reason, fix)
     found: dict[str, float] = {}
+    known = [*there]
     for key in given:
-        band = band_name(str(key))
+        band = name_among(str(key), known)
         if band in found:
             raise BandError("HC-B02", f"{name} names it twice", "keep one of the two", band=band)
         found[band] = number_in(unit, given[key], f"{name} of {band}", **limits)
@@ -169,7 +223,7 @@ def pivot(name: str) -> float:
 
     Infinite, so that it sorts last, when it is in no table.
     """
-    cameras = _table().get(band_name(name), ())
+    cameras = _entries(band_name(name))
     return cameras[0].pivot if cameras else float("inf")
 
 
@@ -177,12 +231,37 @@ def cameras(name: str | None = None) -> tuple[Band, ...]:
     """Return a filter as each camera has it; all filters when none is named."""
     if name is None:
         return tuple(entry for entries in _table().values() for entry in entries)
-    return _table().get(band_name(name), ())
+    return _entries(band_name(name))
 
 
 def digits(name: str) -> str:
     """Return the digits of a filter's name, by which the original pipeline calls it."""
-    return "".join(filter(str.isdigit, name))
+    return "".join(filter(str.isdigit, plain(name)))
+
+
+def _entries(name: str) -> tuple[Band, ...]:
+    """Return the rows of a name as `band_name` gives it: all cameras', or the one's it names."""
+    known, _, camera = name.partition("-")
+    rows = _table().get(known, ())
+    return tuple(row for row in rows if row.camera == camera) if camera else rows
+
+
+def _named_camera(name: str) -> str:
+    """Return the name of a filter and the camera that it names, '' where it names none."""
+    if not (said := _OF_CAMERA.fullmatch(name)):
+        return ""
+    rows = _table().get(said["name"], ())
+    by = (row for row in rows if said["camera"] in (row.camera, row.instrument.lower()))
+    found = next(by, None)
+    return f"{found.name}-{found.camera}" if found else ""
+
+
+def _by_letter(text: str, name: str) -> str:
+    """Return the name of a band with the camera that a letter of a text stands for, if any."""
+    written = _WRITTEN.fullmatch(text.strip().lower())
+    letter = written["letter"] if written else None
+    of_camera = f"{name}-{_OF_LETTER[letter]}" if letter else name
+    return of_camera if _entries(of_camera) else name
 
 
 @cache
@@ -191,7 +270,7 @@ def _wide() -> tuple[str, ...]:
     return tuple(
         name
         for name, (first, *_) in _table().items()
-        if first.instrument in ("ACS", "WFC3") and re.fullmatch(r"f\d{3}w|f098m|f850lp", name)
+        if first.detector in ("WFC", "UVIS", "IR") and re.fullmatch(r"f\d{3}w|f098m|f850lp", name)
     )
 
 

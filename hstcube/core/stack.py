@@ -15,7 +15,7 @@ from hstcube.core.rules import (
     taken,
     validate,
 )
-from hstcube.core.state import attribute, record
+from hstcube.core.state import REQUIRED, STATE, attribute, record
 from hstcube.errors import CubeError, NoiseError
 
 if TYPE_CHECKING:
@@ -28,7 +28,9 @@ __all__ = ["stack_bands"]
 _PSF_AXES = ("ky", "kx")
 _PSF_QUALITY = ("psf_ee_error", "psf_negative")
 _NOISE = ("noise_scale", "noise_acf")
-_FILLED = {"extinction": 0.0, "exposure": np.nan}  # of cubes that do not tell
+# of cubes that do not tell
+_FILLED = {"extinction": 0.0, "electrons": np.nan, "photons": ""}
+_FILLED |= {name: STATE[name][0] for name in STATE if name not in REQUIRED}
 
 
 def stack_bands(cubes: Sequence[xr.Dataset]) -> xr.Dataset:
@@ -87,7 +89,7 @@ def stack_bands(cubes: Sequence[xr.Dataset]) -> xr.Dataset:
 def _with_columns_alike(cubes: list[xr.Dataset]) -> list[xr.Dataset]:
     """Give all cubes the same coordinates along the bands.
 
-    What no `deredden` saw has extinction 0; exposure times that were not told are not known.
+    What no `deredden` saw has extinction 0; times and cameras that were not told are not known.
 
     Raises
     ------
@@ -107,12 +109,15 @@ def _with_columns_alike(cubes: list[xr.Dataset]) -> list[xr.Dataset]:
         cubes = [
             cube
             if name in cube.coords
-            else cube.assign_coords(
-                {name: ("band", np.full(cube.sizes["band"], _FILLED[name]), attrs)}
-            )
+            else cube.assign_coords({name: ("band", _filled(name, cube.sizes["band"]), attrs)})
             for cube in cubes
         ]
     return cubes
+
+
+def _filled(name: str, number: int) -> NDArray[Any]:
+    value = _FILLED[name]
+    return np.full(number, value, object if isinstance(value, str) else np.float64)
 
 
 def _joined_attributes(cubes: Sequence[xr.Dataset]) -> dict[str, str]:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hstcube.core.bands import band_name
+from hstcube.core.bands import names_among
 from hstcube.core.cube import build
 from hstcube.core.state import record
-from hstcube.errors import BandError, FileError, HstCubeError, HstCubeWarning, PSFError
+from hstcube.errors import BandError, FileError, HstCubeError
 from hstcube.files.headers import (
-    BandImages,
     band_state,
     camera_notes,
     common_survey,
-    common_units,
-    exposure_times,
     file_notes,
     photons_in,
     require_scale,
@@ -34,11 +30,9 @@ from hstcube.fits.weights import (
     odd_weights,
 )
 from hstcube.inputs.cards import card_text, card_value
-from hstcube.surveys.beside import SKY_SCALE
 from hstcube.surveys.filters import camera_of, native_pixel, require_band
 from hstcube.surveys.known import told_oddities
-from hstcube.surveys.models import with_survey_noise
-from hstcube.surveys.names import chosen_fields
+from hstcube.surveys.rates import BandImages, common_units, exposure_times
 from hstcube.surveys.releases import matched_notes
 
 if TYPE_CHECKING:
@@ -50,20 +44,21 @@ if TYPE_CHECKING:
 
     from hstcube.core.grids import Grid
     from hstcube.errors import Note
-    from hstcube.files.headers import Units
-    from hstcube.surveys.names import FieldFiles
+    from hstcube.surveys.names import FieldFiles, ImageKind
+    from hstcube.surveys.rates import Units
 
 __all__ = [
     "Observed",
     "by_unit",
     "each_once",
     "grid_of",
-    "open_stars",
+    "of_headers",
     "read_images",
     "wanted_bands",
 ]
 
 
+IN_ERR = "in ERR"  # what weights of JWST say of their photons
 _OF_ERR = (
     "errors are taken from ERR, which holds all photon noise; WHT of JWST holds that of reading "
     "alone"
@@ -82,6 +77,8 @@ class Observed(NamedTuple):
     """They are a survey's own, so that its PSFs and noise hold for them, too."""
     widths: bool
     """A width of a PSF was given, by arguments, a field file or a header."""
+    errors: tuple[str, ...] = ()
+    """Bands whose weights are errors of JWST."""
 
 
 def read_images(
@@ -118,7 +115,7 @@ def read_images(
     _require_one_set(files, images)
     grid = _common_grid(files, images)
     units = common_units(files, images)
-    notes = [*file_notes(images), *camera_notes(images), *units.notes]
+    notes = [*file_notes(images), *camera_notes(files, images), *units.notes]
     notes += matched_notes({name: files.one(name, "sci") for name in names})
     widths = psf_fwhm or {}
     state = band_state(files, images, psf_fwhm=widths, units=units.unit, scale=grid.scale)
@@ -140,14 +137,25 @@ def read_images(
         psf_fwhm=state.psf_fwhm,
         pivot=state.pivot,
         exposure=state.exposure,
+        instrument=state.instrument,
+        detector=state.detector,
         survey=survey,
     )
     sources = "".join(f"; {table}" for table in sorted(state.tables))
-    cube = cube.assign_attrs(poisson=photons_in(images))
+    cube = _with_photons(cube, dict(zip(names, photons_in(images), strict=True)))
     cube = record(cube, f"open_field({files.field!r}, {', '.join(names)}){sources}")
     cube = told_oddities(cube, notes)
     said = any(said_width(files, image) is not None for image in images)
-    return Observed(cube, own, widths=bool(widths) or said)
+    errors = tuple(image.name for image in images if image.wht.header.get("POISSON") == IN_ERR)
+    return Observed(cube, own, bool(widths) or said, errors)
+
+
+def _with_photons(cube: xr.Dataset, told: Mapping[str, str]) -> xr.Dataset:
+    """Return the cube that says what photon noise its weights hold, by band where that differs."""
+    words = [told[name] for name in cube.band.values.tolist()]
+    if all(words) or not any(words):
+        return cube.assign_attrs(poisson="; ".join(dict.fromkeys(words)))
+    return cube.assign_coords(photons=("band", np.array(words, object)))
 
 
 def grid_of(files: FieldFiles, name: str = "") -> Grid:
@@ -166,18 +174,37 @@ def by_unit(files: FieldFiles, bands: Sequence[str] | None) -> dict[str, list[st
     """
     groups: dict[str, list[str]] = {}
     for name in wanted_bands(files, bands):
-        where = files.bands[name].hdu
-        header = read_header(files.one(name, "sci"), "sci", band=name, hdu=where)
-        nowhere: Any = None
-        plane = Plane(None, header, nowhere)
-        unit = common_units(files, [BandImages(name, plane, plane)]).unit
+        part = next((one for one in files.parts if name in one.bands), files)
+        unit = common_units(part, [of_headers(part, name, kinds=("sci", "sci"))]).unit
         groups.setdefault(unit, []).append(name)
     return groups
 
 
+def of_headers(
+    files: FieldFiles, name: str, *, kinds: tuple[ImageKind, ImageKind] = ("sci", "wht")
+) -> BandImages:
+    """Return the images of a band without their pixels and grids; headers are read.
+
+    Parameters
+    ----------
+    files : FieldFiles
+    name : str
+        The band.
+    kinds : tuple
+        What is read for sci and for wht.
+    """
+    nowhere: Any = None
+    headers = [
+        read_header(files.one(name, kind), kind, band=name, hdu=files.bands[name].extension(kind))
+        for kind in dict.fromkeys(kinds)
+    ]
+    sci, wht = Plane(None, headers[0], nowhere), Plane(None, headers[-1], nowhere)
+    return BandImages(name, sci, wht)
+
+
 def wanted_bands(files: FieldFiles, bands: Sequence[str] | None) -> list[str]:
     """Return the names of the bands that were asked for; all that there are, if none were."""
-    return each_once([band_name(name) for name in bands] if bands else list(files.bands))
+    return each_once(names_among(bands or (), files.bands))
 
 
 def each_once(names: list[str]) -> list[str]:
@@ -207,6 +234,8 @@ def _read_band(files: FieldFiles, name: str, *, lazy: bool) -> BandImages:
     with located(files.one(name, "wht"), name):
         require_band(name, wht.header)
         _require_two_images(paths, sci, wht)
+    if said.dead is not None and said.wht_kind in ("rms", "variance"):
+        wht = wht._replace(data=wht.data * (sci.data != said.dead))  # its error may be anything
     if errors:
         weights = _weights_beside(paths[1], name, sci.grid, lazy=lazy) if all_in_one else None
         return _with_errors(BandImages(name, sci, wht, "rms"), weights)
@@ -239,7 +268,7 @@ def _with_errors(image: BandImages, weights: Any) -> BandImages:
     A pixel without data has weight 0, and an error that may be anything.
     """
     wht = image.wht
-    wht.header["POISSON"] = "in ERR"
+    wht.header["POISSON"] = IN_ERR
     notes = [*wht.notes]
     notes.append(("HC-D42", _OF_ERR))
     data = wht.data if weights is None else wht.data * (weights > 0)
@@ -299,7 +328,8 @@ def _weights(files: FieldFiles, images: list[BandImages], units: Units) -> list[
             wht = inverse_variance(
                 image.wht.data, image.wht_kind, image.name, sci=image.sci.data, shrink=shrink
             )
-        weights.append(wht if seconds == 1 else wht * np.float32(seconds**2))
+        counted = seconds != 1 and image.wht_kind != "exptime"  # those are by the rates' scatter
+        weights.append(wht * np.float32(seconds**2) if counted else wht)
     return weights
 
 
@@ -307,10 +337,11 @@ def _pixel_notes(images: list[BandImages], weights: list[Any]) -> list[Note]:
     notes = []
     for image, wht in zip(images, weights, strict=True):
         odd = odd_pixels(image.sci.data, wht)
-        if image.wht_kind == "ivar":
+        if image.wht_kind != "exptime" and image.wht.header.get("POISSON") != IN_ERR:
             step, drop = _drizzled(image)
-            times = exposure_times(image.sci.header)
-            odd += odd_weights(image.sci.data, wht, times=times, step=step, drop=drop)
+            times = exposure_times(image.sci.header) if image.wht_kind == "ivar" else []
+            pixels = image.sci.data, wht, image.wht.data
+            odd += odd_weights(*pixels, times=times, step=step, drop=drop, kind=image.wht_kind)
         notes += [(code, f"{image.name}: {text}") for code, text in odd]
     return notes
 
@@ -341,53 +372,3 @@ def _built(files: FieldFiles, sci: Any, wht: Any, **how: Any) -> xr.Dataset:
         if error.band:
             error.at(file=str(files.one(error.band, "wht" if error.code == "HC-D10" else "sci")))
         raise
-
-
-def open_stars(
-    folder: str | Path, *, scale: str | None = None, bands: Sequence[str] | None = None
-) -> dict[str, xr.Dataset]:
-    """Open stamps of stars: files ``{star}_{scale}_{filter}_{sci,wht}.fits``, as those of fields.
-
-    Parameters
-    ----------
-    folder : path
-    scale : str, optional
-        Label of the pixel scale in the file names; as in `open_field`, when not given.
-    bands : sequence of str, optional
-        Only these; else those that every star has.
-
-    Returns
-    -------
-    dict of name to Dataset
-        For `examine_stars` and `measure_psf`.
-
-    Raises
-    ------
-    PSFError
-        If there are none, or no band that all of them have.
-    """
-    found = chosen_fields(folder, scale=scale)
-    if not found:
-        raise PSFError(
-            "HC-P10",
-            f"no stamps of stars at {SKY_SCALE if scale is None else scale}",
-            "name them STAR_60mas_f160w_sci.fits and _wht.fits",
-            str(folder),
-        )
-    names = [band_name(name) for name in bands] if bands else _common_bands(found)
-    if not names:
-        fix = "choose stars that have a band in common"
-        raise PSFError("HC-P11", "there is no band that all stars have", fix, str(folder))
-    stars = {}
-    with warnings.catch_warnings():
-        # of units and cameras: they are those of the fields
-        warnings.simplefilter("ignore", HstCubeWarning)
-        for files in found:
-            star = read_images(files, bands=names)
-            stars[files.field] = with_survey_noise(star.cube) if star.own else star.cube
-    return stars
-
-
-def _common_bands(found: list[FieldFiles]) -> list[str]:
-    """Return the bands that all stars have, in the order of the first."""
-    return [name for name in found[0].bands if all(name in files.bands for files in found)]

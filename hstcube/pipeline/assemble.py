@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import xarray as xr
 
-from hstcube.core.bands import band_name, numbers_by_band
+from hstcube.core.bands import names_apart, numbers_by_band
 from hstcube.core.grids import Grid
 from hstcube.core.rules import PLANES
 from hstcube.core.stack import stack_bands
-from hstcube.core.state import note, warn
+from hstcube.core.state import note
 from hstcube.errors import FileError, HstCubeWarning
 from hstcube.files.fields import by_unit, each_once, grid_of, read_images, wanted_bands
 from hstcube.files.headers import of_bands
@@ -22,12 +23,13 @@ from hstcube.fits.local import as_path, missing, split_extension
 from hstcube.fits.opening import located
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.names import checked_name
+from hstcube.noise.poisson import with_electrons
 from hstcube.phot.units import to_flux
-from hstcube.psf.preparation import with_psf
+from hstcube.psf.preparation import told_widths, with_psf
 from hstcube.regridding.align import apply_shifts, check_alignment, warn_of_shifts
 from hstcube.regridding.resample import regrid
 from hstcube.surveys.known import SURVEYS
-from hstcube.surveys.models import with_survey_noise, with_survey_psf
+from hstcube.surveys.models import with_noise_of_errors, with_survey_noise, with_survey_psf
 from hstcube.surveys.names import BandFiles, FieldFiles, find_field
 
 if TYPE_CHECKING:
@@ -42,8 +44,6 @@ __all__ = ["PSF_WORDS", "Align", "PSFChoice", "open_bands", "open_field", "open_
 PSFChoice = str | Path | xr.DataArray | None
 PSF_WORDS = ("auto", "gaussian", *SURVEYS)
 Align = Literal["report", "apply"]
-
-_WIDTHS_AGREE = 0.01  # relative
 
 
 class _How(NamedTuple):
@@ -164,7 +164,8 @@ def open_bands(
     ----------
     files : mapping
         Filter name to the paths of the science and the weight image, which may be one file; the
-        extension may stand behind them: ``"jw_i2d.fits[SCI,1]"``.
+        extension may stand behind them: ``"jw_i2d.fits[SCI,1]"``. Of one filter of two cameras the
+        other than the table's first is named with its camera: ``"f606w"`` and ``"f606w-uvis"``.
     field : str
         Name of the field.
     zeropoint : mapping, optional
@@ -196,10 +197,11 @@ def open_bands(
     HstCubeError
         As `open_field`.
     """
-    names = each_once([band_name(name) for name in files])
-    zeropoints = of_bands("zeropoint", numbers_by_band("mag", zeropoint, "zeropoint"), names)
-    pivots = of_bands("pivot", numbers_by_band("AA", pivot, "pivot", above=0), names)
-    times = of_bands("exposure", numbers_by_band("s", exposure, "exposure", above=0), names)
+    names = each_once(names_apart(files))
+    by_name = partial(numbers_by_band, there=names)
+    zeropoints = of_bands("zeropoint", by_name("mag", zeropoint, "zeropoint"), names)
+    pivots = of_bands("pivot", by_name("AA", pivot, "pivot", above=0), names)
+    times = of_bands("exposure", by_name("s", exposure, "exposure", above=0), names)
     entries = {}
     for name, (sci, wht) in zip(names, files.values(), strict=True):
         (sci_file, sci_hdu), (wht_file, own_hdu) = split_extension(sci), split_extension(wht)
@@ -233,7 +235,8 @@ def open_files(
     if not files.bands:
         what = f"image of field {files.field}: no band is named"
         raise missing(what, "name a band, with its sci and its wht image")
-    how = _How(numbers_by_band("arcsec", psf_fwhm, "psf_fwhm", nan=True), psf, chunks, units)
+    widths = numbers_by_band("arcsec", psf_fwhm, "psf_fwhm", there=files.bands, nan=True)
+    how = _How(widths, psf, chunks, units)
     if files.parts:
         return _open_mixed(files, bands, how, onto, align)
     if isinstance(onto, str) and onto != files.scale:
@@ -265,11 +268,10 @@ def _open_scale(files: FieldFiles, bands: Sequence[str] | None, how: _How) -> xr
     """Open the images of one pixel scale, in the units of the files or in those that are wanted."""
     if how.units is None:
         return _open_alike(files, bands, how)
-    pieces = [
-        to_flux(_open_alike(files, names, _of_bands(how, names)), how.units)
-        for names in by_unit(files, bands).values()
-    ]
-    return pieces[0] if len(pieces) == 1 else stack_bands(pieces)
+    groups = by_unit(files, bands).values()
+    pieces = [_open_alike(files, names, _of_bands(how, names)) for names in groups]
+    fluxes = [to_flux(piece, how.units) for piece in with_electrons(pieces)]
+    return fluxes[0] if len(fluxes) == 1 else stack_bands(fluxes)
 
 
 def _open_alike(files: FieldFiles, bands: Sequence[str] | None, how: _How) -> xr.Dataset:
@@ -284,30 +286,18 @@ def _open_alike(files: FieldFiles, bands: Sequence[str] | None, how: _How) -> xr
     if psf is None:
         return cube
     known = with_psf(cube, psf) if isinstance(psf, xr.DataArray) else _with_chosen_psf(cube, psf)
-    return _told_widths(known, cube) if observed.widths else known
+    return told_widths(known, cube) if observed.widths else known
 
 
 def _with_noise(observed: Observed) -> xr.Dataset:
     """Return a cube with the noise that is known of its survey's own images, or say it is white."""
     cube = with_survey_noise(observed.cube) if observed.own else observed.cube
+    if "noise_scale" not in cube.coords:
+        cube = with_noise_of_errors(cube, observed.errors)
     if "noise_scale" in cube.coords:
         return cube
     bands = ", ".join(cube.band.values)
     return note(cube, "HC-N20", f"{bands}: the noise is taken as white, for no table knows it")
-
-
-def _told_widths(cube: xr.Dataset, before: xr.Dataset) -> xr.Dataset:
-    """Say which widths that were given are not those of the PSF images that were given, too."""
-    both = zip(cube.band.values, before.psf_fwhm.values, cube.psf_fwhm.values, strict=True)
-    apart = [
-        f"{name} {width:.3f}, now {image:.3f}"
-        for name, width, image in both
-        if abs(width / image - 1) > _WIDTHS_AGREE
-    ]
-    if not apart:
-        return cube
-    text = f"PSF images were given and go before widths [arcsec]: {', '.join(apart)}"
-    return warn(cube, "HC-P31", text)
 
 
 def _with_chosen_psf(cube: xr.Dataset, psf: str | Path) -> xr.Dataset:
@@ -367,7 +357,7 @@ def _shares(files: FieldFiles, names: list[str]) -> Iterator[tuple[FieldFiles, l
 
 def _of_bands(how: _How, names: list[str]) -> _How:
     """Return `how` with the widths of these bands only."""
-    widths = {band_name(name): width for name, width in (how.psf_fwhm or {}).items()}
+    widths = how.psf_fwhm or {}
     return how._replace(psf_fwhm={name: widths[name] for name in names if name in widths})
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from hstcube import __version__
 from hstcube.basics.robust import MAD_TO_SIGMA
-from hstcube.core.bands import band_name
+from hstcube.core.bands import name_among, names_among
 from hstcube.core.grids import Grid
 from hstcube.core.state import attribute, notes_of
 from hstcube.errors import HstCubeError, codes, spoken
@@ -52,6 +52,7 @@ T = TypeVar("T")
 
 # robust rms of the sky times sqrt(wht): 0.46 to 0.48 in drizzled WFC3/IR, 1.0 to 1.2 in ACS
 NOISE_RATIO = (0.3, 1.3)
+_DARK = "choose bands whose images count electrons; nothing to do if the weights hold it already"
 LARGE = 2**24  # pixels: of larger images only the headers are read
 BYTES = 4  # of a pixel
 _FIXES = {  # of warnings on which options act
@@ -199,7 +200,7 @@ class _Opened(NamedTuple):
 
 def _opened(report: Report, target: Target, options: Options) -> _Opened | None:
     """Open all bands together; else those that can be opened, and each that cannot is a finding."""
-    everything = tuple(band_name(name) for name in options.bands) or tuple(target.files.bands)
+    everything = tuple(names_among(options.bands, target.files.bands))
     images = _attempt(report, partial(_open, target, everything, options))
     if images is not None:
         return _Opened(images, whole=True)
@@ -231,7 +232,7 @@ def _kept(report: Report, target: Target, bands: tuple[str, ...], plain: Options
 
 def _for(bands: list[str], options: Options) -> Options:
     """Return the options of a run of some bands: widths of the others are no mistake then."""
-    widths = {k: width for k, width in options.psf_fwhm.items() if band_name(k) in bands}
+    widths = {k: one for k, one in options.psf_fwhm.items() if name_among(k, bands) in bands}
     return dataclasses.replace(options, psf_fwhm=widths)
 
 
@@ -313,7 +314,7 @@ def _judge_levels(report: Report, target: Target, options: Options) -> None:
     """Read the sky level of each band, unless none is wanted from files."""
     setting = options.recipe.get("sky")
     if options.sky is None and setting is None:
-        names = [band_name(name) for name in options.bands] or list(target.files.bands)
+        names = names_among(options.bands, target.files.bands)
         for look in of_levels(target.files, names):
             _attempt(report, look)
 
@@ -343,11 +344,15 @@ def _judge_photons(
 ) -> None:
     """Say where photon noise will be added, where it cannot be, and where it should be."""
     cube, kind, files = images.cube, options.kind, target.files
-    poisson = photon_setting_of(files, options.recipe, report.bands)
+    moved = options.onto is not None
+    poisson = photon_setting_of(files, options.recipe, report.bands, moved=moved)
     planned = planned_photons(cube, poisson, kind)
     if planned.left:
         code = "HC-N21"
         report.findings.append(Finding("note", code, planned.left, spoken(codes()[code].fix)))
+    if planned.lacking:
+        code = "HC-N13"
+        report.findings.append(Finding("warning", code, planned.lacking, spoken(_DARK)))
     if planned.exposure is not None:
         told = attribute(added(cube, planned), "poisson")
         report.findings.append(Finding("note", "", f"photon noise will be added: {told}"))

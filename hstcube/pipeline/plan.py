@@ -249,6 +249,7 @@ def plan_sky(
     to: float | None = None,
     sky: Sky | None = None,
     setting: Any = None,
+    factor: Callable[[str, str, float], float] | None = None,
 ) -> SkyPlan | None:
     """Decide where the sky level of each band comes from; None when the sky stays in.
 
@@ -264,6 +265,8 @@ def plan_sky(
         Measure all levels, or subtract none. Files give them, where there are any, when not given.
     setting : "measure" or float, optional
         What a recipe says.
+    factor : callable, optional
+        What levels are multiplied by, as in `read_levels`.
 
     Raises
     ------
@@ -278,7 +281,7 @@ def plan_sky(
         return SkyPlan(dict.fromkeys(bands, (float(setting), math.nan)), (), "from the recipe")
     known: Mapping[str, tuple[float, float]] = {}
     if "measure" not in (sky, setting):
-        known = read_levels(files, bands, scale=scale, to=to)
+        known = read_levels(files, bands, scale=scale, to=to, factor=factor)
     missing = tuple(name for name in bands if name not in known)
     if not missing:
         return SkyPlan(known, missing, "from files")
