@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -28,6 +28,7 @@ from hstcube.cli.options import (
     NoNetcdf,
     Onto,
     Overwrite,
+    Pivots,
     Poisson,
     PSFWidths,
     Recipe,
@@ -155,6 +156,7 @@ def run(
     to: To = None,
     psf: PSF = "auto",
     psf_fwhm: PSFWidths = None,
+    pivot: Pivots = None,
     allow: Allow = None,
     poisson: Poisson = None,
     units: Units = None,
@@ -192,7 +194,8 @@ def run(
         overwrite=overwrite,
     )
     require_outside(out, source, images=images)
-    targets = targets_of(source, field, ids, sky=sky, scale=scale, images=images, labels=labels)
+    how: dict[str, Any] = {"scale": scale, "images": images, "labels": labels, "pivot": pivot}
+    targets = targets_of(source, field, ids, sky=sky, **how)
     with Progress(len(targets)) as tell:
         outcomes = run_targets(targets, out, options, tell=tell)
     show_outcomes(outcomes, out)
@@ -281,6 +284,7 @@ def check(
     to: To = None,
     psf: PSF = "auto",
     psf_fwhm: PSFWidths = None,
+    pivot: Pivots = None,
     allow: Allow = None,
     poisson: Poisson = None,
     units: Units = None,
@@ -322,6 +326,7 @@ def check(
         field,
         ids,
         sky=sky,
+        pivot=pivot,
         scale=scale,
         images=images,
         labels=labels,

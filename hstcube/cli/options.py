@@ -37,6 +37,7 @@ __all__ = [
     "Onto",
     "Overwrite",
     "PSFWidths",
+    "Pivots",
     "Poisson",
     "Recipe",
     "Scale",
@@ -154,6 +155,14 @@ PSFWidths = Annotated[
         help="FWHM of the PSF of a band, e.g. f160w=0.18; may be repeated.",
     ),
 ]
+Pivots = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--pivot",
+        metavar="BAND=ANGSTROM",
+        help="Pivot wavelength of a filter that no table has, e.g. f999x=15000; may be repeated.",
+    ),
+]
 Allow = Annotated[
     list[str] | None,
     typer.Option(help="A band that may miss the resolution of the others; may be repeated."),
@@ -187,14 +196,17 @@ def targets_of(
     ids: list[str] | None,
     *,
     sky: str | None,
+    pivot: list[str] | None = None,
     refuse: Callable[[HstCubeError], None] | None = None,
     **places: Any,
 ) -> list[Target]:
     """Return the targets of `run` and `check`; `sky` may be a place where levels are."""
-    from hstcube.pipeline.plan import plan
+    from hstcube.pipeline.plan import plan, with_pivots
 
     place = None if sky in ("measure", "none") else sky
-    return plan(source, field or [], ids or [], sky=place, refuse=refuse, **places)
+    targets = plan(source, field or [], ids or [], sky=place, refuse=refuse, **places)
+    pivots = {band: _number(text) for band, text in by_band(pivot, "--pivot").items()}
+    return with_pivots(targets, pivots) if pivots else targets
 
 
 def options_of(
@@ -231,6 +243,14 @@ def by_band(given: list[str] | None, option: str) -> dict[str, str]:
             msg = f"{text!r} is not a band and what is said of it, as in f160w=..."
             raise typer.BadParameter(msg, param_hint=option)
     return dict(pairs)
+
+
+def _number(text: str) -> float | str:
+    """Return a number, or a text that has a unit: 15000, 1.5um."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _arcsec(text: str) -> float:

@@ -38,7 +38,8 @@ _OF_LETTER = {"u": "uvis", "n": "niriss"}
 _OF_CAMERA = re.compile(r"(?P<name>f\d{3,4}(?:lp|[wmnx]2?))[-_](?P<camera>[a-z]+\d?)")
 
 _PIVOT = (
-    "give its pivot wavelength [Angstrom]: [[pivot = 15000.0 with its sci and wht in a field file|"
+    "give its pivot wavelength [Angstrom]: [[--pivot BAND=15000, or pivot = 15000.0 with its sci "
+    "and wht in a field file|"
     "pivot= in open_bands or build, or pivot = 15000.0 in a field file]]"
 )
 

@@ -51,6 +51,7 @@ __all__ = [
     "Observed",
     "by_unit",
     "each_once",
+    "facts",
     "grid_of",
     "of_headers",
     "read_images",
@@ -58,6 +59,8 @@ __all__ = [
 ]
 
 
+# of each band
+_TOLD = ("instrument", "detector", "pivot", "zeropoint", "exposure", "psf_fwhm")
 IN_ERR = "in ERR"  # what weights of JWST say of their photons
 _OF_ERR = (
     "errors are taken from ERR, which holds all photon noise; WHT of JWST holds that of reading "
@@ -156,6 +159,27 @@ def _with_photons(cube: xr.Dataset, told: Mapping[str, str]) -> xr.Dataset:
     if all(words) or not any(words):
         return cube.assign_attrs(poisson="; ".join(dict.fromkeys(words)))
     return cube.assign_coords(photons=("band", np.array(words, object)))
+
+
+def facts(files: FieldFiles, cube: xr.Dataset) -> list[dict[str, Any]]:
+    """Return what the images of a field were found to be, band by band; None is not known.
+
+    Parameters
+    ----------
+    files : FieldFiles
+    cube : Dataset
+        Made of them.
+    """
+    names = cube.band.values.tolist()
+    columns = {key: cube.variables[key].values.tolist() for key in _TOLD}
+    found = []
+    for i, name in enumerate(names):
+        told: dict[str, Any] = {"band": name, "unit": cube.sci.attrs["units"]}
+        for key, values in columns.items():
+            told[key] = None if values[i] != values[i] else values[i]  # noqa: PLR0124  NaN
+        kind = files.bands[name].wht_kind or "ivar or exptime, by the pixels"
+        found.append(told | {"weights": kind})
+    return found
 
 
 def grid_of(files: FieldFiles, name: str = "") -> Grid:

@@ -135,10 +135,10 @@ def camera_notes(files: FieldFiles, images: list[BandImages]) -> list[Note]:
 
 def _other_camera(files: FieldFiles, image: BandImages) -> list[Note]:
     """Say where the name of a file tells of another camera that has the filter than its header."""
-    said = camera_said(image.name, image.sci.header)
     path = files.one(image.name, "sci")
     named = instruments_in(path.name) & {one.instrument for one in cameras(plain(image.name))}
-    if said is None or not named or said.instrument in named:
+    said = camera_said(image.name, image.sci.header) if named else None
+    if said is None or said.instrument in named:
         return []
     text = f"{image.name}: {path.name} is of {' and '.join(sorted(named))} by its name, of "
     return [("HC-B04", f"{text}{said.instrument} by its header, which is taken")]

@@ -16,6 +16,7 @@ from hstcube.core.bands import name_among, names_among
 from hstcube.core.grids import Grid
 from hstcube.core.state import attribute, notes_of
 from hstcube.errors import HstCubeError, codes, spoken
+from hstcube.files.fields import facts
 from hstcube.files.labels import open_labels
 from hstcube.maps.opening import detection_meant, made_here, without
 from hstcube.pipeline.original import kernels_of_the_original
@@ -81,6 +82,8 @@ class Report:
     field: str
     bands: tuple[str, ...] = ()
     findings: list[Finding] = dataclasses.field(default_factory=list)
+    found: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    """Camera, unit, zero point and weights of each band, as `facts` tells them."""
 
     def of(self, kind: str) -> list[Finding]:
         """Return the findings of a kind."""
@@ -158,6 +161,7 @@ def _judge_cube(
     """Look at what a run would make of the images that could be opened."""
     cube = found.images.cube
     report.bands = tuple(cube.band.values.tolist())
+    report.found = facts(target.files, cube)
     report.findings += [Finding("note", "", text) for text in _assumed(cube)]
     usual = traits(attribute(cube, "survey"))
     for code, text in notes_of(cube.attrs["history"]):

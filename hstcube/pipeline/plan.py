@@ -12,7 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
-from hstcube.errors import HstCubeError, RecipeError, WriteError
+from hstcube.core.bands import numbers_by_band
+from hstcube.errors import BandError, HstCubeError, RecipeError, WriteError
 from hstcube.files.cubes import Layout, Noise
 from hstcube.files.levels import read_levels
 from hstcube.fits.local import missing
@@ -39,6 +40,7 @@ __all__ = [
     "plan",
     "plan_sky",
     "require_outside",
+    "with_pivots",
 ]
 
 Sky = Literal["measure", "none"]
@@ -117,6 +119,26 @@ def plan(
         what = f"images at {SKY_SCALE if scale is None else scale}"
         raise missing(what, fix, file=source, verb="are")
     return list(targets.values())
+
+
+def with_pivots(targets: Sequence[Target], given: Mapping[str, Any]) -> list[Target]:
+    """Return targets whose bands have the pivot wavelengths that are given [Angstrom].
+
+    Raises
+    ------
+    BandError
+        If a band is named that no target has.
+    HstCubeError
+        If a wavelength is no positive number.
+    """
+    there = {name for target in targets for name in target.files.bands}
+    pivots = numbers_by_band("AA", given, "[[--pivot|pivot]]", there=there, above=0)
+    if targets and (unknown := sorted(pivots.keys() - there)):
+        listed = f"there are {', '.join(sorted(there))}"
+        raise BandError("HC-B01", f"no field has a band {unknown[0]}", listed, band=unknown[0])
+    return [
+        dataclasses.replace(target, files=target.files.with_pivots(pivots)) for target in targets
+    ]
 
 
 def _found(

@@ -54,9 +54,10 @@ def read_field_file(path: str | Path) -> FieldFiles:
     Keys: ``name``; ``psf`` (a file for `open_psf`); ``poisson`` (as in `homogenize`); for each
     band ``[bands.f606w]`` (``[bands.f606w-uvis]`` where another camera has the filter, too) with
     ``sci``, ``wht``, and optionally ``hdu`` and ``wht_hdu`` (their extensions, by name or number;
-    ``sci = "FILE[SCI,1]"`` says the same), ``wht_kind``, ``zeropoint``, ``psf_fwhm`` [arcsec], ``pivot`` [Angstrom] of a filter that no table has,
-    ``sky`` (a level or a file), ``exposure`` (seconds, or a map of them: a FITS image on the band's
-    pixels); ``[labels]`` with ``path``, ``hdu``, ``ids``, ``largest`` (keep the largest piece of an
+    ``sci = "FILE[SCI,1]"`` says the same), ``wht_kind``, ``zeropoint``, ``psf_fwhm`` [arcsec],
+    ``pivot`` [Angstrom] of a filter that no table has, ``sky`` (a level or a file), ``exposure``
+    (seconds, or a map of them: a FITS image on the band's pixels); ``[labels]`` with ``path``,
+    ``hdu``, ``ids``, ``largest`` (keep the largest piece of an
     object only). Paths are relative to the file.
 
     Raises

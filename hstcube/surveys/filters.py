@@ -73,8 +73,8 @@ def require_band(name: str, header: Mapping[str, Any]) -> None:
             f"the header says {' and '.join(said).upper()}, the file name {name}",
             "rename the file, or repair the card",
         )
-    other = camera_said(name, header)
-    if name != plain(name) and other is not None and other not in cameras(name):
+    other = camera_said(name, header) if name != plain(name) else None
+    if other is not None and other not in cameras(name):
         raise BandError(
             "HC-B03",
             f"the header says {other.instrument}/{other.detector or '-'}, the name {name}",

@@ -17,7 +17,7 @@ from hstcube.surveys.beside import SKY_SCALE, Places, labels_file, psf_file, sky
 from hstcube.surveys.releases import MAP, SCI, TIMES, images_in, preferred
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from hstcube.fits.local import Extension
     from hstcube.surveys.releases import Image
@@ -98,6 +98,15 @@ class FieldFiles:
     """The finest scale first."""
     release: str = ""
     """Whose names the files bear, as in ``releases.csv``; '' for the usual ones."""
+
+    def with_pivots(self, pivots: Mapping[str, float]) -> FieldFiles:
+        """Return the same files, their bands with the pivot wavelengths [Angstrom] given."""
+        bands = {
+            name: replace(band, pivot=pivots.get(name, band.pivot))
+            for name, band in self.bands.items()
+        }
+        parts = tuple(part.with_pivots(pivots) for part in self.parts)
+        return replace(self, bands=bands, parts=parts)
 
     def one(self, band: str, kind: ImageKind) -> Path:
         """Return the file of one band.

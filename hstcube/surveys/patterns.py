@@ -17,9 +17,7 @@ _CAMERA = "(?i:acs|wfc3|wfc|hrc|uvis|ir|wfpc2|nircam|niriss|miri)"
 _PARTS = {
     "field": r"(?P<field>.+?)",
     "scale": r"(?P<scale>[0-9.]+mas)",
-    "band": rf"(?P<band>[fF]?\d{{3,4}}[a-zA-Z]{{0,2}}2?[uUnN]?(?:-(?i:CAMERA))?)".replace(
-        "CAMERA", _CAMERA
-    ),
+    "band": rf"(?P<band>[fF]?\d{{3,4}}[a-zA-Z]{{0,2}}2?[uUnN]?(?:-{_CAMERA})?)",
     "digits": r"(?P<band>\d{3,4})",
     "kind": r"(?P<kind>sci|wht)",
 }
