@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -176,7 +177,8 @@ def facts(files: FieldFiles, cube: xr.Dataset) -> list[dict[str, Any]]:
     for i, name in enumerate(names):
         told: dict[str, Any] = {"band": name, "unit": cube.sci.attrs["units"]}
         for key, values in columns.items():
-            told[key] = None if values[i] != values[i] else values[i]  # noqa: PLR0124  NaN
+            known = isinstance(values[i], str) or math.isfinite(values[i])
+            told[key] = values[i] if known else None
         kind = files.bands[name].wht_kind or "ivar or exptime, by the pixels"
         found.append(told | {"weights": kind})
     return found

@@ -218,8 +218,8 @@ def _judged(cube: xr.Dataset, name: str, noise: xr.Dataset) -> Note:
     ratio = noise.noise_scale.item()
     text = f"{name}: pixels of blank sky scatter by {ratio:.3g} of ERR"
     if not least <= ratio <= _SCATTERS:
-        return "HC-D24", f"{text}, not by {least:.2g} to {_SCATTERS:g}: ERR is of other images"
-    return "HC-N22", f"{text} and are correlated, measured on {noise.pixels.item()} of them"
+        return ("HC-D24", f"{text}, not by {least:.2g} to {_SCATTERS:g}: ERR is of other images")
+    return ("HC-N22", f"{text} and are correlated, measured on {noise.pixels.item()} of them")
 
 
 def _noise_of(cube: xr.Dataset, name: str) -> xr.Dataset | None:

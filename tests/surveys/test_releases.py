@@ -413,13 +413,13 @@ def test_levels_in_files_are_brought_to_the_unit_of_the_cube(
     largest = np.abs(wanted.sci.values[good]).max()
     np.testing.assert_allclose(cube.sci.values[good], wanted.sci.values[good], atol=1e-5 * largest)
     # levels that say their unit are in that: to electrons per second, and to others
-    for band in plain.band.values:
-        level = float(wanted.sky.sel(band=band))
+    for name in plain.band.values:
+        level = float(wanted.sky.sel(band=name))
         if moved:  # of a pixel of 60 mas; what is per solid angle is the same in any
             area = (0.06 / hstcube.Grid.of(plain).scale) ** 2
             level *= 1 if "sr" in unit else area
-        text = f"# sky of field 1, {band}: {wanted.sci.units} per pixel of 0.06 arcsec, by hand\n"
-        sky_file(folder, band).write_text(f"{text}{level!r}\n")
+        text = f"# sky of field 1, {name}: {wanted.sci.units} per pixel of 0.06 arcsec, by hand\n"
+        sky_file(folder, name).write_text(f"{text}{level!r}\n")
     for name, how in (("back", ()), ("same", ("--units", unit)), ("other", ("--units", "Jy"))):
         again = ran(call, folder, tmp_path / name, *how, *moved)
         np.testing.assert_allclose(
