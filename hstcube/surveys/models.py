@@ -13,7 +13,7 @@ from hstcube import shipped
 from hstcube.core.bands import band
 from hstcube.core.grids import Grid
 from hstcube.core.psf_coords import UNIT_SUM, psf_array
-from hstcube.core.state import attribute, note, record, warn
+from hstcube.core.state import attribute, record
 from hstcube.errors import BandError, HstCubeWarning, NoiseError, PSFError
 from hstcube.fits.weights import apparent_noise, grain, scatter
 from hstcube.inputs.units import RATE
@@ -22,7 +22,7 @@ from hstcube.noise.description import WHITE, joined_noise, with_noise
 from hstcube.psf.preparation import attached
 from hstcube.psf.profiles import fwhm
 from hstcube.surveys.filters import native_pixel
-from hstcube.surveys.known import known_survey
+from hstcube.surveys.known import known_survey, told_oddities
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -201,25 +201,23 @@ def with_noise_of_errors(cube: xr.Dataset, bands: Sequence[str]) -> xr.Dataset:
     if not bands or cube.sci.chunks:
         return cube
     found = {name: noise for name in bands if (noise := _noise_of(cube, name)) is not None}
-    notes = [_judged(cube, name, noise) for name, noise in found.items()]
+    notes = [note for name, noise in found.items() for note in _judged(cube, name, noise)]
     if found:
         white = with_noise(cube, WHITE).isel(band=[n not in found for n in cube.band.values])
         others = white[["noise_scale", "noise_acf"]].reset_coords()
         cube = with_noise(cube, joined_noise([*found.values(), others]))
-    for code, text in notes:
-        cube = (warn if code == "HC-D24" else note)(cube, code, text)
-    return cube
+    return told_oddities(cube, notes)
 
 
-def _judged(cube: xr.Dataset, name: str, noise: xr.Dataset) -> Note:
+def _judged(cube: xr.Dataset, name: str, noise: xr.Dataset) -> list[Note]:
     """Say how large the noise of a band is in units of its errors, and whether that can be."""
     row = band(name, **{key: str(cube[key].sel(band=name).item()) for key in _CAMERA})
     least = apparent_noise(Grid.of(cube).scale / native_pixel(row)) / 2
     ratio = noise.noise_scale.item()
     text = f"{name}: pixels of blank sky scatter by {ratio:.3g} of ERR"
     if not least <= ratio <= _SCATTERS:
-        return ("HC-D24", f"{text}, not by {least:.2g} to {_SCATTERS:g}: ERR is of other images")
-    return ("HC-N22", f"{text} and are correlated, measured on {noise.pixels.item()} of them")
+        return [("HC-D24", f"{text}, not by {least:.2g} to {_SCATTERS:g}: ERR is of other images")]
+    return [("HC-N22", f"{text} and are correlated, measured on {noise.pixels.item()} of them")]
 
 
 def _noise_of(cube: xr.Dataset, name: str) -> xr.Dataset | None:

@@ -124,7 +124,7 @@ def test_what_drizzling_does_to_the_scatter_is_no_fault(
         return np.clip(high - low, 0, None) / drop
 
     number = int(side * step)
-    for _ in range(60):
+    for _ in range(40):
         y0, x0 = rng.uniform(-1, 0, 2)
         rows = np.stack([share(y0 + i + (1 - drop) / 2) for i in range(number + 2)])
         columns = np.stack([share(x0 + i + (1 - drop) / 2) for i in range(number + 2)])
