@@ -55,7 +55,7 @@ _MODULE_OF = {
     "open_field": "pipeline.assemble",
     "open_labels": "files.labels",
     "open_psf": "files.psfs",
-    "open_stars": "files.psfs",
+    "open_stars": "files.fields",
     "paint": "phot.groups",
     "paint_fit": "sed.results",
     "photometry": "phot.table",

@@ -8,11 +8,11 @@ from hstcube.core.stack import stack_bands as stack_bands
 from hstcube.errors import HstCubeError as HstCubeError
 from hstcube.errors import HstCubeWarning as HstCubeWarning
 from hstcube.files.cubes import to_fits as to_fits
+from hstcube.files.fields import open_stars as open_stars
 from hstcube.files.labels import open_labels as open_labels
 from hstcube.files.netcdf import open_cube as open_cube
 from hstcube.files.netcdf import save_cube as save_cube
 from hstcube.files.psfs import open_psf as open_psf
-from hstcube.files.psfs import open_stars as open_stars
 from hstcube.files.psfs import save_psf as save_psf
 from hstcube.files.tables import write_table as write_table
 from hstcube.jobs.differences import compare as compare

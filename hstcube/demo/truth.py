@@ -15,9 +15,10 @@ from hstcube.core.cube import build
 from hstcube.core.grids import Grid
 from hstcube.demo.field import MERGER, TARGET, simulate
 from hstcube.errors import HstCubeWarning
+from hstcube.files.fields import open_stars
 from hstcube.files.labels import open_labels
 from hstcube.files.netcdf import open_cube
-from hstcube.files.psfs import open_stars, save_psf
+from hstcube.files.psfs import save_psf
 from hstcube.fits.writing import write_files
 from hstcube.pipeline.assemble import open_field
 from hstcube.pipeline.plan import Options, plan

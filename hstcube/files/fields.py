@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from hstcube.core.bands import names_among
 from hstcube.core.cube import build
 from hstcube.core.state import record
-from hstcube.errors import BandError, FileError, HstCubeError
+from hstcube.errors import BandError, FileError, HstCubeError, HstCubeWarning, PSFError
 from hstcube.files.headers import (
     band_state,
     camera_notes,
@@ -24,16 +24,24 @@ from hstcube.fits.images import Plane, read_header, read_plane
 from hstcube.fits.opening import located
 from hstcube.fits.sets import SET, apart, id_in, require_counts
 from hstcube.fits.weights import (
-    apparent_noise,
-    inverse_variance,
     kind_by_pixels,
-    odd_pixels,
-    odd_weights,
 )
-from hstcube.inputs.cards import card_text, card_value
-from hstcube.surveys.filters import camera_of, native_pixel, require_band
+from hstcube.inputs.cards import card_text
+from hstcube.surveys.beside import SKY_SCALE
+from hstcube.surveys.filters import require_band
 from hstcube.surveys.known import told_oddities
-from hstcube.surveys.rates import BandImages, common_units, exposure_times
+from hstcube.surveys.models import with_survey_noise
+from hstcube.surveys.names import chosen_fields
+from hstcube.surveys.rates import (
+    IN_ERR,
+    BandImages,
+    common_units,
+    drizzled,
+    exposure_times,
+    in_rates,
+    pixel_notes,
+    weights_of,
+)
 from hstcube.surveys.releases import matched_notes
 
 if TYPE_CHECKING:
@@ -44,25 +52,20 @@ if TYPE_CHECKING:
     from astropy.io import fits
 
     from hstcube.core.grids import Grid
-    from hstcube.errors import Note
     from hstcube.surveys.names import FieldFiles, ImageKind
-    from hstcube.surveys.rates import Units
 
 __all__ = [
     "Observed",
     "by_unit",
     "each_once",
-    "facts",
     "grid_of",
     "of_headers",
+    "open_stars",
     "read_images",
     "wanted_bands",
 ]
 
 
-# of each band
-_TOLD = ("instrument", "detector", "pivot", "zeropoint", "exposure", "psf_fwhm")
-IN_ERR = "in ERR"  # what weights of JWST say of their photons
 _OF_ERR = (
     "errors are taken from ERR, which holds all photon noise; WHT of JWST holds that of reading "
     "alone"
@@ -124,10 +127,10 @@ def read_images(
     widths = psf_fwhm or {}
     state = band_state(files, images, psf_fwhm=widths, units=units.unit, scale=grid.scale)
     notes += state.notes
-    images = _in_rates(images, units)
-    weights = _weights(files, images, units)
+    images = in_rates(images, units)
+    weights = weights_of(files, images, units)
     if chunks is None:
-        notes += _pixel_notes(images, weights)
+        notes += pixel_notes(images, weights)
     survey, own = common_survey(images)
     cube = _built(
         files,
@@ -160,28 +163,6 @@ def _with_photons(cube: xr.Dataset, told: Mapping[str, str]) -> xr.Dataset:
     if all(words) or not any(words):
         return cube.assign_attrs(poisson="; ".join(dict.fromkeys(words)))
     return cube.assign_coords(photons=("band", np.array(words, object)))
-
-
-def facts(files: FieldFiles, cube: xr.Dataset) -> list[dict[str, Any]]:
-    """Return what the images of a field were found to be, band by band; None is not known.
-
-    Parameters
-    ----------
-    files : FieldFiles
-    cube : Dataset
-        Made of them.
-    """
-    names = cube.band.values.tolist()
-    columns = {key: cube.variables[key].values.tolist() for key in _TOLD}
-    found = []
-    for i, name in enumerate(names):
-        told: dict[str, Any] = {"band": name, "unit": cube.sci.attrs["units"]}
-        for key, values in columns.items():
-            known = isinstance(values[i], str) or math.isfinite(values[i])
-            told[key] = values[i] if known else None
-        kind = files.bands[name].wht_kind or "ivar or exptime, by the pixels"
-        found.append(told | {"weights": kind})
-    return found
 
 
 def grid_of(files: FieldFiles, name: str = "") -> Grid:
@@ -303,7 +284,7 @@ def _with_errors(image: BandImages, weights: Any) -> BandImages:
 
 def _of_kind_seen(image: BandImages) -> BandImages:
     """Return a band with the kind of weights that its pixels show."""
-    step, _ = _drizzled(image)
+    step, _ = drizzled(image)
     times = exposure_times(image.sci.header)
     kind = kind_by_pixels(image.wht.data, times=times, step=step)
     notes = [*image.wht.notes]
@@ -336,51 +317,6 @@ def _common_grid(files: FieldFiles, images: list[BandImages]) -> Grid:
     return first.sci.grid
 
 
-def _in_rates(images: list[BandImages], units: Units) -> list[BandImages]:
-    """Return the images in their common unit: those of counts are divided by the time they took."""
-    rates = []
-    for image, seconds in zip(images, units.seconds, strict=True):
-        data = image.sci.data if seconds == 1 else image.sci.data / np.float32(seconds)
-        rates.append(image._replace(sci=image.sci._replace(data=data)))
-    return rates
-
-
-def _weights(files: FieldFiles, images: list[BandImages], units: Units) -> list[Any]:
-    """Return inverse variances in the common unit."""
-    weights = []
-    for image, seconds in zip(images, units.seconds, strict=True):
-        with located(files.one(image.name, "wht"), image.name):
-            shrink = apparent_noise(*_drizzled(image))
-            wht = inverse_variance(
-                image.wht.data, image.wht_kind, image.name, sci=image.sci.data, shrink=shrink
-            )
-        counted = seconds != 1 and image.wht_kind != "exptime"  # those are by the rates' scatter
-        weights.append(wht * np.float32(seconds**2) if counted else wht)
-    return weights
-
-
-def _pixel_notes(images: list[BandImages], weights: list[Any]) -> list[Note]:
-    notes = []
-    for image, wht in zip(images, weights, strict=True):
-        odd = odd_pixels(image.sci.data, wht)
-        if image.wht_kind != "exptime" and image.wht.header.get("POISSON") != IN_ERR:
-            step, drop = _drizzled(image)
-            times = exposure_times(image.sci.header) if image.wht_kind == "ivar" else []
-            pixels = image.sci.data, wht, image.wht.data
-            odd += odd_weights(*pixels, times=times, step=step, drop=drop, kind=image.wht_kind)
-        notes += [(code, f"{image.name}: {text}") for code, text in odd]
-    return notes
-
-
-def _drizzled(image: BandImages) -> tuple[float, float]:
-    """Return pixel and drop of an image in pixels of its detector; NaN and 1 where not known."""
-    header = image.sci.header
-    native = native_pixel(camera_of(image.name, header))
-    drop = card_value(header, "D001PIXF")
-    known = isinstance(drop, int | float) and 0 < drop <= 1
-    return image.sci.grid.scale / native, float(drop) if known else 1.0
-
-
 def _stacked(planes: list[Any], chunks: Mapping[str, int] | None) -> Any:
     if chunks is None:
         return np.stack(planes)
@@ -398,3 +334,53 @@ def _built(files: FieldFiles, sci: Any, wht: Any, **how: Any) -> xr.Dataset:
         if error.band:
             error.at(file=str(files.one(error.band, "wht" if error.code == "HC-D10" else "sci")))
         raise
+
+
+def open_stars(
+    folder: str | Path, *, scale: str | None = None, bands: Sequence[str] | None = None
+) -> dict[str, xr.Dataset]:
+    """Open stamps of stars: files ``{star}_{scale}_{filter}_{sci,wht}.fits``, as those of fields.
+
+    Parameters
+    ----------
+    folder : path
+    scale : str, optional
+        Label of the pixel scale in the file names; as in `open_field`, when not given.
+    bands : sequence of str, optional
+        Only these; else those that every star has.
+
+    Returns
+    -------
+    dict of name to Dataset
+        For `examine_stars` and `measure_psf`.
+
+    Raises
+    ------
+    PSFError
+        If there are none, or no band that all of them have.
+    """
+    found = chosen_fields(folder, scale=scale)
+    if not found:
+        raise PSFError(
+            "HC-P10",
+            f"no stamps of stars at {SKY_SCALE if scale is None else scale}",
+            "name them STAR_60mas_f160w_sci.fits and _wht.fits",
+            str(folder),
+        )
+    names = names_among(bands or (), _common_bands(found))
+    if not names:
+        fix = "choose stars that have a band in common"
+        raise PSFError("HC-P11", "there is no band that all stars have", fix, str(folder))
+    stars = {}
+    with warnings.catch_warnings():
+        # of units and cameras: they are those of the fields
+        warnings.simplefilter("ignore", HstCubeWarning)
+        for files in found:
+            star = read_images(files, bands=names)
+            stars[files.field] = with_survey_noise(star.cube) if star.own else star.cube
+    return stars
+
+
+def _common_bands(found: list[FieldFiles]) -> list[str]:
+    """Return the bands that all stars have, in the order of the first."""
+    return [name for name in found[0].bands if all(name in files.bands for files in found)]

@@ -1,4 +1,4 @@
-"""PSFs in and out, and the stamps of stars that they are measured on."""
+"""PSFs in and out."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from hstcube.core.bands import band_name, names_among
+from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
 from hstcube.core.psf_coords import UNIT_SUM, psf_array
-from hstcube.errors import BandError, FileError, HstCubeWarning, PSFError, RecipeError
-from hstcube.files.fields import read_images
+from hstcube.errors import BandError, FileError, PSFError, RecipeError
 from hstcube.fits.images import image_shape
 from hstcube.fits.local import as_path
 from hstcube.fits.opening import located, opened
@@ -25,18 +24,11 @@ from hstcube.inputs.names import checked_name
 from hstcube.inputs.quantities import number_in
 from hstcube.psf.preparation import checked_psf, on_one_frame, prepare_psf, scale_of
 from hstcube.psf.profiles import fwhm
-from hstcube.surveys.beside import SKY_SCALE
-from hstcube.surveys.models import with_survey_noise
-from hstcube.surveys.names import chosen_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
-    from hstcube.surveys.names import FieldFiles
-
-__all__ = ["open_psf", "open_stars", "psf_bytes", "save_psf"]
+__all__ = ["open_psf", "psf_bytes", "save_psf"]
 
 _UNIT_SUM = 1e-3  # what a sum may be off
 _LARGEST_PIXEL = 60  # arcsec: what says more is no size of a pixel
@@ -197,53 +189,3 @@ def _scale_of(header: Any, path: Path) -> float:
         "give it: [[the card PIXSCALE|scale=0.06]] (arcsec)",
         str(path),
     )
-
-
-def open_stars(
-    folder: str | Path, *, scale: str | None = None, bands: Sequence[str] | None = None
-) -> dict[str, xr.Dataset]:
-    """Open stamps of stars: files ``{star}_{scale}_{filter}_{sci,wht}.fits``, as those of fields.
-
-    Parameters
-    ----------
-    folder : path
-    scale : str, optional
-        Label of the pixel scale in the file names; as in `open_field`, when not given.
-    bands : sequence of str, optional
-        Only these; else those that every star has.
-
-    Returns
-    -------
-    dict of name to Dataset
-        For `examine_stars` and `measure_psf`.
-
-    Raises
-    ------
-    PSFError
-        If there are none, or no band that all of them have.
-    """
-    found = chosen_fields(folder, scale=scale)
-    if not found:
-        raise PSFError(
-            "HC-P10",
-            f"no stamps of stars at {SKY_SCALE if scale is None else scale}",
-            "name them STAR_60mas_f160w_sci.fits and _wht.fits",
-            str(folder),
-        )
-    names = names_among(bands or (), _common_bands(found))
-    if not names:
-        fix = "choose stars that have a band in common"
-        raise PSFError("HC-P11", "there is no band that all stars have", fix, str(folder))
-    stars = {}
-    with warnings.catch_warnings():
-        # of units and cameras: they are those of the fields
-        warnings.simplefilter("ignore", HstCubeWarning)
-        for files in found:
-            star = read_images(files, bands=names)
-            stars[files.field] = with_survey_noise(star.cube) if star.own else star.cube
-    return stars
-
-
-def _common_bands(found: list[FieldFiles]) -> list[str]:
-    """Return the bands that all stars have, in the order of the first."""
-    return [name for name in found[0].bands if all(name in files.bands for files in found)]

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from hstcube.core.bands import band_name
-from hstcube.files.psfs import open_psf, open_stars, psf_bytes
+from hstcube.files.fields import open_stars
+from hstcube.files.psfs import open_psf, psf_bytes
 from hstcube.files.tables import table_bytes
 from hstcube.fits.reads import keeps
 from hstcube.fits.writing import require_free_names, write_set

@@ -16,7 +16,6 @@ from hstcube.core.bands import name_among, names_among
 from hstcube.core.grids import Grid
 from hstcube.core.state import attribute, notes_of
 from hstcube.errors import HstCubeError, codes, spoken
-from hstcube.files.fields import facts
 from hstcube.files.labels import open_labels
 from hstcube.maps.opening import detection_meant, made_here, without
 from hstcube.pipeline.original import kernels_of_the_original
@@ -35,7 +34,7 @@ from hstcube.pipeline.sources import Images, labels_of, of_band, of_levels, refu
 from hstcube.psf.match import choose_kernels
 from hstcube.regridding.align import check_alignment, warn_of_shifts
 from hstcube.sky.level import sky_pixels, subtract_sky
-from hstcube.surveys.known import traits
+from hstcube.surveys.known import facts, traits
 
 if TYPE_CHECKING:
     from collections.abc import Callable

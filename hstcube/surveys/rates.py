@@ -1,14 +1,18 @@
-"""What the pixels of images count: their units, and the times that they were exposed."""
+"""What pixels of images count, their units and exposure times, and what their weights are."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from hstcube.errors import CubeError
 from hstcube.fits.opening import located
+from hstcube.fits.weights import apparent_noise, inverse_variance, odd_pixels, odd_weights
 from hstcube.inputs.cards import NOTHING, card_text, card_value
 from hstcube.inputs.units import RATE, counts_in, read_unit
+from hstcube.surveys.filters import camera_of, native_pixel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +24,20 @@ if TYPE_CHECKING:
     from hstcube.inputs.units import Counts
     from hstcube.surveys.names import FieldFiles
 
-__all__ = ["BandImages", "Units", "common_units", "exposure", "exposure_times"]
+__all__ = [
+    "IN_ERR",
+    "BandImages",
+    "Units",
+    "common_units",
+    "drizzled",
+    "exposure",
+    "exposure_times",
+    "in_rates",
+    "pixel_notes",
+    "weights_of",
+]
+
+IN_ERR = "in ERR"  # what weights of JWST say of their photons
 
 # cards of the exposure time [s]; EXPTIME is 1 in images that are rates
 _EXPOSURE = ("TEXPTIME", "EXPTIME")
@@ -150,3 +167,49 @@ def _is_exposure(header: fits.Header, key: str) -> bool:
     value = card_value(header, key)
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return number and 0 < value < _LONGEST and value != 1
+
+
+def in_rates(images: list[BandImages], units: Units) -> list[BandImages]:
+    """Return the images in their common unit: those of counts are divided by the time they took."""
+    rates = []
+    for image, seconds in zip(images, units.seconds, strict=True):
+        data = image.sci.data if seconds == 1 else image.sci.data / np.float32(seconds)
+        rates.append(image._replace(sci=image.sci._replace(data=data)))
+    return rates
+
+
+def weights_of(files: FieldFiles, images: list[BandImages], units: Units) -> list[Any]:
+    """Return inverse variances in the common unit."""
+    weights = []
+    for image, seconds in zip(images, units.seconds, strict=True):
+        with located(files.one(image.name, "wht"), image.name):
+            shrink = apparent_noise(*drizzled(image))
+            wht = inverse_variance(
+                image.wht.data, image.wht_kind, image.name, sci=image.sci.data, shrink=shrink
+            )
+        counted = seconds != 1 and image.wht_kind != "exptime"  # those are by the rates' scatter
+        weights.append(wht * np.float32(seconds**2) if counted else wht)
+    return weights
+
+
+def pixel_notes(images: list[BandImages], weights: list[Any]) -> list[Note]:
+    """Say what is odd about pixels and weights [inverse variances], by the bands' names."""
+    notes = []
+    for image, wht in zip(images, weights, strict=True):
+        odd = odd_pixels(image.sci.data, wht)
+        if image.wht_kind != "exptime" and image.wht.header.get("POISSON") != IN_ERR:
+            step, drop = drizzled(image)
+            times = exposure_times(image.sci.header) if image.wht_kind == "ivar" else []
+            pixels = image.sci.data, wht, image.wht.data
+            odd += odd_weights(*pixels, times=times, step=step, drop=drop, kind=image.wht_kind)
+        notes += [(code, f"{image.name}: {text}") for code, text in odd]
+    return notes
+
+
+def drizzled(image: BandImages) -> tuple[float, float]:
+    """Return pixel and drop of an image in pixels of its detector; NaN and 1 where not known."""
+    header = image.sci.header
+    native = native_pixel(camera_of(image.name, header))
+    drop = card_value(header, "D001PIXF")
+    known = isinstance(drop, int | float) and 0 < drop <= 1
+    return image.sci.grid.scale / native, float(drop) if known else 1.0

@@ -112,7 +112,7 @@ def test_what_drizzling_does_to_the_scatter_is_no_fault(
     camera: tuple[str, str, float], scale: float, drop: float
 ) -> None:
     """Fruchter & Hook 2002, equations 9 and 10, against drops that are laid on pixels."""
-    step, side = scale / camera[2], 160
+    step, side = scale / camera[2], 120
     small = np.zeros((side, side))
     weight = np.zeros((side, side))
     rng = np.random.default_rng(5)
@@ -124,7 +124,7 @@ def test_what_drizzling_does_to_the_scatter_is_no_fault(
         return np.clip(high - low, 0, None) / drop
 
     number = int(side * step)
-    for _ in range(40):
+    for _ in range(30):
         y0, x0 = rng.uniform(-1, 0, 2)
         rows = np.stack([share(y0 + i + (1 - drop) / 2) for i in range(number + 2)])
         columns = np.stack([share(x0 + i + (1 - drop) / 2) for i in range(number + 2)])
