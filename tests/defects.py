@@ -37,7 +37,8 @@ from hstcube.errors import (
 )
 from hstcube.pipeline import recipe as recipes
 from hstcube.pipeline import runs
-from hstcube.pipeline.plan import Options, plan
+from hstcube.pipeline.options import Options
+from hstcube.pipeline.plan import plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -26,7 +26,8 @@ from hstcube.errors import HstCubeWarning
 from hstcube.fits import opening
 from hstcube.jobs.fluxes import bin_cube
 from hstcube.pipeline import runs
-from hstcube.pipeline.plan import Options, plan
+from hstcube.pipeline.options import Options
+from hstcube.pipeline.plan import plan
 from hstcube.pipeline.recipe import read_recipe
 from hstcube.sed.catalogue import catalogue
 
@@ -409,6 +410,12 @@ def detected(folder: Path, found: re.Match[str]) -> str:
 
 def one_in_nanojansky(folder: Path) -> None:
     rewrite(stamp(folder, "f160w"), cards={"BUNIT": "nJy"})
+
+
+def level_in_counts(folder: Path) -> None:
+    """Write a sky level that says a unit that nothing ties to that of the images."""
+    said = "# sky of field 1, f435w: DN s-1 per pixel of 0.06 arcsec, by hand"
+    sky_file(folder, "f435w").write_text(f"{said}\n0.001\n")
 
 
 def exposure_times(folder: Path) -> None:
@@ -1220,7 +1227,7 @@ SHELLS: dict[str, list[Shell]] = {
     "HC-D08": [Shell(r"(--band)", RUN, nothing_in("f435w"),
                      lambda _, m: f"{m[1]} f850lp {m[1]} f160w")],
     "HC-D21": [Shell(r"(--units uJy)", f"{RUN} --sky measure", one_in_nanojansky)],
-    "HC-K14": [Shell(r"(--sky measure)", f"{RUN} --units uJy")],
+    "HC-K14": [Shell(r"(--sky measure)", RUN, level_in_counts)],
     "HC-D28": [
         Shell(r"(wht_kind = 'exptime') in a field file", "check FOLDER", exposure_times,
               lambda f, m: f"check {field_file(f, m[1])}", instead=True)

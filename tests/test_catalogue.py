@@ -51,7 +51,8 @@ from stamps import (
 import hstcube
 from hstcube.errors import HstCubeError, HstCubeWarning, codes
 from hstcube.pipeline import runs
-from hstcube.pipeline.plan import Options, plan
+from hstcube.pipeline.options import Options
+from hstcube.pipeline.plan import plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable

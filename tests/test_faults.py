@@ -31,7 +31,8 @@ from hstcube.errors import FileError, HstCubeError, WriteError
 from hstcube.files import netcdf as netcdf_files
 from hstcube.fits import writing as _files
 from hstcube.pipeline import runs
-from hstcube.pipeline.plan import Options, plan
+from hstcube.pipeline.options import Options
+from hstcube.pipeline.plan import plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

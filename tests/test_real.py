@@ -146,7 +146,8 @@ def test_matching_keeps_the_flux_of_galaxy_37_where_masking_first_loses_it(field
 
 
 def test_the_stamps_themselves_are_never_changed(xdf, tmp_path, monkeypatch):
-    from hstcube.pipeline.plan import Options, plan
+    from hstcube.pipeline.options import Options
+    from hstcube.pipeline.plan import plan
     from hstcube.pipeline.runs import run
 
     def digest(folder: Path) -> str:

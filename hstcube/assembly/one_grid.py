@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hstcube.assembly.psfs import PSFChoice, of_these, with_psfs
-from hstcube.core.bands import band_name
 from hstcube.core.stack import stack_bands
 from hstcube.core.state import note
 from hstcube.files.fields import by_unit, read_images
+from hstcube.noise.poisson import with_electrons
 from hstcube.phot.units import to_flux
-from hstcube.surveys.models import with_survey_noise
+from hstcube.surveys.models import with_noise_of_errors, with_survey_noise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ class How(NamedTuple):
 
     def of(self, names: Sequence[str]) -> How:
         """Return the same with the widths and PSFs of these bands only."""
-        widths = {band_name(name): width for name, width in (self.psf_fwhm or {}).items()}
+        widths = self.psf_fwhm or {}
         mine = {name: widths[name] for name in names if name in widths}
         return self._replace(psf_fwhm=mine, psf=of_these(self.psf, names))
 
@@ -42,11 +42,10 @@ def open_on_one_grid(files: FieldFiles, bands: Sequence[str] | None, how: How) -
     """Open images of one pixel grid, in the units of the files or in those that are wanted."""
     if how.units is None:
         return _open_alike(files, bands, how)
-    pieces = [
-        to_flux(_open_alike(files, names, how.of(names)), how.units)
-        for names in by_unit(files, bands).values()
-    ]
-    return pieces[0] if len(pieces) == 1 else stack_bands(pieces)
+    groups = by_unit(files, bands).values()
+    pieces = [_open_alike(files, names, how.of(names)) for names in groups]
+    fluxes = [to_flux(piece, how.units) for piece in with_electrons(pieces)]
+    return fluxes[0] if len(fluxes) == 1 else stack_bands(fluxes)
 
 
 def _open_alike(files: FieldFiles, bands: Sequence[str] | None, how: How) -> xr.Dataset:
@@ -58,6 +57,8 @@ def _open_alike(files: FieldFiles, bands: Sequence[str] | None, how: How) -> xr.
 def _with_noise(observed: Observed) -> xr.Dataset:
     """Return a cube with the noise that is known of its survey's own images, or say it is white."""
     cube = with_survey_noise(observed.cube) if observed.own else observed.cube
+    if "noise_scale" not in cube.coords:
+        cube = with_noise_of_errors(cube, observed.errors)
     if "noise_scale" in cube.coords:
         return cube
     bands = ", ".join(cube.band.values)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hstcube.assembly.grids import ONE_SCALE, Align, by_grid, no_such_grid, open_on_several_grids
 from hstcube.assembly.one_grid import How, open_on_one_grid
 from hstcube.assembly.psfs import checked_choice, require_word
-from hstcube.core.bands import band_name, name_among, numbers_by_band
+from hstcube.core.bands import name_among, names_apart, numbers_by_band
 from hstcube.core.grids import Grid
 from hstcube.core.rules import PLANES
 from hstcube.errors import FileError
@@ -148,7 +149,8 @@ def open_bands(
     ----------
     files : mapping
         Filter name to the paths of the science and the weight image, which may be one file; the
-        extension may stand behind them: ``"jw_i2d.fits[SCI,1]"``.
+        extension may stand behind them: ``"jw_i2d.fits[SCI,1]"``. Of one filter of two cameras the
+        other than the table's first is named with its camera: ``"f606w"`` and ``"f606w-uvis"``.
     field : str
         Name of the field.
     zeropoint : mapping, optional
@@ -180,10 +182,11 @@ def open_bands(
     HstCubeError
         As `open_field`.
     """
-    names = each_once([band_name(name) for name in files])
-    zeropoints = of_bands("zeropoint", numbers_by_band("mag", zeropoint, "zeropoint"), names)
-    pivots = of_bands("pivot", numbers_by_band("AA", pivot, "pivot", above=0), names)
-    times = of_bands("exposure", numbers_by_band("s", exposure, "exposure", above=0), names)
+    names = each_once(names_apart(files))
+    by_name = partial(numbers_by_band, there=names)
+    zeropoints = of_bands("zeropoint", by_name("mag", zeropoint, "zeropoint"), names)
+    pivots = of_bands("pivot", by_name("AA", pivot, "pivot", above=0), names)
+    times = of_bands("exposure", by_name("s", exposure, "exposure", above=0), names)
     entries = {}
     for name, (sci, wht) in zip(names, files.values(), strict=True):
         (sci_file, sci_hdu), (wht_file, own_hdu) = split_extension(sci), split_extension(wht)
@@ -218,7 +221,8 @@ def open_files(
         what = f"image of field {files.field}: no band is named"
         raise missing(what, "name a band, with its sci and its wht image")
     psf = checked_choice(psf, list(files.bands))
-    how = How(numbers_by_band("arcsec", psf_fwhm, "psf_fwhm", nan=True), psf, chunks, units)
+    widths = numbers_by_band("arcsec", psf_fwhm, "psf_fwhm", there=files.bands, nan=True)
+    how = How(widths, psf, chunks, units)
     if onto is not None:
         files = by_grid(files, bands, onto)
     if files.parts:

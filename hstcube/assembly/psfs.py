@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from hstcube.core.bands import band_name
+from hstcube.core.bands import name_among
 from hstcube.core.grids import Grid
 from hstcube.core.offsets import UNIT_SUM, psf_array
 from hstcube.core.state import in_band_order, record, warn
@@ -22,7 +22,14 @@ from hstcube.fits.local import split_extension
 from hstcube.fits.opening import located
 from hstcube.inputs.cards import card_value
 from hstcube.inputs.choices import require_choice
-from hstcube.psf.preparation import SAME_SCALE, on_one_frame, prepare_psf, scale_of, with_psf
+from hstcube.psf.preparation import (
+    SAME_SCALE,
+    on_one_frame,
+    prepare_psf,
+    scale_of,
+    told_widths,
+    with_psf,
+)
 from hstcube.surveys.known import SURVEYS
 from hstcube.surveys.models import with_survey_psf
 
@@ -45,8 +52,6 @@ __all__ = [
 PSFChoice = str | Path | xr.DataArray | Mapping[str, Any] | None
 _WORDS = ("auto", "gaussian", *SURVEYS)
 OTHERS = "others"  # among the names of bands: all that are not named
-
-_WIDTHS_AGREE = 0.01  # relative
 
 
 def checked_choice(psf: PSFChoice, bands: Sequence[str]) -> PSFChoice:
@@ -88,21 +93,22 @@ def of_these(psf: PSFChoice, bands: Sequence[str]) -> PSFChoice:
     """Return the choice for some of the bands that it was made for."""
     if not isinstance(psf, Mapping):
         return psf
-    kept = {OTHERS, *map(band_name, bands)}
-    return {name: one for name, one in psf.items() if name in kept or band_name(name) in kept}
+    kept = {OTHERS, *bands}
+    return {name: one for name, one in psf.items() if name_among(name, kept) in kept}
 
 
 def _parted(psf: PSFChoice) -> tuple[PSFChoice, dict[str, Any]]:
     """Return what is chosen for all bands, and for single ones."""
     if not isinstance(psf, Mapping):
         return psf, {}
-    single = {band_name(name): one for name, one in psf.items() if name != OTHERS}
+    single = {str(name): one for name, one in psf.items() if name != OTHERS}
     return psf.get(OTHERS, "auto"), single
 
 
 def psf_files(files: FieldFiles, bands: Sequence[str], psf: PSFChoice) -> list[Path]:
     """Return the files of PSFs: what is neither is the name of a survey, or "gaussian"."""
-    psf, named = _parted(psf)
+    psf, single = _parted(psf)
+    named = {name_among(name, bands): one for name, one in single.items()}
     if psf == "auto":
         named = {name: files.bands[name].psf for name in bands} | named
         psf = files.psf
@@ -128,7 +134,7 @@ def with_psfs(
             cube = with_survey_psf(cube, cube.attrs["survey"], required=False)
     known = cube if psf is None else _with_chosen(cube, psf)
     known = _with_given(known, given, files) if given else known
-    return _told_widths(known, cube) if observed.widths and "psf" in known.coords else known
+    return told_widths(known, cube) if observed.widths and "psf" in known.coords else known
 
 
 def _with_chosen(cube: xr.Dataset, psf: Any) -> xr.Dataset:
@@ -235,17 +241,3 @@ def _told(cube: xr.Dataset, name: str, psf: xr.DataArray) -> xr.Dataset:
     if assumed := psf.attrs.get("assumed", ""):
         cube = warn(cube, "HC-P37", f"{name}, PSF of {source}: {assumed} assumed")
     return cube
-
-
-def _told_widths(cube: xr.Dataset, before: xr.Dataset) -> xr.Dataset:
-    """Say which widths that were given are not those of the PSF images that were given, too."""
-    both = zip(cube.band.values, before.psf_fwhm.values, cube.psf_fwhm.values, strict=True)
-    apart = [
-        f"{name} {width:.3f}, now {image:.3f}"
-        for name, width, image in both
-        if abs(width / image - 1) > _WIDTHS_AGREE
-    ]
-    if not apart:
-        return cube
-    text = f"PSF images were given and go before widths [arcsec]: {', '.join(apart)}"
-    return warn(cube, "HC-P31", text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -29,6 +29,7 @@ from hstcube.cli.options import (
     NoNetcdf,
     Onto,
     Overwrite,
+    Pivots,
     Poisson,
     PSFWidths,
     Recipe,
@@ -157,6 +158,7 @@ def run(
     to: To = None,
     psf: PSF = None,
     psf_fwhm: PSFWidths = None,
+    pivot: Pivots = None,
     allow: Allow = None,
     poisson: Poisson = None,
     units: Units = None,
@@ -195,7 +197,8 @@ def run(
         overwrite=overwrite,
     )
     require_outside(out, source, images=images)
-    targets = targets_of(source, field, ids, sky=sky, scale=scale, images=images, labels=labels)
+    how: dict[str, Any] = {"scale": scale, "images": images, "labels": labels, "pivot": pivot}
+    targets = targets_of(source, field, ids, sky=sky, **how)
     with Progress(len(targets)) as tell:
         outcomes = run_targets(targets, out, options, tell=tell)
     show_outcomes(outcomes, out)
@@ -285,6 +288,7 @@ def check(
     to: To = None,
     psf: PSF = None,
     psf_fwhm: PSFWidths = None,
+    pivot: Pivots = None,
     allow: Allow = None,
     poisson: Poisson = None,
     units: Units = None,
@@ -327,6 +331,7 @@ def check(
         field,
         ids,
         sky=sky,
+        pivot=pivot,
         scale=scale,
         images=images,
         labels=labels,

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hstcube.errors import HstCubeError
-    from hstcube.pipeline.plan import Options, Sky, Target
+    from hstcube.pipeline.options import Options, Sky
+    from hstcube.pipeline.plan import Target
 
 __all__ = [
     "PSF",
@@ -39,6 +40,7 @@ __all__ = [
     "Onto",
     "Overwrite",
     "PSFWidths",
+    "Pivots",
     "Poisson",
     "Recipe",
     "Scale",
@@ -169,6 +171,14 @@ PSFWidths = Annotated[
         help="FWHM of the PSF of a band, e.g. f160w=0.18; may be repeated.",
     ),
 ]
+Pivots = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--pivot",
+        metavar="BAND=ANGSTROM",
+        help="Pivot wavelength of a filter that no table has, e.g. f999x=15000; may be repeated.",
+    ),
+]
 Allow = Annotated[
     list[str] | None,
     typer.Option(help="A band that may miss the resolution of the others; may be repeated."),
@@ -205,14 +215,17 @@ def targets_of(
     ids: list[str] | None,
     *,
     sky: str | None,
+    pivot: list[str] | None = None,
     refuse: Callable[[HstCubeError], None] | None = None,
     **places: Any,
 ) -> list[Target]:
     """Return the targets of `run` and `check`; `sky` may be a place where levels are."""
-    from hstcube.pipeline.plan import plan
+    from hstcube.pipeline.plan import plan, with_pivots
 
     place = None if sky in ("measure", "none") else sky
-    return plan(source, field or [], ids or [], sky=place, refuse=refuse, **places)
+    targets = plan(source, field or [], ids or [], sky=place, refuse=refuse, **places)
+    pivots = {band: _number(text) for band, text in by_band(pivot, "--pivot").items()}
+    return with_pivots(targets, pivots) if pivots else targets
 
 
 def options_of(
@@ -230,8 +243,8 @@ def options_of(
     **how: Any,
 ) -> Options:
     """Return what `run` and `check` were asked for; options go before what a recipe file says."""
+    from hstcube.pipeline.options import Options
     from hstcube.pipeline.photons import photon_option
-    from hstcube.pipeline.plan import Options
 
     settings = _recipe(recipe)
     settings |= {"to": to} if to else {}
@@ -270,6 +283,14 @@ def by_band(given: list[str] | None, option: str) -> dict[str, str]:
             msg = f"{text!r} is not a band and what is said of it, as in f160w=..."
             raise typer.BadParameter(msg, param_hint=option)
     return dict(pairs)
+
+
+def _number(text: str) -> float | str:
+    """Return a number, or a text that has a unit: 15000, 1.5um."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _arcsec(text: str) -> float:

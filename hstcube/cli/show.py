@@ -13,7 +13,7 @@ import typer
 from hstcube.errors import HstCubeWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from rich.console import Console
@@ -160,6 +160,8 @@ def show_report(report: Report, *, failed: bool) -> None:
     """Print what was found of one target: errors with their fixes, warnings, assumptions."""
     result = "will fail" if failed else "ok"
     say(f"{report.target}: {result}; {len(report.bands)} bands: {' '.join(report.bands)}")
+    for one in report.found:
+        say(f"  found: {_found(one)}")
     usual = [one for one in report.of("note") if one.code and not one.fix]
     for kind in ("error", "warning", "note"):
         for finding in report.of(kind):
@@ -168,6 +170,20 @@ def show_report(report: Report, *, failed: bool) -> None:
     if usual:
         said = "; ".join(f"{finding.code} {finding.text}" for finding in usual)
         say(f"  note: as everywhere in this survey: {said}")
+
+
+def _found(one: Mapping[str, Any]) -> str:
+    """Return what was found of a band as a line."""
+    camera = "/".join(filter(None, (one["instrument"], one["detector"]))) or "camera unknown"
+    zero = one["zeropoint"]
+    parts = [
+        f"{one['band']} {camera}",
+        str(one["unit"]),
+        "no zero point" if zero is None else f"zero point {zero:.2f}",
+        f"weights {one['weights']}",
+        "exposure unknown" if one["exposure"] is None else f"{one['exposure']:g} s",
+    ]
+    return ", ".join(parts)
 
 
 def _show_finding(finding: Finding) -> None:

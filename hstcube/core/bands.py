@@ -19,21 +19,27 @@ __all__ = [
     "band",
     "band_name",
     "cameras",
-    "filter_of",
     "is_filter",
     "name_among",
+    "names_among",
+    "names_apart",
     "numbers_by_band",
+    "plain",
 ]
 
 # as releases write filters: with what stands in the pupil, or a letter of the camera (u: UVIS,
 # n: NIRISS) behind
 _WRITTEN = re.compile(
-    r"(?:clearp?-)?(?P<name>f\d{3,4}(?:lp|[wmnx]2?))[un]?"
+    r"(?:clearp?-)?(?P<name>f\d{3,4}(?:lp|[wmnx]2?))(?P<letter>[un])?"
     r"(?:-(?:clearp?|(?P<pupil>f\d{3,4}[wmn]2?)n?))?"
 )
+_OF_LETTER = {"u": "uvis", "n": "niriss"}
+# one filter of several cameras in one cube: f606w-uvis; a field file may write f606w_uvis
+_OF_CAMERA = re.compile(r"(?P<name>f\d{3,4}(?:lp|[wmnx]2?))[-_](?P<camera>[a-z]+\d?)")
 
 _PIVOT = (
-    "give its pivot wavelength [Angstrom]: [[pivot = 15000.0 with its sci and wht in a field file|"
+    "give its pivot wavelength [Angstrom]: [[--pivot BAND=15000, or pivot = 15000.0 with its sci "
+    "and wht in a field file|"
     "pivot= in open_bands or build, or pivot = 15000.0 in a field file]]"
 )
 
@@ -57,8 +63,13 @@ class Band(NamedTuple):
 
     @property
     def words(self) -> tuple[str, ...]:
-        """What may stand behind its name to say which camera's it is."""
+        """What names its camera, lower case: the instrument, and the detector where it has one."""
         return tuple(word.lower() for word in (self.instrument, self.detector) if word)
+
+    @property
+    def camera(self) -> str:
+        """What stands behind the name where another camera has a filter of it: "uvis"."""
+        return (self.detector or self.instrument).lower()
 
     def is_of(self, instrument: str, detector: str = "") -> bool:
         """Say whether it is of the camera that a header names.
@@ -75,10 +86,9 @@ def band(name: str, *, instrument: str = "", detector: str = "") -> Band:
     Parameters
     ----------
     name : str
-        ``"f160w"``, ``"F160W"`` or the digits alone, ``"160"``; with a camera behind where a cube
-        has a filter twice, ``"f606w-wfpc2"``.
+        ``"f160w"``, ``"F160W"`` or the digits alone, ``"160"``; ``"f606w-uvis"`` of one camera.
     instrument, detector : str, optional
-        What a header says; ignored when that camera has no such filter.
+        What a header says; ignored when that camera has no such filter, or the name says another.
 
     Raises
     ------
@@ -86,8 +96,8 @@ def band(name: str, *, instrument: str = "", detector: str = "") -> Band:
         If no camera has it.
     """
     name = band_name(name)
-    known = cameras(name)
-    if not known:
+    cameras = _entries(name)
+    if not cameras:
         close = difflib.get_close_matches(name, _table(), n=3)
         raise BandError(
             "HC-B07",
@@ -95,7 +105,7 @@ def band(name: str, *, instrument: str = "", detector: str = "") -> Band:
             (f"did you mean {', '.join(close)}? Else " if close else "") + _PIVOT,
             band=name,
         )
-    return next((one for one in known if one.is_of(instrument, detector)), known[0])
+    return next((one for one in cameras if one.is_of(instrument, detector)), cameras[0])
 
 
 def band_name(text: str) -> str:
@@ -103,33 +113,51 @@ def band_name(text: str) -> str:
 
     ``"F160W"`` and ``"160"`` are ``"f160w"``; grizli's ``"f606wu"`` is ``"f606w"``,
     ``"F115W-CLEAR"`` and ``"f115wn-clear"`` are ``"f115w"``. Of two filters in the light the narrow
-    one counts: ``"f444w-f470n"`` is ``"f470n"``.
+    one counts: ``"f444w-f470n"`` is ``"f470n"``. A camera that is named behind stays there, by its
+    detector where it has several: ``"F606W_UVIS"`` is ``"f606w-uvis"``, ``"f606w-acs"`` is
+    ``"f606w-wfc"``; see `names_apart`.
     """
     name = text.strip().lower()
     if name.isdigit():
         return next((known for known in _wide() if digits(known) == name), name)
-    if name in _table() or not (written := _WRITTEN.fullmatch(name)):
+    if name in _table():
+        return name
+    if of_camera := _named_camera(name):
+        return of_camera
+    if not (written := _WRITTEN.fullmatch(name)):
         return name
     found = [written["name"], written["pupil"] or written["name"]]
     narrow = found[0] if "w" not in found[0] else found[1]
     return narrow if narrow in _table() else name
 
 
-def is_filter(name: str) -> bool:
-    """Say whether a table has a filter of that name; see `band_name`."""
-    return bool(cameras(name)) and name == band_name(name)
+def names_apart(texts: Iterable[str]) -> list[str]:
+    """Return the names of the bands of one cube, those of one filter by two cameras told apart.
 
-
-def filter_of(name: str) -> str:
-    """Return the name of a band's filter, without the camera that may stand behind it.
+    A letter of a camera counts where its filter is there twice: grizli's ``f606wu`` (UVIS) and
+    ``f115wn`` (NIRISS).
 
     Examples
     --------
-    >>> filter_of("f606w-wfpc2"), filter_of("f606w")
-    ('f606w', 'f606w')
+    >>> names_apart(["f606w", "f606wu"]), names_apart(["f606wu"])
+    (['f606w', 'f606w-uvis'], ['f606w'])
     """
-    name = band_name(name)
-    return name.rpartition("-")[0] if name not in _table() and cameras(name) else name
+    given = [*texts]
+    names = [band_name(text) for text in given]
+    return [
+        _by_letter(text, name) if names.count(name) > 1 else name
+        for text, name in zip(given, names, strict=True)
+    ]
+
+
+def plain(name: str) -> str:
+    """Return the filter of a band's name: ``f606w`` of ``f606w-uvis``."""
+    return name.partition("-")[0] if _entries(name) else name
+
+
+def is_filter(name: str) -> bool:
+    """Say whether a table has a filter of that name; see `band_name`."""
+    return bool(_entries(name))
 
 
 def name_among(text: str, there: Iterable[str]) -> str:
@@ -144,10 +172,20 @@ def name_among(text: str, there: Iterable[str]) -> str:
     if text in names:
         return text
     wanted = band_name(text)
+    if (of_letter := _by_letter(text, wanted)) in names:  # beside that of another camera
+        return of_letter
     return next((name for name in names if band_name(name) == wanted), wanted)
 
 
-def numbers_by_band(unit: str, given: Any, name: str, **limits: Any) -> dict[str, float]:
+def names_among(texts: Iterable[str], there: Iterable[str]) -> list[str]:
+    """Return the bands that are meant, as `name_among`; all that there are where none is named."""
+    known = [*there]
+    return [name_among(text, known) for text in texts] or known
+
+
+def numbers_by_band(
+    unit: str, given: Any, name: str, *, there: Iterable[str] = (), **limits: Any
+) -> dict[str, float]:
     """Return numbers that are given band by band, by the bands' names.
 
     Parameters
@@ -158,6 +196,8 @@ def numbers_by_band(unit: str, given: Any, name: str, **limits: Any) -> dict[str
         None is none of them.
     name : str
         The argument, as its caller knows it.
+    there : iterable of str
+        The bands that there are; see `name_among`.
     **limits
         As for `numbers_in`.
 
@@ -175,8 +215,9 @@ def numbers_by_band(unit: str, given: Any, name: str, **limits: Any) -> dict[str
         fix = f"give [[a number for each band|a mapping: {name}={{'f160w': ...}}]]"
         raise RecipeError("HC-B31", reason, fix)
     found: dict[str, float] = {}
+    known = [*there]
     for key in given:
-        band = band_name(str(key))
+        band = name_among(str(key), known)
         if band in found:
             raise BandError("HC-B02", f"{name} names it twice", "keep one of the two", band=band)
         found[band] = number_in(unit, given[key], f"{name} of {band}", **limits)
@@ -188,8 +229,8 @@ def pivot(name: str) -> float:
 
     Infinite, so that it sorts last, when it is in no table.
     """
-    known = cameras(name)
-    return known[0].pivot if known else float("inf")
+    cameras = _entries(band_name(name))
+    return cameras[0].pivot if cameras else float("inf")
 
 
 def cameras(name: str | None = None) -> tuple[Band, ...]:
@@ -199,17 +240,37 @@ def cameras(name: str | None = None) -> tuple[Band, ...]:
     """
     if name is None:
         return tuple(entry for entries in _table().values() for entry in entries)
-    name = band_name(name)
-    if name in _table():
-        return _table()[name]
-    plain, _, camera = name.rpartition("-")
-    of_all = _table().get(plain, ())
-    return tuple(one._replace(name=name) for one in of_all if camera in one.words)
+    return _entries(band_name(name))
 
 
 def digits(name: str) -> str:
     """Return the digits of a filter's name, by which the original pipeline calls it."""
-    return "".join(filter(str.isdigit, filter_of(name)))
+    return "".join(filter(str.isdigit, plain(name)))
+
+
+def _entries(name: str) -> tuple[Band, ...]:
+    """Return the rows of a name as `band_name` gives it: all cameras', or the one's it names."""
+    known, behind, camera = name.partition("-")
+    rows = _table().get(known, ())
+    return tuple(row for row in rows if row.camera == camera) if behind else rows
+
+
+def _named_camera(name: str) -> str:
+    """Return the name of a filter and the camera that it names, '' where it names none."""
+    if not (said := _OF_CAMERA.fullmatch(name)):
+        return ""
+    rows = _table().get(said["name"], ())
+    by = (row for row in rows if said["camera"] in (row.camera, row.instrument.lower()))
+    found = next(by, None)
+    return f"{found.name}-{found.camera}" if found else ""
+
+
+def _by_letter(text: str, name: str) -> str:
+    """Return the name of a band with the camera that a letter of a text stands for, if any."""
+    written = _WRITTEN.fullmatch(text.strip().lower())
+    letter = written["letter"] if written else None
+    of_camera = f"{name}-{_OF_LETTER[letter]}" if letter else name
+    return of_camera if _entries(of_camera) else name
 
 
 @cache
@@ -218,7 +279,7 @@ def _wide() -> tuple[str, ...]:
     return tuple(
         name
         for name, (first, *_) in _table().items()
-        if first.instrument in ("ACS", "WFC3") and re.fullmatch(r"f\d{3}w|f098m|f850lp", name)
+        if first.detector in ("WFC", "UVIS", "IR") and re.fullmatch(r"f\d{3}w|f098m|f850lp", name)
     )
 
 

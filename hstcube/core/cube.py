@@ -3,7 +3,7 @@
     Dimensions   band, y, x
     Coordinates  band (object, ordered by pivot wavelength), y and x (0-based pixel centres),
                  wcs (the FITS cards), psf_fwhm [arcsec], matched_to, sky and sky_error [units of
-                 sci], zeropoint [AB mag], pivot [Angstrom], exposure [s]
+                 sci], zeropoint [AB mag], pivot [Angstrom], exposure [s], instrument, detector
     Variables    sci (float32), wht (float32, inverse variance of sci, 0 = no data),
                  mask (bool, True = use)
     Attributes   field, title, survey, poisson, Conventions, hstcube_schema, history, warnings
@@ -43,7 +43,13 @@ SCHEMA = 1
 _TOO_MANY_BAD_WEIGHTS = 1e-3  # share of pixels whose weight cannot be one
 
 # of what each band remembers; sky levels are in the unit of sci
-_UNITS = {"psf_fwhm": "arcsec", "zeropoint": "mag", "pivot": "Angstrom", "exposure": "s"}
+_UNITS = {
+    "psf_fwhm": "arcsec",
+    "zeropoint": "mag",
+    "pivot": "Angstrom",
+    "exposure": "s",
+}
+_POSITIVE = {"psf_fwhm", "pivot", "exposure"}
 
 
 def build(
@@ -81,7 +87,8 @@ def build(
         The release that the images come from; its noise is known by that name.
     **band_coords : sequence, one value a band, or mapping of band to value; Quantities too
         ``psf_fwhm`` [arcsec], ``zeropoint`` [AB mag], ``pivot`` [Angstrom], ``exposure``
-        [s], ``sky`` and ``sky_error`` [units], ``matched_to``.
+        [s], ``sky`` and ``sky_error`` [units], ``matched_to``; ``instrument`` and ``detector``, of
+        the first camera that has the filter where neither they nor pivots are given.
 
     Returns
     -------
@@ -109,7 +116,10 @@ def build(
     if mask is not None:
         _require_shape("mask", mask, shape)
     if band_coords.get("pivot") is None:
-        band_coords["pivot"] = [find_band(name).pivot for name in names]
+        found = [find_band(name) for name in names]
+        band_coords["pivot"] = [one.pivot for one in found]
+        for camera in {"instrument", "detector"} - band_coords.keys():
+            band_coords[camera] = [getattr(one, camera) for one in found]
     sci, wht, notes = _without_bad_pixels(sci, wht, names)
     has_data = wht > 0
     weight = {"units": inverse_variance_unit(units), "long_name": "inverse variance of sci"}
@@ -210,7 +220,7 @@ def _band_state(given: dict[str, Any], names: list[str], units: str) -> dict[str
         elif isinstance(default, str):
             column = np.array(list(values), object)
         else:
-            above = 0 if name in {"psf_fwhm", "pivot", "exposure"} else None
+            above = 0 if name in _POSITIVE else None
             column = numbers_in(_UNITS.get(name, units), values, name, above=above, nan=True)
         _require_shape(name, column, (number,))
         coords[name] = ("band", column, attrs)

@@ -17,7 +17,7 @@ from hstcube.core.rules import (
     taken,
     validate,
 )
-from hstcube.core.state import attribute, record
+from hstcube.core.state import REQUIRED, STATE, attribute, record
 from hstcube.errors import CubeError, NoiseError
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ __all__ = ["stack_bands"]
 _PSF_AXES = ("ky", "kx")
 _PSF_QUALITY = ("psf_ee_error", "psf_negative")
 _NOISE = ("noise_scale", "noise_acf")
-_FILLED = {"extinction": 0.0, "exposure": np.nan}  # of cubes that do not tell
+# of cubes that do not tell
+_FILLED = {"extinction": 0.0, "electrons": np.nan, "photons": ""}
+_FILLED |= {name: STATE[name][0] for name in STATE if name not in REQUIRED}
 
 
 def stack_bands(cubes: Sequence[xr.Dataset]) -> xr.Dataset:
@@ -89,7 +91,7 @@ def stack_bands(cubes: Sequence[xr.Dataset]) -> xr.Dataset:
 def _with_columns_alike(cubes: list[xr.Dataset]) -> list[xr.Dataset]:
     """Give all cubes the same coordinates along the bands.
 
-    What no `deredden` saw has extinction 0; exposure times that were not told are not known.
+    What no `deredden` saw has extinction 0; times and cameras that were not told are not known.
 
     Raises
     ------
@@ -109,9 +111,7 @@ def _with_columns_alike(cubes: list[xr.Dataset]) -> list[xr.Dataset]:
         cubes = [
             cube
             if name in cube.coords
-            else cube.assign_coords(
-                {name: ("band", np.full(cube.sizes["band"], _FILLED[name]), attrs)}
-            )
+            else cube.assign_coords({name: ("band", _filled(name, cube.sizes["band"]), attrs)})
             for cube in cubes
         ]
     return cubes
@@ -128,6 +128,11 @@ def _with_replaced_alike(cubes: list[xr.Dataset]) -> list[xr.Dataset]:
         else cube.assign({REPLACED: (DIMS, np.zeros(cube.sci.shape, bool), told[0])})
         for cube in cubes
     ]
+
+
+def _filled(name: str, number: int) -> NDArray[Any]:
+    value = _FILLED[name]
+    return np.full(number, value, object if isinstance(value, str) else np.float64)
 
 
 def _joined_attributes(cubes: Sequence[xr.Dataset]) -> dict[str, str]:

@@ -45,25 +45,32 @@ STATE: dict[str, tuple[Any, dict[str, str]]] = {
     "zeropoint": (np.nan, {"units": "mag(AB)", "long_name": "AB magnitude of one unit of sci"}),
     "pivot": (np.nan, {"units": "Angstrom", "long_name": "pivot wavelength"}),
     "exposure": (np.nan, {"units": "s", "long_name": "exposure time"}),
+    "instrument": ("", {"long_name": "camera: its instrument"}),
+    "detector": ("", {"long_name": "camera: its detector"}),
 }
-REQUIRED = tuple(name for name in STATE if name != "exposure")  # cubes of 0.1.0 have no such times
+_LATER = ("exposure", "instrument", "detector")  # cubes of 0.1.0 do not tell them
+REQUIRED = tuple(name for name in STATE if name not in _LATER)
 
 
 # what else lies along the bands: the dims it has, where it is there
 _OPTIONAL = {
     "extinction": ("band",),
+    "electrons": ("band",),
+    "photons": ("band",),
     "noise_scale": ("band",),
     "noise_acf": ("band", "dy", "dx"),
     "psf": ("band", "ky", "kx"),
     "psf_ee_error": ("band",),
     "psf_negative": ("band",),
 }
+_TEXTS = ("photons",)
 _NONE = float(np.nextafter(0, -1))  # below 0 by so little that 0 itself is inside
 # between what their numbers lie, the ends left out: a degree, 1 mm, what float32 holds
 _LIMITS = {
     "psf_fwhm": (0.0, 3600.0),
     "pivot": (0.0, 1e7),
     "exposure": (0.0, 1e9),
+    "electrons": (0.0, 1e38),
     "noise_scale": (0.0, 1e6),
     "sky": (-3e38, 3e38),
     "sky_error": (_NONE, 3e38),
@@ -87,7 +94,7 @@ def require_coords(cube: xr.Dataset) -> None:
             continue
         variable = cube.variables[name]
         if len(dims) == 1:
-            _require_column(variable, name)
+            _require_column(variable, name, text=name in _TEXTS)
         else:
             _require_images(cube, variable, name, dims)
 
@@ -126,7 +133,7 @@ _ERRORS: dict[str, tuple[type[HstCubeError], str]] = {
     "noise_acf": (NoiseError, "HC-N03"),
 }
 _WANTED = {
-    True: "give texts; '' where a band is not matched",
+    True: "give texts; '' where a band is not matched, or its camera is not known",
     False: "give possible numbers; NaN where one is not known",
 }
 

@@ -22,7 +22,8 @@ from hstcube.files.netcdf import open_cube
 from hstcube.files.psfs import save_psf
 from hstcube.fits.writing import write_files
 from hstcube.matching.kernels import gaussian_kernels, matching_kernels
-from hstcube.pipeline.plan import Options, plan
+from hstcube.pipeline.options import Options
+from hstcube.pipeline.plan import plan
 from hstcube.pipeline.recipe import homogenize
 from hstcube.pipeline.runs import run
 from hstcube.plots.cube import figure_bytes, homogeneous

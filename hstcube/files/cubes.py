@@ -11,12 +11,11 @@ import numpy as np
 
 from hstcube import __version__
 from hstcube.basics.digests import bytes_of
-from hstcube.core.bands import band as find_band
+from hstcube.core.bands import cameras
 from hstcube.core.cube import SCHEMA
 from hstcube.core.grids import Grid
 from hstcube.core.rules import PLANES, REPLACED, inverse_variance_unit, taken
 from hstcube.core.state import attribute
-from hstcube.errors import BandError
 from hstcube.fits.images import NOISE_UNIT, PSF_UNIT, REPLACED_UNIT
 from hstcube.fits.units import hdu, history_cards
 from hstcube.fits.writing import write_files
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-    from hstcube.core.bands import Band
-
     Card = tuple[str, Any, str]  # key, value (None: no card), comment
 
 __all__ = ["Layout", "Noise", "product_files", "to_fits"]
@@ -36,7 +33,7 @@ __all__ = ["Layout", "Noise", "product_files", "to_fits"]
 Noise = Literal["wht", "variance"]
 Layout = Literal["files", "mef"]
 
-_CAMERAS = (("ACS", "WFC"), ("WFC3", "UVIS"), ("WFC3", "IR"))
+_JWST = ("NIRCAM", "NIRISS", "MIRI")
 
 
 def to_fits(
@@ -220,20 +217,22 @@ _FILETYPES = {
 
 def _band_cards(cube: xr.Dataset, i: int, kind: str) -> list[Card]:
     name = str(cube.band.values[i])
-    owner = _camera(name, float(cube.pivot.values[i]))
+    instrument, detector = _camera(cube, i)
     units = cube.sci.attrs["units"]
     unit = {"sci": units, "wht": inverse_variance_unit(units), "var": f"({units})2"}.get(kind)
     return [
         ("FILETYPE", kind.upper(), _FILETYPES[kind]),
         ("OBJECT", attribute(cube, "field"), "field"),
-        ("TELESCOP", "HST", "telescope"),
-        ("INSTRUME", owner.instrument if owner else None, "instrument that has the filter"),
-        ("DETECTOR", owner.detector if owner else None, "detector"),
+        ("TELESCOP", "JWST" if instrument in _JWST else "HST", "telescope"),
+        ("INSTRUME", instrument or None, "instrument that has the filter"),
+        ("DETECTOR", detector or None, "detector"),
         ("FILTER", name.upper(), "filter"),
         ("BUNIT", unit, "unit of a pixel"),
         ("PHOTPLAM", _number(cube, "pivot", i), "[Angstrom] pivot wavelength"),
         ("ABZP", _number(cube, "zeropoint", i), "AB magnitude of one unit of sci"),
         ("TEXPTIME", _number(cube, "exposure", i), "[s] exposure time"),
+        ("ELECTRON", _number(cube, "electrons", i), "[electron/s] that one unit of sci is"),
+        ("PHOTONS", _text(cube, "photons", i), "noise of photons that the weights hold"),
         ("PSFFWHM", _number(cube, "psf_fwhm", i), "[arcsec] FWHM of the PSF"),
         (
             "PSFEEERR",
@@ -255,6 +254,11 @@ def _number(cube: xr.Dataset, coordinate: str, i: int) -> float | None:
         return None
     value = float(cube[coordinate].values[i])
     return None if math.isnan(value) else value
+
+
+def _text(cube: xr.Dataset, coordinate: str, i: int) -> str | None:
+    known = cube.coords.variables.get(coordinate)
+    return None if known is None else str(known.values[i]) or None
 
 
 def _noise_unit(cube: xr.Dataset, i: int) -> bytes:
@@ -299,10 +303,13 @@ def _step_of(lags: NDArray[np.floating]) -> float:
     return float(lags[lags.size // 2 + 1]) if lags.size > 1 else 0.0
 
 
-def _camera(name: str, pivot: float) -> Band | None:
-    """Return the camera whose filter of that name is nearest to that pivot wavelength."""
-    try:
-        cameras = [find_band(name, instrument=i, detector=d) for i, d in _CAMERAS]
-    except BandError:
-        return None
-    return min(cameras, key=lambda camera: abs(camera.pivot - pivot))
+def _camera(cube: xr.Dataset, i: int) -> tuple[str, str]:
+    """Return instrument and detector of a band; '' where they are not known.
+
+    Cubes of 0.1.0 do not say them: the camera's whose filter is nearest to the pivot wavelength.
+    """
+    if "instrument" in cube.coords and "detector" in cube.coords:
+        return str(cube.instrument.values[i]), str(cube.detector.values[i])
+    name, pivot = str(cube.band.values[i]), float(cube.pivot.values[i])
+    near = min(cameras(name), key=lambda camera: abs(camera.pivot - pivot), default=None)
+    return (near.instrument, near.detector) if near else ("", "")

@@ -7,17 +7,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hstcube.core.bands import band_name
+from hstcube.core.bands import names_among
 from hstcube.core.cube import build
 from hstcube.core.state import record
 from hstcube.errors import BandError, FileError, HstCubeError, HstCubeWarning, PSFError
 from hstcube.files.headers import (
-    BandImages,
     band_state,
     camera_notes,
     common_survey,
-    common_units,
-    exposure_times,
     file_notes,
     photons_in,
     require_scale,
@@ -27,18 +24,24 @@ from hstcube.fits.images import Plane, read_header, read_plane
 from hstcube.fits.opening import located
 from hstcube.fits.sets import SET, apart, id_in, require_counts
 from hstcube.fits.weights import (
-    apparent_noise,
-    inverse_variance,
     kind_by_pixels,
-    odd_pixels,
-    odd_weights,
 )
-from hstcube.inputs.cards import card_text, card_value
+from hstcube.inputs.cards import card_text
 from hstcube.surveys.beside import SKY_SCALE
-from hstcube.surveys.filters import camera_of, native_pixel, require_band
+from hstcube.surveys.filters import require_band
 from hstcube.surveys.known import told_oddities
 from hstcube.surveys.models import with_survey_noise
 from hstcube.surveys.names import chosen_fields
+from hstcube.surveys.rates import (
+    IN_ERR,
+    BandImages,
+    common_units,
+    drizzled,
+    exposure_times,
+    in_rates,
+    pixel_notes,
+    weights_of,
+)
 from hstcube.surveys.releases import matched_notes
 
 if TYPE_CHECKING:
@@ -49,15 +52,14 @@ if TYPE_CHECKING:
     from astropy.io import fits
 
     from hstcube.core.grids import Grid
-    from hstcube.errors import Note
-    from hstcube.files.headers import Units
-    from hstcube.surveys.names import FieldFiles
+    from hstcube.surveys.names import FieldFiles, ImageKind
 
 __all__ = [
     "Observed",
     "by_unit",
     "each_once",
     "grid_of",
+    "of_headers",
     "open_stars",
     "read_images",
     "wanted_bands",
@@ -86,6 +88,8 @@ class Observed(NamedTuple):
     """They are a survey's own, so that its PSFs and noise hold for them, too."""
     widths: bool
     """A width of a PSF was given, by arguments, a field file or a header."""
+    errors: tuple[str, ...] = ()
+    """Bands whose weights are errors of JWST."""
 
 
 def read_images(
@@ -122,15 +126,15 @@ def read_images(
     _require_one_set(files, images)
     grid = _common_grid(files, images)
     units = common_units(files, images)
-    notes = [*file_notes(images), *camera_notes(images), *units.notes]
+    notes = [*file_notes(images), *camera_notes(files, images), *units.notes]
     notes += matched_notes({name: files.one(name, "sci") for name in names})
     widths = psf_fwhm or {}
     state = band_state(files, images, psf_fwhm=widths, units=units.unit, scale=grid.scale)
     notes += state.notes
-    images = _in_rates(images, units)
-    weights = _weights(files, images, units)
+    images = in_rates(images, units)
+    weights = weights_of(files, images, units)
     if chunks is None:
-        notes += _pixel_notes(images, weights)
+        notes += pixel_notes(images, weights)
     survey, own = common_survey(images)
     cube = _built(
         files,
@@ -144,14 +148,25 @@ def read_images(
         psf_fwhm=state.psf_fwhm,
         pivot=state.pivot,
         exposure=state.exposure,
+        instrument=state.instrument,
+        detector=state.detector,
         survey=survey,
     )
     sources = "".join(f"; {table}" for table in sorted(state.tables))
-    cube = cube.assign_attrs(poisson=photons_in(images))
+    cube = _with_photons(cube, dict(zip(names, photons_in(images), strict=True)))
     cube = record(cube, f"open_field({files.field!r}, {', '.join(names)}){sources}")
     cube = told_oddities(cube, notes)
     said = any(said_width(files, image) is not None for image in images)
-    return Observed(cube, own, widths=bool(widths) or said)
+    errors = tuple(image.name for image in images if image.wht.header.get("POISSON") == IN_ERR)
+    return Observed(cube, own, bool(widths) or said, errors)
+
+
+def _with_photons(cube: xr.Dataset, told: Mapping[str, str]) -> xr.Dataset:
+    """Return the cube that says what photon noise its weights hold, by band where that differs."""
+    words = [told[name] for name in cube.band.values.tolist()]
+    if all(words) or not any(words):
+        return cube.assign_attrs(poisson="; ".join(dict.fromkeys(words)))
+    return cube.assign_coords(photons=("band", np.array(words, object)))
 
 
 def grid_of(files: FieldFiles, name: str = "") -> Grid:
@@ -170,18 +185,37 @@ def by_unit(files: FieldFiles, bands: Sequence[str] | None) -> dict[str, list[st
     """
     groups: dict[str, list[str]] = {}
     for name in wanted_bands(files, bands):
-        where = files.bands[name].hdu
-        header = read_header(files.one(name, "sci"), "sci", band=name, hdu=where)
-        nowhere: Any = None
-        plane = Plane(None, header, nowhere)
-        unit = common_units(files, [BandImages(name, plane, plane)]).unit
+        part = next((one for one in files.parts if name in one.bands), files)
+        unit = common_units(part, [of_headers(part, name, kinds=("sci", "sci"))]).unit
         groups.setdefault(unit, []).append(name)
     return groups
 
 
+def of_headers(
+    files: FieldFiles, name: str, *, kinds: tuple[ImageKind, ImageKind] = ("sci", "wht")
+) -> BandImages:
+    """Return the images of a band without their pixels and grids; headers are read.
+
+    Parameters
+    ----------
+    files : FieldFiles
+    name : str
+        The band.
+    kinds : tuple
+        What is read for sci and for wht.
+    """
+    nowhere: Any = None
+    headers = [
+        read_header(files.one(name, kind), kind, band=name, hdu=files.bands[name].extension(kind))
+        for kind in dict.fromkeys(kinds)
+    ]
+    sci, wht = Plane(None, headers[0], nowhere), Plane(None, headers[-1], nowhere)
+    return BandImages(name, sci, wht)
+
+
 def wanted_bands(files: FieldFiles, bands: Sequence[str] | None) -> list[str]:
     """Return the names of the bands that were asked for; all that there are, if none were."""
-    return each_once([band_name(name) for name in bands] if bands else list(files.bands))
+    return each_once(names_among(bands or (), files.bands))
 
 
 def each_once(names: list[str]) -> list[str]:
@@ -211,6 +245,8 @@ def _read_band(files: FieldFiles, name: str, *, lazy: bool) -> BandImages:
     with located(files.one(name, "wht"), name):
         require_band(name, wht.header)
         _require_two_images(paths, sci, wht)
+    if said.dead is not None and said.wht_kind in ("rms", "variance"):
+        wht = wht._replace(data=wht.data * (sci.data != said.dead))  # its error may be anything
     if errors:
         weights = _weights_beside(paths[1], name, sci.grid, lazy=lazy) if all_in_one else None
         return _with_errors(BandImages(name, sci, wht, "rms"), weights)
@@ -243,7 +279,7 @@ def _with_errors(image: BandImages, weights: Any) -> BandImages:
     A pixel without data has weight 0, and an error that may be anything.
     """
     wht = image.wht
-    wht.header["POISSON"] = "in ERR"
+    wht.header["POISSON"] = IN_ERR
     notes = [*wht.notes]
     notes.append(("HC-D42", _OF_ERR))
     data = wht.data if weights is None else wht.data * (weights > 0)
@@ -252,7 +288,7 @@ def _with_errors(image: BandImages, weights: Any) -> BandImages:
 
 def _of_kind_seen(image: BandImages) -> BandImages:
     """Return a band with the kind of weights that its pixels show."""
-    step, _ = _drizzled(image)
+    step, _ = drizzled(image)
     times = exposure_times(image.sci.header)
     kind = kind_by_pixels(image.wht.data, times=times, step=step)
     notes = [*image.wht.notes]
@@ -284,49 +320,6 @@ def _common_grid(files: FieldFiles, images: list[BandImages]) -> Grid:
             what = f"{image.name} and {first.name}"
             first.sci.grid.require(image.sci.grid, what=what, fix=_ONTO.format(first.name))
     return first.sci.grid
-
-
-def _in_rates(images: list[BandImages], units: Units) -> list[BandImages]:
-    """Return the images in their common unit: those of counts are divided by the time they took."""
-    rates = []
-    for image, seconds in zip(images, units.seconds, strict=True):
-        data = image.sci.data if seconds == 1 else image.sci.data / np.float32(seconds)
-        rates.append(image._replace(sci=image.sci._replace(data=data)))
-    return rates
-
-
-def _weights(files: FieldFiles, images: list[BandImages], units: Units) -> list[Any]:
-    """Return inverse variances in the common unit."""
-    weights = []
-    for image, seconds in zip(images, units.seconds, strict=True):
-        with located(files.one(image.name, "wht"), image.name):
-            shrink = apparent_noise(*_drizzled(image))
-            wht = inverse_variance(
-                image.wht.data, image.wht_kind, image.name, sci=image.sci.data, shrink=shrink
-            )
-        weights.append(wht if seconds == 1 else wht * np.float32(seconds**2))
-    return weights
-
-
-def _pixel_notes(images: list[BandImages], weights: list[Any]) -> list[Note]:
-    notes = []
-    for image, wht in zip(images, weights, strict=True):
-        odd = odd_pixels(image.sci.data, wht)
-        if image.wht_kind == "ivar":
-            step, drop = _drizzled(image)
-            times = exposure_times(image.sci.header)
-            odd += odd_weights(image.sci.data, wht, times=times, step=step, drop=drop)
-        notes += [(code, f"{image.name}: {text}") for code, text in odd]
-    return notes
-
-
-def _drizzled(image: BandImages) -> tuple[float, float]:
-    """Return pixel and drop of an image in pixels of its detector; NaN and 1 where not known."""
-    header = image.sci.header
-    native = native_pixel(camera_of(image.name, header))
-    drop = card_value(header, "D001PIXF")
-    known = isinstance(drop, int | float) and 0 < drop <= 1
-    return image.sci.grid.scale / native, float(drop) if known else 1.0
 
 
 def _stacked(planes: list[Any], chunks: Mapping[str, int] | None) -> Any:
@@ -379,7 +372,7 @@ def open_stars(
             "name them STAR_60mas_f160w_sci.fits and _wht.fits",
             str(folder),
         )
-    names = [band_name(name) for name in bands] if bands else _common_bands(found)
+    names = names_among(bands or (), _common_bands(found))
     if not names:
         fix = "choose stars that have a band in common"
         raise PSFError("HC-P11", "there is no band that all stars have", fix, str(folder))

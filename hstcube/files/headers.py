@@ -1,4 +1,4 @@
-"""What the headers of a field's images say: bands, units, cameras, zero points, widths of PSFs."""
+"""What the headers of a field's images say: bands, cameras, zero points, widths of PSFs."""
 
 from __future__ import annotations
 
@@ -6,35 +6,30 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hstcube.core.bands import band as find_band
-from hstcube.core.bands import band_name, cameras
-from hstcube.errors import BandError, CubeError, GridError, PSFError
+from hstcube.core.bands import cameras, name_among, plain
+from hstcube.errors import BandError, GridError, PSFError
 from hstcube.fits.opening import located
-from hstcube.inputs.cards import NOTHING, card_text, card_value
-from hstcube.inputs.units import RATE, counts_in, read_unit
-from hstcube.phot.units import AGREE, header_zeropoints, unread_cards
+from hstcube.inputs.cards import card_text, card_value
+from hstcube.inputs.units import RATE
+from hstcube.phot.units import AGREE, header_zeropoints, stale_zeropoints, unread_cards
+from hstcube.surveys.filters import camera_of, camera_said, instruments_in
 from hstcube.surveys.known import recognised, survey_of
+from hstcube.surveys.rates import exposure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from astropy.io import fits
-
     from hstcube.core.grids import Grid
     from hstcube.errors import Note
-    from hstcube.fits.images import Plane
-    from hstcube.inputs.units import Counts
     from hstcube.surveys.known import Survey
     from hstcube.surveys.names import FieldFiles
+    from hstcube.surveys.rates import BandImages
 
 __all__ = [
-    "BandImages",
     "BandState",
-    "Units",
     "band_state",
     "camera_notes",
     "common_survey",
-    "common_units",
-    "exposure_times",
     "file_notes",
     "of_bands",
     "photons_in",
@@ -42,21 +37,9 @@ __all__ = [
     "said_width",
 ]
 
-# cards of the exposure time [s]; EXPTIME is 1 in images that are rates
-_EXPOSURE = ("TEXPTIME", "EXPTIME")
-_LONGEST = 1e8  # s
 _SCALES_AGREE = 0.01  # relative
 _PIVOTS_AGREE = 0.005  # relative: of one filter in one camera
 _ONE_FILTER = 0.05  # relative: two cameras' filters of one name
-
-
-class BandImages(NamedTuple):
-    """The two images of one band, as they are in their files."""
-
-    name: str
-    sci: Plane
-    wht: Plane
-    wht_kind: str = "ivar"
 
 
 class BandState(NamedTuple):
@@ -66,25 +49,11 @@ class BandState(NamedTuple):
     psf_fwhm: list[float]
     pivot: list[float]
     exposure: list[float]
+    instrument: list[str]
+    detector: list[str]
     tables: set[str]
     """What was taken from the tables of surveys, e.g. "zero points of NAME"."""
     notes: list[Note]
-
-
-class Units(NamedTuple):
-    """The unit of all bands, and what the images of each are divided by to be in it [s]."""
-
-    unit: str
-    seconds: list[float]
-    notes: list[Note]
-
-
-class _Unit(NamedTuple):
-    """The unit of one band."""
-
-    unit: str
-    seconds: float = 1.0
-    notes: Sequence[Note] = ()
 
 
 class _Said(NamedTuple):
@@ -108,106 +77,6 @@ def require_scale(label: str, grid: Grid) -> None:
         )
 
 
-def common_units(files: FieldFiles, images: list[BandImages]) -> Units:
-    """Return the unit of all science images, and what is odd about how they say it.
-
-    Electrons become electrons per second. What a detector counts else (DN, counts) can only be
-    understood where somebody says what one of them is: a zero point that was given.
-
-    Raises
-    ------
-    CubeError
-        If a unit is none, an image in counts cannot become one in rates, or bands are in different
-        units.
-    """
-    found: dict[str, _Unit] = {}
-    for image in images:
-        said = files.bands[image.name]
-        given = said.exposure if isinstance(said.exposure, int | float) else None
-        with located(files.one(image.name, "sci"), image.name):
-            found[image.name] = _unit_of(image, given, said.zeropoint is not None)
-    units = {name: one.unit for name, one in found.items()}
-    if len(set(units.values())) > 1:
-        raise CubeError(
-            "HC-D21",
-            f"bands are in different units: {units}",
-            "choose the unit of the cube: [[--units uJy|units='uJy']]",
-        )
-    notes = [note for one in found.values() for note in one.notes]
-    return Units(next(iter(units.values())), [one.seconds for one in found.values()], notes)
-
-
-def _unit_of(image: BandImages, given: float | None, has_zeropoint: bool) -> _Unit:
-    name, header = image.name, image.sci.header
-    said = card_text(header, "BUNIT")
-    if said.upper() in NOTHING:
-        return _Unit(RATE, notes=[("HC-D20", f"{name}: no BUNIT; taken as {RATE}")])
-    unit = read_unit(said)
-    counts = counts_in(unit)
-    if counts is None or unit == RATE:
-        return _Unit(unit)
-    if (counts.what != "electron" or counts.scale != 1) and not has_zeropoint:
-        raise CubeError("HC-D26", f"BUNIT is {said!r}, and {_NO_GAIN}", _gain_fix(name, counts))
-    if counts.per_second:
-        return _Unit(unit)
-    card = _exposure_card(header)
-    if not card and given is None:
-        listed = ", ".join(f"{key} = {card_text(header, key) or None}" for key in _EXPOSURE)
-        reason = f"BUNIT is {said!r}, and no exposure time is known to divide it by ({listed})"
-        raise CubeError("HC-D26", reason, _EXPOSURE_FIX)
-    source, seconds = ("the exposure", given) if given else (card, float(header[card]))
-    rate = read_unit(f"{unit} s-1")
-    text = f"{name}: sci was divided by {source} = {seconds:g} s, wht by its inverse square"
-    return _Unit(rate, seconds, [("HC-D27", f"{text}: BUNIT is {said!r}; now {rate}")])
-
-
-_NO_GAIN = "how many electrons one of them is, is not known"
-_EXPOSURE_FIX = (
-    "write it into the header of the science image, in seconds, e.g. TEXPTIME = 1200.0; or give "
-    "it, [[exposure = 1200.0 of the band in a field file|exposure= in open_bands]]; or divide its "
-    "pixels by it, multiply its weights by its square, and write BUNIT = 'ELECTRONS/S'"
-)
-
-
-def _gain_fix(name: str, counts: Counts) -> str:
-    one = f"{counts.what} s-1"
-    return (
-        "multiply sci by the gain, divide wht by its square, and write BUNIT = 'ELECTRONS/S'; or "
-        f"give the AB magnitude of one {one}: [[zeropoint = 25.94 for {name} in a field file|"
-        f"open_bands(..., zeropoint={{{name!r}: 25.94}})]]"
-    )
-
-
-def exposure_times(header: fits.Header) -> list[float]:
-    """Return the exposure times [s] that a header says, the total one first."""
-    return [float(header[key]) for key in _EXPOSURE if _is_exposure(header, key)]
-
-
-def _exposure_card(header: fits.Header) -> str:
-    """Return the card of the exposure time, the total one first; '' where none can be one."""
-    return next((key for key in _EXPOSURE if _is_exposure(header, key)), "")
-
-
-def _exposure(files: FieldFiles, image: BandImages) -> float:
-    """Return the exposure time [s] that was given, else that of the header; NaN where neither.
-
-    That of a band whose exposure is a map is no one number.
-    """
-    given = files.bands[image.name].exposure
-    if given is not None:
-        return float(given) if isinstance(given, int | float) else math.nan
-    card = _exposure_card(image.sci.header)
-    seconds = float(image.sci.header[card]) if card else math.nan
-    return seconds if seconds > 1 else math.nan  # of a mosaic: as little as 1 s is a placeholder
-
-
-def _is_exposure(header: fits.Header, key: str) -> bool:
-    """Say whether a card can be an exposure time; 1 s stands in the headers of rates."""
-    value = card_value(header, key)
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and 0 < value < _LONGEST and value != 1
-
-
 def common_survey(images: list[BandImages]) -> tuple[str, bool]:
     """Return the survey that all headers name ('' for none), and whether all images are its own."""
     found = [recognised(image.sci.header) for image in images]
@@ -216,10 +85,9 @@ def common_survey(images: list[BandImages]) -> tuple[str, bool]:
     return found[0].survey, all(one.own for one in found)
 
 
-def photons_in(images: list[BandImages]) -> str:
-    """Return what the headers say of photon noise that is in the weights already: our products."""
-    told = dict.fromkeys(card_text(image.wht.header, "POISSON") for image in images)
-    return "; ".join(text or "none" for text in told) if any(told) else ""
+def photons_in(images: list[BandImages]) -> list[str]:
+    """Return what each header says of photon noise in the weights: our products, ERR of JWST."""
+    return [card_text(image.wht.header, "POISSON") for image in images]
 
 
 def file_notes(images: list[BandImages]) -> list[Note]:
@@ -233,8 +101,21 @@ def file_notes(images: list[BandImages]) -> list[Note]:
     return [(code, f"{', '.join(places)}: {text}") for (code, text), places in found.items()]
 
 
-def camera_notes(images: list[BandImages]) -> list[Note]:
-    """Say which bands name a camera that has no such filter."""
+def _camera(image: BandImages) -> tuple[str, str]:
+    """Return instrument and detector: of the camera that has the filter, else as the header says.
+
+    Detectors of one camera that are alike, those of NIRCam say, are as the header says.
+    """
+    header = image.sci.header
+    said = card_text(header, "INSTRUME").upper(), card_text(header, "DETECTOR").upper()
+    owner = camera_of(image.name, header)
+    if owner is None:
+        return said
+    return owner.instrument, owner.detector or (said[1] if said[0] == owner.instrument else "")
+
+
+def camera_notes(files: FieldFiles, images: list[BandImages]) -> list[Note]:
+    """Say which bands name a camera that has no such filter, or another than their files do."""
     wrong: dict[tuple[str, str], list[str]] = {}
     for name, sci, *_ in images:
         if not cameras(name):
@@ -249,7 +130,18 @@ def camera_notes(images: list[BandImages]) -> list[Note]:
     for (said, taken), names in wrong.items():
         text = f"the headers say {said}, which has no such filter; taken as {taken}"
         notes.append(("HC-B04", f"{', '.join(names)}: {text}"))
-    return notes
+    return notes + [note for image in images for note in _other_camera(files, image)]
+
+
+def _other_camera(files: FieldFiles, image: BandImages) -> list[Note]:
+    """Say where the name of a file tells of another camera that has the filter than its header."""
+    path = files.one(image.name, "sci")
+    named = instruments_in(path.name) & {one.instrument for one in cameras(plain(image.name))}
+    said = camera_said(image.name, image.sci.header) if named else None
+    if said is None or said.instrument in named:
+        return []
+    text = f"{image.name}: {path.name} is of {' and '.join(sorted(named))} by its name, of "
+    return [("HC-B04", f"{text}{said.instrument} by its header, which is taken")]
 
 
 def band_state(
@@ -282,7 +174,7 @@ def band_state(
         If a width is not a positive number.
     """
     given = of_bands("psf_fwhm", psf_fwhm, [image.name for image in images])
-    state = BandState([], [], [], [], set(), [])
+    state = BandState([], [], [], [], [], [], set(), [])
     for image in images:
         survey = survey_of(image.sci.header, scale)
         pivot = _pivot(files, image)
@@ -291,7 +183,10 @@ def band_state(
         state.zeropoint.append(zeropoint.value)
         state.psf_fwhm.append(width.value)
         state.pivot.append(pivot.value)
-        state.exposure.append(_exposure(files, image))
+        state.exposure.append(exposure(files, image))
+        camera = _camera(image)
+        state.instrument.append(camera[0])
+        state.detector.append(camera[1])
         state.tables.update({zeropoint.table, width.table} - {""})
         state.notes.extend([*pivot.notes, *zeropoint.notes])
     return state
@@ -305,7 +200,7 @@ def of_bands(what: str, given: Mapping[str, float], bands: Sequence[str]) -> dic
     BandError
         If a band is named that is not there: what was said of it would be lost.
     """
-    found = {band_name(name): value for name, value in given.items()}
+    found = {name_among(name, bands): value for name, value in given.items()}
     if unknown := sorted(set(found) - set(bands)):
         reason = f"{what} names {unknown[0]}, which is not in the cube"
         raise BandError("HC-B01", reason, f"there are {', '.join(bands)}", band=unknown[0])
@@ -344,6 +239,7 @@ def _zeropoint(
     with located(files.one(name, "sci"), name):
         known = header_zeropoints(image.sci.header, units, pivot)
         known = known or header_zeropoints(image.wht.header, units, pivot)  # HLF says it there
+    known = _in_order(known, files.bands[name].zero)
     notes = []
     if odd := unread_cards(image.sci.header):
         notes.append(("HC-D22", f"{name}: not used, for no numbers: {', '.join(odd)}"))
@@ -352,7 +248,13 @@ def _zeropoint(
         table = "" if known else f"zero points of {survey.name}"
         known[f"the table of {survey.name}"] = survey.zeropoint[name]
     value = next(iter(known.values()), math.nan)
-    return _Said(float(value), table, [*notes, *_zeropoint_notes(name, known)])
+    stale = stale_zeropoints(image.sci.header) if known else {}
+    return _Said(float(value), table, [*notes, *_zeropoint_notes(name, known | stale)])
+
+
+def _in_order(known: dict[str, float], first: str) -> dict[str, float]:
+    """Return zero points by what says them, that which a release is known to mean the first."""
+    return {first: known[first], **known} if first in known else known
 
 
 def _zeropoint_notes(name: str, found: Mapping[str, float]) -> list[Note]:

@@ -8,18 +8,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from hstcube import __version__
-from hstcube.errors import FileError, SkyError
+from hstcube.core.grids import Grid
+from hstcube.errors import CubeError, FileError, SkyError
+from hstcube.files.fields import of_headers
+from hstcube.files.headers import band_state
 from hstcube.fits.local import missing, read_text
 from hstcube.fits.opening import located
+from hstcube.inputs.units import is_surface_brightness, read_unit
+from hstcube.phot.units import unit_zeropoint
+from hstcube.surveys.rates import common_units
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+
+    import xarray as xr
 
     from hstcube.surveys.names import FieldFiles
 
-__all__ = ["Level", "level_text", "read_levels"]
+    Factor = Callable[[str, str, float], float]
+
+__all__ = ["Level", "level_factor", "level_text", "read_levels"]
 
 _PIXEL = re.compile(r"per pixel of (\S+) arcsec")
+_UNIT = re.compile(r"^#[^\n]*: ([^:\n]+) per pixel of", re.MULTILINE)
 _ERROR = re.compile(r"^# standard error:(.*)$", re.MULTILINE)
 _SET = re.compile(r"^#.*, SETID ([0-9a-f]{16})$", re.MULTILINE)
 _LARGEST = 2**20  # bytes of a file: one number, and comments
@@ -48,7 +59,12 @@ def level_text(
 
 
 def read_levels(
-    files: FieldFiles, bands: Iterable[str], *, scale: float | None = None, to: float | None = None
+    files: FieldFiles,
+    bands: Iterable[str],
+    *,
+    scale: float | None = None,
+    to: float | None = None,
+    factor: Factor | None = None,
 ) -> dict[str, Level]:
     """Read the sky levels of a field.
 
@@ -64,6 +80,9 @@ def read_levels(
         Pixel scale that levels are wanted for, arcsec: they are multiplied by the ratio of the
         pixels' areas. Then a level may belong to any scale; one that does not say so belongs to
         `scale`.
+    factor : callable of (band, unit, area) to float, optional
+        What a level in that unit, '' where the file says none, is multiplied by beside the ratio
+        `area` of the pixels' areas; nothing when not given.
 
     Returns
     -------
@@ -84,12 +103,26 @@ def read_levels(
         if isinstance(place, Path):
             with located(place, name):
                 text = _text_of(place)
-                levels[name] = _parsed(text, scale, to)
+                level, area = _parsed(text, scale, to)
                 _require_one_set(text, sets)
+                said = _unit_in(text)
         elif place is not None:
-            level = _number(str(place))
-            levels[name] = Level(_finite(level * _area(to, scale)), math.nan)
+            area, said = _area(to, scale), ""
+            level = Level(_finite(_number(str(place)) * area), math.nan)
+        else:
+            continue
+        times = 1.0
+        if factor is not None:
+            with located(Path(place) if isinstance(place, Path) else files.one(name, "sci"), name):
+                times = factor(name, said, area)
+        levels[name] = Level(level.value * times, level.error * times)
     return levels
+
+
+def _unit_in(text: str) -> str:
+    """Return the unit that a level says, '' where it says none."""
+    said = _UNIT.search(text)
+    return said[1].strip() if said else ""
 
 
 def _text_of(place: Path) -> str:
@@ -118,7 +151,8 @@ def _area(to: float | None, scale: float | None) -> float:
     return 1.0 if to is None or scale is None else (to / scale) ** 2
 
 
-def _parsed(text: str, scale: float | None, to: float | None) -> Level:
+def _parsed(text: str, scale: float | None, to: float | None) -> tuple[Level, float]:
+    """Return a level, and the area by which it was multiplied."""
     level = _one_number(text)
     pixel = _PIXEL.search(text)
     if pixel and (to is not None or scale is not None):
@@ -131,7 +165,7 @@ def _parsed(text: str, scale: float | None, to: float | None) -> Level:
         elif scale is not None:
             _require_scale(said, pixel[1], scale)
     area = _area(to, scale)
-    return Level(_finite(level * area), _standard_error(text) * area)
+    return Level(_finite(level * area), _standard_error(text) * area), area
 
 
 def _standard_error(text: str) -> float:
@@ -173,3 +207,70 @@ def _number(text: str) -> float:
         comma = re.fullmatch(r"[-+]?\d+,\d+(e[-+]?\d+)?", text, re.IGNORECASE)
         fix = f"decimal comma? write {text.replace(',', '.')[:40]}" if comma else "write one number"
         raise SkyError("HC-K06", f"holds {text[:40]!r}, not a number", fix) from error
+
+
+def level_factor(
+    files: FieldFiles, cube: xr.Dataset, converted: bool, name: str, said: str, area: float
+) -> float:
+    """Return what a level is multiplied by to be in the unit of a cube.
+
+    Parameters
+    ----------
+    files : FieldFiles
+    cube : Dataset
+        With its images.
+    converted : bool
+        Whether the cube is in another unit than they are.
+    name : str
+        The band.
+    said : str
+        The unit of the level; '' for that of the images.
+    area : float
+        Area of a pixel of the cube in those of the level, by which it was multiplied: what is per
+        solid angle is the same in any pixel.
+
+    Raises
+    ------
+    SkyError
+        If one of the units is no flux density, and the band has no zero point.
+    """
+    wanted = cube.sci.attrs["units"]
+    unit = _read(said) or (_of_images(files, cube, name)[0] if converted else wanted)
+    factor = 1 / area if is_surface_brightness(unit) else 1.0
+    if unit == wanted:
+        return factor
+    zeropoint, to = _zeropoint(files, cube, name, unit), cube.zeropoint.sel(band=name).item()
+    if math.isnan(zeropoint - to):
+        reason = f"is a level in {unit}, the cube is in {wanted}, and no zero point ties them"
+        raise SkyError("HC-K14", reason, "measure it: [[--sky measure|sky='measure']]", band=name)
+    areas = int(is_surface_brightness(unit)) - int(is_surface_brightness(wanted))
+    return factor * float(10 ** (-0.4 * (zeropoint - to))) * Grid.of(cube).scale ** (2 * areas)
+
+
+def _read(said: str) -> str:
+    """Return a unit as it is known; '' where a text is none: it is a comment of somebody's."""
+    try:
+        return read_unit(said) if said else ""
+    except CubeError:
+        return ""
+
+
+def _zeropoint(files: FieldFiles, cube: xr.Dataset, name: str, unit: str) -> float:
+    """Return the AB magnitude of one unit of a level; NaN where it is not known."""
+    try:
+        of_unit = unit_zeropoint(unit, [cube.pivot.sel(band=name).item()])
+    except CubeError:
+        return math.nan
+    if of_unit is not None:
+        return float(of_unit[0])
+    of_images, zeropoint = _of_images(files, cube, name)
+    return zeropoint if unit == of_images else math.nan
+
+
+def _of_images(files: FieldFiles, cube: xr.Dataset, name: str) -> tuple[str, float]:
+    """Return the unit of a band's images, and its zero point."""
+    part = next((one for one in files.parts if name in one.bands), files)
+    image = of_headers(part, name)
+    unit = common_units(part, [image]).unit
+    state = band_state(part, [image], psf_fwhm={}, units=unit, scale=Grid.of(cube).scale)
+    return unit, state.zeropoint[0]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hstcube.core.bands import band_name
+from hstcube.core.bands import names_among
 from hstcube.core.cube import SCHEMA, build
 from hstcube.core.offsets import with_noise_coords, with_psf_coords
 from hstcube.core.rules import DIMS, PLANES, REPLACED
@@ -48,7 +48,7 @@ _WHOLE = ("HSTCUBE", "NBANDS")
 _NUMBERS = (
     *_WHOLE,
     *("PSFFWHM", "PSFEEERR", "PSFNEG", "SKY", "SKYERR", "ABZP", "PHOTPLAM", "EXTINCT", "NSCALE"),
-    "TEXPTIME",
+    *("TEXPTIME", "ELECTRON"),
     *("PIXSCALE", "LAGX", "LAGY"),
 )
 _LARGEST_PIXEL = 60.0  # arcsec
@@ -87,7 +87,7 @@ def find_products(folder: Path, field: str) -> dict[str, dict[str, Path]]:
 
 def open_products(products: dict[str, dict[str, Path]], bands: Sequence[str] | None) -> xr.Dataset:
     """Open what `find_products` found; see `hstcube.open_field`."""
-    names = [band_name(name) for name in bands] if bands else list(products)
+    names = names_among(bands or (), products)
     folder = next(iter(next(iter(products.values())).values())).parent
     found = [_read_band(name, products.get(name, {}), folder) for name in names]
     planes = [band.planes for band in found]
@@ -282,11 +282,13 @@ def _cube_of(names: list[str], planes: list[Planes]) -> xr.Dataset:
         zeropoint=_column(headers, "ABZP"),
         pivot=_column(headers, "PHOTPLAM"),
         exposure=_column(headers, "TEXPTIME"),
-        matched_to=[header.get("MATCHED", "") for header in headers],
+        matched_to=_words(headers, "MATCHED"),
+        instrument=_words(headers, "INSTRUME"),
+        detector=_words(headers, "DETECTOR"),
     )
     ordered = [planes[names.index(name)] for name in cube.band.values]
     cube = _with_extinction(_with_psf(_with_noise(cube, ordered), ordered), ordered)
-    cube = _with_replaced(cube, ordered)
+    cube = _with_photons(_with_replaced(cube, ordered), _headers(ordered))
     history, notes = history_lines(headers[0].get("HISTORY", ()))
     schema = int(headers[0]["HSTCUBE"])
     cube = cube.assign_attrs(history=history, warnings=notes, hstcube_schema=schema)
@@ -311,6 +313,20 @@ def _weights(band: Planes) -> Any:
 
 def _column(headers: list[fits.Header], key: str) -> list[float]:
     return [float(header.get(key, math.nan)) for header in headers]
+
+
+def _words(headers: list[fits.Header], key: str) -> list[str]:
+    return [str(header.get(key, "")) for header in headers]
+
+
+def _with_photons(cube: xr.Dataset, headers: list[fits.Header]) -> xr.Dataset:
+    """Return the cube with what its files tell of the photons that its bands counted."""
+    if any("ELECTRON" in header for header in headers):
+        cube = cube.assign_coords(electrons=("band", _column(headers, "ELECTRON")))
+    if any("PHOTONS" in header for header in headers):
+        told = np.array(_words(headers, "PHOTONS"), object)
+        cube = cube.assign_coords(photons=("band", told))
+    return cube
 
 
 def _with_noise(cube: xr.Dataset, bands: list[Planes]) -> xr.Dataset:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "WhtKind",
     "apparent_noise",
+    "grain",
     "inverse_variance",
     "kind_by_pixels",
     "odd_pixels",
@@ -35,7 +36,9 @@ _UNLIKELY_WEIGHT = 1e6
 _UNLIKELY_SIGNAL = 1e9
 
 _APART = 5  # pixels: beyond the noise's correlation, within the light's
+_OF_SECOND = 6**0.5  # sigma of a - 2 b + c in those of its pixels
 _SCATTERS = 4.0  # of what weights promise: 1.9 at most on stamps that a galaxy fills
+_NO = {"ivar": "not an inverse variance", "rms": "not an rms", "variance": "not a variance"}
 _SAME_TIME = 0.1  # relative; real inverse variances come as near as 1.17
 
 
@@ -106,22 +109,34 @@ def odd_pixels(sci: Any, wht: Any) -> list[Note]:
 
 
 def odd_weights(
-    sci: Any, wht: Any, *, times: Sequence[float], step: float, drop: float = 1.0
+    sci: Any,
+    wht: Any,
+    said: Any = None,
+    *,
+    times: Sequence[float],
+    step: float,
+    drop: float = 1.0,
+    kind: str = "ivar",
 ) -> list[Note]:
-    """Say where weights are exposure times, or no inverse variances by the scatter of the pixels.
+    """Say where weights are exposure times, or not what they are taken for by the pixels' scatter.
 
     Parameters
     ----------
     sci, wht : array, (y, x)
         The image, and what is taken for its inverse variance.
+    said : array, (y, x), optional
+        What the file holds, where that is something else: in counts, say.
     times : sequence of float
         Exposure times that the header says [s].
     step : float
         Pixel of the image in pixels of the detector; NaN where that is not known.
     drop : float
         Size of the drops that it was drizzled with, in pixels of the detector.
+    kind : {"ivar", "rms", "variance"}
+        What the weights of the file are taken for.
     """
-    good = wht[(wht > 0) & np.isfinite(wht)]
+    good = wht if said is None else said
+    good = good[(good > 0) & np.isfinite(good)]
     if not good.size:
         return []
     if time := _time_in(good, times, step):
@@ -131,7 +146,7 @@ def odd_weights(
     if ratio == 0 or least <= ratio <= _SCATTERS:
         return []
     text = f"the pixels scatter by {ratio:.3g} of what wht promises, not by {least:.2g} to "
-    return [("HC-D24", f"{text}{_SCATTERS:g}: wht is not an inverse variance")]
+    return [("HC-D24", f"{text}{_SCATTERS:g}: wht is {_NO[kind]}")]
 
 
 def kind_by_pixels(wht: Any, *, times: Sequence[float], step: float) -> WhtKind:
@@ -166,6 +181,20 @@ def scatter(sci: NDArray[Any], wht: NDArray[Any]) -> float:
         near = tuple(slice(None, -_APART) if i == axis else slice(None) for i in (0, 1))
         far = tuple(slice(_APART, None) if i == axis else slice(None) for i in (0, 1))
         pull = (sci[far] - sci[near]) / np.hypot(error[far], error[near])
+        pulls.append(pull[np.isfinite(pull)])
+    found = np.concatenate(pulls)
+    return float(robust_sigma(found)) if found.size else 0.0
+
+
+def grain(sci: NDArray[Any], wht: NDArray[Any]) -> float:
+    """Return the robust scatter from pixel to pixel in units of their errors; 0 where not known.
+
+    Of second differences along both axes: slopes take no part, and least of what is smooth.
+    """
+    error = np.where((wht > 0) & np.isfinite(wht), wht, np.nan) ** -0.5
+    pulls = []
+    for image, one in ((sci, error), (sci.T, error.T)):
+        pull = np.diff(image, 2, axis=0) / (_OF_SECOND * one[1:-1])
         pulls.append(pull[np.isfinite(pull)])
     found = np.concatenate(pulls)
     return float(robust_sigma(found)) if found.size else 0.0

@@ -10,7 +10,15 @@ from typing import Any, NamedTuple
 
 from hstcube.errors import CubeError
 
-__all__ = ["KNOWN_UNITS", "RATE", "Counts", "counts_in", "parsed_unit", "read_unit"]
+__all__ = [
+    "KNOWN_UNITS",
+    "RATE",
+    "Counts",
+    "counts_in",
+    "is_surface_brightness",
+    "parsed_unit",
+    "read_unit",
+]
 
 RATE = "electron s-1"
 KNOWN_UNITS = (RATE, "uJy", "nJy", "Jy", "electron", "MJy sr-1")
@@ -163,6 +171,16 @@ def counts_in(unit: str) -> Counts | None:
         if powers.get(what) == 1 and powers.keys() <= {what, "s"}:
             return Counts(what, per_second=powers.get("s", 0) == -1, scale=one.scale)
     return None
+
+
+def is_surface_brightness(unit: str) -> bool:
+    """Return whether a unit is per solid angle."""
+    if unit == RATE:  # astropy's units take time
+        return False
+    from astropy import units
+
+    bases = parsed_unit(unit).decompose()
+    return (units.rad, -2) in zip(bases.bases, bases.powers, strict=True)
 
 
 def _no_unit(said: Any) -> CubeError:

@@ -15,9 +15,9 @@ from hstcube.core.state import attribute, in_band_order, record
 from hstcube.errors import NoiseError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-__all__ = ["survey_noise", "with_noise"]
+__all__ = ["WHITE", "joined_noise", "survey_noise", "with_noise"]
 
 WHITE = "white"
 
@@ -64,6 +64,20 @@ def with_noise(cube: xr.Dataset, noise: xr.Dataset | str | None = None) -> xr.Da
     described = with_noise_coords(cube, scale, acf, (dy, dx))
     pixel_acf(described)  # refuses lags that are not those of the pixels
     return record(described, f"with_noise({what})")
+
+
+def joined_noise(noises: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Return the noise of several bands, each measured apart, at the lags of the longest."""
+    lags = {dim: max((noise[dim] for noise in noises), key=len) for dim in ("dy", "dx")}
+    whole = [
+        noise.pad(
+            {dim: ((len(lags[dim]) - noise.sizes[dim]) // 2,) * 2 for dim in lags},
+            constant_values=0,
+        ).assign_coords(lags)
+        for noise in (one[["noise_scale", "noise_acf"]] for one in noises)
+        if noise.sizes["band"]
+    ]
+    return xr.concat(whole, "band", data_vars="minimal", coords="minimal", compat="override")
 
 
 def _refuse_matched(cube: xr.Dataset) -> None:

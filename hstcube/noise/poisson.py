@@ -8,13 +8,14 @@ import numpy as np
 import xarray as xr
 
 from hstcube.core.bands import name_among
+from hstcube.core.grids import Grid
 from hstcube.core.rules import require_same_grid, taken
 from hstcube.core.state import attribute, in_band_order, updated
 from hstcube.errors import NoiseError
 from hstcube.inputs.quantities import number_in, numbers_in
-from hstcube.inputs.units import RATE
+from hstcube.inputs.units import RATE, is_surface_brightness
 
-__all__ = ["add_by_times", "add_poisson", "light_share"]
+__all__ = ["add_by_times", "add_poisson", "electrons_of", "light_share", "with_electrons"]
 
 _WRONG: dict[str, Any] = {"code": "HC-N11", "error": NoiseError}
 
@@ -22,14 +23,17 @@ _WRONG: dict[str, Any] = {"code": "HC-N11", "error": NoiseError}
 def add_poisson(cube: xr.Dataset, *, exposure: Any = None) -> xr.Dataset:
     """Add the noise of the sources' own photons, which the weights of drizzled images leave out.
 
-    The variance of sci/exposure electrons per second squared is added to 1/wht where sci is
+    The variance of sci/(exposure electrons) [units of sci squared] is added to 1/wht where sci is
     positive. It was drizzled like the rest of the noise, so ``noise_scale`` and ``noise_acf`` hold
     for it, too. `homogenize` calls it where exposure times are known.
 
     Parameters
     ----------
     cube : Dataset
-        In electrons per second, its sky subtracted, before `psf_match`.
+        In electrons per second, or with a coordinate ``electrons`` (band,) that says how many one
+        unit of sci is (of a surface brightness, in an arcsec2); its sky subtracted, before
+        `psf_match`. Bands whose coordinate ``photons`` says that their weights have the noise stay
+        as they are.
     exposure : float or Quantity, mapping of band to these, or array (band,), (y, x), (band, y, x)
         Exposure time [s]: TEXPTIME of the header, or a map. The coordinate ``exposure`` of the
         cube when not given: bands where it is NaN stay as they are.
@@ -64,9 +68,10 @@ def add_by_times(cube: xr.Dataset, time: xr.Variable) -> xr.Dataset:
 def _added(cube: xr.Dataset, time: xr.Variable) -> xr.Dataset:
     if not {"y", "x"} & {*time.dims}:
         _require_positive(time.values)
+    time = _where_lacking(cube, time)
     added = xr.apply_ufunc(
         _noisier,
-        *(cube.sci.variable, cube.wht.variable, time),
+        *(cube.sci.variable, cube.wht.variable, _counted(cube, time)),
         dask="parallelized",
         output_dtypes=[np.float32],
     )
@@ -75,15 +80,78 @@ def _added(cube: xr.Dataset, time: xr.Variable) -> xr.Dataset:
     return noisier.assign_attrs(poisson=told)
 
 
+def electrons_of(cube: xr.Dataset) -> xr.Variable:
+    """Return how many electrons each second one unit of sci in a pixel is, (band,).
+
+    NaN where that is not known: in other units than electrons per second, unless the cube says it.
+    """
+    units, known = cube.sci.attrs["units"], cube.coords.variables.get("electrons")
+    if known is None:
+        value = 1.0 if units == RATE else np.nan
+        return xr.Variable("band", np.full(cube.sizes["band"], value))
+    area = Grid.of(cube).scale ** 2 if is_surface_brightness(units) else 1.0
+    return known.copy(data=known.values * area)
+
+
+def with_electrons(cubes: list[xr.Dataset]) -> list[xr.Dataset]:
+    """Return cubes that are to be in one unit, each with what is known of its photons.
+
+    That is how many electrons each second one unit of sci is, and, where some cubes' weights have
+    the noise of photons and others' have not, which bands they are: their attribute ``poisson`` is
+    empty then, so that `add_poisson` adds it to the others.
+    """
+    told = [_photons_in(cube) for cube in cubes]
+    words = np.concatenate(told)
+    apart = (words != "").any() and not (words != "").all()
+    found = []
+    for cube, said in zip(cubes, told, strict=True):
+        known = cube.assign_coords(electrons=electrons_of(cube))
+        if apart:
+            known = known.assign_coords(photons=("band", said)).assign_attrs(poisson="")
+        found.append(known)
+    return found
+
+
+def _photons_in(cube: xr.Dataset) -> Any:
+    """Return what photons the weights of each band hold the noise of, (band,)."""
+    known = cube.coords.variables.get("photons")
+    if known is not None:
+        return known.values
+    return np.full(cube.sizes["band"], attribute(cube, "poisson"), object)
+
+
+def _where_lacking(cube: xr.Dataset, time: xr.Variable) -> xr.Variable:
+    """Return times that are infinite where the weights have the noise already."""
+    photons = cube.coords.variables.get("photons")
+    if photons is None or not (photons.values != "").any():
+        return time
+    return time.where(photons == "", np.inf)  # type: ignore[no-untyped-call, no-any-return]
+
+
+def _counted(cube: xr.Dataset, time: xr.Variable) -> xr.Variable:
+    """Return times in which one unit of sci is so many electrons."""
+    electrons = electrons_of(cube)
+    if (electrons.values == 1).all():
+        return time
+    missing = np.isnan(electrons.values)
+    finite = np.isfinite(time.values) if "band" in time.dims else np.array(True)
+    used = finite.reshape(*finite.shape[:1], -1).any(axis=-1) if finite.ndim else finite
+    if (missing & used).any():
+        name = str(cube.band.values[missing & used][0])
+        reason = f"how many electrons a unit of sci ({cube.sci.attrs['units']}) is is not known"
+        raise NoiseError("HC-N11", reason, "[[leave --poisson out|leave the step out]]", band=name)
+    return time * electrons.copy(data=np.where(missing, 1.0, electrons.values))
+
+
 def light_share(sci: Any, wht: Any, exposure: Any) -> Any:
     """Return the variance of the light's own photons in units of the variance 1/wht.
 
     Parameters
     ----------
     sci, wht : array or Variable
-        Electrons per second, and its inverse variance.
+        In some unit, and its inverse variance.
     exposure : array or Variable
-        Seconds.
+        Seconds, times the electrons per second that one unit is.
     """
     return wht * (sci / exposure)
 
@@ -127,7 +195,7 @@ def _require_early(cube: xr.Dataset) -> None:
             else "the images were matched already",
             "[[leave --poisson out|call add_poisson once, before psf_match]]",
         )
-    if cube.sci.attrs["units"] != RATE:
+    if cube.sci.attrs["units"] != RATE and "electrons" not in cube.coords:
         raise NoiseError(
             "HC-N11",
             f"sci is in {cube.sci.attrs['units']!r}, not in {RATE!r}",

@@ -27,8 +27,8 @@ __all__ = ["photometry"]
 
 UNIT = "uJy"
 # the columns of the bands of a cube that say where the fluxes come from
-_STATES = ("pivot", "zeropoint", "psf_fwhm", "matched_to", "sky", "sky_error", "extinction",
-           "noise_scale")  # fmt: skip
+_STATES = ("instrument", "detector", "pivot", "zeropoint", "psf_fwhm", "matched_to", "sky",
+           "sky_error", "extinction", "noise_scale")  # fmt: skip
 
 
 def photometry(

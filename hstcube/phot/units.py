@@ -14,7 +14,7 @@ from hstcube.errors import BandError, CubeError
 from hstcube.inputs.cards import NOTHING, card_value
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import number_in
-from hstcube.inputs.units import RATE, parsed_unit, read_unit
+from hstcube.inputs.units import RATE, is_surface_brightness, parsed_unit, read_unit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,8 +27,8 @@ __all__ = [
     "Law",
     "deredden",
     "header_zeropoints",
-    "is_surface_brightness",
     "pixel_area",
+    "stale_zeropoints",
     "to_flux",
     "unit_zeropoint",
     "unread_cards",
@@ -52,6 +52,7 @@ _MAGNITUDES = (
     "table's column table['flux_f160w'].to(astropy.units.ABmag)]]"
 )
 _MAGNITUDE_CARDS = ("ABZP", "ZEROPNT", "MAGZERO")  # never PHOTZPT, which is in STMAG
+_STALE = "ZP"  # of thumbnails of the DJA: from before their images were rescaled
 _CARDS = (*_MAGNITUDE_CARDS, "PHOTFLAM", "PHOTPLAM", "PHOTFNU")
 _SHRINK = 1e25  # weights that grow by more do not fit float32, which ends at 3e38
 _SMALL = "1e-20"  # the unit, then: what flux densities per wavelength are usually counted in
@@ -75,7 +76,8 @@ def to_flux(cube: xr.Dataset, unit: Any = "uJy") -> xr.Dataset:
     -------
     Dataset
         ``sci``, ``wht``, ``sky`` and ``sky_error`` are in the new unit, and ``zeropoint`` is the
-        unit's: 23.9 for uJy; of a surface brightness that of an arcsec2, 20.47 for MJy sr-1. Where
+        unit's: 23.9 for uJy; of a surface brightness that of an arcsec2, 20.47 for MJy sr-1. So are
+        ``electrons``, where the cube has them: those of one unit each second. Where
         float32 cannot hold the weights (in erg s-1 cm-2 AA-1 they are 1e45) the cube is in 1e-20 of
         the unit, as its ``units`` and a warning say.
 
@@ -116,7 +118,8 @@ def to_flux(cube: xr.Dataset, unit: Any = "uJy") -> xr.Dataset:
         cube = warn(cube, "HC-D32", said)
         unit, factor = f"{_SMALL} {unit}", factor / float(_SMALL)
         wanted = wanted - 2.5 * math.log10(float(_SMALL))
-    new = _scaled(cube, factor, f"to_flux({unit!r})", zeropoint=wanted)
+    electrons = _electrons(cube, 10 ** (0.4 * (cube.zeropoint.values - wanted)))
+    new = _scaled(cube, factor, f"to_flux({unit!r})", zeropoint=wanted, **electrons)
     new.variables["sci"].attrs["units"] = unit
     new.variables["wht"].attrs["units"] = inverse_variance_unit(unit)
     return new
@@ -194,6 +197,12 @@ def header_zeropoints(header: Mapping[str, Any], units: str, pivot: float) -> di
     return found
 
 
+def stale_zeropoints(header: Mapping[str, Any]) -> dict[str, float]:
+    """Return the zero point of a card that is never taken, to be compared with the one that is."""
+    value = card_value(header, _STALE)
+    return {_STALE: float(value)} if _is_number(value) and 0 < value < _FAINTEST_ZERO else {}
+
+
 _REPAIR = (
     "repair the header, or give the zero point: [[zeropoint = 25.94 in a field file|"
     "open_bands(..., zeropoint={'f160w': 25.94})]]"
@@ -230,14 +239,6 @@ def _zeropoint_of(units: str, pivot: float) -> float | None:
     except CubeError:  # a unit that is none is refused when the cube is built
         return None
     return None if zeropoint is None else float(zeropoint[0])
-
-
-def is_surface_brightness(unit: str) -> bool:
-    """Return whether a unit is per solid angle."""
-    from astropy import units
-
-    bases = parsed_unit(unit).decompose()
-    return (units.rad, -2) in zip(bases.bases, bases.powers, strict=True)
 
 
 def pixel_area(cube: xr.Dataset) -> float:
@@ -280,7 +281,9 @@ def deredden(cube: xr.Dataset, ebv: Any, *, law: Law = "F19") -> xr.Dataset:
     # a reddening of 10 mag dims F435W by 40 mag: nothing of a galaxy is seen through that
     reddening = number_in("mag", ebv, "ebv", least=0, most=_REDDEST, code="HC-D35")
     extinction = reddening * R_V * _curve(law, cube)
-    new = _scaled(cube, 10 ** (0.4 * extinction), f"deredden(ebv={reddening!r}, law={law!r})")
+    factor = 10 ** (0.4 * extinction)
+    electrons = _electrons(cube, 1 / factor)
+    new = _scaled(cube, factor, f"deredden(ebv={reddening!r}, law={law!r})", **electrons)
     return with_extinction(new, extinction)
 
 
@@ -330,6 +333,12 @@ def _of_known_zeropoint(cube: xr.Dataset) -> xr.Dataset:
         )
         raise BandError("HC-D30", "has no zero point, so its flux is not known", fix, band=name)
     return cube
+
+
+def _electrons(cube: xr.Dataset, factor: NDArray[np.float64]) -> dict[str, Any]:
+    """Return how many electrons each second one unit is that is `factor` of the old ones."""
+    known = cube.coords.variables.get("electrons")
+    return {} if known is None else {"electrons": known.values * factor}
 
 
 def _scaled(cube: xr.Dataset, factor: NDArray[np.float64], step: str, **coords: Any) -> xr.Dataset:

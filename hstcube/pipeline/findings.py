@@ -8,19 +8,18 @@ from functools import partial
 from itertools import filterfalse
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
-import numpy as np
-
 from hstcube import __version__
 from hstcube.assembly.psfs import of_these
-from hstcube.basics.robust import MAD_TO_SIGMA
-from hstcube.core.bands import band_name
+from hstcube.core.bands import name_among, names_among
 from hstcube.core.grids import Grid
 from hstcube.core.state import attribute, notes_of
 from hstcube.errors import HstCubeError, codes, spoken
 from hstcube.files.labels import open_labels
+from hstcube.fits.weights import scatter
 from hstcube.maps.opening import detection_meant, made_here, without
 from hstcube.matching.choice import OF_SURVEYS
 from hstcube.matching.match import choose_kernels
+from hstcube.pipeline.options import Options, chosen_object
 from hstcube.pipeline.original import kernels_of_the_original
 from hstcube.pipeline.photons import (
     added,
@@ -29,14 +28,14 @@ from hstcube.pipeline.photons import (
     photons_left_out,
     planned_photons,
 )
-from hstcube.pipeline.plan import Options, chosen_object, require_outside
+from hstcube.pipeline.plan import require_outside
 from hstcube.pipeline.recipe import ALL_PIXELS, blank_pixels, map_notes, no_map, object_on
 from hstcube.pipeline.record import heard, read_record, require_writable
 from hstcube.pipeline.runs import images_for, require_free, sky_level_of, sky_plan_of
 from hstcube.pipeline.sources import Images, labels_of, of_band, of_levels, refuse_align
 from hstcube.regridding.align import check_alignment, warn_of_shifts
 from hstcube.sky.level import sky_pixels, subtract_sky
-from hstcube.surveys.known import traits
+from hstcube.surveys.known import facts, traits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +54,7 @@ T = TypeVar("T")
 
 # robust rms of the sky times sqrt(wht): 0.46 to 0.48 in drizzled WFC3/IR, 1.0 to 1.2 in ACS
 NOISE_RATIO = (0.3, 1.3)
+_DARK = "choose bands whose images count electrons; nothing to do if the weights hold it already"
 LARGE = 2**24  # pixels: of larger images only the headers are read
 BYTES = 4  # of a pixel
 _FIXES = {  # of warnings on which options act
@@ -83,6 +83,8 @@ class Report:
     field: str
     bands: tuple[str, ...] = ()
     findings: list[Finding] = dataclasses.field(default_factory=list)
+    found: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    """Camera, unit, zero point and weights of each band, as `facts` tells them."""
 
     def of(self, kind: str) -> list[Finding]:
         """Return the findings of a kind."""
@@ -162,6 +164,7 @@ def _judge_cube(
     """Look at what a run would make of the images that could be opened."""
     cube = found.images.cube
     report.bands = tuple(cube.band.values.tolist())
+    report.found = facts(target.files, cube)
     report.findings += [Finding("note", "", text) for text in _assumed(cube)]
     usual = traits(attribute(cube, "survey"))
     for code, text in notes_of(cube.attrs["history"]):
@@ -204,7 +207,7 @@ class _Opened(NamedTuple):
 
 def _opened(report: Report, target: Target, options: Options) -> _Opened | None:
     """Open all bands together; else those that can be opened, and each that cannot is a finding."""
-    everything = tuple(band_name(name) for name in options.bands) or tuple(target.files.bands)
+    everything = tuple(names_among(options.bands, target.files.bands))
     images = _attempt(report, partial(_open, target, everything, options))
     if images is not None:
         return _Opened(images, whole=True)
@@ -236,7 +239,7 @@ def _kept(report: Report, target: Target, bands: tuple[str, ...], plain: Options
 
 def _for(bands: list[str], options: Options) -> Options:
     """Return the options of a run of some bands: what is said of the others is no mistake."""
-    widths = {k: width for k, width in options.psf_fwhm.items() if band_name(k) in bands}
+    widths = {k: one for k, one in options.psf_fwhm.items() if name_among(k, bands) in bands}
     return dataclasses.replace(options, psf_fwhm=widths, psf=of_these(options.psf, bands))
 
 
@@ -321,7 +324,7 @@ def _judge_levels(report: Report, target: Target, options: Options) -> None:
     """Read the sky level of each band, unless none is wanted from files."""
     setting = options.recipe.get("sky")
     if options.sky is None and setting is None:
-        names = [band_name(name) for name in options.bands] or list(target.files.bands)
+        names = names_among(options.bands, target.files.bands)
         for look in of_levels(target.files, names):
             _attempt(report, look)
 
@@ -351,11 +354,15 @@ def _judge_photons(
 ) -> None:
     """Say where photon noise will be added, where it cannot be, and where it should be."""
     cube, kind, files = images.cube, options.kind, target.files
-    poisson = photon_setting_of(files, options.recipe, report.bands)
+    moved = options.onto is not None
+    poisson = photon_setting_of(files, options.recipe, report.bands, moved=moved)
     planned = planned_photons(cube, poisson, kind)
     if planned.left:
         code = "HC-N21"
         report.findings.append(Finding("note", code, planned.left, spoken(codes()[code].fix)))
+    if planned.lacking:
+        code = "HC-N13"
+        report.findings.append(Finding("warning", code, planned.lacking, spoken(_DARK)))
     if planned.exposure is not None:
         told = attribute(added(cube, planned), "poisson")
         report.findings.append(Finding("note", "", f"photon noise will be added: {told}"))
@@ -377,7 +384,7 @@ def _judge_weights(report: Report, target: Target, cube: xr.Dataset, labels: xr.
     for band, sci, wht, there in zip(
         report.bands, cube.sci.values, cube.wht.values, used, strict=True
     ):
-        ratio = _noise_ratio(sci[there], wht[there])
+        ratio = scatter(sci[there], wht[there])
         if there.any() and not NOISE_RATIO[0] <= ratio <= NOISE_RATIO[1]:
             text = f"the sky's rms is {ratio:.3g} of 1/sqrt(wht); 0.4 to 1.2 is usual"
             text += ": wht is not an inverse variance"
@@ -390,9 +397,3 @@ def _judge_weights(report: Report, target: Target, cube: xr.Dataset, labels: xr.
 def _is_of(band: str, finding: Finding) -> bool:
     """Say whether a finding is what opening alone could tell of a band's weights."""
     return finding.code == "HC-D24" and finding.text.startswith(f"{band}: ")
-
-
-def _noise_ratio(sci: Any, wht: Any) -> float:
-    """Return the robust rms of pixels in units of what their weights promise."""
-    pull = (sci - np.median(sci)) * np.sqrt(wht, dtype=np.float64)
-    return float(MAD_TO_SIGMA * np.median(np.abs(pull)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,15 +11,17 @@ import xarray as xr
 
 from hstcube.core.grids import Grid
 from hstcube.core.rules import require_same_grid
-from hstcube.core.state import attribute, note
-from hstcube.errors import NoiseError, RecipeError
+from hstcube.core.state import attribute, note, warn
+from hstcube.errors import HstCubeError, NoiseError, RecipeError
+from hstcube.files.fields import grid_of
 from hstcube.files.headers import of_bands
 from hstcube.fits.images import read_plane
 from hstcube.fits.local import as_path
 from hstcube.fits.opening import located
 from hstcube.inputs.quantities import number_in, numbers_in
 from hstcube.inputs.units import RATE
-from hstcube.noise.poisson import add_by_times, add_poisson, light_share
+from hstcube.noise.poisson import add_by_times, add_poisson, electrons_of, light_share
+from hstcube.regridding.labels import regrid_labels
 from hstcube.surveys.field_file import FITS_NAMES, PHOTON_WORDS
 
 if TYPE_CHECKING:
@@ -38,6 +41,7 @@ __all__ = [
     "with_photons",
 ]
 
+_WHOLE = 0.01  # relative: how near to a whole number a ratio of pixel scales is
 _MATTERS = 1.1  # by what the light must raise the error of a pixel
 _UNKNOWN = "no exposure time is known"
 _WRONG: dict[str, Any] = {"code": "HC-N11", "error": NoiseError}
@@ -50,13 +54,18 @@ class Photons(NamedTuple):
     """None where nothing is added; a Variable is infinite where a band stays as it is."""
     left: str = ""
     """Which bands stay as they are, and why, where somebody may want to know."""
+    lacking: str = ""
+    """Which bands lack the noise, for nobody knows how many electrons their light is."""
 
 
-def photon_setting_of(files: FieldFiles, recipe: Mapping[str, Any], bands: Sequence[str]) -> Any:
+def photon_setting_of(
+    files: FieldFiles, recipe: Mapping[str, Any], bands: Sequence[str], *, moved: bool = False
+) -> Any:
     """Return what a run is to do about photon noise, as `homogenize` takes it.
 
     What options and the recipe say goes before the field file. Where that is "auto", the maps of
-    exposure times that the field file names are used.
+    exposure times that the field file names are used, and those of a release that lie on the
+    images' pixels, or on whole numbers of them.
 
     Parameters
     ----------
@@ -65,12 +74,29 @@ def photon_setting_of(files: FieldFiles, recipe: Mapping[str, Any], bands: Seque
         Keyword arguments of `homogenize`.
     bands : sequence of str
         Those of the cube.
+    moved : bool
+        Whether the cube is on another grid than the images.
     """
     said = recipe.get("poisson", "auto" if files.poisson is None else files.poisson)
     there = [(name, files.bands[name].exposure) for name in bands]
     maps = {name: exposure for name, exposure in there if isinstance(exposure, Path)}
+    if not (moved or files.parts):
+        maps = {name: path for name in bands if (path := _of_release(files, name))} | maps
     default = _is("auto", said) and recipe.get("recipe") != "original"
     return maps if default and maps else said
+
+
+def _of_release(files: FieldFiles, name: str) -> Path | None:
+    """Return a release's map of the exposure times of a band, None where there is none to use."""
+    band = files.bands[name]
+    if band.times is None or band.exposure is not None or band.photons:
+        return None
+    with contextlib.suppress(HstCubeError):
+        grid = grid_of(files, name)
+        plane = read_plane(band.times, "exposure", lazy=True, beside=grid)
+        if plane.grid == grid or _binned(plane.grid, grid) > 1:
+            return band.times
+    return None
 
 
 def photon_option(said: str) -> str | float:
@@ -126,6 +152,8 @@ def with_photons(cube: xr.Dataset, poisson: Any, recipe: str = "default") -> xr.
     planned = planned_photons(cube, poisson, recipe)
     if planned.left:
         cube = note(cube, "HC-N21", planned.left)
+    if planned.lacking:
+        cube = warn(cube, "HC-N13", planned.lacking)
     return cube if planned.exposure is None else added(cube, planned)
 
 
@@ -162,7 +190,8 @@ def photons_left_out(
     if not may_lack_photons(cube, poisson, recipe):
         return []
     told = []
-    planes = zip(cube.band.values, cube.sci.values, cube.wht.values, _times(cube), strict=True)
+    times = _times(cube) * electrons_of(cube).values
+    planes = zip(cube.band.values, cube.sci.values, cube.wht.values, times, strict=True)
     for name, sci, wht, time in planes:
         there = (wht > 0) if keep is None else (wht > 0) & keep
         variance = 1 + light_share(sci[there].astype(float), wht[there].astype(float), time)
@@ -181,9 +210,28 @@ def _automatic(cube: xr.Dataset) -> Photons:
     """Return the times that the cube knows, and a note on the bands that have none."""
     if why := _hindrance(cube):
         return Photons(None, _not_added(cube.band.values.tolist(), why))
+    names, times = cube.band.values[_wanting(cube)].tolist(), _times(cube)[_wanting(cube)]
+    electrons = electrons_of(cube).values[_wanting(cube)]
+    unknown = [name for name, time in zip(names, times, strict=True) if np.isnan(time)]
+    dark = [name for name, number in zip(names, electrons, strict=True) if np.isnan(number)]
+    left = _not_added([name for name in unknown if name not in dark], _UNKNOWN)
+    lacking = _not_added(dark, f"how many electrons one {cube.sci.attrs['units']} was is not known")
+    if {*unknown, *dark} >= {*names}:
+        return Photons(None, left, lacking)
+    return Photons(_known_times(cube, dark) if dark else _KNOWN, left, lacking)
+
+
+def _wanting(cube: xr.Dataset) -> Any:
+    """Return which bands' weights have no noise of photons yet, (band,)."""
+    photons = cube.coords.variables.get("photons")
+    return np.ones(cube.sizes["band"], bool) if photons is None else photons.values == ""
+
+
+def _known_times(cube: xr.Dataset, dark: list[str]) -> xr.Variable:
+    """Return the times that a cube knows, infinite where nothing can be made of them."""
     times = _times(cube)
-    unknown = [name for name, time in zip(cube.band.values, times, strict=True) if np.isnan(time)]
-    return Photons(None if len(unknown) == len(times) else _KNOWN, _not_added(unknown, _UNKNOWN))
+    lost = np.isnan(times) | np.isin(cube.band.values.astype(str), dark)
+    return xr.Variable("band", np.where(lost, np.inf, times))
 
 
 def _not_added(bands: list[str], why: str) -> str:
@@ -192,7 +240,7 @@ def _not_added(bands: list[str], why: str) -> str:
 
 def _hindrance(cube: xr.Dataset) -> str:
     """Say why the noise cannot be added to a cube, "" where it can."""
-    if cube.sci.attrs["units"] != RATE:
+    if cube.sci.attrs["units"] != RATE and "electrons" not in cube.coords:
         return f"sci is in {cube.sci.attrs['units']!r}, not in {RATE!r}"
     return "the images were matched before" if (cube.matched_to.values != "").any() else ""
 
@@ -256,7 +304,17 @@ def _time(said: str) -> float | str:
 
 def _map_in(path: Path, grid: Grid) -> Any:
     """Return the exposure times [s] that an image holds, (y, x)."""
-    plane = read_plane(path, "exposure")
+    plane = read_plane(path, "exposure", beside=grid)
+    times = np.nan_to_num(plane.data, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float64)
+    if _binned(plane.grid, grid) > 1:
+        whole = xr.DataArray(np.rint(times).astype(np.int32), plane.grid.coords(), ("y", "x"))
+        return np.maximum(regrid_labels(whole, grid).values, 0).astype(np.float64)
     with located(path):
         grid.require(plane.grid, what="the cube and the map of exposure times")
-    return np.nan_to_num(plane.data, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float64)
+    return times
+
+
+def _binned(coarse: Grid, fine: Grid) -> int:
+    """Return how many pixels of one grid a pixel of a map spans along an axis; 0 for no number."""
+    ratio = coarse.scale / fine.scale
+    return round(ratio) if abs(ratio - round(ratio)) < _WHOLE * ratio else 0

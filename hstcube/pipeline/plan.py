@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
 import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hstcube.assembly.opening import Align
-from hstcube.errors import HstCubeError, RecipeError, WriteError
-from hstcube.files.cubes import Layout, Noise
-from hstcube.files.levels import read_levels
+from hstcube.core.bands import numbers_by_band
+from hstcube.errors import BandError, HstCubeError, RecipeError, WriteError
 from hstcube.fits.local import missing
-from hstcube.inputs.choices import require_choice
 from hstcube.inputs.names import checked_name
-from hstcube.pipeline.recipe import Recipe, require_map, require_recipe
 from hstcube.surveys.beside import SKY_SCALE
 from hstcube.surveys.field_file import read_field_file
 from hstcube.surveys.names import FieldFiles, chosen_fields, find_field
@@ -28,23 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    import xarray as xr
 
-    from hstcube.assembly.psfs import PSFChoice
-
-__all__ = [
-    "Options",
-    "Sky",
-    "SkyPlan",
-    "Target",
-    "chosen_object",
-    "neighbours_of",
-    "plan",
-    "plan_sky",
-    "require_outside",
-]
-
-Sky = Literal["measure", "none"]
+__all__ = ["Target", "plan", "require_outside", "with_pivots"]
 
 _TARGET = re.compile(
     r"(?P<name>[^=]+)=(?:(?P<field>[^:]+):)?(?P<ids>\d{1,18}(?:,\d{1,18})*)", re.ASCII
@@ -122,6 +102,26 @@ def plan(
     return list(targets.values())
 
 
+def with_pivots(targets: Sequence[Target], given: Mapping[str, Any]) -> list[Target]:
+    """Return targets whose bands have the pivot wavelengths that are given [Angstrom].
+
+    Raises
+    ------
+    BandError
+        If a band is named that no target has.
+    HstCubeError
+        If a wavelength is no positive number.
+    """
+    there = {name for target in targets for name in target.files.bands}
+    pivots = numbers_by_band("AA", given, "[[--pivot|pivot]]", there=there, above=0)
+    if targets and (unknown := sorted(pivots.keys() - there)):
+        listed = f"there are {', '.join(sorted(there))}"
+        raise BandError("HC-B01", f"no field has a band {unknown[0]}", listed, band=unknown[0])
+    return [
+        dataclasses.replace(target, files=target.files.with_pivots(pivots)) for target in targets
+    ]
+
+
 def _found(
     source: str | Path,
     scale: str | None,
@@ -166,136 +166,6 @@ def _kept(
             raise
         refused.append(error)
         refuse(error)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """How a run is done.
-
-    ``recipe`` holds keyword arguments of `homogenize`; ``bands`` are all when empty; ``masked`` is
-    whether a segmentation map chooses pixels; ``sky`` "measure" or "none" goes before levels in
-    files; ``psf``, ``psf_fwhm`` [arcsec], ``onto``, ``align`` and ``units`` are those of
-    `open_field`, but ``onto`` may be "labels" too (the grid of the map); ``exclude`` is a file of
-    DS9 regions that are neither object nor sky; ``noise``, ``layout`` and ``apply_mask`` those of
-    `to_fits`; ``strict`` takes warnings for errors.
-    """
-
-    recipe: dict[str, Any] = dataclasses.field(default_factory=dict)
-    bands: tuple[str, ...] = ()
-    masked: bool = True
-    sky: Sky | None = None
-    noise: Noise | None = None
-    layout: Layout = "files"
-    apply_mask: bool = False
-    netcdf: bool = True
-    overwrite: bool = False
-    strict: bool = False
-    psf: PSFChoice = "auto"
-    psf_fwhm: dict[str, float] = dataclasses.field(default_factory=dict)
-    onto: str | None = None
-    align: Align | None = None
-    exclude: str | None = None
-    units: str | None = None
-
-    def __post_init__(self) -> None:
-        require_recipe(self.kind, self.recipe.get("neighbours", "mask"))
-        require_choice("layout", self.layout, Layout)
-        if self.sky is not None:
-            require_choice("sky", self.sky, Sky)
-        if self.noise is not None:
-            require_choice("noise", self.noise, Noise)
-        if self.align is not None:
-            require_choice("align", self.align, Align)
-
-    @property
-    def kind(self) -> Recipe:
-        """Which of the recipes it is."""
-        kind: Recipe = self.recipe.get("recipe", "default")
-        return kind
-
-
-class Chosen(TypedDict):
-    """Which pixels of a map are the object: arguments of `homogenize`."""
-
-    ids: tuple[int, ...]
-    grow: int
-    largest: bool
-
-
-def chosen_object(target: Target, options: Options) -> Chosen:
-    """Return what a run takes for the object of a target: its own words go before the recipe's."""
-    said = options.recipe
-    return {
-        "ids": target.ids or tuple(said.get("ids", ())),
-        "grow": said.get("grow", 1),
-        "largest": target.files.largest or said.get("largest", False),
-    }
-
-
-def neighbours_of(files: FieldFiles) -> dict[str, Any]:
-    """Return what a field file says of other sources, as an argument of `homogenize`."""
-    return {} if files.neighbours is None else {"neighbours": files.neighbours}
-
-
-class SkyPlan(NamedTuple):
-    """Where the sky level of each band comes from.
-
-    ``known`` are levels with their standard errors [units of the images], NaN where it is not
-    known; ``missing`` are bands whose level is to be measured; ``origin`` says it in words.
-    """
-
-    known: Mapping[str, tuple[float, float]]
-    missing: tuple[str, ...]
-    origin: str
-
-
-def plan_sky(
-    files: FieldFiles,
-    bands: Sequence[str],
-    labels: xr.DataArray | None,
-    *,
-    scale: float,
-    to: float | None = None,
-    sky: Sky | None = None,
-    setting: Any = None,
-) -> SkyPlan | None:
-    """Decide where the sky level of each band comes from; None when the sky stays in.
-
-    Parameters
-    ----------
-    files : FieldFiles
-    bands : sequence of str
-    labels : DataArray or None
-        The segmentation map that tells the blank pixels.
-    scale, to : float
-        Pixel scales of levels that do not say theirs, and of the cube, as in `read_levels`.
-    sky : {"measure", "none"}, optional
-        Measure all levels, or subtract none. Files give them, where there are any, when not given.
-    setting : "measure" or float, optional
-        What a recipe says.
-
-    Raises
-    ------
-    SkyError
-        If a level cannot be read, or is to be measured and there is no map.
-    """
-    if sky is not None:
-        require_choice("sky", sky, Sky)
-    if sky == "none":
-        return None
-    if isinstance(setting, int | float):
-        return SkyPlan(dict.fromkeys(bands, (float(setting), math.nan)), (), "from the recipe")
-    known: Mapping[str, tuple[float, float]] = {}
-    if "measure" not in (sky, setting):
-        known = read_levels(files, bands, scale=scale, to=to)
-    missing = tuple(name for name in bands if name not in known)
-    if not missing:
-        return SkyPlan(known, missing, "from files")
-    beside = " beside detected sources" if "detected" in require_map(labels).attrs else ""
-    if not known:
-        return SkyPlan(known, missing, f"measured{beside}")
-    where = f"measured{beside} in {', '.join(missing)}"
-    return SkyPlan(known, missing, f"{where}, else from files")
 
 
 def require_outside(

@@ -24,7 +24,7 @@ from hstcube.fits.local import read_text
 from hstcube.fits.reads import read_as, state_of
 from hstcube.fits.writing import require_free_names, write_files
 from hstcube.maps.opening import detection_meant
-from hstcube.pipeline.plan import neighbours_of
+from hstcube.pipeline.options import neighbours_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
     from hstcube.assembly.psfs import PSFChoice
     from hstcube.fits.reads import State
-    from hstcube.pipeline.plan import Options, Target
+    from hstcube.pipeline.options import Options
+    from hstcube.pipeline.plan import Target
     from hstcube.surveys.names import FieldFiles
 
 __all__ = [

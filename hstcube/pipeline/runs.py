@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,18 +11,18 @@ import xarray as xr
 
 from hstcube.assembly.opening import open_files
 from hstcube.assembly.psfs import psf_files
-from hstcube.core.bands import band_name
+from hstcube.core.bands import names_among
 from hstcube.core.grids import Grid
 from hstcube.errors import HstCubeError, SkyError, WriteError
 from hstcube.files.cubes import product_files
-from hstcube.files.levels import level_text
+from hstcube.files.levels import level_factor, level_text
 from hstcube.files.netcdf import netcdf_writer
 from hstcube.fits.reads import keeps, remembering, same_file
 from hstcube.fits.writing import require_free_names, write_files, write_set
 from hstcube.inputs.choices import require_choice
 from hstcube.maps.opening import without
+from hstcube.pipeline.options import Options, SkyPlan, chosen_object, neighbours_of, plan_sky
 from hstcube.pipeline.photons import photon_maps, photon_setting_of
-from hstcube.pipeline.plan import Options, SkyPlan, Target, chosen_object, neighbours_of, plan_sky
 from hstcube.pipeline.recipe import (
     ALL_PIXELS,
     blank_pixels,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from hstcube.fits.writing import Content
+    from hstcube.pipeline.plan import Target
     from hstcube.surveys.names import FieldFiles
 
 __all__ = [
@@ -242,9 +244,9 @@ def sky_plan_of(
     Raises
     ------
     SkyError
-        If levels are in files, which are in the units of the images, and others were asked for.
+        If a level in a file cannot be brought to the unit of the cube.
     """
-    planned = plan_sky(
+    return plan_sky(
         files,
         images.cube.band.values.tolist(),
         labels,
@@ -252,11 +254,8 @@ def sky_plan_of(
         to=images.to,
         sky=options.sky,
         setting=options.recipe.get("sky"),
+        factor=partial(level_factor, files, images.cube, options.units is not None),
     )
-    if options.units and planned and planned.known:
-        reason = f"levels in files are in the units of the images, not in {options.units}"
-        raise SkyError("HC-K14", reason, "measure them: [[--sky measure|sky='measure']]")
-    return planned
 
 
 def _attempt(target: Target, out: Path, options: Options, opened: dict[str, _Field]) -> Outcome:
@@ -291,7 +290,8 @@ def _one_target(
     settings |= chosen_object(target, options)
     settings = neighbours_of(target.files) | settings
     names = field.images.cube.band.values.tolist()
-    settings["poisson"] = photon_setting_of(target.files, options.recipe, names)
+    moved = options.onto is not None
+    settings["poisson"] = photon_setting_of(target.files, options.recipe, names, moved=moved)
     cube = homogenize(
         field.images.cube, labels=field.labels if options.masked else None, **settings
     )
@@ -362,7 +362,7 @@ def require_free(target: Target, out: Path, options: Options) -> None:
     WriteError
         If one is there already, or is an input of the run.
     """
-    bands = [band_name(name) for name in options.bands] or list(target.files.bands)
+    bands = names_among(options.bands, target.files.bands)
     whole = out / f"{target.name}.nc"
     _refuse_inputs([whole, *_images_named(target.name, bands, out)], target.files, options)
     end = "" if options.layout == "mef" else "_sci"
@@ -384,7 +384,8 @@ def _refuse_inputs(paths: list[Path], files: FieldFiles, options: Options) -> No
 
 def _inputs(files: FieldFiles, options: Options) -> list[Path]:
     paths = [path for band in files.bands.values() for path in (*band.sci, *band.wht, band.sky)]
-    maps = photon_maps(photon_setting_of(files, options.recipe, list(files.bands)))
+    moved = options.onto is not None
+    maps = photon_maps(photon_setting_of(files, options.recipe, list(files.bands), moved=moved))
     maps += psf_files(files, list(files.bands), options.psf)
     return [path for path in (*paths, files.labels, files.psf, *maps) if isinstance(path, Path)]
 

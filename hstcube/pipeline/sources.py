@@ -13,13 +13,13 @@ import numpy as np
 from hstcube.assembly.opening import open_field, open_files
 from hstcube.core.grids import Grid
 from hstcube.errors import HstCubeError, RecipeError
-from hstcube.files.fields import grid_of
-from hstcube.files.headers import BandImages, band_state, common_units
+from hstcube.files.fields import grid_of, of_headers
+from hstcube.files.headers import band_state
 from hstcube.files.labels import open_labels
 from hstcube.files.levels import read_levels
 from hstcube.files.netcdf import open_cube
 from hstcube.files.tables import column, read_table
-from hstcube.fits.images import Plane, read_header, read_plane
+from hstcube.fits.images import read_header, read_plane
 from hstcube.fits.local import entries, missing
 from hstcube.fits.opening import located
 from hstcube.fits.units import hdu
@@ -31,6 +31,7 @@ from hstcube.regridding.resample import regrid
 from hstcube.surveys.beside import SKY_SCALE
 from hstcube.surveys.filters import require_band
 from hstcube.surveys.names import chosen_fields, find_field, scale_of_label
+from hstcube.surveys.rates import common_units
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -385,9 +386,7 @@ def _name(files: FieldFiles, name: str, kind: Kind) -> None:
 
 def _numbers(files: FieldFiles, name: str) -> None:
     """Look at the unit, the zero point and the width that a header says, wherever its WCS leads."""
-    nowhere: Any = None
-    plane = Plane(None, _header(files, name, "sci"), nowhere)
-    image = BandImages(name, plane, plane)
+    image = of_headers(files, name, kinds=("sci", "sci"))
     units = common_units(files, [image]).unit
     band_state(files, [image], psf_fwhm={}, units=units, scale=scale_of_label(files.scale))
 

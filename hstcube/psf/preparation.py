@@ -11,7 +11,7 @@ from hstcube.basics.memory import remembered
 from hstcube.core.grids import Grid
 from hstcube.core.offsets import psf_array, with_psf_coords, without_psf
 from hstcube.core.rules import taken
-from hstcube.core.state import in_band_order, updated
+from hstcube.core.state import in_band_order, updated, warn
 from hstcube.errors import PSFError
 from hstcube.inputs.quantities import number_in, whole_number
 from hstcube.psf.profiles import centroid, fwhm
@@ -29,10 +29,12 @@ __all__ = [
     "on_one_frame",
     "prepare_psf",
     "scale_of",
+    "told_widths",
     "with_psf",
 ]
 
 SAME_SCALE = 1e-3  # relative
+_WIDTHS_AGREE = 0.01  # relative
 
 _BRIGHTEST = 1e30  # of any pixel, in any unit: beyond, it is damaged
 _LARGEST = 20_000  # pixels a side
@@ -346,3 +348,17 @@ def attached(cube: xr.Dataset, psf: xr.DataArray) -> xr.Dataset:
         images.append(checked_psf(fit, band))
     alike = np.stack(on_one_frame(*images)).astype(np.float32)
     return with_psf_coords(without_psf(cube), alike, want)
+
+
+def told_widths(cube: xr.Dataset, before: xr.Dataset) -> xr.Dataset:
+    """Say which widths that were given are not those of the PSF images that were given, too."""
+    both = zip(cube.band.values, before.psf_fwhm.values, cube.psf_fwhm.values, strict=True)
+    apart = [
+        f"{name} {width:.3f}, now {image:.3f}"
+        for name, width, image in both
+        if abs(width / image - 1) > _WIDTHS_AGREE
+    ]
+    if not apart:
+        return cube
+    text = f"PSF images were given and go before widths [arcsec]: {', '.join(apart)}"
+    return warn(cube, "HC-P31", text)

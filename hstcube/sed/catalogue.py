@@ -213,8 +213,10 @@ def _curves(
     table: QTable, bands: Sequence[str], files: Mapping[str, str | Path] | None
 ) -> tuple[Curve, ...]:
     pivots = [float(table.meta.get("pivot", {}).get(band, np.nan)) for band in bands]
+    cameras_of = [_camera_of(table, band) for band in bands]
     curves = tuple(
-        curve_of(band, pivot=pivot, files=files) for band, pivot in zip(bands, pivots, strict=True)
+        curve_of(band, pivot=pivot, camera=camera, files=files)
+        for band, pivot, camera in zip(bands, pivots, cameras_of, strict=True)
     )
     names = [curve.band.name for curve in curves]
     for name in names:
@@ -223,6 +225,14 @@ def _curves(
             raise BandError("HC-B02", "the table has it twice", fix, band=name)
     _tell_of_cameras(curve for curve, pivot in zip(curves, pivots, strict=True) if np.isnan(pivot))
     return curves
+
+
+def _camera_of(table: QTable, band: str) -> tuple[str, str]:
+    """Return instrument and detector of a band, empty where the table does not say them."""
+    instrument, detector = (
+        str(table.meta.get(key, {}).get(band, "")) for key in ("instrument", "detector")
+    )
+    return instrument, detector
 
 
 def _tell_of_cameras(curves: Iterable[Curve]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from hstcube import shipped
-from hstcube.core.bands import Band, band_name, cameras, filter_of
+from hstcube.core.bands import Band, band_name, cameras, plain
 from hstcube.errors import BandError, FileError
 from hstcube.fits.local import read_text
 from hstcube.fits.opening import located
@@ -46,7 +46,11 @@ class Curve(NamedTuple):
 
 
 def curve_of(
-    name: str, *, pivot: float = np.nan, files: Mapping[str, str | Path] | None = None
+    name: str,
+    *,
+    pivot: float = np.nan,
+    camera: tuple[str, str] = ("", ""),
+    files: Mapping[str, str | Path] | None = None,
 ) -> Curve:
     """Return the curve of a band.
 
@@ -55,8 +59,11 @@ def curve_of(
     name : str
         As in the cube.
     pivot : float
-        Of the band [Angstrom]: of several cameras with a filter of that name the nearest is taken.
-        A curve whose own pivot is more than 5 % away from it is refused.
+        Of the band [Angstrom]: where `camera` does not tell several cameras with a filter of that
+        name apart, the nearest is taken. A curve whose own pivot is more than 5 % away from it is
+        refused.
+    camera : (str, str)
+        Instrument and detector, as headers say them.
     files : mapping of band to path, optional
         Files of two columns, wavelength [Angstrom] and throughput, that come before any other
         curve.
@@ -71,7 +78,7 @@ def curve_of(
         that of another band.
     """
     name = band_name(name)
-    band = _nearest(cameras(name), pivot)
+    band = _of_camera(name, cameras(name), pivot, camera)
     for other, path in (files or {}).items():
         if band_name(other) == name:
             return _from_file(name, path, band, pivot)
@@ -90,7 +97,7 @@ def _is_other(found: float, pivot: float) -> bool:
 
 def curve_file(band: Band) -> str:
     """Return what the file of a band's curve is called: as in sedpy, or by camera and filter."""
-    return band.sedpy or word("_".join((*band.words, filter_of(band.name))))
+    return band.sedpy or word("_".join((*band.words, plain(band.name))))
 
 
 def word(text: str) -> str:
@@ -98,9 +105,16 @@ def word(text: str) -> str:
     return re.sub(r"[^\w.+-]", "_", text) or "-"
 
 
-def _nearest(known: Sequence[Band], pivot: float) -> Band | None:
-    """Return the band of the camera whose pivot is nearest; None if no camera has it."""
-    return min(known, key=lambda one: abs(one.pivot - pivot), default=None)
+def _of_camera(
+    name: str, known: Sequence[Band], pivot: float, camera: tuple[str, str]
+) -> Band | None:
+    """Return the band as its camera has it, under its own name; None if no camera has it.
+
+    It is the camera's whose pivot is nearest where nothing else says.
+    """
+    mine = [one for one in known if camera[0] and one.is_of(*camera)] or known
+    found = min(mine, key=lambda one: abs(one.pivot - pivot), default=None)
+    return None if found is None else found._replace(name=name)
 
 
 def _from_file(name: str, path: str | Path, band: Band | None, pivot: float) -> Curve:

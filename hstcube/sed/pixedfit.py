@@ -90,8 +90,14 @@ def _one_redshift(redshift: Any) -> float | None:
 
 
 def _curves(flux: xr.Dataset, files: Mapping[str, str | Path] | None) -> list[Curve]:
-    pairs = zip(flux.band.values.tolist(), flux.pivot.values.tolist(), strict=True)
-    return [curve_of(band, pivot=pivot, files=files) for band, pivot in pairs]
+    names, nowhere = flux.band.values.tolist(), [""] * flux.sizes["band"]
+    keys = ("instrument", "detector")
+    words = [flux[key].values.tolist() if key in flux.coords else nowhere for key in keys]
+    cameras = zip(*words, strict=True)
+    return [
+        curve_of(name, pivot=pivot, camera=camera, files=files)
+        for name, pivot, camera in zip(names, flux.pivot.values.tolist(), cameras, strict=True)
+    ]
 
 
 def _maps(

@@ -8,7 +8,7 @@ import tomllib
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from hstcube.core.bands import band_name
+from hstcube.core.bands import names_apart
 from hstcube.errors import BandError, FileError, RecipeError
 from hstcube.fits.local import read_text, require_local, split_extension
 from hstcube.fits.opening import located
@@ -54,14 +54,15 @@ def read_field_file(path: str | Path) -> FieldFiles:
     """Read a TOML file that says where a field's images are.
 
     Keys: ``name``; ``psf`` (a file for `open_psf`); ``poisson`` (as in `homogenize`); for each
-    band ``[bands.f606w]`` with ``sci``, ``wht``, and optionally ``hdu`` and ``wht_hdu`` (their
-    extensions, by name or number; ``sci = "FILE[SCI,1]"`` says the same), ``wht_kind``,
-    ``zeropoint``, ``psf_fwhm`` [arcsec], ``pivot`` [Angstrom] of a filter that no table has,
-    ``psf`` (a file for `open_psf`, ``"FILE[EXT]"``; of a model in the frame of the detector also
-    ``psf_angle`` [deg] and ``psf_drop``), ``sky`` (a level or a file), ``exposure`` (seconds, or a
-    map of them: a FITS image on the band's pixels); ``[labels]`` with ``path``, ``hdu``, ``ids``,
-    ``largest`` (keep the largest piece of an object only), ``neighbours`` (as in `homogenize`).
-    Paths are relative to the file.
+    band ``[bands.f606w]`` (``[bands.f606w-uvis]`` where another camera has the filter, too) with
+    ``sci``, ``wht``, and optionally ``hdu`` and ``wht_hdu`` (their extensions, by name or number;
+    ``sci = "FILE[SCI,1]"`` says the same), ``wht_kind``, ``zeropoint``, ``psf_fwhm`` [arcsec],
+    ``pivot`` [Angstrom] of a filter that no table has, ``psf`` (a file for `open_psf`,
+    ``"FILE[EXT]"``; of a model in the frame of the detector also ``psf_angle`` [deg] and
+    ``psf_drop``), ``sky`` (a level or a file), ``exposure`` (seconds, or a map of them: a FITS
+    image on the band's pixels); ``[labels]`` with ``path``, ``hdu``, ``ids``, ``largest`` (keep the
+    largest piece of an object only), ``neighbours`` (as in `homogenize`). Paths are relative to the
+    file.
 
     Raises
     ------
@@ -72,9 +73,9 @@ def read_field_file(path: str | Path) -> FieldFiles:
     text = read_toml(path)
     check_keys(text, _FILE_KEYS, path, "")
     bands: dict[str, BandFiles] = {}
-    for said, entry in text.get("bands", {}).items():
+    entries = text.get("bands", {})
+    for name, (said, entry) in zip(names_apart(entries), entries.items(), strict=True):
         check_keys(entry, _BAND_KEYS, path, f"bands.{said}.")
-        name = band_name(said)
         if name in bands:
             raise BandError(
                 "HC-B02", f"the band is there twice, as {said!r} too", "keep one", str(path), name

@@ -6,7 +6,7 @@ import math
 import re
 from typing import TYPE_CHECKING
 
-from hstcube.core.bands import Band, band, band_name, cameras, filter_of
+from hstcube.core.bands import Band, band, band_name, cameras, plain
 from hstcube.errors import BandError
 from hstcube.inputs.cards import card_text
 
@@ -14,12 +14,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-__all__ = ["camera_of", "filters_said", "native_pixel", "require_band"]
+__all__ = [
+    "camera_of",
+    "camera_said",
+    "filters_said",
+    "instruments_in",
+    "native_pixel",
+    "require_band",
+]
 
 _FILTER = re.compile(r"F\d{3,4}[A-Z]{1,2}\d?")
 # pixels of detectors [arcsec]: the handbooks of the instruments
 _PIXELS = {
     ("ACS", "WFC"): 0.05,
+    ("ACS", "HRC"): 0.026,
     ("WFC3", "UVIS"): 0.0396,
     ("WFC3", "IR"): 0.1283,
     ("WFPC2", ""): 0.0996,
@@ -28,6 +36,11 @@ _PIXELS = {
     ("MIRI", ""): 0.11,
 }
 _LONG_CHANNEL = 24000.0, 0.063  # NIRCam: from this pivot on [Angstrom], pixels of this size
+# words of file names, alone or with the detector behind: acs, acswfc, wfc3ir
+_IN_NAMES = re.compile(
+    r"(?<![a-z])(acs|wfc3|wfpc2|nircam|niriss|miri)(?:wfc|hrc|uvis|ir|long|short)?(?![a-z])",
+    re.IGNORECASE,
+)
 _BETWEEN = re.compile(r"[^A-Za-z0-9]+")
 
 
@@ -47,19 +60,43 @@ def filters_said(header: Mapping[str, Any]) -> list[str]:
 
 
 def require_band(name: str, header: Mapping[str, Any]) -> None:
-    """Refuse an image whose header names another filter than its file's name does.
+    """Refuse an image whose header names another filter, or camera, than its band's name does.
 
     Raises
     ------
     BandError
     """
     said = filters_said(header)
-    if said and filter_of(name) not in said:
+    if said and plain(name) not in said:
         raise BandError(
             "HC-B03",
             f"the header says {' and '.join(said).upper()}, the file name {name}",
             "rename the file, or repair the card",
         )
+    other = camera_said(name, header) if name != plain(name) else None
+    if other is not None and other not in cameras(name):
+        raise BandError(
+            "HC-B03",
+            f"the header says {other.instrument}/{other.detector or '-'}, the name {name}",
+            f"call the band {other.name}-{other.camera}, or repair the card",
+        )
+
+
+def instruments_in(name: str) -> set[str]:
+    """Return the instruments that the name of a file tells of.
+
+    Examples
+    --------
+    >>> sorted(instruments_in("hlsp_relics_hst_acs-wfc3ir-60mas_a_multi_v1_segm.fits"))
+    ['ACS', 'WFC3']
+    """
+    return {word.upper() for word in _IN_NAMES.findall(name)}
+
+
+def camera_said(name: str, header: Mapping[str, Any]) -> Band | None:
+    """Return the filter of a band as the camera has it that a header says; None where none has."""
+    camera = card_text(header, "INSTRUME"), card_text(header, "DETECTOR")
+    return next((one for one in cameras(plain(name)) if one.is_of(*camera)), None)
 
 
 def camera_of(name: str, header: Mapping[str, Any]) -> Band | None:

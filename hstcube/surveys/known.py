@@ -6,6 +6,7 @@ noise.csv.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hstcube import shipped
@@ -18,10 +19,13 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
+    from hstcube.surveys.names import FieldFiles
+
 __all__ = [
     "SURVEYS",
     "Recognised",
     "Survey",
+    "facts",
     "known_survey",
     "recognised",
     "survey_of",
@@ -31,6 +35,8 @@ __all__ = [
 
 _FOLDER = "hstcube.surveys"
 _ONE_SCALE = 0.01  # relative: scales closer than this are one
+# of each band
+_TOLD = ("instrument", "detector", "pivot", "zeropoint", "exposure", "psf_fwhm")
 _TO_FWHM = 2.3548200450309493  # 2 sqrt(2 ln 2)
 
 SURVEYS = tuple(row["survey"] for row in shipped.table(_FOLDER, "recognition.csv"))
@@ -117,3 +123,25 @@ def told_oddities(cube: xr.Dataset, oddities: Iterable[tuple[str, str]]) -> xr.D
         harmless = code in usual or codes()[code].kind == "N"
         cube = (note if harmless else warn)(cube, code, text)
     return cube
+
+
+def facts(files: FieldFiles, cube: xr.Dataset) -> list[dict[str, Any]]:
+    """Return what the images of a field were found to be, band by band; None is not known.
+
+    Parameters
+    ----------
+    files : FieldFiles
+    cube : Dataset
+        Made of them.
+    """
+    names = cube.band.values.tolist()
+    columns = {key: cube.variables[key].values.tolist() for key in _TOLD}
+    found = []
+    for i, name in enumerate(names):
+        told: dict[str, Any] = {"band": name, "unit": cube.sci.attrs["units"]}
+        for key, values in columns.items():
+            known = isinstance(values[i], str) or math.isfinite(values[i])
+            told[key] = values[i] if known else None
+        kind = files.bands[name].wht_kind or "ivar or exptime, by the pixels"
+        found.append(told | {"weights": kind})
+    return found

@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hstcube import shipped
+from hstcube.core.bands import band
 from hstcube.core.grids import Grid
 from hstcube.core.offsets import UNIT_SUM, psf_array
 from hstcube.core.state import attribute, record
-from hstcube.errors import BandError, NoiseError, PSFError
+from hstcube.errors import BandError, HstCubeWarning, NoiseError, PSFError
+from hstcube.fits.weights import apparent_noise, grain, scatter
 from hstcube.inputs.units import RATE
-from hstcube.noise.description import with_noise
+from hstcube.noise.calibration import calibrate_noise
+from hstcube.noise.description import WHITE, joined_noise, with_noise
 from hstcube.psf.preparation import attached
 from hstcube.psf.profiles import fwhm
-from hstcube.surveys.known import known_survey
+from hstcube.surveys.filters import native_pixel
+from hstcube.surveys.known import known_survey, told_oddities
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import xarray as xr
     from numpy.typing import NDArray
+
+    from hstcube.errors import Note
 
     Gaussian = tuple[float, float]  # sigma [arcsec] and weight
 
 __all__ = [
     "survey_psf",
     "survey_widths",
+    "with_noise_of_errors",
     "with_recipe_widths",
     "with_survey_noise",
     "with_survey_psf",
@@ -35,6 +45,10 @@ __all__ = [
 
 _HALF = 32 * 0.06  # arcsec: half the frame, as that of the stars it was made of
 _SAME_SCALE = 1e-3  # relative
+_MOST = 1024  # pixels a side of what noise is measured on
+_SCATTERS = 4.0  # of their errors, at most
+_STRUCTURED = 3.5  # times more over 5 pixels than from one to the next; noise: 1 to 2.5
+_CAMERA = ("instrument", "detector")
 
 
 @lru_cache(maxsize=32)
@@ -168,3 +182,53 @@ def with_survey_psf(cube: xr.Dataset, survey: str, *, required: bool) -> xr.Data
         "measure them: [[hstcube psf measure STARS -o psf.fits, then --psf psf.fits|"
         "psf=measure_psf(stars)]]",
     )
+
+
+def with_noise_of_errors(cube: xr.Dataset, bands: Sequence[str]) -> xr.Dataset:
+    """Return the cube with the noise of bands whose weights are errors of JWST, as their sky shows.
+
+    ERR is the error of a pixel as if it were alone: it holds no correlation, and does not scale
+    with the output pixel. Of other bands the noise is white.
+
+    Parameters
+    ----------
+    cube : Dataset
+        As observed.
+    bands : sequence of str
+        Whose weights are such errors; where there are none, or the cube is not in memory, it comes
+        back as it is, as it does where too little sky is blank.
+    """
+    if not bands or cube.sci.chunks:
+        return cube
+    found = {name: noise for name in bands if (noise := _noise_of(cube, name)) is not None}
+    notes = [note for name, noise in found.items() for note in _judged(cube, name, noise)]
+    if found:
+        white = with_noise(cube, WHITE).isel(band=[n not in found for n in cube.band.values])
+        others = white[["noise_scale", "noise_acf"]].reset_coords()
+        cube = with_noise(cube, joined_noise([*found.values(), others]))
+    return told_oddities(cube, notes)
+
+
+def _judged(cube: xr.Dataset, name: str, noise: xr.Dataset) -> list[Note]:
+    """Say how large the noise of a band is in units of its errors, and whether that can be."""
+    row = band(name, **{key: str(cube[key].sel(band=name).item()) for key in _CAMERA})
+    least = apparent_noise(Grid.of(cube).scale / native_pixel(row)) / 2
+    ratio = noise.noise_scale.item()
+    text = f"{name}: pixels of blank sky scatter by {ratio:.3g} of ERR"
+    if not least <= ratio <= _SCATTERS:
+        return [("HC-D24", f"{text}, not by {least:.2g} to {_SCATTERS:g}: ERR is of other images")]
+    return [("HC-N22", f"{text} and are correlated, measured on {noise.pixels.item()} of them")]
+
+
+def _noise_of(cube: xr.Dataset, name: str) -> xr.Dataset | None:
+    """Return what the noise of a band is like by its blank sky; None where there is too little."""
+    y, x = (slice(max((cube.sizes[axis] - _MOST) // 2, 0), None) for axis in ("y", "x"))
+    one = cube.isel(band=[cube.band.values.tolist().index(name)])
+    part = one.isel(y=y, x=x).isel(y=slice(_MOST), x=slice(_MOST))
+    sci, wht = part.sci.values[0], part.wht.values[0]
+    if not scatter(sci, wht) <= _STRUCTURED * grain(sci, wht):
+        return None  # a nebula, say: what varies from pixel to pixel is not noise alone
+    with warnings.catch_warnings(), contextlib.suppress(NoiseError):
+        warnings.simplefilter("ignore", HstCubeWarning)  # of few pixels: it is told how many
+        return calibrate_noise(part)
+    return None

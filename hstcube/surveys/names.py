@@ -14,10 +14,10 @@ from hstcube.errors import FileError, RecipeError
 from hstcube.fits.local import as_path, kind_of, missing
 from hstcube.inputs.names import checked_name
 from hstcube.surveys.beside import SKY_SCALE, Places, labels_file, psf_file, sky_file
-from hstcube.surveys.releases import MAP, SCI, images_in, preferred
+from hstcube.surveys.releases import MAP, SCI, TIMES, images_in, preferred
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from hstcube.fits.local import Extension
     from hstcube.surveys.releases import Image
@@ -68,6 +68,12 @@ class BandFiles:
     psf_drop: float | None = None
     photons: bool = False
     """The weights hold the noise of all photons, those of sources too: ERR of JWST."""
+    zero: str = ""
+    """What says the zero point that a release means, e.g. "PHOTFNU"; '' for the usual order."""
+    dead: float | None = None
+    """The value of `sci` that marks pixels without data, beside a weight of 0."""
+    times: Path | None = None
+    """A map of exposure times [s] of a release."""
 
     def extension(self, kind: ImageKind) -> Extension | None:
         """Return the extension of an image; None: the one that is named so."""
@@ -99,6 +105,15 @@ class FieldFiles:
     """The finest scale first."""
     release: str = ""
     """Whose names the files bear, as in ``releases.csv``; '' for the usual ones."""
+
+    def with_pivots(self, pivots: Mapping[str, float]) -> FieldFiles:
+        """Return the same files, their bands with the pivot wavelengths [Angstrom] given."""
+        bands = {
+            name: replace(band, pivot=pivots.get(name, band.pivot))
+            for name, band in self.bands.items()
+        }
+        parts = tuple(part.with_pivots(pivots) for part in self.parts)
+        return replace(self, bands=bands, parts=parts)
 
     def one(self, band: str, kind: ImageKind) -> Path:
         """Return the file of one band.
@@ -348,6 +363,9 @@ def _band_files(images: list[Image]) -> BandFiles:
         hdu=sci[0].hdu if sci else None,
         wht_hdu=wht[0].hdu if wht else None,
         photons=role == "err",
+        zero=sci[0].zero if sci else "",
+        dead=sci[0].dead if sci else None,
+        times=next((image.path for image in images if image.role == TIMES), None),
     )
 
 

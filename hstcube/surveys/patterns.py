@@ -12,10 +12,12 @@ __all__ = ["IMAGES", "STAMPS", "expression", "of_both_kinds", "release_expressio
 IMAGES = "{field}_{scale}_{band}_{kind}.fits"
 STAMPS = "new_stamps"  # the folder beside maps and levels that images may lie in
 
+# behind a filter that several cameras have
+_CAMERA = "(?i:acs|wfc3|wfc|hrc|uvis|ir|wfpc2|nircam|niriss|miri)"
 _PARTS = {
     "field": r"(?P<field>.+?)",
     "scale": r"(?P<scale>[0-9.]+mas)",
-    "band": r"(?P<band>[fF]?\d{3,4}[a-zA-Z]{0,2})",
+    "band": rf"(?P<band>[fF]?\d{{3,4}}[a-zA-Z]{{0,2}}2?[uUnN]?(?:-{_CAMERA})?)",
     "digits": r"(?P<band>\d{3,4})",
     "kind": r"(?P<kind>sci|wht)",
 }
@@ -24,7 +26,7 @@ _FILTER = r"f\d{3,4}(?:lp|[wmnx]2?)[un]?"
 _OF_RELEASES = {
     "field": r"(?P<field>[a-z0-9].*?)",
     "scale": r"(?P<scale>\d[0-9.]*mas)",
-    "band": rf"(?P<band>(?:clearp?-)?{_FILTER}(?:-(?:clearp?|{_FILTER}))?)",
+    "band": rf"(?P<band>(?:clearp?-)?{_FILTER}(?:-(?:clearp?|{_CAMERA}|{_FILTER}))?)",
     "camera": r"[^_]+?",
     "version": r"v?\d.*?",
     "visit": r"[a-z0-9]{6}",

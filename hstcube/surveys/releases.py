@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hstcube import shipped
-from hstcube.core.bands import band_name, is_filter
+from hstcube.core.bands import band_name, cameras, is_filter, names_apart
 from hstcube.core.grids import Grid
 from hstcube.errors import HstCubeError
 from hstcube.fits.local import entries, kind_of
 from hstcube.fits.opening import headers_of, located
 from hstcube.inputs.cards import card_text
-from hstcube.surveys.filters import filters_said
+from hstcube.surveys.filters import camera_of, filters_said
 from hstcube.surveys.patterns import (
     IMAGES,
     STAMPS,
@@ -27,9 +27,10 @@ from hstcube.surveys.patterns import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["MAP", "SCI", "Image", "images_in", "matched_notes", "preferred"]
+__all__ = ["MAP", "SCI", "TIMES", "Image", "images_in", "matched_notes", "preferred"]
 
 SCI, MAP = "sci", "map"
+TIMES = "exp"  # a map of exposure times
 _EACH = "each"  # every extension is an image of a band
 _ENDINGS = (".fits", ".fits.gz", ".fits.fz")
 _MATCHED = re.compile(
@@ -53,6 +54,14 @@ class Image(NamedTuple):
     """Of several weights that of the lowest is taken."""
     release: str = ""
     hdu: int | None = None
+    stem: str = ""
+    """What both images of a band have in common: their names without the word for their role."""
+    text: str = ""
+    """The band as the name has it."""
+    zero: str = ""
+    """What says the zero point that the release means; '' for the usual order."""
+    dead: float | None = None
+    """The value of pixels without data in a science image."""
 
 
 class _Row(NamedTuple):
@@ -61,6 +70,8 @@ class _Row(NamedTuple):
     release: str
     pattern: re.Pattern[str]
     roles: tuple[tuple[str, str], ...]
+    zero: str
+    dead: float | None
 
 
 class _Named(NamedTuple):
@@ -79,8 +90,12 @@ class _Named(NamedTuple):
     @property
     def stem(self) -> str:
         """The name without the word that tells sci from wht: both images of a band have one."""
-        kind = self.parts.get("kind", "")
-        return "".join(self.path.name.split(".fits")[0].rsplit(kind, 1) if kind else self.path.name)
+        return _stem(self.path, self.parts.get("kind", ""))
+
+
+def _stem(path: Path, kind: str) -> str:
+    name = path.name.split(".fits")[0]
+    return "".join(name.rsplit(kind, 1)) if kind else name
 
 
 def images_in(folder: Path, images: str | None = None) -> list[Image]:
@@ -99,7 +114,7 @@ def images_in(folder: Path, images: str | None = None) -> list[Image]:
         return _images_of_releases([folder])
     found = list(_usual_images(folder, images))
     if found or images is not None:
-        return found
+        return told_apart(found)
     return _images_of_releases([*entries(folder), *entries(folder / STAMPS)])
 
 
@@ -117,7 +132,10 @@ def _usual_images(folder: Path, images: str | None) -> Iterator[Image]:
             if match := names.fullmatch(path.name):
                 said = {"scale": "", **match.groupdict()}
                 role = SCI if said["kind"] == "sci" else "ivar"
-                yield Image(path, said["field"], said["scale"], band_name(said["band"]), role)
+                band, stem = said["band"], _stem(path, said["kind"])
+                yield Image(
+                    path, said["field"], said["scale"], band_name(band), role, stem=stem, text=band
+                )
 
 
 def _images_of_releases(paths: list[Path]) -> list[Image]:
@@ -126,12 +144,45 @@ def _images_of_releases(paths: list[Path]) -> list[Image]:
     images: list[Image] = []
     for one in named:
         images += _images(one, *said.get(one.stem, ("", "")))
-    return _with_scales(images)
+    return told_apart(_with_scales(images))
+
+
+def told_apart(images: list[Image]) -> list[Image]:
+    """Name the camera behind a filter that several have, where a field has it of two.
+
+    The plain name is that of the first camera in the table. Headers of these images are read.
+    """
+    twice: dict[tuple[str, str, str], list[Image]] = {}
+    for image in images:
+        if image.role == SCI:
+            twice.setdefault((image.field, image.scale, image.band), []).append(image)
+    names: dict[tuple[str, ...], str] = {}
+    for key, group in twice.items():
+        found = [_with_camera(image) for image in group] if len(group) > 1 else []
+        if len(set(found)) > 1:
+            names |= {(*key, one.stem): name for one, name in zip(group, found, strict=True)}
+    if not names:
+        return images
+    mine = [names.get((one.field, one.scale, one.band, one.stem), one.band) for one in images]
+    return [one._replace(band=name) for one, name in zip(images, mine, strict=True)]
+
+
+def _with_camera(image: Image) -> str:
+    """Return the name of an image's band with its camera, as its name or its header says it."""
+    of_letter = names_apart([image.band, image.text])[1]  # f606wu, beside an f606w
+    if of_letter != image.band or not (known := cameras(image.band)):
+        return of_letter
+    owner = None
+    with contextlib.suppress(HstCubeError), located(image.path):
+        owner = camera_of(image.band, _header_of_image(image.path, image.hdu))
+    if owner is None or owner == known[0]:
+        return image.band
+    return f"{owner.name}-{owner.camera}"
 
 
 def preferred(images: list[Image]) -> list[Image]:
     """Return the weights among images of one band: of several kinds that of the lowest rank."""
-    weights = [image for image in images if image.role != SCI]
+    weights = [image for image in images if image.role not in (SCI, TIMES)]
     best = min((image.rank for image in weights), default=0)
     return [image for image in weights if image.rank == best]
 
@@ -168,7 +219,9 @@ def _rows() -> tuple[_Row, ...]:
         tokens = [token.partition("=") for token in row["roles"].split()]
         roles = tuple((word.lower(), role) for word, _, role in tokens)
         kinds = tuple(dict.fromkeys(word for word, _ in roles))
-        rows.append(_Row(row["release"], release_expression(row["pattern"], kinds), roles))
+        pattern, dead = release_expression(row["pattern"], kinds), row["dead"]
+        value = float(dead) if dead else None
+        rows.append(_Row(row["release"], pattern, roles, row["zero"], value))
     return tuple(rows)
 
 
@@ -186,11 +239,14 @@ def _header_says(one: _Named) -> tuple[str, str]:
     return "", ""
 
 
-def _header_of_image(path: Path) -> dict[str, Any]:
-    """Return the header of the first image of a file; what the primary alone says stands behind."""
+def _header_of_image(path: Path, hdu: int | None = None) -> dict[str, Any]:
+    """Return the header of an image, the first of a file; the primary's cards stand behind."""
     primary: dict[str, Any] = {}
-    for header in headers_of(path):
+    for number, header in enumerate(headers_of(path)):
         cards = {**primary, **header}
+        if number < (hdu or 0):
+            primary = primary or dict(header)
+            continue
         if header.get("NAXIS", 0) > 1 and ("ZIMAGE" in header or card_text(header, "CTYPE1")):
             return cards
         primary = primary or dict(header)
@@ -208,30 +264,41 @@ def _label(mas: float) -> str:
 
 
 def _images(one: _Named, scale: str, band: str) -> Iterator[Image]:
-    parts, release = one.parts, one.row.release
-    band = band_name(parts.get("band") or band)
+    parts, row = one.parts, one.row
+    text = parts.get("band") or band
+    band = band_name(text)
     if "scale" in parts:
         scale = _label(float(parts["scale"].lower().removesuffix("mas")))
     field = parts.get("field") or one.path.absolute().parent.name
     for rank, role in one.roles:
         if role == _EACH:
-            yield from _of_one_file(one.path, release)
+            yield from _of_one_file(one)
         elif band or role == MAP:
             of = "" if role == MAP else band
-            yield Image(one.path, field, scale, of, role, rank, release)
+            yield Image(
+                *(one.path, field, scale, of, role, rank, row.release, None),
+                *(one.stem, text, row.zero, row.dead),
+            )
 
 
-def _of_one_file(path: Path, release: str) -> list[Image]:
+def _of_one_file(one: _Named) -> list[Image]:
     """Return the images of a file whose extensions are named after bands, sci or wht in EXTVER."""
     images: list[Image] = []
+    path, row = one.path, one.row
     field = path.name.split(".fits")[0]
     with contextlib.suppress(HstCubeError), located(path):
         for hdu, header in enumerate(headers_of(path)):
-            band = band_name(card_text(header, "EXTNAME"))
+            text = card_text(header, "EXTNAME")
+            band = band_name(text)
             kind = card_text(header, "EXTVER").upper()
             if is_filter(band) and kind in ("SCI", "WHT"):
                 role = SCI if kind == "SCI" else "ivar"
-                images.append(Image(path, field, _scale_said(header), band, role, 0, release, hdu))
+                images.append(
+                    Image(
+                        *(path, field, _scale_said(header), band, role, 0, row.release, hdu),
+                        *(text, text, row.zero, row.dead),
+                    )
+                )
     return images
 
 

@@ -15,7 +15,8 @@ from stamps import write_field
 
 import hstcube
 from hstcube import HstCubeError, HstCubeWarning
-from hstcube.pipeline.plan import Options, plan
+from hstcube.pipeline.options import Options
+from hstcube.pipeline.plan import plan
 from hstcube.pipeline.runs import run
 
 if TYPE_CHECKING:

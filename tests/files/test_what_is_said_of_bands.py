@@ -167,7 +167,8 @@ def test_a_zero_point_that_is_given_goes_before_a_header_that_lies(folder):
 
 def test_noise_that_no_table_knows_is_said_to_be_white_by_cube_check_and_run(folder, tmp_path):
     from hstcube.pipeline.findings import check
-    from hstcube.pipeline.plan import Options, plan
+    from hstcube.pipeline.options import Options
+    from hstcube.pipeline.plan import plan
     from hstcube.pipeline.runs import run
 
     cube = hstcube.open_field(folder, "1")

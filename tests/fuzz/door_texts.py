@@ -395,7 +395,8 @@ class Records(Door):
         return Record(out, before, lot.random() < 0.8, lot.random() < 0.7)
 
     def use(self, given: Record) -> Any:
-        from hstcube.pipeline.plan import Options, plan
+        from hstcube.pipeline.options import Options
+        from hstcube.pipeline.plan import plan
         from hstcube.pipeline.runs import run
 
         target = plan(self.folder, ["1"], [], scale="60mas")[0]

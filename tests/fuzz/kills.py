@@ -59,7 +59,8 @@ def prepare(folder: Path) -> list[Path]:
 
 
 def run_on(data: Path, out: Path, **how: Any) -> None:
-    from hstcube.pipeline.plan import Options, plan
+    from hstcube.pipeline.options import Options
+    from hstcube.pipeline.plan import plan
     from hstcube.pipeline.runs import run
 
     for outcome in run(plan(data, [], [], scale="60mas"), out, Options(overwrite=True, **how)):

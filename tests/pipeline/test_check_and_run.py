@@ -18,7 +18,8 @@ from hstcube.cli.app import app
 from hstcube.errors import HstCubeError
 from hstcube.pipeline import runs
 from hstcube.pipeline.findings import Report, examine
-from hstcube.pipeline.plan import Options, plan
+from hstcube.pipeline.options import Options
+from hstcube.pipeline.plan import plan
 
 if TYPE_CHECKING:
     from pathlib import Path

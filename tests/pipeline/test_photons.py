@@ -17,7 +17,8 @@ import hstcube
 from hstcube.cli.app import app
 from hstcube.core.stack import stack_bands
 from hstcube.pipeline.findings import examine
-from hstcube.pipeline.plan import Options, plan
+from hstcube.pipeline.options import Options
+from hstcube.pipeline.plan import plan
 from hstcube.pipeline.recipe import read_recipe
 from hstcube.pipeline.runs import run
 

@@ -11,7 +11,8 @@ from stamps import stamp, write_field
 
 from hstcube import HstCubeError
 from hstcube.pipeline import runs
-from hstcube.pipeline.plan import Options, plan
+from hstcube.pipeline.options import Options
+from hstcube.pipeline.plan import plan
 
 if TYPE_CHECKING:
     from pathlib import Path

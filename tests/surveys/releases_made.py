@@ -164,7 +164,7 @@ DRESSES: dict[str, Dress] = {
     "dja": Dress(
         "dja_thumb_53.1_-27.8", 0.05, {"F115W-CLEAR": _SW, "F444W-CLEAR": _LW},
         "dja_thumb_53.1_-27.8.fits", unit="10.0*nanoJansky", zero="PHOTFNU", cards={"ZP": 27.998},
-        names=("f115w", "f444w"),
+        told=frozenset({"HC-D31"}), names=("f115w", "f444w"),
     ),
     "jwst": Dress(
         "02731-o001_t017", 0.063, {"clear-f277w": _LW, "f444w-f470n": _LW},

@@ -39,6 +39,11 @@ def zero(cube: xr.Dataset) -> list[float]:
     return cube.zeropoint.values.round(2).tolist()
 
 
+def cameras(cube: xr.Dataset) -> list[str]:
+    pairs = zip(cube.instrument.values, cube.detector.values, strict=True)
+    return ["/".join(filter(None, pair)) for pair in pairs]
+
+
 def flat_weight(image: Path, place: Path, unit: str | int = 0) -> Path:
     """Write a weight of ones with the science image's own header."""
     with fits.open(image) as hdus:
@@ -56,6 +61,8 @@ def test_xdf_cut_outs_with_equal_cd_and_pc_open_with_their_rms(crops: Path) -> N
     }
     cube, told = opened(files, wht_kind="rms")
     assert zero(cube) == [26.27, 25.94]
+    assert cameras(cube) == ["WFC3/IR", "WFC3/IR"]
+    assert cube.sci.attrs["units"] == "electron s-1"
     assert not told
     assert "HC-D24" in opened(files)[1]  # an rms taken for an inverse variance: errors x 37,000
 
@@ -72,6 +79,7 @@ def test_a_frontier_field_opens_with_an_rms_that_has_no_wcs(crops: Path) -> None
     name = "abell_2744_dwarf_galaxy_f105w{}.fits.gz"
     files = {"f105w": (crops / name.format(""), crops / name.format("_rms"))}
     cube, told = opened(files, wht_kind="rms")
+    assert cameras(cube) == ["WFC3/IR"]
     assert zero(cube) == [26.27]  # never PHOTZPT
     assert not told
     assert "HC-W28" in noted(cube)
@@ -90,6 +98,10 @@ def test_an_i2d_of_miri_gives_its_err(crops: Path, name: str, band: str, pivot: 
     cube, told = opened({band: (path, path)})
     assert cube.sci.attrs["units"] == "MJy sr-1"
     assert zero(cube) == [20.47]
+    assert cameras(cube) == ["MIRI/MIRIMAGE"]
+    area = hstcube.Grid.of(cube).scale ** 2  # arcsec2: the zero point of a pixel
+    assert float(cube.zeropoint[0]) - 2.5 * np.log10(area) == pytest.approx(25.27, abs=0.01)
+    assert "noise_scale" not in cube.coords  # a nebula everywhere: no sky is blank
     assert "HC-D42" in noted(cube)
     assert float(cube.pivot[0]) == pytest.approx(pivot, rel=1e-4)
     assert not told
@@ -124,6 +136,7 @@ def test_one_drizzled_file_gives_camera_filter_and_its_weights_are_times(
     assert told == {"HC-D28"}
     assert "HC-W27" in noted(cube)
     assert zero(cube) == [25.95]
+    assert cameras(cube) == ["ACS/WFC"]
     assert float(cube.exposure[0]) == 1980
     with pytest.raises(HstCubeError, match="the header says F814W"):
         opened({"f606w": (path, path)})
@@ -137,6 +150,8 @@ def test_one_drizzled_file_gives_camera_filter_and_its_weights_are_times(
 def test_uvis_leftovers_of_distortions_are_noted(crops: Path, tmp_path: Path) -> None:
     image = crops / "frb180924_wfc3_uvis_f300x_drc_sci.fits"
     cube, told = opened({"f300x": (image, flat_weight(image, tmp_path / "wht.fits"))})
+    assert cameras(cube) == ["WFC3/UVIS"]
+    assert cube.sci.attrs["units"] == "electron s-1"
     assert zero(cube) == [24.99]  # by PHOTFLAM and PHOTPLAM; 25.03 by PHOTFNU is told
     assert told == {"HC-D31", "HC-D24"}  # weights of 1 are no inverse variance
     assert float(cube.pivot[0]) == pytest.approx(2815.4, rel=1e-3)
@@ -148,6 +163,7 @@ def test_wfpc2_names_its_filter_in_photmode(crops: Path, tmp_path: Path) -> None
     cube, told = opened({"f606w": (image, weight)})
     assert "HC-D24" in told
     assert zero(cube) == [23.0]
+    assert cameras(cube)[0].startswith("WFPC2")
     assert float(cube.pivot[0]) == pytest.approx(6001.3)
     with pytest.raises(HstCubeError, match="the header says F606W"):
         opened({"f814w": (image, weight)})

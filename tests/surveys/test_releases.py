@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.io import fits
-from stamps import BANDS, rewrite, stamp, write_field
+from stamps import BANDS, rewrite, sky_file, stamp, write_field
 
 import hstcube
-from hstcube.core.bands import band, band_name, cameras, digits, filter_of, is_filter
+from hstcube.core.bands import band, band_name, cameras, digits, is_filter, plain
 from hstcube.core.wcs_cards import checked_cards
 from hstcube.errors import HstCubeError, HstCubeWarning
 from hstcube.fits.local import split_extension
@@ -77,21 +77,21 @@ def test_a_filter_is_that_of_the_camera(
 
 
 @pytest.mark.parametrize(
-    ("name", "pivot", "plain"),
+    ("name", "pivot", "filter_"),
     [
         ("f606w-wfpc2", 6001, "f606w"), ("F606W-UVIS", 5889, "f606w"), ("f606w-acs", 5922, "f606w"),
         ("f115w-niriss", 11569, "f115w"), ("f164n-nircam", 16446, "f164n"),
     ],
 )  # fmt: skip
 def test_a_camera_behind_a_name_says_whose_filter_it_is(
-    name: str, pivot: float, plain: str
+    name: str, pivot: float, filter_: str
 ) -> None:
     (known,) = cameras(name)
     assert known == band(name)
-    assert known.name == name.lower()
+    assert known.name == filter_
     assert known.pivot == pytest.approx(pivot, rel=1e-3)
-    assert filter_of(name) == plain
-    assert digits(name) == digits(plain)
+    assert plain(band_name(name)) == filter_
+    assert digits(name) == digits(filter_)
 
 
 @pytest.mark.parametrize("name", ["f606w-niriss", "f606w-", "f606w-f606w", "x-acs", "-acs", "acs"])
@@ -359,7 +359,7 @@ def _quiet() -> Any:
     return contextlib.nullcontext()
 
 
-def test_a_filter_of_no_table_has_the_pivot_of_its_header(tmp_path: Path) -> None:
+def test_a_plain_no_table_has_the_pivot_of_its_header(tmp_path: Path) -> None:
     folder = write_field(tmp_path)
     image = stamp(folder, "f435w")
     rewrite(image, cards={"FILTER": "F999X", "PHOTPLAM": 9990.0, "PHOTFLAM": 1e-19})
@@ -407,9 +407,7 @@ def test_bands_of_different_units_become_one_cube(tmp_path: Path) -> None:
     assert cube.band.values.tolist() == plain.band.values.tolist()
 
 
-def test_a_run_makes_one_cube_of_different_units_and_takes_no_levels_of_others(
-    tmp_path: Path, call: Any
-) -> None:
+def test_a_run_makes_one_cube_of_different_units(tmp_path: Path, call: Any) -> None:
     folder, out = mixed(tmp_path), tmp_path / "out"
     said = call("run", folder, "-o", out)
     assert "HC-D21" in said.err
@@ -417,8 +415,49 @@ def test_a_run_makes_one_cube_of_different_units_and_takes_no_levels_of_others(
     assert call("check", folder, "--units", "uJy").code == 0
     assert call("run", folder, "-o", out, "--units", "uJy").code == 0
     assert hstcube.open_cube(out / "1.nc").sci.attrs["units"] == "uJy"
-    with_levels = write_field(tmp_path / "levels")
-    said = call("run", with_levels, "-o", tmp_path / "other", "--units", "uJy")
-    assert "HC-K14" in said.err
-    again = ("run", with_levels, "-o", tmp_path / "other", "--units", "uJy", "--sky", "measure")
-    assert call(*again, "--overwrite").code == 0
+
+
+def ran(call: Any, folder: Path, out: Path, *how: str) -> Any:
+    done = call("run", folder, "-o", out, *how)
+    assert done.code == 0, done.err
+    return hstcube.open_cube(out / "1.nc")
+
+
+@pytest.mark.parametrize("unit", ["uJy", "MJy/sr", "nJy", "1e-20 erg s-1 cm-2 AA-1"])
+@pytest.mark.parametrize("moved", [(), ("--onto", "labels")])
+def test_levels_in_files_are_brought_to_the_unit_of_the_cube(
+    tmp_path: Path, call: Any, unit: str, moved: tuple[str, ...]
+) -> None:
+    folder = write_field(tmp_path / "data")
+    plain = ran(call, folder, tmp_path / "plain", *moved)
+    cube = ran(call, folder, tmp_path / "flux", "--units", unit, *moved)
+    wanted = hstcube.to_flux(plain, unit)
+    np.testing.assert_allclose(cube.sky, wanted.sky, rtol=1e-5)
+    good = wanted.wht.values > 0
+    largest = np.abs(wanted.sci.values[good]).max()
+    np.testing.assert_allclose(cube.sci.values[good], wanted.sci.values[good], atol=1e-5 * largest)
+    # levels that say their unit are in that: to electrons per second, and to others
+    for name in plain.band.values:
+        level = float(wanted.sky.sel(band=name))
+        if moved:  # of a pixel of 60 mas; what is per solid angle is the same in any
+            area = (0.06 / hstcube.Grid.of(plain).scale) ** 2
+            level *= 1 if "sr" in unit else area
+        text = f"# sky of field 1, {name}: {wanted.sci.units} per pixel of 0.06 arcsec, by hand\n"
+        sky_file(folder, name).write_text(f"{text}{level!r}\n")
+    for name, how in (("back", ()), ("same", ("--units", unit)), ("other", ("--units", "Jy"))):
+        again = ran(call, folder, tmp_path / name, *how, *moved)
+        np.testing.assert_allclose(
+            again.sky, (hstcube.to_flux(plain, how[1]) if how else plain).sky, rtol=1e-4
+        )
+
+
+def test_a_level_that_no_zero_point_ties_to_the_cube_is_refused(tmp_path: Path, call: Any) -> None:
+    folder = write_field(tmp_path / "levels")
+    text = "# sky of field 1, f435w: DN s-1 per pixel of 0.06 arcsec, by hand\n"
+    sky_file(folder, "f435w").write_text(f"{text}0.001\n")
+    for how in ((), ("--units", "uJy")):
+        said = call("run", folder, "-o", tmp_path / "other", *how)
+        assert "HC-K14" in said.err
+        assert "f435w" in said.err
+        assert "HC-K14" in call("check", folder, *how).out
+        ran(call, folder, tmp_path / f"out{len(how)}", *how, "--sky", "measure")

@@ -1,0 +1,168 @@
+"""How a run is done: its options, its object, and where each band's sky level comes from."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
+
+from hstcube.assembly.opening import Align
+from hstcube.files.cubes import Layout, Noise
+from hstcube.files.levels import read_levels
+from hstcube.inputs.choices import require_choice
+from hstcube.pipeline.recipe import Recipe, require_map, require_recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import xarray as xr
+
+    from hstcube.assembly.psfs import PSFChoice
+    from hstcube.pipeline.plan import Target
+    from hstcube.surveys.names import FieldFiles
+
+__all__ = [
+    "Chosen",
+    "Options",
+    "Sky",
+    "SkyPlan",
+    "chosen_object",
+    "neighbours_of",
+    "plan_sky",
+]
+
+Sky = Literal["measure", "none"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a run is done.
+
+    ``recipe`` holds keyword arguments of `homogenize`; ``bands`` are all when empty; ``masked`` is
+    whether a segmentation map chooses pixels; ``sky`` "measure" or "none" goes before levels in
+    files; ``psf``, ``psf_fwhm`` [arcsec], ``onto``, ``align`` and ``units`` are those of
+    `open_field`, but ``onto`` may be "labels" too (the grid of the map); ``exclude`` is a file of
+    DS9 regions that are neither object nor sky; ``noise``, ``layout`` and ``apply_mask`` those of
+    `to_fits`; ``strict`` takes warnings for errors.
+    """
+
+    recipe: dict[str, Any] = dataclasses.field(default_factory=dict)
+    bands: tuple[str, ...] = ()
+    masked: bool = True
+    sky: Sky | None = None
+    noise: Noise | None = None
+    layout: Layout = "files"
+    apply_mask: bool = False
+    netcdf: bool = True
+    overwrite: bool = False
+    strict: bool = False
+    psf: PSFChoice = "auto"
+    psf_fwhm: dict[str, float] = dataclasses.field(default_factory=dict)
+    onto: str | None = None
+    align: Align | None = None
+    exclude: str | None = None
+    units: str | None = None
+
+    def __post_init__(self) -> None:
+        require_recipe(self.kind, self.recipe.get("neighbours", "mask"))
+        require_choice("layout", self.layout, Layout)
+        if self.sky is not None:
+            require_choice("sky", self.sky, Sky)
+        if self.noise is not None:
+            require_choice("noise", self.noise, Noise)
+        if self.align is not None:
+            require_choice("align", self.align, Align)
+
+    @property
+    def kind(self) -> Recipe:
+        """Which of the recipes it is."""
+        kind: Recipe = self.recipe.get("recipe", "default")
+        return kind
+
+
+class Chosen(TypedDict):
+    """Which pixels of a map are the object: arguments of `homogenize`."""
+
+    ids: tuple[int, ...]
+    grow: int
+    largest: bool
+
+
+def chosen_object(target: Target, options: Options) -> Chosen:
+    """Return what a run takes for the object of a target: its own words go before the recipe's."""
+    said = options.recipe
+    return {
+        "ids": target.ids or tuple(said.get("ids", ())),
+        "grow": said.get("grow", 1),
+        "largest": target.files.largest or said.get("largest", False),
+    }
+
+
+def neighbours_of(files: FieldFiles) -> dict[str, Any]:
+    """Return what a field file says of other sources, as an argument of `homogenize`."""
+    return {} if files.neighbours is None else {"neighbours": files.neighbours}
+
+
+class SkyPlan(NamedTuple):
+    """Where the sky level of each band comes from.
+
+    ``known`` are levels with their standard errors [units of the images], NaN where it is not
+    known; ``missing`` are bands whose level is to be measured; ``origin`` says it in words.
+    """
+
+    known: Mapping[str, tuple[float, float]]
+    missing: tuple[str, ...]
+    origin: str
+
+
+def plan_sky(
+    files: FieldFiles,
+    bands: Sequence[str],
+    labels: xr.DataArray | None,
+    *,
+    scale: float,
+    to: float | None = None,
+    sky: Sky | None = None,
+    setting: Any = None,
+    factor: Callable[[str, str, float], float] | None = None,
+) -> SkyPlan | None:
+    """Decide where the sky level of each band comes from; None when the sky stays in.
+
+    Parameters
+    ----------
+    files : FieldFiles
+    bands : sequence of str
+    labels : DataArray or None
+        The segmentation map that tells the blank pixels.
+    scale, to : float
+        Pixel scales of levels that do not say theirs, and of the cube, as in `read_levels`.
+    sky : {"measure", "none"}, optional
+        Measure all levels, or subtract none. Files give them, where there are any, when not given.
+    setting : "measure" or float, optional
+        What a recipe says.
+    factor : callable, optional
+        What levels are multiplied by, as in `read_levels`.
+
+    Raises
+    ------
+    SkyError
+        If a level cannot be read, or is to be measured and there is no map.
+    """
+    if sky is not None:
+        require_choice("sky", sky, Sky)
+    if sky == "none":
+        return None
+    if isinstance(setting, int | float):
+        return SkyPlan(dict.fromkeys(bands, (float(setting), math.nan)), (), "from the recipe")
+    known: Mapping[str, tuple[float, float]] = {}
+    if "measure" not in (sky, setting):
+        known = read_levels(files, bands, scale=scale, to=to, factor=factor)
+    missing = tuple(name for name in bands if name not in known)
+    if not missing:
+        return SkyPlan(known, missing, "from files")
+    beside = " beside detected sources" if "detected" in require_map(labels).attrs else ""
+    if not known:
+        return SkyPlan(known, missing, f"measured{beside}")
+    where = f"measured{beside} in {', '.join(missing)}"
+    return SkyPlan(known, missing, f"{where}, else from files")
