@@ -8,6 +8,8 @@ from functools import partial
 from itertools import filterfalse
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
+import numpy as np
+
 from hstcube import __version__
 from hstcube.assembly.psfs import of_these
 from hstcube.core.bands import name_among, names_among
@@ -55,8 +57,7 @@ T = TypeVar("T")
 # robust rms of the sky times sqrt(wht): 0.46 to 0.48 in drizzled WFC3/IR, 1.0 to 1.2 in ACS
 NOISE_RATIO = (0.3, 1.3)
 _DARK = "choose bands whose images count electrons; nothing to do if the weights hold it already"
-LARGE = 2**24  # pixels: of larger images only the headers are read
-BYTES = 4  # of a pixel
+LARGE = 2**26  # bytes, 16 million pixels: of larger images only the headers are read
 _FIXES = {  # of warnings on which options act
     "HC-S11": "keep the largest piece alone: [[--largest|largest=True]]; or choose the ids that "
     "belong together: [[--ids FIELD=ID,ID|ids=]]"
@@ -251,7 +252,7 @@ def _open(target: Target, bands: tuple[str, ...], options: Options) -> Images:
 def _is_large(files: FieldFiles) -> bool:
     paths = [path for band in files.bands.values() for path in band.sci]
     sizes = [path.stat().st_size for path in paths if path.exists()]
-    return max(sizes, default=0) > BYTES * LARGE
+    return max(sizes, default=0) > LARGE
 
 
 def _assumed(cube: xr.Dataset) -> list[str]:
@@ -384,7 +385,7 @@ def _judge_weights(report: Report, target: Target, cube: xr.Dataset, labels: xr.
     for band, sci, wht, there in zip(
         report.bands, cube.sci.values, cube.wht.values, used, strict=True
     ):
-        ratio = scatter(sci[there], wht[there])
+        ratio = scatter(np.where(there, sci, np.nan), wht)
         if there.any() and not NOISE_RATIO[0] <= ratio <= NOISE_RATIO[1]:
             text = f"the sky's rms is {ratio:.3g} of 1/sqrt(wht); 0.4 to 1.2 is usual"
             text += ": wht is not an inverse variance"

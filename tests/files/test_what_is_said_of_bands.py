@@ -337,11 +337,12 @@ def test_a_filter_of_two_cameras_is_opened_under_two_names(folder, tmp_path):
     assert {"flux_f606w", "flux_f606w-uvis"} <= {*table.colnames}
 
 
-def test_a_camera_behind_a_name_that_the_header_contradicts_is_told(folder):
+def test_a_camera_behind_a_name_that_the_header_contradicts_is_refused(folder):
     for kind in ("sci", "wht"):
         cards = {"INSTRUME": "ACS", "DETECTOR": "WFC", "XDFVER": None}
         rewrite(stamp(folder, "f606w", kind), cards=cards)
-    with pytest.warns(hstcube.HstCubeWarning, match=r"HC-B04 f606w-uvis: the headers say ACS/WFC"):
+    with pytest.raises(hstcube.HstCubeError, match="the header says ACS/WFC") as caught:
         hstcube.open_bands(
             {"f606w-uvis": paths(folder)["f606w"]}, field="1", zeropoint={"f606w-uvis": 26}
         )
+    assert caught.value.code == "HC-B03"
