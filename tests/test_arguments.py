@@ -16,7 +16,7 @@ from everything import World
 import hstcube
 from hstcube.core.grids import Grid
 from hstcube.errors import HstCubeError
-from hstcube.pipeline.sources import Position
+from hstcube.jobs.catalogue import Position
 
 pytestmark = pytest.mark.filterwarnings("ignore::hstcube.HstCubeWarning")
 

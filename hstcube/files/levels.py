@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -62,7 +63,7 @@ def read_levels(
     files: FieldFiles,
     bands: Iterable[str],
     *,
-    scale: float | None = None,
+    scale: float | Mapping[str, float] | None = None,
     to: float | None = None,
     factor: Factor | None = None,
 ) -> dict[str, Level]:
@@ -73,7 +74,7 @@ def read_levels(
     files : FieldFiles
     bands : iterable of str
         Those without a level are left out.
-    scale : float, optional
+    scale : float or mapping of band to float, optional
         Pixel scale of the images, arcsec: a level that says that it belongs to another one is
         refused.
     to : float, optional
@@ -100,14 +101,15 @@ def read_levels(
     sets: dict[str, str] = {}
     for name in bands:
         place = files.bands[name].sky
+        own = scale.get(name) if isinstance(scale, Mapping) else scale
         if isinstance(place, Path):
             with located(place, name):
                 text = _text_of(place)
-                level, area = _parsed(text, scale, to)
+                level, area = _parsed(text, own, to)
                 _require_one_set(text, sets)
                 said = _unit_in(text)
         elif place is not None:
-            area, said = _area(to, scale), ""
+            area, said = _area(to, own), ""
             level = Level(_finite(_number(str(place)) * area), math.nan)
         else:
             continue

@@ -23,7 +23,7 @@ from hstcube.fits.sets import SET
 from hstcube.fits.units import card
 from hstcube.fits.writing import Parts, require_free_names
 from hstcube.inputs.places import height_and_width
-from hstcube.pipeline.sources import Position, read_catalogue
+from hstcube.jobs.catalogue import Position, read_catalogue
 from hstcube.regridding.stamp import spans_around
 from hstcube.surveys.beside import LABELS
 from hstcube.surveys.names import FieldFiles, list_fields

@@ -121,7 +121,7 @@ def plan_sky(
     bands: Sequence[str],
     labels: xr.DataArray | None,
     *,
-    scale: float,
+    scale: float | Mapping[str, float],
     to: float | None = None,
     sky: Sky | None = None,
     setting: Any = None,
@@ -135,7 +135,7 @@ def plan_sky(
     bands : sequence of str
     labels : DataArray or None
         The segmentation map that tells the blank pixels.
-    scale, to : float
+    scale, to : float, or mapping of band to float
         Pixel scales of levels that do not say theirs, and of the cube, as in `read_levels`.
     sky : {"measure", "none"}, optional
         Measure all levels, or subtract none. Files give them, where there are any, when not given.

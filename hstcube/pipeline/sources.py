@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
+from hstcube.assembly.grids import by_grid
 from hstcube.assembly.opening import open_field, open_files
 from hstcube.core.grids import Grid
 from hstcube.errors import HstCubeError, RecipeError
@@ -18,16 +19,13 @@ from hstcube.files.headers import band_state
 from hstcube.files.labels import open_labels
 from hstcube.files.levels import read_levels
 from hstcube.files.netcdf import open_cube
-from hstcube.files.tables import column, read_table
 from hstcube.fits.images import read_header, read_plane
 from hstcube.fits.local import entries, missing
 from hstcube.fits.opening import located
 from hstcube.fits.units import hdu
-from hstcube.inputs.names import checked_name
 from hstcube.maps.opening import made_here, open_map
 from hstcube.pipeline.recipe import no_map
 from hstcube.regridding.labels import regrid_labels
-from hstcube.regridding.resample import regrid
 from hstcube.surveys.beside import SKY_SCALE
 from hstcube.surveys.filters import require_band
 from hstcube.surveys.names import chosen_fields, find_field, scale_of_label
@@ -38,16 +36,13 @@ if TYPE_CHECKING:
 
     import xarray as xr
     from astropy.io import fits
-    from astropy.table import Table
 
     from hstcube.assembly.opening import Align
     from hstcube.assembly.psfs import PSFChoice
-    from hstcube.files.tables import Cells
     from hstcube.surveys.names import FieldFiles
 
 __all__ = [
     "Images",
-    "Position",
     "groups_bytes",
     "images_of",
     "labels_of",
@@ -56,14 +51,9 @@ __all__ = [
     "open_groups",
     "open_source",
     "open_with_maps",
-    "read_catalogue",
     "refuse_align",
 ]
 
-_ID = ("id", "name", "field", "number", "source_id", "objid")
-_RA = ("ra", "ra_deg", "raj2000", "alpha_j2000")
-_DEC = ("dec", "dec_deg", "dej2000", "decj2000", "delta_j2000")
-_POLE, _TURN = 90, 360  # degrees
 _CARD = 48  # characters of text in a card, beside its comment
 
 Kind = Literal["sci", "wht"]
@@ -79,7 +69,7 @@ class Images(NamedTuple):
     """
 
     cube: xr.Dataset
-    scale: float
+    scale: float | Mapping[str, float]
     to: float | None
 
 
@@ -111,17 +101,17 @@ def images_of(
     HstCubeError
         As `open_field`.
     """
-    grid = _grid_of_map(files) if onto == LABELS else None
     how: dict[str, Any] = {"bands": bands, "psf": psf, "psf_fwhm": psf_fwhm, "chunks": chunks}
-    how["units"] = units
+    how |= {"units": units, "align": align}
+    grid = _grid_of_map(files) if onto == LABELS else onto
+    parted = files if grid is None else by_grid(files, bands, grid)
+    cube = open_files(parted, onto=grid, **how)
+    to = Grid.of(cube).scale
     if files.parts:
-        cube = open_files(files, onto=grid or onto, align=align, **how)
-        return Images(cube, scale_of_label(SKY_SCALE), Grid.of(cube).scale)
-    cube = open_files(files, onto=None if grid else onto, **how)
-    scale = Grid.of(cube).scale
-    if grid is not None:
-        cube = regrid(cube, grid, method="exact")
-    return Images(cube, scale, Grid.of(cube).scale if onto else None)
+        return Images(cube, scale_of_label(SKY_SCALE), to)
+    own = {name: grid_of(part, name).scale for part in parted.parts for name in part.bands}
+    scale = to if onto is None else own or grid_of(files).scale
+    return Images(cube, scale, None if onto is None else to)
 
 
 def labels_of(files: FieldFiles, cube: xr.Dataset) -> xr.DataArray | None:
@@ -279,64 +269,6 @@ def _grid_of_map(files: FieldFiles) -> Grid:
         what = f"field {files.field}, whose grid is to be taken"
         raise no_map(what, "choose another [[--onto|onto=]]", detected=False)
     return Grid.of(open_labels(files.labels, hdu=files.hdu))
-
-
-class Position(NamedTuple):
-    """A row of a catalogue: the name of the stamps, and where they are wanted, degrees ICRS."""
-
-    name: str
-    ra: float
-    dec: float
-
-
-def read_catalogue(path: str | Path) -> list[Position]:
-    """Read names and positions from a table: ECSV, CSV or other plain text, or FITS.
-
-    Columns: ``id`` (or ``name``), ``ra`` and ``dec`` in degrees or in the unit that the table says;
-    ICRS. Ids in plain text are taken as they stand there: ``001`` stays ``001``.
-
-    Raises
-    ------
-    FileError
-        If the file is missing or no table.
-    RecipeError
-        If it lacks a column, or a name or position is missing or cannot be used.
-    """
-    table = read_table(path)
-    with located(Path(path)):
-        names = _cells(table, _ID, "text").tolist()
-        degrees = [_cells(table, words, "numbers", unit="deg").tolist() for words in (_RA, _DEC)]
-        if not names:
-            raise RecipeError("HC-B23", "the catalogue is empty", "give it at least one row")
-        positions = list(map(Position, names, *degrees))
-        _require_usable(positions)
-    return positions
-
-
-def _cells(table: Table, words: tuple[str, ...], cells: Cells, unit: str | None = None) -> Any:
-    """Return the first column that one of the words names, complete."""
-    found = column(table, words, cells, unit=unit, code="HC-B23", error=RecipeError)
-    if (missing := np.ma.getmaskarray(found)).any():
-        row = int(np.flatnonzero(missing)[0]) + 1
-        raise RecipeError(
-            "HC-B23", f"row {row} has no {words[0]}", "give every row an id, ra and dec (degrees)"
-        )
-    return found.data
-
-
-def _require_usable(positions: list[Position]) -> None:
-    """Refuse names that cannot be those of files, names that are there twice, and no places."""
-    seen: set[str] = set()
-    for row, (name, ra, dec) in enumerate(positions, start=1):
-        checked_name(name)
-        if name.lower() in seen:
-            raise RecipeError(
-                "HC-O07", f"two rows are called {name}", "give every row an id of its own"
-            )
-        seen.add(name.lower())
-        if not (-_TURN / 2 <= ra <= _TURN and abs(dec) <= _POLE):
-            said = f"{name}, row {row}, is at ({ra:.10g}, {dec:.10g}), which is not on the sky"
-            raise RecipeError("HC-B23", said, "give ra and dec in degrees")
 
 
 # -- the pieces that a field is read from, each by itself: one that is bad does not hide another

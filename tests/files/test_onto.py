@@ -107,3 +107,33 @@ def test_the_command_line_does_it_in_one_step(field, call, tmp_path):
     assert done.code == 0, done.err
     cube = hstcube.open_cube(tmp_path / "out" / "1.nc")
     assert cube.band.values.tolist() == list(BANDS)
+
+
+def test_sky_levels_belong_to_the_pixels_of_their_own_images(tmp_path, call):
+    fine = write_field(tmp_path / "fine", scale="30mas", shape=(80, 88))
+    coarse = write_field(tmp_path / "coarse")
+    level = {"f435w": 1e-4, "f160w": 4e-4}  # of a pixel of 30, and of 60 mas
+    lines = []
+    for band, (folder, scale) in {"f435w": (fine, "30mas"), "f160w": (coarse, "60mas")}.items():
+        lines.append(f"[bands.{band}]")
+        images = {kind: stamp(folder, band, kind, scale=scale) for kind in ("sci", "wht")}
+        lines += [f'{kind} = "{path}"' for kind, path in images.items()]
+        lines.append("psf_fwhm = 0.2")
+        lines.append(f"sky = {level[band]}")
+    lines += ["[labels]", f'path = "{label_map(coarse)}"']
+    (tmp_path / "both.toml").write_text("\n".join(lines))
+    wanted = {"60mas": {"f435w": 4e-4, "f160w": 4e-4}, "30mas": {"f435w": 1e-4, "f160w": 1e-4},
+              "labels": {"f435w": 1e-4, "f160w": 1e-4}}  # fmt: skip
+    for onto, levels in wanted.items():
+        out = tmp_path / onto
+        done = call("run", tmp_path / "both.toml", "-o", out, "--onto", onto)
+        assert done.code == 0, done.err
+        cube = hstcube.open_cube(out / "both.nc")
+        step = Grid.of(cube).scale
+        for band, one in levels.items():
+            own = 0.03 if band == "f435w" else 0.06
+            assert cube.sky.sel(band=band).item() == pytest.approx(
+                level[band] * (step / own) ** 2, rel=1e-4
+            )
+            if onto != "labels":
+                assert cube.sky.sel(band=band).item() == pytest.approx(one, rel=1e-3)

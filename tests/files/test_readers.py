@@ -21,11 +21,11 @@ import hstcube
 from hstcube import HstCubeError
 from hstcube.assembly.opening import open_bands, open_files
 from hstcube.files.levels import read_levels
+from hstcube.jobs.catalogue import read_catalogue
 from hstcube.pipeline.findings import check
 from hstcube.pipeline.plan import plan
 from hstcube.pipeline.recipe import read_recipe
 from hstcube.pipeline.record import heard
-from hstcube.pipeline.sources import read_catalogue
 from hstcube.sed.curves import two_columns
 from hstcube.surveys.field_file import read_field_file
 from hstcube.surveys.names import BandFiles, FieldFiles

@@ -121,7 +121,7 @@ class Catalogues(Door):
 
     def use(self, given: Table) -> Any:
         from hstcube import cut_stamps
-        from hstcube.pipeline.sources import read_catalogue
+        from hstcube.jobs.catalogue import read_catalogue
 
         positions, out = read_catalogue(given.path), None
         if given.more:

@@ -15,7 +15,7 @@ from stamps import BANDS, label_map, rewrite, stamp, write_field, write_labels
 from hstcube import Grid, HstCubeError, cut_stamps, open_field, open_labels
 from hstcube.core.mappings import pixel_mapping
 from hstcube.fits import writing as _files
-from hstcube.pipeline.sources import Position, read_catalogue
+from hstcube.jobs.catalogue import Position, read_catalogue
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*HC-(B04|W16|D15|D07):hstcube.HstCubeWarning")
 

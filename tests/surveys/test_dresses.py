@@ -16,7 +16,7 @@ import hstcube
 from hstcube.core.bands import band_name
 from hstcube.core.state import notes_of
 from hstcube.errors import HstCubeError, HstCubeWarning
-from hstcube.pipeline.sources import Position
+from hstcube.jobs.catalogue import Position
 from hstcube.surveys.releases import images_in, matched_notes
 
 if TYPE_CHECKING:
