@@ -118,7 +118,7 @@ def test_sky_levels_belong_to_the_pixels_of_their_own_images(tmp_path, call):
         lines.append(f"[bands.{band}]")
         images = {kind: stamp(folder, band, kind, scale=scale) for kind in ("sci", "wht")}
         lines += [f'{kind} = "{path}"' for kind, path in images.items()]
-        lines.append("psf_fwhm = 0.2")
+        lines.append(f"psf_fwhm = {0.1 if band == 'f435w' else 0.2}")
         lines.append(f"sky = {level[band]}")
     lines += ["[labels]", f'path = "{label_map(coarse)}"']
     (tmp_path / "both.toml").write_text("\n".join(lines))
