@@ -892,8 +892,11 @@ MENDS: dict[str, list[Mend]] = {
     "HC-P01": [
         Mend(
             r"(psf_fwhm)=\{'(\w+)': ([\d.]+)\}",
-            lambda f, **how: hstcube.psf_match(
-                hstcube.open_field(f, "1", bands=["f160w"], **how), to="f160w"
+            lambda f, psf_fwhm=(): hstcube.psf_match(
+                hstcube.open_field(
+                    f, "1", bands=["f850lp", "f160w"], psf_fwhm={"f850lp": 0.1, **dict(psf_fwhm)}
+                ),
+                to="f160w",
             ),
             strange,
             lambda _, found: {found[1]: {found[2]: float(found[3])}},
@@ -1271,8 +1274,8 @@ SHELLS: dict[str, list[Shell]] = {
     ],
     "HC-K11": [Shell(r"(--sky) FOLDER", RUN, crowded_without_levels,
                      lambda f, m: f"{m[1]} {f.parent / 'levels'}")],
-    "HC-P01": [Shell(r"(--psf-fwhm) (\w+)=0.18", f"{RUN} -b f160w", strange,
-                     lambda _, m: f"{m[1]} {m[2]}=0.18")],
+    "HC-P01": [Shell(r"(--psf-fwhm) (\w+)=0.18", f"{RUN} -b f850lp -b f160w --psf-fwhm f850lp=0.1",
+                     strange, lambda _, m: f"{m[1]} {m[2]}=0.18")],
     "HC-P13": [Shell(r"(--allow \w+)", f"{RUN} --psf PSF", strange_psf_file, told=True)],
     "HC-D01": [Shell(r"(--onto \w+)", RUN, smaller_band)],
     "HC-D02": [Shell(r"(--onto \w+)", RUN, moved_band)],

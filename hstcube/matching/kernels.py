@@ -151,9 +151,10 @@ def gaussian_kernels(cube: xr.Dataset, *, to: str, sampled: bool = False) -> xr.
 def _widening(cube: xr.Dataset, to: str) -> NDArray[np.float64]:
     """Return the sigma [arcsec] of the Gaussian that widens every band to the target."""
     target = target_width(cube, to)
-    fwhm = np.where(cube.matched_to.values == to, target, cube.psf_fwhm.values)
-    if (unknown := np.isnan(fwhm)).any() or np.isnan(target):
-        name = str(cube.band.values[unknown][0]) if unknown.any() else to
+    itself = (cube.band.values == to) | (cube.matched_to.values == to)  # nothing is to be done
+    fwhm = np.where(itself, target, cube.psf_fwhm.values)
+    if (unknown := np.isnan(fwhm - target) & ~itself).any():
+        name = str(cube.band.values[unknown][0]) if not np.isnan(target) else to
         raise PSFError(
             "HC-P01",
             "the width of its PSF is not known (the survey is in no table)",
@@ -174,7 +175,7 @@ def _widening(cube: xr.Dataset, to: str) -> NDArray[np.float64]:
     if (target - fwhm > _AS_NARROW).any():
         require_in_frame(cube, target)
     extra = np.sqrt(np.clip(target**2 - fwhm**2, 0, None)) / FWHM_OF_SIGMA
-    return np.where(target - fwhm <= _AS_NARROW, 0.0, extra)
+    return np.where(itself | (target - fwhm <= _AS_NARROW), 0.0, extra)
 
 
 def target_width(cube: xr.Dataset, to: str) -> float:

@@ -114,3 +114,16 @@ def test_where_no_band_serves_the_narrowest_gaussian_that_does_is_offered():
     narrower = f"{float(offered.removesuffix('arcsec')) * 0.93:.2f}arcsec"
     with pytest.raises(PSFError):
         psf_match(cube, to=narrower)
+
+
+def test_a_band_alone_needs_no_width_and_stays_as_it_is():
+    cube = cube_of("f770w")
+    matched = psf_match(cube)
+    assert matched.matched_to.values.tolist() == ["f770w"]
+    np.testing.assert_array_equal(matched.sci, cube.sci)
+    with pytest.raises(PSFError) as caught:
+        psf_match(cube_of("f606w", "f770w", psf_fwhm=[np.nan, 0.28]), to="f770w")
+    assert (caught.value.code, caught.value.band) == ("HC-P01", "f606w")
+    with pytest.raises(PSFError) as caught:
+        psf_match(cube_of("f606w", "f770w", psf_fwhm=[0.1, np.nan]), to="f770w")
+    assert (caught.value.code, caught.value.band) == ("HC-P01", "f770w")
