@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     import xarray as xr
     from commands import Said
+    from releases_made import Dress
 
 every_dress = pytest.mark.parametrize("name", DRESSES)
 
@@ -61,6 +62,22 @@ def test_one_scene_has_one_flux_and_its_errors_in_every_dress(name: str, tmp_pat
         np.testing.assert_allclose(weights[there] ** -0.5, sigma(dress)[there], rtol=within)
         assert there.sum() == there.size - (dress.weight == "ERR")
         assert there[DEAD] == (dress.weight != "ERR")
+    assert_sky_of_the_scene(flux, dress)
+
+
+def assert_sky_of_the_scene(flux: xr.Dataset, dress: Dress) -> None:
+    """Compare the measured level with that of the scene as it was before it was dressed."""
+    bands = dress.of_bands
+    blank = np.all([scene(dress, band) < 1e-3 * scene(dress, band).max() for band in bands], axis=0)
+    bare = flux.copy()
+    seen = np.stack([observed(dress, band) for band in flux.band.values])
+    bare["sci"] = flux.sci.copy(data=np.where(np.isfinite(flux.sci), seen, np.nan).astype("f4"))
+    for one, other in zip(
+        hstcube.measure_sky(flux, background=blank).values,
+        hstcube.measure_sky(bare, background=blank).values,
+        strict=True,
+    ):
+        assert one == pytest.approx(other, abs=1e-4 * np.nanmedian(sigma(dress)))
 
 
 @every_dress
