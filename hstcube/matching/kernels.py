@@ -153,8 +153,9 @@ def _widening(cube: xr.Dataset, to: str) -> NDArray[np.float64]:
     target = target_width(cube, to)
     itself = (cube.band.values == to) | (cube.matched_to.values == to)  # nothing is to be done
     fwhm = np.where(itself, target, cube.psf_fwhm.values)
-    if (unknown := np.isnan(fwhm - target) & ~itself).any():
-        name = str(cube.band.values[unknown][0]) if not np.isnan(target) else to
+    unknown = np.isnan(fwhm) & ~itself
+    if unknown.any() or (np.isnan(target) and not itself.all()):
+        name = str(cube.band.values[unknown][0]) if unknown.any() else to
         raise PSFError(
             "HC-P01",
             "the width of its PSF is not known (the survey is in no table)",
