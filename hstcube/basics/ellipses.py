@@ -79,19 +79,17 @@ class Ellipses:
         low, high = self._limits(reach)
         return bool((low + 0.5 >= 0).all() and (high + 0.5 <= np.array(self.shape)).all())
 
-    def _offsets(self, window: Window) -> tuple[Array, Array]:
+    def _offsets(self, window: Window) -> tuple[Any, Any]:
         y, x = window
         rows = np.arange(y.start, y.stop)[:, None] - self.centre[0]
         return rows, np.arange(x.start, x.stop)[None, :] - self.centre[1]
 
-    def _places(self, rows: Any, columns: Any) -> tuple[Array, Array]:
+    def _places(self, rows: Any, columns: Any) -> tuple[Any, Any]:
         """Turn offsets in pixels into offsets along and across the major axis."""
         one, other = (self.basis[k, 0] * columns + self.basis[k, 1] * rows for k in (0, 1))
-        major: Array = np.asarray(one, np.float64)
-        minor: Array = np.asarray(other, np.float64)
-        return major, minor
+        return np.asarray(one, dtype=float), np.asarray(other, dtype=float)
 
-    def _limits(self, reach: float) -> tuple[Array, Array]:
+    def _limits(self, reach: float) -> tuple[Any, Any]:
         """Return the least and the largest pixel coordinates (y, x) of an ellipse."""
         turn = np.linspace(0, 2 * np.pi, 721)
         ellipse = np.stack([reach * np.cos(turn), reach * self.ratio * np.sin(turn)])
