@@ -7,7 +7,7 @@ the sum over the pixels of a group has the variance sum_ij sigma_i sigma_j rho(i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -26,6 +26,8 @@ __all__ = [
     "Groups",
     "covariances",
     "find_groups",
+    "find_shares",
+    "part_of",
     "propagated",
     "resized",
     "variances",
@@ -46,7 +48,8 @@ class Groups(NamedTuple):
 
     ``ids`` are the labels, increasing; ``rows`` and ``columns`` the pixels, sorted by group; those
     of group k are ``first[k] : first[k] + number[k]``; ``corner`` and ``sides`` (group, 2) are the
-    bounding boxes.
+    bounding boxes. ``weight``, where there is one, is the share of each pixel that counts; a pixel
+    may then be in several groups.
     """
 
     ids: NDArray[np.int64]
@@ -56,6 +59,17 @@ class Groups(NamedTuple):
     number: Integers
     corner: Integers
     sides: Integers
+    weight: Image64 | None = None
+
+    @property
+    def owner(self) -> Integers:
+        """Return the place of each pixel's group among ``ids``."""
+        return np.repeat(np.arange(self.ids.size), self.number)
+
+    def sums(self, values: Any) -> Image64:
+        """Return the sums over the groups of one value for each pixel, (group,)."""
+        weighted = values if self.weight is None else values * self.weight
+        return np.bincount(self.owner, weighted, minlength=self.ids.size).astype(np.float64)
 
 
 def find_groups(labels: NDArray[np.integer]) -> Groups:
@@ -64,14 +78,37 @@ def find_groups(labels: NDArray[np.integer]) -> Groups:
     values = labels.ravel()[places]
     order = np.argsort(values, kind="stable")
     places, values = places[order], values[order]
+    return _sorted(values, *np.divmod(places, labels.shape[1]))
+
+
+def find_shares(shares: Image64, ids: NDArray[np.int64]) -> Groups:
+    """Return the pixels of groups that hold shares of them, (group, y, x)."""
+    order = np.argsort(ids)
+    owner, rows, columns = np.nonzero(shares[order])
+    return _sorted(ids[order][owner], rows, columns, shares[order][owner, rows, columns])
+
+
+def part_of(groups: Groups, keep: NDArray[np.bool_]) -> Groups:
+    """Return the groups with some of their pixels only; those without any are left out."""
+    if keep.all():
+        return groups
+    weight = None if groups.weight is None else groups.weight[keep]
+    numbers = np.repeat(groups.ids, groups.number)[keep]
+    return _sorted(numbers, groups.rows[keep], groups.columns[keep], weight)
+
+
+def _sorted(
+    values: NDArray[np.integer], rows: Integers, columns: Integers, weight: Image64 | None = None
+) -> Groups:
+    """Return groups of pixels, given in the order of their labels."""
     ids, first, count = np.unique(values, return_index=True, return_counts=True)
-    rows, columns = np.divmod(places, labels.shape[1])
+    ids = ids.astype(np.int64)
     if not ids.size:
         none = np.zeros((0, 2), np.intp)
-        return Groups(ids.astype(np.int64), rows, columns, first, count, none, none)
+        return Groups(ids, rows, columns, first, count, none, none, weight)
     low = np.stack([np.minimum.reduceat(axis, first) for axis in (rows, columns)], axis=1)
     high = np.stack([np.maximum.reduceat(axis, first) for axis in (rows, columns)], axis=1)
-    return Groups(ids.astype(np.int64), rows, columns, first, count, low, high - low + 1)
+    return Groups(ids, rows, columns, first, count, low, high - low + 1, weight)
 
 
 def variances(sigma: Image64, groups: Groups, acf: Image64) -> Image64:
@@ -93,7 +130,7 @@ def variances(sigma: Image64, groups: Groups, acf: Image64) -> Image64:
     -------
     array, (group,)
     """
-    values = sigma[groups.rows, groups.columns]
+    values = _weighted(sigma, groups)
     reach = np.array(acf.shape) // 2
     padded = _lengths(groups.sides + np.minimum(reach, groups.sides - 1))
     as_pairs = groups.number**2 <= _PAIR_COST * padded.prod(axis=1)
@@ -107,6 +144,11 @@ def variances(sigma: Image64, groups: Groups, acf: Image64) -> Image64:
         for part in _batches(members, shape[0] * shape[1]):
             out[part] = _from_spectra(values, groups, part, power, shape)
     return out
+
+
+def _weighted(sigma: Image64, groups: Groups) -> Image64:
+    values = sigma[groups.rows, groups.columns]
+    return values if groups.weight is None else values * groups.weight
 
 
 def _lengths(wanted: Integers) -> Integers:
@@ -201,7 +243,9 @@ def covariances(sigma: Image64, groups: Groups, acf: Image64) -> Image64:
     sigma of one group convolved with the autocorrelation is summed over the pixels of all groups
     within its reach.
     """
-    values = sigma[groups.rows, groups.columns]
+    values = _weighted(sigma, groups)
+    if groups.weight is not None:
+        return _of_shares(values, groups, acf)
     number = groups.ids.size
     ry, rx = acf.shape[0] // 2, acf.shape[1] // 2
     owner = np.full((sigma.shape[0] + 2 * ry, sigma.shape[1] + 2 * rx), number)
@@ -220,6 +264,24 @@ def covariances(sigma: Image64, groups: Groups, acf: Image64) -> Image64:
         )
         out[k] = seen[:number]
     return np.asarray((out + out.T) / 2)  # what transforms round differently
+
+
+def _of_shares(values: Image64, groups: Groups, acf: Image64) -> Image64:
+    """Return the covariances of groups that may have pixels in common."""
+    reach, owner = np.array(acf.shape) // 2, groups.owner
+    out = np.empty((groups.ids.size, groups.ids.size))
+    for k, (corner, sides) in enumerate(zip(groups.corner, groups.sides, strict=True)):
+        top, left = corner - reach
+        height, width = sides + 2 * reach
+        y, x = groups.rows - top, groups.columns - left
+        near = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+        own = np.zeros((height, width))
+        members = slice(groups.first[k], groups.first[k] + groups.number[k])
+        own[y[members], x[members]] = values[members]
+        field = convolver(acf, (int(height), int(width)))(own)
+        seen = field[y[near], x[near]] * values[near]
+        out[k] = np.bincount(owner[near], seen, minlength=groups.ids.size)
+    return np.asarray((out + out.T) / 2)
 
 
 @remembered(maxsize=8)  # one set of kernels serves thousands of targets

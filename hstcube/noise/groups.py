@@ -23,6 +23,7 @@ from hstcube.noise.correlation import (
     Groups,
     covariances,
     find_groups,
+    find_shares,
     propagated,
     resized,
     variances,
@@ -33,7 +34,14 @@ if TYPE_CHECKING:
 
     Image64 = NDArray[np.float64]
 
-__all__ = ["group_errors", "group_ids", "group_map", "with_matched_noise"]
+__all__ = [
+    "errors_of",
+    "group_errors",
+    "group_ids",
+    "group_map",
+    "groups_in",
+    "with_matched_noise",
+]
 
 _LARGEST = 2**62  # of the numbers of groups
 _LOST = (
@@ -64,7 +72,8 @@ def group_errors(
     cube : Dataset
     groups : DataArray or array of int or bool, (y, x)
         The group each pixel belongs to: bins, apertures, objects. 0 and negative values belong to
-        no group; what is True in a mask is group 1.
+        no group; what is True in a mask is group 1. Or the shares of pixels (group, y, x) that
+        `apertures` gives with ``overlap="exact"``: sigma is then weighted with them.
     covariance : bool
         Return the covariances of all groups instead. For some of them, set the others to 0.
     first : {1, 0}
@@ -86,11 +95,25 @@ def group_errors(
         ``noise_acf`` are impossible.
     """
     cube = taken(cube)
-    found = find_groups(group_map(cube, groups, first=first))
+    found = groups_in(cube, groups, first=first)
+    values = errors_of(cube, found, covariance=covariance)
+    units = cube.sci.attrs["units"]
+    dims = ["group", "other"] if covariance else ["group"]
+    return xr.DataArray(
+        values,
+        {"band": cube.band.values, **{dim: (dim, found.ids + first - 1) for dim in dims}},
+        ("band", *dims),
+        name="covariance" if covariance else "error",
+        attrs={"units": f"({units})2" if covariance else units},
+    )
+
+
+def errors_of(cube: xr.Dataset, found: Groups, *, covariance: bool = False) -> xr.Variable:
+    """Return what `group_errors` does, of groups whose pixels are known."""
     dims = ["group", "other"] if covariance else ["group"]
     function = _covariances if covariance else _errors
     acf = pixel_acf(cube)
-    values = xr.apply_ufunc(
+    values: xr.Variable = xr.apply_ufunc(
         lambda *plane: function(found, *plane),
         cube.wht.variable,
         noise_scale(cube),
@@ -106,14 +129,42 @@ def group_errors(
             "allow_rechunk": True,
         },
     )
-    units = cube.sci.attrs["units"]
-    return xr.DataArray(
-        values,
-        {"band": cube.band.values, **{dim: (dim, found.ids + first - 1) for dim in dims}},
-        ("band", *dims),
-        name="covariance" if covariance else "error",
-        attrs={"units": f"({units})2" if covariance else units},
-    )
+    return values
+
+
+def groups_in(cube: xr.Dataset, groups: Any, *, first: int = 1) -> Groups:
+    """Return the pixels of the groups of a map, or of shares of pixels (group, y, x).
+
+    Parameters
+    ----------
+    cube : Dataset
+    groups : DataArray or array
+        As `group_map`, which takes maps; or a DataArray of float, (group, y, x), from 0 to 1.
+    first : {1, 0}
+        As in `group_map`.
+
+    Raises
+    ------
+    GridError, NoiseError, RecipeError
+        As `group_map`; if shares are below 0 or above 1, or two groups have one number.
+    """
+    if not _are_shares(groups):
+        return find_groups(group_map(cube, groups, first=first))
+    require_same_grid(cube, groups)
+    shares = np.asarray(groups.transpose("group", "y", "x").values, dtype=np.float64)
+    ids = groups.coords["group"].values if "group" in groups.coords else np.empty(0)
+    distinct = ids.dtype.kind in "iu" and np.unique(ids).size == len(shares)
+    if not (distinct and bool(((shares >= 0) & (shares <= 1)).all())):
+        reason = "the shares of pixels are not from 0 to 1, of groups that have a number each"
+        raise NoiseError("HC-N01", reason, "make them anew[[|: apertures(..., overlap='exact')]]")
+    if not shares.any():
+        reason = "no group holds a share of a pixel"
+        raise NoiseError("HC-N02", reason, "give each group the shares of pixels that are its own")
+    return find_shares(shares, ids.astype(np.int64) + 1 - first)
+
+
+def _are_shares(groups: Any) -> bool:
+    return isinstance(groups, xr.DataArray) and {*groups.dims} == {"group", "y", "x"}
 
 
 def group_map(cube: xr.Dataset, groups: Any, *, first: int = 1) -> NDArray[np.int64]:
@@ -179,6 +230,9 @@ def _whole_numbers(groups: Any, first: int) -> NDArray[np.int64]:
     """Return the numbers of a map, those of groups above 0; pixels that are masked are 0."""
     masked = getattr(groups, "mask", None)
     values = np.asarray(groups if masked is None else groups.data)
+    if _are_shares(groups):
+        reason = "the groups are shares of pixels (group, y, x), where whole pixels are needed"
+        raise NoiseError("HC-N01", reason, "give whole pixels[[|: overlap='center']]")
     if values.ndim != 2 or values.dtype.kind not in "iub":  # noqa: PLR2004
         reason = (
             f"the map of groups holds {values.dtype} of shape {values.shape}, "
@@ -235,8 +289,9 @@ def _sigma(wht: Any, scale: float) -> Image64:
 
 
 def _pixels_with_data(groups: Groups, wht: Any) -> Image64:
+    """Return how many pixels of each group have data, in shares where it holds such."""
     there = (wht[groups.rows, groups.columns] > 0).astype(np.float64)
-    return np.asarray(np.add.reduceat(there, groups.first))
+    return groups.sums(there)
 
 
 def with_matched_noise(cube: xr.Dataset, kernels: xr.Variable) -> xr.Dataset:

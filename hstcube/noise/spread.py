@@ -1,16 +1,19 @@
-"""The variance of single pixels of a convolved image whose noise was correlated before.
+"""The variance of single pixels of convolved and of regridded images, correlated before.
 
-The model is that of `correlation`. Plain arrays.
+The model is that of `correlation`. Plain arrays. ``noise_scale`` says how much larger the sigma of
+a new pixel is than without correlations: that of a pixel that saw all of its input, with equal
+weights. One beside a hole has fewer neighbours that scatter with it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from hstcube.basics.convolution import convolver
 from hstcube.basics.memory import remembered
+from hstcube.noise.correlation import find_groups, variances
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,8 +22,9 @@ if TYPE_CHECKING:
 
     Image64 = NDArray[np.float64]
 
-__all__ = ["correlated_spread"]
+__all__ = ["Noise", "correlated_spread", "gain_of_blocks", "gain_of_weights"]
 
+_AT_ONCE = 1 << 20  # numbers in one batch
 _SHORT = 0.03  # correlations below this are no matter for the variance of one pixel
 
 
@@ -116,3 +120,62 @@ def _moved(image: Image64, dy: int, dx: int) -> Image64:
         max(-dy, 0) : ny + min(-dy, 0), max(-dx, 0) : nx + min(-dx, 0)
     ]
     return out
+
+
+class Noise(NamedTuple):
+    """Correlations of the input's noise.
+
+    ``acf`` (band, dy, dx), and ``gain`` (band,): how much larger the variance of a new pixel is by
+    them where it saw all of its input, which ``noise_scale`` says.
+    """
+
+    acf: Image64
+    gain: Image64
+
+
+def gain_of_blocks(noise: Image64, partly: NDArray[np.bool_], acf: Image64) -> Image64:
+    """Return the variance of the sums of blocks over that for white noise; 1 where not asked for.
+
+    Parameters
+    ----------
+    noise : array, (row, n, column, n)
+        Variance of single pixels; 0 where there is no data.
+    partly : array of bool, (row, column)
+        The blocks that are asked for.
+    acf : array, (dy, dx)
+        Autocorrelation of the noise, 1 in the middle.
+    """
+    gain = np.ones(partly.shape)
+    rows, n, columns, _ = noise.shape
+    if acf.size == 1 or not partly.any():
+        return gain
+    numbers = np.zeros(partly.shape, np.int64)
+    numbers[partly] = np.arange(1, np.count_nonzero(partly) + 1)
+    plane = noise.reshape(rows * n, columns * n)
+    labels = np.repeat(np.repeat(numbers, n, axis=0), n, axis=1)
+    found = find_groups(np.where(plane > 0, labels, 0))
+    gain[partly] = variances(np.sqrt(plane), found, acf) / noise.sum((1, 3))[partly]
+    return gain
+
+
+def gain_of_weights(weights: Image64, offsets: tuple[Any, Any], acf: Image64) -> Image64:
+    """Return the variance of weighted sums of pixels over that for white noise.
+
+    Parameters
+    ----------
+    weights : array, (sum, tap)
+        Weight times sigma of each pixel.
+    offsets : (array, array), (tap,)
+        Where the pixels lie along y and x.
+    acf : array, (dy, dx)
+    """
+    dy, dx = (axis[:, None] - axis[None, :] for axis in offsets)
+    ry, rx = acf.shape[0] // 2, acf.shape[1] // 2
+    near = (np.abs(dy) <= ry) & (np.abs(dx) <= rx)
+    rho = np.where(near, acf[np.where(near, dy + ry, 0), np.where(near, dx + rx, 0)], 0.0)
+    out = np.empty(len(weights))
+    step = max(_AT_ONCE // weights.shape[1], 1)
+    for start in range(0, len(weights), step):
+        part = weights[start : start + step]
+        out[start : start + step] = np.einsum("pi,pi->p", part @ rho, part)
+    return np.asarray(out / np.einsum("pi,pi->p", weights, weights))

@@ -1,19 +1,20 @@
 """Groups of pixels: integer maps (y, x) of apertures and annuli, and values painted on them.
 
 In a group map a positive number is the name of a group; 0 and negative numbers are no group. A
-pixel belongs to a group when its centre lies in it: whole pixels are what errors of correlated
-noise are known for.
+pixel belongs to a group when its centre lies in it. Where shares of pixels are wanted, each group
+has an image of its own.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import xarray as xr
 
+from hstcube.basics.ellipses import Ellipses
 from hstcube.core.bands import name_among
 from hstcube.core.grids import Grid
 from hstcube.core.rules import taken
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Window = tuple[slice, slice]
 
 __all__ = [
     "annuli",
@@ -41,7 +41,8 @@ __all__ = [
     "paint",
 ]
 
-Overlap = Literal["error", "nearest"]
+Overlap = Literal["center", "error", "nearest", "exact"]
+Rings = Literal["center", "exact"]
 Pixels = Literal["mask", "data"]  # those of the cube's mask, or all that have data
 
 
@@ -67,15 +68,18 @@ def apertures(
         Minor over major axis, at most 1.
     angle : float or Quantity
         Position angle of the major axis [deg], from north through east.
-    overlap : {"error", "nearest"}
-        A pixel is in one group only: where apertures overlap, stop, or give it to the nearest
-        centre in units of its radius.
+    overlap : {"error", "center", "nearest", "exact"}
+        How apertures overlap pixels, and one another. ``"center"``, or ``"error"``: whole pixels,
+        those whose centre lies within; a pixel is in one group only, and apertures that overlap are
+        refused. ``"nearest"``: such a pixel goes to the nearest centre in units of its radius.
+        ``"exact"``: the share of each pixel that lies within, which may be in several apertures;
+        `photometry` and `group_errors` weight with the shares.
 
     Returns
     -------
     DataArray of int32, (y, x)
         1, 2, ... in the order of `centres`; ``attrs["cut"]`` names those that reach beyond the
-        frame.
+        frame. With ``overlap="exact"`` float64, (group, y, x): the shares.
 
     Raises
     ------
@@ -90,6 +94,9 @@ def apertures(
     grid = Grid.of(cube)
     places = sky_positions(centres, code="HC-B31", error=RecipeError)
     radii = _one_each(_lengths("radius", radius, grid, above=0), len(places))
+    if overlap == "exact":
+        shapes = [_ellipses(grid, place, ratio, angle) for place in places]
+        return _discs(cube, shapes, places, radii)
     nearest = np.full(grid.shape, np.inf)
     found = np.zeros(grid.shape, np.int32)
     cut = []
@@ -99,13 +106,11 @@ def apertures(
         distance = ellipses.distance(window) / reach
         inside = distance <= 1
         if not inside.any():
-            reason = f"aperture {i}, at {place[0]:.6f} {place[1]:.6f}, has no pixel in the frame"
-            fix = f"check the place, (RA, Dec) in degrees, or choose a larger radius; {OF_PIXELS}"
-            raise LabelError("HC-S20", reason, fix)
+            raise _outside(i, place)
         claimed = found[window][inside & (found[window] > 0)]
-        if claimed.size and overlap == "error":
+        if claimed.size and overlap != "nearest":
             reason = f"apertures {claimed[0]} and {i} overlap, but a pixel is in one group only"
-            fix = "measure them one by one[[|, or choose overlap='nearest']]"
+            fix = "measure them one by one[[|, or choose overlap='exact' or 'nearest']]"
             raise LabelError("HC-S21", reason, fix)
         closer = inside & (distance < nearest[window])
         found[window][closer], nearest[window][closer] = i, distance[closer]
@@ -115,7 +120,13 @@ def apertures(
 
 
 def annuli(
-    cube: xr.Dataset, centre: Any, *, edges: Any, ratio: Any = 1.0, angle: Any = 0.0
+    cube: xr.Dataset,
+    centre: Any,
+    *,
+    edges: Any,
+    ratio: Any = 1.0,
+    angle: Any = 0.0,
+    overlap: Rings = "center",
 ) -> xr.DataArray:
     """Return concentric rings as a group map.
 
@@ -128,32 +139,35 @@ def annuli(
         may be 0.
     ratio, angle : float
         As in `apertures`.
+    overlap : {"center", "exact"}
+        Whole pixels, or the share of each that lies within.
 
     Returns
     -------
     DataArray of int32, (y, x)
         1, 2, ... from the inside; ``attrs["cut"]`` names those that reach beyond the frame. A ring
-        thinner than a pixel may have none.
+        thinner than a pixel may have none. With ``overlap="exact"`` float64, (group, y, x).
 
     Raises
     ------
     LabelError
         If no ring has a pixel in the frame.
     RecipeError
-        If the edges do not increase.
+        If the edges do not increase, or there is no such `overlap`.
     """
     cube = taken(cube, pixels=False)
+    require_choice("overlap", overlap, Rings)
     grid = Grid.of(cube)
     limits = increasing(edges, grid)
     ellipses = _ellipses(grid, one_place(centre), ratio, angle)
+    if overlap == "exact":
+        return _rings(cube, ellipses, limits)
     distance = ellipses.distance((slice(0, grid.shape[0]), slice(0, grid.shape[1])))
     found = np.searchsorted(limits, distance, side="left").astype(np.int32)
     found[distance == limits[0]] = 1
     found[found == limits.size] = 0
     if not found.any():
-        reason = "no ring has a pixel in the frame"
-        fix = f"check the place, (RA, Dec) in degrees, or choose wider rings; {OF_PIXELS}"
-        raise LabelError("HC-S20", reason, fix)
+        raise _no_ring()
     cut = [i for i, edge in enumerate(limits[1:], start=1) if not ellipses.lies_within(edge)]
     return _map(cube, found, "annuli", cut)
 
@@ -319,50 +333,12 @@ def _one_each(radii: NDArray[np.float64], number: int) -> NDArray[np.float64]:
     return np.array(np.broadcast_to(radii, number))
 
 
-def _ellipses(grid: Grid, place: NDArray[np.float64], ratio: Any, angle: Any) -> _Ellipses:
-    """Return the ellipses around a place on the sky."""
+def _ellipses(grid: Grid, place: NDArray[np.float64], ratio: Any, angle: Any) -> Ellipses:
+    """Return the ellipses [arcsec] around a place on the sky."""
     share = number_in("", ratio, "ratio", above=0, most=1)
-    return _Ellipses(grid, _pixel(grid, place), share, number_in("deg", angle, "angle"))
-
-
-@dataclass(frozen=True)
-class _Ellipses:
-    """Concentric ellipses of one shape, each named by its semi-major axis [arcsec]."""
-
-    grid: Grid
-    centre: tuple[float, float]  # pixels, (y, x)
-    ratio: float
-    angle: float  # degrees
-
-    def distance(self, window: Window) -> NDArray[np.float64]:
-        """Return the ellipse that the centre of each pixel of a part of the frame lies on."""
-        y, x = window
-        rows = np.arange(y.start, y.stop)[:, None] - self.centre[0]
-        columns = np.arange(x.start, x.stop)[None, :] - self.centre[1]
-        major, minor = _axes(self.grid, rows, columns, self.angle)
-        return np.asarray(np.hypot(major, minor / self.ratio))
-
-    def window(self, reach: float) -> Window:
-        """Return the part of the frame that an ellipse reaches."""
-        low, high = self._limits(reach)
-        first = np.clip(low - 1, 0, self.grid.shape).astype(int)
-        last = np.clip(high + 3, 0, self.grid.shape).astype(int)
-        return slice(int(first[0]), int(last[0])), slice(int(first[1]), int(last[1]))
-
-    def lies_within(self, reach: float) -> bool:
-        """Return whether all of an ellipse lies within the frame."""
-        low, high = self._limits(reach)
-        return bool((low > -1).all() and (high < self.grid.shape).all())
-
-    def _limits(self, reach: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the least and the largest pixel coordinates (y, x) of an ellipse."""
-        turn = np.linspace(0, 2 * np.pi, 721)
-        of_column = _axes(self.grid, 0.0, 1.0, self.angle)
-        of_row = _axes(self.grid, 1.0, 0.0, self.angle)
-        basis = np.stack([of_column, of_row], axis=1)
-        ellipse = np.stack([reach * np.cos(turn), reach * self.ratio * np.sin(turn)])
-        places = np.linalg.solve(basis, ellipse)[::-1]
-        return self.centre + places.min(axis=1), self.centre + places.max(axis=1)
+    turn = number_in("deg", angle, "angle")
+    steps = [_axes(grid, *step, turn) for step in ((0.0, 1.0), (1.0, 0.0))]  # a column, a row
+    return Ellipses(np.array(steps).T, grid.shape, _pixel(grid, place), share)
 
 
 def _axes(grid: Grid, rows: Any, columns: Any, angle: float) -> tuple[Any, Any]:
@@ -379,3 +355,42 @@ def _axes(grid: Grid, rows: Any, columns: Any, angle: float) -> tuple[Any, Any]:
 def _map(cube: xr.Dataset, found: NDArray[np.int32], name: str, cut: list[int]) -> xr.DataArray:
     coords = {key: cube.coords[key] for key in ("y", "x", "wcs")}
     return xr.DataArray(found, coords, ("y", "x"), name=name, attrs={"cut": cut} if cut else {})
+
+
+def _discs(cube: xr.Dataset, shapes: list[Ellipses], places: Any, radii: Any) -> xr.DataArray:
+    """Return the shares of pixels that lie in ellipses."""
+    found = [shape.shares(reach) for shape, reach in zip(shapes, radii, strict=True)]
+    for i, (place, shares) in enumerate(zip(places, found, strict=True), start=1):
+        if not shares.any():
+            raise _outside(i, place)
+    whole = [shape.is_whole(reach) for shape, reach in zip(shapes, radii, strict=True)]
+    return _shares(cube, found, [i for i, yes in enumerate(whole, start=1) if not yes], "apertures")
+
+
+def _rings(cube: xr.Dataset, ellipses: Ellipses, limits: NDArray[np.float64]) -> xr.DataArray:
+    """Return the shares of pixels that lie between ellipses."""
+    discs = [ellipses.shares(edge) for edge in limits]
+    found = [np.clip(outer - inner, 0, 1) for inner, outer in itertools.pairwise(discs)]
+    if not np.any(found):
+        raise _no_ring()
+    cut = [i for i, edge in enumerate(limits[1:], start=1) if not ellipses.is_whole(edge)]
+    return _shares(cube, found, cut, "annuli")
+
+
+def _outside(i: int, place: NDArray[np.float64]) -> LabelError:
+    reason = f"aperture {i}, at {place[0]:.6f} {place[1]:.6f}, has no pixel in the frame"
+    fix = f"check the place, (RA, Dec) in degrees, or choose a larger radius; {OF_PIXELS}"
+    return LabelError("HC-S20", reason, fix)
+
+
+def _no_ring() -> LabelError:
+    fix = f"check the place, (RA, Dec) in degrees, or choose wider rings; {OF_PIXELS}"
+    return LabelError("HC-S20", "no ring has a pixel in the frame", fix)
+
+
+def _shares(cube: xr.Dataset, found: list[Any], cut: list[int], name: str) -> xr.DataArray:
+    """Return the shares of pixels that lie in groups, (group, y, x)."""
+    coords: dict[str, Any] = {key: cube.coords[key] for key in ("y", "x", "wcs")}
+    coords["group"] = np.arange(1, len(found) + 1)
+    attrs = {"cut": cut} if cut else {}
+    return xr.DataArray(np.stack(found), coords, ("group", "y", "x"), name=name, attrs=attrs)

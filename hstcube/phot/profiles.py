@@ -12,8 +12,9 @@ from hstcube.core.rules import taken
 from hstcube.errors import RecipeError
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import numbers_in
-from hstcube.noise.groups import group_errors, group_ids
-from hstcube.phot.groups import Pixels, annuli, apertures, group_sums, increasing, one_place
+from hstcube.noise.correlation import part_of
+from hstcube.noise.groups import errors_of, groups_in
+from hstcube.phot.groups import Pixels, Rings, annuli, apertures, increasing, one_place
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,7 +27,7 @@ class _Measured(NamedTuple):
 
     total: NDArray[np.float64]
     error: NDArray[np.float64]
-    npix: NDArray[np.int64]
+    npix: NDArray[Any]
 
 
 def radial_profile(
@@ -37,6 +38,7 @@ def radial_profile(
     ratio: Any = 1.0,
     angle: Any = 0.0,
     pixels: Pixels = "data",
+    overlap: Rings = "center",
 ) -> xr.Dataset:
     """Measure the surface brightness in rings.
 
@@ -47,6 +49,9 @@ def radial_profile(
         As in `annuli`.
     pixels : {"data", "mask"}
         All pixels that have data, or those of the cube's mask.
+    overlap : {"center", "exact"}
+        Whole pixels, or the share of each that lies within, as in `annuli`; ``npix`` is then the
+        sum of the shares.
 
     Returns
     -------
@@ -58,7 +63,7 @@ def radial_profile(
     cube = taken(cube)
     require_choice("pixels", pixels, Pixels)
     limits = increasing(edges, Grid.of(cube))
-    groups = annuli(cube, centre, edges=limits, ratio=ratio, angle=angle)
+    groups = annuli(cube, centre, edges=limits, ratio=ratio, angle=angle, overlap=overlap)
     found = _measured(cube, groups, limits.size - 1, pixels)
     area = found.npix * Grid.of(cube).scale ** 2
     per_area = np.divide(1.0, area, where=area > 0, out=np.full(area.shape, np.nan))
@@ -75,6 +80,7 @@ def curve_of_growth(
     ratio: Any = 1.0,
     angle: Any = 0.0,
     pixels: Pixels = "data",
+    overlap: Rings = "center",
 ) -> xr.Dataset:
     """Measure the flux within growing apertures.
 
@@ -88,6 +94,9 @@ def curve_of_growth(
         As in `apertures`.
     pixels : {"data", "mask"}
         All pixels that have data, or those of the cube's mask.
+    overlap : {"center", "exact"}
+        Whole pixels, or the share of each that lies within, as in `annuli`; ``npix`` is then the
+        sum of the shares.
 
     Returns
     -------
@@ -97,13 +106,14 @@ def curve_of_growth(
     """
     cube = taken(cube)
     require_choice("pixels", pixels, Pixels)
+    require_choice("overlap", overlap, Rings)
     place = one_place(centre)
     reaches = np.ravel(numbers_in("arcsec", radii, "radii", pixel=Grid.of(cube).scale, above=0))
     if not reaches.size:
         raise RecipeError("HC-B31", "radii are empty", "give some in arcsec[[|: radii=[0.2, 0.4]]]")
     steps = []
     for radius in reaches:
-        aperture = apertures(cube, place, radius=radius, ratio=ratio, angle=angle)
+        aperture = apertures(cube, place, radius=radius, ratio=ratio, angle=angle, overlap=overlap)
         steps.append(_measured(cube, aperture, 1, pixels))
     found = _Measured(*(np.concatenate(column, axis=1) for column in zip(*steps, strict=True)))
     return _profile(cube, "flux", found, cube.sci.attrs["units"], reaches)
@@ -111,18 +121,20 @@ def curve_of_growth(
 
 def _measured(cube: xr.Dataset, groups: xr.DataArray, number: int, pixels: Pixels) -> _Measured:
     """Measure groups 1, 2, ..., `number`; one without pixels has NaN and 0."""
-    labels = groups.values
     shape = (cube.sizes["band"], number)
-    found = _Measured(np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(shape, np.int64))
+    inside = groups_in(cube, groups)
+    found = _Measured(np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(shape))
     for i in range(shape[0]):
         one = cube.isel(band=[i])
         use = (one.mask if pixels == "mask" else one.wht > 0).values[0]
-        had = np.where(use & (labels > 0), labels, 0)
-        there = group_ids(had)
-        if there.size:
-            found.total[i, there - 1] = group_sums(had, there, one.sci.values[0])
-            found.error[i, there - 1] = group_errors(one, had).values[0]
-            found.npix[i] = np.bincount(had[had > 0] - 1, minlength=number)
+        had = part_of(inside, use[inside.rows, inside.columns])
+        if had.ids.size:
+            image = one.sci.values[0, had.rows, had.columns].astype(np.float64)
+            found.total[i, had.ids - 1] = had.sums(image)
+            found.error[i, had.ids - 1] = errors_of(one, had).values[0]
+            found.npix[i, had.ids - 1] = had.sums(np.ones(image.size))
+    if inside.weight is None:
+        return found._replace(npix=found.npix.astype(np.int64))
     return found
 
 

@@ -12,8 +12,9 @@ from hstcube.core.rules import taken
 from hstcube.core.state import attribute, warn
 from hstcube.errors import PSFError
 from hstcube.inputs.choices import require_choice
-from hstcube.noise.groups import group_errors, group_ids, group_map
-from hstcube.phot.groups import Pixels, group_sums
+from hstcube.noise.correlation import part_of
+from hstcube.noise.groups import errors_of, groups_in
+from hstcube.phot.groups import Pixels
 from hstcube.phot.units import pixel_area, to_flux
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from astropy.table import QTable
     from numpy.typing import NDArray
 
-    Labels = NDArray[np.int64]
+    from hstcube.noise.correlation import Groups
 
 __all__ = ["photometry"]
 
@@ -48,7 +49,8 @@ def photometry(
         With zero points; sky subtracted.
     groups : DataArray or array of int or bool, (y, x)
         Objects, bins or apertures on the cube's grid; 0 and negative values belong to none. What is
-        True in a mask is group 1.
+        True in a mask is group 1. Or shares of pixels (group, y, x), as `apertures` gives them with
+        ``overlap="exact"``: ``npix`` and ``area`` are then sums of shares.
     partial : bool
         Give the flux of the pixels that there are, where a band lacks some of a group's; without it
         NaN.
@@ -92,26 +94,26 @@ def photometry(
 
     require_choice("pixels", pixels, Pixels)
     cube = taken(cube)
-    labels = group_map(cube, groups, first=first)
-    ids = group_ids(labels)
-    named = ids + first - 1
+    found = groups_in(cube, groups, first=first)
+    named = found.ids + first - 1
     cube = _warned_of_sky(cube)
     flux = to_flux(cube, UNIT)
-    wanted, had = _pixels(flux, labels, pixels)
-    number = _counts(labels, ids, wanted)
-    share = _share(flux, labels, ids, wanted) if total else np.ones((cube.sizes["band"], ids.size))
+    wanted, had = _pixels(flux, found, pixels)
+    number = _counts(found, wanted)
+    share = _share(flux, found, wanted) if total else np.ones((cube.sizes["band"], named.size))
     attrs = getattr(groups, "attrs", {})
     cut = np.isin(named, attrs.get("cut", ()))
-    table = QTable({"id": named, **_places(flux, labels, ids, wanted)})
+    table = QTable({"id": named, **_places(flux, found, wanted)})
     table["area"] = number * pixel_area(flux) * units.arcsec**2
     table["npix"] = number
     if "below_target" in attrs:
         table["below_target"] = np.isin(named, attrs["below_target"])
-    errors = _errors(flux, labels, ids, had)
+    errors = _errors(flux, found, had)
     for i, band in enumerate(flux.band.values.tolist()):
-        there = _counts(labels, ids, had[i])
-        known = (there > 0) & (partial | ((there == number) & ~cut))
-        sums = group_sums(np.where(had[i], labels, 0), ids, flux.sci.isel(band=i).values)
+        there, missed = _counts(found, had[i]), _counts(found, wanted & ~had[i])
+        known = (there > 0) & (partial | ((missed == 0) & ~cut))
+        image = flux.sci.values[i, found.rows, found.columns].astype(np.float64)
+        sums = found.sums(np.where(had[i], image, 0.0))
         table[f"flux_{band}"] = np.where(known, sums / share[i], np.nan) * units.uJy
         table[f"error_{band}"] = np.where(known, errors[i] / share[i], np.nan) * units.uJy
         table[f"npix_{band}"] = there
@@ -124,55 +126,55 @@ def _warned_of_sky(cube: xr.Dataset) -> xr.Dataset:
     return warn(cube, "HC-K13", f"no sky was subtracted in {', '.join(bare)}") if bare else cube
 
 
-def _pixels(cube: xr.Dataset, labels: Labels, pixels: Pixels) -> tuple[Any, Any]:
-    """Return the pixels (y, x) of the groups, and those (band, y, x) that each band has of them.
+def _pixels(cube: xr.Dataset, found: Groups, pixels: Pixels) -> tuple[Any, Any]:
+    """Return which of the groups' pixels are theirs, and which (band, pixel) each band has.
 
     A pixel without data in any band belongs to its group, and is missed: nothing says that it was
     masked.
     """
-    data = cube.wht.values > 0
-    use = cube.mask.values if pixels == "mask" else data
-    wanted = (labels > 0) & (use.any(axis=0) | ~data.any(axis=0))
+    data = cube.wht.values[:, found.rows, found.columns] > 0
+    use = cube.mask.values[:, found.rows, found.columns] if pixels == "mask" else data
+    wanted = use.any(axis=0) | ~data.any(axis=0)
     return wanted, use & wanted
 
 
-def _counts(labels: Labels, ids: Labels, where: NDArray[np.bool_]) -> Labels:
-    return np.bincount(np.searchsorted(ids, labels[where & (labels > 0)]), minlength=ids.size)
+def _counts(found: Groups, where: NDArray[np.bool_]) -> NDArray[Any]:
+    """Return how many of the groups' pixels these are: whole numbers, unless they are shares."""
+    number = found.sums(where.astype(np.float64))
+    return number.astype(np.int64) if found.weight is None else number
 
 
-def _errors(cube: xr.Dataset, labels: Labels, ids: Labels, had: Any) -> NDArray[np.float64]:
+def _errors(cube: xr.Dataset, found: Groups, had: Any) -> NDArray[np.float64]:
     """Return the errors (band, group): all bands at once where they have the same pixels."""
-    out = np.full((len(had), ids.size), np.nan)
+    out = np.full((len(had), found.ids.size), np.nan)
     step = len(had) if bool((had == had[:1]).all()) else 1
     for first in range(0, len(had), step):
         bands = slice(first, first + step)
-        used = np.where(had[first], labels, 0)
-        if (there := group_ids(used)).size:
-            errors = group_errors(cube.isel(band=bands), used).values
-            out[bands, np.searchsorted(ids, there)] = errors
+        used = part_of(found, had[first])
+        if used.ids.size:
+            errors = errors_of(cube.isel(band=bands), used).values
+            out[bands, np.searchsorted(found.ids, used.ids)] = errors
     return out
 
 
-def _places(cube: xr.Dataset, labels: Labels, ids: Labels, wanted: Any) -> dict[str, Any]:
+def _places(cube: xr.Dataset, found: Groups, wanted: Any) -> dict[str, Any]:
     """Return RA and Dec of the middle of each group."""
     from astropy import units
 
-    y, x = _middles(labels, ids, wanted)
+    y, x = _middles(found, wanted)
     sky = Grid.of(cube).wcs.pixel_to_world(x, y).icrs
     return {"ra": sky.ra.deg * units.deg, "dec": sky.dec.deg * units.deg}
 
 
-def _middles(labels: Labels, ids: Labels, wanted: Any) -> tuple[Any, Any]:
+def _middles(found: Groups, wanted: Any) -> tuple[Any, Any]:
     """Return the middles (y, x) of the groups' pixels; of all of them where none is wanted."""
-    kept = np.isin(labels, group_ids(np.where(wanted, labels, 0)))
-    used = np.where(wanted | ~kept, labels, 0)
-    height, width = labels.shape
-    rows, columns = np.broadcast_arrays(*np.ogrid[:height, :width])
-    number = _counts(used, ids, used > 0)
-    return group_sums(used, ids, rows) / number, group_sums(used, ids, columns) / number
+    none_left = _counts(found, wanted) == 0
+    used = (wanted | none_left[found.owner]).astype(np.float64)
+    number = found.sums(used)
+    return found.sums(used * found.rows) / number, found.sums(used * found.columns) / number
 
 
-def _share(cube: xr.Dataset, labels: Labels, ids: Labels, wanted: Any) -> NDArray[np.float64]:
+def _share(cube: xr.Dataset, found: Groups, wanted: Any) -> NDArray[np.float64]:
     """Return the share (band, group) of the PSF that falls on the pixels of each group.
 
     The PSF is put on the middle of the group, and interpolated with cubic splines at the pixels'
@@ -191,18 +193,17 @@ def _share(cube: xr.Dataset, labels: Labels, ids: Labels, wanted: Any) -> NDArra
         )
         raise PSFError("HC-P20", reason, fix)
     psf = cube.coords["psf"].transpose("band", "ky", "kx")
-    y, x = _middles(labels, ids, wanted)
-    rows, columns = np.nonzero(wanted)
-    owner = np.searchsorted(ids, labels[rows, columns])
+    y, x = _middles(found, wanted)
+    rows, columns, owner = found.rows, found.columns, found.owner
     fold_y, fold_x = _folds(cube, psf)
     places = [
         (rows - y[owner]) * fold_y + psf.sizes["ky"] // 2,
         (columns - x[owner]) * fold_x + psf.sizes["kx"] // 2,
     ]
-    share = np.empty((psf.sizes["band"], ids.size))
+    share = np.empty((psf.sizes["band"], found.ids.size))
     for i, plane in enumerate(psf.values):
         light = ndimage.map_coordinates(plane.astype(np.float64), places, order=3)
-        share[i] = np.bincount(owner, light, minlength=ids.size)
+        share[i] = found.sums(np.where(wanted, light, 0.0))
     return np.where(share > 0, share * fold_y * fold_x, np.nan)
 
 

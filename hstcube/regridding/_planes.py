@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hstcube.core.mappings import affine_mapping, pixel_mapping
+from hstcube.noise.spread import Noise, gain_of_weights
 from hstcube.regridding._weights import (
     COARSER,
     SNAP,
     Method,
+    Taps,
     in_frame,
     offsets_of,
     reach_of,
@@ -71,6 +73,7 @@ def regrid_planes(
     wht: Any,
     mask: Any,
     *,
+    noise: Noise,
     source: Grid,
     grid: Grid,
     method: Method,
@@ -84,6 +87,8 @@ def regrid_planes(
     sci, wht, mask : array, (band, y, x)
         On `source`; wht = 0 is no data. The mask may hold more than two values, 0 where there is
         no data.
+    noise : Noise
+        Of the pixels of `source`.
     source, grid : Grid
     method : str
         One of `METHODS`.
@@ -109,7 +114,9 @@ def regrid_planes(
         window = _window(tile, method, source.shape)
         if window is None:
             continue
-        found = _regrid_tile((sci, wht, mask), tile, window, method, min_coverage, source.shape)
+        found = _regrid_tile(
+            (sci, wht, mask), noise, tile, window, method, min_coverage, source.shape
+        )
         factor = tile.area.reshape(-1, 1) if flux else 1.0
         parts = (found.sci * factor, found.wht / factor**2, found.mask)
         for plane, part in zip(out, parts, strict=True):
@@ -119,6 +126,7 @@ def regrid_planes(
 
 def _regrid_tile(
     planes: tuple[Any, Any, Any],
+    correlated: Noise,
     tile: _Tile,
     window: _Window,
     method: Method,
@@ -129,7 +137,8 @@ def _regrid_tile(
     rows, columns = window
     sci, wht, mask = (plane[:, rows, columns].reshape(len(plane), -1).T for plane in planes)
     y, x = (tile.y - rows.start).ravel(), (tile.x - columns.start).ravel()
-    matrix, squared, total = sparse_weights(taps_around(y, x, tile.jacobian, method), window.shape)
+    taps = taps_around(y, x, tile.jacobian, method)
+    matrix, squared, total = sparse_weights(taps, window.shape)
     valid = wht > 0
     whole = bool(valid.all())
     noise = np.divide(1.0, wht, where=valid, out=np.zeros(wht.shape), dtype=float)
@@ -144,10 +153,43 @@ def _regrid_tile(
     if not whole and abs(np.linalg.det(tile.jacobian)) < COARSER**2:
         keep = keep & valid[centre]
     keep = np.broadcast_to(keep, signal.shape)
+    partly = keep & (seen < (1 - SNAP) * taps.weight.sum(1)[:, None])
+    offsets = offsets_of(tile.jacobian, method)
+    spread *= _gains(partly, noise.T.reshape(-1, *window.shape), taps, offsets, correlated)
     with np.errstate(divide="ignore", invalid="ignore"):
         values = np.where(keep, signal / seen, np.nan)
         weights = np.where(keep, seen**2 / spread, 0.0)
     return _Regridded(values, weights, np.where(keep, mask[centre], mask.dtype.type(0)))
+
+
+def _gains(
+    partly: NDArray[np.bool_],
+    noise: Array,
+    taps: Taps,
+    offsets: tuple[NDArray[np.int64], NDArray[np.int64]],
+    correlated: Noise,
+) -> Array:
+    """Return what the variance of white noise is short of beside what ``noise_scale`` holds.
+
+    1 where all of the pixels were seen.
+
+    Parameters
+    ----------
+    partly : array of bool, (output pixel, band)
+    noise : array, (band, y, x)
+        Variances of the input's pixels, 0 where there is no data.
+    """
+    out = np.ones(partly.shape)
+    if correlated.acf.shape[1:] == (1, 1):
+        return out
+    for i in np.flatnonzero(partly.any(0)):
+        some = partly[:, i]
+        y, x, weight = taps.y[some], taps.x[some], taps.weight[some]
+        inside = in_frame(y, x, noise.shape[1:])
+        variance = noise[i, np.where(inside, y, 0), np.where(inside, x, 0)] * inside
+        gain = gain_of_weights(weight * np.sqrt(variance), offsets, correlated.acf[i])
+        out[some, i] = gain / correlated.gain[i]
+    return out
 
 
 # -- places

@@ -10,6 +10,7 @@ import xarray as xr
 from hstcube.core.offsets import psf_offsets
 from hstcube.core.rules import DIMS, PLANES, REPLACED
 from hstcube.core.state import held, in_band_order
+from hstcube.noise.spread import Noise
 from hstcube.regridding._averages import (
     added_variance,
     regrid_noise,
@@ -19,11 +20,13 @@ from hstcube.regridding._averages import (
 from hstcube.regridding.labels import regrid_labels
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from hstcube.core.grids import Grid
     from hstcube.regridding._averages import Blur
     from hstcube.regridding._weights import Method
 
-__all__ = ["assembled", "carried_along"]
+__all__ = ["assembled", "carried_along", "noise_before", "planes_of"]
 
 _FWHM2_OF_VARIANCE = 8 * np.log(2)
 _LEVELS = ("sky", "sky_error")  # of sci, in its units
@@ -53,11 +56,7 @@ def carried_along(
 
 def _noise(cube: xr.Dataset, grid: Grid, blur: Blur) -> dict[str, Any]:
     """Carry scale and autocorrelation of the noise along; without the latter it is white."""
-    number = cube.sizes["band"]
-    acf, scale, attrs = np.ones((number, 1, 1)), np.ones(number), {}
-    if "noise_acf" in cube.coords:
-        variable = in_band_order(cube, cube.noise_acf).transpose("band", "dy", "dx")
-        acf = np.nan_to_num(variable.values.astype(np.float64))
+    acf, scale, attrs = _acf(cube), np.ones(cube.sizes["band"]), {}
     if "noise_scale" in cube.coords:
         scale, attrs = cube.noise_scale.values, cube.noise_scale.attrs
     after, widened = regrid_noise(acf, blur)
@@ -67,6 +66,23 @@ def _noise(cube: xr.Dataset, grid: Grid, blur: Blur) -> dict[str, Any]:
         "dy": _lags("y", after.shape[1], grid.steps[0]),
         "dx": _lags("x", after.shape[2], grid.steps[1]),
     }
+
+
+def _acf(cube: xr.Dataset) -> NDArray[np.float64]:
+    """Return the autocorrelation of the noise, (band, dy, dx)."""
+    if "noise_acf" not in cube.coords:
+        return np.ones((cube.sizes["band"], 1, 1))
+    variable = in_band_order(cube, cube.noise_acf).transpose("band", "dy", "dx")
+    return np.asarray(np.nan_to_num(variable.values.astype(np.float64)))
+
+
+def noise_before(cube: xr.Dataset, new: dict[str, Any]) -> Noise:
+    """Return the correlations before, and what the new ``noise_scale`` holds of them."""
+    gain = np.ones(cube.sizes["band"])
+    if "noise_acf" in cube.coords:
+        before = cube.noise_scale.values if "noise_scale" in cube.coords else 1.0
+        gain = (new["noise_scale"][1] / before) ** 2
+    return Noise(_acf(cube), gain)
 
 
 def _lags(axis: str, number: int, step: float) -> tuple[str, Any, dict[str, str]]:

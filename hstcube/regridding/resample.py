@@ -13,10 +13,11 @@ from hstcube.core.state import record, tell_of_lost, warn
 from hstcube.errors import GridError
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import number_in, whole_number
+from hstcube.noise.spread import Noise, gain_of_blocks
 from hstcube.regridding._averages import typical_blur
 from hstcube.regridding._planes import regrid_planes
 from hstcube.regridding._weights import COARSER, Method
-from hstcube.regridding.coordinates import assembled, carried_along, planes_of
+from hstcube.regridding.coordinates import assembled, carried_along, noise_before, planes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +30,7 @@ __all__ = ["Conserve", "rebin", "regrid"]
 Conserve = Literal["flux", "surface_brightness"]
 
 _EMPTY = (np.nan, 0, False)  # sci, wht, and mask where there is no data
+_EVEN = 1.1  # the largest variance over the least, in a block whose pixels count as alike
 _PROBES = 256  # pixels along one side that tell whether images and grid overlap, at most
 
 
@@ -94,10 +96,14 @@ def regrid(
             planes.append(_moved(plane, shift, grid.shape, fill))
         cube = assembled(cube, grid, planes, {})
     else:
+        new = carried_along(cube, source, grid, method, flux=flux)
 
-        def work(*planes: Any) -> Any:
+        def work(sci: Any, wht: Any, mask: Any, noise: Noise) -> Any:
             return regrid_planes(
-                *planes,
+                sci,
+                wht,
+                mask,
+                noise=noise,
                 source=source,
                 grid=grid,
                 method=method,
@@ -105,8 +111,7 @@ def regrid(
                 min_coverage=min_coverage,
             )
 
-        planes = _lazily(cube, grid.shape, work)
-        new = carried_along(cube, source, grid, method, flux=flux)
+        planes = _lazily(cube, grid.shape, work, noise_before(cube, new))
         made = assembled(cube, grid, planes, new)
         _tell_of_lost(cube, made, source, grid)
         cube = _warned_of_gaps(made, source, grid, method)
@@ -167,7 +172,8 @@ def rebin(cube: xr.Dataset, factor: Any) -> xr.Dataset:
     -------
     Dataset
         On ``Grid.of(cube).coarsen(factor)``. A block has data where at least half of its pixels
-        have; those without are taken for the mean of the others. ``mask``, ``replaced`` and
+        have; those without are taken for the mean of the others, and the variance is that of the
+        correlated pixels that there are. ``mask``, ``replaced`` and
         ``labels`` are those of one pixel at the middle of the block.
 
     Raises
@@ -188,10 +194,13 @@ def rebin(cube: xr.Dataset, factor: Any) -> xr.Dataset:
     if factor == 1:
         return record(cube, "rebin(1)")
     grid, flux = source.coarsen(n), _kept_by(cube.sci.attrs["units"]) == "flux"
-    planes = _lazily(
-        cube, grid.shape, lambda sci, wht, mask: _block_sums(sci, wht, mask, n, flux=flux)
-    )
-    out = assembled(cube, grid, planes, carried_along(cube, source, grid, "exact", flux=flux))
+    new = carried_along(cube, source, grid, "exact", flux=flux)
+
+    def work(sci: Any, wht: Any, mask: Any, noise: Noise) -> Any:
+        return _block_sums(sci, wht, mask, noise, n, flux=flux)
+
+    planes = _lazily(cube, grid.shape, work, noise_before(cube, new))
+    out = assembled(cube, grid, planes, new)
     if "labels" in cube:
         found = _middles(cube.labels.values, n, *grid.shape)
         out["labels"] = (("y", "x"), found, cube.labels.attrs)
@@ -281,30 +290,39 @@ def _dask() -> Any:
 
 
 def _lazily(
-    cube: xr.Dataset, shape: tuple[int, int], work: Callable[..., tuple[Any, ...]]
+    cube: xr.Dataset,
+    shape: tuple[int, int],
+    work: Callable[..., tuple[Any, ...]],
+    noise: Noise,
 ) -> list[Any]:
-    """Apply a function of (band, y, x) planes to sci, wht and mask.
+    """Apply a function of (band, y, x) planes to sci, wht and mask, and to what their noise is.
 
     Where they are chunked that is done later, band by band.
     """
     planes = planes_of(cube)
     if all(isinstance(plane, np.ndarray) for plane in planes):
-        return list(work(*planes))
+        return list(work(*planes, noise))
     da = _dask()
     whole = [da.asarray(plane).rechunk({0: 1, 1: -1, 2: -1}) for plane in planes]
     chunks = (1,) * cube.sizes["band"], (shape[0],), (shape[1],)
 
-    def one(sci: Any, wht: Any, mask: Any) -> Any:
+    def one(sci: Any, wht: Any, mask: Any, acf: Any, gain: Any) -> Any:
         # dask slices an array of floats, but not one of three objects
-        return np.stack([np.asarray(plane, dtype=np.float32) for plane in work(sci, wht, mask)])
+        made = work(sci, wht, mask, Noise(acf, gain.ravel()))
+        return np.stack([np.asarray(plane, dtype=np.float32) for plane in made])
 
+    whole += [
+        da.from_array(part, chunks=(1, -1, -1)) for part in (noise.acf, noise.gain[:, None, None])
+    ]
     stacked = da.map_blocks(
         one, *whole, new_axis=0, chunks=((3,), *chunks), dtype=np.float32, meta=np.empty(())
     )
     return [stacked[i].astype(plane.dtype) for i, plane in enumerate(planes)]
 
 
-def _block_sums(sci: Any, wht: Any, mask: Any, n: int, *, flux: bool) -> tuple[Any, Any, Any]:
+def _block_sums(
+    sci: Any, wht: Any, mask: Any, correlated: Noise, n: int, *, flux: bool
+) -> tuple[Any, Any, Any]:
     shape = (len(sci), sci.shape[1] // n, n, sci.shape[2] // n, n)
     values, weights = (
         plane[:, : shape[1] * n, : shape[3] * n].reshape(shape) for plane in (sci, wht)
@@ -314,6 +332,11 @@ def _block_sums(sci: Any, wht: Any, mask: Any, n: int, *, flux: bool) -> tuple[A
     number = valid.sum((2, 4))
     total, spread = np.where(valid, values, 0).sum((2, 4), dtype=float), noise.sum((2, 4))
     keep = 2 * number >= n * n
+    uneven = noise.max((2, 4)) > _EVEN * noise.min((2, 4))  # beside pixels without data too
+    partly = keep & uneven
+    for i in np.flatnonzero(partly.any((1, 2))):
+        gain = gain_of_blocks(noise[i], partly[i], correlated.acf[i])
+        spread[i][partly[i]] *= gain[partly[i]] / correlated.gain[i]
     with np.errstate(divide="ignore", invalid="ignore"):
         scale = (n * n if flux else 1.0) / number
         out = np.where(keep, total * scale, np.nan), np.where(keep, 1 / (spread * scale**2), 0)
