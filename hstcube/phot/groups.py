@@ -110,7 +110,7 @@ def apertures(
         claimed = found[window][inside & (found[window] > 0)]
         if claimed.size and overlap != "nearest":
             reason = f"apertures {claimed[0]} and {i} overlap, but a pixel is in one group only"
-            fix = "measure them one by one[[|, or choose overlap='exact' or 'nearest']]"
+            fix = "measure them one by one[[|, or choose overlap='nearest', or 'exact']]"
             raise LabelError("HC-S21", reason, fix)
         closer = inside & (distance < nearest[window])
         found[window][closer], nearest[window][closer] = i, distance[closer]
