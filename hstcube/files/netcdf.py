@@ -2,9 +2,9 @@
 
 FITS has CHECKSUM and DATASUM; netCDF has nothing for a whole file. Here an attribute of the file
 holds a SHA-256 of each variable (values; and dims, type, attributes) and of the file's own
-attributes, and what is read is compared with it. The blocks of images bear HDF5's Fletcher-32
-besides, which is checked whenever one of them is read. The netCDF-C library is not thread-safe:
-whatever touches it here does so under one lock.
+attributes, and what is read is compared with it; a seal behind the end is looked at first, for a
+damaged file may crash the library. Blocks of images bear HDF5's Fletcher-32 besides. netCDF-C is
+not thread-safe: whatever touches it here does so under one lock.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from hstcube.core.state import attribute, warn
 from hstcube.core.wcs_cards import checked_cards, plain_value
 from hstcube.errors import FileError, HstCubeError, RecipeError, WriteError, is_slip
 from hstcube.fits.local import require_local
+from hstcube.fits.reads import is_broken, seal
 from hstcube.fits.writing import require_room_after_all, written_whole
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ SET = "hstcube_set"  # the attribute that names the set of files that one was wr
 
 DIGESTS = "hstcube_digests"  # the attribute that holds them, as JSON: name to SHA-256
 SLABS = "hstcube_slabs"  # CRC-32 of rows of images, for who reads them piece by piece
+SEALED = 2**28  # bytes: the seal of larger files that are read lazily is not looked at
 LARGEST = 4 * 2**30  # bytes that a file may hold when all of it is read at once
 
 _LOCK = threading.RLock()
@@ -202,8 +204,7 @@ def _with_plain_attrs(cube: xr.Dataset) -> xr.Dataset:
     return plain
 
 
-def _holders(cube: xr.Dataset) -> list[Any]:
-    """Return all that has attributes of its own."""
+def _holders(cube: xr.Dataset) -> list[Any]:  # all that have attributes of their own
     return [cube, *cube.variables.values()]
 
 
@@ -232,6 +233,7 @@ def write(cube: xr.Dataset, path: Path) -> bool:
     vouched = told.assign_attrs({DIGESTS: json.dumps(digests_of(told))})
     with _LOCK:
         vouched.to_netcdf(path, engine="netcdf4", encoding=encoding)
+        seal(path)
         if _on_disk(path, told):
             return True
     try:  # what xarray writes otherwise than it gives it back, such as times
@@ -247,10 +249,9 @@ def read(path: Path, *, chunks: Mapping[str, int] | None = None) -> tuple[xr.Dat
     ----------
     path : path
     chunks : mapping, optional
-        Leave images on disk until they are computed, in chunks of so many pixels; only the
-        coordinates and attributes are compared with their digests then, the blocks of images with
-        their Fletcher-32 when they are read. A file that is not the one that was opened is refused
-        then.
+        Leave images on disk until they are computed, in chunks of so many pixels; only coordinates
+        and attributes are compared with their digests then, blocks of images with their Fletcher-32
+        when they are read. A file that is not the one that was opened is refused then.
 
     Raises
     ------
@@ -259,6 +260,8 @@ def read(path: Path, *, chunks: Mapping[str, int] | None = None) -> tuple[xr.Dat
     """
     import xarray as xr
 
+    if (chunks is None or path.stat().st_size < SEALED) and is_broken(path):
+        raise FileError("HC-F05", "is damaged: it is not what was written", _AGAIN)
     with _LOCK, xr.open_dataset(path, engine="netcdf4", cache=False) as opened:
         _require_possible(opened, path, eager=chunks is None)
         if chunks is None:
@@ -277,14 +280,10 @@ def read(path: Path, *, chunks: Mapping[str, int] | None = None) -> tuple[xr.Dat
 
 def _as_written(found: xr.Dataset) -> xr.Dataset:
     """Return a Dataset as it was before netCDF: texts as objects, plain attributes, no encoding."""
-    texts = {
-        name: variable.astype(object)
-        for name, variable in found.coords.items()
-        if variable.dtype.kind in TEXTS
-    }
+    named = [name for name, variable in found.coords.items() if variable.dtype.kind in TEXTS]
+    texts = {name: found.coords[name].astype(object) for name in named}
     found = found.assign_coords(texts)
-    holders: tuple[Any, ...] = (found, *found.variables.values())
-    for holder in holders:
+    for holder in _holders(found):
         holder.encoding = {}
         holder.attrs = {
             key: value.item() if isinstance(value, np.generic) else value

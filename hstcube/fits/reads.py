@@ -7,29 +7,36 @@ replace such a file, whatever links lead to it, and a record can tell whether on
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import inspect
+import os
 from contextvars import ContextVar
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterable, Iterator
 
 __all__ = [
     "State",
+    "is_broken",
     "keeps",
     "note_read",
     "read_as",
     "remembering",
     "same_file",
+    "seal",
     "state_of",
     "was_read",
 ]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_SEAL = b"\nhstcube sha256 "
+_HEX = 64  # digits of a SHA-256
+_PIECE = 2**20  # bytes that are read at once
 
 
 class State(NamedTuple):
@@ -117,3 +124,31 @@ def _first_of(paths: Iterable[Path], known: set[tuple[int, int]]) -> Path | None
             if state_of(path.stat())[:2] in known:
                 return path
     return None
+
+
+def seal(path: Path) -> None:
+    """Append the SHA-256 of a file to it, behind the end that its format knows of.
+
+    A library in C may crash on a damaged file before it can say so; who reads looks here first.
+    """
+    with path.open("r+b") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0, os.SEEK_END)
+        file.write(_SEAL + digest.encode())
+
+
+def is_broken(path: Path) -> bool:
+    """Return whether a file is not what its seal vouches for; not where it has none."""
+    length = len(_SEAL) + _HEX
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(max(size - length, 0))
+        end = file.read()
+        if not end.startswith(_SEAL):
+            return False
+        file.seek(0)
+        digest, left = hashlib.sha256(), size - length
+        while left > 0 and (piece := file.read(min(left, _PIECE))):
+            digest.update(piece)
+            left -= len(piece)
+    return digest.hexdigest().encode() != end[len(_SEAL) :]

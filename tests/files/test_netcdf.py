@@ -152,3 +152,19 @@ def test_a_slip_of_ours_is_not_passed_off_as_a_damaged_file(
             one.setattr(netcdf, name, None)
             with pytest.raises(TypeError, match="NoneType"):
                 hstcube.open_cube(path)
+
+
+def test_a_damaged_file_is_told_before_the_library_may_crash_on_it(
+    cube: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netcdf.write(cube, tmp_path / "cube.nc")
+    data = bytearray((tmp_path / "cube.nc").read_bytes())
+    monkeypatch.setattr(xr, "open_dataset", lambda *_, **__: pytest.fail("the library was asked"))
+    for place in range(0, len(data) - 100, 997):
+        damaged = data.copy()
+        damaged[place] ^= 16
+        (tmp_path / "damaged.nc").write_bytes(damaged)
+        for chunks in (None, {"y": 20}):
+            with pytest.raises(FileError) as caught:
+                netcdf.read(tmp_path / "damaged.nc", chunks=chunks)
+            assert caught.value.code == "HC-F05"
