@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from hstcube.errors import FileError
     from hstcube.surveys.names import FieldFiles
 
-__all__ = ["ONE_SCALE", "Align", "by_grid", "no_such_grid", "open_on_several_grids"]
+__all__ = ["Align", "by_grid", "open_on_several_grids", "require_named"]
 
 Align = Literal["report", "apply"]
 
-ONE_SCALE = 0.005  # relative: a pixel scale is that of a label such as "60mas"
+_ONE_SCALE = 0.005  # relative: a pixel scale is that of a label such as "60mas"
 
 
 def by_grid(files: FieldFiles, bands: Sequence[str] | None, onto: str | Grid) -> FieldFiles:
     """Return the files of a field with the bands of each pixel grid as a part, the finest first.
 
-    Headers are read. Files that have parts by their names, and those of one grid, stay as they are.
+    Headers are read. Files of one grid stay as they are.
 
     Parameters
     ----------
@@ -50,25 +50,33 @@ def by_grid(files: FieldFiles, bands: Sequence[str] | None, onto: str | Grid) ->
     HstCubeError
         As `open_field`.
     """
-    if files.parts:
-        return files
-    groups: list[tuple[Grid, list[str]]] = []
     home = name_among(onto, list(files.bands)) if isinstance(onto, str) else ""
-    wanted = wanted_bands(files, bands)
-    for name in dict.fromkeys([*wanted, home] if home in files.bands else wanted):
+    wanted = {*wanted_bands(files, bands), home}
+    parts = [piece for part in files.parts or (files,) for piece in _on_one_grid(part, wanted)]
+    return replace(files, parts=tuple(parts)) if len(parts) > 1 else files
+
+
+def _on_one_grid(files: FieldFiles, wanted: set[str]) -> list[FieldFiles]:
+    """Return the wanted bands of each pixel grid by themselves, the finest first.
+
+    Files whose wanted bands are all on one grid stay as they are.
+    """
+    groups: list[tuple[Grid, list[str]]] = []
+    for name in files.bands:
+        if name not in wanted:
+            continue
         grid = grid_of(files, name)
         same = next((names for known, names in groups if _is_one(known, grid)), None)
         if same is None:
             groups.append((grid, [name]))
         else:
             same.append(name)
-    if len(groups) == 1:
-        return files
+    if len(groups) <= 1:
+        return [files]
     groups.sort(key=lambda group: group[0].scale)
-    parts = [
+    return [
         replace(files, bands={name: files.bands[name] for name in names}) for _, names in groups
     ]
-    return replace(files, parts=tuple(parts))
 
 
 def _is_one(one: Grid, other: Grid) -> bool:
@@ -121,15 +129,28 @@ def _home(files: FieldFiles, onto: str | Grid | None) -> FieldFiles:
         if band in part.bands or part.scale == onto:
             return part
     for part in files.parts:
-        if abs(grid_of(part).scale / scale - 1) < ONE_SCALE:
+        if abs(grid_of(part).scale / scale - 1) < _ONE_SCALE:
             return part
-    raise no_such_grid(files, onto)
+    labels = dict.fromkeys(part.scale for part in files.parts if part.scale)
+    raise _no_such_grid(onto, list(files.bands), list(labels))
 
 
-def no_such_grid(files: FieldFiles, onto: str) -> FileError:
+def require_named(onto: str, bands: Sequence[str], grid: Grid, label: str = "") -> None:
+    """Refuse a name of a grid that is not that of the only one there is.
+
+    Raises
+    ------
+    FileError
+        If it is neither a band, nor the label or the size of the pixels.
+    """
+    named = onto == label or name_among(onto, bands) in bands
+    if not named and not abs(grid.scale / scale_of_label(onto) - 1) < _ONE_SCALE:
+        raise _no_such_grid(onto, bands, [label] if label else [])
+
+
+def _no_such_grid(onto: str, bands: Sequence[str], labels: Sequence[str]) -> FileError:
     """Return the error for a grid that is named neither by a band nor by a scale of the field."""
-    labels = dict.fromkeys(part.scale for part in files.parts or (files,) if part.scale)
-    listed = ", ".join(map(repr, [*labels, *files.bands]))
+    listed = ", ".join(map(repr, [*labels, *bands]))
     fix = f"choose [[--onto|onto=]] from {listed}[[, or labels|; or give a Grid]]"
     return missing(f"image at {onto!r} to take the grid from", fix)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from hstcube.assembly.grids import ONE_SCALE, Align, by_grid, no_such_grid, open_on_several_grids
+from hstcube.assembly.grids import Align, by_grid, open_on_several_grids, require_named
 from hstcube.assembly.one_grid import How, open_on_one_grid
 from hstcube.assembly.psfs import checked_choice, require_word
-from hstcube.core.bands import name_among, names_apart, numbers_by_band
+from hstcube.core.bands import names_apart, numbers_by_band
 from hstcube.core.grids import Grid
 from hstcube.core.rules import PLANES
-from hstcube.errors import FileError
+from hstcube.errors import FileError, PSFError
 from hstcube.files.fields import each_once, grid_of
 from hstcube.files.headers import of_bands
 from hstcube.files.products import find_products, open_products
@@ -20,7 +20,7 @@ from hstcube.inputs.choices import require_choice
 from hstcube.inputs.names import checked_name
 from hstcube.phot.units import to_flux
 from hstcube.regridding.resample import regrid
-from hstcube.surveys.names import BandFiles, FieldFiles, find_field, scale_of_label
+from hstcube.surveys.names import BandFiles, FieldFiles, find_field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -113,7 +113,11 @@ def open_field(
     except FileError:
         if not products or images is not None:
             raise
+        _require_no_psf(psf, psf_fwhm)
         cube = _chunked(open_products(products, bands), chunks)
+        if isinstance(onto, str):
+            require_named(onto, cube.band.values.tolist(), Grid.of(cube))
+        cube = regrid(cube, onto, method="exact") if isinstance(onto, Grid) else cube
         return cube if units is None else to_flux(cube, units)
     return open_files(
         files,
@@ -228,16 +232,19 @@ def open_files(
     if files.parts:
         return open_on_several_grids(files, bands, how, onto, align)
     if isinstance(onto, str):
-        _require_named(files, onto)
+        require_named(onto, list(files.bands), grid_of(files), files.scale)
     cube = open_on_one_grid(files, bands, how)
     return regrid(cube, onto, method="exact") if isinstance(onto, Grid) else cube
 
 
-def _require_named(files: FieldFiles, onto: str) -> None:
-    """Refuse a name of a grid that is not that of a field's only one."""
-    named = onto == files.scale or name_among(onto, list(files.bands)) in files.bands
-    if not named and not abs(grid_of(files).scale / scale_of_label(onto) - 1) < ONE_SCALE:
-        raise no_such_grid(files, onto)
+def _require_no_psf(psf: PSFChoice, psf_fwhm: Mapping[str, float] | None) -> None:
+    """Refuse PSFs and widths of products, which hold those that they have."""
+    if psf_fwhm or not (psf is None or (isinstance(psf, str) and psf in ("auto", "gaussian"))):
+        raise PSFError(
+            "HC-P09",
+            "these are products of hstcube: their PSFs and widths are in their files",
+            "give PSFs when the cube is made: [[run --psf FILE|open_field(IMAGES, field, psf=)]]",
+        )
 
 
 def _chunked(cube: xr.Dataset, chunks: Mapping[str, int] | None) -> xr.Dataset:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hstcube.core.mappings import pixel_mapping
+from hstcube.core.mappings import TOLERANCE, pixel_mapping
 from hstcube.regridding._weights import Method, Taps, reach_of, snapped, sparse_weights, taps_around
 
 if TYPE_CHECKING:
@@ -212,13 +212,14 @@ def regrid_psf(psf: Array, steps: tuple[float, float], blur: Blur) -> Array:
     Returns
     -------
     array, (band, Ky, Kx)
-        Unit sum, odd sizes.
+        Unit sum, odd sizes; square, as PSFs are wherever kernels are made of them.
     """
     from scipy import ndimage
 
     half = np.array([n // 2 * step for n, step in zip(psf.shape[1:], steps, strict=True)])
-    ky, kx = np.ceil(np.abs(np.linalg.inv(blur.jacobian)) @ half).astype(int) + 1
-    i, j = np.mgrid[-ky : ky + 1, -kx : kx + 1].astype(float)
+    reach = np.abs(np.linalg.inv(blur.jacobian)) @ half
+    k = int(np.ceil(reach.max() - TOLERANCE)) + 1
+    i, j = np.mgrid[-k : k + 1, -k : k + 1].astype(float)
     smooth = [ndimage.spline_filter(plane, order=3, mode="grid-constant") for plane in psf]
     total = np.zeros((i.size, len(psf)))
     for phase in itertools.product(_PHASES, _PHASES):

@@ -137,3 +137,47 @@ def test_sky_levels_belong_to_the_pixels_of_their_own_images(tmp_path, call):
             )
             if onto != "labels":
                 assert cube.sky.sel(band=band).item() == pytest.approx(one, rel=1e-3)
+
+
+def shifted(folder, band, *, scale="60mas", **pixels):
+    """Move the grid of a band's images by parts of pixels."""
+    for kind in ("sci", "wht"):
+        path = stamp(folder, band, kind, scale=scale)
+        rewrite(path, cards={key: fits.getval(path, key) + by for key, by in pixels.items()})
+
+
+@pytest.mark.parametrize(
+    "moved", [{"CRPIX1": 0.5}, {"CRPIX2": 0.5}, {"CRPIX1": 0.3, "CRPIX2": -0.2}]
+)
+def test_a_cube_with_psfs_is_matched_after_a_shift_along_any_axis(field, moved):
+    shifted(field, "f435w", **moved)
+    cube = open_field(field, "1", psf="xdf", onto="f160w")
+    assert cube.sizes["ky"] == cube.sizes["kx"]
+    matched = hstcube.psf_match(cube, to="f160w")
+    assert (hstcube.psf_quality(matched).verdict == "good").all()
+
+
+def test_bands_of_one_scale_on_several_grids_are_joined_in_mixed_scales_too(tmp_path):
+    folder = write_field(tmp_path / "field", bands=("f606w",), shape=(80, 88), scale="30mas")
+    write_field(folder, bands=("f105w", "f160w"))
+    shifted(folder, "f105w", CRPIX1=0.4)
+    with pytest.raises(GridError) as caught:
+        open_field(folder, "1", scale="mixed")
+    assert caught.value.code == "HC-D02"
+    cube = open_field(folder, "1", scale="mixed", onto="60mas")
+    assert cube.band.values.tolist() == ["f606w", "f105w", "f160w"]
+
+
+def test_products_lie_on_one_grid_and_keep_their_psfs(field, tmp_path):
+    cube = open_field(field, "1", psf="xdf")
+    hstcube.to_fits(cube, tmp_path / "out")
+    grid = hstcube.Grid.of(cube).coarsen(2)
+    assert Grid.of(open_field(tmp_path / "out", "1", onto=grid)) == grid
+    for onto in ("f160w", "60mas"):
+        xr.testing.assert_equal(open_field(tmp_path / "out", "1", onto=onto).sci, cube.sci)
+    with pytest.raises(FileError):
+        open_field(tmp_path / "out", "1", onto="30mas")
+    for psf in ({"psf": "xdf"}, {"psf_fwhm": {"f160w": 0.2}}, {"psf": {"f160w": "a.fits"}}):
+        with pytest.raises(hstcube.HstCubeError) as caught:
+            open_field(tmp_path / "out", "1", **psf)
+        assert caught.value.code == "HC-P09"
