@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hstcube import shipped
-from hstcube.core.bands import band
+from hstcube.core.bands import band, cameras
 from hstcube.core.grids import Grid
 from hstcube.core.offsets import UNIT_SUM, psf_array
 from hstcube.core.state import attribute, record
@@ -211,7 +211,8 @@ def with_noise_of_errors(cube: xr.Dataset, bands: Sequence[str]) -> xr.Dataset:
 
 def _judged(cube: xr.Dataset, name: str, noise: xr.Dataset) -> list[Note]:
     """Say how large the noise of a band is in units of its errors, and whether that can be."""
-    row = band(name, **{key: str(cube[key].sel(band=name).item()) for key in _CAMERA})
+    camera = {key: str(cube[key].sel(band=name).item()) for key in _CAMERA}
+    row = band(name, **camera) if cameras(name) else None
     least = apparent_noise(Grid.of(cube).scale / native_pixel(row)) / 2
     ratio = noise.noise_scale.item()
     text = f"{name}: pixels of blank sky scatter by {ratio:.3g} of ERR"

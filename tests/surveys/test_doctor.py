@@ -194,6 +194,17 @@ def test_errors_of_jwst_have_the_noise_that_blank_sky_shows(tmp_path: Path) -> N
         changed(folder, "ERR", lambda errors, times=times: errors / times)
 
 
+def test_errors_of_jwst_in_a_filter_of_no_table_are_judged_too(tmp_path: Path) -> None:
+    folder = jwst(tmp_path)
+    path = next(folder.glob("*_i2d.fits"))
+    for key in ("FILTER", "PUPIL"):
+        with fits.open(path, mode="update") as hdus:
+            hdus[0].header[key] = "F999W" if key == "FILTER" else "CLEAR"
+    files = {"f999w": (path, path)}
+    cube, _ = opened(files, pivot={"f999w": 30000.0})
+    assert "HC-N22" in {code for code, _ in notes_of(cube.attrs["history"])}
+
+
 @pytest.mark.parametrize("times", [0.05, 20.0])
 def test_errors_of_jwst_that_are_far_from_the_scatter_are_told(
     tmp_path: Path, times: float
