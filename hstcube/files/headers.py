@@ -212,7 +212,7 @@ def _pivot(files: FieldFiles, image: BandImages) -> _Said:
     name, header = image.name, image.sci.header
     given = files.bands[name].pivot
     if given is not None:
-        return _Said(float(given))
+        return _given_pivot(name, float(given), image)
     said = card_value(header, "PHOTPLAM")
     said = float(said) if _is_positive(said) else math.nan
     if not cameras(name) and said > 0:
@@ -227,6 +227,15 @@ def _pivot(files: FieldFiles, image: BandImages) -> _Said:
     if abs(said / known - 1) > _ONE_FILTER:
         return _Said(known, notes=[("HC-B35", f"{text}: that of another filter; not used")])
     return _Said(said, notes=[("HC-B35", f"{text}: PHOTPLAM is used")])
+
+
+def _given_pivot(name: str, given: float, image: BandImages) -> _Said:
+    """Return the pivot that was given, and tell where the filter is known to have another."""
+    known = camera_of(name, image.sci.header)
+    if known is None or abs(given / known.pivot - 1) <= _PIVOTS_AGREE:
+        return _Said(given)
+    text = f"{name}: a pivot of {given:.1f} Angstrom was given and is used, the filter's is"
+    return _Said(given, notes=[("HC-B35", f"{text} {known.pivot:.1f}")])
 
 
 def _zeropoint(
