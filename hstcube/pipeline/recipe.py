@@ -64,6 +64,7 @@ Recipe = Literal["default", "original"]
 Outside = Literal["uncovered", "nearest"]
 ALL_PIXELS = "take all pixels with [[--no-mask|labels=None]]"
 
+_LEAVE = "leave them to the mask: [[--neighbours mask|neighbours='mask']]"
 _KEYS = {
     "sky": NUMBER_OR_TEXT,
     "ids": IDS,
@@ -154,11 +155,11 @@ def homogenize(
     labels = _map_of(cube, labels)
     cube = _without_sky(cube, sky, labels, recipe)
     if neighbours != "mask":
-        found = _required(labels, "neighbours come from one")
+        found = _required(labels, "neighbours come from one", _LEAVE)
         cube = without_neighbours(cube, found, ids, neighbours)
     observed, cube = cube, with_photons(cube, poisson, recipe)
     if recipe == "original":
-        labels = _required(labels)
+        labels = _required(labels, "this recipe needs one", "choose another recipe")
         keep = object_on(grid, labels, ids, grow=grow, largest=largest, recipe=recipe)
         cube = as_the_original(cube, keep, OF_SURVEYS if to is None else to)
     else:
@@ -330,9 +331,9 @@ def map_notes(
     return notes
 
 
-def _required(labels: xr.DataArray | None, why: str = "this recipe needs one") -> xr.DataArray:
+def _required(labels: xr.DataArray | None, why: str, other: str) -> xr.DataArray:
     if labels is None:
-        raise no_map(why, "choose another recipe")
+        raise no_map(why, other)
     return labels
 
 
