@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import xarray as xr
@@ -13,8 +13,8 @@ import xarray as xr
 from hstcube.core.bands import name_among
 from hstcube.core.grids import Grid
 from hstcube.core.offsets import UNIT_SUM, psf_array
-from hstcube.core.state import in_band_order, record, warn
-from hstcube.errors import PSFError
+from hstcube.core.state import record, warn
+from hstcube.errors import BandError, PSFError
 from hstcube.files.headers import of_bands
 from hstcube.files.psfs import Frame, open_psf, read_psf
 from hstcube.fits.images import read_header
@@ -30,6 +30,7 @@ from hstcube.psf.preparation import (
     told_widths,
     with_psf,
 )
+from hstcube.surveys.filters import drop_said
 from hstcube.surveys.known import SURVEYS
 from hstcube.surveys.models import with_survey_psf
 
@@ -41,16 +42,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OTHERS",
-    "_WORDS",
     "PSFChoice",
     "checked_choice",
     "of_these",
     "psf_files",
+    "require_word",
     "with_psfs",
 ]
 
 PSFChoice = str | Path | xr.DataArray | Mapping[str, Any] | None
 _WORDS = ("auto", "gaussian", *SURVEYS)
+_TABLE = object()  # the PSFs of the survey that the images are of, where it has all bands
 OTHERS = "others"  # among the names of bands: all that are not named
 
 
@@ -126,33 +128,41 @@ def with_psfs(
 ) -> xr.Dataset:
     """Return a cube as it was observed with the PSFs that are chosen; see `open_field`."""
     psf, given = _parted(psf)
+    names = cube.band.values.tolist()
     if isinstance(psf, str) and psf == "auto":
-        said = {name: files.bands[name].psf for name in cube.band.values.tolist()}
+        said = {name: files.bands[name].psf for name in names}
         given = {name: one for name, one in said.items() if one is not None} | given
         psf = files.psf if files.psf is not None and not psf_fwhm else None
         if psf is None and observed.own and not observed.widths:
-            cube = with_survey_psf(cube, cube.attrs["survey"], required=False)
-    known = cube if psf is None else _with_chosen(cube, psf)
-    known = _with_given(known, given, files) if given else known
+            psf = cast("Any", _TABLE)
+    if not given:
+        known = _with_chosen(cube, psf)
+    else:
+        rest = [i for i, name in enumerate(names) if name not in given]
+        known = _with_given(cube, given, _with_chosen(cube.isel(band=rest), psf), files)
     return told_widths(known, cube) if observed.widths and "psf" in known.coords else known
 
 
 def _with_chosen(cube: xr.Dataset, psf: Any) -> xr.Dataset:
     """Return the cube with the PSFs that a word or a file stands for."""
+    if psf is None or cube.sizes["band"] == 0 or (isinstance(psf, str) and psf == "gaussian"):
+        return cube
     if isinstance(psf, xr.DataArray):
         return with_psf(cube, psf)
-    if psf == "gaussian":
-        return cube
+    if psf is _TABLE:
+        return with_survey_psf(cube, cube.attrs["survey"], required=False)
     if psf in SURVEYS:
         return with_survey_psf(cube, str(psf), required=True)
     with located(split_extension(psf)[0]):
         return with_psf(cube, open_psf(psf))
 
 
-def _with_given(cube: xr.Dataset, given: Mapping[str, Any], files: FieldFiles) -> xr.Dataset:
-    """Return the cube with the PSFs of single bands that are given, those of others as they are."""
+def _with_given(
+    cube: xr.Dataset, given: Mapping[str, Any], others: xr.Dataset, files: FieldFiles
+) -> xr.Dataset:
+    """Return the cube with the PSFs of single bands that are given, and those of the others."""
     bands = cube.band.values.tolist()
-    lacking = [] if "psf" in cube.coords else [name for name in bands if name not in given]
+    lacking = [] if "psf" in others.coords else [name for name in bands if name not in given]
     if lacking:
         raise PSFError(
             "HC-P36",
@@ -164,7 +174,7 @@ def _with_given(cube: xr.Dataset, given: Mapping[str, Any], files: FieldFiles) -
     scale, images, told = Grid.of(cube).scale, [], []
     for name in bands:
         if name not in given:
-            images.append(cube.psf.sel(band=name).values)
+            images.append(others.psf.sel(band=name).values)
             continue
         one = _of_band(given[name], name, files, cube)
         images.append(_on_pixels(one, scale))
@@ -189,9 +199,7 @@ def _on_pixels(psf: xr.DataArray, scale: float) -> Any:
 def _of_band(said: Any, name: str, files: FieldFiles, cube: xr.Dataset) -> xr.DataArray:
     """Return the PSF (ky, kx) of one band, from a file or as it was given."""
     if isinstance(said, xr.DataArray):
-        if "band" not in said.coords:
-            return said
-        return said.isel(band=0) if said.sizes.get("band") == 1 else _chosen(cube, said, name)
+        return _named(said, name)
     own = files.bands[name]
     how: dict[str, Any] = {"band": name, "given": Frame(own.psf_angle, own.psf_drop)}
     how["known"] = _frame_of(files, name, Grid.of(cube))
@@ -208,22 +216,28 @@ def _of_band(said: Any, name: str, files: FieldFiles, cube: xr.Dataset) -> xr.Da
     return found.isel(band=0)
 
 
-def _chosen(cube: xr.Dataset, psfs: xr.DataArray, name: str) -> xr.DataArray:
-    one = cube.isel(band=cube.band.values.tolist().index(name))
-    values = in_band_order(one.expand_dims("band"), psfs.rename("psf")).values[0]
-    return psfs.isel(band=0, drop=True).copy(data=values)
+def _named(psfs: xr.DataArray, name: str) -> xr.DataArray:
+    """Return the PSF (ky, kx) of a band, of one that is its or names none, or of several."""
+    if "band" not in psfs.coords:
+        return psfs
+    there = [str(one) for one in np.ravel(psfs.band.values)]
+    if name not in there:
+        reason = f"the PSF that is given for it is of {' and '.join(there)}"
+        raise BandError("HC-B03", reason, "give that of the band", band=name)
+    chosen = psfs.isel(band=there.index(name)) if "band" in psfs.dims else psfs
+    return chosen.drop_vars("band")
 
 
 def _frame_of(files: FieldFiles, name: str, grid: Grid) -> Frame:
     """Return what the header of a mosaic says of how detectors lie in it, and of its drizzle.
 
-    PA_APER is the position angle of the y axis of the first exposure.
+    PA_APER is the position angle of the y axis of the first exposure; it says no angle in a mosaic
+    that shows the sky mirrored.
     """
     header = read_header(files.one(name, "sci"), "sci", band=name, hdu=files.bands[name].hdu)
-    angle, drops = card_value(header, "PA_APER"), [card_value(header, "D001PIXF")]
-    drops.append(card_value(header, "PIXFRAC"))
-    drop = next((one for one in drops if isinstance(one, int | float) and 0 < one <= 1), None)
-    if not isinstance(angle, int | float) or not math.isfinite(angle):
+    angle, drop = card_value(header, "PA_APER"), drop_said(header)
+    known = isinstance(angle, int | float) and math.isfinite(angle)
+    if not known or np.linalg.det(grid.matrix) > 0:
         return Frame(None, drop)
     return Frame((angle - _position_angle(grid) + 180) % 360 - 180, drop)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hstcube.core.bands import Band, band, band_name, cameras, plain
 from hstcube.errors import BandError
-from hstcube.inputs.cards import card_text
+from hstcube.inputs.cards import card_text, card_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "camera_of",
     "camera_said",
+    "drop_said",
     "filters_said",
     "instruments_in",
     "native_pixel",
@@ -108,6 +109,15 @@ def camera_of(name: str, header: Mapping[str, Any]) -> Band | None:
         "detector": card_text(header, "DETECTOR"),
     }
     return band(name, **camera)
+
+
+def drop_said(header: Mapping[str, Any]) -> float | None:
+    """Return the size of the drops that an image was drizzled with, in pixels of the detector.
+
+    It stands in D001PIXF of HST, PIXFRAC of JWST; None where neither says it.
+    """
+    said = (card_value(header, key) for key in ("D001PIXF", "PIXFRAC"))
+    return next((float(one) for one in said if isinstance(one, int | float) and 0 < one <= 1), None)
 
 
 def native_pixel(filter_of: Band | None) -> float:

@@ -12,7 +12,7 @@ from hstcube.fits.opening import located
 from hstcube.fits.weights import apparent_noise, inverse_variance, odd_pixels, odd_weights
 from hstcube.inputs.cards import NOTHING, card_text, card_value
 from hstcube.inputs.units import RATE, counts_in, read_unit
-from hstcube.surveys.filters import camera_of, native_pixel
+from hstcube.surveys.filters import camera_of, drop_said, native_pixel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -210,6 +210,4 @@ def drizzled(image: BandImages) -> tuple[float, float]:
     """Return pixel and drop of an image in pixels of its detector; NaN and 1 where not known."""
     header = image.sci.header
     native = native_pixel(camera_of(image.name, header))
-    drop = card_value(header, "D001PIXF")
-    known = isinstance(drop, int | float) and 0 < drop <= 1
-    return image.sci.grid.scale / native, float(drop) if known else 1.0
+    return image.sci.grid.scale / native, drop_said(header) or 1.0

@@ -227,3 +227,65 @@ def test_extensions_and_bands_are_named(tmp_path):
     assert open_psf(tmp_path / "goodss_F160W_psf.fits").band.values.tolist() == ["f160w"]
     with pytest.raises(PSFError, match="names no band"):
         open_psf(bare(tmp_path / "star.fits", "f160w", cards={"PIXSCALE": 0.06}))
+
+
+def test_a_psf_in_memory_is_that_of_its_band(field, files):
+    stack = open_field(field, "1", psf=files).psf
+    f435w = stack.sel(band="f435w")  # knows the name of its band
+    cube = open_field(field, "1", psf=files | {"f435w": f435w})
+    np.testing.assert_array_equal(cube.psf, stack)
+    for one in (stack, stack.isel(band=[0]), f435w.drop_vars("band")):
+        cube = open_field(field, "1", psf=files | {"f435w": one})
+        np.testing.assert_array_equal(cube.psf.sel(band="f435w"), f435w)
+    for one in (stack.sel(band="f160w"), stack.sel(band=["f160w"])):
+        with pytest.raises(BandError, match="is of f160w") as caught:
+            open_field(field, "1", psf=files | {"f435w": one})
+        assert caught.value.code == "HC-B03"
+
+
+def test_what_serves_the_others_need_not_have_the_bands_that_are_given(field, files, tmp_path):
+    stack = open_field(field, "1", psf=files).psf
+    hstcube.save_psf(stack.sel(band=["f850lp", "f160w"]), tmp_path / "two.fits")
+    psf = {"f435w": files["f435w"], "others": tmp_path / "two.fits"}
+    np.testing.assert_allclose(open_field(field, "1", psf=psf).psf, stack, atol=1e-7)
+
+
+def pointer(path):
+    """Write a model of stpsf whose light points up: a spot beside the core, at +y."""
+    y, x = (np.mgrid[:255, :255] - 127) * NATIVE / FOLD
+    core = np.exp(-(x**2 + y**2) / 0.05**2) + 0.2 * np.exp(-(x**2 + (y - 0.6) ** 2) / 0.05**2)
+    unit = fits.PrimaryHDU(core)
+    unit.header.update(EXTNAME="OVERDIST", PIXELSCL=NATIVE / FOLD, FILTER="F160W", DET_SAMP=FOLD)
+    unit.writeto(path)
+    return path
+
+
+@pytest.mark.parametrize("turn", [0.0, 90.0, 215.0])
+def test_a_detector_whose_y_axis_points_somewhere_on_the_sky_points_there_in_the_psf(
+    field, tmp_path, turn
+):
+    cards = {"PA_APER": turn, "D001PIXF": 1.0}
+    rewrite(stamp(field, "f160w"), cards=cards)
+    psf = dict.fromkeys(BANDS, prepare_psf(round_psf(0.1), scale=0.06))
+    psf["f160w"] = pointer(tmp_path / "model.fits")
+    cube = open_field(field, "1", psf=psf)
+    image = cube.psf.sel(band="f160w")
+    far = image.where(np.hypot(image.ky, image.kx) > 0.35, 0.0)
+    y, x = float((far * image.ky).sum() / far.sum()), float((far * image.kx).sum() / far.sum())
+    wcs = hstcube.Grid.of(cube).wcs
+    here, there = wcs.pixel_to_world([20, 20 + x / 0.06], [20, 20 + y / 0.06])
+    apart = (here.position_angle(there).deg - turn + 180) % 360 - 180
+    assert apart == pytest.approx(0, abs=3)
+
+
+def test_in_a_mirrored_mosaic_the_angle_is_not_known(field, tmp_path):
+    for band in BANDS:
+        for kind in ("sci", "wht"):
+            path = stamp(field, band, kind)
+            columns = [fits.getval(path, key) for key in ("CD1_1", "CD2_1")]
+            cards = {"CD1_1": -columns[0], "CD2_1": -columns[1], "PA_APER": 10.0, "D001PIXF": 1.0}
+            rewrite(path, cards=cards)
+    psf = dict.fromkeys(BANDS, prepare_psf(round_psf(0.1), scale=0.06))
+    psf["f160w"] = pointer(tmp_path / "model.fits")
+    with pytest.warns(HstCubeWarning, match="HC-P37 f160w.*angle 0 assumed"):
+        open_field(field, "1", psf=psf)
