@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hstcube.assembly.psfs import PSFChoice, of_these, with_psfs
 from hstcube.core.stack import stack_bands
 from hstcube.core.state import note
-from hstcube.files.fields import by_unit, read_images
+from hstcube.files.fields import by_unit, grid_of, read_images, require_one_grid
 from hstcube.noise.poisson import with_electrons
 from hstcube.phot.units import to_flux
 from hstcube.surveys.models import with_noise_of_errors, with_survey_noise
@@ -43,6 +43,8 @@ def open_on_one_grid(files: FieldFiles, bands: Sequence[str] | None, how: How) -
     if how.units is None:
         return _open_alike(files, bands, how)
     groups = by_unit(files, bands).values()
+    if len(groups) > 1:
+        require_one_grid(files, {names[0]: grid_of(files, names[0]) for names in groups})
     pieces = [_open_alike(files, names, how.of(names)) for names in groups]
     fluxes = [to_flux(piece, how.units) for piece in with_electrons(pieces)]
     return fluxes[0] if len(fluxes) == 1 else stack_bands(fluxes)

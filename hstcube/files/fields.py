@@ -62,6 +62,7 @@ __all__ = [
     "of_headers",
     "open_stars",
     "read_images",
+    "require_one_grid",
     "wanted_bands",
 ]
 
@@ -124,7 +125,7 @@ def read_images(
     names = wanted_bands(files, bands)
     images = [_read_band(files, name, lazy=chunks is not None) for name in names]
     _require_one_set(files, images)
-    grid = _common_grid(files, images)
+    grid = require_one_grid(files, {image.name: image.sci.grid for image in images})
     units = common_units(files, images)
     notes = [*file_notes(images), *camera_notes(files, images), *units.notes]
     notes += matched_notes({name: files.one(name, "sci") for name in names})
@@ -313,13 +314,19 @@ def _require_their_map(files: FieldFiles, headers: list[fits.Header]) -> None:
         raise apart(files.labels, "was not cut together with the images of its field")
 
 
-def _common_grid(files: FieldFiles, images: list[BandImages]) -> Grid:
-    first = images[0]
-    for image in images:
-        with located(files.one(image.name, "sci"), image.name):
-            what = f"{image.name} and {first.name}"
-            first.sci.grid.require(image.sci.grid, what=what, fix=_ONTO.format(first.name))
-    return first.sci.grid
+def require_one_grid(files: FieldFiles, grids: Mapping[str, Grid]) -> Grid:
+    """Return the grid that the images of all bands lie on.
+
+    Raises
+    ------
+    GridError
+        If one lies on another.
+    """
+    first, home = next(iter(grids.items()))
+    for name, grid in grids.items():
+        with located(files.one(name, "sci"), name):
+            home.require(grid, what=f"{name} and {first}", fix=_ONTO.format(first))
+    return home
 
 
 def _stacked(planes: list[Any], chunks: Mapping[str, int] | None) -> Any:

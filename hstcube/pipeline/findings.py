@@ -275,7 +275,7 @@ def _judge_resolution(report: Report, cube: xr.Dataset, options: Options) -> Non
         matched, _ = choose_kernels(cube, to=to, allow=options.recipe.get("allow", ()))
         known = notes_of(cube.attrs["history"])
         told = [one for one in notes_of(matched.attrs["history"]) if one not in known]
-        report.findings += [Finding("note", code, text) for code, text in told]
+        report.findings += [Finding("note", c, text, spoken(codes()[c].fix)) for c, text in told]
 
 
 def _judge_places(cube: xr.Dataset) -> None:

@@ -137,6 +137,15 @@ def test_colours_are_right_to_one_percent(field, call, tmp_path):
             assert ratio == pytest.approx(1, abs=0.01), (name, band)
 
 
+def test_check_says_what_the_run_will_match_and_names_the_grids_without_onto(field, call):
+    checked = call("check", field / "both.toml", "--onto", "f160w", "--units", "uJy")
+    assert checked.code == 0, checked.out
+    assert "note: HC-P35 matched to f160w, FWHM 0.1" in checked.out  # not of any survey
+    refused = call("check", field / "both.toml", "--units", "uJy")
+    assert refused.code == 3
+    assert "--onto" in refused.out
+
+
 def test_without_matching_the_core_is_wrong_by_far_more():
     """The test can fail: the bands differ as the telescopes do."""
     y, x = np.indices((100, 100)) - 49.5
