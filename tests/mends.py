@@ -156,13 +156,13 @@ def run(folder: Path, *, ids: Any = (), fields: Any = (), **how: Any) -> Any:
             raise outcome.error
 
 
-def field_file(folder: Path, *lines: str, of_map: str = "") -> Path:
-    """Write a field file of the field; each line goes to every band."""
+def field_file(folder: Path, *lines: str, of: str | None = None, of_map: str = "") -> Path:
+    """Write a field file of the field; each line goes to the band `of`, or to every band."""
     text = ""
     for band in BANDS:
         sci, wht = stamp(folder, band), stamp(folder, band, "wht")
         text += f"[bands.{band}]\nsci = {str(sci)!r}\nwht = {str(wht)!r}\n"
-        text += "".join(f"{line}\n" for line in lines)
+        text += "".join(f"{line}\n" for line in lines if of in {None, band})
     path = folder.parent / "field.toml"
     path.write_text(f"name = '1'\n{text}[labels]\npath = {str(label_map(folder))!r}\n{of_map}\n")
     return path
@@ -1237,7 +1237,7 @@ SHELLS: dict[str, list[Shell]] = {
     ],
     "HC-B35": [
         Shell(r"(pivot) in a field file", "check FOLDER", another_pivot,
-              lambda f, m: f"check {field_file(f, f'{m[1]} = 4329.9')}", instead=True)
+              lambda f, m: f"check {field_file(f, f'{m[1]} = 4329.9', of='f435w')}", instead=True)
     ],
     "HC-D24": [
         Shell(r"(wht_kind = '\w+'), 'variance' or 'exptime' in a field file", "check FOLDER", as_rms,  # noqa: E501

@@ -230,9 +230,9 @@ def _pivot(files: FieldFiles, image: BandImages) -> _Said:
 
 
 def _given_pivot(name: str, given: float, image: BandImages) -> _Said:
-    """Return the pivot that was given, and tell where the filter is known to have another."""
+    """Return the pivot that was given, and tell where it is that of another filter."""
     known = camera_of(name, image.sci.header)
-    if known is None or abs(given / known.pivot - 1) <= _PIVOTS_AGREE:
+    if known is None or abs(given / known.pivot - 1) <= _ONE_FILTER:
         return _Said(given)
     text = f"{name}: a pivot of {given:.1f} Angstrom was given and is used, the filter's is"
     return _Said(given, notes=[("HC-B35", f"{text} {known.pivot:.1f}")])
