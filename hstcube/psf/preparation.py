@@ -9,11 +9,18 @@ import numpy as np
 
 from hstcube.basics.memory import remembered
 from hstcube.core.grids import Grid
-from hstcube.core.offsets import psf_array, with_psf_coords, without_psf
+from hstcube.core.offsets import (
+    psf_array,
+    psf_errors,
+    with_errors,
+    with_psf_coords,
+    without_psf,
+)
 from hstcube.core.rules import taken
-from hstcube.core.state import in_band_order, updated, warn
+from hstcube.core.state import attribute, in_band_order, updated, warn
 from hstcube.errors import PSFError
 from hstcube.inputs.quantities import number_in, whole_number
+from hstcube.psf.doubts import doubts
 from hstcube.psf.profiles import centroid, fwhm
 
 if TYPE_CHECKING:
@@ -29,6 +36,7 @@ __all__ = [
     "on_one_frame",
     "prepare_psf",
     "scale_of",
+    "told_doubts",
     "told_widths",
     "with_psf",
 ]
@@ -327,7 +335,8 @@ def with_psf(cube: xr.Dataset, psf: xr.DataArray) -> xr.Dataset:
     cube = attached(cube, psf)
     widths = np.array([fwhm(image.astype(float)) for image in cube.psf.values]) * scale_of(cube.psf)
     source = psf.attrs.get("source", "PSFs that were given")
-    return updated(cube, f"with_psf({source})", psf_fwhm=widths)
+    cube = updated(cube, f"with_psf({source})", psf_fwhm=widths)
+    return told_doubts(cube)
 
 
 def attached(cube: xr.Dataset, psf: xr.DataArray) -> xr.Dataset:
@@ -347,7 +356,15 @@ def attached(cube: xr.Dataset, psf: xr.DataArray) -> xr.Dataset:
         fit = image if same else prepare_psf(image, scale=have, to_scale=want).values
         images.append(checked_psf(fit, band))
     alike = np.stack(on_one_frame(*images)).astype(np.float32)
-    return with_psf_coords(without_psf(cube), alike, want)
+    cube = with_psf_coords(without_psf(cube), alike, want)
+    return with_errors(cube, *psf_errors(psf, cube.band.values.tolist()).values())
+
+
+def told_doubts(cube: xr.Dataset) -> xr.Dataset:
+    """Return the cube with a warning of each PSF that is not what is known of its band."""
+    for code, text in doubts(cube.psf, attribute(cube, "survey")):
+        cube = warn(cube, code, text)
+    return cube
 
 
 def told_widths(cube: xr.Dataset, before: xr.Dataset) -> xr.Dataset:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = [
     "CORE",
     "FWHM_OF_SIGMA",
+    "NEAR",
+    "RADII",
     "CoreFit",
     "WidthMethod",
     "centroid",
@@ -41,6 +43,9 @@ __all__ = [
 
 FWHM_OF_SIGMA = 2 * math.sqrt(2 * math.log(2))
 CORE = 1.2  # radius of the core, in FWHM
+# arcsec, of encircled energies
+RADII = (0.06, 0.09, 0.12, 0.18, 0.24, 0.3, 0.36, 0.45, 0.6, 0.75, 0.9, 1.05, 1.2)
+NEAR = 0.18  # arcsec: from here outwards encircled energies decide
 
 WidthMethod = Literal["original", "core", "profile"]
 

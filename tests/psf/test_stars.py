@@ -22,7 +22,7 @@ from hstcube import (
 )
 from hstcube.errors import PSFError
 from hstcube.files.fields import open_stars
-from hstcube.matching.quality import RADII
+from hstcube.psf.profiles import RADII
 from hstcube.matching.solver import matching_kernel
 from hstcube.psf.preparation import on_one_frame
 from hstcube.psf.profiles import encircled_energy, radius_map
