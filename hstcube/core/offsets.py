@@ -127,8 +127,8 @@ def psf_errors(data: Any, bands: Sequence[str]) -> dict[str, NDArray[np.float64]
     there = np.atleast_1d(data.band.values).tolist() if "band" in data.coords else []
     out = {}
     for name in _MEASURED:
-        told = np.atleast_1d(data.coords[name].values) if name in data.coords else []
-        known = dict(zip(there, told, strict=False))
+        told = np.atleast_1d(data.coords[name].values).tolist() if name in data.coords else []
+        known: dict[Any, float] = dict(zip(there, told, strict=False))
         out[name] = np.array([float(known.get(band, np.nan)) for band in bands])
     return out
 

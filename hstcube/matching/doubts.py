@@ -45,5 +45,5 @@ def with_doubts(cube: xr.Dataset, kernels: xr.DataArray, done: NDArray[np.bool_]
             cube = warn(cube, "HC-P40", f"{band}: {said}")
     if few:
         text = f"{UNVERIFIED}: PSFs of one or two stars tell little of their own errors: "
-        cube = note(cube, "HC-P41", text + ", ".join(few))
+        cube = note(cube, "HC-P41", text + ", ".join(sorted(few)))
     return cube

@@ -244,18 +244,18 @@ def checked_kernels(kernels: Any, cube: xr.Dataset) -> xr.Variable:
             f"the kernels have shape {stack.shape[1:]}; their centre is not a pixel",
             "give kernels of odd sizes, centred on the middle pixel",
         )
+    for dim, axis, step in zip(("ky", "kx"), ("y", "x"), Grid.of(cube).steps, strict=True):
+        if dim in kernels.coords and kernels.sizes[dim] > 1:
+            _require_on_pixels(kernels[dim].values, cube[axis].values, step, axis)
     errors = np.abs(stack.values.astype(np.float64).sum((1, 2)) - 1)
     if not np.all(errors < _SUM_TOLERANCE):
         worst = int(np.argmax(np.nan_to_num(errors, nan=np.inf)))
         raise PSFError(
             "HC-P05",
             f"the kernel's sum is {errors[worst]:.3g} away from 1, so it does not keep the flux",
-            "divide it by its sum",
+            "divide it by its sum, if it is on the pixels of the images",
             band=str(cube.band.values[worst]),
         )
-    for dim, axis, step in zip(("ky", "kx"), ("y", "x"), Grid.of(cube).steps, strict=True):
-        if dim in kernels.coords and kernels.sizes[dim] > 1:
-            _require_on_pixels(kernels[dim].values, cube[axis].values, step, axis)
     return stack
 
 

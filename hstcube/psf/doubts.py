@@ -75,10 +75,12 @@ def doubts(psf: xr.DataArray, survey: str = "") -> list[tuple[str, str]]:
             flat.append(f"{name} {level:.1g} of its light per pixel")
     found = []
     if wrong:
-        text = f"PSFs have other widths than are known of their bands [arcsec]: {', '.join(wrong)}"
+        text = "PSFs have other widths than are known of their bands [arcsec]: "
+        text += f"{', '.join(sorted(wrong))}"
         found.append(("HC-P38", text))
     if flat:
-        text = f"PSFs do not fall off at the rim as PSFs do, as by a pedestal: {', '.join(flat)}"
+        text = "PSFs do not fall off at the rim as PSFs do, as by a pedestal: "
+        text += f"{', '.join(sorted(flat))}"
         found.append(("HC-P39", text))
     return found
 

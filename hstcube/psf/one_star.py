@@ -13,6 +13,7 @@ from hstcube.psf.profiles import (
     CoreFit,
     core_centre,
     core_fit,
+    elongation,
     encircled_energy,
     fwhm,
     integrated_gaussian,
@@ -51,7 +52,6 @@ FLATTENED = 1.17  # core width over that of the narrowest star: saturated, or br
 
 _RING = 0.85  # of half a stamp: the background is measured beyond
 _POINT = 0.25  # a neighbour is a point source when less of its light is left by a PSF
-_WINDOW = 0.8  # sigma of the window in which elongations are measured, in FWHM
 _FAR = 0.6  # of half a stamp: noise is measured beyond
 _BLOCK = 5  # pixels a side of what is summed there
 _FEW_BLOCKS = 12  # tell no scatter
@@ -94,6 +94,11 @@ class Star(Stamp):
     def outermost(self) -> Mask:
         """The ring that tells the background."""
         return np.asarray((self.distance > _RING * min(self.shape) / 2) & (self.weight > 0))
+
+    @property
+    def background(self) -> float:
+        """The median of that ring, neighbours included."""
+        return float(np.median(self.raw[self.outermost])) if self.outermost.any() else 0.0
 
     def opposite(self) -> Image64:
         """Return the stamp turned by 180 degrees about the star; NaN beyond the frame."""
@@ -357,31 +362,13 @@ def measured(clean: CleanStar) -> Measures:
         core_weight=float(star.weight[inside].min() / np.median(seen)) if seen.size else 0.0,
         snr=near / (star.noise * math.sqrt(math.pi) * BRIGHT / scale),
         neighbours=clean.neighbours,
-        elongation=_elongation(star),
+        elongation=elongation(star.raw - star.background, star.centre, star.sharpness),
         spread=_spread(clean),
         y=star.centre[0],
         x=star.centre[1],
         star=clean,
         light=light,
     )
-
-
-def _elongation(star: Star) -> float:
-    """Return (a^2 - b^2)/(a^2 + b^2) of the axes of a core, as it was before it was cleaned.
-
-    Of second moments under a Gaussian window as wide as the core.
-    """
-    far = star.outermost
-    background = float(np.median(star.raw[far])) if far.any() else 0.0
-    image = shifted(star.raw - background, star.centre, odd(8 * _WINDOW * star.sharpness + 3))
-    half = image.shape[0] // 2
-    y, x = np.indices(image.shape) - half
-    light = np.exp(-0.5 * (y**2 + x**2) / (_WINDOW * star.sharpness) ** 2) * image
-    total = light.sum()
-    if not total > 0:
-        return 0.0
-    yy, xx, xy = ((light * moment).sum() / total for moment in (y * y, x * x, x * y))
-    return float(math.hypot(yy - xx, 2 * xy) / (yy + xx)) if yy + xx > 0 else 0.0
 
 
 def _spread(clean: CleanStar) -> float:

@@ -110,13 +110,14 @@ def prepare_psf(
     Raises
     ------
     PSFError
-        If the image is not of two dimensions, holds NaN, or no light, or the result would be
-        larger than any PSF is.
+        If the image is not of two dimensions, holds NaN, or no light, or has offsets ``ky``,
+        ``kx`` of another scale; or the result would be larger than any PSF is.
     RecipeError
         If a scale or the size cannot be.
     """
     given = _seen(image)
     scale = number_in("arcsec", scale, "scale", above=0)
+    _require_scale(image, scale)
     to_scale = scale if to_scale is None else number_in("arcsec", to_scale, "to_scale", above=0)
     boxes = [number_in("arcsec", side, what, least=0, most=_LARGEST_PIXEL)
              for what, side in (("pixel", pixel), ("drop", drop))]  # fmt: skip
@@ -159,6 +160,19 @@ def _seen(image: Any) -> Image64:
             band="",
         )
     return given
+
+
+def _require_scale(image: Any, scale: float) -> None:
+    """Refuse a scale that is not that of the offsets which an image has."""
+    coords = getattr(image, "coords", {})
+    if "ky" not in coords or "kx" not in coords or _alike(step := scale_of(image), scale):
+        return
+    raise PSFError(
+        "HC-P14",
+        f"the offsets ky, kx of the PSF are {step:.4g} arcsec apart, scale is {scale:.4g}",
+        f"give the scale that it has, scale={step:.4g}, and to_scale={scale:.4g} to resample it; "
+        "or its values alone, where its offsets are wrong",
+    )
 
 
 def _peak(image: Image64, width: float) -> tuple[float, float]:

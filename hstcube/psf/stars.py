@@ -317,21 +317,28 @@ def _best_core(one: dict[str, Any], stars: Mask) -> tuple[float, float]:
     return best, narrowest
 
 
+def _no_point(snr: float, elongation: float) -> str:
+    """Return why a source shows nothing of a PSF, "" where it may."""
+    if not snr >= FAINT:
+        return f"too faint: signal to noise {snr:.0f} within {BRIGHT} arcsec"
+    if elongation > ELONGATED + _MOMENTS / snr:
+        return f"blended core: it is elongated by {elongation:.0%}, as no PSF is"
+    return ""
+
+
 def _verdict(
     width: float, misfit: float, weight: float, snr: float, neighbours: int, elongation: float
 ) -> tuple[str, str]:
     """Return the verdict on a point source in one band, and its reason."""
-    if not snr >= FAINT:
-        return "rejected", f"too faint: signal to noise {snr:.0f} within {BRIGHT} arcsec"
-    if weight < LOW_WEIGHT:
+    if weight < LOW_WEIGHT and snr >= FAINT:  # a hole makes any core look elongated
         return "wings only", f"damaged core: a pixel has {weight:.0%} of the usual weight"
+    if why := _no_point(snr, elongation):
+        return "rejected", why
     if not width <= FLATTENED:
         wider = f"{width - 1:.0%} wider than the narrowest star's"
         return "wings only", f"flattened core, as saturation makes it: {wider}"
     if misfit > DAMAGED:
         return "wings only", f"damaged core: its misfit is {misfit:.1f} times that of the best star"
-    if elongation > ELONGATED + _MOMENTS / snr:
-        return "rejected", f"blended core: it is elongated by {elongation:.0%}, as no PSF is"
     mended = f"{neighbours} neighbour{'s' * (neighbours > 1)} taken out" if neighbours else ""
     if snr < NO_WINGS:
         faint = f"signal to noise {snr:.0f} within {BRIGHT} arcsec"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FEWEST", "Uncertainty", "error_of"]
 
+_COMMON = 0.002  # what centring and interpolation leave in all stars, as bright as they may be
 FEWEST = 3  # stars, whose differences tell an error that holds
 
 
@@ -55,7 +56,7 @@ def error_of(one: xr.Dataset, mean: Mean, scale: float) -> Uncertainty:
         deviations = curves - curves.mean(0)
         jackknife = np.sqrt((count - 1) / count * (deviations**2).sum(0))
         noise = np.maximum(noise, jackknife) if number >= FEWEST else np.hypot(noise, jackknife)
-    return Uncertainty(float(noise.max()), number)
+    return Uncertainty(math.hypot(float(noise.max()), _COMMON), number)
 
 
 def _without_one(
