@@ -12,7 +12,7 @@ import xarray as xr
 
 from hstcube.core.bands import name_among
 from hstcube.core.grids import Grid
-from hstcube.core.offsets import UNIT_SUM, psf_array
+from hstcube.core.offsets import UNIT_SUM, psf_array, psf_errors, with_errors
 from hstcube.core.state import record, warn
 from hstcube.errors import BandError, PSFError
 from hstcube.files.headers import of_bands
@@ -172,17 +172,20 @@ def _with_given(
             band=lacking[0],
         )
     scale, images, told = Grid.of(cube).scale, [], []
+    known = psf_errors(cube, bands)
     for name in bands:
         if name not in given:
             images.append(others.psf.sel(band=name).values)
             continue
         one = _of_band(given[name], name, files, cube)
+        for key, values in psf_errors(one.expand_dims(band=[name]), [name]).items():
+            known[key][bands.index(name)] = values[0]
         images.append(_on_pixels(one, scale))
         told.append((name, one))
     stack = np.stack(on_one_frame(*images)).astype(np.float32)
     attrs = {"long_name": UNIT_SUM, "source": f"given for {', '.join(given)}"}
     psfs = psf_array(stack, scale, bands=cube.band.values, name="psf", attrs=attrs)
-    cube = with_psf(cube, psfs)
+    cube = with_psf(cube, with_errors(psfs, *known.values()))
     for name, one in told:
         cube = _told(cube, name, one)
     return cube

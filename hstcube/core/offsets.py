@@ -5,7 +5,7 @@ The offsets of the former are ``ky``, ``kx``, the lags of the latter ``dy``, ``d
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -21,12 +21,16 @@ if TYPE_CHECKING:
 
     Image64 = NDArray[np.float64]
 
+Cube = TypeVar("Cube", xr.Dataset, xr.DataArray)
+
 __all__ = [
     "direction",
     "noise_scale",
     "pixel_acf",
     "psf_array",
+    "psf_errors",
     "psf_offsets",
+    "with_errors",
     "with_noise_coords",
     "with_psf_coords",
     "without_psf",
@@ -34,9 +38,12 @@ __all__ = [
 
 UNIT_SUM = "point spread function, unit sum"
 
+_TOLD = ("standard error of its encircled energies", "stars that it was measured from")
+
 # how far rho(0) may be from 1, rho(l) from rho(-l), and a lag from a whole number of pixels
 _AS_EQUAL = 1e-3
-_OF_THE_PSF = ("psf", "ky", "kx", "psf_ee_error", "psf_negative")
+_MEASURED = ("psf_error", "psf_stars")
+_OF_THE_PSF = ("psf", "ky", "kx", "psf_ee_error", "psf_negative", *_MEASURED)
 
 
 def psf_offsets(shape: Sequence[int], scale: float | tuple[float, float]) -> dict[str, Any]:
@@ -95,6 +102,35 @@ def with_psf_coords(
     """Return the cube with ``psf``, ``ky``, ``kx``: images (band, ky, kx) on pixels of `scale`."""
     psf = (("band", "ky", "kx"), images, {"long_name": UNIT_SUM})
     return cube.assign_coords({**psf_offsets(images.shape, scale), "psf": psf})
+
+
+def with_errors(data: Cube, error: Any, stars: Any) -> Cube:
+    """Return PSFs, or their cube, that say how well they were measured; see `psf_errors`.
+
+    Where nothing of that is known of any band, they say nothing.
+    """
+    there = [name for name in _MEASURED if name in data.coords]
+    data = data.drop_vars(there) if there else data
+    known = {
+        name: ("band", np.asarray(values, np.float64), {"long_name": text})
+        for name, values, text in zip(_MEASURED, (error, stars), _TOLD, strict=True)
+        if not np.isnan(np.asarray(values, np.float64)).all()
+    }
+    return data.assign_coords(known)
+
+
+def psf_errors(data: Any, bands: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+    """Return what PSFs say of their errors, for these bands; NaN where they do not.
+
+    ``psf_error``: the standard error of encircled energies; ``psf_stars``: how many stars tell it.
+    """
+    there = np.atleast_1d(data.band.values).tolist() if "band" in data.coords else []
+    out = {}
+    for name in _MEASURED:
+        told = np.atleast_1d(data.coords[name].values).tolist() if name in data.coords else []
+        known: dict[Any, float] = dict(zip(there, told, strict=False))
+        out[name] = np.array([float(known.get(band, np.nan)) for band in bands])
+    return out
 
 
 def without_psf(cube: xr.Dataset) -> xr.Dataset:

@@ -32,6 +32,7 @@ _PSF_QUALITY = ("psf_ee_error", "psf_negative")
 _NOISE = ("noise_scale", "noise_acf")
 # of cubes that do not tell
 _FILLED = {"extinction": 0.0, "electrons": np.nan, "photons": ""}
+_FILLED |= {"psf_error": np.nan, "psf_stars": np.nan}
 _FILLED |= {name: STATE[name][0] for name in STATE if name not in REQUIRED}
 
 

@@ -239,6 +239,12 @@ def _band_cards(cube: xr.Dataset, i: int, kind: str) -> list[Card]:
             _number(cube, "psf_ee_error", i),
             "error of its encircled energy, after matching",
         ),
+        (
+            "PSFERR",
+            _number(cube, "psf_error", i),
+            "error of the PSF as it was measured, of the same",
+        ),
+        ("PSFSTARS", _number(cube, "psf_stars", i), "stars that it was measured from"),
         ("PSFNEG", _number(cube, "psf_negative", i), "negative part of the kernel that matched it"),
         ("MATCHED", str(cube.matched_to.values[i]) or None, "what the PSF was matched to"),
         ("SKY", _number(cube, "sky", i), "sky level subtracted, units of sci"),

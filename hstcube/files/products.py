@@ -10,7 +10,7 @@ import numpy as np
 
 from hstcube.core.bands import names_among
 from hstcube.core.cube import SCHEMA, build
-from hstcube.core.offsets import with_noise_coords, with_psf_coords
+from hstcube.core.offsets import with_errors, with_noise_coords, with_psf_coords
 from hstcube.core.rules import DIMS, PLANES, REPLACED
 from hstcube.core.state import require_coords, warn
 from hstcube.errors import BandError, FileError, HstCubeError
@@ -351,6 +351,7 @@ def _with_psf(cube: xr.Dataset, bands: list[Planes]) -> xr.Dataset:
     images = _stack(bands, "psf")
     cube = with_psf_coords(cube, images, float(bands[0]["psf"].header["PIXSCALE"]))
     headers = _headers(bands)
+    cube = with_errors(cube, _column(headers, "PSFERR"), _column(headers, "PSFSTARS"))
     if not any("PSFEEERR" in header or "PSFNEG" in header for header in headers):
         return cube
     return cube.assign_coords(

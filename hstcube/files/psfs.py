@@ -12,7 +12,7 @@ import xarray as xr
 
 from hstcube.core.bands import band_name, cameras
 from hstcube.core.grids import Grid
-from hstcube.core.offsets import UNIT_SUM, psf_array
+from hstcube.core.offsets import UNIT_SUM, psf_array, psf_errors, with_errors
 from hstcube.errors import BandError, FileError, PSFError, RecipeError
 from hstcube.fits.images import chosen_unit, image_shape
 from hstcube.fits.local import split_extension
@@ -37,6 +37,10 @@ __all__ = ["MODELS", "Frame", "open_psf", "psf_bytes", "save_psf"]
 MODELS = ("OVERDIST", "OVERSAMP", "DET_DIST", "DET_SAMP")
 _NO_BANDS = (*MODELS, "PRIMARY", "SCI", "PSF", "EPSF", "DATA", "IMAGE")  # names of extensions
 
+_CARDS = {
+    "PSFERR": ("psf_error", "error of its encircled energies"),
+    "PSFSTARS": ("psf_stars", "stars that tell it"),
+}
 _UNIT_SUM = 1e-3  # what a sum may be off
 _LARGEST_PIXEL = 60  # arcsec: what says more is no size of a pixel
 
@@ -72,6 +76,7 @@ def psf_bytes(psf: xr.DataArray) -> bytes:
     for name in psf.band.values.tolist():
         one = psf.sel(band=name)
         image = np.ascontiguousarray(one.values, dtype=np.float32)
+        known = psf_errors(psf, [name])
         cards = [
             ("FILTER", name.upper(), ""),
             ("PIXSCALE", scale, "[arcsec] size of a pixel"),
@@ -80,6 +85,10 @@ def psf_bytes(psf: xr.DataArray) -> bytes:
                 "STARS",
                 str(one.stars.item()) if "stars" in one.coords else None,
                 "stars it was measured from",
+            ),
+            *(
+                (key, None if np.isnan(known[own][0]) else float(known[own][0]), said)
+                for key, (own, said) in _CARDS.items()
             ),
         ]
         units.append(hdu(image, cards, extname=name.upper()))
@@ -169,6 +178,7 @@ def read_psf(
     wanted = None if band is None else band_name(band)
     path, extension = split_extension(path)
     images: dict[str, xr.DataArray] = {}
+    told: dict[str, list[float]] = {}
     with located(path), opened(path) as hdus:
         of_set = require_one_set(path, hdus[0].header)
         for unit in _units(hdus, extension):
@@ -178,6 +188,7 @@ def read_psf(
                 raise BandError("HC-B02", "two PSFs for one band", "keep one", str(path), name)
             values = np.asarray(unit.data, dtype=np.float64).reshape(image_shape(unit))
             images[name] = _usable(values, header, path, scale, (given, known))
+            told[name] = [_known(header, key) for key in _CARDS]
     for warning in of_set:
         warnings.warn(warning, stacklevel=3)
     if not images:
@@ -188,7 +199,8 @@ def read_psf(
         there = " and ".join(images)
         fix = f"give it for {there}, or repair the card FILTER"
         raise BandError("HC-B03", f"is of {there}, not of {wanted}", fix, str(path), wanted)
-    return _of_all_bands({wanted: images[wanted]} if wanted else images, path)
+    found = _of_all_bands({wanted: images[wanted]} if wanted else images, path)
+    return with_errors(found, *zip(*(told[name] for name in found.band.values), strict=True))
 
 
 def _units(hdus: Any, extension: Extension | None) -> list[Any]:
@@ -316,6 +328,13 @@ def _checked_band(name: str, path: Path) -> str:
     except RecipeError as error:
         reason = f"an image names the band {name[:70]!r}"
         raise PSFError("HC-P15", reason, "set FILTER, e.g. to F160W", str(path)) from error
+
+
+def _known(header: Any, key: str) -> float:
+    """Return a number that is not negative; NaN where a header does not say it."""
+    said = card_value(header, key)
+    there = isinstance(said, int | float) and not isinstance(said, bool)
+    return float(said) if there and 0 <= said < np.inf else float("nan")
 
 
 def _scale_of(header: Any, path: Path) -> float:

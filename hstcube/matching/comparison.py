@@ -7,14 +7,24 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from hstcube.core.offsets import psf_errors
 from hstcube.core.rules import taken
 from hstcube.errors import PSFError
 from hstcube.matching.choice import nearest_among
-from hstcube.matching.quality import RADII, ee_ratio, failing, measured_quality
+from hstcube.matching.quality import (
+    ee_ratio,
+    failing,
+    measured_quality,
+    predicted_error,
+    unproven,
+)
 from hstcube.matching.targets import as_target, target_psf
 from hstcube.psf.preparation import scale_of
+from hstcube.psf.profiles import RADII
 
 __all__ = ["psf_quality"]
+
+_KEYS = ("psf_error", "psf_stars")
 
 
 def psf_quality(cube: xr.Dataset | xr.DataArray, *, to: Any = None) -> xr.Dataset:
@@ -34,7 +44,9 @@ def psf_quality(cube: xr.Dataset | xr.DataArray, *, to: Any = None) -> xr.Datase
     Dataset
         ``ee_ratio`` (band, radius): encircled energy over the target's, both set to one at 1.2
         arcsec; on the band axis ``half_light_ratio``, ``residual``, ``negative`` (of the kernel
-        that was used; NaN before matching) and ``verdict``. `to_dataframe` makes a table of it.
+        that was used; NaN before matching), ``error`` (that of the encircled energies which the
+        stars of both PSFs make, where they tell it) and ``verdict``: "good", "unverified" where
+        one or two stars made a PSF, or what is wrong. `to_dataframe` makes a table of it.
 
     Raises
     ------
@@ -54,23 +66,38 @@ def psf_quality(cube: xr.Dataset | xr.DataArray, *, to: Any = None) -> xr.Datase
     negative = cube.psf_negative.values if "psf_negative" in cube.coords else unknown
     identity = np.ones((1, 1))
     ratios, widths, residuals, verdicts = [], [], [], []
-    for image, share in zip(images, np.nan_to_num(negative), strict=True):
+    errors, stars = _errors(cube, psf, to)
+    rows = zip(images, np.nan_to_num(negative), errors, stars, strict=True)
+    for image, share, error, number in rows:
         quality = measured_quality(image, target, identity, scale)
         ratios.append(ee_ratio(image, target, scale))
         widths.append(quality.half_light_ratio)
         residuals.append(quality.residual)
-        verdicts.append(failing(quality.ee_error, quality.residual, share) or "good")
+        failed = failing(quality.ee_error, quality.residual, share)
+        verdicts.append(failed or unproven(error, number, number) or "good")
     return xr.Dataset(
         {
             "ee_ratio": (("band", "radius"), ratios),
             "half_light_ratio": ("band", widths),
             "residual": ("band", residuals),
             "negative": ("band", negative),
+            "error": ("band", errors),
             "verdict": ("band", np.array(verdicts, object)),
         },
         {"band": psf.band.values, "radius": ("radius", list(RADII), {"units": "arcsec"})},
         {"to": to if isinstance(to, str) else str(to.name or "psf")},
     )
+
+
+def _errors(cube: xr.Dataset | xr.DataArray, psf: xr.DataArray, to: Any) -> tuple[Any, Any]:
+    """Return the errors of the match that stars make, and the fewest stars, (band,)."""
+    names = [str(name) for name in psf.band.values]
+    known = psf_errors(cube, names)
+    at = names.index(to) if isinstance(to, str) and to in names else None
+    target = (0.0, np.inf) if at is None else tuple(known[key][at] for key in _KEYS)
+    errors, stars = (known[key] for key in _KEYS)
+    own = np.arange(len(names)) == (-1 if at is None else at)
+    return np.where(own, 0.0, predicted_error(0.0, errors, target[0])), np.fmin(stars, target[1])
 
 
 def _psf_of(cube: xr.Dataset | xr.DataArray) -> xr.DataArray:

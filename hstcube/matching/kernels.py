@@ -9,14 +9,14 @@ import xarray as xr
 
 from hstcube.basics.memory import remembered
 from hstcube.core.grids import Grid
-from hstcube.core.offsets import psf_offsets
+from hstcube.core.offsets import psf_errors, psf_offsets
 from hstcube.core.state import in_band_order
 from hstcube.errors import PSFError
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import number_in, short
 from hstcube.matching.choice import chosen_among
 from hstcube.matching.pairs import pair, same_pair
-from hstcube.matching.quality import Quality
+from hstcube.matching.quality import Quality, predicted_error
 from hstcube.matching.solver import (
     KernelMethod,
     convolved,
@@ -80,7 +80,8 @@ def matching_kernels(
         ``negative`` (minus the sum of the negative pixels), ``sum_of_squares``, ``centroid_y`` and
         ``centroid_x`` [arcsec], ``residual`` (sum of |K * S - T| within 1.2 arcsec),
         ``half_light_ratio``, and ``ee_error``: the largest error of the encircled energy at 0.18
-        arcsec and beyond.
+        arcsec and beyond; ``predicted_error``: the same with the errors of both PSFs in it, where
+        they tell them (``psf_error``), and ``fewest_stars`` that either was measured from.
 
     Raises
     ------
@@ -109,7 +110,26 @@ def matching_kernels(
     coords = {"band": psf.band.values, **psf_offsets(stack.shape, scale)}
     for key in Quality._fields:
         coords[key] = ("band", [getattr(one.quality, key) for one in pairs])
+    coords |= _predicted(psf, to, coords["ee_error"][1])
     return xr.DataArray(stack, coords, ("band", "ky", "kx"), "kernels", {"method": method})
+
+
+def _predicted(psf: xr.DataArray, to: Any, ee_error: Any) -> dict[str, Any]:
+    """Return the coordinates of the predicted errors of matches, and of the stars that tell them.
+
+    The target itself is no match: its error is that of its kernel, and its stars are its own.
+    """
+    names = [str(name) for name in psf.band.values]
+    known = psf_errors(psf, names)
+    at = names.index(to) if isinstance(to, str) and to in names else None
+    own = np.arange(len(names)) == (-1 if at is None else at)
+    errors, stars = known["psf_error"], known["psf_stars"]
+    target = (0.0, np.inf) if at is None else (errors[at], stars[at])
+    together = predicted_error(ee_error, errors, target[0])
+    return {
+        "predicted_error": ("band", np.where(own, ee_error, together)),
+        "fewest_stars": ("band", np.fmin(stars, target[1])),
+    }
 
 
 def gaussian_kernels(cube: xr.Dataset, *, to: str, sampled: bool = False) -> xr.DataArray:
@@ -226,18 +246,18 @@ def checked_kernels(kernels: Any, cube: xr.Dataset) -> xr.Variable:
             f"the kernels have shape {stack.shape[1:]}; their centre is not a pixel",
             "give kernels of odd sizes, centred on the middle pixel",
         )
+    for dim, axis, step in zip(("ky", "kx"), ("y", "x"), Grid.of(cube).steps, strict=True):
+        if dim in kernels.coords and kernels.sizes[dim] > 1:
+            _require_on_pixels(kernels[dim].values, cube[axis].values, step, axis)
     errors = np.abs(stack.values.astype(np.float64).sum((1, 2)) - 1)
     if not np.all(errors < _SUM_TOLERANCE):
         worst = int(np.argmax(np.nan_to_num(errors, nan=np.inf)))
         raise PSFError(
             "HC-P05",
             f"the kernel's sum is {errors[worst]:.3g} away from 1, so it does not keep the flux",
-            "divide it by its sum",
+            "divide it by its sum, if it is on the pixels of the images",
             band=str(cube.band.values[worst]),
         )
-    for dim, axis, step in zip(("ky", "kx"), ("y", "x"), Grid.of(cube).steps, strict=True):
-        if dim in kernels.coords and kernels.sizes[dim] > 1:
-            _require_on_pixels(kernels[dim].values, cube[axis].values, step, axis)
     return stack
 
 

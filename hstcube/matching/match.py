@@ -18,6 +18,7 @@ from hstcube.errors import PSFError
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import number_in
 from hstcube.matching.choice import chosen_target
+from hstcube.matching.doubts import with_doubts
 from hstcube.matching.kernels import (
     checked_kernels,
     gaussian_kernels,
@@ -335,8 +336,9 @@ def _gated(
             )
         if wrong:
             cube = warn(cube, "HC-P13", f"{band}: matched to {name} although {wrong}")
+    cube = with_doubts(cube, kernels, done)
     return cube.assign_coords(
-        psf_ee_error=("band", kernels.ee_error.values),
+        psf_ee_error=("band", kernels.predicted_error.values),
         psf_negative=("band", kernels.negative.values),
     )
 

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from hstcube.matching.solver import convolved
 from hstcube.psf.preparation import on_one_frame
-from hstcube.psf.profiles import encircled_energy, half_light_radius, radius_map
+from hstcube.psf.profiles import NEAR, RADII, encircled_energy, half_light_radius, radius_map
+from hstcube.psf.uncertainty import FEWEST
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Image64 = NDArray[np.float64]
 
-__all__ = ["RADII", "Quality", "ee_ratio", "failing", "measured_quality", "shortfall"]
-
-# arcsec, of encircled energies
-RADII = (0.06, 0.09, 0.12, 0.18, 0.24, 0.3, 0.36, 0.45, 0.6, 0.75, 0.9, 1.05, 1.2)
+__all__ = [
+    "LARGEST_EE_ERROR",
+    "UNVERIFIED",
+    "Quality",
+    "ee_ratio",
+    "failing",
+    "measured_quality",
+    "predicted_error",
+    "shortfall",
+    "unproven",
+]
 
 # A band passes when it agrees with the target as well as real HST stars agree with one another
 # (docs/psf.md)
@@ -26,7 +34,7 @@ LARGEST_EE_ERROR = 0.025  # at 0.18 arcsec and beyond
 LARGEST_RESIDUAL = 0.12
 LARGEST_NEGATIVE = 1.0
 
-_NEAR = 0.18  # arcsec: from here outwards encircled energies decide
+UNVERIFIED = "unverified"  # the verdict on PSFs of one or two stars
 
 
 class Quality(NamedTuple):
@@ -49,7 +57,7 @@ def measured_quality(source: Image64, target: Image64, kernel: Image64, scale: f
     made = convolved(source, kernel)
     made = made / encircled_energy(made, outer)[0]
     target = target / encircled_energy(target, outer)[0]
-    far = np.array(RADII) >= _NEAR
+    far = np.array(RADII) >= NEAR
     inside = radius_map((target.shape[0], target.shape[1])) <= outer
     offset = (np.arange(kernel.shape[0]) - kernel.shape[0] // 2) * scale
     return Quality(
@@ -86,6 +94,28 @@ def failing(ee_error: float, residual: float, negative: float) -> str:
     if not negative <= LARGEST_NEGATIVE:
         return f"the kernel's negative part is {negative:.2f}: it sharpens"
     return ""
+
+
+def predicted_error(ee_error: Any, source: Any, target: Any) -> Any:
+    """Return the error of a match: what its kernel leaves, and the errors of both PSFs.
+
+    Those of PSFs add nothing where they are not known (NaN).
+    """
+    return np.sqrt(
+        np.square(ee_error) + np.square(np.nan_to_num(source)) + np.square(np.nan_to_num(target))
+    )
+
+
+def unproven(error: float, source: float, target: float) -> str:
+    """Return "unverified" for a match of PSFs of too few stars, and how wrong others may be.
+
+    "" where nothing is to be said. ``source`` and ``target`` are numbers of stars, NaN where they
+    are not known: PSFs of models have none.
+    """
+    if error > LARGEST_EE_ERROR:
+        return f"encircled energy may be off by {error:.1%}, by the noise of the stars"
+    few = source < FEWEST or target < FEWEST
+    return UNVERIFIED if few else ""
 
 
 def shortfall(ee_error: float, residual: float, negative: float) -> float:

@@ -13,6 +13,7 @@ from hstcube.psf.profiles import (
     CoreFit,
     core_centre,
     core_fit,
+    elongation,
     encircled_energy,
     fwhm,
     integrated_gaussian,
@@ -51,6 +52,11 @@ FLATTENED = 1.17  # core width over that of the narrowest star: saturated, or br
 
 _RING = 0.85  # of half a stamp: the background is measured beyond
 _POINT = 0.25  # a neighbour is a point source when less of its light is left by a PSF
+_FAR = 0.6  # of half a stamp: noise is measured beyond
+_BLOCK = 5  # pixels a side of what is summed there
+_FEW_BLOCKS = 12  # tell no scatter
+_MAD = 0.6745  # median of the absolute deviations of a Gaussian, in sigma
+_LEAST_SPREAD = 0.3
 _OPPOSITE = np.ones((3, 3))  # neighbours are at least that large, and touch at corners too
 
 
@@ -88,6 +94,11 @@ class Star(Stamp):
     def outermost(self) -> Mask:
         """The ring that tells the background."""
         return np.asarray((self.distance > _RING * min(self.shape) / 2) & (self.weight > 0))
+
+    @property
+    def background(self) -> float:
+        """The median of that ring, neighbours included."""
+        return float(np.median(self.raw[self.outermost])) if self.outermost.any() else 0.0
 
     def opposite(self) -> Image64:
         """Return the stamp turned by 180 degrees about the star; NaN beyond the frame."""
@@ -319,6 +330,8 @@ class Measures(NamedTuple):
     core_weight: float
     snr: float
     neighbours: int
+    elongation: float
+    spread: float
     y: float
     x: float
     star: CleanStar
@@ -349,8 +362,33 @@ def measured(clean: CleanStar) -> Measures:
         core_weight=float(star.weight[inside].min() / np.median(seen)) if seen.size else 0.0,
         snr=near / (star.noise * math.sqrt(math.pi) * BRIGHT / scale),
         neighbours=clean.neighbours,
+        elongation=elongation(star.raw - star.background, star.centre, star.sharpness),
+        spread=_spread(clean),
         y=star.centre[0],
         x=star.centre[1],
         star=clean,
         light=light,
     )
+
+
+def _spread(clean: CleanStar) -> float:
+    """Return the scatter of sums over blocks of pixels far from a star, over what weights say.
+
+    More than 1 where the noise of pixels is correlated, or larger than the weights say. Blocks are
+    compared with those across the star, so that its wings do not count.
+    """
+    star = clean.star
+    rows, columns = np.indices(star.shape)
+    y, x = (round(2 * c) - i for c, i in zip(star.centre, (rows, columns), strict=True))
+    there = (y >= 0) & (y < star.shape[0]) & (x >= 0) & (x < star.shape[1])
+    far = there & (star.distance > _FAR * min(star.shape) / 2) & (star.weight > 0)
+    y, x = np.where(there, y, 0), np.where(there, x, 0)
+    ny, nx = (n // _BLOCK for n in star.shape)
+    across = np.where(far & (star.weight[y, x] > 0), clean.image - clean.image[y, x], np.nan)
+    blocks = across[: ny * _BLOCK, : nx * _BLOCK].reshape(ny, _BLOCK, nx, _BLOCK)
+    sums = blocks.sum((1, 3))
+    sums = sums[np.isfinite(sums)]
+    if sums.size < _FEW_BLOCKS or not np.isfinite(star.noise):
+        return 1.0
+    scatter = float(np.median(np.abs(sums))) / _MAD
+    return max(scatter / (math.sqrt(2) * _BLOCK * star.noise), _LEAST_SPREAD)

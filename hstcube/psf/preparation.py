@@ -9,11 +9,18 @@ import numpy as np
 
 from hstcube.basics.memory import remembered
 from hstcube.core.grids import Grid
-from hstcube.core.offsets import psf_array, with_psf_coords, without_psf
+from hstcube.core.offsets import (
+    psf_array,
+    psf_errors,
+    with_errors,
+    with_psf_coords,
+    without_psf,
+)
 from hstcube.core.rules import taken
-from hstcube.core.state import in_band_order, updated, warn
+from hstcube.core.state import attribute, in_band_order, updated, warn
 from hstcube.errors import PSFError
 from hstcube.inputs.quantities import number_in, whole_number
+from hstcube.psf.doubts import doubts
 from hstcube.psf.profiles import centroid, fwhm
 
 if TYPE_CHECKING:
@@ -29,6 +36,7 @@ __all__ = [
     "on_one_frame",
     "prepare_psf",
     "scale_of",
+    "told_doubts",
     "told_widths",
     "with_psf",
 ]
@@ -102,13 +110,14 @@ def prepare_psf(
     Raises
     ------
     PSFError
-        If the image is not of two dimensions, holds NaN, or no light, or the result would be
-        larger than any PSF is.
+        If the image is not of two dimensions, holds NaN, or no light, or has offsets ``ky``,
+        ``kx`` of another scale; or the result would be larger than any PSF is.
     RecipeError
         If a scale or the size cannot be.
     """
     given = _seen(image)
     scale = number_in("arcsec", scale, "scale", above=0)
+    _require_scale(image, scale)
     to_scale = scale if to_scale is None else number_in("arcsec", to_scale, "to_scale", above=0)
     boxes = [number_in("arcsec", side, what, least=0, most=_LARGEST_PIXEL)
              for what, side in (("pixel", pixel), ("drop", drop))]  # fmt: skip
@@ -151,6 +160,19 @@ def _seen(image: Any) -> Image64:
             band="",
         )
     return given
+
+
+def _require_scale(image: Any, scale: float) -> None:
+    """Refuse a scale that is not that of the offsets which an image has."""
+    coords = getattr(image, "coords", {})
+    if "ky" not in coords or "kx" not in coords or _alike(step := scale_of(image), scale):
+        return
+    raise PSFError(
+        "HC-P14",
+        f"the offsets ky, kx of the PSF are {step:.4g} arcsec apart, scale is {scale:.4g}",
+        f"give the scale that it has, scale={step:.4g}, and to_scale={scale:.4g} to resample it; "
+        "or its values alone, where its offsets are wrong",
+    )
 
 
 def _peak(image: Image64, width: float) -> tuple[float, float]:
@@ -327,7 +349,8 @@ def with_psf(cube: xr.Dataset, psf: xr.DataArray) -> xr.Dataset:
     cube = attached(cube, psf)
     widths = np.array([fwhm(image.astype(float)) for image in cube.psf.values]) * scale_of(cube.psf)
     source = psf.attrs.get("source", "PSFs that were given")
-    return updated(cube, f"with_psf({source})", psf_fwhm=widths)
+    cube = updated(cube, f"with_psf({source})", psf_fwhm=widths)
+    return told_doubts(cube)
 
 
 def attached(cube: xr.Dataset, psf: xr.DataArray) -> xr.Dataset:
@@ -347,7 +370,15 @@ def attached(cube: xr.Dataset, psf: xr.DataArray) -> xr.Dataset:
         fit = image if same else prepare_psf(image, scale=have, to_scale=want).values
         images.append(checked_psf(fit, band))
     alike = np.stack(on_one_frame(*images)).astype(np.float32)
-    return with_psf_coords(without_psf(cube), alike, want)
+    cube = with_psf_coords(without_psf(cube), alike, want)
+    return with_errors(cube, *psf_errors(psf, cube.band.values.tolist()).values())
+
+
+def told_doubts(cube: xr.Dataset) -> xr.Dataset:
+    """Return the cube with a warning of each PSF that is not what is known of its band."""
+    for code, text in doubts(cube.psf, attribute(cube, "survey")):
+        cube = warn(cube, code, text)
+    return cube
 
 
 def told_widths(cube: xr.Dataset, before: xr.Dataset) -> xr.Dataset:

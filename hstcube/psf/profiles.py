@@ -22,11 +22,14 @@ if TYPE_CHECKING:
 __all__ = [
     "CORE",
     "FWHM_OF_SIGMA",
+    "NEAR",
+    "RADII",
     "CoreFit",
     "WidthMethod",
     "centroid",
     "core_centre",
     "core_fit",
+    "elongation",
     "encircled_energy",
     "fit_width",
     "fwhm",
@@ -41,10 +44,14 @@ __all__ = [
 
 FWHM_OF_SIGMA = 2 * math.sqrt(2 * math.log(2))
 CORE = 1.2  # radius of the core, in FWHM
+# arcsec, of encircled energies
+RADII = (0.06, 0.09, 0.12, 0.18, 0.24, 0.3, 0.36, 0.45, 0.6, 0.75, 0.9, 1.05, 1.2)
+NEAR = 0.18  # arcsec: from here outwards encircled energies decide
 
 WidthMethod = Literal["original", "core", "profile"]
 
 _SUBPIXELS = 25  # on a side, where a circle cuts a pixel: areas to 1e-3 of a pixel
+_ELONGATION_WINDOW = 0.8  # sigma, in FWHM: a neighbour at 0.5 arcsec is outside
 _WINDOW = 1.0  # sigma of the window of the centroid, in FWHM
 
 
@@ -181,6 +188,27 @@ def centroid(
         if max(map(abs, step)) < 1e-6:  # noqa: PLR2004
             break
     return float(y), float(x)
+
+
+def elongation(image: Image64, centre: tuple[float, float], width: float) -> float:
+    """Return (a^2 - b^2)/(a^2 + b^2) of the axes of a core; 0 where there is no light.
+
+    Of second moments under a Gaussian window.
+
+    Parameters
+    ----------
+    image : array, (ny, nx)
+        Without background.
+    centre : (y, x)
+    width : float
+        FWHM of the core, pixels.
+    """
+    sigma = _ELONGATION_WINDOW * width
+    core = shifted(image, centre, odd(8 * sigma + 3))
+    y, x = np.indices(core.shape) - core.shape[0] // 2
+    light = np.exp(-0.5 * (y**2 + x**2) / sigma**2) * core
+    yy, xx, xy = ((light * moment).sum() for moment in (y * y, x * x, x * y))
+    return float(math.hypot(yy - xx, 2 * xy) / (yy + xx)) if yy + xx > 0 else 0.0
 
 
 # -- a Gaussian fitted to the core

@@ -7,19 +7,24 @@ band; `measure_psf` adds up what it trusts. In between is a table that can be re
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+import warnings
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from hstcube.core.grids import Grid
-from hstcube.core.offsets import psf_offsets
+from hstcube.core.offsets import psf_offsets, with_errors
 from hstcube.core.rules import taken
-from hstcube.errors import PSFError, RecipeError
+from hstcube.core.state import attribute
+from hstcube.errors import HstCubeWarning, PSFError, RecipeError
 from hstcube.inputs.arrays import shown
 from hstcube.inputs.quantities import whole_number
-from hstcube.psf.one_star import APERTURE, BRIGHT, COMPACT, FLATTENED, cleaned, measured
-from hstcube.psf.profiles import CORE, fwhm, odd, radius_map
+from hstcube.psf.doubts import doubts
+from hstcube.psf.mean import mean_star
+from hstcube.psf.one_star import BRIGHT, COMPACT, FLATTENED, cleaned, measured
+from hstcube.psf.profiles import fwhm, odd
+from hstcube.psf.uncertainty import error_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +32,6 @@ if TYPE_CHECKING:
     from astropy.table import QTable
     from numpy.typing import NDArray
 
-    Image64 = NDArray[np.float64]
     Mask = NDArray[np.bool_]
 
 __all__ = ["examine_stars", "measure_psf", "star_table"]
@@ -41,11 +45,12 @@ DAMAGED = 3.0  # misfit of the core, over that of the best star
 LOW_WEIGHT = 0.25  # least weight in the core, over the median of the stamp
 EXTENDED = 0.95  # light within 0.45 arcsec, over that of the most compact star
 FAINT = 30.0  # signal to noise within 0.3 arcsec
+ELONGATED = 0.1  # (a^2 - b^2)/(a^2 + b^2) of the core: stars of the XDF have up to 0.053
 NO_WINGS = 300.0  # ... below which the wings are noise
 
-_SCATTER = 0.05  # by which true PSFs differ from star to star, per pixel (of its value)
 _PERFECT = 0.005  # misfit that no core falls below: noise is taken off it
 _CLIP = 3.0
+_MOMENTS = 5.0  # over the signal to noise: three sigma of an elongation
 
 
 def measure_psf(
@@ -70,7 +75,10 @@ def measure_psf(
     -------
     DataArray, (band, ky, kx)
         Unit sum, centred on the middle pixel; ``ky``, ``kx`` are offsets in arcsec. Coordinates
-        ``stars`` (band), the names of those used, and ``fwhm`` (band) [arcsec].
+        ``stars`` (band), the names of those used, and ``fwhm`` (band) [arcsec]; ``psf_error``
+        (band), the standard error of the encircled energy relative to that within 1.2 arcsec, the
+        largest at 0.18 arcsec and beyond, by the stars left out one at a time, or by their noise
+        and the difference of two; ``psf_stars`` (band), how many stars it was made of.
 
     Raises
     ------
@@ -80,7 +88,9 @@ def measure_psf(
     looked_at = stars if isinstance(stars, xr.Dataset) else examine_stars(stars, size=size)
     _require_looked_at(looked_at)
     scale = float(looked_at.attrs["scale"])
-    means = [_mean_star(looked_at.sel(band=band), scale) for band in looked_at.band.values]
+    ones = [looked_at.sel(band=band) for band in looked_at.band.values]
+    means = [mean_star(one, scale) for one in ones]
+    errors = [error_of(one, mean, scale) for one, mean in zip(ones, means, strict=True)]
     images = np.stack([mean.image for mean in means])
     psf = xr.DataArray(
         images.astype(np.float32),
@@ -91,7 +101,11 @@ def measure_psf(
     )
     widths = [fwhm(image) * scale for image in images]
     used = np.array([mean.stars for mean in means], object)
-    return psf.assign_coords(stars=("band", used), fwhm=("band", widths, {"units": "arcsec"}))
+    psf = psf.assign_coords(stars=("band", used), fwhm=("band", widths, {"units": "arcsec"}))
+    psf = with_errors(psf, [e.error for e in errors], [e.stars for e in errors])
+    for code, text in doubts(psf, looked_at.attrs.get("survey", "")):
+        warnings.warn(HstCubeWarning(code, text), stacklevel=2)
+    return psf
 
 
 def examine_stars(stars: Mapping[str, xr.Dataset], *, size: int | None = None) -> xr.Dataset:
@@ -100,7 +114,8 @@ def examine_stars(stars: Mapping[str, xr.Dataset], *, size: int | None = None) -
     The local background is removed, and neighbours are taken out: a point source by its PSF (the
     median of other stars), anything else by what lies opposite it across the star. A star is
 
-    - *rejected* when it is too faint, or more extended than the most compact star in any band;
+    - *rejected* when it is too faint, or more extended than the most compact star in any band, or
+      in a band in which its core is elongated as no PSF's is (another star, a galaxy);
     - *wings only* where its core is flatter than that of the narrowest star (saturated), misfits
       it, or has pixels of little or no weight;
     - *core only* where its wings drown in noise;
@@ -119,7 +134,9 @@ def examine_stars(stars: Mapping[str, xr.Dataset], *, size: int | None = None) -
         ``verdict`` and ``reason`` in words; ``core_width`` (sigma of a Gaussian fitted to the core)
         and ``fwhm`` [arcsec], ``compactness`` (light within 0.45 arcsec over that within 1.2
         arcsec) and its error, ``misfit``, ``core_weight``, ``snr``, ``neighbours`` (their number),
-        ``y``, ``x`` (pixels of the stamp); ``image`` (star, band, ky, kx), cleaned, centred, and
+        ``elongation`` of the core, (a^2 - b^2)/(a^2 + b^2) of its axes, ``spread`` (the scatter of
+        sums over 5x5 pixels, over what the weights say), ``y``, ``x`` (pixels of the stamp);
+        ``image`` (star, band, ky, kx), cleaned, centred, and
         scaled to unit light within 1.2 arcsec. `star_table` makes a table of it.
 
     Raises
@@ -154,7 +171,7 @@ def examine_stars(stars: Mapping[str, xr.Dataset], *, size: int | None = None) -
             "band": np.array(bands, object),
             **psf_offsets((side, side), scale),
         },
-        {"scale": scale},
+        {"scale": scale, "survey": attribute(stars[names[0]], "survey")},
     )
 
 
@@ -198,6 +215,8 @@ _COLUMNS = {
     "core_weight": {},
     "snr": {},
     "neighbours": {},
+    "elongation": {},
+    "spread": {},
     "y": {"units": "pixel"},
     "x": {"units": "pixel"},
 }
@@ -264,6 +283,7 @@ def _judged(columns: dict[str, Any], names: list[str], bands: list[str]) -> tupl
                 one["core_weight"][i],
                 one["snr"][i],
                 int(one["neighbours"][i]),
+                one["elongation"][i],
             )
     return verdict, reason
 
@@ -297,14 +317,23 @@ def _best_core(one: dict[str, Any], stars: Mask) -> tuple[float, float]:
     return best, narrowest
 
 
+def _no_point(snr: float, elongation: float) -> str:
+    """Return why a source shows nothing of a PSF, "" where it may."""
+    if not snr >= FAINT:
+        return f"too faint: signal to noise {snr:.0f} within {BRIGHT} arcsec"
+    if elongation > ELONGATED + _MOMENTS / snr:
+        return f"blended core: it is elongated by {elongation:.0%}, as no PSF is"
+    return ""
+
+
 def _verdict(
-    width: float, misfit: float, weight: float, snr: float, neighbours: int
+    width: float, misfit: float, weight: float, snr: float, neighbours: int, elongation: float
 ) -> tuple[str, str]:
     """Return the verdict on a point source in one band, and its reason."""
-    if not snr >= FAINT:
-        return "rejected", f"too faint: signal to noise {snr:.0f} within {BRIGHT} arcsec"
-    if weight < LOW_WEIGHT:
+    if weight < LOW_WEIGHT and snr >= FAINT:  # a hole makes any core look elongated
         return "wings only", f"damaged core: a pixel has {weight:.0%} of the usual weight"
+    if why := _no_point(snr, elongation):
+        return "rejected", why
     if not width <= FLATTENED:
         wider = f"{width - 1:.0%} wider than the narrowest star's"
         return "wings only", f"flattened core, as saturation makes it: {wider}"
@@ -315,57 +344,3 @@ def _verdict(
         faint = f"signal to noise {snr:.0f} within {BRIGHT} arcsec"
         return "core only", f"{faint}; {mended}" if mended else faint
     return "used", mended
-
-
-# -- the mean
-
-
-class _Mean(NamedTuple):
-    """The PSF of one band."""
-
-    image: Image64  # unit sum
-    stars: str  # the names of those used
-
-
-def _mean_star(one: xr.Dataset, scale: float) -> _Mean:
-    """Return the mean of the stars in one band: core and wings from those that show them."""
-    verdict = one.verdict.values
-    core = (verdict == "used") | (verdict == "core only")
-    wings = (verdict == "used") | (verdict == "wings only")
-    if not core.any():
-        raise PSFError(
-            "HC-P10",
-            f"no star shows the core of its PSF ({_reasons(one)})",
-            "give more stars",
-            band=str(one.band.item()),
-        )
-    if not wings.any():
-        wings = core
-    images = one.image.values.astype(np.float64)
-    distance = radius_map(images.shape[1:])
-    # beyond, a saturated star is sound
-    inner = 2 * CORE * float(np.nanmin(one.fwhm.values[core])) / scale
-    reference = images[core].mean(0)
-    ring = (distance > inner) & (distance <= APERTURE / scale)
-    for i in np.flatnonzero(wings & ~core):
-        images[i] *= reference[ring].sum() / images[i][ring].sum()
-    noise = np.maximum(1 / one.snr.values, 1e-6) / (math.sqrt(math.pi) * BRIGHT / scale)
-    spread = np.hypot(noise[:, None, None], _SCATTER * np.abs(reference))
-    sound = np.where(distance <= inner, core[:, None, None], wings[:, None, None])
-    mean = _clipped_mean(images, spread, sound & np.isfinite(images))
-    return _Mean(mean / mean.sum(), " ".join(map(str, one.star.values[core | wings])))
-
-
-def _reasons(one: xr.Dataset) -> str:
-    pairs = zip(one.star.values, one.reason.values, strict=True)
-    return "; ".join(f"{name}: {reason}" for name, reason in pairs)
-
-
-def _clipped_mean(images: Image64, spread: Image64, sound: Mask) -> Image64:
-    """Return the weighted mean of images where they are sound, without what is 3 sigma off it."""
-    for _ in range(3):
-        weight = sound / spread**2
-        mean = (weight * images).sum(0) / np.maximum(weight.sum(0), 1e-300)
-        clipped = sound & (np.abs(images - mean) <= _CLIP * spread)
-        sound = np.where(clipped.any(0), clipped, sound)
-    return np.where(sound.any(0), mean, 0.0)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import warnings
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hstcube import shipped
 from hstcube.core.bands import band, cameras
 from hstcube.core.grids import Grid
 from hstcube.core.offsets import UNIT_SUM, psf_array
@@ -19,6 +18,7 @@ from hstcube.fits.weights import apparent_noise, grain, scatter
 from hstcube.inputs.units import RATE
 from hstcube.noise.calibration import calibrate_noise
 from hstcube.noise.description import WHITE, joined_noise, with_noise
+from hstcube.psf.models import gaussian_models, model_image
 from hstcube.psf.preparation import attached
 from hstcube.psf.profiles import fwhm
 from hstcube.surveys.filters import native_pixel
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from hstcube.errors import Note
 
-    Gaussian = tuple[float, float]  # sigma [arcsec] and weight
 
 __all__ = [
     "survey_psf",
@@ -44,7 +43,6 @@ __all__ = [
 ]
 
 _HALF = 32 * 0.06  # arcsec: half the frame, as that of the stars it was made of
-_SAME_SCALE = 1e-3  # relative
 _MOST = 1024  # pixels a side of what noise is measured on
 _SCATTERS = 4.0  # of their errors, at most
 _STRUCTURED = 3.5  # times more over 5 pixels than from one to the next; noise: 1 to 2.5
@@ -72,13 +70,13 @@ def survey_psf(
     -------
     DataArray, (band, ky, kx), or None
     """
-    models = _models(survey, scale)
+    models = gaussian_models(survey, scale)
     bands = tuple(models) if bands is None else bands
     if not bands or not models.keys() >= set(bands):
         return None
     half = round(_HALF / scale)
     offset = np.arange(-half, half + 1) * scale
-    images = [_image(models[name], offset, scale) for name in bands]
+    images = [model_image(models[name], offset, scale) for name in bands]
     return psf_array(
         np.stack(images).astype(np.float32),
         scale,
@@ -128,27 +126,6 @@ def with_survey_noise(cube: xr.Dataset) -> xr.Dataset:
         with contextlib.suppress(NoiseError, BandError):
             return with_noise(cube, survey)
     return cube
-
-
-def _models(survey: str, scale: float) -> dict[str, list[Gaussian]]:
-    """Return the Gaussians of each band that the table has at a pixel scale."""
-    models: dict[str, list[Gaussian]] = {}
-    for row in shipped.table("hstcube.surveys", "psf_surveys.csv"):
-        if row["survey"] == survey and abs(float(row["scale"]) / scale - 1) < _SAME_SCALE:
-            models.setdefault(row["band"], []).append((float(row["sigma"]), float(row["weight"])))
-    return models
-
-
-def _image(model: list[Gaussian], offset: NDArray[np.floating], scale: float) -> Any:
-    """Return the sum of the Gaussians, integrated over the pixels at these offsets [arcsec]."""
-    from scipy.special import erf
-
-    image = np.zeros((offset.size, offset.size))
-    for sigma, weight in model:
-        low, high = ((offset + side * scale / 2) / (np.sqrt(2) * sigma) for side in (-1, 1))
-        profile = 0.5 * (erf(high) - erf(low))
-        image += weight * np.outer(profile, profile)
-    return image / image.sum()
 
 
 def with_survey_psf(cube: xr.Dataset, survey: str, *, required: bool) -> xr.Dataset:

@@ -22,10 +22,9 @@ from hstcube import (
 )
 from hstcube.errors import PSFError
 from hstcube.files.fields import open_stars
-from hstcube.matching.quality import RADII
 from hstcube.matching.solver import matching_kernel
 from hstcube.psf.preparation import on_one_frame
-from hstcube.psf.profiles import encircled_energy, radius_map
+from hstcube.psf.profiles import RADII, encircled_energy, radius_map
 
 RADIUS = np.array(RADII) / SCALE  # pixels
 FAR = np.array(RADII) >= 0.18

@@ -1,0 +1,157 @@
+"""Which PSFs are not what is known of their bands: in width, or by light that is no PSF's."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from hstcube.basics.memory import remembered
+from hstcube.core.bands import cameras
+from hstcube.psf.models import model_image, models_of_band
+from hstcube.psf.profiles import fwhm, radius_map
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    Image64 = NDArray[np.float64]
+
+__all__ = ["Known", "doubts", "known_width"]
+
+_SAME = 0.05  # relative: how far widths of one release, scale and drizzle may differ
+_OTHER = 0.10  # ... and others of the band
+_HALF = 1.92  # arcsec: half the frame on which a model's width is measured
+_SAME_SCALE = 1e-3
+_BOX = 0.68  # FWHM of the Gaussian that has the variance of a box, over the box's side
+_SAMPLED = 2.5  # pixels of an FWHM: narrower cores depend on drizzle and place more than on optics
+_JWST = ("NIRCAM", "NIRISS", "MIRI")
+_DIAMETERS = {True: 6.5, False: 2.4}  # m, of JWST and HST
+_DIFFRACTION = 1.0  # FWHM of an obstructed aperture, lambda/D: 0.98 to 1.03
+_ARCSEC = 180 * 3600 / math.pi
+
+# the light of a pixel at the rim over that further in: r^-3 makes 0.28, PSFs of HST have 0.1 to 0.4
+_INNER, _RIM = (1.0, 1.3), (1.6, 1.9)  # arcsec
+_FLAT = 0.5
+_FAINT = 4e-6  # per arcsec2 / 0.06**2: a rim fainter than that is no pedestal that matters
+_SIGNIFICANT = 3.0
+
+
+class Known(NamedTuple):
+    """Between which widths a PSF of a band lies, FWHM [arcsec], and what says so."""
+
+    least: float
+    most: float
+    by: str
+
+
+def doubts(psf: xr.DataArray, survey: str = "") -> list[tuple[str, str]]:
+    """Return the codes and texts of what is wrong with PSFs, by what is known of their bands.
+
+    Parameters
+    ----------
+    psf : DataArray, (band, ky, kx)
+        With offsets [arcsec].
+    survey : str
+        Of the images that they are of, "" where it is not known.
+
+    Returns
+    -------
+    list of (code, text)
+        HC-P38 of widths, HC-P39 of pedestals.
+    """
+    if psf.sizes["ky"] < 3:  # noqa: PLR2004
+        return []
+    scale = float(psf.ky[1] - psf.ky[0])
+    wrong, flat = [], []
+    images = psf.transpose("band", "ky", "kx").values
+    for name, image in zip(psf.band.values.tolist(), images, strict=True):
+        width, known = _width(image) * scale, known_width(name, scale, survey)
+        if known and not known.least <= width <= known.most:
+            wrong.append(f"{name} {width:.3f}, not {_between(known)}")
+        if (level := _pedestal(image, scale)) > 0:
+            flat.append(f"{name} {level:.1g} of its light per pixel")
+    found = []
+    if wrong:
+        text = "PSFs have other widths than are known of their bands [arcsec]: "
+        text += f"{', '.join(sorted(wrong))}"
+        found.append(("HC-P38", text))
+    if flat:
+        text = "PSFs do not fall off at the rim as PSFs do, as by a pedestal: "
+        text += f"{', '.join(sorted(flat))}"
+        found.append(("HC-P39", text))
+    return found
+
+
+def _between(known: Known) -> str:
+    if not math.isfinite(known.most):
+        return f"{known.least:.3f} or more ({known.by})"
+    return f"{known.least:.3f} to {known.most:.3f} ({known.by})"
+
+
+@remembered(64)
+def _width(image: NDArray[np.float32]) -> float:
+    return fwhm(image.astype(np.float64))
+
+
+def known_width(band: str, scale: float, survey: str = "") -> Known | None:
+    """Return between which widths the PSF of a band lies; None where nothing is known of it.
+
+    Of the same survey and scale within 5 %; else within 10 % of what the table has of the band at
+    any scale, the box of the pixel exchanged. Where the core is undersampled, drizzle and the place
+    within a pixel change it by more: there, and for bands of which the table has nothing, it is but
+    as wide as diffraction makes it, at the least.
+    """
+    known = {key: _model_width(band, *key) for key in models_of_band(band)}
+    for (name, of), width in known.items():
+        if name == survey and abs(of / scale - 1) <= _SAME_SCALE:
+            return Known(width * (1 - _SAME), width * (1 + _SAME), f"PSFs of {survey.upper()}")
+    optics = _optics(band, scale) * (1 - _OTHER)
+    moved = [
+        math.sqrt(max(width**2 + _BOX**2 * (scale**2 - of**2), 0))
+        for (_, of), width in known.items()
+    ]
+    if not moved:
+        return Known(optics, math.inf, "diffraction") if optics else None
+    least, most = min(moved) * (1 - _OTHER), max(moved) * (1 + _OTHER)
+    if min(moved) < _SAMPLED * scale:
+        least = optics
+    return Known(least, most, "PSFs of stars in other releases")
+
+
+@lru_cache(maxsize=64)
+def _model_width(band: str, survey: str, scale: float) -> float:
+    half = round(_HALF / scale)
+    offset = np.arange(-half, half + 1) * scale
+    return fwhm(model_image(models_of_band(band)[survey, scale], offset, scale)) * scale
+
+
+def _optics(band: str, scale: float) -> float:
+    """Return the least FWHM [arcsec] that diffraction and the pixel of an image make."""
+    found = cameras(band)
+    if not found:
+        return 0.0
+    widths = [
+        math.hypot(
+            _DIFFRACTION * one.pivot * 1e-10 / _DIAMETERS[one.instrument in _JWST] * _ARCSEC,
+            _BOX * scale,
+        )
+        for one in found
+    ]
+    return min(widths)
+
+
+def _pedestal(image: NDArray[np.floating], scale: float) -> float:
+    """Return the light per pixel at the rim of a PSF that falls off there as none does, else 0."""
+    distance = radius_map((image.shape[0], image.shape[1])) * scale
+    rings = [image[(distance > low) & (distance <= high)] for low, high in (_INNER, _RIM)]
+    if distance[distance.shape[0] // 2].max() < _RIM[1] or min(ring.size for ring in rings) < 3:  # noqa: PLR2004
+        return 0.0
+    total = float(image.sum(dtype=np.float64))
+    inner, rim = (float(ring.mean(dtype=np.float64)) / total for ring in rings)
+    error = float(rings[1].std()) / total / math.sqrt(rings[1].size)
+    faint = _FAINT * (scale / 0.06) ** 2
+    flat = rim - _SIGNIFICANT * error > _FLAT * inner and rim > faint
+    return rim if flat else 0.0

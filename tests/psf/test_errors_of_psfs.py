@@ -1,0 +1,163 @@
+"""Errors of PSFs of stars: predicted, told, carried along; PSFs that cannot be trusted."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from strategies import plain_grid
+from telescope import BANDS, SCALE, star, stars, telescope
+
+from hstcube import (
+    build,
+    examine_stars,
+    matching_kernels,
+    measure_psf,
+    open_psf,
+    prepare_psf,
+    psf_match,
+    psf_quality,
+    save_psf,
+    with_psf,
+)
+from hstcube.core.offsets import psf_array
+from hstcube.core.state import notes_of
+from hstcube.errors import HstCubeWarning, PSFError
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "docs" / "validation"))
+PAIR = ("f435w", "f160w")
+
+
+def blank(bands=PAIR, side=60):
+    shape = (len(bands), side, side)
+    sci = np.random.default_rng(0).normal(0, 1, shape)
+    grid = plain_grid((side, side), scale=SCALE)
+    return build(sci, np.ones(shape), bands=bands, grid=grid, units="electron s-1")
+
+
+def true_psfs(bands=PAIR, scale=SCALE, pedestal=0.0):
+    images = np.stack([telescope(band) + pedestal for band in bands])
+    return psf_array(images.astype(np.float32), scale, bands=np.array(bands, object), name="psf")
+
+
+def with_companion(apart, share):
+    def spoil(band, sci, wht):
+        other = telescope(band, size=101)
+        moved = ndimage.shift(other, [apart / SCALE, 0.3 * apart / SCALE], order=3)
+        sci += share * sci.sum() * moved[15:86, 15:86]
+
+    return spoil
+
+
+def said(do):
+    """Return the codes that are told, each once."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", HstCubeWarning)
+        do()
+    return {one.message.code for one in caught if isinstance(one.message, HstCubeWarning)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [3, 4, 6])
+def test_the_true_error_of_a_match_is_as_large_as_predicted(number):
+    import psf_errors
+
+    pairs = [pair for seed in range(6) for pair in psf_errors.errors(number, 100 + seed)]
+    _, _, ratio, share = psf_errors.summary(pairs)
+    assert 0.5 < ratio < 1.7  # of 18 matches; docs/validation/psf_errors.py has 300
+    assert share >= 0.8
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_psfs_of_one_or_two_stars_are_unverified_which_is_a_note_and_no_warning(number):
+    psf = measure_psf(stars(np.random.default_rng(1), number, bands=PAIR, flux=100.0))
+    assert psf.psf_stars.values.tolist() == [number] * 2
+    cube = with_psf(blank(), psf)
+    assert not said(lambda: psf_match(cube, to="f160w"))
+    matched = psf_match(cube, to="f160w")
+    assert [code for code, _ in notes_of(matched.attrs["history"])] == ["HC-P41"]
+    assert psf_quality(matched, to="f160w").verdict.values.tolist() == ["unverified"] * 2
+
+
+def test_psfs_of_four_bright_stars_are_good():
+    psf = measure_psf(stars(np.random.default_rng(1), 4, bands=PAIR, flux=100.0))
+    matched = psf_match(with_psf(blank(), psf), to="f160w")
+    assert not matched.attrs["warnings"]
+    assert not notes_of(matched.attrs["history"])
+    assert psf_quality(matched, to="f160w").verdict.values.tolist() == ["good"] * 2
+    kernels = matching_kernels(psf, to="f160w")
+    assert matched.psf_ee_error.values[0] == kernels.predicted_error.values[0]
+    assert kernels.predicted_error.values[0] > kernels.ee_error.values[0]
+
+
+def test_a_star_of_signal_to_noise_100_is_told_to_be_too_faint():
+    faint = {"1": star(np.random.default_rng(1), bands=PAIR, flux=0.9)}
+    assert examine_stars(faint).snr.values.min() < 120
+    cube = with_psf(blank(), measure_psf(faint))
+    assert "HC-P40" in said(lambda: psf_match(cube, to="f160w", allow="all"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", HstCubeWarning)
+        matched = psf_match(cube, to="f160w", allow="all")
+    assert matched.psf_ee_error.values[0] > 0.025
+    assert psf_quality(matched, to="f160w").verdict.values[0] not in ("good", "unverified")
+
+
+@pytest.mark.parametrize("bands", [BANDS, ("f160w",), ("f814w",)])
+def test_a_lone_star_with_a_companion_in_its_core_is_refused(bands):
+    spoil = with_companion(0.2, 0.5)
+    alone = {"1": star(np.random.default_rng(1), bands=bands, flux=100.0, spoil=spoil)}
+    assert "blended core" in examine_stars(alone).reason.values[0, -1]
+    with pytest.raises(PSFError, match="blended core"):
+        measure_psf(alone)
+
+
+def test_a_blended_star_among_others_is_left_out_and_a_companion_farther_away_is_mended():
+    rng = np.random.default_rng(1)
+    several = stars(rng, 3, flux=100.0)
+    several["4"] = star(rng, flux=100.0, spoil=with_companion(0.2, 0.5))
+    several["5"] = star(rng, flux=100.0, spoil=with_companion(0.5, 0.3))
+    verdict = examine_stars(several).verdict
+    assert set(verdict.sel(star="4").values) == {"rejected"}
+    assert set(verdict.sel(star="5").values) == {"used"}
+
+
+def test_psfs_whose_scale_is_wrong_are_told_and_right_ones_are_not():
+    assert not said(lambda: with_psf(blank(), true_psfs()))
+    for scale in (0.05, 0.03, 0.08):
+        with pytest.warns(HstCubeWarning, match="HC-P38"):
+            cube = with_psf(blank(), true_psfs(scale=scale))
+        assert "f160w" in cube.attrs["warnings"]
+    silent = cube.assign_attrs(warnings="")  # as one whose PSFs were assigned
+    assert "HC-P38" in said(lambda: psf_match(silent, to="f160w", allow="all"))
+
+
+@pytest.mark.parametrize("pedestal", [1e-5, 5e-5])
+def test_a_pedestal_is_told(pedestal):
+    assert "HC-P39" in said(lambda: with_psf(blank(), true_psfs(pedestal=pedestal)))
+
+
+def test_errors_go_out_and_come_back_with_psfs_and_to_other_pixels(tmp_path):
+    psf = measure_psf(stars(np.random.default_rng(1), 3, bands=PAIR, flux=10.0))
+    back = open_psf(save_psf(psf, tmp_path / "psf.fits"))
+    np.testing.assert_allclose(back.psf_error, psf.psf_error, rtol=1e-6)
+    assert back.psf_stars.values.tolist() == [3, 3]
+    cube = with_psf(blank(), back)
+    np.testing.assert_allclose(cube.psf_error, psf.psf_error, rtol=1e-6)
+
+
+def test_a_scale_that_contradicts_the_offsets_of_a_psf_is_refused():
+    one = true_psfs().isel(band=0)
+    assert prepare_psf(one, scale=SCALE).sizes["ky"] >= 63
+    with pytest.raises(PSFError, match="HC-P14"):
+        prepare_psf(one, scale=0.03)
+
+
+def test_kernels_on_other_pixels_are_refused_before_their_sum_is():
+    fine = matching_kernels(true_psfs(scale=0.03), to="f160w")
+    for wrong in (fine, 1.5 * fine.assign_coords(fine.coords)):
+        with pytest.raises(PSFError, match="HC-P14"):
+            psf_match(blank(), "f160w", kernels=wrong)
