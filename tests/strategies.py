@@ -41,6 +41,7 @@ settings.register_profile("search", print_blob=True, **_COMMON)
 settings.load_profile(_PROFILE)
 
 BANDS = ("f435w", "f606w", "f775w", "f814w", "f850lp", "f105w", "f125w", "f140w", "f160w")
+NIRCAM = ("f070w", "f090w", "f115w", "f140m", "f150w", "f162m", "f182m", "f200w", "f210m")
 FLOAT32 = 1e-6  # of the peak: what float32 cubes promise
 SIDES = st.integers(5, 40)
 SEEDS = st.integers(0, 2**32 - 1)
@@ -172,14 +173,14 @@ def kernels(draw, *, largest=13, negative=True):
 
 
 @st.composite
-def cubes(draw, *, bands=(1, 5), sides=SIDES, kinds=HOLES, angle=None):
+def cubes(draw, *, bands=(1, 5), sides=SIDES, kinds=HOLES, angle=None, names=BANDS):
     """Draw a cube as `open_field` might give it.
 
     Native resolution, sky not subtracted, everything else at random.
 
     The PSFs go from 1.5 pixels to as broad as the frame.
     """
-    names = draw(st.permutations(BANDS))[: draw(st.integers(*bands))]
+    names = draw(st.permutations(names))[: draw(st.integers(*bands))]
     grid = draw(grids(shape=(draw(sides), draw(sides)), angle=angle))
     rng = np.random.default_rng(draw(SEEDS))
     noise = 10.0 ** draw(st.integers(-4, 3))

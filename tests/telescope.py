@@ -56,7 +56,8 @@ _CAMERAS = dict.fromkeys(("f105w", "f125w", "f140w", "f160w"), _WFC3_IR)
 _CAMERAS |= {"f150w": _SHORT, "f277w": _LONG, "f444w": _LONG}
 _FINE = 4
 _OPTICS = 0.0075  # arcsec, samples of `optics`
-_SIDE = 512
+_SIDE = 1024  # periodic: 15 arcsec for mosaics of 60 mas, so that no wings come back at a rim
+_MARGIN = 16  # samples around what is moved
 
 
 def camera(band):
@@ -73,15 +74,24 @@ def telescope(band, *, size=SIZE, shift=(0.0, 0.0), scale=SCALE, sharp=True):
     pixel it lies. The mean over all places, which is what can be measured, has no frequencies
     beyond those of the pixels (`sharp` False).
     """
-    offsets = np.arange(size) - size // 2
-    image = _seen(band, scale, tuple(shift), sharp)
-    middle = _SIDE // 2 + _FINE * offsets
-    cut = image[np.ix_(middle, middle)]
+    half = _FINE * (size // 2) + _MARGIN
+    image = _seen(band, scale, sharp)[_SIDE // 2 - half :, _SIDE // 2 - half :]
+    image = image[: 2 * half + 1, : 2 * half + 1]
+    if any(shift):
+        image = _moved(image, _FINE * np.array(shift))
+    cut = image[_MARGIN::_FINE, _MARGIN::_FINE][:size, :size]
     return cut / cut.sum()
 
 
+def _moved(image, shift):
+    """Return fine samples moved by (y, x) of them."""
+    ky, kx = (np.fft.fftfreq(n) for n in image.shape)
+    phase = np.exp(-2j * np.pi * (ky[:, None] * shift[0] + kx * shift[1]))
+    return np.fft.ifft2(np.fft.fft2(image) * phase).real
+
+
 @lru_cache(maxsize=64)
-def _seen(band, scale, shift, sharp):
+def _seen(band, scale, sharp):
     seen_with = camera(band)
     pixel, diffusion = seen_with.pixel, seen_with.diffusion
     step = scale / _FINE
@@ -97,8 +107,7 @@ def _seen(band, scale, shift, sharp):
     if not sharp:
         inside = abs(cycles) < 0.5 / scale
         transfer *= inside[:, None] & inside
-    moved = np.exp(-2j * np.pi * scale * (cycles[:, None] * shift[0] + cycles * shift[1]))
-    return np.fft.fftshift(np.fft.ifft2(transfer * moved).real)
+    return np.fft.fftshift(np.fft.ifft2(transfer).real)
 
 
 @lru_cache(maxsize=16)

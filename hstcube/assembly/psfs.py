@@ -172,7 +172,7 @@ def _with_given(
             band=lacking[0],
         )
     scale, images, told = Grid.of(cube).scale, [], []
-    known = psf_errors(cube, bands)
+    known = psf_errors(others, bands)
     for name in bands:
         if name not in given:
             images.append(others.psf.sel(band=name).values)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from hstcube.core.state import note, warn
 from hstcube.matching.quality import UNVERIFIED, unproven
-from hstcube.psf.preparation import told_doubts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,8 +18,8 @@ __all__ = ["with_doubts"]
 def with_doubts(cube: xr.Dataset, kernels: xr.DataArray, done: NDArray[np.bool_]) -> xr.Dataset:
     """Return the cube with what is to be said of the PSFs that kernels were made of.
 
-    A warning where they may be wrong by more than the gate allows of a kernel, or are not what is
-    known of their bands; a note where too few stars tell it.
+    A warning where they may be wrong by more than the gate allows of a kernel; a note where too few
+    stars tell it.
 
     Parameters
     ----------
@@ -31,7 +30,6 @@ def with_doubts(cube: xr.Dataset, kernels: xr.DataArray, done: NDArray[np.bool_]
     done : array, (band,)
         Bands that are matched already.
     """
-    cube = cube if done.any() else told_doubts(cube)
     few = []
     rows = zip(
         cube.band.values.tolist(), done, kernels.predicted_error.values,

@@ -25,6 +25,7 @@ from hstcube.matching.solver import (
     trimmed,
 )
 from hstcube.matching.targets import as_target, require_width, target_psf, width_of
+from hstcube.psf.doubts import tell_doubts
 from hstcube.psf.preparation import SAME_SCALE, on_one_frame, scale_of
 from hstcube.psf.profiles import FWHM_OF_SIGMA, fwhm
 
@@ -95,6 +96,8 @@ def matching_kernels(
         regularization = number_in("", regularization, "regularization", above=0)
     require_choice("method", method, KernelMethod, code="HC-P06", error=PSFError)
     scale = scale_of(psf)
+    if "matched_to" not in psf.coords:  # those of a cube were looked at when it got them
+        tell_doubts(psf)
     if to is None:
         to = chosen_among(psf, method=method).name
     to = as_target(to, psf.band.values, pixel=scale)

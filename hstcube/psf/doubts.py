@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from hstcube.basics.memory import remembered
 from hstcube.core.bands import cameras
+from hstcube.errors import HstCubeWarning
 from hstcube.psf.models import model_image, models_of_band
 from hstcube.psf.profiles import fwhm, radius_map
 
@@ -19,17 +21,18 @@ if TYPE_CHECKING:
 
     Image64 = NDArray[np.float64]
 
-__all__ = ["Known", "doubts", "known_width"]
+__all__ = ["Known", "doubts", "known_width", "tell_doubts"]
 
 _SAME = 0.05  # relative: how far widths of one release, scale and drizzle may differ
 _OTHER = 0.10  # ... and others of the band
 _HALF = 1.92  # arcsec: half the frame on which a model's width is measured
 _SAME_SCALE = 1e-3
 _BOX = 0.68  # FWHM of the Gaussian that has the variance of a box, over the box's side
-_SAMPLED = 2.5  # pixels of an FWHM: narrower cores depend on drizzle and place more than on optics
+_SAMPLED = 2.6  # pixels of an FWHM: narrower cores depend on drizzle and place more than on optics
 _JWST = ("NIRCAM", "NIRISS", "MIRI")
 _DIAMETERS = {True: 6.5, False: 2.4}  # m, of JWST and HST
-_DIFFRACTION = 1.0  # FWHM of an obstructed aperture, lambda/D: 0.98 to 1.03
+_COARSEST = 0.13  # arcsec: pixels of WFC3/IR
+_WIDE = 2.5  # times what diffraction and the coarsest pixels make
 _ARCSEC = 180 * 3600 / math.pi
 
 # the light of a pixel at the rim over that further in: r^-3 makes 0.28, PSFs of HST have 0.1 to 0.4
@@ -85,9 +88,13 @@ def doubts(psf: xr.DataArray, survey: str = "") -> list[tuple[str, str]]:
     return found
 
 
+def tell_doubts(psf: xr.DataArray, survey: str = "") -> None:
+    """Warn of PSFs that are not what is known of their bands, and belong to no cube."""
+    for code, text in doubts(psf, survey):
+        warnings.warn(HstCubeWarning(code, text), stacklevel=3)
+
+
 def _between(known: Known) -> str:
-    if not math.isfinite(known.most):
-        return f"{known.least:.3f} or more ({known.by})"
     return f"{known.least:.3f} to {known.most:.3f} ({known.by})"
 
 
@@ -99,26 +106,31 @@ def _width(image: NDArray[np.float32]) -> float:
 def known_width(band: str, scale: float, survey: str = "") -> Known | None:
     """Return between which widths the PSF of a band lies; None where nothing is known of it.
 
-    Of the same survey and scale within 5 %; else within 10 % of what the table has of the band at
-    any scale, the box of the pixel exchanged. Where the core is undersampled, drizzle and the place
-    within a pixel change it by more: there, and for bands of which the table has nothing, it is but
-    as wide as diffraction makes it, at the least.
+    Of the same survey and scale within 5 % (10 % where its core is undersampled: stars of the XDF
+    differ by up to 5 % by their places within a pixel); else within 10 % of what the table has of the band at
+    any scale, the box of the pixel exchanged. Where the core is undersampled, there or here, drizzle
+    and the place within a pixel change it by more: it is no narrower than diffraction makes it, and
+    no wider than where it lies between pixels. Of bands of which the table has nothing, diffraction
+    and the coarsest pixels of a camera tell it.
     """
     known = {key: _model_width(band, *key) for key in models_of_band(band)}
     for (name, of), width in known.items():
         if name == survey and abs(of / scale - 1) <= _SAME_SCALE:
-            return Known(width * (1 - _SAME), width * (1 + _SAME), f"PSFs of {survey.upper()}")
-    optics = _optics(band, scale) * (1 - _OTHER)
-    moved = [
-        math.sqrt(max(width**2 + _BOX**2 * (scale**2 - of**2), 0))
+            apart = _SAME if width >= _SAMPLED * scale else _OTHER
+            return Known(width * (1 - apart), width * (1 + apart), f"PSFs of {survey.upper()}")
+    least, most = _optics(band, scale)
+    if not known:
+        return Known(least, most, "diffraction") if least else None
+    moved = {
+        math.sqrt(max(width**2 + _BOX**2 * (scale**2 - of**2), 0)): width / of
         for (_, of), width in known.items()
-    ]
-    if not moved:
-        return Known(optics, math.inf, "diffraction") if optics else None
-    least, most = min(moved) * (1 - _OTHER), max(moved) * (1 + _OTHER)
-    if min(moved) < _SAMPLED * scale:
-        least = optics
-    return Known(least, most, "PSFs of stars in other releases")
+    }
+    narrow, wide = min(moved), max(moved) * (1 + _OTHER)
+    if narrow >= _SAMPLED * scale and moved[narrow] >= _SAMPLED:
+        least = narrow * (1 - _OTHER)
+    elif narrow < _SAMPLED * scale:
+        wide = max(wide, _SAMPLED * scale)
+    return Known(least, wide, "PSFs of stars in other releases")
 
 
 @lru_cache(maxsize=64)
@@ -128,19 +140,19 @@ def _model_width(band: str, survey: str, scale: float) -> float:
     return fwhm(model_image(models_of_band(band)[survey, scale], offset, scale)) * scale
 
 
-def _optics(band: str, scale: float) -> float:
-    """Return the least FWHM [arcsec] that diffraction and the pixel of an image make."""
-    found = cameras(band)
-    if not found:
-        return 0.0
-    widths = [
-        math.hypot(
-            _DIFFRACTION * one.pivot * 1e-10 / _DIAMETERS[one.instrument in _JWST] * _ARCSEC,
-            _BOX * scale,
-        )
-        for one in found
+def _optics(band: str, scale: float) -> tuple[float, float]:
+    """Return the least FWHM [arcsec] that diffraction and the pixel of an image make, and the most.
+
+    The FWHM of an obstructed aperture is 0.98 to 1.03 lambda/D; what detectors and drizzle add is
+    less than the coarsest pixels, so that no star is so wide as the most.
+    """
+    spots = [
+        one.pivot * 1e-10 / _DIAMETERS[one.instrument in _JWST] * _ARCSEC for one in cameras(band)
     ]
-    return min(widths)
+    if not spots:
+        return 0.0, math.inf
+    least = math.hypot(min(spots), _BOX * scale) * (1 - _OTHER)
+    return least, _WIDE * math.hypot(max(spots), _COARSEST, scale)
 
 
 def _pedestal(image: NDArray[np.floating], scale: float) -> float:

@@ -22,6 +22,7 @@ __all__ = ["Mean", "mean_star", "shows"]
 
 _SCATTER = 0.05  # by which true PSFs differ from star to star, per pixel (of its value)
 _CLIP = 3.0
+_ALONE = 1e-3  # 1 - sum of squared weights, where one star is as good as alone
 
 
 class Mean(NamedTuple):
@@ -31,6 +32,7 @@ class Mean(NamedTuple):
     stars: str  # the names of those used
     variance: Image64  # of its pixels, by the noise of the stars; units of image**2
     level: float  # standard error of its background, which all pixels have in common
+    deviations: Image64  # (star, ny, nx): their squares, summed over the stars, are its variance
 
 
 def shows(one: xr.Dataset) -> tuple[Mask, Mask]:
@@ -82,7 +84,20 @@ def mean_star(one: xr.Dataset, scale: float) -> Mean:
     variance = (weight**2 * apertures[:, None, None] ** 2).sum(0)
     level = _level(one, scale, apertures, wings)
     names = " ".join(map(str, one.star.values[core | wings]))
-    return Mean(mean / total, names, variance / total**2, level / total)
+    deviations = _deviations(images - mean, weight)
+    return Mean(mean / total, names, variance / total**2, level / total, deviations / total)
+
+
+def _deviations(apart: Image64, weight: Image64) -> Image64:
+    """Return what each star pulls the weighted mean by, (star, ny, nx), as a jackknife has it.
+
+    Without star i the mean is x_i = x - w_i / (1 - w_i) (star_i - x). For equal weights the sum of
+    squares of what is returned is (n - 1)/n sum (x_i - x)^2 (Tukey 1958, Ann. Math. Stat. 29, 614);
+    for others each counts (1 - w_i)^2 (Hinkley 1977, Technometrics 19, 285), and n/(n - 1) becomes
+    1/(1 - sum w^2), which makes it unbiased for weights of inverse variance.
+    """
+    alone = 1 - (weight**2).sum(0)
+    return np.nan_to_num(weight * apart) * np.where(alone > _ALONE, alone, np.inf) ** -0.5
 
 
 def _noise(one: xr.Dataset, scale: float) -> Image64:

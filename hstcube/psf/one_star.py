@@ -51,10 +51,12 @@ BRIGHT = 0.3  # arcsec: the signal to noise is that of the light within it
 FLATTENED = 1.17  # core width over that of the narrowest star: saturated, or broadened otherwise
 
 _RING = 0.85  # of half a stamp: the background is measured beyond
+_INNER_RING = (0.5, 0.7)  # ... and what is left of the wings there, by comparison with this one
 _POINT = 0.25  # a neighbour is a point source when less of its light is left by a PSF
 _FAR = 0.6  # of half a stamp: noise is measured beyond
 _BLOCK = 5  # pixels a side of what is summed there
 _FEW_BLOCKS = 12  # tell no scatter
+_OF_MEDIAN = 1.25  # its error over that of a mean
 _MAD = 0.6745  # median of the absolute deviations of a Gaussian, in sigma
 _LEAST_SPREAD = 0.3
 _OPPOSITE = np.ones((3, 3))  # neighbours are at least that large, and touch at corners too
@@ -131,6 +133,7 @@ class CleanStar:
     star: Star
     image: Image64
     neighbours: int  # so many were taken out
+    level_error: float  # of the background, over the noise of a pixel
 
     def centred(self, side: int) -> Image64:
         """Return (side, side) pixels with the star in the middle."""
@@ -244,9 +247,28 @@ def _mended(star: Star, image: Image64, around: Neighbours, replaced: Mask) -> C
     if replaced.any():
         # the fainter of the two: the other may be a neighbour too
         image = np.where(replaced, np.fmin(star.opposite(), image), image)
-    far = star.outermost & ~around.pixels
-    background = float(np.median(image[far])) if far.any() else 0.0
-    return CleanStar(star, image - background, len(around.places))
+    level, error = _background(star, image, ~around.pixels)
+    return CleanStar(star, image - level, len(around.places), error)
+
+
+def _background(star: Star, image: Image64, free: Mask) -> tuple[float, float]:
+    """Return the level of the outermost ring, and its error over the noise of a pixel.
+
+    Without what the wings of the star leave there: they fall off as r^-3 beyond the first rings of
+    diffraction, so that a ring further in tells how much that is.
+    """
+    half = min(star.shape) / 2
+    inner = (star.distance > _INNER_RING[0] * half) & (star.distance <= _INNER_RING[1] * half)
+    outer, inner = (free & ring & (star.weight > 0) for ring in (star.outermost, inner))
+    if not outer.any():
+        return 0.0, 0.0
+    level, share = float(np.median(image[outer])), 0.0
+    if inner.any():
+        near, far = (float(np.median(star.distance[ring] ** -3)) for ring in (inner, outer))
+        share = far / (near - far)
+        level -= share * (float(np.median(image[inner])) - level)
+    variance = (1 + share) ** 2 / outer.sum() + share**2 / max(int(inner.sum()), 1)
+    return level, _OF_MEDIAN * math.sqrt(variance)
 
 
 def _template(stars: list[CleanStar]) -> Image64 | None:
@@ -349,8 +371,7 @@ def measured(clean: CleanStar) -> Measures:
     radii = [aperture, COMPACT / scale, BRIGHT / scale]
     light, inner, near = encircled_energy(clean.image, radii, star.centre)
     area = math.pi * aperture**2
-    level = 1.25 / math.sqrt(max(int(star.outermost.sum()), 1))  # of the background, a median
-    error = star.noise * math.hypot(math.sqrt(area), area * level) / max(light, 1e-30)
+    error = star.noise * math.hypot(math.sqrt(area), area * clean.level_error) / max(light, 1e-30)
     inside = star.distance <= star.core
     seen = star.weight[star.weight > 0]
     return Measures(

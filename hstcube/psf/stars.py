@@ -7,7 +7,6 @@ band; `measure_psf` adds up what it trusts. In between is a table that can be re
 from __future__ import annotations
 
 import math
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,10 +16,10 @@ from hstcube.core.grids import Grid
 from hstcube.core.offsets import psf_offsets, with_errors
 from hstcube.core.rules import taken
 from hstcube.core.state import attribute
-from hstcube.errors import HstCubeWarning, PSFError, RecipeError
+from hstcube.errors import PSFError, RecipeError
 from hstcube.inputs.arrays import shown
 from hstcube.inputs.quantities import whole_number
-from hstcube.psf.doubts import doubts
+from hstcube.psf.doubts import tell_doubts
 from hstcube.psf.mean import mean_star
 from hstcube.psf.one_star import BRIGHT, COMPACT, FLATTENED, cleaned, measured
 from hstcube.psf.profiles import fwhm, odd
@@ -103,8 +102,7 @@ def measure_psf(
     used = np.array([mean.stars for mean in means], object)
     psf = psf.assign_coords(stars=("band", used), fwhm=("band", widths, {"units": "arcsec"}))
     psf = with_errors(psf, [e.error for e in errors], [e.stars for e in errors])
-    for code, text in doubts(psf, looked_at.attrs.get("survey", "")):
-        warnings.warn(HstCubeWarning(code, text), stacklevel=2)
+    tell_doubts(psf, looked_at.attrs.get("survey", ""))
     return psf
 
 
@@ -293,6 +291,7 @@ def _extended(columns: dict[str, Any], bands: list[str]) -> list[str]:
     compactness, error = columns["compactness"], _CLIP * columns["compactness_error"]
     most = (compactness - error).max(0)
     wide = compactness + error < EXTENDED * most
+    wide &= columns["core_weight"] >= LOW_WEIGHT  # light is missing from a core with a hole
     reasons = []
     for ratio, where in zip(compactness / most, wide, strict=True):
         if not where.any():

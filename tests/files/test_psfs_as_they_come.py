@@ -17,7 +17,7 @@ from hstcube.errors import BandError, HstCubeWarning, PSFError
 from hstcube.psf.profiles import fwhm
 
 NATIVE, FOLD = 0.063, 4
-WIDTHS = {"f435w": 0.10, "f850lp": 0.11, "f160w": 0.19}
+WIDTHS = {"f435w": 0.105, "f850lp": 0.11, "f160w": 0.19}
 
 
 def round_psf(width, *, scale=0.06, size=65):
@@ -39,7 +39,9 @@ def bare(path, band, *, scale=0.06, size=65, cards=()):
 
 def stpsf(path, *, turn=0.0, band="F444W"):
     """Write a file as stpsf does: the optics four times finer than pixels, and as they see it."""
-    fine = optics("f444w", scale=NATIVE / FOLD, size=256)
+    # as WFC3's own pixels and drizzle see it, or as no pixels have seen it
+    wide = (0.128, 0.08) if band == "F160W" else ()
+    fine = optics(band.lower(), scale=NATIVE / FOLD, size=256, boxes=wide)
     if turn:
         fine = ndimage.rotate(fine, turn, reshape=False, order=5)
     pixels = fine.reshape(64, FOLD, 64, FOLD).sum((1, 3))
@@ -253,7 +255,7 @@ def test_what_serves_the_others_need_not_have_the_bands_that_are_given(field, fi
 def pointer(path):
     """Write a model of stpsf whose light points up: a spot beside the core, at +y."""
     y, x = (np.mgrid[:255, :255] - 127) * NATIVE / FOLD
-    core = np.exp(-(x**2 + y**2) / 0.05**2) + 0.2 * np.exp(-(x**2 + (y - 0.6) ** 2) / 0.05**2)
+    core = np.exp(-(x**2 + y**2) / 0.1**2) + 0.2 * np.exp(-(x**2 + (y - 0.6) ** 2) / 0.05**2)
     unit = fits.PrimaryHDU(core)
     unit.header.update(EXTNAME="OVERDIST", PIXELSCL=NATIVE / FOLD, FILTER="F160W", DET_SAMP=FOLD)
     unit.writeto(path)

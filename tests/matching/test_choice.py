@@ -100,12 +100,12 @@ def crossed() -> xr.DataArray:
         [np.exp(-((y / a) ** 2 + (x / b) ** 2) / 2) for a, b in ((0.12, 0.05), (0.05, 0.12))]
     )
     images /= images.sum((1, 2), keepdims=True)
-    bands = np.array(["f606w", "f160w"], object)
+    bands = np.array(["f277w", "f444w"], object)
     return psf_array(images.astype("f4"), SCALE, bands=bands, name="psf", attrs={})
 
 
 def test_where_no_band_serves_the_narrowest_gaussian_that_does_is_offered():
-    cube = with_psf(cube_of("f606w", "f160w"), crossed())
+    cube = with_psf(cube_of("f277w", "f444w"), crossed())
     with pytest.raises(PSFError) as caught:
         psf_match(cube)
     assert caught.value.code == "HC-P34"

@@ -224,7 +224,7 @@ def observed(dress: Dress, name: str) -> NDArray[np.float64]:
 
 
 def write_release(folder: Path, dress: Dress) -> Path:
-    """Write the images of a release, and PSFs of one width; return the folder."""
+    """Write the images of a release, and PSFs; return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     if "{band}" not in dress.sci:
         _write_thumb(folder / dress.sci, dress)
@@ -232,11 +232,19 @@ def write_release(folder: Path, dress: Dress) -> Path:
         for name, text in dress.of_bands.items():
             _write_band(folder, dress, name, text)
     offset = np.arange(-12, 13) * dress.scale
-    one = np.exp(-0.5 * (offset[:, None] ** 2 + offset**2) / 0.09**2)
-    images = np.array([one / one.sum()] * len(dress.bands), np.float32)
+    sigmas = [_width(name, dress.bands[text]) / 2.355 for name, text in dress.of_bands.items()]
+    ones = [np.exp(-0.5 * (offset[:, None] ** 2 + offset**2) / sigma**2) for sigma in sigmas]
+    images = np.array([one / one.sum() for one in ones], np.float32)
     psf = psf_array(images, dress.scale, bands=np.array(list(dress.of_bands), object), name="psf")
     save_psf(psf, folder / f"psf_{float(f'{dress.scale * 1000:.3g}'):g}mas.fits", overwrite=True)
     return folder
+
+
+def _width(name: str, camera: tuple[str, str]) -> float:
+    """Return the FWHM [arcsec] of a PSF: 0.11 and 0.185 of HST, else diffraction and a pixel."""
+    if camera[0] in ("ACS", "WFC3", "WFPC2"):
+        return 0.185 if camera == _IR else 0.11
+    return float(np.hypot(band(name).pivot * 1e-10 / 6.5 * 206265, 0.11))
 
 
 def _write_band(folder: Path, dress: Dress, name: str, text: str) -> None:
