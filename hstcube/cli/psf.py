@@ -33,15 +33,25 @@ def measure(
     Says of every star what it was used for, and why not.
     """
     from hstcube.jobs.psfs import measure_psfs
+    from hstcube.psf.uncertainty import FEWEST
 
     psf, examined, (_, picture, listing) = measure_psfs(
         stars, out, scale=scale, bands=bands, overwrite=overwrite
     )
     _show_stars(examined)
-    widths = zip(psf.band.values, psf.fwhm.values, psf.stars.values, strict=True)
+    rows = [
+        (
+            str(one.band.item()),
+            f"{one.fwhm.item():.3f}",
+            f"{one.psf_error.item():.2%}",
+            "" if one.psf_stars.item() >= FEWEST else "unverified",
+            str(one.stars.item()),
+        )
+        for one in psf.transpose("band", ...)
+    ]
     show_table(
-        ("band", "FWHM [arcsec]", "stars"),
-        [(band, f"{width:.3f}", used) for band, width, used in widths],
+        ("band", "FWHM [arcsec]", "encircled energy may be off by", "", "stars"),
+        rows,
         title=f"PSFs in {out}, stamps in {picture}, table in {listing}",
     )
 
@@ -65,6 +75,7 @@ def show(
         (
             str(one.band.item()),
             f"{one.ee_error.item():.2%}",
+            f"{one.predicted_error.item():.2%}",
             f"{one.residual.item():.1%}",
             f"{one.negative.item():.2f}",
             f"{one.half_light_ratio.item():.3f}",
@@ -73,7 +84,14 @@ def show(
     ]
     said = f"matched to {target} (encircled energy at 0.18 arcsec and beyond)"
     show_table(
-        ("band", "encircled energy off by", "residual", "negative part", "half-light ratio"),
+        (
+            "band",
+            "encircled energy off by",
+            "with its stars",
+            "residual",
+            "negative part",
+            "half-light ratio",
+        ),
         rows,
         title=f"{said}; pictures in {picture} and {curves}",
     )

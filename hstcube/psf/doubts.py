@@ -74,7 +74,7 @@ def doubts(psf: xr.DataArray, survey: str = "") -> list[tuple[str, str]]:
         width, known = _width(image) * scale, known_width(name, scale, survey)
         if known and not known.least <= width <= known.most:
             wrong.append(f"{name} {width:.3f}, not {_between(known)}")
-        if (level := _pedestal(image, scale)) > 0:
+        if level := _pedestal(image, scale):
             flat.append(f"{name} {level:.1g} of its light per pixel")
     found = []
     if wrong:
@@ -106,12 +106,12 @@ def _width(image: NDArray[np.float32]) -> float:
 def known_width(band: str, scale: float, survey: str = "") -> Known | None:
     """Return between which widths the PSF of a band lies; None where nothing is known of it.
 
-    Of the same survey and scale within 5 % (10 % where its core is undersampled: stars of the XDF
-    differ by up to 5 % by their places within a pixel); else within 10 % of what the table has of the band at
-    any scale, the box of the pixel exchanged. Where the core is undersampled, there or here, drizzle
-    and the place within a pixel change it by more: it is no narrower than diffraction makes it, and
-    no wider than where it lies between pixels. Of bands of which the table has nothing, diffraction
-    and the coarsest pixels of a camera tell it.
+    Of the same survey and scale within 5 % (10 % where its core is undersampled: single stars
+    differ by up to 5 % by their places within a pixel); else within 10 % of what the table has of
+    the band at any scale, the box of the pixel exchanged. Where the core is undersampled, there or
+    here, drizzle and the place within a pixel change it by more: it is no narrower than diffraction
+    makes it, and no wider than where it lies between pixels. Of bands of which the table has
+    nothing, diffraction and the coarsest pixels of a camera tell it.
     """
     known = {key: _model_width(band, *key) for key in models_of_band(band)}
     for (name, of), width in known.items():
@@ -156,7 +156,10 @@ def _optics(band: str, scale: float) -> tuple[float, float]:
 
 
 def _pedestal(image: NDArray[np.floating], scale: float) -> float:
-    """Return the light per pixel at the rim of a PSF that falls off there as none does, else 0."""
+    """Return the light per pixel at the rim of a PSF that falls off there as none does, else 0.
+
+    It is too flat, or negative.
+    """
     distance = radius_map((image.shape[0], image.shape[1])) * scale
     rings = [image[(distance > low) & (distance <= high)] for low, high in (_INNER, _RIM)]
     if distance[distance.shape[0] // 2].max() < _RIM[1] or min(ring.size for ring in rings) < 3:  # noqa: PLR2004
@@ -166,4 +169,4 @@ def _pedestal(image: NDArray[np.floating], scale: float) -> float:
     error = float(rings[1].std()) / total / math.sqrt(rings[1].size)
     faint = _FAINT * (scale / 0.06) ** 2
     flat = rim - _SIGNIFICANT * error > _FLAT * inner and rim > faint
-    return rim if flat else 0.0
+    return rim if flat or rim + _SIGNIFICANT * error < -faint else 0.0

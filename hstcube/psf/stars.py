@@ -44,7 +44,7 @@ DAMAGED = 3.0  # misfit of the core, over that of the best star
 LOW_WEIGHT = 0.25  # least weight in the core, over the median of the stamp
 EXTENDED = 0.95  # light within 0.45 arcsec, over that of the most compact star
 FAINT = 30.0  # signal to noise within 0.3 arcsec
-ELONGATED = 0.1  # (a^2 - b^2)/(a^2 + b^2) of the core: stars of the XDF have up to 0.053
+ELONGATED = 0.1  # (a^2 - b^2)/(a^2 + b^2) of the core: real stars have up to 0.053
 NO_WINGS = 300.0  # ... below which the wings are noise
 
 _PERFECT = 0.005  # misfit that no core falls below: noise is taken off it

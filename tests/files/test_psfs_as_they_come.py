@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from astropy.io import fits
 from scipy import ndimage
 from stamps import BANDS, label_map, rewrite, stamp, write_field
-from telescope import optics
+from telescope import optics, stars
 
 import hstcube
 from hstcube import open_field, open_psf, prepare_psf, psf_match
@@ -291,3 +292,21 @@ def test_in_a_mirrored_mosaic_the_angle_is_not_known(field, tmp_path):
     psf["f160w"] = pointer(tmp_path / "model.fits")
     with pytest.warns(HstCubeWarning, match="HC-P37 f160w.*angle 0 assumed"):
         open_field(field, "1", psf=psf)
+
+
+def test_check_run_and_headers_say_what_stars_tell_of_psfs(field, tmp_path, call):
+    made = hstcube.measure_psf(stars(np.random.default_rng(3), 2, bands=BANDS, flux=100.0))
+    path = hstcube.save_psf(made, tmp_path / "two_stars.fits")
+    how = ("--psf", path, "--to", "f160w")
+    checked = call("check", field, *how)
+    assert "note: HC-P41 unverified: " in checked.out
+    assert "f435w (2)" in checked.out
+    ran = call("run", field, "--out", tmp_path / "out", *how)
+    assert ran.code == 0, ran.out
+    record = json.loads((tmp_path / "out" / "run.json").read_text())["targets"]["1"]
+    assert any("HC-P41 unverified" in note for note in record["notes"])
+    image = next((tmp_path / "out").rglob("*f435w*.fits"))
+    header = fits.getheader(image)
+    assert header["PSFSTARS"] == 2
+    assert header["PSFERR"] == pytest.approx(made.psf_error.values[0], rel=1e-4)
+    assert header["PSFEEERR"] > header["PSFERR"]
