@@ -240,6 +240,8 @@ def _band_cards(cube: xr.Dataset, i: int, kind: str) -> list[Card]:
             "error of its encircled energy, after matching",
         ),
         ("PSFNEG", _number(cube, "psf_negative", i), "negative part of the kernel that matched it"),
+        ("PSFENER", _number(cube, "psf_energy", i), "share of a star's light in the PSF's frame"),
+        ("PSFENERR", _number(cube, "psf_energy_error", i), "its error"),
         ("MATCHED", str(cube.matched_to.values[i]) or None, "what the PSF was matched to"),
         ("SKY", _number(cube, "sky", i), "sky level subtracted, units of sci"),
         ("SKYERR", _number(cube, "sky_error", i), "its standard error"),
