@@ -22,6 +22,7 @@ from hstcube.fits.local import split_extension
 from hstcube.fits.opening import located
 from hstcube.inputs.cards import card_value
 from hstcube.inputs.choices import require_choice
+from hstcube.psf.energy import energies_of
 from hstcube.psf.preparation import (
     SAME_SCALE,
     on_one_frame,
@@ -171,21 +172,24 @@ def _with_given(
             f"the band out",
             band=lacking[0],
         )
-    scale, images, told = Grid.of(cube).scale, [], []
+    scale, images, told, own = Grid.of(cube).scale, [], [], []
     known = psf_errors(others, bands)
     for name in bands:
         if name not in given:
-            images.append(others.psf.sel(band=name).values)
+            own.append(others.psf.sel(band=name))
+            images.append(own[-1].values)
             continue
         one = _of_band(given[name], name, files, cube)
         for key, values in psf_errors(one.expand_dims(band=[name]), [name]).items():
             known[key][bands.index(name)] = values[0]
+        own.append(one)
         images.append(_on_pixels(one, scale))
         told.append((name, one))
     stack = np.stack(on_one_frame(*images)).astype(np.float32)
     attrs = {"long_name": UNIT_SUM, "source": f"given for {', '.join(given)}"}
     psfs = psf_array(stack, scale, bands=cube.band.values, name="psf", attrs=attrs)
-    cube = with_psf(cube, with_errors(psfs, *known.values()))
+    psfs = with_errors(psfs.assign_coords(energies_of(own)), *known.values())
+    cube = with_psf(cube, psfs)
     for name, one in told:
         cube = _told(cube, name, one)
     return cube

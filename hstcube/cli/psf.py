@@ -33,7 +33,7 @@ def measure(
     Says of every star what it was used for, and why not.
     """
     from hstcube.jobs.psfs import measure_psfs
-    from hstcube.psf.uncertainty import FEWEST
+    from hstcube.psf.mean import FEWEST
 
     psf, examined, (_, picture, listing) = measure_psfs(
         stars, out, scale=scale, bands=bands, overwrite=overwrite

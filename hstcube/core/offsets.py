@@ -43,7 +43,9 @@ _TOLD = ("standard error of its encircled energies", "stars that it was measured
 # how far rho(0) may be from 1, rho(l) from rho(-l), and a lag from a whole number of pixels
 _AS_EQUAL = 1e-3
 _MEASURED = ("psf_error", "psf_stars")
-_OF_THE_PSF = ("psf", "ky", "kx", "psf_ee_error", "psf_negative", *_MEASURED)
+_OF_THE_PSF = (
+    "psf", "ky", "kx", "psf_ee_error", "psf_negative", "psf_energy", "psf_energy_error", *_MEASURED,
+)  # fmt: skip
 
 
 def psf_offsets(shape: Sequence[int], scale: float | tuple[float, float]) -> dict[str, Any]:

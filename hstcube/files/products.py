@@ -10,7 +10,7 @@ import numpy as np
 
 from hstcube.core.bands import names_among
 from hstcube.core.cube import SCHEMA, build
-from hstcube.core.offsets import with_errors, with_noise_coords, with_psf_coords
+from hstcube.core.offsets import with_noise_coords, with_psf_coords
 from hstcube.core.rules import DIMS, PLANES, REPLACED
 from hstcube.core.state import require_coords, warn
 from hstcube.errors import BandError, FileError, HstCubeError
@@ -47,8 +47,9 @@ _NEEDED_OF_SCIENCE = ("BUNIT", "PHOTPLAM")
 _WHOLE = ("HSTCUBE", "NBANDS")
 _NUMBERS = (
     *_WHOLE,
-    *("PSFFWHM", "PSFEEERR", "PSFNEG", "SKY", "SKYERR", "ABZP", "PHOTPLAM", "EXTINCT", "NSCALE"),
-    *("TEXPTIME", "ELECTRON", "PSFERR", "PSFSTARS"),
+    *("PSFFWHM", "PSFEEERR", "PSFNEG", "PSFENER", "PSFENERR", "PSFERR", "PSFSTARS"),
+    *("SKY", "SKYERR", "ABZP", "PHOTPLAM", "EXTINCT", "NSCALE"),
+    *("TEXPTIME", "ELECTRON"),
     *("PIXSCALE", "LAGX", "LAGY"),
 )
 _LARGEST_PIXEL = 60.0  # arcsec
@@ -58,6 +59,11 @@ _BESIDE = {
     "wht": ("noise", NOISE_UNIT),
     "mask": (REPLACED, REPLACED_UNIT),
 }
+_OF_PSFS = (  # what is told of PSFs: cards that stand together, and the coordinates
+    {"PSFEEERR": "psf_ee_error", "PSFNEG": "psf_negative"},
+    {"PSFENER": "psf_energy", "PSFENERR": "psf_energy_error"},
+    {"PSFERR": "psf_error", "PSFSTARS": "psf_stars"},
+)
 _CARDS_BESIDE = {PSF_UNIT: ("PIXSCALE",), NOISE_UNIT: ("LAGX", "LAGY")}
 _HOLDS = {
     "sci": ("sci",),
@@ -351,13 +357,11 @@ def _with_psf(cube: xr.Dataset, bands: list[Planes]) -> xr.Dataset:
     images = _stack(bands, "psf")
     cube = with_psf_coords(cube, images, float(bands[0]["psf"].header["PIXSCALE"]))
     headers = _headers(bands)
-    cube = with_errors(cube, _column(headers, "PSFERR"), _column(headers, "PSFSTARS"))
-    if not any("PSFEEERR" in header or "PSFNEG" in header for header in headers):
-        return cube
-    return cube.assign_coords(
-        psf_ee_error=("band", _column(headers, "PSFEEERR")),
-        psf_negative=("band", _column(headers, "PSFNEG")),
-    )
+    for pair in _OF_PSFS:
+        if any(card in header for card in pair for header in headers):
+            told = {name: ("band", _column(headers, card)) for card, name in pair.items()}
+            cube = cube.assign_coords(told)
+    return cube
 
 
 def _with_replaced(cube: xr.Dataset, bands: list[Planes]) -> xr.Dataset:

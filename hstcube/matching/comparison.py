@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from hstcube.core.offsets import psf_errors
 from hstcube.core.rules import taken
 from hstcube.errors import PSFError
 from hstcube.matching.choice import nearest_among
@@ -15,7 +14,7 @@ from hstcube.matching.quality import (
     ee_ratio,
     failing,
     measured_quality,
-    predicted_error,
+    predicted,
     unproven,
 )
 from hstcube.matching.targets import as_target, target_psf
@@ -23,8 +22,6 @@ from hstcube.psf.preparation import scale_of
 from hstcube.psf.profiles import RADII
 
 __all__ = ["psf_quality"]
-
-_KEYS = ("psf_error", "psf_stars")
 
 
 def psf_quality(cube: xr.Dataset | xr.DataArray, *, to: Any = None) -> xr.Dataset:
@@ -66,7 +63,7 @@ def psf_quality(cube: xr.Dataset | xr.DataArray, *, to: Any = None) -> xr.Datase
     negative = cube.psf_negative.values if "psf_negative" in cube.coords else unknown
     identity = np.ones((1, 1))
     ratios, widths, residuals, verdicts = [], [], [], []
-    errors, stars = _errors(cube, psf, to)
+    errors, stars = predicted(psf, to, np.zeros(len(images)))
     rows = zip(images, np.nan_to_num(negative), errors, stars, strict=True)
     for image, share, error, number in rows:
         quality = measured_quality(image, target, identity, scale)
@@ -74,7 +71,7 @@ def psf_quality(cube: xr.Dataset | xr.DataArray, *, to: Any = None) -> xr.Datase
         widths.append(quality.half_light_ratio)
         residuals.append(quality.residual)
         failed = failing(quality.ee_error, quality.residual, share)
-        verdicts.append(failed or unproven(error, number, number) or "good")
+        verdicts.append(failed or unproven(error, number) or "good")
     return xr.Dataset(
         {
             "ee_ratio": (("band", "radius"), ratios),
@@ -87,17 +84,6 @@ def psf_quality(cube: xr.Dataset | xr.DataArray, *, to: Any = None) -> xr.Datase
         {"band": psf.band.values, "radius": ("radius", list(RADII), {"units": "arcsec"})},
         {"to": to if isinstance(to, str) else str(to.name or "psf")},
     )
-
-
-def _errors(cube: xr.Dataset | xr.DataArray, psf: xr.DataArray, to: Any) -> tuple[Any, Any]:
-    """Return the errors of the match that stars make, and the fewest stars, (band,)."""
-    names = [str(name) for name in psf.band.values]
-    known = psf_errors(cube, names)
-    at = names.index(to) if isinstance(to, str) and to in names else None
-    target = (0.0, np.inf) if at is None else tuple(known[key][at] for key in _KEYS)
-    errors, stars = (known[key] for key in _KEYS)
-    own = np.arange(len(names)) == (-1 if at is None else at)
-    return np.where(own, 0.0, predicted_error(0.0, errors, target[0])), np.fmin(stars, target[1])
 
 
 def _psf_of(cube: xr.Dataset | xr.DataArray) -> xr.DataArray:

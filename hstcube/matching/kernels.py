@@ -9,14 +9,15 @@ import xarray as xr
 
 from hstcube.basics.memory import remembered
 from hstcube.core.grids import Grid
-from hstcube.core.offsets import psf_errors, psf_offsets
+from hstcube.core.offsets import psf_offsets
 from hstcube.core.state import in_band_order
 from hstcube.errors import PSFError
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import number_in, short
+from hstcube.matching.beyond import ratios
 from hstcube.matching.choice import chosen_among
 from hstcube.matching.pairs import pair, same_pair
-from hstcube.matching.quality import Quality, predicted_error
+from hstcube.matching.quality import Quality, predicted
 from hstcube.matching.solver import (
     KernelMethod,
     convolved,
@@ -25,7 +26,7 @@ from hstcube.matching.solver import (
     trimmed,
 )
 from hstcube.matching.targets import as_target, require_width, target_psf, width_of
-from hstcube.psf.doubts import tell_doubts
+from hstcube.psf.known import tell_doubts
 from hstcube.psf.preparation import SAME_SCALE, on_one_frame, scale_of
 from hstcube.psf.profiles import FWHM_OF_SIGMA, fwhm
 
@@ -42,6 +43,7 @@ __all__ = [
     "matching_kernels",
     "reached_widths",
     "require_in_frame",
+    "require_scale",
     "target_width",
 ]
 
@@ -83,6 +85,8 @@ def matching_kernels(
         ``half_light_ratio``, and ``ee_error``: the largest error of the encircled energy at 0.18
         arcsec and beyond; ``predicted_error``: the same with the errors of both PSFs in it, where
         they tell them (``psf_error``), and ``fewest_stars`` that either was measured from.
+        ``energy_ratio``, where PSFs say ``psf_energy``: the target's share of a star's light inside
+        the frame over the band's, which `psf_match` multiplies with.
 
     Raises
     ------
@@ -113,26 +117,13 @@ def matching_kernels(
     coords = {"band": psf.band.values, **psf_offsets(stack.shape, scale)}
     for key in Quality._fields:
         coords[key] = ("band", [getattr(one.quality, key) for one in pairs])
-    coords |= _predicted(psf, to, coords["ee_error"][1])
+    told = predicted(psf, to, coords["ee_error"][1])
+    coords |= {"predicted_error": ("band", told[0]), "fewest_stars": ("band", told[1])}
+    if "psf_energy" in psf.coords:
+        same = psf.band.values == (to if isinstance(to, str) else None)
+        share = np.broadcast_to(psf.psf_energy.values.astype(np.float64), same.shape)
+        coords["energy_ratio"] = ("band", ratios(share, same, to))
     return xr.DataArray(stack, coords, ("band", "ky", "kx"), "kernels", {"method": method})
-
-
-def _predicted(psf: xr.DataArray, to: Any, ee_error: Any) -> dict[str, Any]:
-    """Return the coordinates of the predicted errors of matches, and of the stars that tell them.
-
-    The target itself is no match: its error is that of its kernel, and its stars are its own.
-    """
-    names = [str(name) for name in psf.band.values]
-    known = psf_errors(psf, names)
-    at = names.index(to) if isinstance(to, str) and to in names else None
-    own = np.arange(len(names)) == (-1 if at is None else at)
-    errors, stars = known["psf_error"], known["psf_stars"]
-    target = (0.0, np.inf) if at is None else (errors[at], stars[at])
-    together = predicted_error(ee_error, errors, target[0])
-    return {
-        "predicted_error": ("band", np.where(own, ee_error, together)),
-        "fewest_stars": ("band", np.fmin(stars, target[1])),
-    }
 
 
 def gaussian_kernels(cube: xr.Dataset, *, to: str, sampled: bool = False) -> xr.DataArray:
@@ -278,6 +269,28 @@ def _require_on_pixels(offsets: Any, labels: Any, step: float, axis: str) -> Non
         "make kernels of PSFs on these pixels"
         "[[|: matching_kernels(with_psf(cube, psf).psf, to=...)]]",
     )
+
+
+def require_scale(cube: xr.Dataset) -> None:
+    """Require PSFs that lie as the images do: a cube may have been thinned out or flipped."""
+    have, steps = scale_of(cube.psf), Grid.of(cube).steps
+    flipped = [axis for axis in ("y", "x") if _is_flipped(cube[axis].values)]
+    if flipped:
+        found = f"the images are flipped in {flipped[0]}"
+    elif any(abs(step / have - 1) > SAME_SCALE for step in steps):
+        found = f"the images on pixels of {steps[0]:.4g}"
+    else:
+        return
+    raise PSFError(
+        "HC-P14",
+        f"the PSFs are on pixels of {have:.4g} arcsec, {found}",
+        "match first, thin out later; or give PSFs for these pixels"
+        "[[: --psf FILE|: with_psf(cube, psf)]]",
+    )
+
+
+def _is_flipped(places: NDArray[np.float64]) -> bool:
+    return len(places) > 1 and bool(places[1] < places[0])
 
 
 def reached_widths(cube: xr.Dataset, to: str, kernels: xr.Variable) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""How near a kernel brings a PSF to its target."""
+"""How near a kernel brings a PSF to its target, and what is to be said of that."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from hstcube.core.offsets import psf_errors
+from hstcube.core.state import note, warn
 from hstcube.matching.solver import convolved
+from hstcube.psf.mean import FEWEST
 from hstcube.psf.preparation import on_one_frame
 from hstcube.psf.profiles import NEAR, RADII, encircled_energy, half_light_radius, radius_map
-from hstcube.psf.uncertainty import FEWEST
 
 if TYPE_CHECKING:
+    import xarray as xr
     from numpy.typing import NDArray
 
     Image64 = NDArray[np.float64]
@@ -23,9 +26,10 @@ __all__ = [
     "ee_ratio",
     "failing",
     "measured_quality",
-    "predicted_error",
+    "predicted",
     "shortfall",
     "unproven",
+    "with_doubts",
 ]
 
 # A band passes when it agrees with the target as well as real HST stars agree with one another
@@ -96,26 +100,31 @@ def failing(ee_error: float, residual: float, negative: float) -> str:
     return ""
 
 
-def predicted_error(ee_error: Any, source: Any, target: Any) -> Any:
-    """Return the error of a match: what its kernel leaves, and the errors of both PSFs.
+def predicted(psf: xr.DataArray, to: Any, ee_error: Any) -> tuple[Image64, Image64]:
+    """Return the predicted errors of the matches of PSFs, and the fewest stars that tell each.
 
-    Those of PSFs add nothing where they are not known (NaN).
+    What its kernel leaves and the errors of both PSFs, (band,); those of PSFs add nothing where
+    they are not known (NaN). The target itself is no match: its error is that of its kernel, and
+    its stars are its own.
     """
-    return np.sqrt(
-        np.square(ee_error) + np.square(np.nan_to_num(source)) + np.square(np.nan_to_num(target))
-    )
+    names = [str(name) for name in psf.band.values]
+    errors, stars = psf_errors(psf, names).values()
+    own = np.array([isinstance(to, str) and name == to for name in names])
+    of_target = float(np.nan_to_num(errors[own]).sum())
+    fewest = np.fmin(stars, stars[own][0]) if own.any() else stars
+    together = np.sqrt(np.square(ee_error) + np.nan_to_num(errors) ** 2 + of_target**2)
+    return np.where(own, ee_error, together), fewest
 
 
-def unproven(error: float, source: float, target: float) -> str:
+def unproven(error: float, stars: float) -> str:
     """Return "unverified" for a match of PSFs of too few stars, and how wrong others may be.
 
-    "" where nothing is to be said. ``source`` and ``target`` are numbers of stars, NaN where they
-    are not known: PSFs of models have none.
+    "" where nothing is to be said. The number of stars is NaN where it is not known: PSFs of models
+    have none.
     """
     if error > LARGEST_EE_ERROR:
         return f"encircled energy may be off by {error:.1%}, by the noise of the stars"
-    few = source < FEWEST or target < FEWEST
-    return UNVERIFIED if few else ""
+    return UNVERIFIED if stars < FEWEST else ""
 
 
 def shortfall(ee_error: float, residual: float, negative: float) -> float:
@@ -123,3 +132,35 @@ def shortfall(ee_error: float, residual: float, negative: float) -> float:
     return max(
         ee_error / LARGEST_EE_ERROR, residual / LARGEST_RESIDUAL, negative / LARGEST_NEGATIVE
     )
+
+
+def with_doubts(cube: xr.Dataset, kernels: xr.DataArray, done: NDArray[np.bool_]) -> xr.Dataset:
+    """Return the cube with what is to be said of the PSFs that kernels were made of.
+
+    A warning where they may be wrong by more than the gate allows of a kernel; a note where too few
+    stars tell it.
+
+    Parameters
+    ----------
+    cube : Dataset
+        With its PSFs.
+    kernels : DataArray, (band, ky, kx)
+        As `matching_kernels` returns them.
+    done : array, (band,)
+        Bands that are matched already.
+    """
+    few = []
+    rows = zip(
+        cube.band.values.tolist(), done, kernels.predicted_error.values,
+        kernels.ee_error.values, kernels.fewest_stars.values, strict=True,
+    )  # fmt: skip
+    for band, finished, error, of_kernel, stars in rows:
+        said = "" if finished else unproven(error if error > of_kernel else 0.0, stars)
+        if said == UNVERIFIED:
+            few.append(f"{band} ({stars:.0f})")
+        elif said:
+            cube = warn(cube, "HC-P40", f"{band}: {said}")
+    if few:
+        text = f"{UNVERIFIED}: PSFs of one or two stars tell little of their own errors: "
+        cube = note(cube, "HC-P41", text + ", ".join(sorted(few)))
+    return cube

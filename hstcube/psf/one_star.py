@@ -1,4 +1,4 @@
-"""One star in one band: cut out, centred by a fit of its core, cleaned, and measured."""
+"""One star in one band: cut out, centred by a fit of its core, and cleaned."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from hstcube.psf.profiles import (
     CoreFit,
     core_centre,
     core_fit,
-    elongation,
-    encircled_energy,
     fwhm,
     integrated_gaussian,
     odd,
@@ -33,32 +31,19 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
 
 __all__ = [
-    "APERTURE",
-    "BRIGHT",
-    "COMPACT",
     "FLATTENED",
     "CleanStar",
-    "Measures",
     "Stamp",
     "Star",
     "cleaned",
-    "measured",
 ]
 
-APERTURE = 1.2  # arcsec: stars are compared, and scaled to one another, within it
-COMPACT = 0.45  # arcsec: light within it, over that in the aperture, tells stars from galaxies
-BRIGHT = 0.3  # arcsec: the signal to noise is that of the light within it
 FLATTENED = 1.17  # core width over that of the narrowest star: saturated, or broadened otherwise
 
 _RING = 0.85  # of half a stamp: the background is measured beyond
 _INNER_RING = (0.5, 0.7)  # ... and what is left of the wings there, by comparison with this one
 _POINT = 0.25  # a neighbour is a point source when less of its light is left by a PSF
-_FAR = 0.6  # of half a stamp: noise is measured beyond
-_BLOCK = 5  # pixels a side of what is summed there
-_FEW_BLOCKS = 12  # tell no scatter
 _OF_MEDIAN = 1.25  # its error over that of a mean
-_MAD = 0.6745  # median of the absolute deviations of a Gaussian, in sigma
-_LEAST_SPREAD = 0.3
 _OPPOSITE = np.ones((3, 3))  # neighbours are at least that large, and touch at corners too
 
 
@@ -336,80 +321,3 @@ def _companion(clean: CleanStar, template: Image64, start: NDArray[np.float64]) 
 
 def _inside(place: Any, shape: tuple[int, ...]) -> bool:
     return bool(0 <= round(place[0]) < shape[0] and 0 <= round(place[1]) < shape[1])
-
-
-# -- measured
-
-
-class Measures(NamedTuple):
-    """What the verdict on a star in one band needs; widths in arcsec, places in pixels."""
-
-    core_width: float
-    fwhm: float
-    compactness: float
-    compactness_error: float
-    misfit: float
-    core_weight: float
-    snr: float
-    neighbours: int
-    elongation: float
-    spread: float
-    y: float
-    x: float
-    star: CleanStar
-    light: float  # within the aperture
-
-    def image(self, side: int) -> Image64:
-        """Return (side, side) pixels with the star in the middle, unit light in the aperture."""
-        return self.star.centred(side) / (self.light if self.light > 0 else 1.0)
-
-
-def measured(clean: CleanStar) -> Measures:
-    """Measure a clean star."""
-    star, scale = clean.star, clean.star.scale
-    aperture = min(APERTURE / scale, min(star.shape) / 2 - 1)
-    radii = [aperture, COMPACT / scale, BRIGHT / scale]
-    light, inner, near = encircled_energy(clean.image, radii, star.centre)
-    area = math.pi * aperture**2
-    error = star.noise * math.hypot(math.sqrt(area), area * clean.level_error) / max(light, 1e-30)
-    inside = star.distance <= star.core
-    seen = star.weight[star.weight > 0]
-    return Measures(
-        core_width=star.fit.sigma * scale,
-        fwhm=star.sharpness * scale,
-        compactness=inner / light if light > 0 else 0.0,
-        compactness_error=error,
-        misfit=star.misfit,
-        core_weight=float(star.weight[inside].min() / np.median(seen)) if seen.size else 0.0,
-        snr=near / (star.noise * math.sqrt(math.pi) * BRIGHT / scale),
-        neighbours=clean.neighbours,
-        elongation=elongation(star.raw - star.background, star.centre, star.sharpness),
-        spread=_spread(clean),
-        y=star.centre[0],
-        x=star.centre[1],
-        star=clean,
-        light=light,
-    )
-
-
-def _spread(clean: CleanStar) -> float:
-    """Return the scatter of sums over blocks of pixels far from a star, over what weights say.
-
-    More than 1 where the noise of pixels is correlated, or larger than the weights say. Blocks are
-    compared with those across the star, so that its wings do not count.
-    """
-    star = clean.star
-    rows, columns = np.indices(star.shape)
-    y, x = (round(2 * c) - i for c, i in zip(star.centre, (rows, columns), strict=True))
-    there = (y >= 0) & (y < star.shape[0]) & (x >= 0) & (x < star.shape[1])
-    far = there & (star.distance > _FAR * min(star.shape) / 2) & (star.weight > 0)
-    y, x = np.where(there, y, 0), np.where(there, x, 0)
-    ny, nx = (n // _BLOCK for n in star.shape)
-    across = np.where(far & (star.weight[y, x] > 0), clean.image - clean.image[y, x], np.nan)
-    blocks = across[: ny * _BLOCK, : nx * _BLOCK].reshape(ny, _BLOCK, nx, _BLOCK)
-    sums = blocks.sum((1, 3))
-    sums = sums[np.isfinite(sums)]
-    if sums.size < _FEW_BLOCKS or not np.isfinite(star.noise):
-        return 1.0
-    scatter = float(np.median(np.abs(sums))) / _MAD
-    return max(scatter / (math.sqrt(2) * _BLOCK * star.noise), _LEAST_SPREAD)

@@ -19,11 +19,11 @@ from hstcube.core.state import attribute
 from hstcube.errors import PSFError, RecipeError
 from hstcube.inputs.arrays import shown
 from hstcube.inputs.quantities import whole_number
-from hstcube.psf.doubts import tell_doubts
-from hstcube.psf.mean import mean_star
-from hstcube.psf.one_star import BRIGHT, COMPACT, FLATTENED, cleaned, measured
+from hstcube.psf.known import tell_doubts
+from hstcube.psf.mean import error_of, mean_star
+from hstcube.psf.measures import BRIGHT, COMPACT, measured
+from hstcube.psf.one_star import FLATTENED, cleaned
 from hstcube.psf.profiles import fwhm, odd
-from hstcube.psf.uncertainty import error_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

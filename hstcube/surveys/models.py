@@ -18,7 +18,7 @@ from hstcube.fits.weights import apparent_noise, grain, scatter
 from hstcube.inputs.units import RATE
 from hstcube.noise.calibration import calibrate_noise
 from hstcube.noise.description import WHITE, joined_noise, with_noise
-from hstcube.psf.models import gaussian_models, model_image
+from hstcube.psf.known import gaussian_models, model_image
 from hstcube.psf.preparation import attached
 from hstcube.psf.profiles import fwhm
 from hstcube.surveys.filters import native_pixel

@@ -1,18 +1,19 @@
-"""Which PSFs are not what is known of their bands: in width, or by light that is no PSF's."""
+"""What is known of the PSFs of bands, and which PSFs are not so: in width, or by a pedestal."""
 
 from __future__ import annotations
 
 import math
 import warnings
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from hstcube import shipped
 from hstcube.basics.memory import remembered
 from hstcube.core.bands import cameras
+from hstcube.core.state import attribute, warn
 from hstcube.errors import HstCubeWarning
-from hstcube.psf.models import model_image, models_of_band
 from hstcube.psf.profiles import fwhm, radius_map
 
 if TYPE_CHECKING:
@@ -20,8 +21,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Image64 = NDArray[np.float64]
+    Gaussian = tuple[float, float]  # sigma [arcsec] and weight
 
-__all__ = ["Known", "doubts", "known_width", "tell_doubts"]
+__all__ = [
+    "Known",
+    "doubts",
+    "gaussian_models",
+    "known_width",
+    "model_image",
+    "tell_doubts",
+    "told_doubts",
+]
 
 _SAME = 0.05  # relative: how far widths of one release, scale and drizzle may differ
 _OTHER = 0.10  # ... and others of the band
@@ -88,6 +98,13 @@ def doubts(psf: xr.DataArray, survey: str = "") -> list[tuple[str, str]]:
     return found
 
 
+def told_doubts(cube: xr.Dataset) -> xr.Dataset:
+    """Return the cube with a warning of each PSF that is not what is known of its band."""
+    for code, text in doubts(cube.psf, attribute(cube, "survey")):
+        cube = warn(cube, code, text)
+    return cube
+
+
 def tell_doubts(psf: xr.DataArray, survey: str = "") -> None:
     """Warn of PSFs that are not what is known of their bands, and belong to no cube."""
     for code, text in doubts(psf, survey):
@@ -113,7 +130,7 @@ def known_width(band: str, scale: float, survey: str = "") -> Known | None:
     makes it, and no wider than where it lies between pixels. Of bands of which the table has
     nothing, diffraction and the coarsest pixels of a camera tell it.
     """
-    known = {key: _model_width(band, *key) for key in models_of_band(band)}
+    known = {key: _model_width(band, *key) for key in _models_of_band(band)}
     for (name, of), width in known.items():
         if name == survey and abs(of / scale - 1) <= _SAME_SCALE:
             apart = _SAME if width >= _SAMPLED * scale else _OTHER
@@ -137,7 +154,7 @@ def known_width(band: str, scale: float, survey: str = "") -> Known | None:
 def _model_width(band: str, survey: str, scale: float) -> float:
     half = round(_HALF / scale)
     offset = np.arange(-half, half + 1) * scale
-    return fwhm(model_image(models_of_band(band)[survey, scale], offset, scale)) * scale
+    return fwhm(model_image(_models_of_band(band)[survey, scale], offset, scale)) * scale
 
 
 def _optics(band: str, scale: float) -> tuple[float, float]:
@@ -170,3 +187,37 @@ def _pedestal(image: NDArray[np.floating], scale: float) -> float:
     faint = _FAINT * (scale / 0.06) ** 2
     flat = rim - _SIGNIFICANT * error > _FLAT * inner and rim > faint
     return rim if flat or rim + _SIGNIFICANT * error < -faint else 0.0
+
+
+# -- the table that ships: PSFs as sums of Gaussians
+
+
+def gaussian_models(survey: str, scale: float) -> dict[str, list[Gaussian]]:
+    """Return the Gaussians of each band that the table has at a pixel scale."""
+    models: dict[str, list[Gaussian]] = {}
+    for row in shipped.table("hstcube.surveys", "psf_surveys.csv"):
+        if row["survey"] == survey and abs(float(row["scale"]) / scale - 1) < _SAME_SCALE:
+            models.setdefault(row["band"], []).append((float(row["sigma"]), float(row["weight"])))
+    return models
+
+
+def model_image(model: list[Gaussian], offset: NDArray[np.floating], scale: float) -> Any:
+    """Return the sum of the Gaussians, integrated over the pixels at these offsets [arcsec]."""
+    from scipy.special import erf
+
+    image = np.zeros((offset.size, offset.size))
+    for sigma, weight in model:
+        low, high = ((offset + side * scale / 2) / (np.sqrt(2) * sigma) for side in (-1, 1))
+        profile = 0.5 * (erf(high) - erf(low))
+        image += weight * np.outer(profile, profile)
+    return image / image.sum()
+
+
+def _models_of_band(band: str) -> dict[tuple[str, float], list[Gaussian]]:
+    """Return what the table has of a band: by survey and pixel scale [arcsec]."""
+    models: dict[tuple[str, float], list[Gaussian]] = {}
+    for row in shipped.table("hstcube.surveys", "psf_surveys.csv"):
+        if row["band"] == band:
+            key = row["survey"], float(row["scale"])
+            models.setdefault(key, []).append((float(row["sigma"]), float(row["weight"])))
+    return models
