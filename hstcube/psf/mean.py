@@ -23,6 +23,7 @@ __all__ = ["FEWEST", "Mean", "Uncertainty", "error_of", "mean_star"]
 _SCATTER = 0.05  # by which true PSFs differ from star to star, per pixel (of its value)
 _CLIP = 3.0
 _OF_PLACES = 0.25  # of a shift there and back; 0.15 to 0.29 in six bands of HST and JWST
+_RIM, _OF_WINGS = 0.85, 1 / 3  # of half an image; of their light there: 0.16 to 0.54 in four bands
 FEWEST = 3  # stars, whose differences tell an error that holds
 _ALONE = 1e-3  # 1 - sum of squared weights, where one star is as good as alone
 
@@ -161,8 +162,9 @@ def error_of(one: xr.Dataset, mean: Mean, scale: float) -> Uncertainty:
 
     Of three stars and more: what the mean changes by without each star in turn, a jackknife
     (`mean_star`); not less than what their noise makes. Of two, that noise and half their
-    difference are added in quadrature; of one there is the noise alone. What all stars have in
-    common (a pedestal, the pixel scale) is in none of these.
+    difference are added in quadrature; of one there is the noise alone. What
+    interpolation, and wings in the background, do to all stars alike is added; what else they have
+    in common (a pedestal, the pixel scale, the focus) is in none of these.
 
     Parameters
     ----------
@@ -179,11 +181,11 @@ def error_of(one: xr.Dataset, mean: Mean, scale: float) -> Uncertainty:
     noise = np.hypot(
         np.sqrt((shares**2 * mean.variance).sum((1, 2))), shares.sum((1, 2)) * mean.level
     )
-    noise = np.hypot(noise, _by_places(mean.image, shares))
     pulls = np.einsum("ryx,syx->rs", shares, mean.deviations)
     jackknife = np.sqrt((pulls**2).sum(1))
     both = np.maximum(noise, jackknife) if number >= FEWEST else np.hypot(noise, jackknife)
-    return Uncertainty(float(both.max()), number)
+    common = np.hypot(_by_places(mean.image, shares), _by_wings(mean.image, shares))
+    return Uncertainty(float(np.hypot(both, common).max()), number)
 
 
 def _by_places(image: Image64, shares: Image64) -> Image64:
@@ -197,6 +199,16 @@ def _by_places(image: Image64, shares: Image64) -> Image64:
     there = shifted(image, (middle + 0.5, middle + 0.5), side)
     back = shifted(there, (middle - 0.5, middle - 0.5), side)
     return np.asarray(_OF_PLACES * np.abs((shares * (back - image)).sum((1, 2))))
+
+
+def _by_wings(image: Image64, shares: Image64) -> Image64:
+    """Return what is wrong where a background held wings that do not fall off as r^-3, (radius,).
+
+    Those of a star are taken out of its background as if they did; they have spikes and rings.
+    """
+    half = image.shape[0] / 2
+    rim = image[radius_map((image.shape[0], image.shape[1])) > _RIM * half]
+    return np.asarray(_OF_WINGS * abs(float(rim.mean())) * np.abs(shares.sum((1, 2))))
 
 
 def _shares(image: Image64, scale: float) -> Image64:
