@@ -16,15 +16,14 @@ from matplotlib.figure import Figure
 
 import hstcube
 from hstcube.matching.kernels import gaussian_kernels
-from hstcube.matching.quality import RADII
 from hstcube.matching.solver import convolved, matching_kernel
 from hstcube.plots import cube as plot
 from hstcube.plots import psf as psf_plot
 from hstcube.psf import stars
-from hstcube.psf.profiles import encircled_energy, radius_map
+from hstcube.psf.profiles import RADII, encircled_energy, radius_map
 
 DOCS = Path(__file__).parent
-sys.path[:0] = [str(DOCS.parent / "tests"), str(DOCS)]
+sys.path[:0] = [str(DOCS.parent / "tests"), str(DOCS.parent / "tests" / "psf"), str(DOCS)]
 
 from make_errors import table  # noqa: E402
 from telescope import noisy, telescope  # noqa: E402
