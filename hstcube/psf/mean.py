@@ -83,7 +83,7 @@ def mean_star(one: xr.Dataset, scale: float) -> Mean:
     weight = _weights(images, spread, sound & np.isfinite(images))
     mean = (weight * np.nan_to_num(images)).sum(0)
     total = mean.sum()
-    apertures = noise * one["spread"].values * _share_in_aperture(reference, scale)
+    apertures = noise * _spread(one) * _share_in_aperture(reference, scale)
     variance = (weight**2 * apertures[:, None, None] ** 2).sum(0)
     level = _level(one, scale, apertures, wings)
     names = " ".join(map(str, one.star.values[core | wings]))
@@ -109,6 +109,12 @@ def _noise(one: xr.Dataset, scale: float) -> Image64:
     return np.asarray(noise)
 
 
+def _spread(one: xr.Dataset) -> Image64:
+    """Return the scatter of the noise over what weights say, (star,); 1 where not looked at."""
+    known = one["spread"].values if "spread" in one else np.ones(one.sizes["star"])
+    return np.asarray(known)
+
+
 def _share_in_aperture(image: Image64, scale: float) -> float:
     """Return the light within BRIGHT over that within the aperture that stars are scaled by."""
     near, whole = encircled_energy(image, [BRIGHT / scale, APERTURE / scale])
@@ -118,7 +124,7 @@ def _share_in_aperture(image: Image64, scale: float) -> float:
 def _level(one: xr.Dataset, scale: float, noise: Image64, wings: Mask) -> float:
     """Return the standard error of the background of the mean, one of each star's pixels."""
     area = math.pi * (APERTURE / scale) ** 2
-    share = noise / one["spread"].values  # as the weights say it, of which compactness_error is
+    share = noise / _spread(one)  # as the weights say it, of which compactness_error is
     relative = (one.compactness_error.values / share) ** 2 - area
     levels = np.sqrt(np.clip(relative, 0, None)) / area * noise
     weight = np.where(wings, 1 / noise**2, 0.0)

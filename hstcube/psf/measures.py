@@ -12,7 +12,7 @@ from hstcube.psf.profiles import elongation, encircled_energy
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from hstcube.psf.one_star import CleanStar
+    from hstcube.psf.one_star import CleanStar, Star
 
     Image64 = NDArray[np.float64]
 
@@ -22,6 +22,7 @@ APERTURE = 1.2  # arcsec: stars are compared, and scaled to one another, within 
 COMPACT = 0.45  # arcsec: light within it, over that in the aperture, tells stars from galaxies
 BRIGHT = 0.3  # arcsec: the signal to noise is that of the light within it
 
+_COARSE = 2.0  # pixels of an FWHM, of which fewer let a core look elongated
 _FAR = 0.6  # of half a stamp: noise is measured beyond
 _BLOCK = 5  # pixels a side of what is summed there
 _FEW_BLOCKS = 12  # tell no scatter
@@ -71,13 +72,22 @@ def measured(clean: CleanStar) -> Measures:
         core_weight=float(star.weight[inside].min() / np.median(seen)) if seen.size else 0.0,
         snr=near / (star.noise * math.sqrt(math.pi) * BRIGHT / scale),
         neighbours=clean.neighbours,
-        elongation=elongation(star.raw - star.background, star.centre, star.sharpness),
+        elongation=_elongation(star),
         spread=_spread(clean),
         y=star.centre[0],
         x=star.centre[1],
         star=clean,
         light=light,
     )
+
+
+def _elongation(star: Star) -> float:
+    """Return the elongation of a core, less where pixels are too coarse for it.
+
+    They elongate a core that lies between two of them: by 0.2 where its FWHM is 1.5 pixels.
+    """
+    told = elongation(star.raw - star.background, star.centre, star.sharpness)
+    return told * min(1.0, star.sharpness / _COARSE) ** 4
 
 
 def _spread(clean: CleanStar) -> float:

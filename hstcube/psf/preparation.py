@@ -170,8 +170,8 @@ def _require_scale(image: Any, scale: float) -> None:
     raise PSFError(
         "HC-P14",
         f"the offsets ky, kx of the PSF are {step:.4g} arcsec apart, scale is {scale:.4g}",
-        f"give the scale that it has, scale={step:.4g}, and to_scale={scale:.4g} to resample it; "
-        "or its values alone, where its offsets are wrong",
+        f"give the scale that it has[[|: scale={step:.4g}, to_scale={scale:.4g} to resample it; "
+        "or its values alone, where its offsets are wrong]]",
     )
 
 

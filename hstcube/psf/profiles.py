@@ -52,6 +52,7 @@ WidthMethod = Literal["original", "core", "profile"]
 
 _SUBPIXELS = 25  # on a side, where a circle cuts a pixel: areas to 1e-3 of a pixel
 _ELONGATION_WINDOW = 0.8  # sigma, in FWHM: a neighbour at 0.5 arcsec is outside
+_SEEN = 2.0  # pixels of an FWHM: a narrower window would show the pixels
 _WINDOW = 1.0  # sigma of the window of the centroid, in FWHM
 
 
@@ -203,10 +204,9 @@ def elongation(image: Image64, centre: tuple[float, float], width: float) -> flo
     width : float
         FWHM of the core, pixels.
     """
-    sigma = _ELONGATION_WINDOW * width
-    core = shifted(image, centre, odd(8 * sigma + 3))
-    y, x = np.indices(core.shape) - core.shape[0] // 2
-    light = np.exp(-0.5 * (y**2 + x**2) / sigma**2) * core
+    sigma = _ELONGATION_WINDOW * max(width, _SEEN)
+    y, x = (i - c for i, c in zip(np.indices(image.shape), centre, strict=True))
+    light = np.exp(-0.5 * (y**2 + x**2) / sigma**2) * image
     yy, xx, xy = ((light * moment).sum() for moment in (y * y, x * x, x * y))
     return float(math.hypot(yy - xx, 2 * xy) / (yy + xx)) if yy + xx > 0 else 0.0
 
