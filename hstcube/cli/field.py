@@ -111,8 +111,9 @@ def sky(
 
     Writes levels that `run --sky` reads, and pictures of the histograms.
     """
+    from hstcube.jobs.levels import measure_skies
     from hstcube.pipeline.plan import plan, require_outside
-    from hstcube.pipeline.runs import exit_code, measure_skies
+    from hstcube.pipeline.runs import exit_code
 
     require_outside(out, folder, images=images)
     targets = plan(folder, field or [], [], scale=scale, images=images, labels=labels)
