@@ -32,9 +32,10 @@ def _plain(value: Any) -> Any:
         return [_plain(one) for one in value]
     if hasattr(value, "to_dict"):  # of xarray: PSFs that are in memory
         return _plain(value.to_dict())
-    if value is None or isinstance(value, (str, int, float, bool)):
-        return value
-    return f"{type(value).__name__} {value}"
+    if isinstance(value, Path):
+        value = str(value.absolute())
+    plain = value is None or isinstance(value, (str, int, float, bool))
+    return value if plain else f"{type(value).__name__} {value}"
 
 
 def hashes(paths: Iterable[Path]) -> dict[str, str]:

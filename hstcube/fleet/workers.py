@@ -8,10 +8,10 @@ import os
 import signal
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
-from hstcube.errors import HstCubeError
-from hstcube.inputs.quantities import number_in
+from hstcube.errors import HstCubeError, language
+from hstcube.inputs.quantities import whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -33,8 +33,7 @@ def processes(jobs: int) -> int:
     RecipeError
         If it is no whole number, or negative.
     """
-    number = number_in("", jobs, "jobs", least=0)
-    return int(number) or len(os.sched_getaffinity(0))
+    return whole_number(jobs, "jobs", least=0) or len(os.sched_getaffinity(0))
 
 
 def each(work: Callable[[T], R], things: Iterable[T], jobs: int = 1) -> Iterator[R]:
@@ -63,7 +62,9 @@ def each(work: Callable[[T], R], things: Iterable[T], jobs: int = 1) -> Iterator
     with _one_thread_each():
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([work.__module__])
-        pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start)
+        pool = ProcessPoolExecutor(
+            jobs, mp_context=context, initializer=_start, initargs=(language.get(),)
+        )
         waiting: set[Future[R]] = set()
         try:
             for thing in things:
@@ -82,8 +83,9 @@ def each(work: Callable[[T], R], things: Iterable[T], jobs: int = 1) -> Iterator
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _start() -> None:
-    """Leave Ctrl-C to the process that started the others."""
+def _start(words: Literal["python", "shell"]) -> None:
+    """Leave Ctrl-C to the process that started the others, and speak as it does."""
+    language.set(words)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

@@ -122,7 +122,7 @@ def run(
         refuse_align(target.files, options.align)
     jobs = processes(jobs)
     require_writable(out)
-    Ledger(out)  # refuses what is none
+    ledger = Ledger(out)
     outcomes: dict[str, Outcome] = {}
     fields = [list(group) for _, group in groupby(targets, lambda target: target.files.field)]
     work = _Work(out, options, resume, uuid4().hex)
@@ -133,7 +133,7 @@ def run(
             outcomes[outcome.target.name] = outcome
             tell(outcome)
     finally:  # an interrupted run keeps the record of what it finished
-        Ledger(out).close()
+        ledger.close()
     return [outcomes[target.name] for target in targets]
 
 
@@ -162,7 +162,8 @@ class _Work:
 
     def _made(self, target: Target, ledger: Ledger, opened: dict[str, _Field]) -> Outcome:
         options, why = self.options, ""
-        question = asked(replace(options, overwrite=False), target)
+        settings = {"recipe": options.kind, **options.recipe}
+        question = asked(replace(options, overwrite=False, recipe=settings), target)
         if not options.overwrite:
             known = ledger.known.get(target.name, {})
             why = why_not_done(known, question, self.out)
