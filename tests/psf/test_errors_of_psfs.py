@@ -17,10 +17,13 @@ from hstcube import (
     examine_stars,
     matching_kernels,
     measure_psf,
+    open_cube,
     open_psf,
     prepare_psf,
     psf_match,
     psf_quality,
+    rebin,
+    save_cube,
     save_psf,
     with_psf,
 )
@@ -222,3 +225,20 @@ def test_kernels_on_other_pixels_are_refused_before_their_sum_is():
     for wrong in (fine, 1.5 * fine.assign_coords(fine.coords)):
         with pytest.raises(PSFError, match="HC-P14"):
             psf_match(blank(), "f160w", kernels=wrong)
+
+
+@pytest.mark.parametrize("shift", [(0.0, 0.0), (0.5, 0.0), (0.5, 0.5)])
+def test_a_star_on_pixels_that_are_too_coarse_for_it_is_no_blend(shift):
+    rng = np.random.default_rng(1)
+    coarse = star(rng, bands=("f435w", "f814w"), size=43, scale=0.1, shift=shift)
+    assert not (examine_stars({"1": coarse}).verdict == "rejected").any()
+
+
+def test_errors_go_along_with_a_cube_through_pixels_and_files(tmp_path):
+    psf = measure_psf(stars(np.random.default_rng(1), 3, bands=PAIR, flux=50.0))
+    cube = psf_match(with_psf(blank(), psf), to="f160w")
+    save_cube(cube, tmp_path / "a.nc")
+    others = open_cube(tmp_path / "a.nc"), rebin(cube, 2), cube.isel(y=slice(5, 50)).chunk(x=9)
+    for other in others:
+        for name in ("psf_error", "psf_stars", "psf_ee_error"):
+            np.testing.assert_allclose(other[name], cube[name])
