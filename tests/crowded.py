@@ -153,7 +153,7 @@ def crowded_field(seed):
 
 
 def known_psfs():
-    """Return the PSFs of all bands on the frame that a cube has them on, unit sum, (band, ky, kx)."""
+    """Return PSFs on the frame that a cube has them on, unit sum, (band, ky, kx)."""
     offsets = np.arange(-HALF, HALF + 1) * SCALE
     images = np.stack([telescope(band, size=2 * HALF + 1) for band in BANDS]).astype(np.float32)
     told = {"units": "arcsec"}

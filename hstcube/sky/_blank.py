@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     Image64 = NDArray[np.float64]
     Mask = NDArray[np.bool_]
 
-__all__ = ["ENOUGH", "away_from_sources", "block_error", "clip_bounds", "distance_from_sources"]
+__all__ = [
+    "ENOUGH",
+    "away_from_sources",
+    "block_error",
+    "clip_bounds",
+    "distance_from_sources",
+    "median",
+]
 
 ENOUGH = 500  # blank pixels: where fewer are that far, the farthest so many are used
 CLIP = 3.0  # robust standard deviations
@@ -43,11 +50,18 @@ def clip_bounds(values: NDArray[Any]) -> tuple[float, float] | None:
         # the median: they are sorted
         middle = values[(values.size - 1) // 2 : values.size // 2 + 1].mean()
         far = np.abs(values - middle)  # from the ends of sorted values inwards
-        kept = values[far <= CLIP * MAD_TO_SIGMA * np.median(far)]
+        kept = values[far <= CLIP * MAD_TO_SIGMA * median(far)]
         if kept.size == values.size:
             return values[0], values[-1]
         values = kept
     return None
+
+
+def median(values: NDArray[Any]) -> Any:
+    """Return what `np.median` does of one axis without NaN, in half its time for a few thousand."""
+    low, high = (values.size - 1) // 2, values.size // 2
+    parted = np.partition(values, (low, high) if low != high else low)
+    return (parted[low] + parted[high]) / 2
 
 
 def block_error(values: Image64, block: NDArray[np.intp]) -> float:

@@ -1,4 +1,4 @@
-"""Light of sources that raises the level of the sky far from them: a PSF's wings, and an exponential.
+"""Light of sources that raises the level of the sky far from them: wings of PSFs and of galaxies.
 
 Everything here serves the level only; nothing is taken off the images.
 """
@@ -12,7 +12,7 @@ import numpy as np
 
 from hstcube.basics.convolution import convolver
 from hstcube.basics.memory import remembered
-from hstcube.sky._blank import away_from_sources, block_error, clip_bounds
+from hstcube.sky._blank import away_from_sources, block_error, clip_bounds, median
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,13 +28,13 @@ CORE = 0.3
 FAR = 0.45  # arcsec from sources: the pixels of the last level
 WINGS_END = 6.0  # arcsec: what STScI calls all light of a star ends at 5.5 to 6
 _RIM = 0.6  # of half the frame of a PSF: its wings fall like r^-3 from there on
-_COARSE = 0.12  # arcsec: pixels that wings are spread on
+_COARSE = 0.18  # arcsec: pixels that wings are spread on
 _RING = 0.06  # arcsec: width of the rings of a profile
 _SCALES = np.geomspace(0.12, 0.9, 16)  # arcsec, that are tried
 # what is known of the scale before it is fitted: discs of 22 to 24 mag, arcsec and e-folds
 _EXPECTED, _SPREAD = 0.4, 0.4
 _CLIP = 4.0  # robust standard deviations of the stack
-_LEFT = 1 / 3  # of what was taken off: the bias that may be left
+_LEFT = 1 / 4  # of what was taken off: the bias that may be left
 _TINY = 1e-300
 
 
@@ -96,19 +96,17 @@ def levels_without_wings(
 class _Sky:
     """The blank pixels of all bands."""
 
-    def __init__(self, values: list[Image64], valid: list[Mask], places: _Places) -> None:
+    def __init__(self, values: list[NDArray[Any]], valid: list[Mask], places: _Places) -> None:
         self.values, self.valid, self.places = values, valid, places
 
     @classmethod
     def of(cls, field: Field, far: Mask) -> _Sky:
         """Return the blank pixels of a field; `far` are those that the level is measured on."""
         where = np.flatnonzero(field.blank)
-        values = [plane.ravel()[where].astype(np.float64) for plane in field.sci]
+        values = [plane.ravel()[where] for plane in field.sci]
         valid = [there.ravel()[where] for there in field.valid]
         distance = field.distance.ravel()[where]
-        return cls(
-            values, valid, _Places(where, distance, far.ravel()[where], field.block[where])
-        )
+        return cls(values, valid, _Places(where, distance, far.ravel()[where], field.block[where]))
 
     def without_spread(
         self, field: Field, psf: NDArray[Any], level: Image64, used: Mask
@@ -119,7 +117,7 @@ class _Sky:
         """
         side = max(round(_COARSE / field.scale), 1)
         onto = _coarse_places(self.places.where, field.blank.shape, side)
-        kernels = [_spreading(_plain(plane), field.scale, side) for plane in psf]
+        kernels = [_spreading(plane, field.scale, side) for plane in psf]
         inside = ~field.blank
         area = _blocks(inside.astype(np.float64), side)
         raised = convolver(np.mean(kernels, axis=0), area.shape)(area).ravel()[onto]
@@ -128,7 +126,7 @@ class _Sky:
             light = np.where(inside & field.valid[i], plane - level[i], 0.0)
             coarse = _blocks(light, side)
             self.values[i] -= convolver(kernel, coarse.shape)(coarse).ravel()[onto]
-            levels[i] = np.median(self.values[i][used[i].ravel()[self.places.where]])
+            levels[i] = median(self.values[i][used[i].ravel()[self.places.where]])
             self.values[i] += (levels[i] - level[i]) * raised
             flux[i] = coarse.sum() - (levels[i] - level[i]) * area.sum()
         return levels, np.clip(flux, 0, None)
@@ -139,17 +137,16 @@ class _Sky:
         The stack weighs bands by the light inside their labels, which tells what colour wings have,
         over the variance of a pixel, as large sums have it.
         """
-        weight = np.divide(flux, variance, out=np.zeros_like(flux), where=variance > 0)
-        total = (weight * flux).sum()
-        if not total > 0:
+        known = np.flatnonzero((variance > 0) & (flux > 0))
+        there = np.logical_and.reduce([self.valid[i] for i in known])
+        if not known.size or not there.any():
             return _NONE
-        weight /= total
-        stack = sum(w * (v - m) for w, v, m in zip(weight, self.values, level, strict=True))
-        there = np.logical_and.reduce(
-            [valid for w, valid in zip(weight, self.valid, strict=True) if w > 0]
-        )
+        weight = flux[known] / variance[known]
+        weight /= (weight * flux[known]).sum()
+        pairs = zip(weight, known, strict=True)
+        stack = sum((w * (self.values[i][there] - level[i]) for w, i in pairs), np.zeros(1))
         return _tail_of(
-            np.asarray(stack)[there], self.places.distance[there], (weight**2 * variance).sum()
+            stack, self.places.distance[there], float((weight**2 * variance[known]).sum())
         )
 
     def levels(self, amplitude: Image64, scale: float) -> tuple[Image64, Image64, Image64]:
@@ -158,10 +155,11 @@ class _Sky:
         found = []
         for values, valid, a in zip(self.values, self.valid, amplitude, strict=True):
             there = valid & self.places.far
-            rest, block = (values - a * shape)[there], self.places.block[there]
+            rest = values[there].astype(np.float64) - a * shape[there]
+            block = self.places.block[there]
             kept = _kept(rest)
             error = block_error(rest[kept], block[kept])
-            found.append((np.median(rest[kept]), error, shape[there][kept].mean()))
+            found.append((median(rest[kept]), error, shape[there][kept].mean()))
         level, error, mean = np.array(found).T
         return level, error, mean
 
@@ -193,7 +191,7 @@ def _tail_of(values: Image64, distance: Image64, variance: float) -> _Tail:
 
     Its scale is the mean over what is known of it before and the likelihood.
     """
-    near = np.abs(values - np.median(values)) < _CLIP * _robust(values)
+    near = np.abs(values - median(values)) < _CLIP * _robust(values)
     ring = (distance[near] / _RING + 1e-6).astype(np.intp)
     number = np.bincount(ring).astype(np.float64)
     there = number > 0
@@ -210,7 +208,7 @@ def _tail_of(values: Image64, distance: Image64, variance: float) -> _Tail:
 
 
 def _robust(values: Image64) -> float:
-    return float(1.4826 * np.median(np.abs(values - np.median(values)))) if values.size else 0.0
+    return float(1.4826 * median(np.abs(values - median(values)))) if values.size else 0.0
 
 
 def _line(shape: Image64, mean: Image64, weight: Image64) -> tuple[Image64, Image64, Image64]:
@@ -228,30 +226,21 @@ def _kept(values: Image64) -> Mask:
     return np.zeros(0, bool) if bounds is None else (values >= bounds[0]) & (values <= bounds[1])
 
 
-def _plain(psf: NDArray[Any]) -> Image64:
-    """Return a PSF as numbers: zeros where none is known."""
-    return np.nan_to_num(psf.astype(np.float64))
+def _blocks(image: NDArray[np.floating], side: int) -> Image64:
+    """Return the sums of blocks of pixels; the last may be smaller."""
+    rows, columns = (np.arange(0, n, side) for n in image.shape)
+    sums = np.add.reduceat(image, columns, axis=1, dtype=np.float64)
+    return np.asarray(np.add.reduceat(sums, rows, axis=0))
 
 
-def _blocks(image: Image64, side: int) -> Image64:
-    """Return the sums of blocks of pixels, the last of them filled up with zeros."""
-    rows, columns = (-n % side for n in image.shape)
-    if rows or columns:
-        image = np.pad(image, ((0, rows), (0, columns)))
-    ny, nx = image.shape
-    return np.asarray(image.reshape(ny // side, side, nx // side, side).sum(axis=(1, 3)))
-
-
-def _coarse_places(
-    where: NDArray[np.intp], shape: tuple[int, ...], side: int
-) -> NDArray[np.intp]:
+def _coarse_places(where: NDArray[np.intp], shape: tuple[int, ...], side: int) -> NDArray[np.intp]:
     """Return the block that each pixel lies in, as a place in the image of blocks."""
     rows, columns = np.divmod(where, shape[1])
     return np.asarray(rows // side * -(-shape[1] // side) + columns // side)
 
 
 @remembered(64)
-def _spreading(psf: Image64, scale: float, side: int) -> Image64:
+def _spreading(psf: NDArray[Any], scale: float, side: int) -> Image64:
     """Return what a PSF spreads beyond its core, of blocks of `side` pixels over such blocks.
 
     Wings go on beyond the frame from the PSF's own rim like r^-3, to 6 arcsec: scattering by a
@@ -262,6 +251,7 @@ def _spreading(psf: Image64, scale: float, side: int) -> Image64:
     Parameters
     ----------
     psf : array, (ky, kx)
+        NaN where none is known: nothing is spread then.
     scale : float
         Size of a pixel [arcsec].
     side : int
@@ -271,6 +261,7 @@ def _spreading(psf: Image64, scale: float, side: int) -> Image64:
     array, (ky, kx)
         The light that a pixel gets of a block with unit light.
     """
+    psf = np.nan_to_num(psf.astype(np.float64))
     middle = psf.shape[0] // 2
     filled = np.flatnonzero((psf != 0).any(axis=0) | (psf != 0).any(axis=1))
     half = int(np.abs(filled - middle).max(initial=0))
@@ -288,7 +279,7 @@ def _spreading(psf: Image64, scale: float, side: int) -> Image64:
 
 
 def _rim(psf: Image64, half: int, end: float) -> tuple[float, float]:
-    """Return A of the wings A r^-3 of a PSF, and their light beyond its frame; lengths in pixels."""
+    """Return A of the wings A r^-3 of a PSF, and their light beyond its frame [pixels]."""
     offset = np.arange(psf.shape[0]) - psf.shape[0] // 2
     radius = np.hypot(offset[:, None], offset)
     ring = (radius >= max(_RIM * half, 1)) & (radius <= half)

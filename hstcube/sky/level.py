@@ -107,17 +107,32 @@ def measure_sky(
         values = sci.ravel()[where]
         levels.append(float(np.median(values)))
         errors.append(block_error(values.astype(np.float64), block[where]))
-    units = cube.sci.attrs["units"]
-    told = {"units": units, "long_name": "standard error of the sky level"}
-    coords = {"band": cube.band.values, "sky_error": ("band", errors, told)}
-    level = xr.DataArray(levels, coords, ("band",), "sky", {"units": units, "method": method})
-    if method == "clipped":
-        level = level.assign_attrs(_local(background, distance))
-    if method == "original" or "psf" not in cube.coords:
-        return level
+    attrs: dict[str, Any] = {"units": str(cube.sci.attrs["units"]), "method": method}
+    if method == "original":
+        return _told(cube, attrs, levels, errors)
+    attrs |= _local(background, distance)
+    if "psf" not in cube.coords:
+        return _told(cube, attrs, levels, errors)
     there = np.asarray(cube.wht.values > 0)
     field = Field(cube.sci.values, there, background, distance, block, Grid.of(cube).scale)
-    return _without_wings(cube, level, field, samples)
+    psf = cube.psf.transpose("band", "ky", "kx").values
+    found = levels_without_wings(field, psf, np.array(levels), np.array(errors), samples)
+    if not np.isnan(found.scale):
+        attrs["wings_scale"] = round(found.scale, 4)
+    return _told(cube, attrs, found.level, found.error, found.amplitude)
+
+
+def _told(
+    cube: xr.Dataset, attrs: dict[str, Any], level: Any, error: Any, wings: Any = None
+) -> xr.DataArray:
+    """Return levels as `measure_sky` does."""
+    units = attrs["units"]
+    told = {"units": units, "long_name": "standard error of the sky level"}
+    coords = {"band": cube.band.values, "sky_error": ("band", error, told)}
+    if wings is not None:
+        of = {"units": units, "long_name": "A of the wings A exp(-d/h) beyond the PSF's"}
+        coords["wings"] = ("band", wings, of)
+    return xr.DataArray(level, coords, ("band",), "sky", attrs)
 
 
 def _local(blank: NDArray[np.bool_], distance: NDArray[np.float64]) -> dict[str, str]:
@@ -125,22 +140,6 @@ def _local(blank: NDArray[np.bool_], distance: NDArray[np.float64]) -> dict[str,
     far = np.count_nonzero(blank & (distance >= GROW))
     text = f"{far} pixels are {GROW} arcsec from sources: the level is a local background"
     return {"local": f"{text}, which may hold light of a large galaxy"} if far < ENOUGH else {}
-
-
-def _without_wings(
-    cube: xr.Dataset, first: xr.DataArray, field: Field, used: NDArray[np.bool_]
-) -> xr.DataArray:
-    """Return the level without the wings of sources, from a first level and its pixels."""
-    psf = cube.psf.transpose("band", "ky", "kx").values
-    found = levels_without_wings(field, psf, first.values, first.sky_error.values, used)
-    units = str(cube.sci.attrs["units"])
-    of = {"units": units, "long_name": "A of the wings A exp(-d/h) beyond the PSF's, h in attrs"}
-    level = first.copy(data=found.level).assign_coords(
-        sky_error=("band", found.error, first.sky_error.attrs),
-        wings=("band", found.amplitude, of),
-    )
-    scale = {} if np.isnan(found.scale) else {"wings_scale": round(found.scale, 4)}
-    return level.assign_attrs(**scale)
 
 
 def _blank(cube: xr.Dataset, background: Any) -> NDArray[np.bool_]:
