@@ -5,6 +5,7 @@ r^-3 beyond its frame, the noise by drops of detector pixels that are laid over 
 mosaic. Of every field it is known which light is that of galaxies with labels, and which is not.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -70,7 +71,7 @@ def galaxies(rng):
     return found
 
 
-def drawn(found):
+def light_of(found):
     """Return the light of galaxies as a telescope sees it, electron/s, (band, SIDE, SIDE)."""
     places = (np.arange(SIDE * FINE) - (SIDE * FINE - 1) / 2) * SCALE / FINE
     y, x = np.meshgrid(places, places, indexing="ij")
@@ -80,10 +81,14 @@ def drawn(found):
         image = shape.reshape(SIDE, FINE, SIDE, FINE).sum(axis=(1, 3))
         image /= 2 * np.pi * radius**2 * _light_of(index) * (1 - flat) * (FINE / SCALE) ** 2
         for i, band in enumerate(BANDS):
-            flux = 10 ** (-0.4 * (mag - ZEROPOINT[band])) * (WAVELENGTH[band] / 1.537) ** slope
-            total[i] += image * flux
+            total[i] += image * flux_of(mag, slope, band)
     pairs = zip(total, BANDS, strict=True)
     return np.stack([signal.fftconvolve(plane, whole_psf(band), "same") for plane, band in pairs])
+
+
+def flux_of(mag, slope, band):
+    """Return the flux of a galaxy, electron/s, from its magnitude at 1.537 micron."""
+    return 10 ** (-0.4 * (mag - ZEROPOINT[band])) * (WAVELENGTH[band] / 1.537) ** slope
 
 
 def _light_of(index):
@@ -92,6 +97,7 @@ def _light_of(index):
     return index * np.exp(b) * b ** (-2 * index) * special.gamma(2 * index)
 
 
+@lru_cache
 def whole_psf(band):
     """Return the PSF of a band with all its light, within 6 arcsec."""
     offset = np.arange(-REACH, REACH + 1)
@@ -136,26 +142,28 @@ def labels_of(light, rng):
     return np.where(few[found], 0, found)
 
 
-def crowded_field(seed):
-    """Return a scene, by its seed."""
+def crowded_field(seed, light_of=light_of):
+    """Return a scene by its seed; `light_of` draws galaxies."""
     rng = np.random.default_rng(seed)
     found = galaxies(rng)
-    light = drawn(found)
+    light = light_of(found)
     labels = labels_of(light, rng)
 
     def has_label(y, x):
         row, column = (int(np.floor(place / SCALE + SIDE / 2)) for place in (y, x))
         return 0 <= row < SIDE and 0 <= column < SIDE and labels[row, column] > 0
 
-    unmapped = drawn([one for one in found if not has_label(one[1], one[2])])
+    unmapped = light_of([one for one in found if not has_label(one[1], one[2])])
     noise = np.stack([SIGMA[band] * drizzled(rng, band) for band in BANDS])
     return Scene(light - unmapped, unmapped, noise, labels)
 
 
-def known_psfs():
+def known_psfs(images=None):
     """Return PSFs on the frame that a cube has them on, unit sum, (band, ky, kx)."""
     offsets = np.arange(-HALF, HALF + 1) * SCALE
-    images = np.stack([telescope(band, size=2 * HALF + 1) for band in BANDS]).astype(np.float32)
+    if images is None:
+        images = [telescope(band, size=2 * HALF + 1) for band in BANDS]
+    images = np.stack([image / image.sum() for image in images]).astype(np.float32)
     told = {"units": "arcsec"}
     coords = {"band": list(BANDS), "ky": ("ky", offsets, told), "kx": ("kx", offsets, told)}
     return xr.DataArray(images, coords, ("band", "ky", "kx"), "psf")

@@ -27,14 +27,16 @@ __all__ = ["Field", "Found", "levels_without_wings"]
 CORE = 0.3
 FAR = 0.45  # arcsec from sources: the pixels of the last level
 WINGS_END = 6.0  # arcsec: what STScI calls all light of a star ends at 5.5 to 6
-_RIM = 0.6  # of half the frame of a PSF: its wings fall like r^-3 from there on
+_RIM = 0.6  # of half the frame of a PSF: the ring from there on tells its wings beyond the frame
+_LAW = 0.5  # arcsec: wings fall like r^-3 from there on
 _COARSE = 0.18  # arcsec: pixels that wings are spread on
 _RING = 0.06  # arcsec: width of the rings of a profile
-_SCALES = np.geomspace(0.12, 0.9, 16)  # arcsec, that are tried
-# what is known of the scale before it is fitted: discs of 22 to 24 mag, arcsec and e-folds
-_EXPECTED, _SPREAD = 0.4, 0.4
+_SCALES = np.geomspace(0.12, 0.5, 16)  # arcsec, that are tried
+# what is known of the scale before it is fitted, arcsec and e-folds; broader wings are no different
+# from a level in a frame of 6 arcsec
+_EXPECTED, _SPREAD = 0.5, 0.4
 _CLIP = 4.0  # robust standard deviations of the stack
-_LEFT = 1 / 4  # of what was taken off: the bias that may be left
+_LEFT = 1 / 4  # of what was taken off: the bias that may be left; in tests it was 0 to 1/4
 _TINY = 1e-300
 
 
@@ -251,7 +253,7 @@ def _spreading(psf: NDArray[Any], scale: float, side: int) -> Image64:
     Parameters
     ----------
     psf : array, (ky, kx)
-        NaN where none is known: nothing is spread then.
+        Zeros around a smaller frame are not of it.
     scale : float
         Size of a pixel [arcsec].
     side : int
@@ -261,28 +263,28 @@ def _spreading(psf: NDArray[Any], scale: float, side: int) -> Image64:
     array, (ky, kx)
         The light that a pixel gets of a block with unit light.
     """
-    psf = np.nan_to_num(psf.astype(np.float64))
-    middle = psf.shape[0] // 2
-    filled = np.flatnonzero((psf != 0).any(axis=0) | (psf != 0).any(axis=1))
-    half = int(np.abs(filled - middle).max(initial=0))
+    psf = psf.astype(np.float64)
+    offsets = [np.arange(n) - n // 2 for n in psf.shape]
+    filled = (np.flatnonzero((psf != 0).any(axis=axis)) for axis in (1, 0))
+    half = max(int(np.abs(o[at]).max(initial=0)) for o, at in zip(offsets, filled, strict=True))
     reach = math.ceil(WINGS_END / (scale * side))
     places = np.arange(-reach, reach + 1) * side
     radius = np.hypot(places[:, None], places)
-    rim, beyond = _rim(psf, half, WINGS_END / scale)
+    rim, beyond = _rim(psf, np.hypot(offsets[0][:, None], offsets[1]), half, scale)
     out = rim * np.maximum(radius, 1.0) ** -3.0
     inside = np.maximum(np.abs(places)[:, None], np.abs(places)) <= half
-    steps = np.abs(places[:, None] - (np.arange(psf.shape[0]) - middle))
-    weights = np.clip(side - steps, 0, None) / side**2  # the mean over a pair of blocks
-    out[inside] = (weights @ psf @ weights.T)[inside]
+    rows, columns = (  # the mean over a pair of blocks
+        np.clip(side - np.abs(places[:, None] - one), 0, None) / side**2 for one in offsets
+    )
+    out[inside] = (rows @ psf @ columns.T)[inside]
     out[(radius <= CORE / scale) | (radius > WINGS_END / scale)] = 0.0
     return np.asarray(out / max(psf.sum() + beyond, _TINY))
 
 
-def _rim(psf: Image64, half: int, end: float) -> tuple[float, float]:
-    """Return A of the wings A r^-3 of a PSF, and their light beyond its frame [pixels]."""
-    offset = np.arange(psf.shape[0]) - psf.shape[0] // 2
-    radius = np.hypot(offset[:, None], offset)
-    ring = (radius >= max(_RIM * half, 1)) & (radius <= half)
+def _rim(psf: Image64, radius: Image64, half: int, scale: float) -> tuple[float, float]:
+    """Return A of the wings A r^-3 of a PSF, r in pixels, and their light beyond its frame."""
+    end = WINGS_END / scale
+    ring = (radius >= max(_RIM * half, _LAW / scale)) & (radius <= half)
     if not ring.any() or half + 0.5 >= end:
         return 0.0, 0.0
     rim = max(float(psf[ring].sum() / (radius[ring] ** -3.0).sum()), 0.0)
