@@ -149,7 +149,7 @@ class _Units(NamedTuple):
 
 def _planes(cube: xr.Dataset, i: int, noise: Noise, apply_mask: bool) -> dict[str, NDArray[Any]]:
     """Return the three images of one band as they go to disk, by the kinds of their files."""
-    sci, wht, mask = (np.asarray(cube[name].values[i]) for name in PLANES)
+    sci, wht, mask = (np.asarray(cube.variables[name].values[i]) for name in PLANES)
     if apply_mask:
         sci, wht = np.where(mask, sci, np.float32(np.nan)), np.where(mask, wht, np.float32(0))
     empty = wht == 0
@@ -175,7 +175,7 @@ def _id_of(cube: xr.Dataset, planes: dict[str, dict[str, NDArray[Any]]]) -> str:
         for image in images.values():
             digest.update(image.tobytes())
     for name in sorted(map(str, [*cube.coords, *({REPLACED} & {*cube.data_vars})])):
-        digest.update(bytes_of(cube[name].values))
+        digest.update(bytes_of(cube.variables[name].values))
     return digest.hexdigest()[:16]
 
 
@@ -216,9 +216,9 @@ _FILETYPES = {
 
 
 def _band_cards(cube: xr.Dataset, i: int, kind: str) -> list[Card]:
-    name = str(cube.band.values[i])
+    name = str(cube.variables["band"].values[i])
     instrument, detector = _camera(cube, i)
-    units = cube.sci.attrs["units"]
+    units = cube.variables["sci"].attrs["units"]
     unit = {"sci": units, "wht": inverse_variance_unit(units), "var": f"({units})2"}.get(kind)
     return [
         ("FILETYPE", kind.upper(), _FILETYPES[kind]),
@@ -240,7 +240,13 @@ def _band_cards(cube: xr.Dataset, i: int, kind: str) -> list[Card]:
             "error of its encircled energy, after matching",
         ),
         ("PSFNEG", _number(cube, "psf_negative", i), "negative part of the kernel that matched it"),
-        ("MATCHED", str(cube.matched_to.values[i]) or None, "what the PSF was matched to"),
+        ("PSFENER", _number(cube, "psf_energy", i), "share of a star's light in the PSF's frame"),
+        ("PSFENERR", _number(cube, "psf_energy_error", i), "its error"),
+        (
+            "MATCHED",
+            str(cube.variables["matched_to"].values[i]) or None,
+            "what the PSF was matched to",
+        ),
         ("SKY", _number(cube, "sky", i), "sky level subtracted, units of sci"),
         ("SKYERR", _number(cube, "sky_error", i), "its standard error"),
         ("EXTINCT", _number(cube, "extinction", i), "[mag] extinction that sci is corrected for"),
@@ -250,9 +256,8 @@ def _band_cards(cube: xr.Dataset, i: int, kind: str) -> list[Card]:
 
 def _number(cube: xr.Dataset, coordinate: str, i: int) -> float | None:
     """Return what a band remembers; None, which is no card, where it is not known."""
-    if coordinate not in cube.coords:
-        return None
-    value = float(cube[coordinate].values[i])
+    known = cube.coords.variables.get(coordinate)
+    value = math.nan if known is None else float(known.values[i])
     return None if math.isnan(value) else value
 
 
@@ -265,8 +270,8 @@ def _noise_unit(cube: xr.Dataset, i: int) -> bytes:
     """Return the autocorrelation of a band's noise as an extension; nothing where none is known."""
     if "noise_acf" not in cube.coords:
         return b""
-    acf = cube.noise_acf.isel(band=i).transpose("dy", "dx")
-    steps = {axis: _step_of(cube[f"d{axis}"].values) for axis in "xy"}
+    acf = cube.variables["noise_acf"].isel(band=i).transpose("dy", "dx")
+    steps = {axis: _step_of(cube.variables[f"d{axis}"].values) for axis in "xy"}
     cards = [
         ("FILETYPE", "ACF", "autocorrelation of the noise, zero lag in the middle"),
         ("LAGX", steps["x"], "[arcsec] lag of one pixel along x"),
@@ -279,11 +284,11 @@ def _psf_unit(cube: xr.Dataset, i: int) -> bytes:
     """Return the PSF of a band as an extension; nothing where none is known."""
     if "psf" not in cube.coords:
         return b""
-    image = cube.psf.isel(band=i).transpose("ky", "kx")
+    image = cube.variables["psf"].isel(band=i).transpose("ky", "kx")
     cards = [
         ("FILETYPE", "PSF", "point spread function, unit sum"),
-        ("FILTER", str(cube.band.values[i]).upper(), "filter"),
-        ("PIXSCALE", _step_of(cube.ky.values), "[arcsec] size of a pixel"),
+        ("FILTER", str(cube.variables["band"].values[i]).upper(), "filter"),
+        ("PIXSCALE", _step_of(cube.variables["ky"].values), "[arcsec] size of a pixel"),
     ]
     return hdu(image.values, cards, extname=PSF_UNIT)
 
@@ -294,7 +299,7 @@ def _replaced_unit(cube: xr.Dataset, i: int) -> bytes:
         return b""
     cards = [
         ("FILETYPE", "REPLACED", "1 = pixel of a neighbour, replaced by sky"),
-        ("FILTER", str(cube.band.values[i]).upper(), "filter"),
+        ("FILTER", str(cube.variables["band"].values[i]).upper(), "filter"),
     ]
     return hdu(np.asarray(cube[REPLACED].values[i], np.uint8), cards, extname=REPLACED_UNIT)
 
@@ -309,7 +314,8 @@ def _camera(cube: xr.Dataset, i: int) -> tuple[str, str]:
     Cubes of 0.1.0 do not say them: the camera's whose filter is nearest to the pivot wavelength.
     """
     if "instrument" in cube.coords and "detector" in cube.coords:
-        return str(cube.instrument.values[i]), str(cube.detector.values[i])
-    name, pivot = str(cube.band.values[i]), float(cube.pivot.values[i])
+        both = (cube.variables[name].values[i] for name in ("instrument", "detector"))
+        return str(next(both)), str(next(both))
+    name, pivot = str(cube.variables["band"].values[i]), float(cube.pivot.values[i])
     near = min(cameras(name), key=lambda camera: abs(camera.pivot - pivot), default=None)
     return (near.instrument, near.detector) if near else ("", "")
