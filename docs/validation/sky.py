@@ -32,7 +32,7 @@ from hstcube.demo.field import simulate
 from hstcube.pipeline.recipe import blank_pixels
 
 LIMIT = 0.02  # of a pixel's noise: the bias that is allowed
-FIRST = 1000
+FIRST = 2000
 
 
 def made(number, draw=crowded.light_of, psf=None):

@@ -34,9 +34,9 @@ _RING = 0.06  # arcsec: width of the rings of a profile
 _SCALES = np.geomspace(0.12, 0.5, 16)  # arcsec, that are tried
 # what is known of the scale before it is fitted, arcsec and e-folds; broader wings are no different
 # from a level in a frame of 6 arcsec
-_EXPECTED, _SPREAD = 0.5, 0.4
+_EXPECTED, _SPREAD = 0.25, 0.4
 _CLIP = 4.0  # robust standard deviations of the stack
-_LEFT = 1 / 4  # of what was taken off: the bias that may be left; in tests it was 0 to 1/4
+_LEFT = 0.2  # of what was taken off: the bias that may be left; in tests it was 0 to 0.2 of it
 _TINY = 1e-300
 
 
@@ -68,7 +68,12 @@ class Found(NamedTuple):
 
 
 def levels_without_wings(
-    field: Field, psf: NDArray[Any], first: Image64, error: Image64, used: Mask
+    field: Field,
+    psf: NDArray[Any],
+    energy: Image64,
+    first: Image64,
+    error: Image64,
+    used: Mask,
 ) -> Found:
     """Return levels of the sky from which the light around sources was taken off.
 
@@ -79,13 +84,15 @@ def levels_without_wings(
     ----------
     field : Field
     psf : array, (band, ky, kx)
+    energy : array, (band,)
+        The share of a star's light inside its frame; NaN where it is not known.
     first, error : array, (band,)
         The first level and its scatter.
     used : array of bool, (band, y, x)
         The pixels that it was measured on.
     """
     sky = _Sky.of(field, away_from_sources(field.blank, field.distance, FAR))
-    second, flux = sky.without_spread(field, psf, first, used)
+    second, flux = sky.without_spread(field, psf, energy, first, used)
     number = used.sum(axis=(1, 2))
     tail = sky.tail(second, flux, error**2 * number * 2 / np.pi)
     amplitude = tail.amplitude * flux
@@ -111,7 +118,7 @@ class _Sky:
         return cls(values, valid, _Places(where, distance, far.ravel()[where], field.block[where]))
 
     def without_spread(
-        self, field: Field, psf: NDArray[Any], level: Image64, used: Mask
+        self, field: Field, psf: NDArray[Any], energy: Image64, level: Image64, used: Mask
     ) -> tuple[Image64, Image64]:
         """Take what PSFs spread off the pixels; return levels, and the light inside the labels.
 
@@ -119,7 +126,8 @@ class _Sky:
         """
         side = max(round(_COARSE / field.scale), 1)
         onto = _coarse_places(self.places.where, field.blank.shape, side)
-        kernels = [_spreading(plane, field.scale, side) for plane in psf]
+        pairs = zip(psf, energy.tolist(), strict=True)
+        kernels = [_spreading(plane, share, field.scale, side) for plane, share in pairs]
         inside = ~field.blank
         area = _blocks(inside.astype(np.float64), side)
         raised = convolver(np.mean(kernels, axis=0), area.shape)(area).ravel()[onto]
@@ -242,18 +250,19 @@ def _coarse_places(where: NDArray[np.intp], shape: tuple[int, ...], side: int) -
 
 
 @remembered(64)
-def _spreading(psf: NDArray[Any], scale: float, side: int) -> Image64:
+def _spreading(psf: NDArray[Any], energy: float, scale: float, side: int) -> Image64:
     """Return what a PSF spreads beyond its core, of blocks of `side` pixels over such blocks.
 
-    Wings go on beyond the frame from the PSF's own rim like r^-3, to 6 arcsec: scattering by a
-    mirror's roughness, and the mean of diffraction rings (King 1971, PASP 83, 199). In drizzled
-    mosaics of the XDF stars have half of the light there that tables of encircled energy list: the
-    subtraction of the sky has taken the rest. Their rims, in the same mosaics, know that.
+    Wings go on beyond the frame like r^-3, to 6 arcsec: scattering by a mirror's roughness, and the
+    mean of diffraction rings (King 1971, PASP 83, 199). Where no one knows how much light they
+    hold, they go on from the PSF's own rim.
 
     Parameters
     ----------
     psf : array, (ky, kx)
         Zeros around a smaller frame are not of it.
+    energy : float
+        The share of all light in the frame; NaN where it is not known.
     scale : float
         Size of a pixel [arcsec].
     side : int
@@ -270,7 +279,7 @@ def _spreading(psf: NDArray[Any], scale: float, side: int) -> Image64:
     reach = math.ceil(WINGS_END / (scale * side))
     places = np.arange(-reach, reach + 1) * side
     radius = np.hypot(places[:, None], places)
-    rim, beyond = _rim(psf, np.hypot(offsets[0][:, None], offsets[1]), half, scale)
+    rim, beyond = _wings(psf, np.hypot(offsets[0][:, None], offsets[1]), energy, half, scale)
     out = rim * np.maximum(radius, 1.0) ** -3.0
     inside = np.maximum(np.abs(places)[:, None], np.abs(places)) <= half
     rows, columns = (  # the mean over a pair of blocks
@@ -281,12 +290,18 @@ def _spreading(psf: NDArray[Any], scale: float, side: int) -> Image64:
     return np.asarray(out / max(psf.sum() + beyond, _TINY))
 
 
-def _rim(psf: Image64, radius: Image64, half: int, scale: float) -> tuple[float, float]:
+def _wings(
+    psf: Image64, radius: Image64, energy: float, half: int, scale: float
+) -> tuple[float, float]:
     """Return A of the wings A r^-3 of a PSF, r in pixels, and their light beyond its frame."""
     end = WINGS_END / scale
-    ring = (radius >= max(_RIM * half, _LAW / scale)) & (radius <= half)
-    if not ring.any() or half + 0.5 >= end:
-        return 0.0, 0.0
-    rim = max(float(psf[ring].sum() / (radius[ring] ** -3.0).sum()), 0.0)
     # the integral of r^-3 outside of a square, less what is beyond the end
-    return rim, rim * (8 * math.sin(math.pi / 4) / (half + 0.5) - 2 * math.pi / end)
+    whole = 8 * math.sin(math.pi / 4) / (half + 0.5) - 2 * math.pi / end
+    if whole <= 0:
+        return 0.0, 0.0
+    if energy > 0:
+        beyond = float(psf.sum()) * max(1 / energy - 1, 0.0)
+        return beyond / whole, beyond
+    ring = (radius >= max(_RIM * half, _LAW / scale)) & (radius <= half)
+    rim = max(float(psf[ring].sum() / (radius[ring] ** -3.0).sum()), 0.0) if ring.any() else 0.0
+    return rim, rim * whole

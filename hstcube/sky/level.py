@@ -116,7 +116,10 @@ def measure_sky(
     there = np.asarray(cube.wht.values > 0)
     field = Field(cube.sci.values, there, background, distance, block, Grid.of(cube).scale)
     psf = cube.psf.transpose("band", "ky", "kx").values
-    found = levels_without_wings(field, psf, np.array(levels), np.array(errors), samples)
+    energy = np.full(len(levels), np.nan)
+    if "psf_energy" in cube.coords:
+        energy = cube.psf_energy.values.astype(np.float64)
+    found = levels_without_wings(field, psf, energy, np.array(levels), np.array(errors), samples)
     if not np.isnan(found.scale):
         attrs["wings_scale"] = round(found.scale, 4)
     return _told(cube, attrs, found.level, found.error, found.amplitude)
