@@ -128,12 +128,12 @@ class _Sky:
         onto = _coarse_places(self.places.where, field.blank.shape, side)
         pairs = zip(psf, energy.tolist(), strict=True)
         kernels = [_spreading(plane, share, field.scale, side) for plane, share in pairs]
-        inside = ~field.blank
-        area = _blocks(inside.astype(np.float64), side)
+        lit = field.distance <= CORE  # and what the core of the PSF moved out of the labels
+        area = _blocks(lit.astype(np.float64), side)
         raised = convolver(np.mean(kernels, axis=0), area.shape)(area).ravel()[onto]
         levels, flux = np.empty(level.size), np.empty(level.size)
         for i, (kernel, plane) in enumerate(zip(kernels, field.sci, strict=True)):
-            light = np.where(inside & field.valid[i], plane - level[i], 0.0)
+            light = np.where(lit & field.valid[i], plane - level[i], 0.0)
             coarse = _blocks(light, side)
             self.values[i] -= convolver(kernel, coarse.shape)(coarse).ravel()[onto]
             levels[i] = median(self.values[i][used[i].ravel()[self.places.where]])
@@ -273,26 +273,37 @@ def _spreading(psf: NDArray[Any], energy: float, scale: float, side: int) -> Ima
         The light that a pixel gets of a block with unit light.
     """
     psf = psf.astype(np.float64)
-    offsets = [np.arange(n) - n // 2 for n in psf.shape]
-    filled = (np.flatnonzero((psf != 0).any(axis=axis)) for axis in (1, 0))
-    half = max(int(np.abs(o[at]).max(initial=0)) for o, at in zip(offsets, filled, strict=True))
+    filled = [np.flatnonzero((psf != 0).any(axis=axis)) for axis in (1, 0)]
+    pairs = zip(psf.shape, filled, strict=True)
+    half = max(int(np.abs(at - n // 2).max(initial=0)) for n, at in pairs)
+    rim, beyond = _wings(psf, energy, half, scale)
+    whole = _with_wings(psf, rim, half, half + 2 * side)
     reach = math.ceil(WINGS_END / (scale * side))
     places = np.arange(-reach, reach + 1) * side
     radius = np.hypot(places[:, None], places)
-    rim, beyond = _wings(psf, np.hypot(offsets[0][:, None], offsets[1]), energy, half, scale)
     out = rim * np.maximum(radius, 1.0) ** -3.0
-    inside = np.maximum(np.abs(places)[:, None], np.abs(places)) <= half
-    rows, columns = (  # the mean over a pair of blocks
-        np.clip(side - np.abs(places[:, None] - one), 0, None) / side**2 for one in offsets
-    )
-    out[inside] = (rows @ psf @ columns.T)[inside]
+    near = np.flatnonzero(np.abs(places) < half + side)
+    steps = np.abs(places[near, None] - (np.arange(len(whole)) - len(whole) // 2))
+    weights = np.clip(side - steps, 0, None) / side**2  # the mean over a pair of blocks
+    out[np.ix_(near, near)] = weights @ whole @ weights.T
     out[(radius <= CORE / scale) | (radius > WINGS_END / scale)] = 0.0
     return np.asarray(out / max(psf.sum() + beyond, _TINY))
 
 
-def _wings(
-    psf: Image64, radius: Image64, energy: float, half: int, scale: float
-) -> tuple[float, float]:
+def _with_wings(psf: Image64, rim: float, half: int, reach: int) -> Image64:
+    """Return a PSF on a larger frame, wings A r^-3 around it."""
+    offset = np.arange(-reach, reach + 1)
+    square = (offset[:, None] ** 2 + offset**2).astype(np.float64)
+    out = rim * np.maximum(square, 1.0) ** -1.5
+    inside = slice(reach - half, reach + half + 1)
+    ny, nx = psf.shape
+    out[inside, inside] = psf[
+        ny // 2 - half : ny // 2 + half + 1, nx // 2 - half : nx // 2 + half + 1
+    ]
+    return np.asarray(out)
+
+
+def _wings(psf: Image64, energy: float, half: int, scale: float) -> tuple[float, float]:
     """Return A of the wings A r^-3 of a PSF, r in pixels, and their light beyond its frame."""
     end = WINGS_END / scale
     # the integral of r^-3 outside of a square, less what is beyond the end
@@ -302,6 +313,8 @@ def _wings(
     if energy > 0:
         beyond = float(psf.sum()) * max(1 / energy - 1, 0.0)
         return beyond / whole, beyond
+    y, x = (np.arange(n) - n // 2 for n in psf.shape)
+    radius = np.hypot(y[:, None], x)
     ring = (radius >= max(_RIM * half, _LAW / scale)) & (radius <= half)
     rim = max(float(psf[ring].sum() / (radius[ring] ** -3.0).sum()), 0.0) if ring.any() else 0.0
     return rim, rim * whole
