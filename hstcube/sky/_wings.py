@@ -34,7 +34,8 @@ _RING = 0.06  # arcsec: width of the rings of a profile
 _SCALES = np.geomspace(0.12, 0.5, 16)  # arcsec, that are tried
 # what is known of the scale before it is fitted, arcsec and e-folds; broader wings are no different
 # from a level in a frame of 6 arcsec
-_EXPECTED, _SPREAD = 0.25, 0.4
+_EXPECTED, _SPREAD = 0.35, 0.4
+_MODEL = 0.4  # of the light of a ring: near labels, cores of PSFs and knots are no exponential
 _CLIP = 4.0  # robust standard deviations of the stack
 _LEFT = 0.2  # of what was taken off: the bias that may be left; in tests it was 0 to 0.2 of it
 _TINY = 1e-300
@@ -208,7 +209,8 @@ def _tail_of(values: Image64, distance: Image64, variance: float) -> _Tail:
     mean, far = (
         np.bincount(ring, one)[there] / number[there] for one in (values[near], distance[near])
     )
-    weight = number[there] / max(variance, _TINY)
+    bright = mean - np.median(values[near])
+    weight = 1 / np.maximum(variance / number[there] + (_MODEL * bright) ** 2, _TINY)
     chi2 = _line(np.exp(-far / _SCALES[:, None]), mean, weight)[2]
     before = (np.log(_SCALES / _EXPECTED) / _SPREAD) ** 2
     chance = np.exp(-0.5 * (chi2 - chi2.min() + before))
