@@ -34,8 +34,7 @@ _RING = 0.06  # arcsec: width of the rings of a profile
 _SCALES = np.geomspace(0.12, 0.5, 16)  # arcsec, that are tried
 # what is known of the scale before it is fitted, arcsec and e-folds; broader wings are no different
 # from a level in a frame of 6 arcsec
-_EXPECTED, _SPREAD = 0.35, 0.4
-_MODEL = 0.4  # of the light of a ring: near labels, cores of PSFs and knots are no exponential
+_EXPECTED, _SPREAD = 0.45, 0.4
 _CLIP = 4.0  # robust standard deviations of the stack
 _LEFT = 0.2  # of what was taken off: the bias that may be left; in tests it was 0 to 0.2 of it
 _TINY = 1e-300
@@ -209,8 +208,7 @@ def _tail_of(values: Image64, distance: Image64, variance: float) -> _Tail:
     mean, far = (
         np.bincount(ring, one)[there] / number[there] for one in (values[near], distance[near])
     )
-    bright = mean - np.median(values[near])
-    weight = 1 / np.maximum(variance / number[there] + (_MODEL * bright) ** 2, _TINY)
+    weight = number[there] / max(variance, _TINY)
     chi2 = _line(np.exp(-far / _SCALES[:, None]), mean, weight)[2]
     before = (np.log(_SCALES / _EXPECTED) / _SPREAD) ** 2
     chance = np.exp(-0.5 * (chi2 - chi2.min() + before))
@@ -255,9 +253,10 @@ def _coarse_places(where: NDArray[np.intp], shape: tuple[int, ...], side: int) -
 def _spreading(psf: NDArray[Any], energy: float, scale: float, side: int) -> Image64:
     """Return what a PSF spreads beyond its core, of blocks of `side` pixels over such blocks.
 
-    Wings go on beyond the frame like r^-3, to 6 arcsec: scattering by a mirror's roughness, and the
-    mean of diffraction rings (King 1971, PASP 83, 199). Where no one knows how much light they
-    hold, they go on from the PSF's own rim.
+    Wings go on beyond the frame from the PSF's own rim like r^-3, to 6 arcsec: scattering by a
+    mirror's roughness, and the mean of diffraction rings (King 1971, PASP 83, 199). They hold no
+    more than the energy leaves. It may leave too much: the subtraction of the sky takes a part of
+    far wings out of mosaics, and so out of the rims of the stars in them.
 
     Parameters
     ----------
@@ -312,11 +311,10 @@ def _wings(psf: Image64, energy: float, half: int, scale: float) -> tuple[float,
     whole = 8 * math.sin(math.pi / 4) / (half + 0.5) - 2 * math.pi / end
     if whole <= 0:
         return 0.0, 0.0
-    if energy > 0:
-        beyond = float(psf.sum()) * max(1 / energy - 1, 0.0)
-        return beyond / whole, beyond
     y, x = (np.arange(n) - n // 2 for n in psf.shape)
     radius = np.hypot(y[:, None], x)
     ring = (radius >= max(_RIM * half, _LAW / scale)) & (radius <= half)
     rim = max(float(psf[ring].sum() / (radius[ring] ** -3.0).sum()), 0.0) if ring.any() else 0.0
+    if energy > 0:
+        rim = min(rim, float(psf.sum()) * max(1 / energy - 1, 0.0) / whole)
     return rim, rim * whole
