@@ -234,9 +234,11 @@ def test_a_star_on_pixels_that_are_too_coarse_for_it_is_no_blend(shift):
     assert not (examine_stars({"1": coarse}).verdict == "rejected").any()
 
 
+@pytest.mark.slow
 def test_errors_go_along_with_a_cube_through_pixels_and_files(tmp_path):
-    psf = measure_psf(stars(np.random.default_rng(1), 3, bands=PAIR, flux=50.0))
-    cube = psf_match(with_psf(blank(), psf), to="f160w")
+    known = true_psfs().assign_coords(psf_error=("band", [0.01, 0.02]), psf_stars=("band", [3, 4]))
+    cube = psf_match(with_psf(blank(), known), to="f160w")
+    assert cube.psf_ee_error.values[0] > np.hypot(0.01, 0.02) > cube.psf_ee_error.values[1]
     save_cube(cube, tmp_path / "a.nc")
     others = open_cube(tmp_path / "a.nc"), rebin(cube, 2), cube.isel(y=slice(5, 50)).chunk(x=9)
     for other in others:

@@ -123,14 +123,15 @@ def a_galaxy(radius=5.0, *, size=SIDE, edge=15, seed=1):
         units="electron s-1",
     )
     k = np.arange(-16, 17)
-    round_ = np.exp(-0.5 * (k[:, None] ** 2 + k**2) / 1.5**2)
+    rounds = [np.exp(-0.5 * (k[:, None] ** 2 + k**2) / width**2) for width in (0.8, 1.35)]
     told = {"units": "arcsec"}
     coords = {
         "band": cube.band.values,
         "ky": ("ky", k * SCALE, told),
         "kx": ("kx", k * SCALE, told),
     }
-    psf = xr.DataArray(np.stack([round_ / round_.sum()] * 2), coords, ("band", "ky", "kx"))
+    images = np.stack([one / one.sum() for one in rounds])
+    psf = xr.DataArray(images, coords, ("band", "ky", "kx"))
     return hstcube.with_psf(cube, psf), (far < edge).astype(int)
 
 
@@ -177,13 +178,13 @@ def test_a_star_spreads_light_beyond_the_frame_of_its_psf(side, told):
     cube = hstcube.build(
         sci[None],
         np.ones((1, 101, 101)),
-        bands=["f1000w"],  # of no list
+        bands=["f702w"],  # of no list
         grid=hstcube.Grid.around((53.16, -27.78), 101 * SCALE, scale=SCALE),
         units="electron s-1",
     )
     k = (np.arange(side) - side // 2) * SCALE
     unit = {"units": "arcsec"}
-    coords = {"band": ["f1000w"], "ky": ("ky", k, unit), "kx": ("kx", k, unit)}
+    coords = {"band": ["f702w"], "ky": ("ky", k, unit), "kx": ("kx", k, unit)}
     if told:
         coords["psf_energy"] = ("band", [frame.sum() / profile.sum()])
     image = np.pad(frame / frame.sum(), (side - 33) // 2)  # a smaller frame among larger ones
