@@ -18,6 +18,7 @@ from hstcube.errors import PSFError
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import number_in
 from hstcube.matching.choice import chosen_target
+from hstcube.matching.holes import with_what_was_missed
 from hstcube.matching.kernels import (
     checked_kernels,
     gaussian_kernels,
@@ -68,8 +69,9 @@ def psf_match(
     Each image is convolved with its kernel and each variance with the squared kernel, both
     normalised by the part of the kernel that saw data (Knutsson & Westin 1993, CVPR, 515), so that
     a constant stays constant at edges and beside holes; correlations of the noise are carried
-    along. Holes are not filled. Bands that are matched to the target already pass through bit for
-    bit.
+    along. Holes are not filled; beside them errors hold the light that a kernel may have missed
+    there, and pixels that may have missed the core of a star are dropped. Bands that are matched to
+    the target already pass through bit for bit.
 
     Parameters
     ----------
@@ -98,7 +100,7 @@ def psf_match(
         The same cube at one resolution: new ``sci``, ``wht``, ``psf`` if there was one,
         ``psf_fwhm`` [arcsec] and ``matched_to``; ``noise_scale`` and ``noise_acf`` say how the
         matching correlated the pixels, ``psf_ee_error`` and ``psf_negative`` (band) how good
-        measured kernels are.
+        measured kernels are, ``coverage`` (band, y, x) what share of its kernel each pixel saw.
 
     Raises
     ------
@@ -132,7 +134,6 @@ def psf_match(
         outputs=2,
         halo=(chosen.sizes["ky"] // 2, chosen.sizes["kx"] // 2),
     )
-    number = cube.sizes["band"]
     psf = {"psf": matched_psfs(cube.psf, chosen)} if "psf" in cube.coords else {}
     matched = updated(
         with_matched_noise(cube, chosen),
@@ -141,9 +142,10 @@ def psf_match(
         wht=wht,
         mask=cube.mask.data & (wht > 0),
         psf_fwhm=_reached(cube, _reached_width(to, cube, measured=measured), missed),
-        matched_to=np.full(number, name, object),
+        matched_to=np.full(cube.sizes["band"], name, object),
         **psf,
     )
+    matched = with_what_was_missed(cube, matched, chosen)
     _tell_of_lost(cube, matched)
     return matched
 
