@@ -12,7 +12,7 @@ RUN_CLIENTS := $(CLIENTS)/bin/python
 
 PYTEST := $(RUN) -m pytest -n 2 --dist loadfile
 
-.PHONY: test quick test-clients demo real lint types bench pages picture psf fuzz mutants dist clean
+.PHONY: test quick test-clients demo real lint types bench pages picture psf validation fuzz mutants dist clean
 
 test: $(READY)  ## all tests, and the notebooks
 	$(PYTEST) $(COVERAGE)
@@ -48,6 +48,10 @@ picture: $(READY)  ## the picture of the README, from the XDF stamps in HSTCUBE_
 
 psf: $(READY)  ## docs/psf.md and its pictures, from the XDF stars in HSTCUBE_XDF
 	$(RUN) docs/make_psf.py
+
+validation: $(READY)  ## docs/validation.md: scenes by GalSim and photutils, exact operators
+	$(RUN) -m pip install --quiet galsim
+	$(RUN) docs/make_validation.py
 
 fuzz: $(READY)  ## one way in: make fuzz DOOR=levels RUNS=3000; without: headers, by coverage, for ten minutes
 ifdef DOOR

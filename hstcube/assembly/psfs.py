@@ -22,6 +22,7 @@ from hstcube.fits.local import split_extension
 from hstcube.fits.opening import located
 from hstcube.inputs.cards import card_value
 from hstcube.inputs.choices import require_choice
+from hstcube.psf.energy import energies_of
 from hstcube.psf.preparation import (
     SAME_SCALE,
     on_one_frame,
@@ -171,18 +172,20 @@ def _with_given(
             f"the band out",
             band=lacking[0],
         )
-    scale, images, told = Grid.of(cube).scale, [], []
+    scale, images, told, own = Grid.of(cube).scale, [], [], []
     for name in bands:
         if name not in given:
-            images.append(others.psf.sel(band=name).values)
+            own.append(others.psf.sel(band=name))
+            images.append(own[-1].values)
             continue
         one = _of_band(given[name], name, files, cube)
+        own.append(one)
         images.append(_on_pixels(one, scale))
         told.append((name, one))
     stack = np.stack(on_one_frame(*images)).astype(np.float32)
     attrs = {"long_name": UNIT_SUM, "source": f"given for {', '.join(given)}"}
     psfs = psf_array(stack, scale, bands=cube.band.values, name="psf", attrs=attrs)
-    cube = with_psf(cube, psfs)
+    cube = with_psf(cube, psfs.assign_coords(energies_of(own)))
     for name, one in told:
         cube = _told(cube, name, one)
     return cube

@@ -36,7 +36,9 @@ UNIT_SUM = "point spread function, unit sum"
 
 # how far rho(0) may be from 1, rho(l) from rho(-l), and a lag from a whole number of pixels
 _AS_EQUAL = 1e-3
-_OF_THE_PSF = ("psf", "ky", "kx", "psf_ee_error", "psf_negative")
+_OF_THE_PSF = (
+    "psf", "ky", "kx", "psf_ee_error", "psf_negative", "psf_energy", "psf_energy_error",
+)  # fmt: skip
 
 
 def psf_offsets(shape: Sequence[int], scale: float | tuple[float, float]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["stack_bands"]
 
 _PSF_AXES = ("ky", "kx")
-_PSF_QUALITY = ("psf_ee_error", "psf_negative")
+_PSF_QUALITY = ("psf_ee_error", "psf_negative", "psf_energy", "psf_energy_error")
 _NOISE = ("noise_scale", "noise_acf")
 # of cubes that do not tell
 _FILLED = {"extinction": 0.0, "electrons": np.nan, "photons": ""}

@@ -62,6 +62,8 @@ _OPTIONAL = {
     "psf": ("band", "ky", "kx"),
     "psf_ee_error": ("band",),
     "psf_negative": ("band",),
+    "psf_energy": ("band",),
+    "psf_energy_error": ("band",),
 }
 _TEXTS = ("photons",)
 _NONE = float(np.nextafter(0, -1))  # below 0 by so little that 0 itself is inside
@@ -77,6 +79,8 @@ _LIMITS = {
     "zeropoint": (-100.0, 100.0),
     "extinction": (_NONE, 100.0),
     "psf_ee_error": (_NONE, 1e3),
+    "psf_energy": (0.0, 1.0 + 1e-6),
+    "psf_energy_error": (_NONE, 1.0),
 }
 _BEYOND_ALL = (-1e3, 1e3)  # shares
 _FEW_LOST = 0.01  # share of the pixels with data that a step may leave without any, and not say it

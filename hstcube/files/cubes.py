@@ -221,7 +221,7 @@ _FILETYPES = {
 
 
 def _band_cards(cube: xr.Dataset, i: int, kind: str) -> list[Card]:
-    name = _of_band(cube, "band", i)
+    name = str(cube.variables["band"].values[i])
     instrument, detector = _camera(cube, i)
     units = cube.variables["sci"].attrs["units"]
     unit = {"sci": units, "wht": inverse_variance_unit(units), "var": f"({units})2"}.get(kind)
@@ -245,7 +245,13 @@ def _band_cards(cube: xr.Dataset, i: int, kind: str) -> list[Card]:
             "error of its encircled energy, after matching",
         ),
         ("PSFNEG", _number(cube, "psf_negative", i), "negative part of the kernel that matched it"),
-        ("MATCHED", _of_band(cube, "matched_to", i) or None, "what the PSF was matched to"),
+        ("PSFENER", _number(cube, "psf_energy", i), "share of a star's light in the PSF's frame"),
+        ("PSFENERR", _number(cube, "psf_energy_error", i), "its error"),
+        (
+            "MATCHED",
+            str(cube.variables["matched_to"].values[i]) or None,
+            "what the PSF was matched to",
+        ),
         ("SKY", _number(cube, "sky", i), "sky level subtracted, units of sci"),
         ("SKYERR", _number(cube, "sky_error", i), "its standard error"),
         ("EXTINCT", _number(cube, "extinction", i), "[mag] extinction that sci is corrected for"),
@@ -255,19 +261,14 @@ def _band_cards(cube: xr.Dataset, i: int, kind: str) -> list[Card]:
 
 def _number(cube: xr.Dataset, coordinate: str, i: int) -> float | None:
     """Return what a band remembers; None, which is no card, where it is not known."""
-    known = cube.variables.get(coordinate)  # a DataArray of it costs 0.1 ms
-    if known is None:
-        return None
-    value = float(known.values[i])
+    known = cube.coords.variables.get(coordinate)
+    value = math.nan if known is None else float(known.values[i])
     return None if math.isnan(value) else value
 
 
 def _text(cube: xr.Dataset, coordinate: str, i: int) -> str | None:
-    return _of_band(cube, coordinate, i) or None if coordinate in cube.variables else None
-
-
-def _of_band(cube: xr.Dataset, coordinate: str, i: int) -> str:
-    return str(cube.variables[coordinate].values[i])
+    known = cube.coords.variables.get(coordinate)
+    return None if known is None else str(known.values[i]) or None
 
 
 def _units_beside(cube: xr.Dataset, i: int) -> dict[str, dict[str, bytes]]:
@@ -285,9 +286,9 @@ def _units_beside(cube: xr.Dataset, i: int) -> dict[str, dict[str, bytes]]:
 
 def _noise_unit(cube: xr.Dataset, i: int) -> bytes:
     """Return the autocorrelation of a band's noise as an extension; nothing where none is known."""
-    if "noise_acf" not in cube.variables:
+    if "noise_acf" not in cube.coords:
         return b""
-    acf = cube.variables["noise_acf"][{"band": i}].transpose("dy", "dx")
+    acf = cube.variables["noise_acf"].isel(band=i).transpose("dy", "dx")
     steps = {axis: _step_of(cube.variables[f"d{axis}"].values) for axis in "xy"}
     cards = [
         ("FILETYPE", "ACF", "autocorrelation of the noise, zero lag in the middle"),
@@ -299,12 +300,12 @@ def _noise_unit(cube: xr.Dataset, i: int) -> bytes:
 
 def _psf_unit(cube: xr.Dataset, i: int) -> bytes:
     """Return the PSF of a band as an extension; nothing where none is known."""
-    if "psf" not in cube.variables:
+    if "psf" not in cube.coords:
         return b""
-    image = cube.variables["psf"][{"band": i}].transpose("ky", "kx")
+    image = cube.variables["psf"].isel(band=i).transpose("ky", "kx")
     cards = [
         ("FILETYPE", "PSF", "point spread function, unit sum"),
-        ("FILTER", _of_band(cube, "band", i).upper(), "filter"),
+        ("FILTER", str(cube.variables["band"].values[i]).upper(), "filter"),
         ("PIXSCALE", _step_of(cube.variables["ky"].values), "[arcsec] size of a pixel"),
     ]
     return hdu(image.values, cards, extname=PSF_UNIT)
@@ -322,7 +323,7 @@ def _plane_unit(cube: xr.Dataset, i: int, name: str) -> bytes:
     unit, kind, what = _PLANES_BESIDE[name]
     cards = [
         ("FILETYPE", unit, what),
-        ("FILTER", _of_band(cube, "band", i).upper(), "filter"),
+        ("FILTER", str(cube.variables["band"].values[i]).upper(), "filter"),
     ]
     return hdu(np.asarray(cube.variables[name].values[i], kind), cards, extname=unit)
 
@@ -337,7 +338,8 @@ def _camera(cube: xr.Dataset, i: int) -> tuple[str, str]:
     Cubes of 0.1.0 do not say them: the camera's whose filter is nearest to the pivot wavelength.
     """
     if "instrument" in cube.coords and "detector" in cube.coords:
-        return _of_band(cube, "instrument", i), _of_band(cube, "detector", i)
-    name, pivot = _of_band(cube, "band", i), float(cube.pivot.values[i])
+        both = (cube.variables[name].values[i] for name in ("instrument", "detector"))
+        return str(next(both)), str(next(both))
+    name, pivot = str(cube.variables["band"].values[i]), float(cube.pivot.values[i])
     near = min(cameras(name), key=lambda camera: abs(camera.pivot - pivot), default=None)
     return (near.instrument, near.detector) if near else ("", "")

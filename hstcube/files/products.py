@@ -48,7 +48,8 @@ _NEEDED_OF_SCIENCE = ("BUNIT", "PHOTPLAM")
 _WHOLE = ("HSTCUBE", "NBANDS")
 _NUMBERS = (
     *_WHOLE,
-    *("PSFFWHM", "PSFEEERR", "PSFNEG", "SKY", "SKYERR", "ABZP", "PHOTPLAM", "EXTINCT", "NSCALE"),
+    *("PSFFWHM", "PSFEEERR", "PSFNEG", "PSFENER", "PSFENERR"),
+    *("SKY", "SKYERR", "ABZP", "PHOTPLAM", "EXTINCT", "NSCALE"),
     *("TEXPTIME", "ELECTRON"),
     *("PIXSCALE", "LAGX", "LAGY"),
 )
@@ -59,6 +60,10 @@ _BESIDE = {
     "wht": {"noise": NOISE_UNIT},
     "mask": {REPLACED: REPLACED_UNIT, COVERAGE: COVERAGE_UNIT},
 }
+_OF_PSFS = (  # what is told of PSFs: cards that stand together, and the coordinates
+    {"PSFEEERR": "psf_ee_error", "PSFNEG": "psf_negative"},
+    {"PSFENER": "psf_energy", "PSFENERR": "psf_energy_error"},
+)
 _CARDS_BESIDE = {PSF_UNIT: ("PIXSCALE",), NOISE_UNIT: ("LAGX", "LAGY")}
 _HOLDS = {
     "sci": ("sci",),
@@ -353,12 +358,11 @@ def _with_psf(cube: xr.Dataset, bands: list[Planes]) -> xr.Dataset:
     images = _stack(bands, "psf")
     cube = with_psf_coords(cube, images, float(bands[0]["psf"].header["PIXSCALE"]))
     headers = _headers(bands)
-    if not any("PSFEEERR" in header or "PSFNEG" in header for header in headers):
-        return cube
-    return cube.assign_coords(
-        psf_ee_error=("band", _column(headers, "PSFEEERR")),
-        psf_negative=("band", _column(headers, "PSFNEG")),
-    )
+    for pair in _OF_PSFS:
+        if any(card in header for card in pair for header in headers):
+            told = {name: ("band", _column(headers, card)) for card, name in pair.items()}
+            cube = cube.assign_coords(told)
+    return cube
 
 
 def _with_planes(cube: xr.Dataset, bands: list[Planes]) -> xr.Dataset:

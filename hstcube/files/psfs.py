@@ -23,6 +23,7 @@ from hstcube.fits.writing import write_files
 from hstcube.inputs.cards import card_text, card_value
 from hstcube.inputs.names import checked_name
 from hstcube.inputs.quantities import number_in
+from hstcube.psf.energy import energies_of
 from hstcube.psf.preparation import checked_psf, on_one_frame, prepare_psf, scale_of
 from hstcube.psf.profiles import fwhm
 
@@ -81,9 +82,25 @@ def psf_bytes(psf: xr.DataArray) -> bytes:
                 str(one.stars.item()) if "stars" in one.coords else None,
                 "stars it was measured from",
             ),
+            ("PSFENER", _energy(one), "share of a star's light in this frame"),
         ]
         units.append(hdu(image, cards, extname=name.upper()))
     return b"".join(units)
+
+
+def _energy(psf: xr.DataArray) -> float | None:
+    """Return the share of a star's light that a PSF says it holds, None where it says nothing."""
+    share = float(psf.coords.get("psf_energy", np.nan))
+    return None if np.isnan(share) else share
+
+
+def _with_energy(psf: xr.DataArray, header: Any) -> xr.DataArray:
+    """Return a PSF with the share of a star's light that its header says it holds."""
+    share = card_value(header, "PSFENER")
+    if share is None:
+        return psf
+    share = number_in("", share, "the card PSFENER", above=0, most=1, code="HC-P08", error=PSFError)
+    return psf.assign_coords(psf_energy=share)
 
 
 class Frame(NamedTuple):
@@ -177,7 +194,8 @@ def read_psf(
             if name in images:
                 raise BandError("HC-B02", "two PSFs for one band", "keep one", str(path), name)
             values = np.asarray(unit.data, dtype=np.float64).reshape(image_shape(unit))
-            images[name] = _usable(values, header, path, scale, (given, known))
+            usable = _usable(values, header, path, scale, (given, known))
+            images[name] = _with_energy(usable, header)
     for warning in of_set:
         warnings.warn(warning, stacklevel=3)
     if not images:
@@ -279,7 +297,12 @@ def _of_all_bands(images: dict[str, xr.DataArray], path: Path) -> xr.DataArray:
     alike = np.stack(on_one_frame(*(one.values for one in images.values()))).astype(np.float32)
     return xr.DataArray(
         alike,
-        {"band": np.array(list(images), object), "ky": largest.ky, "kx": largest.kx},
+        {
+            "band": np.array(list(images), object),
+            "ky": largest.ky,
+            "kx": largest.kx,
+            **energies_of(images.values()),
+        },
         ("band", "ky", "kx"),
         "psf",
         {"long_name": UNIT_SUM, "source": path.name, "notes": "; ".join(notes), **assumed},

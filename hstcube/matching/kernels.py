@@ -14,6 +14,7 @@ from hstcube.core.state import in_band_order
 from hstcube.errors import PSFError
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import number_in, short
+from hstcube.matching.beyond import ratios
 from hstcube.matching.choice import chosen_among
 from hstcube.matching.pairs import pair, same_pair
 from hstcube.matching.quality import Quality
@@ -41,6 +42,7 @@ __all__ = [
     "matching_kernels",
     "reached_widths",
     "require_in_frame",
+    "require_scale",
     "target_width",
 ]
 
@@ -80,7 +82,8 @@ def matching_kernels(
         ``negative`` (minus the sum of the negative pixels), ``sum_of_squares``, ``centroid_y`` and
         ``centroid_x`` [arcsec], ``residual`` (sum of |K * S - T| within 1.2 arcsec),
         ``half_light_ratio``, and ``ee_error``: the largest error of the encircled energy at 0.18
-        arcsec and beyond.
+        arcsec and beyond. ``energy_ratio``, where PSFs say ``psf_energy``: the target's share of a
+        star's light inside the frame over the band's, which `psf_match` multiplies with.
 
     Raises
     ------
@@ -109,6 +112,10 @@ def matching_kernels(
     coords = {"band": psf.band.values, **psf_offsets(stack.shape, scale)}
     for key in Quality._fields:
         coords[key] = ("band", [getattr(one.quality, key) for one in pairs])
+    if "psf_energy" in psf.coords:
+        same = psf.band.values == (to if isinstance(to, str) else None)
+        share = np.broadcast_to(psf.psf_energy.values.astype(np.float64), same.shape)
+        coords["energy_ratio"] = ("band", ratios(share, same, to))
     return xr.DataArray(stack, coords, ("band", "ky", "kx"), "kernels", {"method": method})
 
 
@@ -255,6 +262,28 @@ def _require_on_pixels(offsets: Any, labels: Any, step: float, axis: str) -> Non
         "make kernels of PSFs on these pixels"
         "[[|: matching_kernels(with_psf(cube, psf).psf, to=...)]]",
     )
+
+
+def require_scale(cube: xr.Dataset) -> None:
+    """Require PSFs that lie as the images do: a cube may have been thinned out or flipped."""
+    have, steps = scale_of(cube.psf), Grid.of(cube).steps
+    flipped = [axis for axis in ("y", "x") if _is_flipped(cube[axis].values)]
+    if flipped:
+        found = f"the images are flipped in {flipped[0]}"
+    elif any(abs(step / have - 1) > SAME_SCALE for step in steps):
+        found = f"the images on pixels of {steps[0]:.4g}"
+    else:
+        return
+    raise PSFError(
+        "HC-P14",
+        f"the PSFs are on pixels of {have:.4g} arcsec, {found}",
+        "match first, thin out later; or give PSFs for these pixels"
+        "[[: --psf FILE|: with_psf(cube, psf)]]",
+    )
+
+
+def _is_flipped(places: NDArray[np.float64]) -> bool:
+    return len(places) > 1 and bool(places[1] < places[0])
 
 
 def reached_widths(cube: xr.Dataset, to: str, kernels: xr.Variable) -> dict[str, float]:

@@ -17,6 +17,7 @@ from hstcube.core.state import note, tell_of_lost, updated, warn
 from hstcube.errors import PSFError
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import number_in
+from hstcube.matching.beyond import after_match, energy_ratios, given_ratios, match_beyond
 from hstcube.matching.choice import chosen_target
 from hstcube.matching.holes import with_what_was_missed
 from hstcube.matching.kernels import (
@@ -26,6 +27,7 @@ from hstcube.matching.kernels import (
     matching_kernels,
     reached_widths,
     require_in_frame,
+    require_scale,
     target_width,
 )
 from hstcube.matching.quality import failing
@@ -33,7 +35,7 @@ from hstcube.matching.solver import KernelMethod, is_identity, trimmed
 from hstcube.matching.targets import as_target, fwhm_of, target_psf, width_of
 from hstcube.noise.groups import with_matched_noise
 from hstcube.noise.spread import correlated_spread
-from hstcube.psf.preparation import SAME_SCALE, prepare_psf, scale_of
+from hstcube.psf.preparation import prepare_psf, scale_of
 from hstcube.psf.profiles import fwhm
 
 if TYPE_CHECKING:
@@ -70,8 +72,9 @@ def psf_match(
     normalised by the part of the kernel that saw data (Knutsson & Westin 1993, CVPR, 515), so that
     a constant stays constant at edges and beside holes; correlations of the noise are carried
     along. Holes are not filled; beside them errors hold the light that a kernel may have missed
-    there, and pixels that may have missed the core of a star are dropped. Bands that are matched to
-    the target already pass through bit for bit.
+    there, and pixels that may have missed the core of a star are dropped. What ``psf_energy`` says
+    lies beyond the frames of the PSFs is brought to the target's share by wings that fall like r^-3
+    (`match_beyond`). Bands that are matched to the target already pass through bit for bit.
 
     Parameters
     ----------
@@ -119,9 +122,9 @@ def psf_match(
     measured = kernels is None and knows_psfs(cube, to)
     missed: dict[str, float] = {}
     if kernels is None:
-        cube, chosen = choose_kernels(cube, to=to, method=method, allow=allow)
+        cube, chosen, ratio = choose_kernels(cube, to=to, method=method, allow=allow)
     else:
-        stack = checked_kernels(kernels, cube)
+        stack, ratio = checked_kernels(kernels, cube), given_ratios(cube, kernels)
         if isinstance(to, str) and not {"ky", "kx"} <= {*kernels.coords}:
             missed = reached_widths(cube, to, stack)
         cube = _noted(cube, missed, name)
@@ -134,7 +137,10 @@ def psf_match(
         outputs=2,
         halo=(chosen.sizes["ky"] // 2, chosen.sizes["kx"] // 2),
     )
-    psf = {"psf": matched_psfs(cube.psf, chosen)} if "psf" in cube.coords else {}
+    sci, wht = match_beyond(cube, sci, wht, ratio)
+    psf = {}
+    if "psf" in cube.coords:
+        psf = {"psf": matched_psfs(cube.psf, chosen), **after_match(cube, ratio)}
     matched = updated(
         with_matched_noise(cube, chosen),
         f"psf_match(to={name!r}, min_coverage={min_coverage})",
@@ -142,7 +148,7 @@ def psf_match(
         wht=wht,
         mask=cube.mask.data & (wht > 0),
         psf_fwhm=_reached(cube, _reached_width(to, cube, measured=measured), missed),
-        matched_to=np.full(cube.sizes["band"], name, object),
+        matched_to=np.full(ratio.size, name, object),
         **psf,
     )
     matched = with_what_was_missed(cube, matched, chosen)
@@ -164,8 +170,10 @@ def choose_kernels(
     to: Any,
     method: KernelMethod = "mge-wiener",
     allow: Any = (),
-) -> tuple[xr.Dataset, xr.Variable]:
-    """Return the kernels that `psf_match` takes, and the cube with what there is to say about them.
+) -> tuple[xr.Dataset, xr.Variable, Image64]:
+    """Return the cube with what there is to say of its match, the kernels of unit sum, the ratios.
+
+    The ratios (band,) are those of the light inside the frames of PSFs: see `energy_ratios`.
 
     Raises
     ------
@@ -177,17 +185,18 @@ def choose_kernels(
     name = _name_of(to)
     done = cube.matched_to.values == name
     if knows_psfs(cube, to):
-        _require_scale(cube)
+        require_scale(cube)
         if isinstance(to, str):
             require_in_frame(cube, width_of(to) or 0.0)
         else:
             to = _near_frame(to, cube)
         made = matching_kernels(_near_frame(cube.psf, cube), to=to, method=method)
-        return _gated(cube, made, name, done, allow), _identity_where(done, made.variable)
+        cube, ratio = energy_ratios(_gated(cube, made, name, done, allow), to)
+        return cube, _identity_where(done, made.variable), ratio
     chosen = gaussian_kernels(cube, to=_named(to, cube)).variable
     if chosen.size > chosen.sizes["band"]:
         cube = warn(cube, "HC-P12", _GAUSSIAN)
-    return cube, _identity_where(done, chosen)
+    return cube, _identity_where(done, chosen), np.ones(done.size)
 
 
 def knows_psfs(cube: xr.Dataset, to: str | xr.DataArray) -> bool:
@@ -349,28 +358,6 @@ def _allowed(allow: Any, bands: list[str]) -> list[str]:
         return bands
     named = [allow] if isinstance(allow, str) else allow
     return [name_among(str(name), bands) for name in named]
-
-
-def _require_scale(cube: xr.Dataset) -> None:
-    """Require PSFs that lie as the images do: a cube may have been thinned out or flipped."""
-    have, steps = scale_of(cube.psf), Grid.of(cube).steps
-    flipped = [axis for axis in ("y", "x") if _is_flipped(cube[axis].values)]
-    if flipped:
-        found = f"the images are flipped in {flipped[0]}"
-    elif any(abs(step / have - 1) > SAME_SCALE for step in steps):
-        found = f"the images on pixels of {steps[0]:.4g}"
-    else:
-        return
-    raise PSFError(
-        "HC-P14",
-        f"the PSFs are on pixels of {have:.4g} arcsec, {found}",
-        "match first, thin out later; or give PSFs for these pixels"
-        "[[: --psf FILE|: with_psf(cube, psf)]]",
-    )
-
-
-def _is_flipped(places: NDArray[np.float64]) -> bool:
-    return len(places) > 1 and bool(places[1] < places[0])
 
 
 def _reached_width(to: str | xr.DataArray, cube: xr.Dataset, *, measured: bool) -> float:

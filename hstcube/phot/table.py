@@ -28,8 +28,9 @@ __all__ = ["photometry"]
 
 UNIT = "uJy"
 # the columns of the bands of a cube that say where the fluxes come from
-_STATES = ("instrument", "detector", "pivot", "zeropoint", "psf_fwhm", "matched_to", "sky",
-           "sky_error", "extinction", "noise_scale")  # fmt: skip
+_STATES = ("instrument", "detector", "pivot", "zeropoint", "psf_fwhm", "psf_ee_error",
+           "psf_energy", "psf_energy_error", "matched_to", "sky", "sky_error", "extinction",
+           "noise_scale")  # fmt: skip
 
 
 def photometry(
@@ -59,8 +60,8 @@ def photometry(
         all bands is left out of its group, and not missed.
     total : bool
         Divide flux and error by the share of the light of a point source, at the middle of the
-        group, that the group holds: by the cube's ``psf``. It is the correction from an aperture to
-        the total of a point source.
+        group, that the group holds: by the cube's ``psf``, and ``psf_energy`` for what lies beyond
+        its frame. It is the correction from an aperture to the total of a point source.
     first : {1, 0}
         The least number that is a group: 0 for maps numbered from 0 with -1 outside, as vorbin and
         powerbin make them.
@@ -204,6 +205,8 @@ def _share(cube: xr.Dataset, found: Groups, wanted: Any) -> NDArray[np.float64]:
     for i, plane in enumerate(psf.values):
         light = ndimage.map_coordinates(plane.astype(np.float64), places, order=3)
         share[i] = found.sums(np.where(wanted, light, 0.0))
+    if "psf_energy" in cube.coords:  # else taken to be all in the frame
+        share *= np.nan_to_num(cube.psf_energy.values, nan=1.0)[:, None]
     return np.where(share > 0, share * fold_y * fold_x, np.nan)
 
 

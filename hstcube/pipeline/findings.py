@@ -272,7 +272,7 @@ def _judge_resolution(report: Report, cube: xr.Dataset, options: Options) -> Non
     if options.kind == "original":
         kernels_of_the_original(cube, OF_SURVEYS if to is None else to)
     else:
-        matched, _ = choose_kernels(cube, to=to, allow=options.recipe.get("allow", ()))
+        matched, *_ = choose_kernels(cube, to=to, allow=options.recipe.get("allow", ()))
         known = notes_of(cube.attrs["history"])
         told = [one for one in notes_of(matched.attrs["history"]) if one not in known]
         report.findings += [Finding("note", c, text, spoken(codes()[c].fix)) for c, text in told]

@@ -14,6 +14,7 @@ from hstcube.core.rules import taken
 from hstcube.core.state import in_band_order, updated, warn
 from hstcube.errors import PSFError
 from hstcube.inputs.quantities import number_in, whole_number
+from hstcube.psf.energy import known_energy
 from hstcube.psf.profiles import centroid, fwhm
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ _PREPARE = "centre and resample it[[| with hstcube.prepare_psf(image, ...)]]"
 _OFF_CENTRE = 0.25  # pixels
 _CENTRAL = 0.5  # of the brightest pixel: what a PSF has at least at its centre
 _ELSEWHERE = 0.8  # of the brightest pixel: what no PSF has twice as far out as its half light
-_ABOVE_SIDES = 1.05  # times the mean along the sides of the image
+_ABOVE_SIDES = 1.05  # times the median along the sides of the image
 _NOTED = 0.01  # pixels that a PSF is moved by, and share of its light that is negative
 
 
@@ -180,7 +181,7 @@ def _require_peak(image: Image64, centre: tuple[float, float], what: str) -> Non
 def _has_peak(image: Image64, centre: tuple[float, float]) -> bool:
     y, x = (max(round(place), 0) for place in centre)
     near = image[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2].max()
-    sides = (image[0].mean() + image[-1].mean() + image[:, 0].mean() + image[:, -1].mean()) / 4
+    sides = np.median(np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]]))
     most = image.max()
     out = 2 * math.sqrt(np.count_nonzero(image > most / 2) / math.pi) + 1
     bright = np.argwhere(image > _ELSEWHERE * most) - centre
@@ -310,12 +311,16 @@ def with_psf(cube: xr.Dataset, psf: xr.DataArray) -> xr.Dataset:
     cube : Dataset
         Not yet matched.
     psf : DataArray, (band, ky, kx)
-        With offsets ``ky``, ``kx`` [arcsec]; one for each band of the cube, others are left out.
+        With offsets ``ky``, ``kx`` [arcsec]; one for each band of the cube, others are left out. A
+        coordinate ``psf_energy`` (band) says what share of a star's light the images hold, 1 if
+        all.
 
     Returns
     -------
     Dataset
-        With the coordinate ``psf``; ``psf_fwhm`` [arcsec] is the FWHM of the PSFs' profiles.
+        With the coordinate ``psf``; ``psf_fwhm`` [arcsec] is the FWHM of the PSFs' profiles,
+        ``psf_energy`` the share of a star's light inside their frame, with ``psf_energy_error``:
+        as given, else as STScI lists it for the band in its camera, NaN where neither is known.
 
     Raises
     ------
@@ -347,7 +352,8 @@ def attached(cube: xr.Dataset, psf: xr.DataArray) -> xr.Dataset:
         fit = image if same else prepare_psf(image, scale=have, to_scale=want).values
         images.append(checked_psf(fit, band))
     alike = np.stack(on_one_frame(*images)).astype(np.float32)
-    return with_psf_coords(without_psf(cube), alike, want)
+    cube = with_psf_coords(without_psf(cube), alike, want)
+    return cube.assign_coords(known_energy(cube, psf))
 
 
 def told_widths(cube: xr.Dataset, before: xr.Dataset) -> xr.Dataset:

@@ -1,0 +1,161 @@
+"""Matching of the light beyond the frames of PSFs, which kernels of unit sum leave where it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from hstcube.basics.blocks import over_bands
+from hstcube.basics.convolution import convolver
+from hstcube.core.grids import Grid
+from hstcube.core.state import in_band_order, note
+from hstcube.matching.targets import width_of
+from hstcube.psf.energy import known_energy, wings
+from hstcube.psf.preparation import on_one_frame
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Image64 = NDArray[np.float64]
+
+__all__ = ["after_match", "energy_ratios", "given_ratios", "match_beyond", "ratios", "whole_kernel"]
+
+_DIMS = ("band", "y", "x")
+_LEAST = 0.02  # of the wings: where less sees data, the level beyond is not known
+
+
+def energy_ratios(cube: xr.Dataset, to: str | xr.DataArray) -> tuple[xr.Dataset, Image64]:
+    """Return what the light inside a band's frame is to be multiplied with, (band,), and the cube.
+
+    The target's share of a star's light inside the frame over the band's; 1 where one of them is
+    not known, which is noted, and for bands that are at the target. A Gaussian, and a PSF that
+    says nothing else, holds all light.
+    """
+    cube = cube.assign_coords(known_energy(cube))
+    share = cube.psf_energy.values
+    name = to if isinstance(to, str) else str(to.name or "psf")
+    done = cube.matched_to.values == name
+    ratio = np.where(done, 1.0, ratios(share, (cube.band.values == name) | done, to))
+    unknown = np.isnan(ratio)
+    if unknown.any():
+        listed = ", ".join(sorted(cube.band.values[unknown]))
+        text = f"{listed}: how much of a star's light lies beyond the frame of its PSF is not known"
+        cube = note(cube, "HC-P42", f"{text}; it is taken to be as much as in {name}")
+    return cube, np.where(unknown, 1.0, ratio)
+
+
+def ratios(share: Image64, same: NDArray[np.bool_], to: str | xr.DataArray) -> Image64:
+    """Return the target's share of a star's light inside the frame over that of bands, (band,).
+
+    Parameters
+    ----------
+    share : array, (band,)
+        Of the bands; NaN where it is not known.
+    same : array of bool, (band,)
+        Bands whose PSF is the target, where `to` names one.
+    to : str or DataArray
+        The target, as `as_target` gives it.
+    """
+    if not isinstance(to, str):
+        aim = float(to.coords.get("psf_energy", 1.0))
+    else:
+        aim = 1.0 if width_of(to) else float(share[same][0])
+    return np.where(same, 1.0, aim / share)
+
+
+def after_match(cube: xr.Dataset, ratio: Image64) -> dict[str, Any]:
+    """Return ``psf_energy`` and ``psf_energy_error`` (band) after a cube was matched."""
+    there = [name for name in ("psf_energy", "psf_energy_error") if name in cube.coords]
+    return {name: cube[name].values * ratio for name in there}
+
+
+def match_beyond(
+    cube: xr.Dataset, sci: Any, wht: Any, ratio: NDArray[np.float64]
+) -> tuple[Any, Any]:
+    """Bring the light beyond the frames of PSFs to the target, too.
+
+    With p and q the parts of a band's PSF and of the target's inside the frame, unit sums, of which
+    a star's light has the shares e and f, w the wings beyond (`wings`), and k the kernel that makes
+    q of p: the kernel (f/e) k + (1 - f/e) w, of unit sum, makes f q + (1 - f) w of e p + (1 - e) w,
+    but for w convolved with k and with p, which is w to 1 part in 100 of that light.
+
+    Parameters
+    ----------
+    cube : Dataset
+        Before it was matched.
+    sci, wht : array, (band, y, x)
+        What kernels of unit sum made of it.
+    ratio : array, (band,)
+        f/e.
+
+    Returns
+    -------
+    tuple of array, (band, y, x)
+        Where the sky is subtracted, what lies beyond the frame of the images counts as sky, for
+        wings normalised by what they see would undo the half of it: in a stamp of 6 arcsec they
+        see mostly the object's own surroundings. Where it is not, they are so normalised, and a
+        constant stays one. Errors are those of the part inside the frame: that of w adds less than
+        1e-6 of the variance.
+    """
+    if (ratio == 1).all():
+        return sci, wht
+    grid = Grid.of(cube)
+    kernel = wings(cube.sizes["ky"] // 2, grid.scale)
+    level = xr.Variable("band", np.isnan(cube.sky.values).astype(float))
+    new = over_bands(
+        lambda before, seen, sci, wht, ratio, level: _plane(
+            before, seen, sci, wht, kernel=kernel, ratio=float(ratio), level=bool(level)
+        ),
+        cube.sci.variable,
+        cube.wht.variable,
+        xr.Variable(_DIMS, sci),
+        xr.Variable(_DIMS, wht),
+        parameters=(xr.Variable("band", ratio), level),
+        outputs=2,
+        halo=(kernel.shape[0] // 2,) * 2,
+    )
+    return new[0], new[1]
+
+
+def _plane(
+    before: Any, seen: Any, sci: Any, wht: Any, *, kernel: Image64, ratio: float, level: bool
+) -> tuple[Any, Any]:
+    if ratio == 1:
+        return sci, wht
+    valid = seen > 0
+    convolve = convolver(kernel, before.shape)
+    beyond = convolve(np.where(valid, before, 0))
+    if level:
+        share = convolve(valid)
+        enough = share > _LEAST
+        beyond = np.where(enough, beyond / np.where(enough, share, 1), sci)
+    made = ratio * sci.astype(np.float64) + (1 - ratio) * beyond
+    return made.astype(sci.dtype, copy=False), (wht / ratio**2).astype(wht.dtype, copy=False)
+
+
+def whole_kernel(kernel: Image64, ratio: float, half: int, scale: float) -> Image64:
+    """Return the one kernel that `match_beyond` stands for, (ky, kx), unit sum.
+
+    Parameters
+    ----------
+    kernel : array, (ky, kx)
+        Inside the frame, unit sum.
+    ratio : float
+        The target's share of a star's light inside the frame over the band's.
+    half : int
+        Pixels between the middle of the PSFs' frame and its sides.
+    scale : float
+        Size of a pixel [arcsec].
+    """
+    inside, beyond = on_one_frame(kernel, wings(half, scale))
+    return ratio * inside + (1 - ratio) * beyond
+
+
+def given_ratios(cube: xr.Dataset, kernels: xr.DataArray) -> Image64:
+    """Return the ratios (band,) that kernels of `matching_kernels` come with; 1 with others."""
+    if "energy_ratio" not in kernels.coords:
+        return np.ones(cube.sizes["band"])
+    ratio = in_band_order(cube, kernels.coords["energy_ratio"]).values
+    return np.where(np.isnan(ratio), 1.0, ratio)
