@@ -17,9 +17,14 @@ from hstcube.core.state import note, tell_of_lost, updated, warn
 from hstcube.errors import PSFError
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import number_in
-from hstcube.matching.beyond import after_match, energy_ratios, given_ratios, match_beyond
+from hstcube.matching.beyond import (
+    after_match,
+    energy_ratios,
+    given_ratios,
+    match_beyond,
+    with_what_was_missed,
+)
 from hstcube.matching.choice import chosen_target
-from hstcube.matching.holes import with_what_was_missed
 from hstcube.matching.kernels import (
     checked_kernels,
     gaussian_kernels,

@@ -11,25 +11,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hstcube.basics.blocks import over_bands
 from hstcube.basics.convolution import convolver, coverage_of_full_frame
-from hstcube.core.offsets import noise_scale
-from hstcube.core.rules import COVERAGE, DIMS, TOLD
-from hstcube.matching.solver import is_identity, trimmed
 
 if TYPE_CHECKING:
-    import xarray as xr
     from numpy.typing import NDArray
 
     Image64 = NDArray[np.float64]
 
-__all__ = ["with_what_was_missed"]
+__all__ = ["LOOKS", "judged", "share_seen"]
 
 _NEAR = 5  # pixels, side of the box: within 2 pixels of a hole
 _AROUND = 9  # ... within 4, where the light of a star has fallen off
 _CORE = 3  # pixels from data: nothing beside the hole tells what is there
 _DEEPEST = 8  # ... what is deeper is the rim of the images, not the core of a star
-_LOOKS = 3 * _DEEPEST + _AROUND  # pixels: how far what is filled in depends on others
+LOOKS = 3 * _DEEPEST + _AROUND  # pixels: how far what is filled in depends on others
 _RISE = 3.0  # wings of PSFs fall as the third power of the radius
 _STEEP = 3.0  # ... so that three times the step from 4 to 2 pixels is all of the light there
 _OF_NOISE = 2.0  # sigma: such a step may be noise
@@ -61,8 +56,17 @@ class _Hidden(NamedTuple):
     """Where light rises, or falls, towards the hole."""
 
 
-def with_what_was_missed(before: xr.Dataset, after: xr.Dataset, kernels: xr.Variable) -> xr.Dataset:
-    """Return a matched cube that tells of the light which kernels may have missed in holes.
+def judged(
+    matched: Any,
+    weights: Any,
+    sci: Any,
+    wht: Any,
+    inside: Any,
+    kernel: Image64,
+    scale: float,
+    scale_after: float,
+) -> tuple[Any, Any]:
+    """Return a matched image and its weights: errors that hold what was missed, or no data.
 
     Where 3 times abs(sum over the hole of K (s - m)) exceeds the error, that is the error. For s
     stand the largest and the least value within 2 pixels of the hole, of which the worse counts.
@@ -72,65 +76,25 @@ def with_what_was_missed(before: xr.Dataset, after: xr.Dataset, kernels: xr.Vari
     is seen: within 2 pixels of such a hole, within 4 where light rises towards it, pixels are
     dropped. What lies beyond the frame is no hole, nor what is more than 8 pixels from data.
 
-    ``coverage``, (band, y, x), is the share of its kernel's absolute sum that a pixel saw: 1 where
-    nothing was missed, 0 where there is no data. What a cube had missed before counts too.
-
     Parameters
     ----------
-    before, after : Dataset
-        Not yet convolved, and convolved.
-    kernels : Variable, (band, ky, kx)
+    matched, weights : array, (y, x)
+        After the convolution.
+    sci, wht : array, (y, x)
+        Before.
+    inside : array, (y, x)
+        Above 0 inside the frame.
+    kernel : array, (ky, kx)
+    scale, scale_after : float
+        Sigma of a pixel times sqrt(weight), before and after.
     """
-    half = (kernels.sizes["ky"] // 2, kernels.sizes["kx"] // 2)
-    new = after.copy()  # shallow
-    if before.wht.chunks or not bool((before.wht.values > 0).all()):
-        sci, wht = _judged(before, after, kernels, half)
-        new.variables["sci"].data, new.variables["wht"].data = sci, wht
-        new.variables["mask"].data = after.mask.data & (wht > 0)
-    seen = before[COVERAGE] if COVERAGE in before.variables else before.wht > 0
-    plane = seen.variable.astype(np.float32)
-    (share,) = over_bands(_share_seen, plane, parameters=(kernels,), halo=half)
-    new[COVERAGE] = (DIMS, share * (new.wht.data > 0), TOLD[COVERAGE])
-    return new
-
-
-# -- errors
-
-
-def _judged(
-    before: xr.Dataset, after: xr.Dataset, kernels: xr.Variable, half: tuple[int, int]
-) -> tuple[Any, ...]:
-    """Return images and weights of what is kept."""
-    inside = before.wht.variable * 0 + 1  # blocks have margins of 0 beyond the frame
-    matched = (after.sci.variable, after.wht.variable)
-    return over_bands(
-        _judged_plane,
-        *(*matched, before.sci.variable, before.wht.variable, inside),
-        parameters=(kernels, noise_scale(before), noise_scale(after)),
-        outputs=2,
-        halo=(half[0] + _LOOKS, half[1] + _LOOKS),
-    )
-
-
-def _judged_plane(
-    matched: Any,
-    weights: Any,
-    sci: Any,
-    wht: Any,
-    inside: Any,
-    kernel: Image64,
-    scale: Any,
-    scale_after: Any,
-) -> tuple[Any, Any]:
-    """Return image and weights of one band; `sci` and `wht` are those before matching."""
-    kernel = trimmed(kernel)
-    plane = _plane(sci, wht, inside > 0, float(scale))
-    if is_identity(kernel) or not plane.hole.any():
+    plane = _plane(sci, wht, inside > 0, scale)
+    if not plane.hole.any():
         return matched, weights
     hidden = _hidden(plane)
     missed, share = _missed(plane, kernel, hidden)
     with np.errstate(divide="ignore", over="ignore"):
-        most = np.maximum((float(scale_after) / missed) ** 2, np.finfo(weights.dtype).tiny)
+        most = np.maximum((scale_after / missed) ** 2, np.finfo(weights.dtype).tiny)
     drop = _beside_cores(plane, hidden) & (share > _FELT)
     kept = np.where(drop, 0, np.minimum(weights, most)).astype(weights.dtype)
     return np.where(drop, np.nan, matched).astype(matched.dtype), kept
@@ -224,11 +188,16 @@ def _missed(plane: _Plane, kernel: Image64, hidden: _Hidden) -> tuple[Image64, I
 # -- coverage
 
 
-def _share_seen(seen: Any, kernel: Image64) -> Any:
-    """Return the share seen of one image."""
-    kernel = np.abs(trimmed(kernel))
-    if is_identity(kernel):
-        return seen
+def share_seen(seen: Any, kernel: Image64) -> Any:
+    """Return the share of a kernel's absolute sum that each pixel of an image saw.
+
+    Parameters
+    ----------
+    seen : array of float32, (y, x)
+        Of each pixel before the convolution: 1 with data, 0 without, or what it saw itself.
+    kernel : array, (ky, kx)
+    """
+    kernel = np.abs(kernel)
     if bool((seen == 1).all()):
         share = coverage_of_full_frame(kernel, seen.shape)
     else:
