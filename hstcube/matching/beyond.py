@@ -83,7 +83,7 @@ def after_match(cube: xr.Dataset, ratio: Image64) -> dict[str, Any]:
 
 
 def match_beyond(
-    cube: xr.Dataset, sci: Any, wht: Any, ratio: NDArray[np.float64]
+    cube: xr.Dataset, sci: Any, wht: Any, ratio: NDArray[np.float64], kernels: xr.Variable
 ) -> tuple[Any, Any]:
     """Bring the light beyond the frames of PSFs to the target, too.
 
@@ -100,6 +100,8 @@ def match_beyond(
         What kernels of unit sum made of it.
     ratio : array, (band,)
         f/e.
+    kernels : Variable, (band, ky, kx)
+        Those of unit sum: as large as the frames of the PSFs, where the cube has none.
 
     Returns
     -------
@@ -113,7 +115,8 @@ def match_beyond(
     if (ratio == 1).all():
         return sci, wht
     grid = Grid.of(cube)
-    kernel = wings(cube.sizes["ky"] // 2, grid.scale)
+    frame = cube.sizes if "psf" in cube.coords else kernels.sizes
+    kernel = wings(frame["ky"] // 2, grid.scale)
     level = xr.Variable("band", np.isnan(cube.sky.values).astype(float))
     new = over_bands(
         lambda before, seen, sci, wht, ratio, level: _plane(

@@ -142,7 +142,7 @@ def psf_match(
         outputs=2,
         halo=(chosen.sizes["ky"] // 2, chosen.sizes["kx"] // 2),
     )
-    sci, wht = match_beyond(cube, sci, wht, ratio)
+    sci, wht = match_beyond(cube, sci, wht, ratio, chosen)
     psf = {}
     if "psf" in cube.coords:
         psf = {"psf": matched_psfs(cube.psf, chosen), **after_match(cube, ratio)}
