@@ -23,11 +23,12 @@ __all__ = ["LOOKS", "judged", "share_seen"]
 _NEAR = 5  # pixels, side of the box: within 2 pixels of a hole
 _AROUND = 9  # ... within 4, where the light of a star has fallen off
 _CORE = 3  # pixels from data: nothing beside the hole tells what is there
+_BESIDE = 4  # pixels from a hole: these are dropped where it hides the core of a star
 _DEEPEST = 8  # ... what is deeper is the rim of the images, not the core of a star
 LOOKS = 3 * _DEEPEST + _AROUND  # pixels: how far what is filled in depends on others
-_RISE = 3.0  # wings of PSFs fall as the third power of the radius
+_RISE, _PEAK = 5.0, 100.0  # the core of a PSF is some 100 times what it has 2 to 5 pixels away
 _STEEP = 3.0  # ... so that three times the step from 4 to 2 pixels is all of the light there
-_OF_NOISE = 2.0  # sigma: such a step may be noise
+_OF_NOISE = 3.0  # sigma: such a step may be noise
 _SAFETY = 3.0
 _FELT = 1e-3  # of the kernel's sum: what a hole has of it at least, where it is felt
 _ROUNDED = 1e-9
@@ -71,10 +72,10 @@ def judged(
     Where 3 times abs(sum over the hole of K (s - m)) exceeds the error, that is the error. For s
     stand the largest and the least value within 2 pixels of the hole, of which the worse counts.
     Where light rises towards the hole by more than noise does, as beside the lost core of a star,
-    it is taken to rise on with the third power of the depth. All this is nothing on a constant,
-    whatever its level. What is 3 pixels or more from data may be the core of a star of which little
-    is seen: within 2 pixels of such a hole, within 4 where light rises towards it, pixels are
-    dropped. What lies beyond the frame is no hole, nor what is more than 8 pixels from data.
+    it is taken to rise on with the fifth power of the depth, up to 100 times. All this is nothing
+    on a constant, whatever its level. Where light rises towards a hole that is 5 pixels across or
+    more, too little is seen of it: within 4 pixels of such a hole pixels are dropped. What lies
+    beyond the frame is no hole, nor what is more than 8 pixels from data.
 
     Parameters
     ----------
@@ -134,7 +135,7 @@ def _upper(plane: _Plane, values: Image64) -> tuple[Image64, NDArray[np.bool_]]:
     step = np.subtract(near, far, where=there, out=np.zeros(hole.shape)) - _OF_NOISE * noise
     rising = there & (step > 0)
     light = np.minimum(_STEEP * step, near - least, where=rising, out=np.zeros(hole.shape))
-    more = light * (np.maximum(plane.depth, 1) ** _RISE - 1)
+    more = light * (np.clip(plane.depth**_RISE, 1, _PEAK) - 1)
     return np.where(hole, near + more, 0.0), rising
 
 
@@ -163,11 +164,8 @@ def _largest(values: Any, box: int) -> Any:
 
 def _beside_cores(plane: _Plane, hidden: _Hidden) -> NDArray[np.bool_]:
     """Return the pixels beside holes that may hide the core of a star."""
-    core = plane.bounded & (plane.depth >= _CORE)
-    reach = 2 * _CORE + _NEAR - 2  # of a box: 2 pixels from the hole
-    near = _largest(core, reach)
-    steep = _largest(core & hidden.steep, reach + 4)
-    return np.asarray(plane.data & (near | steep))
+    core = plane.bounded & (plane.depth >= _CORE) & hidden.steep
+    return np.asarray(plane.data & _largest(core, 2 * (_CORE - 1 + _BESIDE) + 1))
 
 
 def _missed(plane: _Plane, kernel: Image64, hidden: _Hidden) -> tuple[Image64, Image64]:

@@ -115,8 +115,7 @@ def match_beyond(
     if (ratio == 1).all():
         return sci, wht
     grid = Grid.of(cube)
-    frame = cube.sizes if "psf" in cube.coords else kernels.sizes
-    kernel = wings(frame["ky"] // 2, grid.scale)
+    kernel = wings(_frame(cube, kernels) // 2, grid.scale)
     level = xr.Variable("band", np.isnan(cube.sky.values).astype(float))
     new = over_bands(
         lambda before, seen, sci, wht, ratio, level: _plane(
@@ -131,6 +130,12 @@ def match_beyond(
         halo=(kernel.shape[0] // 2,) * 2,
     )
     return new[0], new[1]
+
+
+def _frame(cube: xr.Dataset, kernels: xr.Variable) -> int:
+    """Return the side of the PSFs' frames in pixels: where a cube has none, of its kernels."""
+    sizes = cube.sizes if "psf" in cube.coords else kernels.sizes
+    return int(sizes["ky"])
 
 
 def _plane(
@@ -178,36 +183,52 @@ def given_ratios(cube: xr.Dataset, kernels: xr.DataArray) -> Image64:
 # -- holes
 
 
-def with_what_was_missed(before: xr.Dataset, after: xr.Dataset, kernels: xr.Variable) -> xr.Dataset:
+def with_what_was_missed(
+    before: xr.Dataset, after: xr.Dataset, kernels: xr.Variable, ratio: Image64
+) -> xr.Dataset:
     """Return a matched cube that tells of the light which kernels may have missed in holes.
 
     In its errors, or by dropping pixels: see `judged`. ``coverage``, (band, y, x), is the share of
-    its kernel's absolute sum that a pixel saw: 1 where nothing was missed, 0 where there is no
-    data. What a cube had missed before counts too.
+    its kernel's absolute sum that a pixel saw, wings beyond the PSFs' frames left out: 1 where
+    nothing was missed, 0 where there is no data. What a cube had missed before counts too.
 
     Parameters
     ----------
     before, after : Dataset
         Not yet convolved, and convolved.
     kernels : Variable, (band, ky, kx)
+    ratio : array, (band,)
+        As in `match_beyond`.
     """
-    half = (kernels.sizes["ky"] // 2, kernels.sizes["kx"] // 2)
     new = after.copy()  # shallow
     if before.wht.chunks or not bool((before.wht.values > 0).all()):
-        sci, wht = _judged(before, after, kernels, half)
+        sci, wht = _judged(before, after, _with_wings(before, kernels, ratio))
         new.variables["sci"].data, new.variables["wht"].data = sci, wht
         new.variables["mask"].data = after.mask.data & (wht > 0)
     seen = before[COVERAGE] if COVERAGE in before.variables else before.wht > 0
     plane = seen.variable.astype(np.float32)
-    (share,) = over_bands(_seen_by, plane, parameters=(kernels,), halo=half)
+    (share,) = over_bands(_seen_by, plane, parameters=(kernels,), halo=_half(kernels))
     new[COVERAGE] = (DIMS, share * (new.wht.data > 0), TOLD[COVERAGE])
     return new
 
 
-def _judged(
-    before: xr.Dataset, after: xr.Dataset, kernels: xr.Variable, half: tuple[int, int]
-) -> tuple[Any, ...]:
+def _half(kernels: xr.Variable) -> tuple[int, int]:
+    return kernels.sizes["ky"] // 2, kernels.sizes["kx"] // 2
+
+
+def _with_wings(cube: xr.Dataset, kernels: xr.Variable, ratio: Image64) -> xr.Variable:
+    """Return the kernels with their wings beyond the frames of PSFs, where there are such."""
+    if (ratio == 1).all():
+        return kernels
+    scale, half = Grid.of(cube).scale, _frame(cube, kernels) // 2
+    pairs = zip(kernels.values, ratio, strict=True)
+    whole = [whole_kernel(kernel, float(one), half, scale) for kernel, one in pairs]
+    return xr.Variable(kernels.dims, np.stack(whole))
+
+
+def _judged(before: xr.Dataset, after: xr.Dataset, kernels: xr.Variable) -> tuple[Any, ...]:
     """Return images and weights of what is kept."""
+    half = _half(kernels)
     inside = before.wht.variable * 0 + 1  # blocks have margins of 0 beyond the frame
     return over_bands(
         _judged_band,

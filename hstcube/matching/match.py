@@ -156,7 +156,7 @@ def psf_match(
         matched_to=np.full(ratio.size, name, object),
         **psf,
     )
-    matched = with_what_was_missed(cube, matched, chosen)
+    matched = with_what_was_missed(cube, matched, chosen, ratio)
     _tell_of_lost(cube, matched)
     return matched
 

@@ -74,15 +74,15 @@ def test_no_pixel_beside_a_saturated_core_is_wrong_beyond_its_error(flux, side):
     assert sigmas_away(made, whole).max() < 5
 
 
-@pytest.mark.parametrize(("side", "most"), [(1, 0), (3, 0), (5, 56), (9, 88)])
-def test_on_blank_sky_few_pixels_are_dropped_beside_a_hole_and_few_errors_grow(side, most):
+@pytest.mark.parametrize("side", [1, 3, 5, 9])
+def test_on_blank_sky_no_pixel_is_dropped_beside_a_hole_and_few_errors_grow(side):
     sci = np.random.default_rng(70 + side).normal(size=(len(SHARP), N, N))
     hole = hole_at(N // 2, N // 2, side)
     made, level = matched(sci, hole, kernels()), matched(sci * 0, hole, kernels())
-    dropped = (~hole & (made.wht.values == 0)).sum((1, 2))
-    assert (dropped <= most).all()
+    assert (level.wht.values[:, ~hole] > 0).all()
+    np.testing.assert_array_equal(made.wht.values > 0, level.wht.values > 0)
     kept = made.wht.values > 0
-    assert (level.wht.values[kept] > 1.001 * made.wht.values[kept]).sum() < 110 * len(SHARP)
+    assert (level.wht.values[kept] > 1.001 * made.wht.values[kept]).sum() < 120 * len(SHARP)
     whole = matched(sci, np.zeros((N, N), bool), kernels())
     assert sigmas_away(made, whole).max() < 2
 
