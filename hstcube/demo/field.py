@@ -20,8 +20,6 @@ from hstcube.core.grids import Grid
 from hstcube.core.mappings import pixel_mapping
 from hstcube.fits.units import hdu
 from hstcube.fits.writing import write_files, written_whole
-from hstcube.psf.energy import energy_inside, wings
-from hstcube.psf.stars import SIZE as FRAME
 from hstcube.surveys.beside import LABELS
 from hstcube.surveys.known import known_survey
 from hstcube.surveys.patterns import IMAGES
@@ -121,8 +119,8 @@ def simulate(
     native, psfs, at_f160w = [], [], []
     broadest = psf_image(BANDS["f160w"], FINE, 61)
     for name, camera in BANDS.items():
-        fine = _drawn(parts, name, psf_image(camera, FINE, 61), name)
-        at_f160w.append(_summed(_drawn(parts, name, broadest, "f160w")))
+        fine = _drawn(parts, name, psf_image(camera, FINE, 61))
+        at_f160w.append(_summed(_drawn(parts, name, broadest)))
         native.append(_summed(fine))
         psfs.append(psf_image(camera, SCALE, 41))
         files |= _stamps(folder / "new_stamps", field, name, camera, native[-1], rng)
@@ -187,20 +185,13 @@ def _sources(rng: np.random.Generator) -> list[Part]:
     return parts
 
 
-def _drawn(parts: list[Part], band: str, psf: Image, at: str) -> Image:
-    """Return the scene in one band on 30 mas pixels [electron/s], convolved with a PSF.
-
-    `at` is the band whose share of a star's light lies beyond the frames of the stars, as STScI
-    lists it.
-    """
+def _drawn(parts: list[Part], band: str, psf: Image) -> Image:
+    """Return the scene in one band on 30 mas pixels [electron/s], convolved with a PSF."""
     side = 2 * (SIZE + 2 * MARGIN)
     scene = np.zeros((side, side))
     for part in parts:
         scene += _shape(part, side) * _count_rate(part, band)
-    inside = energy_inside(at, FRAME / 2).share
-    near = convolver(psf / psf.sum(), scene.shape)(scene)
-    far = convolver(wings(round(FRAME / 2 / FINE), FINE), scene.shape)(scene)
-    return inside * near + (1 - inside) * far
+    return convolver(psf / psf.sum(), scene.shape)(scene)
 
 
 def _shape(part: Part, side: int) -> Image:
@@ -318,7 +309,7 @@ def _label_map(parts: list[Part]) -> bytes:
 
     labels = sorted({part.label for part in parts})
     psf = psf_image(BANDS["f160w"], FINE, 61)
-    light = np.stack([_drawn(_of_label(parts, label), "f160w", psf, "f160w") for label in labels])
+    light = np.stack([_drawn(_of_label(parts, label), "f160w", psf) for label in labels])
     # 1.5 sigma of a pixel of 60 mas, on pixels of a quarter of its area
     limit = 1.5 / np.sqrt(BANDS["f160w"].wht) / 4
     plain = np.where(light.sum(0) > limit, np.array(labels)[light.argmax(0)], 0)

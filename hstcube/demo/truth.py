@@ -14,14 +14,13 @@ from hstcube.assembly.opening import open_field
 from hstcube.basics.convolution import convolver
 from hstcube.core.cube import build
 from hstcube.core.grids import Grid
-from hstcube.demo.field import MERGER, SCALE, TARGET, simulate
+from hstcube.demo.field import MERGER, TARGET, simulate
 from hstcube.errors import HstCubeWarning
 from hstcube.files.fields import open_stars
 from hstcube.files.labels import open_labels
 from hstcube.files.netcdf import open_cube
 from hstcube.files.psfs import save_psf
 from hstcube.fits.writing import write_files
-from hstcube.matching.beyond import whole_kernel
 from hstcube.matching.kernels import gaussian_kernels, matching_kernels
 from hstcube.pipeline.options import Options
 from hstcube.pipeline.plan import plan
@@ -29,7 +28,6 @@ from hstcube.pipeline.recipe import homogenize
 from hstcube.pipeline.runs import run
 from hstcube.plots.cube import figure_bytes, homogeneous
 from hstcube.psf.preparation import with_psf
-from hstcube.psf.stars import SIZE as FRAME
 from hstcube.psf.stars import measure_psf
 from hstcube.surveys.names import find_field
 
@@ -98,6 +96,7 @@ def demonstrate(
     }
     truth = simulate(places["stamps"], field=FIELD, seed=seed, overwrite=overwrite)
     psf = measure_psf(open_stars(places["stamps"] / "psf_stars"))
+    psf = psf.assign_coords(psf_energy=("band", np.ones(psf.sizes["band"])))  # made up so
     save_psf(psf, places["stamps"] / "psf_60mas.fits", overwrite=overwrite)
     targets = plan(places["stamps"], [], [f"{PAIR}={FIELD}:{TARGET},{MERGER}"], scale="60mas")
     for outcome in run(targets, places["products"], Options(overwrite=overwrite)):
@@ -151,7 +150,7 @@ def _made_without_noise(
 ) -> tuple[Image, Image]:
     """Return what the default recipe and the original make of noise-free stamps, (band, y, x)."""
     quiet = _noise_free(native, _inside(true.native, true))
-    matched = homogenize(with_psf(quiet, native.psf), sky=0, labels=labels)
+    matched = homogenize(with_psf(quiet, native.psf), sky=None, labels=labels)
     masked_first = homogenize(quiet, sky=None, labels=labels, recipe="original")
     return _without_nan(matched), _without_nan(masked_first)
 
@@ -161,14 +160,11 @@ def _without_nan(cube: xr.Dataset) -> Image:
 
 
 def _convolved(images: xr.DataArray, kernels: xr.DataArray) -> xr.DataArray:
-    """Return images, (band, y, x), each convolved with its kernel, and with wings beyond it."""
-    made = []
-    for plane, kernel in zip(images.values, kernels, strict=True):
-        image = kernel.values
-        if "energy_ratio" in kernel.coords:
-            image = whole_kernel(image, float(kernel.energy_ratio), round(FRAME / 2 / SCALE), SCALE)
-        made.append(convolver(image, plane.shape)(plane))
-    return images.copy(data=np.stack(made))
+    """Return images, (band, y, x), each convolved with its kernel."""
+    planes = zip(images.values, kernels.values, strict=True)
+    return images.copy(
+        data=np.stack([convolver(kernel, plane.shape)(plane) for plane, kernel in planes])
+    )
 
 
 def _inside(images: xr.DataArray, true: xr.Dataset) -> Image:

@@ -97,7 +97,7 @@ def field(tmp_path_factory: pytest.TempPathFactory):
         weights = np.full(image.shape, (unit / NOISE) ** 2, "f4")
         fits.writeto(folder / f"{band}_wht.fits", weights, cards)
         psf = optics(band, scale=scale, size=2 * round(1.95 / scale) + 1, boxes=boxes(band))
-        card = fits.Header({"FILTER": band.upper(), "PIXSCALE": scale})
+        card = fits.Header({"FILTER": band.upper(), "PIXSCALE": scale, "PSFENER": 1.0})
         fits.writeto(folder / f"{band}_psf.fits", psf / psf.sum(), card)
         lines += [f"[bands.{band}]", *(f'{k} = "{band}_{k}.fits"' for k in ("sci", "wht", "psf"))]
     shown = seen("f160w", "f160w", 0.06)

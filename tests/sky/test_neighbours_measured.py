@@ -61,10 +61,9 @@ def demo(radius, turn):
             made.simulate(folder)
             truth = xr.load_dataset(folder / "truth.nc")
             cube = hstcube.open_field(folder, "demo", bands=[*made.BANDS][1:])
-            psf = truth.psf.sel(band=cube.band)
-            cubes[scene] = hstcube.with_psf(
-                cube, psf_array(psf.values, 0.06, bands=cube.band.values)
-            )
+            psf = psf_array(truth.psf.sel(band=cube.band).values, 0.06, bands=cube.band.values)
+            whole = ("band", np.ones(psf.sizes["band"]))  # no light is beyond the frame
+            cubes[scene] = hstcube.with_psf(cube, psf.assign_coords(psf_energy=whole))
             maps[scene] = hstcube.open_labels(next((folder / "segment_maps").iterdir()))
         sky = dict(zip(truth.band.values.tolist(), truth.sky.values.tolist(), strict=True))
     margin = slice(made.MARGIN, -made.MARGIN)
