@@ -70,6 +70,7 @@ _MODULE_OF = {
     "regrid_mask": "regridding.labels",
     "replace_neighbours": "sky.neighbours",
     "require_same_grid": "core.rules",
+    "run_fields": "jobs.fields",
     "save_cube": "files.netcdf",
     "save_psf": "files.psfs",
     "stack_bands": "core.stack",
@@ -87,8 +88,9 @@ _MODULE_OF = {
 }
 
 _FOLDERS = (
-    "basics", "cli", "core", "demo", "errors", "files", "fits", "inputs", "jobs", "maps", "noise",
-    "phot", "pipeline", "plots", "psf", "regridding", "sed", "sky", "surveys",
+    "assembly", "basics", "cli", "core", "demo", "errors", "files", "fits", "fleet", "inputs",
+    "jobs", "maps", "matching", "noise", "phot", "pipeline", "plots", "psf", "regridding", "sed",
+    "sky", "surveys",
 )  # fmt: skip
 
 __all__ = ["__version__", "plot", *_MODULE_OF]  # noqa: PLE0604  the keys are strings

@@ -1292,7 +1292,7 @@ SHELLS: dict[str, list[Shell]] = {
         Shell(r"that was made with (--psf) FILE", "phot FOLDER -f 1 -o OUT.ecsv --total", psf_file,
               lambda f, m: f"{RUN} {m[1]} {f / 'psf.fits'}", instead=True)
     ],
-    "HC-O04": [Shell(r"(--overwrite)", RUN, run)],
+    "HC-O04": [Shell(r"(--overwrite)", f"{RUN} --no-mask", run)],
     "HC-O06": [Shell(r"(-o)", "run FOLDER --no-netcdf -o FOLDER/out", instead=True,
                      add=lambda _, m: f"run FOLDER --no-netcdf {m[1]} OUT")],
     "HC-O09": [Shell(r"(-o)", RUN, foreign_record, instead=True,

@@ -110,9 +110,12 @@ WHOLE = {
 }
 ARRAYS = ("background", "groups", "labels", "values")
 # numbers with names of their own: the extension of a file; chunks are dask's; ids of a table
-NOT_OURS = {("open_labels", "hdu"), ("open_bands", "hdu"), ("open_bands", "wht_hdu")} | {
-    (name, "chunks") for name in ("open_bands", "open_cube", "open_field")
-}
+# or tested elsewhere: tests/fleet
+NOT_OURS = (
+    {("open_labels", "hdu"), ("open_bands", "hdu"), ("open_bands", "wht_hdu")}
+    | {("run_fields", "jobs")}
+    | {(name, "chunks") for name in ("open_bands", "open_cube", "open_field")}
+)
 
 
 @pytest.fixture(scope="module")

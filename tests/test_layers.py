@@ -38,6 +38,7 @@ WITH_A_DISK = {
     "maps",
     "sed",
     "assembly",
+    "fleet",
     "pipeline",
     "jobs",
     "demo",

@@ -43,7 +43,7 @@ app = typer.Typer(
     "resolution, sky subtracted.",
 )
 app.command("ls")(field.ls)
-app.command("sky")(field.sky)
+app.command("sky")(maps.sky)
 app.command("detect")(maps.detect)
 app.command("run")(field.run)
 app.command("cutout")(field.cutout)

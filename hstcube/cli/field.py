@@ -1,9 +1,9 @@
-"""Commands of fields: ls, sky, run, check, cutout, compare."""
+"""Commands of fields: ls, run, check, cutout, compare."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,7 @@ from hstcube.cli.options import (
     ApplyMask,
     Bands,
     Exclude,
+    FieldList,
     Fields,
     Folder,
     FolderOrFile,
@@ -42,9 +43,7 @@ from hstcube.cli.options import (
 )
 from hstcube.cli.show import (
     Progress,
-    collect_again,
     say,
-    show_failures,
     show_outcomes,
     show_report,
     show_table,
@@ -55,7 +54,7 @@ from hstcube.fits.local import missing
 if TYPE_CHECKING:
     from hstcube.pipeline.findings import Report
 
-__all__ = ["check", "compare", "cutout", "ls", "run", "sky"]
+__all__ = ["check", "compare", "cutout", "ls", "run"]
 
 
 def ls(
@@ -91,47 +90,6 @@ def ls(
     show_table(columns[: len(rows[0])], rows, title=f"{len(rows)} in {folder}")
 
 
-def sky(
-    folder: Folder,
-    out: Annotated[
-        Path,
-        typer.Option("--out", "-o", help="Folder for sky_{field}_{band}.txt and the pictures."),
-    ],
-    field: Fields = None,
-    scale: Scale = None,
-    images: Images = None,
-    labels: Labels = None,
-    method: Annotated[
-        Literal["clipped", "original"],
-        typer.Option(help="clipped, or original (the median of 2022)."),
-    ] = "clipped",
-    overwrite: Overwrite = False,
-) -> None:
-    """Measure the sky of every field and band.
-
-    Writes levels that `run --sky` reads, and pictures of the histograms.
-    """
-    from hstcube.pipeline.plan import plan, require_outside
-    from hstcube.pipeline.runs import exit_code, measure_skies
-
-    require_outside(out, folder, images=images)
-    targets = plan(folder, field or [], [], scale=scale, images=images, labels=labels)
-    outcomes = measure_skies(
-        targets, out, method=method, overwrite=overwrite, tell=lambda _: collect_again()
-    )
-    rows: list[tuple[str, ...]] = []
-    for outcome in outcomes:
-        name, levels = outcome.target.name, outcome.levels
-        if outcome.error:
-            rows.append((name, "", "failed", outcome.error.code))
-        for level in () if levels is None else levels:
-            error = level.sky_error.item()
-            rows.append((name, str(level.band.item()), f"{level.item():.4e}", f"{error:.1e}"))
-    show_table(("field", "band", "level", "error"), rows, title=f"sky levels, per pixel, in {out}")
-    show_failures(outcomes)
-    raise typer.Exit(exit_code(outcomes))
-
-
 def run(
     source: FolderOrFile,
     field: Fields = None,
@@ -164,6 +122,11 @@ def run(
     units: Units = None,
     strict: Strict = False,
     overwrite: Overwrite = False,
+    fields: FieldList = None,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Processes; 0: one a core.")] = 1,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where a run ended: make what is not done.")
+    ] = False,
 ) -> None:
     """Make the homogeneous cube of every field.
 
@@ -198,9 +161,10 @@ def run(
     )
     require_outside(out, source, images=images)
     how: dict[str, Any] = {"scale": scale, "images": images, "labels": labels, "pivot": pivot}
+    how["fields"] = fields
     targets = targets_of(source, field, ids, sky=sky, **how)
     with Progress(len(targets)) as tell:
-        outcomes = run_targets(targets, out, options, tell=tell)
+        outcomes = run_targets(targets, out, options, tell=tell, jobs=jobs, resume=resume)
     show_outcomes(outcomes, out)
     raise typer.Exit(exit_code(outcomes))
 
@@ -294,6 +258,7 @@ def check(
     units: Units = None,
     strict: Strict = False,
     overwrite: Overwrite = False,
+    fields: FieldList = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Find what a run would stumble over or assume.
@@ -331,6 +296,7 @@ def check(
         field,
         ids,
         sky=sky,
+        fields=fields,
         pivot=pivot,
         scale=scale,
         images=images,

@@ -1,22 +1,24 @@
-"""The command that makes segmentation maps: detect."""
+"""The commands that make what `run` reads beside images: detect (maps) and sky (levels)."""
 
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003  typer reads annotations
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from hstcube.cli.options import (  # noqa: TC001
     Fields,
+    Folder,
     FolderOrFile,
     Images,
+    Labels,
     Overwrite,
     Scale,
 )
-from hstcube.cli.show import show_table, told_warnings
+from hstcube.cli.show import collect_again, show_failures, show_table, told_warnings
 
-__all__ = ["detect"]
+__all__ = ["detect", "sky"]
 
 
 def detect(
@@ -58,3 +60,45 @@ def detect(
         )
     rows = [(one.field, str(one.sources), str(one.central or "none")) for one in found]
     show_table(("field", "sources", "at the centre"), rows, title=f"maps in {out}")
+
+
+def sky(
+    folder: Folder,
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="Folder for sky_{field}_{band}.txt and the pictures."),
+    ],
+    field: Fields = None,
+    scale: Scale = None,
+    images: Images = None,
+    labels: Labels = None,
+    method: Annotated[
+        Literal["clipped", "original"],
+        typer.Option(help="clipped, or original (the median of 2022)."),
+    ] = "clipped",
+    overwrite: Overwrite = False,
+) -> None:
+    """Measure the sky of every field and band.
+
+    Writes levels that `run --sky` reads, and pictures of the histograms.
+    """
+    from hstcube.jobs.levels import measure_skies
+    from hstcube.pipeline.plan import plan, require_outside
+    from hstcube.pipeline.runs import exit_code
+
+    require_outside(out, folder, images=images)
+    targets = plan(folder, field or [], [], scale=scale, images=images, labels=labels)
+    outcomes = measure_skies(
+        targets, out, method=method, overwrite=overwrite, tell=lambda _: collect_again()
+    )
+    rows: list[tuple[str, ...]] = []
+    for outcome in outcomes:
+        name, levels = outcome.target.name, outcome.levels
+        if outcome.error:
+            rows.append((name, "", "failed", outcome.error.code))
+        for level in () if levels is None else levels:
+            error = level.sky_error.item()
+            rows.append((name, str(level.band.item()), f"{level.item():.4e}", f"{error:.1e}"))
+    show_table(("field", "band", "level", "error"), rows, title=f"sky levels, per pixel, in {out}")
+    show_failures(outcomes)
+    raise typer.Exit(exit_code(outcomes))

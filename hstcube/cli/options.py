@@ -23,6 +23,7 @@ __all__ = [
     "Bands",
     "Exclude",
     "Field",
+    "FieldList",
     "Fields",
     "Folder",
     "FolderOrFile",
@@ -74,6 +75,10 @@ Field = Annotated[str | None, typer.Option("--field", "-f", help="Which field of
 Fields = Annotated[
     list[str] | None,
     typer.Option("--field", "-f", help="A field; may be repeated. All when not given."),
+]
+FieldList = Annotated[
+    Path | None,
+    typer.Option("--fields", help="A file of fields: one a line, or a table with a column id."),
 ]
 Ids = Annotated[
     list[str] | None,
@@ -215,6 +220,7 @@ def targets_of(
     ids: list[str] | None,
     *,
     sky: str | None,
+    fields: Path | None = None,
     pivot: list[str] | None = None,
     refuse: Callable[[HstCubeError], None] | None = None,
     **places: Any,
@@ -222,6 +228,10 @@ def targets_of(
     """Return the targets of `run` and `check`; `sky` may be a place where levels are."""
     from hstcube.pipeline.plan import plan, with_pivots
 
+    if fields is not None:
+        from hstcube.jobs.fields import field_names
+
+        field = [*(field or ()), *field_names(fields)]
     place = None if sky in ("measure", "none") else sky
     targets = plan(source, field or [], ids or [], sky=place, refuse=refuse, **places)
     pivots = {band: _number(text) for band, text in by_band(pivot, "--pivot").items()}

@@ -120,12 +120,19 @@ def show_outcomes(outcomes: list[Outcome], out: Path) -> None:
             continue
         counts = ", ".join(sorted({note.code for note in outcome.notes}))
         size = (str(len(outcome.bands)), str(outcome.pixels))
-        rows.append((name, "ok", *size, outcome.sky, counts))
+        result = "done before" if outcome.before else "ok"
+        rows.append((name, result, *size, outcome.sky, counts))
     done = sum(outcome.error is None for outcome in outcomes)
     columns = ("target", "result", "bands", "pixels", "sky", "warnings")
     show_table(columns, rows, title=f"{done} of {len(rows)} targets in {out}")
     show_failures(outcomes)
     _show_notes(outcomes)
+
+
+def _of_done(outcome: Outcome) -> str:
+    if outcome.before:
+        return "done before"
+    return f"ok, made again: {outcome.why}" if outcome.why not in {"", "new"} else "ok"
 
 
 def show_failures(outcomes: list[Outcome]) -> None:
@@ -230,7 +237,7 @@ class Progress:
         if self.bar is not None:
             self.bar.update(self.task, advance=1, description=name)
             return
-        said = f"failed, {outcome.error.code}" if outcome.error else "ok"
+        said = f"failed, {outcome.error.code}" if outcome.error else _of_done(outcome)
         line = f"[{self.done}/{self.total}] {plain(name)}: {said}"
         print(line, file=sys.stderr, flush=True)  # noqa: T201
 

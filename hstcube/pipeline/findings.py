@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from functools import partial
 from itertools import filterfalse
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from hstcube.core.state import attribute, notes_of
 from hstcube.errors import HstCubeError, codes, spoken
 from hstcube.files.labels import open_labels
 from hstcube.fits.weights import scatter
+from hstcube.fleet.ledger import read_record
 from hstcube.maps.opening import detection_meant, made_here, without
 from hstcube.matching.choice import OF_SURVEYS
 from hstcube.matching.match import choose_kernels
@@ -32,7 +33,7 @@ from hstcube.pipeline.photons import (
 )
 from hstcube.pipeline.plan import require_outside
 from hstcube.pipeline.recipe import ALL_PIXELS, blank_pixels, map_notes, no_map, object_on
-from hstcube.pipeline.record import heard, read_record, require_writable
+from hstcube.pipeline.record import heard, require_writable
 from hstcube.pipeline.runs import images_for, require_free, sky_level_of, sky_plan_of
 from hstcube.pipeline.sources import Images, labels_of, of_band, of_levels, refuse_align
 from hstcube.regridding.align import check_alignment, warn_of_shifts
@@ -42,7 +43,6 @@ from hstcube.surveys.known import facts, traits
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-    from typing import Any
 
     import xarray as xr
 

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import errno
 import hashlib
-import json
 import os
 import warnings
 from dataclasses import dataclass
@@ -19,10 +18,8 @@ import numpy as np
 from hstcube import __version__
 from hstcube.assembly.psfs import psf_files
 from hstcube.core.state import attribute, notes_of
-from hstcube.errors import FileError, HstCubeError, HstCubeWarning, WriteError
-from hstcube.fits.local import read_text
+from hstcube.errors import HstCubeError, HstCubeWarning, WriteError
 from hstcube.fits.reads import read_as, state_of
-from hstcube.fits.writing import require_free_names, write_files
 from hstcube.maps.opening import detection_meant
 from hstcube.pipeline.options import neighbours_of
 
@@ -40,12 +37,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Note",
     "Outcome",
+    "done_before",
     "heard",
     "inputs_of",
-    "read_record",
     "record_of",
     "require_writable",
-    "write_record",
 ]
 
 RECORD = "run.json"
@@ -74,6 +70,10 @@ class Outcome:
     sky: str = ""
     levels: xr.DataArray | None = None
     record: dict[str, Any] = dataclasses.field(default_factory=dict)
+    before: bool = False
+    """Whether an earlier run made it."""
+    why: str = ""
+    """Why it was made again."""
 
 
 @contextlib.contextmanager
@@ -161,74 +161,19 @@ def record_of(outcome: Outcome, cube: xr.Dataset, options: Options) -> dict[str,
     }
 
 
-def read_record(out: Path) -> dict[str, Any]:
-    """Return the targets of earlier runs into a folder, as its run.json tells them.
-
-    Raises
-    ------
-    WriteError
-        If there is such a file, but it is no record of a run, or may not be replaced.
-    """
-    path = out / RECORD
-    require_free_names([path], overwrite=True)
-    if not path.exists():
-        return {}
-    try:
-        told = json.loads(read_text(path))
-    except (FileError, ValueError, RecursionError) as error:  # no text, no JSON, too deep
-        raise _no_record(path, f"{type(error).__name__}: {error}") from error
-    targets = told.get("targets") if isinstance(told, dict) else None
-    if not isinstance(targets, dict):
-        raise _no_record(path, "it tells of no targets")
-    for name, target in targets.items():
-        if not isinstance(target, dict):
-            raise _no_record(path, f"what it tells of {name[:60]!r} is {type(target).__name__}")
-    return targets
-
-
-def _no_record(path: Path, why: str) -> WriteError:
-    return WriteError(
-        "HC-O09",
-        f"is not the record of a run ({why})",
-        "move it away, or choose another folder with [[-o|out=]]",
-        file=str(path),
+def done_before(target: Target, known: dict[str, Any], out: Path) -> Outcome:
+    """Return what the record tells of a target that an earlier run made."""
+    told = [str(line).partition(" ") for line in known.get("warnings", [])]
+    return Outcome(
+        target,
+        files=[out / name for name in known.get("outputs", [])],
+        notes=[Note(code, text) for code, _, text in told],
+        bands=tuple(known.get("bands", [])),
+        pixels=known.get("pixels", 0),
+        sky=known.get("sky", {}).get("origin", ""),
+        record=known,
+        before=True,
     )
-
-
-def write_record(
-    out: Path, outcomes: list[Outcome], known: dict[str, Any], *, overwrite: bool
-) -> None:
-    """Add a run's targets to run.json, beside those of earlier runs into the same folder.
-
-    A target that failed replaces one that was made before only where products are replaced.
-
-    Parameters
-    ----------
-    out : Path
-    outcomes : list of Outcome
-    known : dict
-        What `read_record` returned when the run began; what another run wrote since counts more.
-    overwrite : bool
-    """
-    path = out / RECORD
-    try:
-        targets = read_record(out)
-    except WriteError:  # put there meanwhile: it is kept under another name
-        path.rename(path.with_name(f"{RECORD}.{os.getpid()}.kept"))
-        targets = known
-    for outcome in outcomes:
-        name = outcome.target.name
-        if outcome.error is None:
-            targets[name] = {"status": "ok", **outcome.record}
-        elif overwrite or targets.get(name, {}).get("status") != "ok":
-            targets[name] = {
-                "status": "failed",
-                "code": outcome.error.code,
-                "message": str(outcome.error),
-                "field": outcome.target.files.field,
-            }
-    text = json.dumps({"hstcube": __version__, "targets": targets}, indent=1)
-    write_files({path: text.encode()}, overwrite=True)
 
 
 def inputs_of(

@@ -1,31 +1,33 @@
-"""Many targets in one go: read, homogenize, write. What `hstcube run` and `hstcube sky` do."""
+"""Many targets in one go: read, homogenize, write. What `hstcube run` does."""
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from itertools import chain, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+from uuid import uuid4
 
 import numpy as np
 import xarray as xr
 
-from hstcube.assembly.opening import open_files
 from hstcube.assembly.psfs import psf_files
 from hstcube.core.bands import names_among
-from hstcube.core.grids import Grid
-from hstcube.errors import HstCubeError, SkyError, WriteError
+from hstcube.errors import HstCubeError, WriteError
 from hstcube.files.cubes import product_files
-from hstcube.files.levels import level_factor, level_text
+from hstcube.files.levels import level_factor
 from hstcube.files.netcdf import netcdf_writer
-from hstcube.fits.reads import keeps, remembering, same_file
-from hstcube.fits.writing import require_free_names, write_files, write_set
-from hstcube.inputs.choices import require_choice
+from hstcube.fits.reads import remembering, same_file
+from hstcube.fits.writing import require_free_names, write_files
+from hstcube.fleet.ledger import Ledger
+from hstcube.fleet.proof import asked, hashes, why_not_done
+from hstcube.fleet.workers import each, processes
 from hstcube.maps.opening import without
 from hstcube.pipeline.options import Options, SkyPlan, chosen_object, neighbours_of, plan_sky
 from hstcube.pipeline.photons import photon_maps, photon_setting_of
 from hstcube.pipeline.recipe import (
     ALL_PIXELS,
-    blank_pixels,
     homogenize,
     measured_sky,
     no_map,
@@ -33,19 +35,17 @@ from hstcube.pipeline.recipe import (
 from hstcube.pipeline.record import (
     Note,
     Outcome,
+    done_before,
     heard,
     inputs_of,
-    read_record,
     record_of,
     require_writable,
-    write_record,
 )
 from hstcube.pipeline.sources import Images, images_of, labels_of, refuse_align
-from hstcube.sky.level import Method, measure_sky
 from hstcube.sky.masks import mask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from hstcube.fits.writing import Content
     from hstcube.pipeline.plan import Target
@@ -55,8 +55,7 @@ __all__ = [
     "SOME_FAILED",
     "exit_code",
     "images_for",
-    "measure_levels",
-    "measure_skies",
+    "pairs",
     "require_free",
     "run",
     "sky_level_of",
@@ -82,27 +81,38 @@ def run(
     options: Options,
     *,
     tell: Callable[[Outcome], None] = lambda _: None,
+    jobs: int = 1,
+    resume: bool = False,
 ) -> list[Outcome]:
     """Make and write the cube of every target; a bad one does not stop the others.
+
+    A target of which the record proves that the same was asked, of the same files, and that its
+    products are whole, is done before, and not made again (unless ``options.overwrite``).
 
     Parameters
     ----------
     targets : sequence of Target
         From `plan`.
     out : path
-        Folder for the products and for ``run.json``.
+        Folder for the products and for ``run.json`` and ``run.jsonl``, the record.
     options : Options
     tell : callable
         Called with each outcome as it comes.
+    jobs : int
+        Processes; 0 for one a core.
+    resume : bool
+        Go on where a run ended: products that earlier runs into this folder made of a target, and
+        that are not proven to be what is asked for now, are replaced.
 
     Returns
     -------
     list of Outcome
+        In the order of the targets.
 
     Raises
     ------
     RecipeError
-        If scales are to be aligned, and a field has one only.
+        If scales are to be aligned, and a field has one only; if `jobs` is no number.
     WriteError
         If the folder cannot be written, or holds a ``run.json`` that is no record of a run; nothing
         is computed then.
@@ -110,105 +120,69 @@ def run(
     out = Path(out)
     for target in targets:
         refuse_align(target.files, options.align)
+    jobs = processes(jobs)
     require_writable(out)
-    known = read_record(out)
-    outcomes = []
-    opened: dict[str, _Field] = {}
+    ledger = Ledger(out)
+    outcomes: dict[str, Outcome] = {}
+    fields = [list(group) for _, group in groupby(targets, lambda target: target.files.field)]
+    work = _Work(out, options, resume, uuid4().hex)
+    made: Iterator[Iterable[Outcome]]
     try:
+        made = each(work, fields, jobs) if jobs > 1 else map(work.one_by_one, fields)
+        for outcome in chain.from_iterable(made):
+            outcomes[outcome.target.name] = outcome
+            tell(outcome)
+    finally:  # an interrupted run keeps the record of what it finished
+        ledger.close()
+    return [outcomes[target.name] for target in targets]
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is done with the targets of a field, in this process or in another."""
+
+    out: Path
+    options: Options
+    resume: bool
+    run: str
+    """Each process reads the ledger once a run."""
+
+    def __call__(self, targets: list[Target]) -> list[Outcome]:
+        return list(self.one_by_one(targets))
+
+    def one_by_one(self, targets: list[Target]) -> Iterator[Outcome]:
+        """Yield what becomes of each target; what the ledger keeps of them is dropped here."""
+        ledger = _ledger_of(self.out, self.run)
+        opened: dict[str, _Field] = {}
         for target in targets:
             with remembering():
-                outcomes.append(_attempt(target, out, options, opened))
-            tell(outcomes[-1])
-    finally:  # an interrupted run keeps the record of what it finished
-        write_record(out, outcomes, known, overwrite=options.overwrite)
-    return outcomes
+                outcome = self._made(target, ledger, opened)
+            outcome.record = {"notes": outcome.record.get("notes", [])}
+            yield outcome
+
+    def _made(self, target: Target, ledger: Ledger, opened: dict[str, _Field]) -> Outcome:
+        options, why = self.options, ""
+        settings = {"recipe": options.kind, **options.recipe}
+        question = asked(replace(options, overwrite=False, recipe=settings), target)
+        if not options.overwrite:
+            known = ledger.known.get(target.name, {})
+            why = why_not_done(known, question, self.out)
+            if not why:
+                return done_before(target, known, self.out)
+        outcome = _attempt(target, self, ledger, opened)
+        outcome.why = why if self.resume else ""
+        if outcome.error is None:
+            ledger.done(target.name, {"status": "ok", **outcome.record, "asked": question})
+        else:
+            told = {"status": "failed", "code": outcome.error.code, "message": str(outcome.error)}
+            told["field"] = target.files.field
+            ledger.done(target.name, told, replaces=self.options.overwrite)
+        return outcome
 
 
-@keeps()
-def measure_levels(
-    files: FieldFiles, out: str | Path, *, method: Method = "clipped", overwrite: bool = False
-) -> tuple[list[Path], xr.DataArray]:
-    """Measure the sky of a field; write a text file a band and a picture of the histograms.
-
-    Parameters
-    ----------
-    files : FieldFiles
-    out : path
-        Folder for ``sky_{field}_{band}.txt`` and ``sky_{field}.png``.
-    method : {"clipped", "original"}
-        See `measure_sky`.
-    overwrite : bool
-
-    Returns
-    -------
-    list of Path, DataArray (band,)
-        What was written; the levels with their errors [units of the images].
-
-    Raises
-    ------
-    HstCubeError
-        If the field cannot be opened, or nothing tells its blank pixels.
-    """
-    from hstcube.plots.cube import figure_bytes
-    from hstcube.plots.sky import sky_histograms
-
-    out = Path(out)
-    names = {band: out / f"sky_{files.field}_{band}.txt" for band in files.bands}
-    picture = out / f"sky_{files.field}.png"
-    require_free_names([*names.values(), picture], overwrite=overwrite)
-    cube = open_files(files)
-    labels = labels_of(files, cube)
-    grid, units = Grid.of(cube), cube.sci.attrs["units"]
-    background = blank_pixels(labels, grid, "original" if method == "original" else "default")
-    levels = measure_sky(cube, background=background, method=method)
-    texts = {}
-    for band, (level, error) in _pairs(levels).items():
-        text = level_text(
-            level, error, field=files.field, band=band, units=units, scale=grid.scale, method=method
-        )
-        texts[names[band]] = text.encode()
-    figure = sky_histograms(cube, background=background, levels=levels, method=method)
-    return write_set({**texts, picture: figure_bytes(figure)}, overwrite=overwrite), levels
-
-
-def measure_skies(
-    targets: Sequence[Target],
-    out: str | Path,
-    *,
-    method: Method = "clipped",
-    overwrite: bool = False,
-    tell: Callable[[Outcome], None] = lambda _: None,
-) -> list[Outcome]:
-    """Measure the sky of every target's field; a bad one does not stop the others.
-
-    Parameters
-    ----------
-    targets : sequence of Target
-        From `plan`.
-    out, method, overwrite
-        As in `measure_levels`.
-    tell : callable
-        Called with each outcome as it comes.
-
-    Returns
-    -------
-    list of Outcome
-        With ``levels`` (band,) and ``files``, or the error.
-    """
-    require_choice("method", method, Method, code="HC-K12", error=SkyError)
-    outcomes = []
-    for target in targets:
-        outcome = Outcome(target)
-        with heard() as outcome.notes:
-            try:
-                outcome.files, outcome.levels = measure_levels(
-                    target.files, out, method=method, overwrite=overwrite
-                )
-            except HstCubeError as error:
-                outcome.error = error
-        outcomes.append(outcome)
-        tell(outcome)
-    return outcomes
+@lru_cache(maxsize=1)
+def _ledger_of(out: Path, _: str) -> Ledger:
+    return Ledger(out)
 
 
 def exit_code(outcomes: Iterable[Outcome]) -> int:
@@ -258,18 +232,30 @@ def sky_plan_of(
     )
 
 
-def _attempt(target: Target, out: Path, options: Options, opened: dict[str, _Field]) -> Outcome:
-    outcome = Outcome(target)
+def _attempt(target: Target, work: _Work, ledger: Ledger, opened: dict[str, _Field]) -> Outcome:
+    outcome, options = Outcome(target), work.options
     try:
+        if work.resume and not options.overwrite:
+            ours = partial(ledger.may_replace, target.name)
+            require_free_names(
+                [path for path in products_of(target, work.out, options) if not ours(path)],
+                overwrite=False,
+            )
+            options = replace(options, overwrite=True)
         with heard() as notes:  # they are in the cube, the record and the summary
-            _one_target(outcome, out, options, opened, notes)
+            _one_target(outcome, work.out, options, ledger, opened, notes)
     except HstCubeError as error:
         outcome.error = error
     return outcome
 
 
 def _one_target(
-    outcome: Outcome, out: Path, options: Options, opened: dict[str, _Field], notes: list[Note]
+    outcome: Outcome,
+    out: Path,
+    options: Options,
+    ledger: Ledger,
+    opened: dict[str, _Field],
+    notes: list[Note],
 ) -> None:
     """Make and write the cube of a target; `notes` fill while it is made."""
     target = outcome.target
@@ -308,14 +294,17 @@ def _one_target(
             f"{len(said)} warnings, and the run is strict: {'; '.join(map(str, said))}",
             "mend what they say, or run without [[--strict|strict=True]]",
         )
-    outcome.files, of_set = _written(cube, out, options)
+    outcome.files, of_set = _written(cube, out, options, ledger)
     outcome.notes = said
     outcome.bands = tuple(cube.band.values.tolist())
     outcome.pixels = int(cube.mask.values.any(axis=0).sum())
     outcome.record = {"set": of_set, **record_of(outcome, cube, options), "inputs": inputs}
+    outcome.record["sha256"] = hashes(outcome.files)
 
 
-def _written(cube: xr.Dataset, out: Path, options: Options) -> tuple[list[Path], str]:
+def _written(
+    cube: xr.Dataset, out: Path, options: Options, ledger: Ledger
+) -> tuple[list[Path], str]:
     """Write a cube as FITS and netCDF, all of it or nothing; return the id that both bear, too."""
     files, of_set = product_files(
         cube,
@@ -328,6 +317,7 @@ def _written(cube: xr.Dataset, out: Path, options: Options) -> tuple[list[Path],
     if options.netcdf:
         place = out / f"{cube.attrs['field']}.nc"
         everything[place] = netcdf_writer(cube, place, of_set=of_set)
+    ledger.begin(cube.attrs["field"], list(everything))
     return write_files(everything, overwrite=options.overwrite), of_set
 
 
@@ -342,13 +332,13 @@ def sky_level_of(
     names = cube.band.values.tolist()
     if planned.missing:
         part = cube.isel(band=[names.index(name) for name in planned.missing])
-        known |= _pairs(measured_sky(part, labels, options.kind))
+        known |= pairs(measured_sky(part, labels, options.kind))
     level, error = np.array([known[name] for name in names]).T
     coords = {"band": cube.band.values, "sky_error": ("band", error)}
     return planned.origin, xr.DataArray(level, coords, ("band",), "sky")
 
 
-def _pairs(levels: xr.DataArray) -> dict[str, tuple[float, float]]:
+def pairs(levels: xr.DataArray) -> dict[str, tuple[float, float]]:
     """Return band to (level, standard error)."""
     rows = zip(levels.values.tolist(), levels.sky_error.values.tolist(), strict=True)
     return dict(zip(levels.band.values.tolist(), rows, strict=True))
@@ -365,10 +355,15 @@ def require_free(target: Target, out: Path, options: Options) -> None:
     bands = names_among(options.bands, target.files.bands)
     whole = out / f"{target.name}.nc"
     _refuse_inputs([whole, *_images_named(target.name, bands, out)], target.files, options)
+    require_free_names(products_of(target, out, options), overwrite=options.overwrite)
+
+
+def products_of(target: Target, out: Path, options: Options) -> list[Path]:
+    """Return the files by whose names products of a target are known: one a band, and netCDF."""
     end = "" if options.layout == "mef" else "_sci"
+    bands = names_among(options.bands, target.files.bands)
     paths = [out / f"{target.name}_{band}{end}.fits" for band in bands]
-    paths += [whole] if options.netcdf else []
-    require_free_names(paths, overwrite=options.overwrite)
+    return [*paths, out / f"{target.name}.nc"] if options.netcdf else paths
 
 
 def _refuse_inputs(paths: list[Path], files: FieldFiles, options: Options) -> None:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.filterwarnings("ignore::hstcube.errors.HstCubeWarning")
 
+RECORDS = {"run.json", "run.jsonl", "summary.ecsv"}
 PRODUCTS = {f"1_{band}_{kind}.fits" for band in BANDS for kind in ("sci", "wht", "mask")}
 
 
@@ -202,7 +203,7 @@ def test_sky_replaces_levels_only_when_told(folder: Path, out: Path, call: Calla
 def test_run_writes_every_band_a_cube_and_a_record(folder: Path, out: Path, call: Callable) -> None:
     said = call("run", folder, "-o", out)
     assert said.code == 0
-    assert names(out) == {*PRODUCTS, "1.nc", "run.json"}
+    assert names(out) == {*PRODUCTS, "1.nc", *RECORDS}
     cube = hstcube.open_cube(out / "1.nc")
     assert cube.matched_to.values.tolist() == ["f160w"] * 3
     assert np.ptp(cube.psf_fwhm.values) == 0
@@ -372,10 +373,10 @@ def test_noise_layout_and_masking_of_the_files_are_options(
         return out
 
     plain, variance, mef = written(), written("--noise", "variance"), written("--layout", "mef")
-    assert names(plain) == {*PRODUCTS, "run.json"}
+    assert names(plain) == {*PRODUCTS, *RECORDS}
     wht, var = fits.getdata(plain / "1_f435w_wht.fits"), fits.getdata(variance / "1_f435w_var.fits")
     np.testing.assert_allclose(var, 1 / wht, rtol=2e-7)  # the rounding of float32
-    assert names(mef) == {*(f"1_{band}.fits" for band in BANDS), "run.json"}
+    assert names(mef) == {*(f"1_{band}.fits" for band in BANDS), *RECORDS}
     with fits.open(mef / "1_f435w.fits", checksum=True) as hdus:
         assert [unit.name for unit in hdus] == ["PRIMARY", "SCI", "WHT", "MASK", "NOISEACF"]
         np.testing.assert_array_equal(hdus["SCI"].data, fits.getdata(plain / "1_f435w_sci.fits"))
@@ -414,7 +415,7 @@ def test_images_may_have_names_of_their_own(folder: Path, out: Path, call: Calla
     pattern = folder / "sci-{band}-{field}-{scale}.fits"
     assert call("run", folder, "-o", out).code == 3
     assert call("run", folder, "-o", out, "--images", pattern).code == 0
-    assert names(out) == {*PRODUCTS, "1.nc", "run.json"}
+    assert names(out) == {*PRODUCTS, "1.nc", *RECORDS}
 
 
 def test_the_output_folder_is_beside_the_work_and_never_in_the_input(
@@ -441,14 +442,19 @@ def test_a_second_run_adds_its_targets_to_the_record(
 
 def test_a_run_is_repeated_only_when_told(folder: Path, out: Path, call: Callable) -> None:
     assert call("run", folder, "-o", out).code == 0
-    written = {path.name: path.read_bytes() for path in out.iterdir()}
+
+    def written() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in out.iterdir() if path.suffix != ".jsonl"}
+
+    first = written()
+    assert call("run", folder, "-o", out).out.count("done before") == 1
     said = call("run", folder, "-o", out, "--recipe", "original")
     assert said.code == 4
     assert "HC-O04" in said.err
     assert "--overwrite" in said.err
-    assert {path.name: path.read_bytes() for path in out.iterdir()} == written
+    assert written() == first
     assert call("run", folder, "-o", out, "--overwrite").code == 0
-    assert {path.name: path.read_bytes() for path in out.iterdir()} == written
+    assert written() == first
 
 
 # -- the record
@@ -564,7 +570,7 @@ def test_the_exit_code_says_what_went_wrong(
     if code >= 3:
         assert "fix: " in result.err
         assert re.search(r"HC-\w\d\d", result.err)[0] in codes()
-    assert not out.exists() or names(out) <= {"run.json"}
+    assert not out.exists() or names(out) <= RECORDS
 
 
 def test_a_bug_is_one_line_without_a_traceback(

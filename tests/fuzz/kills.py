@@ -69,7 +69,7 @@ def run_on(data: Path, out: Path, **how: Any) -> None:
 
 
 def sky(data: Path, out: Path) -> None:
-    from hstcube.pipeline.runs import measure_levels
+    from hstcube.jobs.levels import measure_levels
     from hstcube.surveys.names import find_field
 
     method = "original" if data.name.endswith("2") else "clipped"

@@ -104,7 +104,7 @@ def test_a_strict_run_writes_no_cube_that_carries_warnings(tmp_path):
     result = CliRunner().invoke(app, ["run", str(folder), "--strict", "-o", str(tmp_path / "out")])
     assert result.exit_code == 3
     assert "HC-R01" in result.output
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["run.json"]
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".json", ".jsonl", ".ecsv"}
 
 
 def test_check_takes_the_options_of_run(tmp_path):

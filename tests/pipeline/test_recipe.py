@@ -12,11 +12,12 @@ from strategies import plain_grid
 
 import hstcube
 from hstcube.errors import HstCubeError, HstCubeWarning
+from hstcube.jobs.levels import measure_skies
 from hstcube.pipeline.options import Options, plan_sky
 from hstcube.pipeline.plan import plan
 from hstcube.pipeline.recipe import map_notes, object_on
 from hstcube.pipeline.record import Note, heard
-from hstcube.pipeline.runs import measure_skies, run
+from hstcube.pipeline.runs import run
 
 SIDES = {"top": (9, 4), "bottom": (0, 4), "left": (4, 0), "right": (4, 9)}
 

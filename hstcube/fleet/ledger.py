@@ -1,0 +1,208 @@
+"""What became of targets, one line of JSON each, written as it happens; run.json is made of it.
+
+A line is appended and synced before the next target begins, so a run that is killed loses none. A
+line that says ``writing`` stands before products get their names: what a killed run left of them is
+known as its own. The last line may be torn, and is passed over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import fcntl
+import io
+import json
+import os
+from typing import IO, TYPE_CHECKING, Any
+
+from hstcube import __version__
+from hstcube.errors import FileError, WriteError
+from hstcube.fits.local import read_text
+from hstcube.fits.writing import require_free_names, write_files
+from hstcube.fleet.proof import hashes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["Ledger", "read_record"]
+
+RECORD, LINES, SUMMARY = "run.json", "run.jsonl", "summary.ecsv"
+_PIECE = 2**16  # bytes that are read at once
+_COLUMNS = {
+    "target": "string", "status": "string", "code": "string", "bands": "int64", "pixels": "int64",
+    "sky": "string", "warnings": "string", "message": "string",
+}  # fmt: skip
+
+Targets = dict[str, dict[str, Any]]
+
+
+class Ledger:
+    """The record of the runs into one folder: ``run.jsonl``, and ``run.json`` made of it.
+
+    Several processes, and several runs, may write at once: a line is whole, under a lock.
+
+    Raises
+    ------
+    WriteError
+        If there is a ``run.json`` or ``run.jsonl`` that is no record of runs.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.known = read_record(folder)
+        self.begun: dict[str, list[str]] = {}
+        for line in self._lines():
+            self._take(line)
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        path = self.folder / LINES
+        require_free_names([path], overwrite=True)
+        if not path.exists():
+            return
+        *whole, torn = read_text(path).split("\n")
+        for number, text in enumerate([*whole, *([torn] if torn else [])], 1):
+            line = _line_of(text)
+            if line is not None:
+                yield line
+            elif number <= len(whole) and text.strip("\0 "):
+                raise _no_record(path, f"line {number} tells of no target")
+            # else the writer was killed there
+
+    def _take(self, line: dict[str, Any]) -> None:
+        """Take a line into what is known: a failure replaces what was made only where it may."""
+        name, target = line["name"], line["target"]
+        if target.get("status") == "writing":
+            self.begun[name] = [str(one) for one in target.get("outputs", [])]
+            return
+        made = self.known.get(name, {}).get("status") == "ok"
+        if target.get("status") == "ok":
+            self.begun.pop(name, None)
+        if target.get("status") == "ok" or line.get("replaces") or not made:
+            self.known[name] = target
+
+    def may_replace(self, name: str, path: Path) -> bool:
+        """Say whether nobody's work is lost with a product: it is as a run of here left it."""
+        if path.name in self.begun.get(name, []):
+            return True
+        told = self.known.get(name, {}).get("sha256", {}).get(path.name)
+        return told is not None and told == hashes([path]).get(path.name)
+
+    def begin(self, name: str, outputs: list[Path]) -> None:
+        """Say what is about to be written."""
+        names = [path.name for path in outputs]
+        self._append({"name": name, "target": {"status": "writing", "outputs": names}})
+
+    def done(self, name: str, target: dict[str, Any], *, replaces: bool = False) -> None:
+        """Write down what became of a target; `replaces` is whether a failure counts more."""
+        line = {"name": name, "target": target, "replaces": replaces}
+        self._append(line)
+        self._take(line)
+
+    def _append(self, line: dict[str, Any]) -> None:
+        path = self.folder / LINES
+        try:
+            with path.open("a+b") as file, _locked(file.fileno()):
+                _cut_torn(file)
+                file.write(json.dumps(line).encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            fix = "free some space, or choose another folder[[ with -o|]]"
+            reason = f"cannot be written: {error.strerror}"
+            raise WriteError("HC-O01", reason, fix, file=str(path)) from error
+
+    def close(self) -> None:
+        """Make run.json and the summary of all lines, also of those of other runs meanwhile."""
+        path = self.folder / RECORD
+        try:
+            now = Ledger(self.folder)
+        except WriteError:  # another file was put there meanwhile: it is kept under another name
+            path.rename(path.with_name(f"{RECORD}.{os.getpid()}.kept"))
+            now = Ledger(self.folder)
+            now.known = self.known | now.known
+        text = json.dumps({"hstcube": __version__, "targets": now.known}, indent=1)
+        table = self.folder / SUMMARY
+        write_files({path: text.encode(), table: _summary(now.known)}, overwrite=True)
+
+
+def _line_of(text: str) -> dict[str, Any] | None:
+    """Return what a line tells, None where it tells of no target."""
+    try:
+        line = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    told = isinstance(line, dict) and isinstance(line.get("target"), dict)
+    return line if told and isinstance(line.get("name"), str) else None
+
+
+@contextlib.contextmanager
+def _locked(number: int) -> Iterator[None]:
+    with contextlib.suppress(OSError):  # file systems without locks: lines are short
+        fcntl.flock(number, fcntl.LOCK_EX)
+    yield
+
+
+def _cut_torn(file: IO[bytes]) -> None:
+    """Cut the line off that a killed writer began: a line is whole, or is not there."""
+    size = file.seek(0, os.SEEK_END)
+    for back in range(0, size, _PIECE):
+        start = max(size - back - _PIECE, 0)
+        file.seek(start)
+        end = file.read(size - back - start).rfind(b"\n")
+        if end >= 0:
+            size = start + end + 1
+            break
+    else:
+        size = 0
+    file.truncate(size)
+    file.seek(0, os.SEEK_END)
+
+
+def _summary(targets: Targets) -> bytes:
+    """Return a table of all targets, ECSV (astropy's APE 6), which takes 0.1 s to load to write."""
+    text = io.StringIO()
+    text.write("# %ECSV 1.0\n# ---\n# delimiter: ','\n# datatype:\n")
+    text.writelines(f"# - {{name: {n}, datatype: {t}}}\n" for n, t in _COLUMNS.items())
+    rows = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    text.write(",".join(_COLUMNS) + "\n")
+    for name, told in targets.items():
+        codes = sorted({str(line).partition(" ")[0] for line in told.get("warnings", [])})
+        row = (name, told.get("status", ""), told.get("code", ""), len(told.get("bands", [])))
+        rest = (told.get("pixels", 0), told.get("sky", {}).get("origin", ""), " ".join(codes))
+        rows.writerow((*row, *rest, " ".join(str(told.get("message", "")).split())))
+    return text.getvalue().encode()
+
+
+def read_record(folder: Path) -> Targets:
+    """Return the targets of earlier runs into a folder, as its run.json tells them.
+
+    Raises
+    ------
+    WriteError
+        If there is such a file, but it is no record of a run, or may not be replaced.
+    """
+    path = folder / RECORD
+    require_free_names([path], overwrite=True)
+    if not path.exists():
+        return {}
+    try:
+        told = json.loads(read_text(path))
+    except (FileError, ValueError, RecursionError) as error:  # no text, no JSON, too deep
+        raise _no_record(path, f"{type(error).__name__}: {error}") from error
+    targets = told.get("targets") if isinstance(told, dict) else None
+    if not isinstance(targets, dict):
+        raise _no_record(path, "it tells of no targets")
+    for name, target in targets.items():
+        if not isinstance(target, dict):
+            raise _no_record(path, f"what it tells of {name[:60]!r} is {type(target).__name__}")
+    return targets
+
+
+def _no_record(path: Path, why: str) -> WriteError:
+    return WriteError(
+        "HC-O09",
+        f"is not the record of a run ({why})",
+        "move it away, or choose another folder with [[-o|out=]]",
+        file=str(path),
+    )
