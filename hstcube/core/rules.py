@@ -269,7 +269,8 @@ def _validate_pixels(cube: xr.Dataset) -> None:
         share = cube.variables[COVERAGE].values
         if not ((share >= 0) & (share <= 1)).all():
             reason = f"{COVERAGE} is the share of a kernel, but not from 0 to 1 everywhere"
-            raise CubeError("HC-D10", reason, "match the cube again[[|: hstcube.psf_match]]")
+            fix = "match the images again[[|, or leave it out: cube.drop_vars('coverage')]]"
+            raise CubeError("HC-C09", reason, fix)
 
 
 def _validate_mask(mask: Any, never: Any, what: str) -> None:

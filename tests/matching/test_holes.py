@@ -211,7 +211,8 @@ def test_stacks_and_bands_keep_coverage(cube):
 
 
 def test_a_coverage_that_is_none_is_refused(cube):
-    with pytest.raises(CubeError, match="coverage"):
+    with pytest.raises(CubeError, match="coverage") as found:
         hstcube.validate(cube.assign(coverage=cube.coverage * np.float32(2)))
+    assert found.value.code == "HC-C09"
     with pytest.raises(CubeError, match="coverage"):
         hstcube.validate(cube.assign(coverage=cube.coverage.astype(float)))
