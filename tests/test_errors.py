@@ -337,7 +337,8 @@ def test_what_holds_for_every_field_of_a_survey_is_noted_not_warned_of(tmp_path:
     assert codes_in(told) == ["HC-P12"]
     assert "HC-B04" not in cube.attrs["warnings"]
     noted = [code for code, _ in notes_of(cube.attrs["history"])]
-    assert sorted(noted) == ["HC-B04", "HC-N20", "HC-S04", "HC-S14"]
+    # HC-K15: the stamp is small, and little of it is 0.6 arcsec from the galaxy
+    assert sorted(noted) == ["HC-B04", "HC-K15", "HC-N20", "HC-S04", "HC-S14"]
 
 
 def test_an_object_that_meets_the_end_of_its_map_is_warned_of_in_every_survey(

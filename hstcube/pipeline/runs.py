@@ -328,14 +328,15 @@ def sky_level_of(
     planned = sky_plan_of(files, images, labels, options)
     if planned is None:
         return "not subtracted", None
-    cube, known = images.cube, dict(planned.known)
+    cube, known, attrs = images.cube, dict(planned.known), {}
     names = cube.band.values.tolist()
     if planned.missing:
         part = cube.isel(band=[names.index(name) for name in planned.missing])
-        known |= pairs(measured_sky(part, labels, options.kind))
+        found = measured_sky(part, labels, options.kind)
+        known, attrs = known | pairs(found), found.attrs
     level, error = np.array([known[name] for name in names]).T
     coords = {"band": cube.band.values, "sky_error": ("band", error)}
-    return planned.origin, xr.DataArray(level, coords, ("band",), "sky")
+    return planned.origin, xr.DataArray(level, coords, ("band",), "sky", attrs)
 
 
 def pairs(levels: xr.DataArray) -> dict[str, tuple[float, float]]:

@@ -168,8 +168,9 @@ class Ellipse(NamedTuple):
         number, mean, error, radius = _rings(plane[seen] - level, radii)
         lost = (mean < _SURE * error) & (number > _FEW)
         lost |= mean > _RISES * np.minimum.accumulate(np.maximum(mean, 0.0))
-        # and who could be seen from so far would have a larger label
-        lost |= radius > _SIZES * self.size + reach / 4
+        # and who could be seen from so far would have a larger label; where too little is seen to
+        # tell the level around, what is far may be of another source
+        lost |= radius > _SIZES * self.size + (reach / 4 if _tells_level(radii, reach) else 0)
         first = int(np.argmax(lost)) if lost.any() else len(radius)
         return self._replace(end=float(radius[first - 1]) if first else 0.0, reach=reach)
 
@@ -226,8 +227,11 @@ def ellipse_of(light: Image64, source: Mask) -> Ellipse:
 
 def _level(values: Image64, radii: Image64, reach: float) -> float:
     """Return the level around a source, which is no light of its own: what other wings leave."""
-    far = values[radii > reach / 2]
-    return float(np.median(far)) if far.size > _MANY else 0.0
+    return float(np.median(values[radii > reach / 2])) if _tells_level(radii, reach) else 0.0
+
+
+def _tells_level(radii: Image64, reach: float) -> bool:
+    return bool(np.count_nonzero(radii > reach / 2) > _MANY)
 
 
 def _rings(values: Image64, radii: Image64) -> tuple[Image64, Image64, Image64, Image64]:

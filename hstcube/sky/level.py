@@ -7,28 +7,34 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import xarray as xr
 
-from hstcube.basics.robust import MAD_TO_SIGMA, robust_sigma
+from hstcube.basics.robust import robust_sigma
 from hstcube.core.bands import band as find_band
 from hstcube.core.bands import name_among
 from hstcube.core.grids import Grid
 from hstcube.core.rules import require_same_grid, taken
-from hstcube.core.state import in_band_order, updated
+from hstcube.core.state import in_band_order, note, updated
 from hstcube.errors import BandError, GridError, LabelError, SkyError
 from hstcube.inputs.arrays import filled, keep_of, shown
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import number_in, numbers_in
+from hstcube.sky._blank import (
+    ENOUGH,
+    away_from_sources,
+    block_error,
+    clip_bounds,
+    distance_from_sources,
+)
+from hstcube.sky._wings import Field, levels_without_wings
 from hstcube.sky.detection import detect
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Method", "left_over", "measure_sky", "sky_pixels", "subtract_sky"]
+__all__ = ["ENOUGH", "FEWEST", "Method", "left_over", "measure_sky", "sky_pixels", "subtract_sky"]
 
 # arcsec: how far the clipped method keeps from sources; the wings of galaxies reach farther than
 # 0.3
 GROW = 0.6
-ENOUGH = 500  # blank pixels: where fewer are that far, the farthest so many are used
-CLIP = 3.0  # robust standard deviations
 BLOCK = 0.6  # arcsec: blocks of sky that are independent of one another
 FEWEST = 100  # blank pixels: fewer do not give a level
 
@@ -57,7 +63,10 @@ def measure_sky(
         from sources. What is free of sources that `detect` finds, when not given.
     method : {"clipped", "original"}
         ``"clipped"``: median of the blank pixels with data, within 3 robust standard deviations,
-        that are at least 0.6 arcsec from all others, or the 500 farthest where fewer are.
+        that are at least 0.6 arcsec from all others, or the 500 farthest where fewer are. Where the
+        cube has PSFs, what their wings spread of the light beside the blank pixels is taken off
+        before, and A exp(-d/h), d the distance from these sources, where the stack of bands shows
+        it; then pixels from 0.45 arcsec on are used. The images stay as they are.
         ``"original"``: median of all blank pixels; in WFC3/IR bands after five erosions with a 5x5
         square (Models_HST_MUSE, 2022), beyond the frame counting as blank.
 
@@ -66,7 +75,9 @@ def measure_sky(
     DataArray, (band,) [units of sci]
         With a coordinate ``sky_error``, the standard error: the scatter of 0.6 arcsec blocks of sky
         among each other (delete-a-block jackknife; Kunsch 1989, Ann. Statist. 17, 1217), which
-        holds for correlated noise too.
+        holds for correlated noise too. Where the cube has PSFs the bias that may be left is in it,
+        and a coordinate ``wings`` is A, 0 where none was fitted, ``attrs["wings_scale"]`` h
+        [arcsec]. ``attrs["local"]`` says that sources leave fewer than 500 pixels so far away.
 
     Raises
     ------
@@ -76,10 +87,12 @@ def measure_sky(
         If `background` lies on other pixels.
     """
     cube = taken(cube)
+    require_choice("method", method, Method, code="HC-K12", error=SkyError)
     if background is None:
         background = detect(cube, deblend=False) == 0
     background = _blank(cube, background)
-    samples = sky_pixels(cube, background=background, method=method)
+    distance = _distance(cube, background, method)
+    samples = _used(cube, background, distance, method)
     block = _block_of_pixels(cube).ravel()
     levels, errors = [], []
     for name, sci, used in zip(cube.band.values, cube.sci.values, samples, strict=True):
@@ -93,11 +106,43 @@ def measure_sky(
             )
         values = sci.ravel()[where]
         levels.append(float(np.median(values)))
-        errors.append(_block_error(values.astype(np.float64), block[where]))
-    units = cube.sci.attrs["units"]
+        errors.append(block_error(values.astype(np.float64), block[where]))
+    attrs: dict[str, Any] = {"units": str(cube.sci.attrs["units"]), "method": method}
+    if method == "original":
+        return _told(cube, attrs, levels, errors)
+    attrs |= _local(background, distance)
+    if "psf" not in cube.coords:
+        return _told(cube, attrs, levels, errors)
+    there = np.asarray(cube.wht.values > 0)
+    field = Field(cube.sci.values, there, background, distance, block, Grid.of(cube).scale)
+    psf = cube.psf.transpose("band", "ky", "kx").values
+    energy = np.full(len(levels), np.nan)
+    if "psf_energy" in cube.coords:
+        energy = cube.psf_energy.values.astype(np.float64)
+    found = levels_without_wings(field, psf, energy, np.array(levels), np.array(errors), samples)
+    if not np.isnan(found.scale):
+        attrs["wings_scale"] = round(found.scale, 4)
+    return _told(cube, attrs, found.level, found.error, found.amplitude)
+
+
+def _told(
+    cube: xr.Dataset, attrs: dict[str, Any], level: Any, error: Any, wings: Any = None
+) -> xr.DataArray:
+    """Return levels as `measure_sky` does."""
+    units = attrs["units"]
     told = {"units": units, "long_name": "standard error of the sky level"}
-    coords = {"band": cube.band.values, "sky_error": ("band", errors, told)}
-    return xr.DataArray(levels, coords, ("band",), "sky", {"units": units, "method": method})
+    coords = {"band": cube.band.values, "sky_error": ("band", error, told)}
+    if wings is not None:
+        of = {"units": units, "long_name": "A of the wings A exp(-d/h) beyond the PSF's"}
+        coords["wings"] = ("band", wings, of)
+    return xr.DataArray(level, coords, ("band",), "sky", attrs)
+
+
+def _local(blank: NDArray[np.bool_], distance: NDArray[np.float64]) -> dict[str, str]:
+    """Say, as an attribute, where sources leave so little that the level is one beside them."""
+    far = np.count_nonzero(blank & (distance >= GROW))
+    text = f"{far} pixels are {GROW} arcsec from sources: the level is a local background"
+    return {"local": f"{text}, which may hold light of a large galaxy"} if far < ENOUGH else {}
 
 
 def _blank(cube: xr.Dataset, background: Any) -> NDArray[np.bool_]:
@@ -156,7 +201,7 @@ def left_over(cube: xr.Dataset, *, background: Any) -> list[tuple[str, str]]:
 
 
 def sky_pixels(cube: xr.Dataset, *, background: Any, method: Method) -> NDArray[np.bool_]:
-    """Return the pixels that `measure_sky` uses, (band, y, x).
+    """Return the pixels that `measure_sky` takes its first level from, (band, y, x).
 
     Raises
     ------
@@ -165,11 +210,24 @@ def sky_pixels(cube: xr.Dataset, *, background: Any, method: Method) -> NDArray[
     """
     require_choice("method", method, Method, code="HC-K12", error=SkyError)
     blank = _blank(cube, background)
+    return _used(cube, blank, _distance(cube, blank, method), method)
+
+
+def _distance(cube: xr.Dataset, blank: NDArray[np.bool_], method: Method) -> NDArray[np.float64]:
+    """Return how far pixels are from sources [arcsec]; the original did not ask."""
+    if method == "original":
+        return np.empty(0)
+    return distance_from_sources(blank, Grid.of(cube).steps)
+
+
+def _used(
+    cube: xr.Dataset, blank: NDArray[np.bool_], distance: NDArray[np.float64], method: Method
+) -> NDArray[np.bool_]:
     has_data = np.asarray(cube.wht.values > 0)
     if method == "original":
         eroded = np.stack([_eroded_as_the_original(blank, str(name)) for name in cube.band.values])
         return np.asarray(eroded & has_data)
-    far = _away_from_sources(blank, Grid.of(cube).steps)
+    far = away_from_sources(blank, distance, GROW)
     return np.stack(
         [_clipped(sci, far & there) for sci, there in zip(cube.sci.values, has_data, strict=True)]
     )
@@ -212,13 +270,15 @@ def subtract_sky(cube: xr.Dataset, level: Any, *, again: bool = False) -> xr.Dat
     sci = (cube.sci.variable.astype(np.float64) - values).astype(np.float32)
     mean = values.mean(set(values.dims) - {"band"}).values
     error = np.where(done, np.hypot(error, np.nan_to_num(cube.sky_error.values)), error)
-    return updated(
+    cube = updated(
         cube,
         "subtract_sky",
         sci=sci.data,
         sky=np.where(done, cube.sky.values, 0) + mean,
         sky_error=error,
     )
+    local = getattr(level, "attrs", {}).get("local", "")
+    return note(cube, "HC-K15", local) if local else cube
 
 
 def _in_unit_of(cube: xr.Dataset, given: Any) -> xr.DataArray:
@@ -308,31 +368,12 @@ def _number_of(unit: str, level: Any, band: str) -> float:
         raise
 
 
-def _away_from_sources(blank: NDArray[np.bool_], steps: tuple[float, float]) -> NDArray[np.bool_]:
-    from scipy import ndimage
-
-    if blank.all():
-        return blank
-    distance = ndimage.distance_transform_edt(blank, sampling=steps)
-    inside = distance[blank]
-    farthest = np.partition(inside, -ENOUGH)[-ENOUGH] if inside.size > ENOUGH else 0.0
-    return np.asarray(blank & (distance >= min(GROW, farthest)))
-
-
 def _clipped(sci: NDArray[Any], used: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Leave out what lies more than 3 robust standard deviations off, until nothing changes."""
-    values = np.sort(sci.ravel()[np.flatnonzero(used)])
-    while values.size:
-        # the median: they are sorted
-        middle = values[(values.size - 1) // 2 : values.size // 2 + 1].mean()
-        far = np.abs(values - middle)  # from the ends of sorted values inwards
-        kept = values[far <= CLIP * MAD_TO_SIGMA * np.median(far)]
-        if kept.size == values.size:
-            break
-        values = kept
-    if not values.size:
+    bounds = clip_bounds(sci.ravel()[np.flatnonzero(used)])
+    if bounds is None:
         return np.zeros_like(used)
-    return np.asarray(used & (sci >= values[0]) & (sci <= values[-1]))
+    return np.asarray(used & (sci >= bounds[0]) & (sci <= bounds[1]))
 
 
 def _eroded_as_the_original(blank: NDArray[np.bool_], name: str) -> NDArray[np.bool_]:
@@ -341,14 +382,3 @@ def _eroded_as_the_original(blank: NDArray[np.bool_], name: str) -> NDArray[np.b
     from scipy import ndimage
 
     return np.asarray(ndimage.binary_erosion(blank, _EROSION, _EROSIONS, border_value=1))
-
-
-def _block_error(values: NDArray[np.float64], block: NDArray[np.intp]) -> float:
-    """Return the standard error of the median level, from the block that each value lies in."""
-    counts = np.bincount(block)
-    sums = np.bincount(block, weights=values - values.mean())[counts > 0]
-    n = sums.size
-    if n < 2:  # noqa: PLR2004
-        return float("nan")
-    efficiency = np.pi / 2  # variance of the median over that of the mean, for Gaussian noise
-    return float(np.sqrt(efficiency * n / (n - 1) * np.sum(sums**2)) / values.size)
