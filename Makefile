@@ -49,8 +49,8 @@ picture: $(READY)  ## the picture of the README, from the XDF stamps in HSTCUBE_
 psf: $(READY)  ## docs/psf.md and its pictures, from the XDF stars in HSTCUBE_XDF
 	$(RUN) docs/make_psf.py
 
-validation: $(READY)  ## docs/validation.md: scenes by GalSim and photutils, exact operators
-	$(RUN) -m pip install --quiet galsim
+validation: $(READY)  ## docs/validation.md: scenes by GalSim, photutils, vorbin, exact operators
+	$(RUN) -m pip install --quiet galsim vorbin
 	$(RUN) docs/make_validation.py
 
 fuzz: $(READY)  ## one way in: make fuzz DOOR=levels RUNS=3000; without: headers, by coverage, for ten minutes

@@ -189,6 +189,9 @@ def phot(
     partial: Annotated[
         bool, typer.Option("--partial", help="Give fluxes where a band has only part of a group.")
     ] = False,
+    covariance: Annotated[
+        bool, typer.Option("--covariance", help="Add the covariances of the groups, by band.")
+    ] = False,
     scale: Scale = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -213,6 +216,7 @@ def phot(
             law=law,
             total=total,
             partial=partial,
+            covariance=covariance,
             overwrite=overwrite,
         )
     rows = []

@@ -17,6 +17,7 @@ from hstcube.inputs.units import KNOWN_UNITS, parsed_unit
 
 __all__ = [
     "inverse_variance_unit",
+    "more_planes",
     "require_dataset",
     "require_distinct_bands",
     "require_same_grid",
@@ -26,10 +27,16 @@ __all__ = [
 ]
 
 PLANES = ("sci", "wht", "mask")
+COVERAGE = "coverage"  # of matched cubes: the share of its kernel that a pixel saw
 REPLACED = "replaced"  # of cubes whose neighbours were taken out
+TOLD = {  # of the images that a cube may have beside sci, wht and mask
+    REPLACED: {"long_name": "pixels of neighbours, replaced by sky"},
+    COVERAGE: {"long_name": "share of its kernel that a pixel saw", "units": "1"},
+}
 DIMS = ("band", "y", "x")
 
-_DTYPES = {"sci": np.float32, "wht": np.float32, "mask": np.bool_, REPLACED: np.bool_}
+_BOOL, _FLOAT = np.dtype(np.bool_), np.dtype(np.float32)
+_DTYPES = {"sci": _FLOAT, "wht": _FLOAT, "mask": _BOOL, REPLACED: _BOOL, COVERAGE: _FLOAT}
 
 
 def taken(cube: xr.Dataset, *, pixels: bool = True) -> xr.Dataset:
@@ -90,6 +97,11 @@ def _planes(cube: xr.Dataset) -> Planes:
     return Planes(*(cube.variables[name].data for name in PLANES))
 
 
+def more_planes(cube: xr.Dataset) -> list[str]:
+    """Return which images a cube has beside sci, wht and mask: of each band, on its pixels."""
+    return [name for name in (REPLACED, COVERAGE) if name in cube.variables]
+
+
 def validate(cube: xr.Dataset, *, data: bool = True) -> xr.Dataset:
     """Return the cube if it keeps the rules of the model.
 
@@ -110,7 +122,7 @@ def validate(cube: xr.Dataset, *, data: bool = True) -> xr.Dataset:
         If a band is there twice, or its name is none.
     """
     require_dataset(cube)
-    for name in (*PLANES, REPLACED) if REPLACED in cube.variables else PLANES:
+    for name in (*PLANES, *more_planes(cube)):
         _validate_plane(cube, name)
     missing = [name for name in (*REQUIRED, "band", "wcs") if name not in cube.coords]
     if missing:
@@ -176,7 +188,7 @@ def _validate_plane(cube: xr.Dataset, name: str) -> None:
     if plane.dims != DIMS:
         raise CubeError("HC-C02", f"{name} has dims {plane.dims}", _axes_back(cube[name], name))
     if plane.dtype != _DTYPES[name]:
-        fix = f"convert it to {np.dtype(_DTYPES[name])}"
+        fix = f"convert it to {_DTYPES[name]}"
         raise CubeError("HC-C03", f"{name} is {plane.dtype}", fix)
     if not _is_plain(plane):
         reason = f"{name} holds {type(plane.data).__name__}, not an array of numpy or dask"
@@ -253,6 +265,12 @@ def _validate_pixels(cube: xr.Dataset) -> None:
     _validate_mask(mask, ~has_data, "without data")
     if REPLACED in cube.variables and not cube.variables[REPLACED].chunks:
         _validate_mask(mask, cube.variables[REPLACED].values, "of neighbours that were replaced")
+    if COVERAGE in cube.variables and not cube.variables[COVERAGE].chunks:
+        share = cube.variables[COVERAGE].values
+        if not ((share >= 0) & (share <= 1)).all():
+            reason = f"{COVERAGE} is the share of a kernel, but not from 0 to 1 everywhere"
+            fix = "match the images again[[|, or leave it out: cube.drop_vars('coverage')]]"
+            raise CubeError("HC-C09", reason, fix)
 
 
 def _validate_mask(mask: Any, never: Any, what: str) -> None:

@@ -9,6 +9,7 @@ import xarray as xr
 
 from hstcube.core.offsets import without_psf
 from hstcube.core.rules import (
+    COVERAGE,
     DIMS,
     REPLACED,
     require_dataset,
@@ -76,7 +77,7 @@ def stack_bands(cubes: Sequence[xr.Dataset]) -> xr.Dataset:
                 "convert them to one unit first[[|: to_flux(cube, 'uJy')]]",
             )
     joined = xr.concat(
-        _with_replaced_alike(_with_columns_alike(_with_psf_alike(_with_noise_alike(cubes)))),
+        _with_planes_alike(_with_columns_alike(_with_psf_alike(_with_noise_alike(cubes)))),
         "band",
         data_vars="minimal",
         coords="minimal",
@@ -118,17 +119,27 @@ def _with_columns_alike(cubes: list[xr.Dataset]) -> list[xr.Dataset]:
     return cubes
 
 
-def _with_replaced_alike(cubes: list[xr.Dataset]) -> list[xr.Dataset]:
-    """Give all cubes the variable of replaced pixels, if one has it; nothing is in the others."""
-    told = [cube.variables[REPLACED].attrs for cube in cubes if REPLACED in cube.variables]
-    if not told:
-        return cubes
-    return [
-        cube
-        if REPLACED in cube.variables
-        else cube.assign({REPLACED: (DIMS, np.zeros(cube.sci.shape, bool), told[0])})
-        for cube in cubes
-    ]
+def _with_planes_alike(cubes: list[xr.Dataset]) -> list[xr.Dataset]:
+    """Give all cubes the images that some have beside sci, wht and mask.
+
+    In the others nothing was replaced, and pixels that have data have missed nothing.
+    """
+    for name in (REPLACED, COVERAGE):
+        told = [cube.variables[name].attrs for cube in cubes if name in cube.variables]
+        if told:
+            cubes = [
+                cube
+                if name in cube.variables
+                else cube.assign({name: (DIMS, _plane_of_none(name, cube), told[0])})
+                for cube in cubes
+            ]
+    return cubes
+
+
+def _plane_of_none(name: str, cube: xr.Dataset) -> Any:
+    if name == REPLACED:
+        return np.zeros(cube.sci.shape, bool)
+    return (cube.wht.data > 0).astype(np.float32)
 
 
 def _filled(name: str, number: int) -> NDArray[Any]:

@@ -14,9 +14,16 @@ from hstcube.basics.digests import bytes_of
 from hstcube.core.bands import cameras
 from hstcube.core.cube import SCHEMA
 from hstcube.core.grids import Grid
-from hstcube.core.rules import PLANES, REPLACED, inverse_variance_unit, taken
+from hstcube.core.rules import (
+    COVERAGE,
+    PLANES,
+    REPLACED,
+    inverse_variance_unit,
+    more_planes,
+    taken,
+)
 from hstcube.core.state import attribute
-from hstcube.fits.images import NOISE_UNIT, PSF_UNIT, REPLACED_UNIT
+from hstcube.fits.images import COVERAGE_UNIT, NOISE_UNIT, PSF_UNIT, REPLACED_UNIT
 from hstcube.fits.units import hdu, history_cards
 from hstcube.fits.writing import write_files
 from hstcube.inputs.choices import require_choice
@@ -59,7 +66,8 @@ def to_fits(
     layout : {"files", "mef"}
         ``{field}_{band}_sci.fits``, ``_wht.fits`` and ``_mask.fits`` (uint8, 1 = use), or one
         ``{field}_{band}.fits`` with the extensions SCI, WHT (or VAR) and MASK. What
-        `replace_neighbours` replaced is in an extension REPLACED beside the mask.
+        `replace_neighbours` replaced is in an extension REPLACED beside the mask, the
+        ``coverage`` of a matched cube in an extension COVERAGE.
     apply_mask : bool
         Leave out the pixels that the mask leaves out: NaN in sci, no data in wht.
     overwrite : bool
@@ -102,7 +110,7 @@ def product_files(
     common = [*Grid.of(cube).header_cards(), *_common_cards(cube, len(planes), of_set)]
     files: dict[Path, bytes] = {}
     for i, (band, images) in enumerate(planes.items()):
-        units = _Units(images, _psf_unit(cube, i), _noise_unit(cube, i), _replaced_unit(cube, i))
+        units = _Units(images, _units_beside(cube, i))
         cards = {kind: [*_band_cards(cube, i, kind), *common] for kind in images}
         if layout == "files":
             for kind in images:
@@ -116,35 +124,32 @@ class _Units(NamedTuple):
     """What goes to disk of one band: its images by their kinds, and the extensions beside two."""
 
     images: dict[str, NDArray[Any]]
-    psf: bytes
-    """Beside the science image; may be nothing, as may be the noise."""
-    noise: bytes
-    """Beside the weights or variances."""
-    replaced: bytes
-    """Beside the mask."""
+    beside: dict[str, dict[str, bytes]]
+    """By the image that they are beside, sci, wht (or var) or mask, and by their names."""
 
     def one(self, kind: str, cards: list[Card]) -> bytes:
         """Return a file of one image, and what is beside it."""
-        _, beside = self._of(kind)
+        beside = b"".join(self._of(kind).values())
         first: list[Card] = [("EXTEND", True, "extensions may follow")] if beside else []
         return hdu(self.images[kind], [*first, *cards, *self._beside(kind)]) + beside
 
     def _beside(self, kind: str) -> list[Card]:
-        """Return the card that names the extension that belongs to an image, if there is one."""
-        unit, there = self._of(kind)
-        return [("BESIDE", unit, "extension that belongs to this image")] if there else []
+        """Return the card that names the extensions that belong to an image, if there are some."""
+        names = ",".join(self._of(kind))
+        return [("BESIDE", names, "extension that belongs to this image")] if names else []
 
-    def _of(self, kind: str) -> tuple[str, bytes]:
-        """Return the extension that belongs to an image, and its name."""
-        there = {"sci": (PSF_UNIT, self.psf), "mask": (REPLACED_UNIT, self.replaced)}
-        return there.get(kind, (NOISE_UNIT, self.noise))
+    def _of(self, kind: str) -> dict[str, bytes]:
+        """Return the extensions that belong to an image, by their names."""
+        return self.beside["wht" if kind == "var" else kind]
 
     def together(self, field: str, cards: dict[str, list[Card]]) -> bytes:
         """Return a file of all images."""
         units = [hdu(None, [("OBJECT", field, "field")])]
         for kind, image in self.images.items():
             units.append(hdu(image, [*cards[kind], *self._beside(kind)], extname=kind.upper()))
-        return b"".join([*units, self.psf, self.noise, self.replaced])
+        return b"".join(
+            [*units, *(unit for kind in self.images for unit in self._of(kind).values())]
+        )
 
 
 def _planes(cube: xr.Dataset, i: int, noise: Noise, apply_mask: bool) -> dict[str, NDArray[Any]]:
@@ -174,7 +179,7 @@ def _id_of(cube: xr.Dataset, planes: dict[str, dict[str, NDArray[Any]]]) -> str:
     for images in planes.values():
         for image in images.values():
             digest.update(image.tobytes())
-    for name in sorted(map(str, [*cube.coords, *({REPLACED} & {*cube.data_vars})])):
+    for name in sorted(map(str, [*cube.coords, *more_planes(cube)])):
         digest.update(bytes_of(cube.variables[name].values))
     return digest.hexdigest()[:16]
 
@@ -272,6 +277,19 @@ def _text(cube: xr.Dataset, coordinate: str, i: int) -> str | None:
     return None if known is None else str(known.values[i]) or None
 
 
+def _units_beside(cube: xr.Dataset, i: int) -> dict[str, dict[str, bytes]]:
+    """Return the extensions of a band, by the image that they are beside, and by their names."""
+    planes = {name: _PLANES_BESIDE[name] for name in more_planes(cube)}
+    units = {
+        "sci": {PSF_UNIT: _psf_unit(cube, i)},
+        "wht": {NOISE_UNIT: _noise_unit(cube, i)},
+        "mask": {unit: _plane_unit(cube, i, name) for name, (unit, _, _) in planes.items()},
+    }
+    return {
+        kind: {name: unit for name, unit in some.items() if unit} for kind, some in units.items()
+    }
+
+
 def _noise_unit(cube: xr.Dataset, i: int) -> bytes:
     """Return the autocorrelation of a band's noise as an extension; nothing where none is known."""
     if "noise_acf" not in cube.coords:
@@ -299,15 +317,21 @@ def _psf_unit(cube: xr.Dataset, i: int) -> bytes:
     return hdu(image.values, cards, extname=PSF_UNIT)
 
 
-def _replaced_unit(cube: xr.Dataset, i: int) -> bytes:
-    """Return the replaced pixels of a band as an extension; nothing where the cube has none."""
-    if REPLACED not in cube:
-        return b""
+# by the variable: the extension, what its values are on disk, and what they say
+_PLANES_BESIDE = {
+    REPLACED: (REPLACED_UNIT, np.uint8, "1 = pixel of a neighbour, replaced by sky"),
+    COVERAGE: (COVERAGE_UNIT, np.float32, "share of its kernel that a pixel saw"),
+}
+
+
+def _plane_unit(cube: xr.Dataset, i: int, name: str) -> bytes:
+    """Return what else is told of each pixel of a band as an extension."""
+    unit, kind, what = _PLANES_BESIDE[name]
     cards = [
-        ("FILETYPE", "REPLACED", "1 = pixel of a neighbour, replaced by sky"),
+        ("FILETYPE", unit, what),
         ("FILTER", str(cube.variables["band"].values[i]).upper(), "filter"),
     ]
-    return hdu(np.asarray(cube[REPLACED].values[i], np.uint8), cards, extname=REPLACED_UNIT)
+    return hdu(np.asarray(cube.variables[name].values[i], kind), cards, extname=unit)
 
 
 def _step_of(lags: NDArray[np.floating]) -> float:

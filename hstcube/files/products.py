@@ -11,10 +11,11 @@ import numpy as np
 from hstcube.core.bands import names_among
 from hstcube.core.cube import SCHEMA, build
 from hstcube.core.offsets import with_noise_coords, with_psf_coords
-from hstcube.core.rules import DIMS, PLANES, REPLACED
+from hstcube.core.rules import COVERAGE, DIMS, PLANES, REPLACED, TOLD
 from hstcube.core.state import require_coords, warn
 from hstcube.errors import BandError, FileError, HstCubeError
 from hstcube.fits.images import (
+    COVERAGE_UNIT,
     NOISE_UNIT,
     PSF_UNIT,
     REPLACED_UNIT,
@@ -55,9 +56,9 @@ _NUMBERS = (
 _LARGEST_PIXEL = 60.0  # arcsec
 _AGAIN = "write the cube again[[: hstcube run FOLDER| with to_fits]]"
 _BESIDE = {
-    "sci": ("psf", PSF_UNIT),
-    "wht": ("noise", NOISE_UNIT),
-    "mask": (REPLACED, REPLACED_UNIT),
+    "sci": {"psf": PSF_UNIT},
+    "wht": {"noise": NOISE_UNIT},
+    "mask": {REPLACED: REPLACED_UNIT, COVERAGE: COVERAGE_UNIT},
 }
 _OF_PSFS = (  # what is told of PSFs: cards that stand together, and the coordinates
     {"PSFEEERR": "psf_ee_error", "PSFNEG": "psf_negative"},
@@ -129,7 +130,7 @@ class _Found(NamedTuple):
     """What the files of a band hold."""
 
     planes: Planes
-    """By kind: "sci", "wht", "mask"; "psf", "noise", "replaced" where they are beside them."""
+    """By kind: "sci", "wht", "mask"; "psf", "noise", "replaced", "coverage" where told."""
     cubes: set[str]
     """The identities of the cubes that the files belong to."""
 
@@ -174,13 +175,13 @@ def _read_image(found: _Found, path: Path, kind: str, band: str) -> None:
         _require_name(plane.header, path, kind, band)
     found.cubes.add(plane.header["CUBEID"])
     found.planes.setdefault(kind, plane)
-    key, unit = _BESIDE.get(kind, ("", ""))
-    more = _plane_beside(path, band, plane.grid, unit) if unit else None
-    if more is not None:
-        found.planes[key] = more
-    elif "BESIDE" in plane.header:
-        reason = f"has lost its extension {plane.header['BESIDE']}"
-        raise FileError("HC-O20", reason, _AGAIN, str(path), band)
+    named = str(plane.header.get("BESIDE", "")).split(",")
+    for key, unit in _BESIDE[kind].items():
+        more = _plane_beside(path, band, plane.grid, unit)
+        if more is not None:
+            found.planes[key] = more
+        elif unit in named:
+            raise FileError("HC-O20", f"has lost its extension {unit}", _AGAIN, str(path), band)
 
 
 def _require_name(header: fits.Header, path: Path, kind: str, band: str) -> None:
@@ -247,6 +248,7 @@ def _require_alike(planes: list[Planes]) -> None:
         ("psf", planes),
         ("noise", planes),
         (REPLACED, planes),
+        (COVERAGE, planes),
     ):
         if 0 < sum(key in there for there in where) < len(where):
             reason = f"some bands have {key} in their files and some have not"
@@ -294,7 +296,7 @@ def _cube_of(names: list[str], planes: list[Planes]) -> xr.Dataset:
     )
     ordered = [planes[names.index(name)] for name in cube.band.values]
     cube = _with_extinction(_with_psf(_with_noise(cube, ordered), ordered), ordered)
-    cube = _with_photons(_with_replaced(cube, ordered), _headers(ordered))
+    cube = _with_photons(_with_planes(cube, ordered), _headers(ordered))
     history, notes = history_lines(headers[0].get("HISTORY", ()))
     schema = int(headers[0]["HSTCUBE"])
     cube = cube.assign_attrs(history=history, warnings=notes, hstcube_schema=schema)
@@ -364,17 +366,27 @@ def _with_psf(cube: xr.Dataset, bands: list[Planes]) -> xr.Dataset:
     return cube
 
 
-def _with_replaced(cube: xr.Dataset, bands: list[Planes]) -> xr.Dataset:
-    """Return the cube with the pixels of neighbours that were replaced, where its files tell."""
-    if not all(REPLACED in band for band in bands):
-        return cube
-    for band in bands:
-        if band[REPLACED].data.shape != band["mask"].data.shape:
-            reason = f"an image {REPLACED_UNIT} has another shape than the mask beside it"
-            raise FileError("HC-O20", reason, _AGAIN)
-    told = {"long_name": "pixels of neighbours, replaced by sky"}
-    replaced = _stack(bands, REPLACED) > 0
-    return cube.assign({REPLACED: (DIMS, replaced, told), "mask": cube.mask & ~replaced})
+def _with_planes(cube: xr.Dataset, bands: list[Planes]) -> xr.Dataset:
+    """Return the cube with what its files tell else of each pixel."""
+    for name, unit in _BESIDE["mask"].items():
+        if all(name in band for band in bands):
+            cube = cube.assign({name: (DIMS, _plane_of(name, unit, bands), TOLD[name])})
+    if REPLACED in cube.variables:
+        cube = cube.assign(mask=cube.mask & ~cube[REPLACED])
+    return cube
+
+
+def _plane_of(name: str, unit: str, bands: list[Planes]) -> Any:
+    """Return the images of an extension, of all bands."""
+    if any(band[name].data.shape != band["mask"].data.shape for band in bands):
+        reason = f"an image {unit} has another shape than the mask beside it"
+        raise FileError("HC-O20", reason, _AGAIN)
+    plane = _stack(bands, name)
+    if name == REPLACED:
+        return plane > 0
+    if not ((plane >= 0) & (plane <= 1)).all():
+        raise FileError("HC-O20", f"an image {unit} holds more than shares, 0 to 1", _AGAIN)
+    return plane
 
 
 def _with_extinction(cube: xr.Dataset, bands: list[Planes]) -> xr.Dataset:

@@ -35,9 +35,10 @@ __all__ = [
 ]
 
 # what our own weights and science images have beside them
-NOISE_UNIT, PSF_UNIT, REPLACED_UNIT = "NOISEACF", "PSFIMAGE", "REPLACED"
+NOISE_UNIT, PSF_UNIT = "NOISEACF", "PSFIMAGE"
+REPLACED_UNIT, COVERAGE_UNIT = "REPLACED", "COVERAGE"
+BESIDE = (NOISE_UNIT, PSF_UNIT, REPLACED_UNIT, COVERAGE_UNIT)
 
-_BESIDE = (NOISE_UNIT, PSF_UNIT, REPLACED_UNIT)
 _NAMES: dict[str, tuple[str, ...]] = {  # of extensions
     "sci": ("SCI",),
     "wht": ("WHT", "VAR"),
@@ -211,7 +212,7 @@ def _listed(units: list[Any]) -> str:
 
 def _is_image(unit: Any) -> bool:
     shape = getattr(unit, "shape", ())  # a damaged unit has none
-    return unit.is_image and len(shape) >= _IMAGE_AXES and unit.name not in _BESIDE
+    return unit.is_image and len(shape) >= _IMAGE_AXES and unit.name not in BESIDE
 
 
 def image_shape(unit: Any) -> tuple[int, int]:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hstcube.core.rules import PLANES, REPLACED
+from hstcube.core.rules import PLANES, more_planes
 from hstcube.errors import FileError
 from hstcube.files.netcdf import open_cube
-from hstcube.fits.images import NOISE_UNIT, PSF_UNIT, REPLACED_UNIT
+from hstcube.fits.images import BESIDE
 from hstcube.fits.local import entries, missing
 from hstcube.fits.opening import located, opened
 
@@ -123,11 +123,10 @@ def _images(path: Path) -> dict[str, _Image]:
         return _images_of_cube(path)
     with located(path), opened(path) as hdus:
         units = [unit for unit in hdus if unit.is_image and len(unit.shape) > 0]
-        beside = (NOISE_UNIT, PSF_UNIT, REPLACED_UNIT)
-        alone = sum(unit.name not in beside for unit in units) <= 1
+        alone = sum(unit.name not in BESIDE for unit in units) <= 1
         found = {}
         for unit in units:
-            name = "" if alone and unit.name not in beside else unit.name
+            name = "" if alone and unit.name not in BESIDE else unit.name
             found[name] = _Image(np.asarray(unit.data), dict(unit.header.items()))
         return found
 
@@ -138,7 +137,7 @@ def _images_of_cube(path: Path) -> dict[str, _Image]:
     found = {}
     for i, band in enumerate(cube.band.values.tolist()):
         cards = {str(name): cube[name].values[i] for name in states}
-        for name in (*PLANES, *({REPLACED} & {*cube.data_vars})):
+        for name in (*PLANES, *more_planes(cube)):
             found[f"{band} {name}"] = _Image(cube[name].values[i], cards)
     return found
 

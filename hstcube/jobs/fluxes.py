@@ -125,6 +125,7 @@ def phot_cube(
     law: Law = "F19",
     total: bool = False,
     partial: bool = False,
+    covariance: bool = False,
     overwrite: bool = False,
 ) -> Photometry:
     """Measure fluxes and errors of the object, of bins, or of all objects of a map; write a table.
@@ -139,7 +140,7 @@ def phot_cube(
         One of them, as in `open_groups`; objects of `labels` are measured beyond the mask too.
     ebv, law
         Dust of the Milky Way to correct for, as in `deredden`.
-    total, partial : bool
+    total, partial, covariance : bool
         As in `photometry`.
     overwrite : bool
         Replace a file that exists.
@@ -161,7 +162,8 @@ def phot_cube(
     chosen = open_groups(cube, groups=groups, labels=labels)
     cube = cube if ebv is None else deredden(cube, ebv, law=law)
     pixels: Pixels = "mask" if labels is None else "data"
-    table = photometry(cube, chosen, partial=partial, pixels=pixels, total=total)
+    how: dict[str, Any] = {"partial": partial, "total": total, "covariance": covariance}
+    table = photometry(cube, chosen, pixels=pixels, **how)
     return Photometry(table, [write_table(table, out, overwrite=overwrite)])
 
 

@@ -1,4 +1,4 @@
-"""Matching of the light beyond the frames of PSFs, which kernels of unit sum leave where it is."""
+"""What kernels of unit sum do not see: light beyond the frames of PSFs, and light in holes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ import xarray as xr
 
 from hstcube.basics.blocks import over_bands
 from hstcube.basics.convolution import convolver
+from hstcube.basics.holes import LOOKS, judged, share_seen
 from hstcube.core.grids import Grid
+from hstcube.core.offsets import noise_scale
+from hstcube.core.rules import COVERAGE, DIMS, TOLD
 from hstcube.core.state import in_band_order, note
+from hstcube.matching.solver import is_identity, trimmed
 from hstcube.matching.targets import width_of
 from hstcube.psf.energy import known_energy, wings
 from hstcube.psf.preparation import on_one_frame
@@ -20,9 +24,16 @@ if TYPE_CHECKING:
 
     Image64 = NDArray[np.float64]
 
-__all__ = ["after_match", "energy_ratios", "given_ratios", "match_beyond", "ratios", "whole_kernel"]
+__all__ = [
+    "after_match",
+    "energy_ratios",
+    "given_ratios",
+    "match_beyond",
+    "ratios",
+    "whole_kernel",
+    "with_what_was_missed",
+]
 
-_DIMS = ("band", "y", "x")
 _LEAST = 0.02  # of the wings: where less sees data, the level beyond is not known
 
 
@@ -72,7 +83,7 @@ def after_match(cube: xr.Dataset, ratio: Image64) -> dict[str, Any]:
 
 
 def match_beyond(
-    cube: xr.Dataset, sci: Any, wht: Any, ratio: NDArray[np.float64]
+    cube: xr.Dataset, sci: Any, wht: Any, ratio: NDArray[np.float64], kernels: xr.Variable
 ) -> tuple[Any, Any]:
     """Bring the light beyond the frames of PSFs to the target, too.
 
@@ -89,6 +100,8 @@ def match_beyond(
         What kernels of unit sum made of it.
     ratio : array, (band,)
         f/e.
+    kernels : Variable, (band, ky, kx)
+        Those of unit sum: as large as the frames of the PSFs, where the cube has none.
 
     Returns
     -------
@@ -102,7 +115,7 @@ def match_beyond(
     if (ratio == 1).all():
         return sci, wht
     grid = Grid.of(cube)
-    kernel = wings(cube.sizes["ky"] // 2, grid.scale)
+    kernel = wings(_frame(cube, kernels) // 2, grid.scale)
     level = xr.Variable("band", np.isnan(cube.sky.values).astype(float))
     new = over_bands(
         lambda before, seen, sci, wht, ratio, level: _plane(
@@ -110,13 +123,19 @@ def match_beyond(
         ),
         cube.sci.variable,
         cube.wht.variable,
-        xr.Variable(_DIMS, sci),
-        xr.Variable(_DIMS, wht),
+        xr.Variable(DIMS, sci),
+        xr.Variable(DIMS, wht),
         parameters=(xr.Variable("band", ratio), level),
         outputs=2,
         halo=(kernel.shape[0] // 2,) * 2,
     )
     return new[0], new[1]
+
+
+def _frame(cube: xr.Dataset, kernels: xr.Variable) -> int:
+    """Return the side of the PSFs' frames in pixels: where a cube has none, of its kernels."""
+    sizes = cube.sizes if "psf" in cube.coords else kernels.sizes
+    return int(sizes["ky"])
 
 
 def _plane(
@@ -159,3 +178,77 @@ def given_ratios(cube: xr.Dataset, kernels: xr.DataArray) -> Image64:
         return np.ones(cube.sizes["band"])
     ratio = in_band_order(cube, kernels.coords["energy_ratio"]).values
     return np.where(np.isnan(ratio), 1.0, ratio)
+
+
+# -- holes
+
+
+def with_what_was_missed(
+    before: xr.Dataset, after: xr.Dataset, kernels: xr.Variable, ratio: Image64
+) -> xr.Dataset:
+    """Return a matched cube that tells of the light which kernels may have missed in holes.
+
+    In its errors, or by dropping pixels: see `judged`. ``coverage``, (band, y, x), is the share of
+    its kernel's absolute sum that a pixel saw, wings beyond the PSFs' frames left out: 1 where
+    nothing was missed, 0 where there is no data. What a cube had missed before counts too.
+
+    Parameters
+    ----------
+    before, after : Dataset
+        Not yet convolved, and convolved.
+    kernels : Variable, (band, ky, kx)
+    ratio : array, (band,)
+        As in `match_beyond`.
+    """
+    new = after.copy()  # shallow
+    if before.wht.chunks or not bool((before.wht.values > 0).all()):
+        sci, wht = _judged(before, after, _with_wings(before, kernels, ratio))
+        new.variables["sci"].data, new.variables["wht"].data = sci, wht
+        new.variables["mask"].data = after.mask.data & (wht > 0)
+    seen = before[COVERAGE] if COVERAGE in before.variables else before.wht > 0
+    plane = seen.variable.astype(np.float32)
+    (share,) = over_bands(_seen_by, plane, parameters=(kernels,), halo=_half(kernels))
+    new[COVERAGE] = (DIMS, share * (new.wht.data > 0), TOLD[COVERAGE])
+    return new
+
+
+def _half(kernels: xr.Variable) -> tuple[int, int]:
+    return kernels.sizes["ky"] // 2, kernels.sizes["kx"] // 2
+
+
+def _with_wings(cube: xr.Dataset, kernels: xr.Variable, ratio: Image64) -> xr.Variable:
+    """Return the kernels with their wings beyond the frames of PSFs, where there are such."""
+    if (ratio == 1).all():
+        return kernels
+    scale, half = Grid.of(cube).scale, _frame(cube, kernels) // 2
+    pairs = zip(kernels.values, ratio, strict=True)
+    whole = [whole_kernel(kernel, float(one), half, scale) for kernel, one in pairs]
+    return xr.Variable(kernels.dims, np.stack(whole))
+
+
+def _judged(before: xr.Dataset, after: xr.Dataset, kernels: xr.Variable) -> tuple[Any, ...]:
+    """Return images and weights of what is kept."""
+    half = _half(kernels)
+    inside = before.wht.variable * 0 + 1  # blocks have margins of 0 beyond the frame
+    return over_bands(
+        _judged_band,
+        *(after.sci.variable, after.wht.variable, before.sci.variable, before.wht.variable, inside),
+        parameters=(kernels, noise_scale(before), noise_scale(after)),
+        outputs=2,
+        halo=(half[0] + LOOKS, half[1] + LOOKS),
+    )
+
+
+def _judged_band(
+    matched: Any, weights: Any, sci: Any, wht: Any, inside: Any, *parameters: Any
+) -> tuple[Any, Any]:
+    kernel, scale, scale_after = parameters
+    kernel = trimmed(kernel)
+    if is_identity(kernel):
+        return matched, weights
+    return judged(matched, weights, sci, wht, inside, kernel, float(scale), float(scale_after))
+
+
+def _seen_by(seen: Any, kernel: Image64) -> Any:
+    kernel = trimmed(kernel)
+    return seen if is_identity(kernel) else share_seen(seen, kernel)

@@ -17,7 +17,13 @@ from hstcube.core.state import note, tell_of_lost, updated, warn
 from hstcube.errors import PSFError
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import number_in
-from hstcube.matching.beyond import after_match, energy_ratios, given_ratios, match_beyond
+from hstcube.matching.beyond import (
+    after_match,
+    energy_ratios,
+    given_ratios,
+    match_beyond,
+    with_what_was_missed,
+)
 from hstcube.matching.choice import chosen_target
 from hstcube.matching.kernels import (
     checked_kernels,
@@ -70,9 +76,10 @@ def psf_match(
     Each image is convolved with its kernel and each variance with the squared kernel, both
     normalised by the part of the kernel that saw data (Knutsson & Westin 1993, CVPR, 515), so that
     a constant stays constant at edges and beside holes; correlations of the noise are carried
-    along. Holes are not filled. What ``psf_energy`` says lies beyond the frames of the PSFs is
-    brought to the target's share by wings that fall like r^-3 (`match_beyond`). Bands that are
-    matched to the target already pass through bit for bit.
+    along. Holes are not filled; beside them errors hold the light that a kernel may have missed
+    there, and pixels that may have missed the core of a star are dropped. What ``psf_energy`` says
+    lies beyond the frames of the PSFs is brought to the target's share by wings that fall like r^-3
+    (`match_beyond`). Bands that are matched to the target already pass through bit for bit.
 
     Parameters
     ----------
@@ -101,7 +108,7 @@ def psf_match(
         The same cube at one resolution: new ``sci``, ``wht``, ``psf`` if there was one,
         ``psf_fwhm`` [arcsec] and ``matched_to``; ``noise_scale`` and ``noise_acf`` say how the
         matching correlated the pixels, ``psf_ee_error`` and ``psf_negative`` (band) how good
-        measured kernels are.
+        measured kernels are, ``coverage`` (band, y, x) what share of its kernel each pixel saw.
 
     Raises
     ------
@@ -135,7 +142,7 @@ def psf_match(
         outputs=2,
         halo=(chosen.sizes["ky"] // 2, chosen.sizes["kx"] // 2),
     )
-    sci, wht = match_beyond(cube, sci, wht, ratio)
+    sci, wht = match_beyond(cube, sci, wht, ratio, chosen)
     psf = {}
     if "psf" in cube.coords:
         psf = {"psf": matched_psfs(cube.psf, chosen), **after_match(cube, ratio)}
@@ -149,6 +156,7 @@ def psf_match(
         matched_to=np.full(ratio.size, name, object),
         **psf,
     )
+    matched = with_what_was_missed(cube, matched, chosen, ratio)
     _tell_of_lost(cube, matched)
     return matched
 

@@ -39,7 +39,7 @@ _ROUNDING = 1e-9
 # over the target: what the noise of groups may exceed what is counted here
 _MARGINS = (1.004, 1.02)
 _NO_AREA = "[[--min-area ARCSEC2 or none|min_area= in arcsec2]]"
-_TIMES = 3  # that bins trade, merge and are halved
+_TIMES = 2  # that bins trade, merge and are halved
 
 
 def bin_pixels(
@@ -221,8 +221,7 @@ def _compact(
     for _ in range(_TIMES):
         bins = merged(field, traded(field, bins, target), target)
         bins = whole(field, halved(field, freed(field, bins, target), target), target)
-    bins = merged(field, traded(field, merged(field, bins, target), target), target)
-    return freed(field, bins, target), kept
+    return freed(field, merged(field, bins, target), target), kept
 
 
 def _judged(

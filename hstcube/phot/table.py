@@ -8,7 +8,7 @@ import numpy as np
 
 from hstcube import __version__
 from hstcube.core.grids import Grid
-from hstcube.core.rules import taken
+from hstcube.core.rules import COVERAGE, taken
 from hstcube.core.state import attribute, warn
 from hstcube.errors import PSFError
 from hstcube.inputs.choices import require_choice
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["photometry"]
 
 UNIT = "uJy"
+_SEEN = 0.9  # of their kernels: pixels of a group that saw less on average are told
 # the columns of the bands of a cube that say where the fluxes come from
 _STATES = ("instrument", "detector", "pivot", "zeropoint", "psf_fwhm", "psf_ee_error",
            "psf_energy", "psf_energy_error", "matched_to", "sky", "sky_error", "extinction",
@@ -40,6 +41,7 @@ def photometry(
     partial: bool = False,
     pixels: Pixels = "mask",
     total: bool = False,
+    covariance: bool = False,
     first: int = 1,
 ) -> QTable:
     """Measure the flux of every group of pixels in every band.
@@ -62,6 +64,10 @@ def photometry(
         Divide flux and error by the share of the light of a point source, at the middle of the
         group, that the group holds: by the cube's ``psf``, and ``psf_energy`` for what lies beyond
         its frame. It is the correction from an aperture to the total of a point source.
+    covariance : bool
+        Add ``covariance_{band}`` [uJy2], a row of as many numbers as there are groups: the
+        covariances of the errors of this group with those of all, in the order of the rows. As an
+        array it is the covariance matrix of the band. Errors of different bands are independent.
     first : {1, 0}
         The least number that is a group: 0 for maps numbered from 0 with -1 outside, as vorbin and
         powerbin make them.
@@ -73,7 +79,9 @@ def photometry(
         its pixels; ``area`` [arcsec2] and ``npix``; then of each band ``flux_{band}`` and
         ``error_{band}`` [uJy] (the sum, negative where it is negative, and its 1 sigma error from
         `group_errors`) and ``npix_{band}``, the pixels that the band has. A group of which no pixel
-        is left has npix 0 and NaN. ``meta`` says where the numbers come from.
+        is left has npix 0 and NaN. Of a matched cube also ``low_coverage``: in some band the
+        group's pixels saw less than 90 % of their kernels, on average, because of holes or the
+        frame. ``meta`` says where the numbers come from.
 
     Raises
     ------
@@ -109,6 +117,8 @@ def photometry(
     table["npix"] = number
     if "below_target" in attrs:
         table["below_target"] = np.isin(named, attrs["below_target"])
+    if COVERAGE in cube.variables:
+        table["low_coverage"] = _saw_little(cube, found, had)
     errors = _errors(flux, found, had)
     for i, band in enumerate(flux.band.values.tolist()):
         there, missed = _counts(found, had[i]), _counts(found, wanted & ~had[i])
@@ -118,6 +128,11 @@ def photometry(
         table[f"flux_{band}"] = np.where(known, sums / share[i], np.nan) * units.uJy
         table[f"error_{band}"] = np.where(known, errors[i] / share[i], np.nan) * units.uJy
         table[f"npix_{band}"] = there
+        if covariance:
+            both = _covariances(flux.isel(band=[i]), found, had[i]) / np.outer(share[i], share[i])
+            table[f"covariance_{band}"] = (
+                np.where(np.logical_and.outer(known, known), both, np.nan) * units.uJy**2
+            )
     table.meta = _meta(cube, flux, partial=partial, pixels=pixels, total=total)
     return table
 
@@ -156,6 +171,25 @@ def _errors(cube: xr.Dataset, found: Groups, had: Any) -> NDArray[np.float64]:
             errors = errors_of(cube.isel(band=bands), used).values
             out[bands, np.searchsorted(found.ids, used.ids)] = errors
     return out
+
+
+def _covariances(cube: xr.Dataset, found: Groups, had: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the covariances (group, group) of one band."""
+    out = np.full((found.ids.size, found.ids.size), np.nan)
+    used = part_of(found, had)
+    if used.ids.size:
+        there = np.searchsorted(found.ids, used.ids)
+        out[np.ix_(there, there)] = errors_of(cube, used, covariance=True).values[0]
+    return out
+
+
+def _saw_little(cube: xr.Dataset, found: Groups, had: Any) -> NDArray[np.bool_]:
+    """Return which groups saw too little of their kernels in any band."""
+    little = np.zeros(found.ids.size, bool)
+    for share, there in zip(cube[COVERAGE].values, had, strict=True):
+        seen = np.where(there, share[found.rows, found.columns], 0).astype(np.float64)
+        little |= found.sums(seen) < _SEEN * found.sums(there.astype(np.float64))
+    return little
 
 
 def _places(cube: xr.Dataset, found: Groups, wanted: Any) -> dict[str, Any]:

@@ -60,33 +60,22 @@ class _Window(NamedTuple):
         return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
 
 
-class _Regridded(NamedTuple):
-    """Planes of the output."""
-
-    sci: Any
-    wht: Any
-    mask: Any
-
-
 def regrid_planes(
-    sci: Any,
-    wht: Any,
-    mask: Any,
-    *,
+    *planes: Any,
     noise: Noise,
     source: Grid,
     grid: Grid,
     method: Method,
     flux: bool,
     min_coverage: float,
-) -> tuple[Any, Any, Any]:
-    """Take images, weights and masks to another grid.
+) -> list[Any]:
+    """Take images, weights and masks to another grid, and coverage if there is one.
 
     Parameters
     ----------
-    sci, wht, mask : array, (band, y, x)
-        On `source`; wht = 0 is no data. The mask may hold more than two values, 0 where there is
-        no data.
+    *planes : array, (band, y, x)
+        Images sci, weights wht, a mask and, if there is one, coverage, on `source`; wht = 0 is no
+        data. The mask may hold more than two values, 0 where there is no data.
     noise : Noise
         Of the pixels of `source`.
     source, grid : Grid
@@ -101,41 +90,38 @@ def regrid_planes(
 
     Returns
     -------
-    tuple of array, (band, y, x)
+    list of array, (band, y, x)
         sci' = A (W v sci) / (W v) and wht' = (W v)^2 / (A^2 (W^2 v/wht)), with v = (wht > 0) and A
         = 1 or the area.
     """
-    number = len(sci)
+    number = len(planes[0])
     shape = (number, *grid.shape)
-    out = _Regridded(
-        np.full(shape, np.nan, sci.dtype), np.zeros(shape, wht.dtype), np.zeros(shape, mask.dtype)
-    )
+    out = [np.zeros(shape, plane.dtype) for plane in planes]
+    out[0][...] = np.nan
     for tile in _tiles(source, grid, method):
         window = _window(tile, method, source.shape)
         if window is None:
             continue
-        found = _regrid_tile(
-            (sci, wht, mask), noise, tile, window, method, min_coverage, source.shape
-        )
+        found = _regrid_tile(planes, noise, tile, window, method, min_coverage, source.shape)
         factor = tile.area.reshape(-1, 1) if flux else 1.0
-        parts = (found.sci * factor, found.wht / factor**2, found.mask)
-        for plane, part in zip(out, parts, strict=True):
+        values, weights, *more = found
+        for plane, part in zip(out, (values * factor, weights / factor**2, *more), strict=True):
             plane[:, tile.rows, tile.columns] = part.T.reshape(number, *tile.y.shape)
     return out
 
 
 def _regrid_tile(
-    planes: tuple[Any, Any, Any],
+    planes: tuple[Any, ...],
     correlated: Noise,
     tile: _Tile,
     window: _Window,
     method: Method,
     min_coverage: float,
     frame: tuple[int, int],
-) -> _Regridded:
+) -> list[Any]:
     """Regrid the bands of one tile: planes (band, y, x) to (output pixel, band)."""
     rows, columns = window
-    sci, wht, mask = (plane[:, rows, columns].reshape(len(plane), -1).T for plane in planes)
+    sci, wht, mask, *share = (plane[:, rows, columns].reshape(len(plane), -1).T for plane in planes)
     y, x = (tile.y - rows.start).ravel(), (tile.x - columns.start).ravel()
     taps = taps_around(y, x, tile.jacobian, method)
     matrix, squared, total = sparse_weights(taps, window.shape)
@@ -159,7 +145,9 @@ def _regrid_tile(
     with np.errstate(divide="ignore", invalid="ignore"):
         values = np.where(keep, signal / seen, np.nan)
         weights = np.where(keep, seen**2 / spread, 0.0)
-    return _Regridded(values, weights, np.where(keep, mask[centre], mask.dtype.type(0)))
+        means = [(matrix @ np.where(valid, one, 0)) / seen for one in share]
+    shares = [np.where(keep, np.clip(mean, 0, 1), 0) for mean in means]
+    return [values, weights, np.where(keep, mask[centre], mask.dtype.type(0)), *shares]
 
 
 def _gains(

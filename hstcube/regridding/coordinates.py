@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from hstcube.core.offsets import psf_offsets
-from hstcube.core.rules import DIMS, PLANES, REPLACED
+from hstcube.core.rules import COVERAGE, DIMS, PLANES, REPLACED
 from hstcube.core.state import held, in_band_order
 from hstcube.noise.spread import Noise
 from hstcube.regridding._averages import (
@@ -106,27 +106,27 @@ def _psf_step(cube: xr.Dataset, dim: str, step: float) -> float:
 
 
 def planes_of(cube: xr.Dataset) -> list[Any]:
-    """Return images, weights and flags, which go to other pixels together.
+    """Return images, weights, flags, and coverage if there is one, which go to pixels together.
 
     The flags are the mask; 1 for it and 2 for replaced pixels where the cube has such.
     """
-    sci, wht, mask = (cube[name].data for name in PLANES)
-    if REPLACED not in cube.variables:
-        return [sci, wht, mask]
-    return [sci, wht, mask + np.uint8(_WAS_REPLACED) * cube[REPLACED].data]
+    sci, wht, flags = (cube[name].data for name in PLANES)
+    if REPLACED in cube.variables:
+        flags = flags + np.uint8(_WAS_REPLACED) * cube[REPLACED].data
+    return [sci, wht, flags, *([cube[COVERAGE].data] if COVERAGE in cube.variables else [])]
 
 
 def assembled(cube: xr.Dataset, grid: Grid, planes: list[Any], new: dict[str, Any]) -> xr.Dataset:
     """Return a cube on `grid`: new planes and coordinates, and all others that have no pixels.
 
-    The planes are images, weights and flags, as `planes_of` gives them.
+    The planes are those that `planes_of` gives.
     """
-    planes = [*planes]
+    made = dict(zip((*PLANES, COVERAGE), planes, strict=False))
     if REPLACED in cube.variables:
-        planes[2:] = planes[2] == 1, planes[2] >= _WAS_REPLACED
-    variables: dict[str, Any] = {}
-    for name, plane in zip((*PLANES, REPLACED), planes, strict=False):
-        variables[name] = (DIMS, plane, cube[name].attrs)
+        made["mask"], made[REPLACED] = planes[2] == 1, planes[2] >= _WAS_REPLACED
+    variables: dict[str, Any] = {
+        name: (DIMS, plane, cube[name].attrs) for name, plane in made.items()
+    }
     if "labels" in cube:
         found = regrid_labels(cube.labels, grid)
         variables["labels"] = (("y", "x"), found.values, cube.labels.attrs)

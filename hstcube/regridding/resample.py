@@ -20,7 +20,7 @@ from hstcube.regridding._weights import COARSER, Method
 from hstcube.regridding.coordinates import assembled, carried_along, noise_before, planes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import xarray as xr
     from numpy.typing import NDArray
@@ -29,7 +29,7 @@ __all__ = ["Conserve", "rebin", "regrid"]
 
 Conserve = Literal["flux", "surface_brightness"]
 
-_EMPTY = (np.nan, 0, False)  # sci, wht, and mask where there is no data
+_EMPTY = (np.nan, 0, False, 0)  # sci, wht, mask and coverage where there is no data
 _EVEN = 1.1  # the largest variance over the least, in a block whose pixels count as alike
 _PROBES = 256  # pixels along one side that tell whether images and grid overlap, at most
 
@@ -72,7 +72,8 @@ def regrid(
         On `grid`. ``wht`` is the inverse variance of single pixels for white noise of the input;
         ``noise_scale`` and ``noise_acf`` are carried along where the cube has them, and so is
         ``psf``. ``psf_fwhm`` [arcsec] has the width of the weights added in quadrature. ``mask``,
-        ``replaced`` and ``labels`` are those of the nearest pixels.
+        ``replaced`` and ``labels`` are those of the nearest pixels, ``coverage`` is averaged as the
+        images are.
 
     Raises
     ------
@@ -92,17 +93,15 @@ def regrid(
     covered = _require_overlap(source, grid)
     if (shift := _whole_shift(source, grid)) is not None:
         planes = []
-        for plane, fill in zip(planes_of(cube), _EMPTY, strict=True):
+        for plane, fill in zip(planes_of(cube), _EMPTY, strict=False):
             planes.append(_moved(plane, shift, grid.shape, fill))
         cube = assembled(cube, grid, planes, {})
     else:
         new = carried_along(cube, source, grid, method, flux=flux)
 
-        def work(sci: Any, wht: Any, mask: Any, noise: Noise) -> Any:
+        def work(planes: Sequence[Any], noise: Noise) -> list[Any]:
             return regrid_planes(
-                sci,
-                wht,
-                mask,
+                *planes,
                 noise=noise,
                 source=source,
                 grid=grid,
@@ -174,7 +173,7 @@ def rebin(cube: xr.Dataset, factor: Any) -> xr.Dataset:
         On ``Grid.of(cube).coarsen(factor)``. A block has data where at least half of its pixels
         have; those without are taken for the mean of the others, and the variance is that of the
         correlated pixels that there are. ``mask``, ``replaced`` and
-        ``labels`` are those of one pixel at the middle of the block.
+        ``labels`` are those of one pixel at the middle of the block, ``coverage`` is the mean.
 
     Raises
     ------
@@ -196,8 +195,8 @@ def rebin(cube: xr.Dataset, factor: Any) -> xr.Dataset:
     grid, flux = source.coarsen(n), _kept_by(cube.sci.attrs["units"]) == "flux"
     new = carried_along(cube, source, grid, "exact", flux=flux)
 
-    def work(sci: Any, wht: Any, mask: Any, noise: Noise) -> Any:
-        return _block_sums(sci, wht, mask, noise, n, flux=flux)
+    def work(planes: Sequence[Any], noise: Noise) -> list[Any]:
+        return _block_sums(planes, noise, n, flux=flux)
 
     planes = _lazily(cube, grid.shape, work, noise_before(cube, new))
     out = assembled(cube, grid, planes, new)
@@ -292,40 +291,45 @@ def _dask() -> Any:
 def _lazily(
     cube: xr.Dataset,
     shape: tuple[int, int],
-    work: Callable[..., tuple[Any, ...]],
+    work: Callable[[Sequence[Any], Noise], list[Any]],
     noise: Noise,
 ) -> list[Any]:
-    """Apply a function of (band, y, x) planes to sci, wht and mask, and to what their noise is.
+    """Apply a function of (band, y, x) planes to those of a cube, and to what their noise is.
 
     Where they are chunked that is done later, band by band.
     """
     planes = planes_of(cube)
     if all(isinstance(plane, np.ndarray) for plane in planes):
-        return list(work(*planes, noise))
+        return work(planes, noise)
     da = _dask()
     whole = [da.asarray(plane).rechunk({0: 1, 1: -1, 2: -1}) for plane in planes]
     chunks = (1,) * cube.sizes["band"], (shape[0],), (shape[1],)
 
-    def one(sci: Any, wht: Any, mask: Any, acf: Any, gain: Any) -> Any:
-        # dask slices an array of floats, but not one of three objects
-        made = work(sci, wht, mask, Noise(acf, gain.ravel()))
+    def one(*parts: Any) -> Any:
+        # dask slices an array of floats, but not one of several objects
+        *some, acf, gain = parts
+        made = work(some, Noise(acf, gain.ravel()))
         return np.stack([np.asarray(plane, dtype=np.float32) for plane in made])
 
     whole += [
         da.from_array(part, chunks=(1, -1, -1)) for part in (noise.acf, noise.gain[:, None, None])
     ]
     stacked = da.map_blocks(
-        one, *whole, new_axis=0, chunks=((3,), *chunks), dtype=np.float32, meta=np.empty(())
+        one,
+        *whole,
+        new_axis=0,
+        chunks=((len(planes),), *chunks),
+        dtype=np.float32,
+        meta=np.empty(()),
     )
     return [stacked[i].astype(plane.dtype) for i, plane in enumerate(planes)]
 
 
-def _block_sums(
-    sci: Any, wht: Any, mask: Any, correlated: Noise, n: int, *, flux: bool
-) -> tuple[Any, Any, Any]:
+def _block_sums(planes: Sequence[Any], correlated: Noise, n: int, *, flux: bool) -> list[Any]:
+    sci, wht, mask, *share = planes
     shape = (len(sci), sci.shape[1] // n, n, sci.shape[2] // n, n)
-    values, weights = (
-        plane[:, : shape[1] * n, : shape[3] * n].reshape(shape) for plane in (sci, wht)
+    values, weights, *shares = (
+        plane[:, : shape[1] * n, : shape[3] * n].reshape(shape) for plane in (sci, wht, *share)
     )
     valid = weights > 0
     noise = np.divide(1.0, weights, where=valid, out=np.zeros(shape), dtype=float)
@@ -342,7 +346,15 @@ def _block_sums(
         out = np.where(keep, total * scale, np.nan), np.where(keep, 1 / (spread * scale**2), 0)
     chosen = _middles(mask, n, shape[1], shape[3])
     flags = np.where(keep, chosen, chosen.dtype.type(0))
-    return out[0].astype(sci.dtype), out[1].astype(wht.dtype), flags
+    means = [_mean_share(one, valid, keep) for one in shares]
+    return [out[0].astype(sci.dtype), out[1].astype(wht.dtype), flags, *means]
+
+
+def _mean_share(share: Any, valid: Any, keep: Any) -> Any:
+    """Return the mean coverage of the pixels of a block that have data."""
+    number = np.maximum(valid.sum((2, 4)), 1)
+    mean = np.where(valid, share, 0).sum((2, 4), dtype=float) / number
+    return np.where(keep, mean, 0).astype(share.dtype)
 
 
 def _middles(plane: Any, n: int, rows: int, columns: int) -> Any:

@@ -9,7 +9,7 @@ import xarray as xr
 
 from hstcube.core.grids import Grid
 from hstcube.core.offsets import noise_scale, pixel_acf
-from hstcube.core.rules import DIMS, REPLACED, require_same_grid, taken
+from hstcube.core.rules import DIMS, REPLACED, TOLD, require_same_grid, taken
 from hstcube.core.state import attribute, note, updated
 from hstcube.errors import LabelError, RecipeError, SkyError
 from hstcube.inputs.arrays import keep_of, shown
@@ -205,7 +205,7 @@ def _with_replaced(cube: xr.Dataset, replaced: xr.Variable) -> xr.Dataset:
     """Return the cube with its replaced pixels, those of an earlier call included."""
     if REPLACED in cube.variables:
         replaced = replaced | cube.variables[REPLACED]
-    replaced.attrs = {"long_name": "pixels of neighbours, replaced by sky"}
+    replaced.attrs = TOLD[REPLACED]
     new = cube.copy()
     new[REPLACED] = replaced
     return new

@@ -725,12 +725,8 @@ def test_a_cut_out_is_equal_beyond_the_kernel_radius_from_the_cut(image, kernel,
 
 # -- what every step keeps
 
-NOISE = {
-    "noise_scale",
-    "noise_acf",
-    "dy",
-    "dx",
-}  # what psf_match adds: how it correlated the pixels
+# what psf_match adds: how it correlated the pixels, and what share of its kernel each saw
+MATCHED = {"noise_scale", "noise_acf", "dy", "dx", "coverage"}
 
 
 @every_step
@@ -744,7 +740,7 @@ def test_a_step_returns_a_cube(step, cube):
         np.float32,
         np.bool_,
     ]
-    assert set(after.variables) - NOISE == set(cube.variables)
+    assert set(after.variables) - MATCHED == set(cube.variables)
     for name in cube.variables:
         assert after[name].attrs == cube[name].attrs, name
     for dim in ("band", "y", "x"):

@@ -1,0 +1,203 @@
+"""What a convolution cannot see: light in holes, and the share of its kernel a pixel saw.
+
+A matched pixel is sum over what has data of K s, over the part of K that saw it. It is wrong by sum
+over the hole of K (s - m), m the pixel's own value, which stands for what the hole hides. How large
+that may be is told by what lies beside the hole.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from hstcube.basics.convolution import convolver, coverage_of_full_frame
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Image64 = NDArray[np.float64]
+
+__all__ = ["LOOKS", "judged", "share_seen"]
+
+_NEAR = 5  # pixels, side of the box: within 2 pixels of a hole
+_AROUND = 9  # ... within 4, where the light of a star has fallen off
+_CORE = 3  # pixels from data: nothing beside the hole tells what is there
+_BESIDE = 4  # pixels from a hole: these are dropped where it hides the core of a star
+_DEEPEST = 8  # ... what is deeper is the rim of the images, not the core of a star
+LOOKS = 3 * _DEEPEST + _AROUND  # pixels: how far what is filled in depends on others
+_RISE, _PEAK = 5.0, 100.0  # the core of a PSF is some 100 times what it has 2 to 5 pixels away
+_STEEP = 3.0  # ... so that three times the step from 4 to 2 pixels is all of the light there
+_OF_NOISE = 3.0  # sigma: such a step may be noise
+_SAFETY = 3.0
+_FELT = 1e-3  # of the kernel's sum: what a hole has of it at least, where it is felt
+_ROUNDED = 1e-9
+
+
+class _Plane(NamedTuple):
+    """An image with holes, and how deep they are."""
+
+    sci: Image64
+    """0 where there is no data."""
+    data: NDArray[np.bool_]
+    sigma: Image64
+    depth: Image64
+    """Pixels from data, along rows, columns and diagonals."""
+    hole: NDArray[np.bool_]
+    bounded: NDArray[np.bool_]
+    """Of the holes: those that are no rim of the images."""
+
+
+class _Hidden(NamedTuple):
+    """What holes may hide, 0 elsewhere."""
+
+    largest: Image64
+    least: Image64
+    steep: NDArray[np.bool_]
+    """Where light rises, or falls, towards the hole."""
+
+
+def judged(
+    matched: Any,
+    weights: Any,
+    sci: Any,
+    wht: Any,
+    inside: Any,
+    kernel: Image64,
+    scale: float,
+    scale_after: float,
+) -> tuple[Any, Any]:
+    """Return a matched image and its weights: errors that hold what was missed, or no data.
+
+    Where 3 times abs(sum over the hole of K (s - m)) exceeds the error, that is the error. For s
+    stand the largest and the least value within 2 pixels of the hole, of which the worse counts.
+    Where light rises towards the hole by more than noise does, as beside the lost core of a star,
+    it is taken to rise on with the fifth power of the depth, up to 100 times. All this is nothing
+    on a constant, whatever its level. Where light rises towards a hole that is 5 pixels across or
+    more, too little is seen of it: within 4 pixels of such a hole pixels are dropped. What lies
+    beyond the frame is no hole, nor what is more than 8 pixels from data.
+
+    Parameters
+    ----------
+    matched, weights : array, (y, x)
+        After the convolution.
+    sci, wht : array, (y, x)
+        Before.
+    inside : array, (y, x)
+        Above 0 inside the frame.
+    kernel : array, (ky, kx)
+    scale, scale_after : float
+        Sigma of a pixel times sqrt(weight), before and after.
+    """
+    plane = _plane(sci, wht, inside > 0, scale)
+    if not plane.hole.any():
+        return matched, weights
+    hidden = _hidden(plane)
+    missed, share = _missed(plane, kernel, hidden)
+    with np.errstate(divide="ignore", over="ignore"):
+        most = np.maximum((scale_after / missed) ** 2, np.finfo(weights.dtype).tiny)
+    drop = _beside_cores(plane, hidden) & (share > _FELT)
+    kept = np.where(drop, 0, np.minimum(weights, most)).astype(weights.dtype)
+    return np.where(drop, np.nan, matched).astype(matched.dtype), kept
+
+
+def _plane(sci: Any, wht: Any, inside: NDArray[np.bool_], scale: float) -> _Plane:
+    """Return an image, and its holes; none where all is data, or nothing."""
+    data = wht > 0
+    if data.all() or not data.any():
+        none = np.zeros(data.shape, bool)
+        return _Plane(sci, data, sci, sci, none, none)
+    from scipy import ndimage
+
+    depth = np.asarray(ndimage.distance_transform_cdt(~data, "chessboard"), np.float64)
+    hole = inside & (depth > 0) & (depth <= _DEEPEST)
+    deep = _largest(depth > _DEEPEST, 2 * _DEEPEST + 1)
+    sigma = scale / np.sqrt(wht, where=data, out=np.full(data.shape, np.inf), dtype=np.float64)
+    return _Plane(np.where(data, sci, 0).astype(float), data, sigma, depth, hole, hole & ~deep)
+
+
+def _hidden(plane: _Plane) -> _Hidden:
+    """Return what holes may hide."""
+    largest, rising = _upper(plane, plane.sci)
+    least, falling = _upper(plane, -plane.sci)
+    return _Hidden(largest, -least, rising | falling)
+
+
+def _upper(plane: _Plane, values: Image64) -> tuple[Image64, NDArray[np.bool_]]:
+    """Return the largest that holes may hide of `values`, and where these rise towards them."""
+    data, hole = plane.data, plane.hole
+    away = data & ~_largest(~data, _NEAR)
+    near = _inwards(np.where(data, values, -np.inf), hole, _NEAR)
+    far = _inwards(np.where(away, values, -np.inf), hole, _AROUND)
+    least = -_inwards(np.where(data, -values, -np.inf), hole, _AROUND)
+    noise = _largest(np.where(data, plane.sigma, 0), _AROUND)
+    there = plane.bounded & np.isfinite(far) & np.isfinite(near)
+    step = np.subtract(near, far, where=there, out=np.zeros(hole.shape)) - _OF_NOISE * noise
+    rising = there & (step > 0)
+    light = np.minimum(_STEEP * step, near - least, where=rising, out=np.zeros(hole.shape))
+    more = light * (np.clip(plane.depth**_RISE, 1, _PEAK) - 1)
+    return np.where(hole, near + more, 0.0), rising
+
+
+def _inwards(values: Image64, hole: NDArray[np.bool_], box: int) -> Image64:
+    """Return the largest value in the box around each pixel of a hole.
+
+    Where there is none, that of the pixels of the hole which are a step nearer to one.
+    """
+    found = _largest(values, box)
+    found[~hole] = -np.inf
+    for _ in range(_DEEPEST):
+        empty = hole & np.isneginf(found)
+        if not empty.any():
+            break
+        found[empty] = _largest(found, 3)[empty]
+    return np.asarray(found)
+
+
+def _largest(values: Any, box: int) -> Any:
+    """Return the largest value in the box around each pixel; there is none beyond the frame."""
+    from scipy import ndimage
+
+    none = False if values.dtype == bool else -np.inf
+    return ndimage.maximum_filter(values, box, mode="constant", cval=none)
+
+
+def _beside_cores(plane: _Plane, hidden: _Hidden) -> NDArray[np.bool_]:
+    """Return the pixels beside holes that may hide the core of a star."""
+    core = plane.bounded & (plane.depth >= _CORE) & hidden.steep
+    return np.asarray(plane.data & _largest(core, 2 * (_CORE - 1 + _BESIDE) + 1))
+
+
+def _missed(plane: _Plane, kernel: Image64, hidden: _Hidden) -> tuple[Image64, Image64]:
+    """Return the bound to the light that each pixel misses, and the holes' share of its kernel."""
+    shape = plane.sci.shape
+    convolve, absolute = convolver(kernel, shape), convolver(np.abs(kernel), shape)
+    seen = convolve(plane.data.astype(np.float64))
+    # not the matched image, which is rounded: the differences below are small
+    own = np.divide(convolve(plane.sci), seen, where=seen > _ROUNDED, out=np.zeros(shape))
+    share = absolute(plane.hole.astype(np.float64))
+    worse = np.maximum(
+        np.abs(absolute(hidden.largest) - own * share), np.abs(absolute(hidden.least) - own * share)
+    )
+    # a transform rounds where the kernel meets no hole
+    return np.where(share > _ROUNDED, worse * _SAFETY, 0.0), share
+
+
+# -- coverage
+
+
+def share_seen(seen: Any, kernel: Image64) -> Any:
+    """Return the share of a kernel's absolute sum that each pixel of an image saw.
+
+    Parameters
+    ----------
+    seen : array of float32, (y, x)
+        Of each pixel before the convolution: 1 with data, 0 without, or what it saw itself.
+    kernel : array, (ky, kx)
+    """
+    kernel = np.abs(kernel)
+    if bool((seen == 1).all()):
+        share = coverage_of_full_frame(kernel, seen.shape)
+    else:
+        share = convolver(kernel, seen.shape)(seen)
+    return np.clip(share / kernel.sum(), 0, 1).astype(np.float32)
