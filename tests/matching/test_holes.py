@@ -15,6 +15,7 @@ import hstcube
 from hstcube import Grid
 from hstcube.errors import CubeError
 from hstcube.matching.solver import matching_kernel
+from hstcube.psf.preparation import on_one_frame
 
 N = 101
 SHARP = ("f435w", "f814w", "f105w")
@@ -25,7 +26,8 @@ KERNEL /= KERNEL.sum()
 
 @lru_cache(1)
 def kernels():
-    return np.stack([matching_kernel(telescope(b), telescope("f160w")) for b in SHARP])
+    made = [matching_kernel(telescope(b), telescope("f160w")) for b in SHARP]
+    return np.stack(on_one_frame(*made))
 
 
 def as_kernels(images):
