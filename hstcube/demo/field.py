@@ -37,6 +37,8 @@ TARGET, MERGER, NEIGHBOURS, STAR = 101, 102, (201, 202, 203), 301  # labels of t
 SIZE, MARGIN = 100, 30
 STARS = 3
 STAMP = 67  # pixels of 60 mas: the stamps of stars
+WIDE = 131  # pixels of 30 mas: PSFs of the scene, as wide as those that stars show
+BRIGHTEST = 200.0  # electron/s: the first star, the others a half and a third of it
 CENTRE = (53.16, -27.78)  # RA, Dec [deg]
 ROTATION = 42.0  # degrees, of the segmentation map
 MAP_SIDE = 191  # pixels of 30 mas
@@ -61,15 +63,15 @@ class Camera:
 
 
 BANDS = {
-    "f435w": Camera(0.046, 0.22, 2.2e6, 2e-5, 195429.0),
-    "f606w": Camera(0.050, 0.20, 1.0e6, -3e-5, 250040.0),
-    "f775w": Camera(0.050, 0.20, 3.2e6, 2e-5, 452360.0),
-    "f814w": Camera(0.050, 0.21, 3.7e5, 6e-4, 183825.0),
-    "f850lp": Camera(0.051, 0.24, 5.2e6, -1e-5, 598937.0),
-    "f105w": Camera(0.083, 0.16, 1.0e6, 1e-5, 342278.0),
-    "f125w": Camera(0.084, 0.17, 5.5e5, -2e-5, 208298.0),
-    "f140w": Camera(0.085, 0.18, 3.9e5, 3e-5, 96108.0),
-    "f160w": Camera(0.086, 0.19, 1.27e6, 1e-5, 330624.0),
+    "f435w": Camera(0.045, 0.22, 2.2e6, 2e-5, 195429.0),
+    "f606w": Camera(0.046, 0.20, 1.0e6, -3e-5, 250040.0),
+    "f775w": Camera(0.045, 0.20, 3.2e6, 2e-5, 452360.0),
+    "f814w": Camera(0.044, 0.21, 3.7e5, 6e-4, 183825.0),
+    "f850lp": Camera(0.045, 0.24, 5.2e6, -1e-5, 598937.0),
+    "f105w": Camera(0.078, 0.16, 1.0e6, 1e-5, 342278.0),
+    "f125w": Camera(0.078, 0.17, 5.5e5, -2e-5, 208298.0),
+    "f140w": Camera(0.079, 0.18, 3.9e5, 3e-5, 96108.0),
+    "f160w": Camera(0.080, 0.19, 1.27e6, 1e-5, 330624.0),
 }
 
 
@@ -117,19 +119,19 @@ def simulate(
     parts = _sources(rng)
     files: dict[Path, bytes] = {}
     native, psfs, at_f160w = [], [], []
-    broadest = psf_image(BANDS["f160w"], FINE, 61)
+    broadest = psf_image(BANDS["f160w"], FINE, WIDE)
     for name, camera in BANDS.items():
-        fine = _drawn(parts, name, psf_image(camera, FINE, 61))
+        fine = _drawn(parts, name, psf_image(camera, FINE, WIDE))
         at_f160w.append(_summed(_drawn(parts, name, broadest)))
         native.append(_summed(fine))
-        psfs.append(psf_image(camera, SCALE, 41))
+        psfs.append(psf_image(camera, SCALE, 65))
         files |= _stamps(folder / "new_stamps", field, name, camera, native[-1], rng)
         if name in FINE_BANDS:
             files |= _stamps(folder / "new_stamps", field, name, camera, fine, rng, scale=FINE)
     for star in range(1, STARS + 1):
         place = rng.uniform(-0.5, 0.5, 2)
         for name, camera in BANDS.items():
-            image = 60.0 / star * psf_image(camera, SCALE, STAMP, shift=place)
+            image = BRIGHTEST / star * psf_image(camera, SCALE, STAMP, shift=place)
             files |= _stamps(folder / "psf_stars", str(star), name, camera, image, rng, margin=0)
     files[folder / LABELS.format(field=field)] = _label_map(parts)
     write_files(files, overwrite=overwrite)
@@ -308,7 +310,7 @@ def _label_map(parts: list[Part]) -> bytes:
     from scipy import ndimage
 
     labels = sorted({part.label for part in parts})
-    psf = psf_image(BANDS["f160w"], FINE, 61)
+    psf = psf_image(BANDS["f160w"], FINE, WIDE)
     light = np.stack([_drawn(_of_label(parts, label), "f160w", psf) for label in labels])
     # 1.5 sigma of a pixel of 60 mas, on pixels of a quarter of its area
     limit = 1.5 / np.sqrt(BANDS["f160w"].wht) / 4
