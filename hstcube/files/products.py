@@ -10,7 +10,7 @@ import numpy as np
 
 from hstcube.core.bands import names_among
 from hstcube.core.cube import SCHEMA, build
-from hstcube.core.offsets import with_noise_coords, with_psf_coords
+from hstcube.core.offsets import with_errors, with_noise_coords, with_psf_coords
 from hstcube.core.rules import COVERAGE, DIMS, PLANES, REPLACED, TOLD
 from hstcube.core.state import require_coords, warn
 from hstcube.errors import BandError, FileError, HstCubeError
@@ -63,7 +63,6 @@ _BESIDE = {
 _OF_PSFS = (  # what is told of PSFs: cards that stand together, and the coordinates
     {"PSFEEERR": "psf_ee_error", "PSFNEG": "psf_negative"},
     {"PSFENER": "psf_energy", "PSFENERR": "psf_energy_error"},
-    {"PSFERR": "psf_error", "PSFSTARS": "psf_stars"},
 )
 _CARDS_BESIDE = {PSF_UNIT: ("PIXSCALE",), NOISE_UNIT: ("LAGX", "LAGY")}
 _HOLDS = {
@@ -363,7 +362,7 @@ def _with_psf(cube: xr.Dataset, bands: list[Planes]) -> xr.Dataset:
         if any(card in header for card in pair for header in headers):
             told = {name: ("band", _column(headers, card)) for card, name in pair.items()}
             cube = cube.assign_coords(told)
-    return cube
+    return with_errors(cube, _column(headers, "PSFERR"), _column(headers, "PSFSTARS"))
 
 
 def _with_planes(cube: xr.Dataset, bands: list[Planes]) -> xr.Dataset:
