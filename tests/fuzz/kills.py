@@ -195,12 +195,16 @@ WAYS = {
 OF_STARS = ("psf measure", "noise")  # they need more than the small field: that of the demo
 
 
+# what is appended as it happens, and the table that is made of run.json anew by every run
+JOURNAL = ("run.jsonl", "summary.ecsv")
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     """Return all files below a folder but those of unfinished writers."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and ".part-" not in path.name
+        if path.is_file() and ".part-" not in path.name and path.name not in JOURNAL
     }
 
 
