@@ -101,7 +101,7 @@ def match_beyond(
     ratio : array, (band,)
         f/e.
     kernels : Variable, (band, ky, kx)
-        Those of unit sum: as large as the frames of the PSFs, where the cube has none.
+        Those of unit sum; ``frame`` among their attributes is the side of the PSFs' frames.
 
     Returns
     -------
@@ -133,9 +133,9 @@ def match_beyond(
 
 
 def _frame(cube: xr.Dataset, kernels: xr.Variable) -> int:
-    """Return the side of the PSFs' frames in pixels: where a cube has none, of its kernels."""
-    sizes = cube.sizes if "psf" in cube.coords else kernels.sizes
-    return int(sizes["ky"])
+    """Return the side of the PSFs' frames in pixels: where a cube has none, as its kernels say."""
+    said = kernels.attrs.get("frame", kernels.sizes["ky"])
+    return int(cube.sizes["ky"] if "psf" in cube.coords else said)
 
 
 def _plane(

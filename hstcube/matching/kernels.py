@@ -123,7 +123,8 @@ def matching_kernels(
         same = psf.band.values == (to if isinstance(to, str) else None)
         share = np.broadcast_to(psf.psf_energy.values.astype(np.float64), same.shape)
         coords["energy_ratio"] = ("band", ratios(share, same, to))
-    return xr.DataArray(stack, coords, ("band", "ky", "kx"), "kernels", {"method": method})
+    attrs = {"method": method, "frame": psf.sizes["ky"]}
+    return xr.DataArray(stack, coords, ("band", "ky", "kx"), "kernels", attrs)
 
 
 def gaussian_kernels(cube: xr.Dataset, *, to: str, sampled: bool = False) -> xr.DataArray:

@@ -211,6 +211,26 @@ def test_after_a_kill_at_any_moment_a_run_goes_on_to_the_same_files(folder, tmp_
     assert set(made(folder, out).values()) == {"before"}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_after_ctrl_c_the_record_is_whole_and_a_run_goes_on(folder, tmp_path, jobs):
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "hstcube", "run", folder, "-o", out, "-j", str(jobs)]
+    how = {"stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    with subprocess.Popen(command, **how) as run:
+        for line in run.stderr:
+            if ": ok" in line:
+                break
+        os.killpg(run.pid, signal.SIGINT)
+        said = run.stderr.read()
+        assert run.wait(60) == 130
+    assert "files that are there are whole" in said
+    done = {name for name, one in told(out).items() if one["status"] == "ok"}
+    assert done
+    assert {path.name.split("_")[0] for path in out.glob("*_sci.fits")} == done
+    assert made(folder, out, resume=True) == {n: "before" if n in done else "ok" for n in NAMES}
+
+
 # -- which fields
 
 

@@ -167,6 +167,14 @@ def test_lazy_and_eager_images_are_the_same():
     assert_allclose(lazy.wht.values, eager.wht.values, rtol=1e-6)
 
 
+def test_a_cube_without_psfs_takes_kernels_that_know_the_light_beyond():
+    cube = cube_of("disc")
+    kernels = hstcube.matching_kernels(cube.psf, to="f160w")
+    bare = cube.drop_vars(["psf", "ky", "kx", "psf_energy", "psf_energy_error"])
+    made = hstcube.psf_match(bare, "f160w", kernels=kernels)
+    assert_allclose(made.sci, hstcube.psf_match(cube, "f160w").sci, rtol=1e-6, atol=1e-9)
+
+
 def test_one_kernel_is_the_sum_of_both_parts():
     cube = cube_of("star")
     kernels = hstcube.matching_kernels(cube.psf, to="f160w")
