@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -20,6 +20,11 @@ from hstcube.matching.quality import (
 from hstcube.matching.targets import as_target, target_psf
 from hstcube.psf.preparation import scale_of
 from hstcube.psf.profiles import RADII
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Image64 = NDArray[np.float64]
 
 __all__ = ["psf_quality"]
 
@@ -43,7 +48,10 @@ def psf_quality(cube: xr.Dataset | xr.DataArray, *, to: Any = None) -> xr.Datase
         arcsec; on the band axis ``half_light_ratio``, ``residual``, ``negative`` (of the kernel
         that was used; NaN before matching), ``error`` (that of the encircled energies which the
         stars of both PSFs make, where they tell it) and ``verdict``: "good", "unverified" where
-        one or two stars made a PSF, or what is wrong. `to_dataframe` makes a table of it.
+        one or two stars made a PSF, or what is wrong. ``colour_error`` is the systematic error of
+        a flux over the target's, as a share: that of the match (``psf_ee_error``, or ``error``
+        where nothing is matched), and those of the light beyond both frames, in quadrature; NaN
+        where ``psf_energy`` is not known. `to_dataframe` makes a table of it.
 
     Raises
     ------
@@ -79,11 +87,23 @@ def psf_quality(cube: xr.Dataset | xr.DataArray, *, to: Any = None) -> xr.Datase
             "residual": ("band", residuals),
             "negative": ("band", negative),
             "error": ("band", errors),
+            "colour_error": ("band", _colour_errors(psf, to, errors)),
             "verdict": ("band", np.array(verdicts, object)),
         },
         {"band": psf.band.values, "radius": ("radius", list(RADII), {"units": "arcsec"})},
         {"to": to if isinstance(to, str) else str(to.name or "psf")},
     )
+
+
+def _colour_errors(psf: xr.DataArray, to: Any, errors: Image64) -> Image64:
+    """Return the systematic errors of colours with the target, (band,)."""
+    if not {"psf_energy", "psf_energy_error"} <= {*psf.coords}:
+        return np.full(errors.shape, np.nan)
+    match = psf.psf_ee_error.values if "psf_ee_error" in psf.coords else np.nan_to_num(errors)
+    beyond = psf.psf_energy_error.values / psf.psf_energy.values
+    itself = psf.band.values == (to if isinstance(to, str) else None)
+    of_target = float(beyond[itself][0]) if itself.any() else 0.0
+    return np.where(itself, 0.0, np.sqrt(match**2 + beyond**2 + of_target**2))
 
 
 def _psf_of(cube: xr.Dataset | xr.DataArray) -> xr.DataArray:

@@ -142,6 +142,20 @@ def test_errors_are_those_of_what_was_multiplied():
     assert_allclose(weights, (ratio**-2 + 0 * weights).transpose(*weights.dims), rtol=1e-6)
 
 
+def test_the_error_of_what_lies_beyond_is_one_of_colours():
+    errors = {"f435w": 0.009, "f814w": 0.009, "f105w": 0.003, "f160w": 0.004}
+    cube = cube_of("disc").assign_coords(psf_energy_error=("band", [*errors.values()]))
+    told = hstcube.psf_quality(hstcube.psf_match(cube, "f160w")).colour_error
+    share = dict(zip(BANDS, cube.psf_energy.values, strict=True))
+    for band in BANDS[:3]:
+        beyond = np.hypot(errors[band] / share[band], errors["f160w"] / share["f160w"])
+        match = hstcube.psf_match(cube, "f160w").psf_ee_error.sel(band=band)
+        assert float(told.sel(band=band)) == pytest.approx(np.hypot(beyond, match))
+    assert told.values[3] == 0
+    bare = cube.psf.drop_vars(["psf_energy", "psf_energy_error"])
+    assert np.isnan(hstcube.psf_quality(bare).colour_error).all()
+
+
 def test_kernels_that_know_the_light_beyond_give_what_psfs_give():
     cube = cube_of("disc")
     kernels = hstcube.matching_kernels(cube.psf, to="f160w")
