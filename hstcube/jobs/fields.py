@@ -87,9 +87,9 @@ def run_fields(
     >>> import tempfile
     >>> import hstcube
     >>> from hstcube.demo.field import simulate
-    >>> folder = tempfile.mkdtemp()
+    >>> folder, out = tempfile.mkdtemp(), tempfile.mkdtemp()
     >>> _ = simulate(folder)
-    >>> made = hstcube.run_fields(folder, f"{folder}/out", bands=("f160w",), netcdf=False)
+    >>> made = hstcube.run_fields(folder, out, bands=("f160w",), netcdf=False)
     >>> made["status"].tolist()
     ['ok']
     """
