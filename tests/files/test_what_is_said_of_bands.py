@@ -277,10 +277,12 @@ def test_weights_of_every_kind_that_cannot_be_are_counted(folder, kind, value):
 # -- PSF images
 
 
-@pytest.mark.parametrize("shape", ["constant", "ring"])
+@pytest.mark.parametrize("shape", ["constant", "constant, dark at a side", "ring"])
 def test_what_has_no_peak_is_no_psf(shape):
     radius = np.hypot(*(np.indices((31, 31)) - 15))
-    image = np.ones((31, 31)) if shape == "constant" else np.exp(-((radius - 9) ** 2) / 2)
+    image = np.exp(-((radius - 9) ** 2) / 2) if shape == "ring" else np.ones((31, 31))
+    if "dark" in shape:
+        image[0, :9] = -1
     assert code_of(lambda: hstcube.prepare_psf(image, scale=0.06)) == "HC-P08"
 
 
