@@ -175,6 +175,7 @@ def test_a_torn_last_line_is_passed_over_and_a_torn_middle_refused(folder, tmp_p
         Ledger(out)
 
 
+@pytest.mark.slow
 def test_two_runs_into_one_folder_lose_no_line(folder, tmp_path):
     out = tmp_path / "out"
     program = (
