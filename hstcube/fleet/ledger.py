@@ -114,6 +114,14 @@ class Ledger:
 
     def close(self) -> None:
         """Make run.json and the summary of all lines, also of those of other runs meanwhile."""
+        lines = self.folder / LINES
+        if not lines.exists():
+            self._write_tables()
+            return
+        with lines.open("rb") as file, _locked(file.fileno()):  # no other run writes an older one
+            self._write_tables()
+
+    def _write_tables(self) -> None:
         path = self.folder / RECORD
         try:
             now = Ledger(self.folder)

@@ -117,7 +117,7 @@ def require_writable(out: Path, *, write: bool = True) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # another run may have tried the folder, too
     except OSError as error:
         raise _not_writable(out, error.strerror) from error
 
