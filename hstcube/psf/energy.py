@@ -12,7 +12,8 @@ from hstcube import shipped
 from hstcube.basics.memory import remembered
 from hstcube.core.bands import band as find_band
 from hstcube.core.state import in_band_order
-from hstcube.errors import BandError
+from hstcube.errors import BandError, PSFError
+from hstcube.inputs.quantities import numbers_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -144,11 +145,16 @@ def known_energy(cube: xr.Dataset, psf: xr.DataArray | None = None) -> dict[str,
     dict of str to (dims, array)
         What the PSFs say of themselves, else what the lists say of the band in its camera and of
         the frame that the PSF fills; NaN where neither does.
+
+    Raises
+    ------
+    PSFError
+        If what the PSFs say is no share.
     """
     psf = cube.psf if psf is None else psf
     number, scale = cube.sizes["band"], float(np.diff(cube.ky.values[:2])[0])
-    share = _told(cube, psf, "psf_energy", math.nan)
-    error = _told(cube, psf, "psf_energy_error", 0.0)
+    share = _told(cube, psf, "psf_energy", math.nan, above=0, most=1)
+    error = _told(cube, psf, "psf_energy_error", 0.0, least=0, most=1)
     cameras = [
         cube[name].values.tolist() if name in cube.coords else [""] * number
         for name in ("instrument", "detector")
@@ -162,13 +168,14 @@ def known_energy(cube: xr.Dataset, psf: xr.DataArray | None = None) -> dict[str,
     return {"psf_energy": ("band", share), "psf_energy_error": ("band", error)}
 
 
-def _told(cube: xr.Dataset, psf: xr.DataArray, name: str, default: float) -> Image64:
+def _told(cube: xr.Dataset, psf: xr.DataArray, name: str, default: float, **limits: Any) -> Image64:
     """Return a coordinate (band) of PSFs, in the order of the cube's bands."""
     told = psf.coords.get(name)
-    if told is None or told.ndim == 0:
-        value = default if told is None else float(told)
-        return np.full(cube.sizes["band"], value)
-    return in_band_order(cube, told).values.astype(np.float64)
+    if told is None:
+        return np.full(cube.sizes["band"], default)
+    values = told.values if told.ndim == 0 else in_band_order(cube, told).values
+    limits |= {"nan": True, "code": "HC-P08", "error": PSFError}
+    return np.broadcast_to(numbers_in("", values, name, **limits), cube.sizes["band"]).copy()
 
 
 @remembered(16)

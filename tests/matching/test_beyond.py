@@ -225,6 +225,14 @@ def test_lists_know_cameras_and_their_limits():
     assert energy_inside("f160w", 7.0).share == 1
 
 
+@pytest.mark.parametrize("share", [1.7, -0.1, 0, np.inf, "a", [0.9, 0.9, 0.9, 2]])
+def test_shares_that_cannot_be_are_refused(share):
+    cube = cube_of("disc")
+    along = share if np.isscalar(share) else ("band", share)
+    with pytest.raises(hstcube.HstCubeError, match=r"HC-P08.*psf_energy"):
+        hstcube.with_psf(cube, psfs(energy=False).assign_coords(psf_energy=along))
+
+
 def test_wings_hold_all_light_beyond_the_frame_and_none_inside():
     light = wings(HALF, SCALE)
     half = light.shape[0] // 2
