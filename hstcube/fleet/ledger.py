@@ -13,6 +13,7 @@ import fcntl
 import io
 import json
 import os
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from hstcube import __version__
@@ -23,7 +24,6 @@ from hstcube.fleet.proof import hashes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 __all__ = ["Ledger", "read_record"]
 
@@ -33,6 +33,13 @@ _COLUMNS = {
     "target": "string", "status": "string", "code": "string", "bands": "int64", "pixels": "int64",
     "sky": "string", "warnings": "string", "message": "string",
 }  # fmt: skip
+
+_KINDS: dict[Any, tuple[str, ...]] = {  # of what is read again
+    dict: ("inputs", "sha256", "sky", "versions"),
+    list: ("bands", "notes", "outputs", "warnings"),
+    int: ("pixels",),
+    str: ("status", "code", "message", "asked"),
+}
 
 Targets = dict[str, dict[str, Any]]
 
@@ -76,8 +83,7 @@ class Ledger:
             self.begun[name] = [str(one) for one in target.get("outputs", [])]
             return
         made = self.known.get(name, {}).get("status") == "ok"
-        if target.get("status") == "ok":
-            self.begun.pop(name, None)
+        self.begun.pop(name, None)  # it ended, so that nothing is left of it half done
         if target.get("status") == "ok" or line.get("replaces") or not made:
             self.known[name] = target
 
@@ -125,8 +131,9 @@ class Ledger:
         path = self.folder / RECORD
         try:
             now = Ledger(self.folder)
-        except WriteError:  # another file was put there meanwhile: it is kept under another name
-            path.rename(path.with_name(f"{RECORD}.{os.getpid()}.kept"))
+        except WriteError as error:  # what was put there meanwhile is kept under another name
+            other = Path(error.file)
+            other.rename(other.with_name(f"{other.name}.{os.getpid()}.kept"))
             now = Ledger(self.folder)
             now.known = self.known | now.known
         text = json.dumps({"hstcube": __version__, "targets": now.known}, indent=1)
@@ -140,8 +147,17 @@ def _line_of(text: str) -> dict[str, Any] | None:
         line = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    told = isinstance(line, dict) and isinstance(line.get("target"), dict)
-    return line if told and isinstance(line.get("name"), str) else None
+    told = isinstance(line, dict) and isinstance(line.get("name"), str)
+    return line if told and not _odd(line.get("target")) else None
+
+
+def _odd(target: Any) -> str:
+    """Return what of a target's record is not what a run writes, "" where all is."""
+    if not isinstance(target, dict):
+        return f"is {type(target).__name__}"
+    kinds = ((kind, name) for kind, names in _KINDS.items() for name in names)
+    odd = [name for kind, name in kinds if not isinstance(target.get(name, kind()), kind)]
+    return f"has {odd[0]} as {type(target[odd[0]]).__name__}" if odd else ""
 
 
 @contextlib.contextmanager
@@ -202,8 +218,8 @@ def read_record(folder: Path) -> Targets:
     if not isinstance(targets, dict):
         raise _no_record(path, "it tells of no targets")
     for name, target in targets.items():
-        if not isinstance(target, dict):
-            raise _no_record(path, f"what it tells of {name[:60]!r} is {type(target).__name__}")
+        if odd := _odd(target):
+            raise _no_record(path, f"what it tells of {name[:60]!r} {odd}")
     return targets
 
 

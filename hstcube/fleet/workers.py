@@ -54,7 +54,8 @@ def each(work: Callable[[T], R], things: Iterable[T], jobs: int = 1) -> Iterator
     Raises
     ------
     HstCubeError
-        If a process ends that nobody ended: out of memory, mostly.
+        If a process ends before its time: out of memory, mostly; or because it runs the script
+        that called this, which every process reads anew.
     """
     if jobs == 1:
         yield from map(work, things)
@@ -76,8 +77,9 @@ def each(work: Callable[[T], R], things: Iterable[T], jobs: int = 1) -> Iterator
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 yield from (one.result() for one in done)
         except BrokenProcessPool as error:
-            reason = "a process of the run was ended from outside, as for want of memory"
+            reason = "a process of the run ended before its time, as for want of memory"
             fix = "use fewer with [[-j|jobs=]], and go on with [[--resume|resume=True]]"
+            fix += "[[|; in a script, call it under: if __name__ == '__main__':]]"
             raise HstCubeError("HC-R02", reason, fix) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)

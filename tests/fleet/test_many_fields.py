@@ -75,7 +75,7 @@ def test_a_bad_field_stops_no_other_and_is_told_in_the_words_of_the_caller(folde
 
 
 def test_a_process_that_is_killed_is_told(folder, tmp_path):
-    with pytest.raises(hstcube.HstCubeError, match=r"HC-R02 a process of the run was ended"):
+    with pytest.raises(hstcube.HstCubeError, match=r"HC-R02 a process of the run ended"):
         list(each(_dies, [1, 2, 3], jobs=2))
     assert list(each(abs, [-1, 2], jobs=1)) == [1, 2]
     assert sorted(each(abs, [-1, 2, -3], jobs=2)) == [1, 2, 3]
@@ -83,6 +83,17 @@ def test_a_process_that_is_killed_is_told(folder, tmp_path):
 
 def _dies(number: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_script_without_a_guard_is_told_of_it(folder, tmp_path):
+    script = tmp_path / "mine.py"
+    script.write_text(f"import hstcube\nhstcube.run_fields({str(folder)!r}, 'out', jobs=2)\n")
+    done = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert "in a script, call it under: if __name__ == '__main__':" in done.stderr
 
 
 @pytest.mark.parametrize("jobs", [-1, 1.5, "two"])
@@ -230,6 +241,46 @@ def test_after_ctrl_c_the_record_is_whole_and_a_run_goes_on(folder, tmp_path, jo
     assert done
     assert {path.name.split("_")[0] for path in out.glob("*_sci.fits")} == done
     assert made(folder, out, resume=True) == {n: "before" if n in done else "ok" for n in NAMES}
+
+
+@pytest.mark.parametrize(
+    ("key", "odd"),
+    [("sky", 5), ("bands", 3), ("warnings", "a"), ("sha256", []), ("versions", 1), ("status", {})],
+)
+def test_a_record_that_tells_odd_things_is_refused_and_kept(folder, tmp_path, key, odd):
+    out = tmp_path / "out"
+    out.mkdir()
+    target = {"status": "ok", key: odd}
+    for name, text in (
+        ("run.jsonl", json.dumps({"name": "9", "target": target}) + "\n"),
+        ("run.json", json.dumps({"targets": {"9": target}})),
+    ):
+        (out / name).write_text(text)
+        with pytest.raises(hstcube.HstCubeError, match=rf"HC-O09 .*{name}"):
+            hstcube.run_fields(folder, out)
+        assert (out / name).read_text() == text
+        (out / name).unlink()
+
+
+def test_what_a_failed_run_was_about_to_write_is_not_its_own(folder, tmp_path):
+    ledger = Ledger(tmp_path)
+    mine = tmp_path / "1_f160w_sci.fits"
+    ledger.begin("1", [mine])
+    mine.write_bytes(b"")
+    assert Ledger(tmp_path).may_replace("1", mine)  # it may have been killed there
+    ledger.done("1", {"status": "failed"})
+    assert not Ledger(tmp_path).may_replace("1", mine)
+
+
+def test_a_ledger_that_is_spoilt_meanwhile_is_kept_aside(folder, tmp_path):
+    out = tmp_path / "out"
+
+    def spoil(outcome):
+        (out / "run.jsonl").write_text("spoilt\n")
+
+    hstcube.run_fields(folder, out, fields=["1"], tell=spoil)
+    (kept,) = out.glob("run.jsonl.*.kept")
+    assert kept.read_text() == "spoilt\n"
 
 
 # -- which fields
