@@ -14,7 +14,7 @@ from hstcube.errors import HstCubeError, language
 from hstcube.inputs.quantities import whole_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
 __all__ = ["each", "processes"]
 
@@ -36,12 +36,12 @@ def processes(jobs: int) -> int:
     return whole_number(jobs, "jobs", least=0) or len(os.sched_getaffinity(0))
 
 
-def each(work: Callable[[T], R], things: Iterable[T], jobs: int = 1) -> Iterator[R]:
+def each(work: Callable[[T], R], things: Iterable[T], jobs: int = 1) -> Generator[R]:
     """Yield what `work` makes of each thing: in order with one job, else as it is done.
 
     Processes are started anew, not forked, for libraries hold threads and locks; each uses one
-    thread, for there is one for each core. When the caller stops or is interrupted, what runs is
-    finished and nothing new begins.
+    thread, for there is one for each core. When the caller closes this or is interrupted, what runs
+    is finished and nothing new begins.
 
     Parameters
     ----------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import chain, groupby
@@ -126,13 +127,14 @@ def run(
     outcomes: dict[str, Outcome] = {}
     fields = [list(group) for _, group in groupby(targets, lambda target: target.files.field)]
     work = _Work(out, options, resume, uuid4().hex)
-    made: Iterator[Iterable[Outcome]]
+    whole_or_by_one: Callable[[list[Target]], Iterable[Outcome]]
+    whole_or_by_one = work if jobs > 1 else work.one_by_one
     try:
-        made = each(work, fields, jobs) if jobs > 1 else map(work.one_by_one, fields)
-        for outcome in chain.from_iterable(made):
-            outcomes[outcome.target.name] = outcome
-            tell(outcome)
-    finally:  # an interrupted run keeps the record of what it finished
+        with closing(each(whole_or_by_one, fields, jobs)) as made:
+            for outcome in chain.from_iterable(made):
+                outcomes[outcome.target.name] = outcome
+                tell(outcome)
+    finally:  # an interrupted run keeps the record of what it, and its processes, finished
         ledger.close()
     return [outcomes[target.name] for target in targets]
 

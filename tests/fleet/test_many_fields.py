@@ -243,6 +243,21 @@ def test_after_ctrl_c_the_record_is_whole_and_a_run_goes_on(folder, tmp_path, jo
     assert made(folder, out, resume=True) == {n: "before" if n in done else "ok" for n in NAMES}
 
 
+@pytest.mark.slow
+def test_what_processes_finish_after_the_caller_stopped_is_in_the_record(folder, tmp_path):
+    class Stop(Exception):
+        pass
+
+    def stop(outcome):
+        raise Stop
+
+    out = tmp_path / "out"
+    with pytest.raises(Stop):
+        hstcube.run_fields(folder, out, jobs=2, tell=stop)
+    done = {name for name, one in told(out).items() if one["status"] == "ok"}
+    assert {path.name.split("_")[0] for path in out.glob("*_sci.fits")} == done
+
+
 @pytest.mark.parametrize(
     ("key", "odd"),
     [("sky", 5), ("bands", 3), ("warnings", "a"), ("sha256", []), ("versions", 1), ("status", {})],
