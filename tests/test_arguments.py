@@ -113,7 +113,7 @@ ARRAYS = ("background", "groups", "labels", "values")
 # or tested elsewhere: tests/fleet
 NOT_OURS = (
     {("open_labels", "hdu"), ("open_bands", "hdu"), ("open_bands", "wht_hdu")}
-    | {("run_fields", "jobs")}
+    | {("run_fields", "jobs"), ("run_fields", "scheduler")}
     | {(name, "chunks") for name in ("open_bands", "open_cube", "open_field")}
 )
 

@@ -124,6 +124,10 @@ def run(
     overwrite: Overwrite = False,
     fields: FieldList = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="Processes; 0: one a core.")] = 1,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="Of a dask cluster that makes the fields, as tcp://host:8786."),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where a run ended: make what is not done.")
     ] = False,
@@ -133,7 +137,7 @@ def run(
     FITS by band, netCDF, and a record of the run.
     """
     from hstcube.pipeline.plan import require_outside
-    from hstcube.pipeline.runs import exit_code
+    from hstcube.pipeline.record import exit_code
     from hstcube.pipeline.runs import run as run_targets
 
     options = options_of(
@@ -164,7 +168,8 @@ def run(
     how["fields"] = fields
     targets = targets_of(source, field, ids, sky=sky, **how)
     with Progress(len(targets)) as tell:
-        outcomes = run_targets(targets, out, options, tell=tell, jobs=jobs, resume=resume)
+        several: dict[str, Any] = {"jobs": jobs, "scheduler": scheduler, "resume": resume}
+        outcomes = run_targets(targets, out, options, tell=tell, **several)
     show_outcomes(outcomes, out)
     raise typer.Exit(exit_code(outcomes))
 
@@ -192,7 +197,7 @@ def cutout(
     """
     from hstcube.jobs.stamps import cut_stamps
     from hstcube.pipeline.plan import require_outside
-    from hstcube.pipeline.runs import SOME_FAILED
+    from hstcube.pipeline.record import SOME_FAILED
 
     if labels == "detect":
         msg = (
@@ -312,7 +317,7 @@ def check(
 
 def _show_reports(reports: list[Report], *, strict: bool, as_json: bool) -> int:
     """Print what was found; return the exit code."""
-    from hstcube.pipeline.runs import SOME_FAILED
+    from hstcube.pipeline.record import SOME_FAILED
 
     failed = [report for report in reports if report.fails(strict=strict)]
     if as_json:
@@ -340,7 +345,7 @@ def compare(
     Exit 0 when all images agree within --rtol on the same pixels.
     """
     from hstcube.jobs.differences import compare as compare_products
-    from hstcube.pipeline.runs import SOME_FAILED
+    from hstcube.pipeline.record import SOME_FAILED
 
     found = compare_products(first, second)
     rows, apart = [], 0

@@ -84,7 +84,7 @@ def sky(
     """
     from hstcube.jobs.levels import measure_skies
     from hstcube.pipeline.plan import plan, require_outside
-    from hstcube.pipeline.runs import exit_code
+    from hstcube.pipeline.record import exit_code
 
     require_outside(out, folder, images=images)
     targets = plan(folder, field or [], [], scale=scale, images=images, labels=labels)

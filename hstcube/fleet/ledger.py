@@ -14,11 +14,12 @@ import io
 import json
 import os
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from hstcube import __version__
 from hstcube.errors import FileError, WriteError
 from hstcube.fits.local import read_text
+from hstcube.fits.opening import located
 from hstcube.fits.writing import require_free_names, write_files
 from hstcube.fleet.proof import hashes
 
@@ -29,6 +30,7 @@ __all__ = ["Ledger", "read_record"]
 
 RECORD, LINES, SUMMARY = "run.json", "run.jsonl", "summary.ecsv"
 _PIECE = 2**16  # bytes that are read at once
+_LARGEST = 2**31  # bytes of a run.json: 300,000 targets
 _COLUMNS = {
     "target": "string", "status": "string", "code": "string", "bands": "int64", "pixels": "int64",
     "sky": "string", "warnings": "string", "message": "string",
@@ -44,6 +46,13 @@ _KINDS: dict[Any, tuple[str, ...]] = {  # of what is read again
 Targets = dict[str, dict[str, Any]]
 
 
+class _Begun(NamedTuple):
+    """What a run was about to write of a target when it was last heard of."""
+
+    run: str
+    outputs: list[str]
+
+
 class Ledger:
     """The record of the runs into one folder: ``run.jsonl``, and ``run.json`` made of it.
 
@@ -57,53 +66,82 @@ class Ledger:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.known = read_record(folder)
-        self.begun: dict[str, list[str]] = {}
-        for line in self._lines():
-            self._take(line)
+        self.begun: dict[str, _Begun] = {}
+        self._older = read_record(folder)
+        self._lines: dict[str, tuple[int, bool]] = {}  # where in run.jsonl it is told; is it made?
+        self._read = 0  # bytes of run.jsonl
+        require_free_names([folder / LINES], overwrite=True)
+        self._catch_up()
+        for name in self._lines:
+            self._older.pop(name, None)
 
-    def _lines(self) -> Iterator[dict[str, Any]]:
+    def told(self, name: str) -> dict[str, Any]:
+        """Return the record of a target, empty where there is none."""
+        if name not in self._lines:
+            return self._older.get(name, {})
         path = self.folder / LINES
-        require_free_names([path], overwrite=True)
+        with located(path), path.open("rb") as file:
+            file.seek(self._lines[name][0])
+            line = _line_of(file.readline()) or {}
+        return line["target"] if line.get("name") == name else {}  # spoilt meanwhile
+
+    def everything(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield all targets that are known and their records, the oldest first."""
+        for name in dict.fromkeys([*self._older, *self._lines]):
+            yield name, self.told(name)
+
+    def _catch_up(self) -> None:
+        """Take in what was written to run.jsonl since it was last looked at."""
+        path = self.folder / LINES
         if not path.exists():
             return
-        *whole, torn = read_text(path).split("\n")
-        for number, text in enumerate([*whole, *([torn] if torn else [])], 1):
-            line = _line_of(text)
-            if line is not None:
-                yield line
-            elif number <= len(whole) and text.strip("\0 "):
-                raise _no_record(path, f"line {number} tells of no target")
-            # else the writer was killed there
+        with located(path), path.open("rb") as file:
+            file.seek(self._read)
+            for text in file:
+                if not text.endswith(b"\n"):
+                    break  # the writer was killed there
+                line = _line_of(text)
+                if line is not None:
+                    self._take(line, self._read)
+                elif text.strip(b"\0 \n"):
+                    raise _no_record(path, f"{text[:40]!r} tells of no target")
+                self._read += len(text)
 
-    def _take(self, line: dict[str, Any]) -> None:
+    def _take(self, line: dict[str, Any], at: int) -> None:
         """Take a line into what is known: a failure replaces what was made only where it may."""
         name, target = line["name"], line["target"]
         if target.get("status") == "writing":
-            self.begun[name] = [str(one) for one in target.get("outputs", [])]
+            names = [str(one) for one in target.get("outputs", [])]
+            self.begun[name] = _Begun(str(target.get("run", "")), names)
             return
-        made = self.known.get(name, {}).get("status") == "ok"
+        before = self._older.get(name, {}).get("status") == "ok"
+        made = target.get("status") == "ok"
         self.begun.pop(name, None)  # it ended, so that nothing is left of it half done
-        if target.get("status") == "ok" or line.get("replaces") or not made:
-            self.known[name] = target
+        if made or line.get("replaces") or not self._lines.get(name, (0, before))[1]:
+            self._lines[name] = at, made
 
     def may_replace(self, name: str, path: Path) -> bool:
         """Say whether nobody's work is lost with a product: it is as a run of here left it."""
-        if path.name in self.begun.get(name, []):
+        if name in self.begun and path.name in self.begun[name].outputs:
             return True
-        told = self.known.get(name, {}).get("sha256", {}).get(path.name)
+        told = self.told(name).get("sha256", {}).get(path.name)
         return told is not None and told == hashes([path]).get(path.name)
 
-    def begin(self, name: str, outputs: list[Path]) -> None:
-        """Say what is about to be written."""
+    def began(self, name: str, run: str) -> bool:
+        """Say whether a run was about to write a target, in a process that has died since."""
+        self._catch_up()
+        return name in self.begun and self.begun[name].run == run
+
+    def begin(self, name: str, outputs: list[Path], run: str) -> None:
+        """Say what is about to be written, and by which run."""
         names = [path.name for path in outputs]
-        self._append({"name": name, "target": {"status": "writing", "outputs": names}})
+        told = {"status": "writing", "outputs": names, "run": run}
+        self._append({"name": name, "target": told})
 
     def done(self, name: str, target: dict[str, Any], *, replaces: bool = False) -> None:
         """Write down what became of a target; `replaces` is whether a failure counts more."""
-        line = {"name": name, "target": target, "replaces": replaces}
-        self._append(line)
-        self._take(line)
+        self._append({"name": name, "target": target, "replaces": replaces})
+        self._catch_up()
 
     def _append(self, line: dict[str, Any]) -> None:
         path = self.folder / LINES
@@ -135,13 +173,13 @@ class Ledger:
             other = Path(error.file)
             other.rename(other.with_name(f"{other.name}.{os.getpid()}.kept"))
             now = Ledger(self.folder)
-            now.known = self.known | now.known
-        text = json.dumps({"hstcube": __version__, "targets": now.known}, indent=1)
+        targets = dict(now.everything())
+        text = json.dumps({"hstcube": __version__, "targets": targets}, indent=1)
         table = self.folder / SUMMARY
-        write_files({path: text.encode(), table: _summary(now.known)}, overwrite=True)
+        write_files({path: text.encode(), table: _summary(targets)}, overwrite=True)
 
 
-def _line_of(text: str) -> dict[str, Any] | None:
+def _line_of(text: bytes) -> dict[str, Any] | None:
     """Return what a line tells, None where it tells of no target."""
     try:
         line = json.loads(text)
@@ -211,7 +249,7 @@ def read_record(folder: Path) -> Targets:
     if not path.exists():
         return {}
     try:
-        told = json.loads(read_text(path))
+        told = json.loads(read_text(path, most=_LARGEST))
     except (FileError, ValueError, RecursionError) as error:  # no text, no JSON, too deep
         raise _no_record(path, f"{type(error).__name__}: {error}") from error
     targets = told.get("targets") if isinstance(told, dict) else None

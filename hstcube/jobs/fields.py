@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from astropy.table import Table
+    from distributed import Client
 
     from hstcube.pipeline.record import Outcome
 
@@ -34,6 +35,7 @@ def run_fields(
     fields: Sequence[str] | str | Path = (),
     ids: Sequence[str] = (),
     jobs: int = 1,
+    scheduler: str | Client | None = None,
     resume: bool = False,
     tell: Callable[[Outcome], None] = lambda _: None,
     recipe: Mapping[str, Any] | None = None,
@@ -59,6 +61,9 @@ def run_fields(
         ``"943=22950,22951"`` gives the labels of a target, ``"m3=3:24353,24350"`` a further one.
     jobs : int
         Processes; 0 for one a core.
+    scheduler : str or dask.distributed.Client, optional
+        Of a dask cluster whose workers make the fields instead: the address, as
+        ``tcp://host:8786``, or a client. They share the file system, and have this version.
     resume : bool
         Go on where a run ended: products of earlier runs that are not proven are made anew.
     tell : callable
@@ -100,7 +105,8 @@ def run_fields(
     require_outside(Path(out), Path(source), images=how.get("images"))
     settings = Options(recipe=dict(recipe or {}), **options)
     targets = plan(source, named, list(ids), **how)
-    rows = [_row(one) for one in run(targets, out, settings, tell=tell, jobs=jobs, resume=resume)]
+    several: dict[str, Any] = {"jobs": jobs, "scheduler": scheduler, "resume": resume}
+    rows = [_row(one) for one in run(targets, out, settings, tell=tell, **several)]
     names = ("target", "status", "code", "bands", "pixels", "warnings", "message")
     dtype = ("U64", "U8", "U8", int, int, "U256", "U512")
     return Table(rows=rows or None, names=names, dtype=dtype)

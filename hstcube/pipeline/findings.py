@@ -31,10 +31,10 @@ from hstcube.pipeline.photons import (
     photons_left_out,
     planned_photons,
 )
-from hstcube.pipeline.plan import require_outside
+from hstcube.pipeline.plan import require_free, require_outside
 from hstcube.pipeline.recipe import ALL_PIXELS, blank_pixels, map_notes, no_map, object_on
 from hstcube.pipeline.record import heard, require_writable
-from hstcube.pipeline.runs import images_for, require_free, sky_level_of, sky_plan_of
+from hstcube.pipeline.runs import images_for, sky_level_of, sky_plan_of
 from hstcube.pipeline.sources import Images, labels_of, of_band, of_levels, refuse_align
 from hstcube.regridding.align import check_alignment, warn_of_shifts
 from hstcube.sky.level import sky_pixels, subtract_sky

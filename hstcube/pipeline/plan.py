@@ -11,10 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hstcube.core.bands import numbers_by_band
+from hstcube.assembly.psfs import psf_files
+from hstcube.core.bands import names_among, numbers_by_band
 from hstcube.errors import BandError, HstCubeError, RecipeError, WriteError
 from hstcube.fits.local import missing
+from hstcube.fits.reads import same_file
+from hstcube.fits.writing import require_free_names
 from hstcube.inputs.names import checked_name
+from hstcube.pipeline.photons import photon_maps, photon_setting_of
 from hstcube.surveys.beside import SKY_SCALE
 from hstcube.surveys.field_file import read_field_file
 from hstcube.surveys.names import FieldFiles, chosen_fields, find_field
@@ -23,8 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from hstcube.pipeline.options import Options
 
-__all__ = ["Target", "plan", "require_outside", "with_pivots"]
+__all__ = ["Target", "plan", "products_of", "require_free", "require_outside", "with_pivots"]
 
 _TARGET = re.compile(
     r"(?P<name>[^=]+)=(?:(?P<field>[^:]+):)?(?P<ids>\d{1,18}(?:,\d{1,18})*)", re.ASCII
@@ -247,3 +252,50 @@ def _require_unlike(names: list[str]) -> None:
             f"{reason}: some disks take them for one",
             "choose one[[ with -f|]], or rename the files of the other",
         )
+
+
+def require_free(target: Target, out: Path, options: Options) -> None:
+    """Look before computing whether the products may be written, and replace no input.
+
+    Raises
+    ------
+    WriteError
+        If one is there already, or is an input of the run.
+    """
+    bands = names_among(options.bands, target.files.bands)
+    whole = out / f"{target.name}.nc"
+    _refuse_inputs([whole, *_images_named(target.name, bands, out)], target.files, options)
+    require_free_names(products_of(target, out, options), overwrite=options.overwrite)
+
+
+def products_of(target: Target, out: Path, options: Options) -> list[Path]:
+    """Return the files by whose names products of a target are known: one a band, and netCDF."""
+    end = "" if options.layout == "mef" else "_sci"
+    bands = names_among(options.bands, target.files.bands)
+    paths = [out / f"{target.name}_{band}{end}.fits" for band in bands]
+    return [*paths, out / f"{target.name}.nc"] if options.netcdf else paths
+
+
+def _refuse_inputs(paths: list[Path], files: FieldFiles, options: Options) -> None:
+    """Keep `overwrite` from replacing an input, whatever links lead to it."""
+    if (path := same_file(paths, _inputs(files, options))) is not None:
+        raise WriteError(
+            "HC-O06",
+            "is an input of this run",
+            "choose another folder with [[-o|out=]]",
+            file=str(path),
+        )
+
+
+def _inputs(files: FieldFiles, options: Options) -> list[Path]:
+    paths = [path for band in files.bands.values() for path in (*band.sci, *band.wht, band.sky)]
+    moved = options.onto is not None
+    maps = photon_maps(photon_setting_of(files, options.recipe, list(files.bands), moved=moved))
+    maps += psf_files(files, list(files.bands), options.psf)
+    return [path for path in (*paths, files.labels, files.psf, *maps) if isinstance(path, Path)]
+
+
+def _images_named(name: str, bands: Iterable[str], out: Path) -> list[Path]:
+    """Return every name that `to_fits` could give to an image of these bands."""
+    ends = ("", "_sci", "_wht", "_var", "_mask")
+    return [out / f"{name}_{band}{end}.fits" for band in bands for end in ends]

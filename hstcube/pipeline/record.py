@@ -24,7 +24,7 @@ from hstcube.maps.opening import detection_meant
 from hstcube.pipeline.options import neighbours_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import xarray as xr
 
@@ -35,9 +35,11 @@ if TYPE_CHECKING:
     from hstcube.surveys.names import FieldFiles
 
 __all__ = [
+    "SOME_FAILED",
     "Note",
     "Outcome",
     "done_before",
+    "exit_code",
     "heard",
     "inputs_of",
     "record_of",
@@ -45,6 +47,7 @@ __all__ = [
 ]
 
 RECORD = "run.json"
+SOME_FAILED = 5
 
 
 class Note(NamedTuple):
@@ -74,6 +77,15 @@ class Outcome:
     """Whether an earlier run made it."""
     why: str = ""
     """Why it was made again."""
+
+
+def exit_code(outcomes: Iterable[Outcome]) -> int:
+    """Return 0 when all is well, 5 when some targets failed, else what the first failure says."""
+    outcomes = list(outcomes)
+    failed = [outcome.error for outcome in outcomes if outcome.error]
+    if not failed:
+        return 0
+    return SOME_FAILED if len(failed) < len(outcomes) else failed[0].exit_code
 
 
 @contextlib.contextmanager

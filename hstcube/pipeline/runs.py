@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+import os
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import chain, groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 import numpy as np
 import xarray as xr
 
-from hstcube.assembly.psfs import psf_files
-from hstcube.core.bands import names_among
-from hstcube.errors import HstCubeError, WriteError
+from hstcube.errors import HstCubeError
 from hstcube.files.cubes import product_files
 from hstcube.files.levels import level_factor
 from hstcube.files.netcdf import netcdf_writer
-from hstcube.fits.reads import remembering, same_file
+from hstcube.fits.reads import remembering
 from hstcube.fits.writing import require_free_names, write_files
+from hstcube.fleet.cluster import connected, on_cluster
 from hstcube.fleet.ledger import Ledger
 from hstcube.fleet.proof import asked, hashes, why_not_done
 from hstcube.fleet.workers import each, processes
 from hstcube.maps.opening import without
 from hstcube.pipeline.options import Options, SkyPlan, chosen_object, neighbours_of, plan_sky
 from hstcube.pipeline.photons import photon_maps, photon_setting_of
-from hstcube.pipeline.recipe import (
-    ALL_PIXELS,
-    homogenize,
-    measured_sky,
-    no_map,
-)
+from hstcube.pipeline.plan import products_of, require_free
+from hstcube.pipeline.recipe import ALL_PIXELS, homogenize, measured_sky, no_map
 from hstcube.pipeline.record import (
     Note,
     Outcome,
@@ -53,17 +49,12 @@ if TYPE_CHECKING:
     from hstcube.surveys.names import FieldFiles
 
 __all__ = [
-    "SOME_FAILED",
-    "exit_code",
     "images_for",
     "pairs",
-    "require_free",
     "run",
     "sky_level_of",
     "sky_plan_of",
 ]
-
-SOME_FAILED = 5
 
 
 class _Field(NamedTuple):
@@ -83,6 +74,7 @@ def run(
     *,
     tell: Callable[[Outcome], None] = lambda _: None,
     jobs: int = 1,
+    scheduler: Any = None,
     resume: bool = False,
 ) -> list[Outcome]:
     """Make and write the cube of every target; a bad one does not stop the others.
@@ -101,6 +93,8 @@ def run(
         Called with each outcome as it comes.
     jobs : int
         Processes; 0 for one a core.
+    scheduler : str or dask.distributed.Client, optional
+        Of a cluster whose workers make the fields; they share the file system.
     resume : bool
         Go on where a run ended: products that earlier runs into this folder made of a target, and
         that are not proven to be what is asked for now, are replaced.
@@ -126,17 +120,29 @@ def run(
     ledger = Ledger(out)
     outcomes: dict[str, Outcome] = {}
     fields = [list(group) for _, group in groupby(targets, lambda target: target.files.field)]
-    work = _Work(out, options, resume, uuid4().hex)
-    whole_or_by_one: Callable[[list[Target]], Iterable[Outcome]]
-    whole_or_by_one = work if jobs > 1 else work.one_by_one
+    work = _Work(out, options, resume, uuid4().hex, again=scheduler is not None)
     try:
-        with closing(each(whole_or_by_one, fields, jobs)) as made:
+        with _spread(work, fields, jobs, scheduler) as made:
             for outcome in chain.from_iterable(made):
                 outcomes[outcome.target.name] = outcome
                 tell(outcome)
     finally:  # an interrupted run keeps the record of what it, and its processes, finished
         ledger.close()
     return [outcomes[target.name] for target in targets]
+
+
+@contextmanager
+def _spread(
+    work: _Work, fields: list[list[Target]], jobs: int, scheduler: Any
+) -> Iterator[Iterable[Iterable[Outcome]]]:
+    """Yield what becomes of each field: made here, in processes, or by the workers of a cluster."""
+    if scheduler is None:
+        several = each(work if jobs > 1 else work.one_by_one, fields, jobs)
+        with closing(several) as made:
+            yield made
+        return
+    with connected(scheduler) as client, closing(on_cluster(work, fields, client)) as made:
+        yield made
 
 
 @dataclass(frozen=True)
@@ -148,6 +154,8 @@ class _Work:
     resume: bool
     run: str
     """Each process reads the ledger once a run."""
+    again: bool = False
+    """Whether a target is tried again when the process that was at it has died."""
 
     def __call__(self, targets: list[Target]) -> list[Outcome]:
         return list(self.one_by_one(targets))
@@ -167,7 +175,7 @@ class _Work:
         settings = {"recipe": options.kind, **options.recipe}
         question = asked(replace(options, overwrite=False, recipe=settings), target)
         if not options.overwrite:
-            known = ledger.known.get(target.name, {})
+            known = ledger.told(target.name)
             why = why_not_done(known, question, self.out)
             if not why:
                 return done_before(target, known, self.out)
@@ -185,15 +193,6 @@ class _Work:
 @lru_cache(maxsize=1)
 def _ledger_of(out: Path, _: str) -> Ledger:
     return Ledger(out)
-
-
-def exit_code(outcomes: Iterable[Outcome]) -> int:
-    """Return 0 when all is well, 5 when some targets failed, else what the first failure says."""
-    outcomes = list(outcomes)
-    failed = [outcome.error for outcome in outcomes if outcome.error]
-    if not failed:
-        return 0
-    return SOME_FAILED if len(failed) < len(outcomes) else failed[0].exit_code
 
 
 def images_for(
@@ -237,30 +236,40 @@ def sky_plan_of(
 def _attempt(target: Target, work: _Work, ledger: Ledger, opened: dict[str, _Field]) -> Outcome:
     outcome, options = Outcome(target), work.options
     try:
-        if work.resume and not options.overwrite:
-            ours = partial(ledger.may_replace, target.name)
-            require_free_names(
-                [path for path in products_of(target, work.out, options) if not ours(path)],
-                overwrite=False,
-            )
+        if not options.overwrite and _may_replace(target, work, ledger):
             options = replace(options, overwrite=True)
         with heard() as notes:  # they are in the cube, the record and the summary
-            _one_target(outcome, work.out, options, ledger, opened, notes)
+            _one_target(outcome, replace(work, options=options), ledger, opened, notes)
     except HstCubeError as error:
         outcome.error = error
     return outcome
 
 
+def _may_replace(target: Target, work: _Work, ledger: Ledger) -> bool:
+    """Say whether all that is there of a target is ours to replace: of a run that goes on.
+
+    Raises
+    ------
+    WriteError
+        If the run goes on, but something there is somebody's work.
+    """
+    there = [path for path in products_of(target, work.out, work.options) if os.path.lexists(path)]
+    if not there or not (work.resume or ledger.began(target.name, work.run)):
+        return False
+    others = [path for path in there if not ledger.may_replace(target.name, path)]
+    require_free_names(others, overwrite=False)
+    return True
+
+
 def _one_target(
     outcome: Outcome,
-    out: Path,
-    options: Options,
+    work: _Work,
     ledger: Ledger,
     opened: dict[str, _Field],
     notes: list[Note],
 ) -> None:
     """Make and write the cube of a target; `notes` fill while it is made."""
-    target = outcome.target
+    target, out, options = outcome.target, work.out, work.options
     require_free(target, out, options)
     if options.masked and target.files.labels is None:
         what = f"field {target.files.field}"
@@ -296,7 +305,7 @@ def _one_target(
             f"{len(said)} warnings, and the run is strict: {'; '.join(map(str, said))}",
             "mend what they say, or run without [[--strict|strict=True]]",
         )
-    outcome.files, of_set = _written(cube, out, options, ledger)
+    outcome.files, of_set = _written(cube, work, ledger)
     outcome.notes = said
     outcome.bands = tuple(cube.band.values.tolist())
     outcome.pixels = int(cube.mask.values.any(axis=0).sum())
@@ -304,10 +313,9 @@ def _one_target(
     outcome.record["sha256"] = hashes(outcome.files)
 
 
-def _written(
-    cube: xr.Dataset, out: Path, options: Options, ledger: Ledger
-) -> tuple[list[Path], str]:
+def _written(cube: xr.Dataset, work: _Work, ledger: Ledger) -> tuple[list[Path], str]:
     """Write a cube as FITS and netCDF, all of it or nothing; return the id that both bear, too."""
+    out, options = work.out, work.options
     files, of_set = product_files(
         cube,
         out,
@@ -319,7 +327,7 @@ def _written(
     if options.netcdf:
         place = out / f"{cube.attrs['field']}.nc"
         everything[place] = netcdf_writer(cube, place, of_set=of_set)
-    ledger.begin(cube.attrs["field"], list(everything))
+    ledger.begin(cube.attrs["field"], list(everything), work.run if work.again else "")
     return write_files(everything, overwrite=options.overwrite), of_set
 
 
@@ -345,50 +353,3 @@ def pairs(levels: xr.DataArray) -> dict[str, tuple[float, float]]:
     """Return band to (level, standard error)."""
     rows = zip(levels.values.tolist(), levels.sky_error.values.tolist(), strict=True)
     return dict(zip(levels.band.values.tolist(), rows, strict=True))
-
-
-def require_free(target: Target, out: Path, options: Options) -> None:
-    """Look before computing whether the products may be written, and replace no input.
-
-    Raises
-    ------
-    WriteError
-        If one is there already, or is an input of the run.
-    """
-    bands = names_among(options.bands, target.files.bands)
-    whole = out / f"{target.name}.nc"
-    _refuse_inputs([whole, *_images_named(target.name, bands, out)], target.files, options)
-    require_free_names(products_of(target, out, options), overwrite=options.overwrite)
-
-
-def products_of(target: Target, out: Path, options: Options) -> list[Path]:
-    """Return the files by whose names products of a target are known: one a band, and netCDF."""
-    end = "" if options.layout == "mef" else "_sci"
-    bands = names_among(options.bands, target.files.bands)
-    paths = [out / f"{target.name}_{band}{end}.fits" for band in bands]
-    return [*paths, out / f"{target.name}.nc"] if options.netcdf else paths
-
-
-def _refuse_inputs(paths: list[Path], files: FieldFiles, options: Options) -> None:
-    """Keep `overwrite` from replacing an input, whatever links lead to it."""
-    if (path := same_file(paths, _inputs(files, options))) is not None:
-        raise WriteError(
-            "HC-O06",
-            "is an input of this run",
-            "choose another folder with [[-o|out=]]",
-            file=str(path),
-        )
-
-
-def _inputs(files: FieldFiles, options: Options) -> list[Path]:
-    paths = [path for band in files.bands.values() for path in (*band.sci, *band.wht, band.sky)]
-    moved = options.onto is not None
-    maps = photon_maps(photon_setting_of(files, options.recipe, list(files.bands), moved=moved))
-    maps += psf_files(files, list(files.bands), options.psf)
-    return [path for path in (*paths, files.labels, files.psf, *maps) if isinstance(path, Path)]
-
-
-def _images_named(name: str, bands: Iterable[str], out: Path) -> list[Path]:
-    """Return every name that `to_fits` could give to an image of these bands."""
-    ends = ("", "_sci", "_wht", "_var", "_mask")
-    return [out / f"{name}_{band}{end}.fits" for band in bands for end in ends]

@@ -178,11 +178,11 @@ def test_a_torn_last_line_is_passed_over_and_a_torn_middle_refused(folder, tmp_p
     whole = lines.read_bytes()
     (out / "run.json").unlink()
     lines.write_bytes(whole[:-40])
-    assert Ledger(out).known.keys() == {"1"}
+    assert [name for name, _ in Ledger(out).everything()] == ["1"]
     assert made(folder, out, fields=["1", "2"], resume=True) == {"1": "before", "2": "ok"}
     assert set(made(folder, out, fields=["1", "2"]).values()) == {"before"}
     lines.write_bytes(b"no line\n" + whole)
-    with pytest.raises(hstcube.HstCubeError, match=r"HC-O09 .*run.jsonl.*line 1"):
+    with pytest.raises(hstcube.HstCubeError, match=r"HC-O09 .*run.jsonl.*'no line"):
         Ledger(out)
 
 
@@ -245,14 +245,14 @@ def test_after_ctrl_c_the_record_is_whole_and_a_run_goes_on(folder, tmp_path, jo
 
 @pytest.mark.slow
 def test_what_processes_finish_after_the_caller_stopped_is_in_the_record(folder, tmp_path):
-    class Stop(Exception):
+    class StopError(Exception):
         pass
 
     def stop(outcome):
-        raise Stop
+        raise StopError
 
     out = tmp_path / "out"
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         hstcube.run_fields(folder, out, jobs=2, tell=stop)
     done = {name for name, one in told(out).items() if one["status"] == "ok"}
     assert {path.name.split("_")[0] for path in out.glob("*_sci.fits")} == done
@@ -280,7 +280,7 @@ def test_a_record_that_tells_odd_things_is_refused_and_kept(folder, tmp_path, ke
 def test_what_a_failed_run_was_about_to_write_is_not_its_own(folder, tmp_path):
     ledger = Ledger(tmp_path)
     mine = tmp_path / "1_f160w_sci.fits"
-    ledger.begin("1", [mine])
+    ledger.begin("1", [mine], "a run")
     mine.write_bytes(b"")
     assert Ledger(tmp_path).may_replace("1", mine)  # it may have been killed there
     ledger.done("1", {"status": "failed"})

@@ -30,6 +30,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::hstcube.errors.HstCubeWarning")
 DIFFERENT = {
     "as_json": "run writes run.json, check prints",
     "jobs": "check computes little",
+    "scheduler": "check computes little",
     "resume": "check writes nothing",
     "out": "check looks at a folder of products only if one is named",
 }
