@@ -187,6 +187,30 @@ def test_a_torn_last_line_is_passed_over_and_a_torn_middle_refused(folder, tmp_p
 
 
 @pytest.mark.slow
+def test_a_record_of_many_thousand_fields_is_read(tmp_path):
+    target = {"status": "ok", "message": "m" * 2**26}  # beyond what a table of the user may hold
+    (tmp_path / "run.json").write_text(json.dumps({"targets": {"1": target}}))
+    assert Ledger(tmp_path).told("1") == target
+    Ledger(tmp_path).done("1", target | {"code": "HC-A01"}, replaces=True)
+    assert Ledger(tmp_path).told("1")["code"] == "HC-A01"
+    assert Ledger(tmp_path).told("2") == {}
+
+
+def test_a_ledger_tells_what_other_processes_wrote_since(tmp_path):
+    first, second = Ledger(tmp_path), Ledger(tmp_path)
+    second.done("1", {"status": "ok", "pixels": 5})
+    first.done("2", {"status": "failed"})
+    assert dict(first.everything()) == {
+        "1": {"status": "ok", "pixels": 5},
+        "2": {"status": "failed"},
+    }
+    first.done("1", {"status": "failed"})  # what was made is still there
+    assert first.told("1")["pixels"] == 5
+    first.done("1", {"status": "failed"}, replaces=True)
+    assert Ledger(tmp_path).told("1") == {"status": "failed"}
+
+
+@pytest.mark.slow
 def test_two_runs_into_one_folder_lose_no_line(folder, tmp_path):
     out = tmp_path / "out"
     program = (
