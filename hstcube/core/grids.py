@@ -233,7 +233,7 @@ class Grid:
         x, y = np.hypot(*self.matrix) * 3600
         return float(y), float(x)
 
-    @property
+    @cached_property
     def scale(self) -> float:
         """Pixel scale, arcsec: the square root of the pixel's area."""
         return float(np.sqrt(abs(np.linalg.det(self.matrix))) * 3600)

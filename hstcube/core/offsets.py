@@ -118,7 +118,7 @@ def with_errors(data: Cube, error: Any, stars: Any) -> Cube:
         for name, values, text in zip(_MEASURED, (error, stars), _TOLD, strict=True)
         if not np.isnan(np.asarray(values, np.float64)).all()
     }
-    return data.assign_coords(known)
+    return data.assign_coords(known) if known else data
 
 
 def psf_errors(data: Any, bands: Sequence[str]) -> dict[str, NDArray[np.float64]]:

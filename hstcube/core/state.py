@@ -28,6 +28,7 @@ __all__ = [
     "note",
     "notes_of",
     "record",
+    "replaced",
     "require_coords",
     "tell_of_lost",
     "updated",
@@ -275,10 +276,16 @@ def updated(cube: xr.Dataset, step: str, **data: Any) -> xr.Dataset:
     CubeError
         If new values or weights are beyond what float32 holds.
     """
+    new = replaced(cube, **data)
+    return record(held(new) if data.keys() & {"sci", "wht"} else new, step)
+
+
+def replaced(cube: xr.Dataset, **data: Any) -> xr.Dataset:
+    """Return a cube with new arrays in some of its variables, and no word of it; see `updated`."""
     new = cube.copy()  # shallow: its own variables, the same arrays
     for name, array in data.items():
         new.variables[name].data = array
-    return record(held(new) if data.keys() & {"sci", "wht"} else new, step)
+    return new
 
 
 def held(cube: xr.Dataset) -> xr.Dataset:

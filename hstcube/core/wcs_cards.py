@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -106,7 +107,7 @@ def checked_cards(header: Mapping[str, Any], *, tables: bool = False) -> tuple[C
         if value is not None:
             cards[key] = plain_value(key, value)
     cards = _said_once(cards)
-    _check(cards)
+    _check(tuple(cards.items()))
     if "WCSAXES" in cards:
         _require_two_axes(header, cards["WCSAXES"])
         cards["WCSAXES"] = 2
@@ -115,11 +116,14 @@ def checked_cards(header: Mapping[str, Any], *, tables: bool = False) -> tuple[C
 
 def leftovers(header: Mapping[str, Any]) -> list[str]:
     """Return cards of distortions that were taken out when the image was drizzled."""
-    return [
-        str(key)
-        for key in header
-        if _LEFTOVER.fullmatch(str(key)) and (card_value(header, key) or 0) != 0
-    ]
+    found = _matching(_LEFTOVER, tuple(header))
+    return [key for key in found if (card_value(header, key) or 0) != 0]
+
+
+@lru_cache(maxsize=256)
+def _matching(pattern: re.Pattern[str], keys: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the keywords that a pattern fits: those of a field's images are the same."""
+    return tuple(str(key) for key in keys if pattern.fullmatch(str(key)))
 
 
 def _said_once(cards: Cards) -> Cards:
@@ -150,7 +154,13 @@ def plain_value(key: str, value: Any) -> float | str:
     return value
 
 
-def _check(cards: Cards) -> None:
+@lru_cache(maxsize=256)
+def _check(known: tuple[Card, ...]) -> None:
+    """Refuse an impossible WCS; that of one field is judged once, not for each of its images.
+
+    Nothing is kept but that it is possible: 1 and 1.0 are one to the memory.
+    """
+    cards = dict(known)
     latitude = _checked_axes(cards)
     _require_place(cards)
     _require_degrees(cards)
@@ -252,8 +262,8 @@ def _require_two_axes(header: Mapping[str, Any], number: float | str) -> None:
             f"WCSAXES is {number}: an image has two axes",
             "write WCSAXES = 2, or remove it",
         )
-    for key in header:
-        if _BESIDE_THE_SKY.fullmatch(str(key)) and (card_value(header, key) or 0) != 0:
+    for key in _matching(_BESIDE_THE_SKY, tuple(header)):
+        if (card_value(header, key) or 0) != 0:
             reason = f"{key} ties the sky to a third axis"
             raise GridError("HC-W06", reason, "remove the third axis")
 
@@ -280,16 +290,15 @@ def _distortions(header: Mapping[str, Any]) -> list[str]:
     types = [card_text(header, f"CTYPE{i}").upper() for i in (1, 2)]
     found = [t for t in types if len(t) > _PLAIN_TYPE]
     found += [t for t in types if t.endswith(_DISTORTED)]
-    return found + [key for key in header if _moves_pixels(header, key, types)]
+    keys = _matching(_DISTORTION, tuple(header))
+    return found + [key for key in keys if _moves_pixels(header, key, types)]
 
 
 def _moves_pixels(header: Mapping[str, Any], key: str, types: list[str]) -> bool:
-    """Say whether a card is of a distortion or projection, and has an effect.
+    """Say whether a card of a distortion or projection has an effect.
 
     That of a PV card may have one when it is 0.
     """
-    if not _DISTORTION.fullmatch(str(key)):
-        return False
     value = card_value(header, key) or 0
     if value != 0 or not key.startswith("PV"):
         return bool(value != 0)

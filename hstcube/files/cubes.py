@@ -267,13 +267,13 @@ def _band_cards(cube: xr.Dataset, i: int, kind: str) -> list[Card]:
 
 def _number(cube: xr.Dataset, coordinate: str, i: int) -> float | None:
     """Return what a band remembers; None, which is no card, where it is not known."""
-    known = cube.coords.variables.get(coordinate)
+    known = cube.variables.get(coordinate)
     value = math.nan if known is None else float(known.values[i])
     return None if math.isnan(value) else value
 
 
 def _text(cube: xr.Dataset, coordinate: str, i: int) -> str | None:
-    known = cube.coords.variables.get(coordinate)
+    known = cube.variables.get(coordinate)
     return None if known is None else str(known.values[i]) or None
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from hstcube.errors import Note
 
-__all__ = ["data_sizes", "notes_on_bytes", "padded"]
+__all__ = ["data_sizes", "notes_on_bytes", "padded", "plain_header"]
 
 LARGEST_HEADER = 10 * 2**20  # bytes
 
@@ -33,6 +33,26 @@ _WHOLE_NUMBER = re.compile(rb"= +([+-]?\d{1,18}) *(/.*)?", re.DOTALL)
 _REPEATED = {b"", b"COMMENT", b"HISTORY", b"CONTINUE", b"HIERARCH"}
 _RECORDS = re.compile(rb"(D2IM|DP|DQ)\d")  # each card is a record of its own: FITS paper IV
 _OF_THE_WCS = {key.encode() for key in CARDS}
+
+# a card of the standard's own grammar; quotes within texts and their comments are left to astropy
+_PLAIN_CARD = re.compile(
+    r"(?=.{8}= )([A-Z0-9_-]+) *= +(?:'([ -&(-~]*)' *(?:/[ -&(-~]*)?"
+    r"|(?:([TF])|([+-]?\d{1,18})|([+-]?(?:\d+\.\d*|\.\d+|\d+(?=[ED]))(?:[ED][+-]?\d+)?))"
+    r" *(?:/[ -~]*)?)",
+    re.ASCII,
+)
+_PLAIN_START = (
+    "SIMPLE  =                    T",
+    "BITPIX  =                  -32",
+    "NAXIS   =                    2",
+    "NAXIS1  = ",
+    "NAXIS2  = ",
+)
+# what has a meaning for how a file is read, or is no card of a value
+_NOT_PLAIN = re.compile(
+    r"NAXIS\d*|[PG]COUNT|GROUPS|BSCALE|BZERO|BLANK|XTENSION|EXT(NAME|VER|LEVEL)|INHERIT|Z[A-Z]+\d*"
+    r"|CHECKSUM|DATASUM|COMMENT|HISTORY|CONTINUE|HIERARCH|END"
+)
 
 
 def data_sizes(source: Any) -> Iterator[int]:
@@ -57,6 +77,52 @@ def data_sizes(source: Any) -> Iterator[int]:
                 _refuse("its header has no END")
             header += block
         yield _declared_size(bytes(header))
+
+
+def plain_header(source: Any) -> dict[str, Any] | None:
+    """Read the header of one image of 32-bit real numbers, if it is as plain as most are.
+
+    That is: each card is one of the standard's own grammar (FITS standard 4.0, section 4.2 and
+    appendix A), is there once, and has no meaning for how the file is read. astropy takes ten times
+    as long, and is asked about any other.
+
+    Returns
+    -------
+    dict of keyword to value, or None
+        As `astropy.io.fits.Header` gives them.
+    """
+    header: dict[str, Any] = {}
+    while (block := source.read(BLOCK)).isascii() and len(block) == BLOCK:
+        text = block.decode("ascii")
+        for at in range(0, BLOCK, CARD):
+            line = text[at : at + CARD]
+            if line.startswith("END") and not text[at + 3 :].strip(" "):
+                return header if len(header) >= len(_PLAIN_START) else None
+            if not _add_plain(header, line):
+                return None
+    return None
+
+
+def _add_plain(header: dict[str, Any], line: str) -> bool:
+    """Add a card to those before it; return whether it is a plain one."""
+    match = _PLAIN_CARD.fullmatch(line)
+    if match is None:
+        return False
+    key, text, truth, whole, real = match.groups()
+    number = len(header)
+    if number < len(_PLAIN_START):
+        if not line.startswith(_PLAIN_START[number]) or line[30] not in " /":
+            return False
+    elif key in header or _NOT_PLAIN.fullmatch(key):
+        return False
+    if text is not None:
+        header[key] = text.rstrip()
+        return ": " not in text  # which may be a record (FITS paper IV)
+    if truth:
+        header[key] = truth == "T"
+    else:
+        header[key] = int(whole) if whole else float(real.replace("D", "E"))
+    return True
 
 
 def _ends(block: bytes) -> bool:

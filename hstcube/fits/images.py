@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,11 +12,12 @@ from hstcube.core.grids import Grid
 from hstcube.core.wcs_cards import leftovers
 from hstcube.errors import FileError, GridError
 from hstcube.fits.headers import notes_on_bytes
-from hstcube.fits.opening import located, opened, require_budget
+from hstcube.fits.opening import located, opened, plain_image, require_budget
 from hstcube.fits.units import BLOCK
 from hstcube.inputs.cards import card_text, card_value
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, MutableMapping, Sequence
     from pathlib import Path
 
     from astropy.io import fits
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
     from hstcube.errors import Note
     from hstcube.fits.local import Extension
+
+    Header = MutableMapping[str, Any]  # of astropy's, or a dict
 
 __all__ = [
     "Plane",
@@ -60,7 +64,7 @@ class Plane(NamedTuple):
     """An image as it is in its file: (y, x) float32, native byte order."""
 
     data: Any
-    header: fits.Header
+    header: Header
     grid: Grid
     notes: tuple[Note, ...] = ()
 
@@ -97,12 +101,8 @@ def read_plane(
     GridError
         If its WCS cannot be used.
     """
-    with located(path, band), opened(path) as hdus:
-        unit = image_unit(hdus, kind, path) if hdu is None else chosen_unit(hdus, hdu)
+    with located(path, band), _found(path, kind, hdu, pixels=not lazy) as (hdus, unit, notes):
         header = unit.header
-        # astropy mends the cards that it can, and refuses the file for those that it cannot
-        header.tostring()
-        notes = require_whole(path, unit)
         shape = image_shape(unit)
         filetype = card_text(header, "FILETYPE").upper()
         if kind == "sci" and filetype in _NOT_SCIENCE:
@@ -125,9 +125,23 @@ def read_plane(
         return Plane(pixels, header, grid, tuple(notes))
 
 
-def read_header(
-    path: Path, kind: str, *, band: str = "", hdu: Extension | None = None
-) -> fits.Header:
+@contextlib.contextmanager
+def _found(
+    path: Path, kind: str, hdu: Extension | None, *, pixels: bool
+) -> Iterator[tuple[Sequence[Any], Any, list[Note]]]:
+    """Open a file; give its units, the one that holds the image, and what is odd in its bytes."""
+    plain = plain_image(path, pixels=pixels) if hdu is None else None
+    if plain is not None:
+        yield (plain,), plain, []
+        return
+    with opened(path) as hdus:
+        unit = image_unit(hdus, kind, path) if hdu is None else chosen_unit(hdus, hdu)
+        # astropy mends the cards that it can, and refuses the file for those that it cannot
+        unit.header.tostring()
+        yield hdus, unit, require_whole(path, unit)
+
+
+def read_header(path: Path, kind: str, *, band: str = "", hdu: Extension | None = None) -> Header:
     """Return the header that `read_plane` goes by, wherever its WCS leads.
 
     Raises
@@ -135,18 +149,22 @@ def read_header(
     FileError
         As `read_plane`.
     """
+    plain = plain_image(path, pixels=False) if hdu is None else None
+    if plain is not None:
+        return plain.header
     with located(path, band), opened(path) as hdus:
         unit = image_unit(hdus, kind, path) if hdu is None else chosen_unit(hdus, hdu)
         unit.header.tostring()  # astropy mends the cards that it can
         return _with_primary(hdus, unit)
 
 
-def _with_primary(hdus: fits.HDUList, unit: Any) -> fits.Header:
+def _with_primary(hdus: Sequence[Any], unit: Any) -> Header:
     """Return the header of a unit, with what the primary alone says of the exposure."""
     primary = hdus[0].header
     if unit is hdus[0] or primary.get("NAXIS", 0) > 0:  # an image of its own, of another band
-        return unit.header
-    header = unit.header.copy()
+        own: Header = unit.header
+        return own
+    header: Header = unit.header.copy()
     for key in _OF_THE_EXPOSURE:
         if key in primary and card_value(header, key) is None:
             header[key] = primary[key]
@@ -154,8 +172,8 @@ def _with_primary(hdus: fits.HDUList, unit: Any) -> fits.Header:
 
 
 def _grid(
-    hdus: fits.HDUList,
-    header: fits.Header,
+    hdus: Sequence[Any],
+    header: Header,
     shape: tuple[int, int],
     beside: Grid | None,
     notes: list[Note],
@@ -308,7 +326,7 @@ def _is_rounded(header: fits.Header) -> bool:
     return False
 
 
-def _bits_of_integers(header: fits.Header) -> int:
+def _bits_of_integers(header: Header) -> int:
     """Return BITPIX of an image of integers that no card gives a meaning to, else 0."""
     bits = int(header["BITPIX"])
     return 0 if bits < 0 or "BSCALE" in header or "BZERO" in header else bits

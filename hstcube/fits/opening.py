@@ -10,11 +10,14 @@ import errno
 import io
 import os
 import re
+import stat
 import warnings
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from hstcube.errors import FileError, HstCubeError, is_slip
-from hstcube.fits.headers import data_sizes, padded
+from hstcube.fits.headers import data_sizes, padded, plain_header
 from hstcube.fits.local import PACKERS, missing, not_there, unreadable
 from hstcube.fits.reads import note_read
 from hstcube.fits.units import BLOCK
@@ -24,8 +27,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from astropy.io import fits
+    from numpy.typing import NDArray
 
-__all__ = ["headers_of", "located", "opened", "require_budget"]
+__all__ = ["PlainImage", "headers_of", "located", "opened", "plain_image", "require_budget"]
 
 # bytes that one image may take in memory, and one compressed file once it is unpacked
 LARGEST_PLANE = 4 * 2**30
@@ -133,6 +137,50 @@ class opened:  # noqa: N801  a context manager, used like a function
     def _close(self) -> None:
         self.handle.close()
         self.quiet.__exit__(None, None, None)
+
+
+class PlainImage(NamedTuple):
+    """A file that is one image, to the byte: what there is of it where astropy has an HDU."""
+
+    header: dict[str, Any]
+    shape: tuple[int, int]
+    data: NDArray[np.float32] | None
+    """None where the pixels were not asked for."""
+    is_image: bool = True
+
+
+def plain_image(path: Path, *, pixels: bool = True) -> PlainImage | None:
+    """Read a file that is a plain header and its pixels, to the byte; None for any other.
+
+    What is None here, and what cannot be read, is for `opened`.
+    """
+    try:
+        if path.suffix == ".fz" or not stat.S_ISREG(path.stat().st_mode):
+            return None
+        with path.open("rb") as file:
+            header = plain_header(file)
+            return None if header is None else _plain_pixels(path, file, header, pixels=pixels)
+    except (OSError, ValueError, MemoryError):
+        return None
+
+
+def _plain_pixels(
+    path: Path, file: IO[bytes], header: dict[str, Any], *, pixels: bool
+) -> PlainImage | None:
+    shape = header["NAXIS2"], header["NAXIS1"]
+    if any(type(side) is not int or side < 2 for side in shape):  # noqa: PLR2004  no image
+        return None
+    found, size = os.fstat(file.fileno()), 4 * shape[0] * shape[1]
+    start = file.tell()
+    if size > LARGEST_PLANE or found.st_size != start + padded(size):
+        return None
+    image = np.fromfile(file, ">f4", size // 4) if pixels else None
+    file.seek(start + size)
+    if file.read() != bytes(padded(size) - size):
+        return None
+    note_read(path, found)
+    native = None if image is None else image.reshape(shape).astype(np.float32)
+    return PlainImage(header, shape, native)
 
 
 def headers_of(path: Path) -> Iterator[fits.Header]:

@@ -12,7 +12,7 @@ import numpy as np
 from hstcube.core.bands import band, cameras
 from hstcube.core.grids import Grid
 from hstcube.core.offsets import UNIT_SUM, psf_array
-from hstcube.core.state import attribute, record
+from hstcube.core.state import attribute, replaced, updated
 from hstcube.errors import BandError, HstCubeWarning, NoiseError, PSFError
 from hstcube.fits.weights import apparent_noise, grain, scatter
 from hstcube.inputs.units import RATE
@@ -107,9 +107,7 @@ def with_recipe_widths(cube: xr.Dataset) -> xr.Dataset:
     of_images, table = survey_widths(survey, scale, bands), known_survey(survey, scale).psf_fwhm
     known = cube.psf_fwhm.values
     old = [table.get(name, width) for name, width in zip(bands, known.tolist(), strict=True)]
-    return cube.assign_coords(
-        psf_fwhm=cube.psf_fwhm.copy(data=np.where(known == of_images, old, known))
-    )
+    return replaced(cube, psf_fwhm=np.where(known == of_images, old, known))
 
 
 def with_survey_noise(cube: xr.Dataset) -> xr.Dataset:
@@ -146,10 +144,8 @@ def with_survey_psf(cube: xr.Dataset, survey: str, *, required: bool) -> xr.Data
     scale, bands = Grid.of(cube).scale, cube.band.values.tolist()
     known = survey_psf(survey, scale, tuple(bands))
     if known is not None:
-        cube = attached(cube, known).assign_coords(
-            psf_fwhm=cube.psf_fwhm.copy(data=survey_widths(survey, scale, tuple(bands)))
-        )
-        return record(cube, f"psf of {survey}, from the table")
+        widths = survey_widths(survey, scale, tuple(bands))
+        return updated(attached(cube, known), f"psf of {survey}, from the table", psf_fwhm=widths)
     if not required:
         return cube
     raise PSFError(

@@ -198,6 +198,19 @@ def test_a_zero_has_no_sign():
     assert read.fingerprint == flipped.fingerprint
 
 
+def test_what_is_remembered_of_a_wcs_changes_no_other():
+    cards = dict(Grid.around((53.0, -27.0), 6.0, 0.06).cards)
+    for crval in (53.0, 53, 53.0):  # one number, in two types: cards are kept verbatim
+        grid = Grid.from_header({**cards, "CRVAL1": crval}, shape=(100, 100))
+        assert type(dict(grid.cards)["CRVAL1"]) is type(crval)
+    for _ in range(2):
+        with pytest.raises(GridError, match="HC-W06"):
+            Grid.from_header({**cards, "CRVAL2": 91.0}, shape=(100, 100))
+        with pytest.raises(GridError, match="HC-W07"):
+            Grid.from_header({**cards, "PV2_1": 1.0}, shape=(100, 100))
+        Grid.from_header({**cards, "PV2_1": 0.0}, shape=(100, 100))
+
+
 @examples(40)
 @given(grid=grids())
 def test_scale_and_steps_are_those_of_astropy(grid):
