@@ -18,7 +18,7 @@ SHAPE, FEW, SIDE = (420, 500), 60_000, 110
 
 
 def a_field(right=1.0, seed=3):
-    """Return noise of which neighbours are correlated; in the right half its sigma is so much larger."""
+    """Return noise of correlated neighbours; in the right half its sigma is so much larger."""
     rng = np.random.default_rng(seed)
     sci = ndimage.gaussian_filter(rng.normal(size=SHAPE), 0.6, mode="wrap")
     sci /= sci.std()
