@@ -12,7 +12,7 @@ RUN_CLIENTS := $(CLIENTS)/bin/python
 
 PYTEST := $(RUN) -m pytest -n 2 --dist loadfile
 
-.PHONY: test quick test-clients demo real lint types bench pages picture psf validation fuzz mutants dist clean
+.PHONY: test quick test-clients demo real lint types bench bench-quick pages picture psf validation fuzz mutants dist clean
 
 test: $(READY)  ## all tests, and the notebooks
 	$(PYTEST) $(COVERAGE)
@@ -42,6 +42,11 @@ pages: $(READY)  ## docs/errors.md and docs/catalogue.md, from the codes and the
 
 bench: $(READY)
 	$(RUN) benchmarks/run.py
+	$(RUN) benchmarks/numerics.py
+
+bench-quick: $(READY)  ## whole runs, the recipe, kernels, noise and bins: below three minutes
+	$(RUN) benchmarks/run.py --quick
+	$(RUN) benchmarks/numerics.py
 
 picture: $(READY)  ## the picture of the README, from the XDF stamps in HSTCUBE_XDF
 	$(RUN) docs/make_picture.py docs/images/galaxy.png

@@ -23,6 +23,9 @@ OBJECT, NEIGHBOUR = 24353, 24350  # ids in every map; those of the real merger m
 FILTERS = ("f435w", "f606w", "f775w", "f814w", "f850lp", "f105w", "f125w", "f140w", "f160w")
 
 POINTING = (53.122751, -27.805089)  # degrees
+# the card that makes the package's PSFs and noise of the XDF those of these images, too (whose own
+# noise is white): a field then costs what a real one does
+RELEASE = "Hubble eXtreme Deep Field (ACS/WFC) V1.0. 22 March 2013"
 SIDE, STEP, MAP_STEP, ANGLE = 100, 0.06, 0.03, 42.0  # pixels, arcsec, arcsec, degrees
 SKY, NOISE = 5e-5, 1e-3  # electron/s in a pixel
 
@@ -80,7 +83,7 @@ def write_band(
             "FILTER": name,
             "BUNIT": "ELECTRONS/S",
             "EXPTIME": 1.0,
-            "XDFVER": "made up",
+            "XDFVER": RELEASE,
             **wcs_cards(STEP, 0.0, SIDE, middle),
         }
         path = folder / "new_stamps" / f"{field}_60mas_{name}_{kind}.fits"

@@ -48,6 +48,8 @@ def over_bands(
             return _in_blocks(function, planes, parameters, halo, outputs)
         # every pixel sees all others
         planes = tuple(plane.chunk({"y": -1, "x": -1}) for plane in planes)
+    if not any(plane.chunks for plane in planes):
+        return _one_by_one(function, planes, parameters, outputs)
     core = [["y", "x"]] * len(planes)
     core += [[str(dim) for dim in one.dims if dim != "band"] for one in parameters]
     result = xr.apply_ufunc(
@@ -61,6 +63,22 @@ def over_bands(
         output_dtypes=[planes[0].dtype] * outputs,
     )
     return tuple(variable.data for variable in (result if outputs > 1 else (result,)))
+
+
+def _one_by_one(
+    function: Callable[..., tuple[Any, ...]],
+    planes: tuple[xr.Variable, ...],
+    parameters: tuple[xr.Variable, ...],
+    outputs: int,
+) -> tuple[Any, ...]:
+    """Apply the function to images in memory: on stamps `apply_ufunc` takes longer than it does."""
+    made = tuple(np.empty(planes[0].shape, planes[0].dtype) for _ in range(outputs))
+    arrays = [variable.values for variable in (*planes, *parameters)]
+    for i in range(len(arrays[0])):
+        results = function(*(array[i] for array in arrays))
+        for whole, result in zip(made, results if outputs > 1 else (results,), strict=True):
+            whole[i] = result
+    return made
 
 
 def _is_cut(plane: xr.Variable) -> bool:

@@ -7,7 +7,8 @@ once for all tiles.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,16 +16,17 @@ from hstcube.basics.memory import remembered
 from hstcube.errors import PSFError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     Image = NDArray[np.floating]
     Image64 = NDArray[np.float64]
 
-__all__ = ["convolver", "coverage_of_full_frame"]
+__all__ = ["convolver", "in_full", "parts_seen", "sum_convolver"]
 
 TILE = 512  # pixels along one side of a tile's transform; 256 to 1024 are equally fast to 10 %
+_MARGINS = 1.1  # of the length of one transform: tiles that lie in the cache are that much faster
 
 
 def convolver(kernel: Image64, shape: tuple[int, int]) -> Callable[[Image], Image64]:
@@ -42,40 +44,77 @@ def convolver(kernel: Image64, shape: tuple[int, int]) -> Callable[[Image], Imag
     PSFError
         If a size of the kernel is even.
     """
-    if kernel.ndim != 2 or kernel.shape[0] % 2 == 0 or kernel.shape[1] % 2 == 0:  # noqa: PLR2004
+    summed = sum_convolver((kernel,), shape)
+    return lambda image: summed(lambda rows, columns: (image[rows, columns],))
+
+
+def sum_convolver(
+    kernels: Sequence[Image64], shape: tuple[int, int]
+) -> Callable[[Callable[[slice, slice], Iterable[Image]]], Image64]:
+    """Return the function that adds up images of one shape, each convolved with its own kernel.
+
+    The sum is one of transforms, so that one transform back serves all. The function takes what
+    cuts rows and columns out of the images, one after another in the order of the kernels: images
+    that are made of others need not be there as a whole.
+
+    Parameters
+    ----------
+    kernels : sequence of array, (ky, kx)
+        Of one shape; odd sizes, centred on the middle pixel.
+    shape : (ny, nx)
+        Shape of the images.
+
+    Raises
+    ------
+    PSFError
+        If a size of the kernels is even.
+    """
+    odd = kernels[0].shape
+    if len(odd) != 2 or odd[0] % 2 == 0 or odd[1] % 2 == 0:  # noqa: PLR2004
         raise PSFError(
             "HC-P04",
-            f"the kernel has shape {kernel.shape}; its centre is not a pixel",
+            f"the kernel has shape {odd}; its centre is not a pixel",
             "give kernels of odd sizes, centred on the middle pixel",
         )
-    radius = (kernel.shape[0] // 2, kernel.shape[1] // 2)
-    size = [_transform_size(n, r) for n, r in zip(shape, radius, strict=True)]
-    kernel = np.ascontiguousarray(kernel, dtype=np.float64)
-    small = size[0] * size[1] <= TILE**2  # larger transforms are used once
-    transfer = (_kept_transfer if small else _transfer)(kernel, (size[0], size[1]))
+    radius = (odd[0] // 2, odd[1] // 2)
+    height, width = (_transform_size(n, r) for n, r in zip(shape, radius, strict=True))
+    size = (height, width)
+    transform = _kept_transfer if height * width <= TILE**2 else _transfer  # larger: used once
+    transfers = [transform(np.ascontiguousarray(one, np.float64), size) for one in kernels]
 
-    def convolve(image: Image) -> Image64:
+    def convolve(cut: Callable[[slice, slice], Iterable[Image]]) -> Image64:
         out = np.empty(shape)
         # every tile is written over the last one: fresh pages of memory cost more than the
         # transforms
-        padded, spectrum = np.zeros(size), np.empty_like(transfer)
+        padded, total = np.zeros(size), np.empty_like(transfers[0])
+        other = total if len(transfers) == 1 else np.empty_like(total)
         for (y0, y1), (x0, x1) in _tiles(shape, size, radius):
             top, left = max(y0 - radius[0], 0), max(x0 - radius[1], 0)
-            part = image[top : y1 + radius[0], left : x1 + radius[1]]
-            rows, columns = part.shape
-            padded[:rows, :columns] = part
-            padded[:rows, columns:] = 0
-            np.fft.rfft(padded[:rows], axis=1, out=spectrum[:rows])
-            spectrum[rows:] = 0
-            np.fft.fft(spectrum, axis=0, out=spectrum)
-            np.multiply(spectrum, transfer, out=spectrum)
-            np.fft.ifft(spectrum, axis=0, out=spectrum)
+            rows = slice(top, min(y1 + radius[0], shape[0]))
+            columns = slice(left, min(x1 + radius[1], shape[1]))
+            for i, (part, transfer) in enumerate(zip(cut(rows, columns), transfers, strict=True)):
+                spectrum = other if i else total
+                _transformed(part, padded, spectrum)
+                np.multiply(spectrum, transfer, out=spectrum)
+                if i:
+                    np.add(total, spectrum, out=total)
+            np.fft.ifft(total, axis=0, out=total)
             inside = slice(y0 - top, y1 - top)
-            whole = np.fft.irfft(spectrum[inside], size[1], axis=1, out=padded[inside])
+            whole = np.fft.irfft(total[inside], width, axis=1, out=padded[inside])
             out[y0:y1, x0:x1] = whole[:, x0 - left : x1 - left]
         return out
 
     return convolve
+
+
+def _transformed(part: Image, padded: Image64, spectrum: NDArray[np.complex128]) -> None:
+    """Write the transform of an image into `spectrum`, with zeros up to the shape of `padded`."""
+    rows, columns = part.shape
+    padded[:rows, :columns] = part
+    padded[:rows, columns:] = 0
+    np.fft.rfft(padded[:rows], axis=1, out=spectrum[:rows])
+    spectrum[rows:] = 0
+    np.fft.fft(spectrum, axis=0, out=spectrum)
 
 
 def _transfer(kernel: Image64, size: tuple[int, int]) -> NDArray[np.complex128]:
@@ -94,17 +133,23 @@ _kept_transfer = remembered(maxsize=128)(_transfer)
 
 
 def _transform_size(n: int, radius: int) -> int:
-    """Return a fast length that holds n pixels and a radius of zeros, which serves both ends."""
+    """Return a fast length that holds n pixels and a radius of zeros, which serves both ends.
+
+    Or that of a tile: n is cut into as few equal parts as fit, unless their margins cost more.
+    """
     from scipy import fft
 
-    whole = max(n + radius, 2 * radius + 1)  # a kernel may be larger than the image
-    if whole <= 2 * TILE or 4 * radius >= TILE:
-        return int(fft.next_fast_len(whole, real=True))
-    return TILE
+    # a kernel may be larger than the image
+    whole = int(fft.next_fast_len(max(n + radius, 2 * radius + 1), real=True))
+    if whole <= TILE or 4 * radius >= TILE:
+        return whole
+    parts = math.ceil(n / (TILE - 2 * radius))
+    tile = int(fft.next_fast_len(math.ceil(n / parts) + 2 * radius, real=True))
+    return whole if whole <= 2 * TILE and parts * tile > _MARGINS * whole else tile
 
 
 def _tiles(
-    shape: tuple[int, int], size: list[int], radius: tuple[int, int]
+    shape: tuple[int, int], size: tuple[int, int], radius: tuple[int, int]
 ) -> Iterator[tuple[tuple[int, int], ...]]:
     """Yield the output ranges (y0, y1), (x0, x1) that cover the image, one a transform."""
     spans = []
@@ -114,25 +159,46 @@ def _tiles(
     yield from ((y, x) for y in spans[0] for x in spans[1])
 
 
-def coverage_of_full_frame(kernel: Image64, shape: tuple[int, int]) -> Image64:
-    """Return what `kernel` convolved with a frame of ones gives, exactly.
+@remembered(maxsize=64)  # one set of kernels serves thousands of stamps of one shape
+def parts_seen(kernel: Image64, shape: tuple[int, int]) -> Image64:
+    """Return the sums of the parts of a kernel that pixels of a frame see, each once.
 
-    1 inside, less within a radius of an edge.
-    The sum of the kernel's part that falls inside the frame, read off its summed-area table (Crow
-    1984, SIGGRAPH 18, 207).
+    1 inside, less within a radius of an edge. `in_full` of that is what the kernel convolved with a
+    frame of ones gives, exactly: read off the kernel's summed-area table (Crow 1984, SIGGRAPH 18,
+    207).
     """
     table = np.zeros((kernel.shape[0] + 1, kernel.shape[1] + 1))
     table[1:, 1:] = kernel.cumsum(0).cumsum(1)
-    y, y0, y1 = _reaches(shape[0], kernel.shape[0])
-    x, x0, x1 = _reaches(shape[1], kernel.shape[1])
+    y0, y1 = _reaches(shape[0], kernel.shape[0])
+    x0, x1 = _reaches(shape[1], kernel.shape[1])
     rows = table[y1] - table[y0]
-    return np.asarray((rows[:, x1] - rows[:, x0])[y[:, None], x[None, :]])
+    return np.asarray(rows[:, x1] - rows[:, x0])
 
 
-def _reaches(n: int, k: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-    """Return each pixel's part of a kernel of length k: its number, and all parts [low, high)."""
-    part = place = np.arange(n)
-    if n > 2 * k:  # all pixels between see the whole kernel
-        part = np.where(place < k, place, np.maximum(place - (n - 2 * k), k - 1))
+def in_full(parts: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
+    """Return for every pixel of a frame, (y, x), what `parts_seen` found, or is made of that."""
+    out = np.empty(shape, parts.dtype)
+    for rows, of_rows in _stretches(shape[0], parts.shape[0]):
+        for columns, of_columns in _stretches(shape[1], parts.shape[1]):
+            out[rows, columns] = parts[of_rows, of_columns]
+    return out
+
+
+def _stretches(n: int, number: int) -> list[tuple[slice, slice]]:
+    """Return the pixels of a row of n, in stretches, and those of the `number` parts they see."""
+    if n == number:
+        return [(slice(n), slice(n))]
+    k = number // 2
+    between = (slice(k, n - k), slice(k - 1, k))
+    return [(slice(k), slice(k)), between, (slice(n - k, n), slice(k, number))]
+
+
+def _reaches(n: int, k: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the parts [low, high) of a kernel of length k that pixels of a row of n see.
+
+    Of a long row the first k and the last k pixels: all between see the whole kernel.
+    """
+    place = np.arange(n)
+    if n > 2 * k:
         place = np.concatenate([place[:k], place[-k:]])
-    return part, np.maximum(place - n + 1 + k // 2, 0), np.minimum(place + k // 2, k - 1) + 1
+    return np.maximum(place - n + 1 + k // 2, 0), np.minimum(place + k // 2, k - 1) + 1

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hstcube.basics.convolution import convolver, coverage_of_full_frame
+from hstcube.basics.convolution import convolver, in_full, parts_seen
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Image64 = NDArray[np.float64]
 
-__all__ = ["LOOKS", "judged", "share_seen"]
+__all__ = ["LOOKS", "judged", "share_seen", "sums_seen"]
 
 _NEAR = 5  # pixels, side of the box: within 2 pixels of a hole
 _AROUND = 9  # ... within 4, where the light of a star has fallen off
@@ -186,18 +186,45 @@ def _missed(plane: _Plane, kernel: Image64, hidden: _Hidden) -> tuple[Image64, I
 # -- coverage
 
 
+def sums_seen(
+    kernel: Image64, valid: Any, min_coverage: float
+) -> tuple[Image64, NDArray[np.bool_]]:
+    """Return the sum of a kernel over the pixels with data, and where these are enough.
+
+    Parameters
+    ----------
+    kernel : array, (ky, kx)
+    valid : array of bool, (y, x)
+        Pixels with data.
+    min_coverage : float
+        Share of the kernel's absolute sum that is enough, in a pixel that has data itself.
+    """
+    absolute = np.abs(kernel)
+    whole = bool(valid.all())
+
+    def summed(kernel: Image64) -> Image64:
+        shape = (valid.shape[0], valid.shape[1])
+        return parts_seen(kernel, shape) if whole else convolver(kernel, shape)(valid)
+
+    seen = summed(kernel)
+    share = summed(absolute) if (kernel < 0).any() else seen
+    enough = (share >= min_coverage * absolute.sum()) & (seen > 0)
+    if whole:
+        return in_full(seen, valid.shape), in_full(enough, valid.shape)
+    return seen, valid & enough
+
+
 def share_seen(seen: Any, kernel: Image64) -> Any:
     """Return the share of a kernel's absolute sum that each pixel of an image saw.
 
     Parameters
     ----------
-    seen : array of float32, (y, x)
+    seen : array of float32 or bool, (y, x)
         Of each pixel before the convolution: 1 with data, 0 without, or what it saw itself.
     kernel : array, (ky, kx)
     """
     kernel = np.abs(kernel)
-    if bool((seen == 1).all()):
-        share = coverage_of_full_frame(kernel, seen.shape)
-    else:
-        share = convolver(kernel, seen.shape)(seen)
-    return np.clip(share / kernel.sum(), 0, 1).astype(np.float32)
+    whole = bool((seen == 1).all())
+    share = parts_seen(kernel, seen.shape) if whole else convolver(kernel, seen.shape)(seen)
+    share = np.clip(share / kernel.sum(), 0, 1).astype(np.float32)
+    return in_full(share, seen.shape) if whole else share

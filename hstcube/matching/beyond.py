@@ -205,10 +205,14 @@ def with_what_was_missed(
         sci, wht = _judged(before, after, _with_wings(before, kernels, ratio))
         new.variables["sci"].data, new.variables["wht"].data = sci, wht
         new.variables["mask"].data = after.mask.data & (wht > 0)
-    seen = before[COVERAGE] if COVERAGE in before.variables else before.wht > 0
-    plane = seen.variable.astype(np.float32)
-    (share,) = over_bands(_seen_by, plane, parameters=(kernels,), halo=_half(kernels))
-    new[COVERAGE] = (DIMS, share * (new.wht.data > 0), TOLD[COVERAGE])
+    told = COVERAGE in before.variables
+    seen = before[COVERAGE].variable.astype(np.float32) if told else before.wht.variable
+    look = _seen_by if told else _seen_by_data
+    (share,) = over_bands(look, seen, parameters=(kernels,), halo=_half(kernels))
+    has = new.wht.data > 0
+    if before.wht.chunks or after.wht.chunks or not has.all():
+        share = share * has
+    new[COVERAGE] = (DIMS, share, TOLD[COVERAGE])
     return new
 
 
@@ -252,3 +256,7 @@ def _judged_band(
 def _seen_by(seen: Any, kernel: Image64) -> Any:
     kernel = trimmed(kernel)
     return seen if is_identity(kernel) else share_seen(seen, kernel)
+
+
+def _seen_by_data(wht: Any, kernel: Image64) -> Any:
+    return np.asarray(_seen_by(wht > 0, kernel), dtype=np.float32)

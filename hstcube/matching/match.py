@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hstcube.basics.blocks import over_bands
-from hstcube.basics.convolution import convolver, coverage_of_full_frame
+from hstcube.basics.convolution import convolver
+from hstcube.basics.holes import sums_seen
 from hstcube.core.bands import name_among
 from hstcube.core.grids import Grid
 from hstcube.core.offsets import pixel_acf, without_psf
@@ -288,20 +289,19 @@ def match_plane(
     if is_identity(kernel):
         return sci, wht
     valid = wht > 0
-    convolve = convolver(kernel, sci.shape)
-    seen, share = _shares_seen(kernel, valid)
+    seen, enough = sums_seen(kernel, valid, min_coverage)
     if valid.all():
         signal, noise = sci, 1 / wht.astype(np.float64)
+        least = noise.min() / kernel.size
     else:
         signal = np.where(valid, sci, 0)
         noise = np.divide(1.0, wht, where=valid, out=np.zeros(sci.shape), dtype=float)
-    keep = valid & (share >= min_coverage * np.abs(kernel).sum()) & (seen > 0)
-    matched = convolve(signal)
+        least = noise.min(where=valid, initial=np.inf) / kernel.size
+    matched = convolver(kernel, sci.shape)(signal)
     if acf is None:
         spread = convolver(kernel**2, sci.shape)(noise)
     else:
         spread = correlated_spread(noise, kernel, acf)
-    least = noise.min(where=valid, initial=np.inf) / kernel.size
     with np.errstate(divide="ignore", invalid="ignore"):
         np.divide(matched, seen, out=matched)
         np.square(seen, out=seen)
@@ -309,20 +309,10 @@ def match_plane(
         # a transform.
         np.maximum(spread, np.multiply(seen, least, out=noise), out=spread)
         weights = np.divide(seen, spread, out=spread)
-    drop = ~keep
-    matched[drop], weights[drop] = np.nan, 0
+    if not enough.all():
+        drop = ~enough
+        matched[drop], weights[drop] = np.nan, 0
     return matched.astype(sci.dtype, copy=False), weights.astype(wht.dtype, copy=False)
-
-
-def _shares_seen(kernel: Image64, valid: Any) -> tuple[Image64, Image64]:
-    """Return the sums of the kernel, and of its absolute values, over the pixels with data."""
-    absolute = np.abs(kernel)
-    signed = bool((kernel < 0).any())
-    if valid.all():
-        seen = coverage_of_full_frame(kernel, valid.shape)
-        return seen, coverage_of_full_frame(absolute, valid.shape) if signed else seen
-    seen = convolver(kernel, valid.shape)(valid)
-    return seen, convolver(absolute, valid.shape)(valid) if signed else seen
 
 
 def _identity_where(done: NDArray[np.bool_], kernels: xr.Variable) -> xr.Variable:

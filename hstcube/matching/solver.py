@@ -105,33 +105,34 @@ def matching_kernel(
     side = _fast_size(3 * size)
     s, t = _transfer(source, side), _transfer(target, side)
     chosen = _solved(s, t, size, regularization, positive=method == "mge-wiener")
-    return _framed(np.fft.irfft2(chosen, s=(side, side)), s, size)
+    return _framed(chosen, s, size)
 
 
-def _solved(s: Any, t: Any, size: int, regularization: float | None, *, positive: bool) -> Any:
-    """Return the transfer function with the least cost, or that of the penalty that is asked for.
+def _solved(s: Any, t: Any, size: int, regularization: float | None, *, positive: bool) -> Image64:
+    """Return the periodic kernel with the least cost, or that of the penalty that is asked for.
 
     Each penalty starts with the positive part of what the one before it gave.
     """
     side = s.shape[0]
     radii = _radii(size)
-    aim = encircled_energy(_cut_out(np.fft.irfft2(t, s=(side, side)), size), radii)
+    aim = encircled_energy(_around_origin(t, size), radii)
     start = _expansion(s, t, size, side) if positive else np.zeros_like(s)
-    least = math.inf
+    kernel, least = None, math.inf
     for strength in _strengths(regularization):
+        if positive and kernel is not None:
+            start = _positive_part(kernel)
         transfer = _filtered(s, t, start, strength, PASSES if positive else 1)
-        start = _positive_part(transfer, side) if positive else start
-        cost = _cost(transfer, s, t, radii, aim)
+        kernel = np.fft.irfft2(transfer, s=(side, side))
+        cost = _cost(kernel, transfer * s - t, radii, aim)
         if cost <= least or regularization is not None:
-            least, chosen = cost, transfer
+            least, chosen = cost, kernel
     return chosen
 
 
 def convolved(psf: Image64, kernel: Image64) -> Image64:
     """Return a PSF convolved with a kernel, on the frame of the PSF."""
     side = _fast_size(psf.shape[0] + kernel.shape[0])
-    product = _transfer(psf, side) * _transfer(kernel, side)
-    return _cut_out(np.fft.irfft2(product, s=(side, side)), psf.shape[0])
+    return _around_origin(_transfer(psf, side) * _transfer(kernel, side), psf.shape[0])
 
 
 @remembered(256)
@@ -177,28 +178,38 @@ def _strengths(last: float | None) -> tuple[float, ...]:
 def _filtered(s: Any, t: Any, start: Any, strength: float, passes: int) -> Any:
     """Return K of the module's formula; K0 is `start`, in further passes the positive part of K."""
     side = s.shape[0]
-    gain = np.conj(s) / (np.abs(s) ** 2 + strength * _laplacian(side))
-    transfer = start + gain * (t - s * start)
+    gain = np.conj(s) / (_power(s) + strength * _laplacian(side))
+    transfer = _added(s, t, start, gain)
     for _ in range(passes - 1):
-        start = _positive_part(transfer, side)
-        transfer = start + gain * (t - s * start)
+        start = _positive_part(np.fft.irfft2(transfer, s=(side, side)))
+        transfer = _added(s, t, start, gain)
     return transfer
 
 
-def _cost(transfer: Any, s: Any, t: Any, radii: Image64, aim: Image64) -> float:
-    """Return what is bad about a kernel; infinite when it misses the energies `aim` of T."""
-    side = s.shape[0]
-    size = 2 * len(radii) + 1
-    misplaced = _cut_out(np.fft.irfft2(transfer * s - t, s=(side, side)), size)
+def _added(s: Any, t: Any, start: Any, gain: Any) -> Any:
+    """Return ``start + gain * (t - s * start)``, in one array."""
+    out = s * start
+    np.subtract(t, out, out=out)
+    out *= gain
+    out += start
+    return out
+
+
+def _cost(kernel: Image64, left: Any, radii: Image64, aim: Image64) -> float:
+    """Return what is bad about a kernel; infinite when it misses the energies `aim` of T.
+
+    `left` is the transform of K * S - T.
+    """
+    misplaced = _around_origin(left, 2 * len(radii) + 1)
     error = np.abs(encircled_energy(misplaced, radii) / aim)
     if error.max() > NEAR_ERROR or error[2:].max(initial=0) > FAR_ERROR:
         return math.inf
-    negative = -np.minimum(np.fft.irfft2(transfer, s=(side, side)), 0).sum()
+    negative = -np.minimum(kernel, 0).sum()
     return float(np.abs(misplaced).sum() + COST_OF_NEGATIVE * negative)
 
 
-def _positive_part(transfer: Any, side: int) -> Any:
-    return np.fft.rfft2(np.maximum(np.fft.irfft2(transfer, s=(side, side)), 0))
+def _positive_part(kernel: Image64) -> Any:
+    return np.fft.rfft2(np.maximum(kernel, 0))
 
 
 def trimmed(kernel: Image64) -> Image64:
@@ -229,37 +240,51 @@ def _expansion(s: Any, t: Any, size: int, side: int) -> Any:
     Gaussians themselves.
 
     By Parseval's theorem least squares on pixels are least squares on transforms, where the Gram
-    matrix is small.
+    matrix is small. Those of the Gaussians are real, and the same at frequencies k and -k along y.
     """
     from scipy.optimize import nnls
 
     columns = np.concatenate([_gaussian_columns(size, side), [_gaussian_between(s, t, side)]])
+    flat = columns.reshape(len(columns), -1)
     weight = np.full(s.shape[1], 2.0)  # the half of the transform that is not stored
     weight[0] = 1.0
     if side % 2 == 0:
         weight[-1] = 1.0
-    weight = np.sqrt(weight)
-    matrix = (columns * (s * weight)).reshape(len(columns), -1)
-    aim = (t * weight).ravel()
-    real, imaginary = matrix.real, matrix.imag
-    gram = np.einsum("ip,jp->ij", real, real) + np.einsum("ip,jp->ij", imaginary, imaginary)
-    right = np.einsum("ip,p->i", real, aim.real) + np.einsum("ip,p->i", imaginary, aim.imag)
+    matrix = flat * np.sqrt(_folded(_power(s) * weight)).ravel()
+    gram = matrix @ matrix.T
+    right = flat @ _folded((s.real * t.real + s.imag * t.imag) * weight).ravel()
     lower = np.linalg.cholesky(gram + 1e-12 * np.trace(gram) * np.eye(len(gram)))
     coefficients, _ = nnls(lower.T, np.linalg.solve(lower, right))
-    return np.einsum("i,iyx->yx", coefficients, columns)
+    half = (coefficients @ flat).reshape(columns.shape[1:])
+    return np.concatenate([half, half[(side - 1) // 2 : 0 : -1]])
+
+
+def _power(transfer: Any) -> Image64:
+    return np.asarray(transfer.real**2 + transfer.imag**2)
+
+
+def _folded(values: Image64) -> Image64:
+    """Return the sums of what there is at frequencies k and -k along y, for k >= 0."""
+    side = len(values)
+    half = values[: side // 2 + 1].copy()
+    half[1 : (side + 1) // 2] += values[: side // 2 : -1]
+    return half
 
 
 @remembered(8)
 def _gaussian_columns(size: int, side: int) -> Image64:
-    """Return the real transforms of a delta, and of Gaussians up to a fifth of the frame."""
-    square = _square_frequency(side)
+    """Return the real transforms of a delta, and of Gaussians up to a fifth of the frame.
+
+    For frequencies >= 0 along y.
+    """
+    square = _square_frequency(side)[: side // 2 + 1]
     sigmas = np.geomspace(_NARROWEST, max(size / 5.4, 1.0), _GAUSSIANS)
     gaussians = [np.exp(-0.5 * sigma**2 * square) for sigma in sigmas]
     return np.stack([np.ones_like(square), *gaussians])
 
 
 def _gaussian_between(s: Any, t: Any, side: int) -> Image64:
-    """Return the transform of the Gaussian between two PSFs.
+    """Return the transform of the Gaussian between two PSFs, for frequencies >= 0 along y.
 
     Its width is the median of what the frequencies say, each for itself.
     """
@@ -268,7 +293,7 @@ def _gaussian_between(s: Any, t: Any, side: int) -> Image64:
     variance = 0.0
     if shown.any():
         variance = np.median(-2 * np.log(np.abs(t[shown] / s[shown])) / square[shown])
-    return np.asarray(np.exp(-0.5 * max(variance, 0.0) * square))
+    return np.asarray(np.exp(-0.5 * max(variance, 0.0) * square[: side // 2 + 1]))
 
 
 @remembered(8)
@@ -294,8 +319,7 @@ def _framed(kernel: Image64, s: Any, size: int) -> Image64:
     side = kernel.shape[0]
 
     def growth(transfer: Any) -> Image64:
-        made = np.fft.irfft2(transfer * s, s=(side, side))
-        return encircled_energy(_cut_out(made, size), _radii(size))
+        return encircled_energy(_around_origin(transfer * s, size), _radii(size))
 
     whole = growth(np.fft.rfft2(kernel))
     for frame in range(size, side - 1, max(2 * (size // 8), 2)):
@@ -321,6 +345,13 @@ def _transfer(image: Image64, side: int) -> Any:
 def _cut_out(image: Image64, size: int) -> Image64:
     """Return the (size, size) pixels around the origin of a periodic image."""
     return np.asarray(np.roll(image, (size // 2, size // 2), (0, 1))[:size, :size])
+
+
+def _around_origin(transfer: Any, size: int) -> Image64:
+    """Return the (size, size) pixels around the origin of the image of a transform."""
+    rows = np.roll(np.fft.ifft(transfer, axis=0), size // 2, 0)[:size]
+    image = np.fft.irfft(rows, transfer.shape[0], axis=1)
+    return np.asarray(np.roll(image, size // 2, 1)[:, :size])
 
 
 def _fast_size(n: int) -> int:

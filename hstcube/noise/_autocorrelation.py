@@ -13,7 +13,7 @@ import numpy as np
 from hstcube.basics.robust import gaussian_mean, gaussian_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -57,12 +57,14 @@ def removal_bias(blank: Mask, scale: float, reach: tuple[int, int]) -> Image64:
     norm = (profile**2).sum() ** 2
     middle = gaussian_mean(blank.astype(np.float64), scale / np.sqrt(2)) * norm
     either = _correlated(inverse, reach, blank.astype(np.float64))
-    out = np.empty_like(either)
-    for (y, x), (dy, dx) in _lags(reach):
+    out, scratch = np.empty_like(either), np.empty(blank.size)
+    for (y, x), (dy, dx) in _half_of_lags(reach):
         near = np.exp(-(dy**2 + dx**2) / (2 * scale**2)) * profile[profile.size // 2] ** 2
         first, second, between = _ends(inverse, middle, dy, dx)
-        both = np.exp(-(dy**2 + dx**2) / (4 * scale**2)) * (first * second * between).sum()
-        out[y, x] = near * (either[y, x] + either[-1 - y, -1 - x]) - both
+        product = np.multiply(first, second, out=scratch[: first.size].reshape(first.shape))
+        product *= between
+        both = np.exp(-(dy**2 + dx**2) / (4 * scale**2)) * product.sum()
+        out[y, x] = out[-1 - y, -1 - x] = near * (either[y, x] + either[-1 - y, -1 - x]) - both
     return out
 
 
@@ -103,13 +105,16 @@ def _correlated(first: Image64, reach: tuple[int, int], second: Image64 | None =
     return np.asarray(circle[np.ix_(*(np.arange(-r, r + 1) for r in reach))])
 
 
-def _lags(reach: tuple[int, int]) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    for y in range(2 * reach[0] + 1):
-        for x in range(2 * reach[1] + 1):
+def _half_of_lags(
+    reach: tuple[int, int],
+) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    """Yield lags and their places, one of each pair l and -l: these are of the same pixels."""
+    for y in range(reach[0] + 1):
+        for x in range(2 * reach[1] + 1 if y < reach[0] else reach[1] + 1):
             yield (y, x), (y - reach[0], x - reach[1])
 
 
-def _ends(image: Image64, middle: Image64, dy: int, dx: int) -> Sequence[Image64]:
+def _ends(image: Image64, middle: Image64, dy: int, dx: int) -> list[Image64]:
     """Return the image at i and at i + l, and `middle` half-way, where i + l is in the frame."""
     starts = [(max(-d, 0), max(-d, 0) + d, max(-d, 0) + d // 2) for d in (dy, dx)]
     height, width = (max(n - abs(d), 0) for n, d in zip(image.shape, (dy, dx), strict=True))

@@ -11,7 +11,7 @@ from hstcube.basics.robust import clipped, without_background
 from hstcube.core.bands import band as find_band
 from hstcube.core.grids import Grid
 from hstcube.core.offsets import with_noise_coords
-from hstcube.core.state import attribute, record, warn
+from hstcube.core.state import record, warn
 from hstcube.errors import BandError, NoiseError
 from hstcube.noise._autocorrelation import pair_sums, removal_bias, unbiased
 from hstcube.noise.blank import blank_skies
@@ -40,7 +40,9 @@ def calibrate_noise(
     The local background (a Gaussian mean over 0.6 arcsec) is removed, so that faint sources do not
     count as noise; the covariances are corrected for what that takes away from them (see
     `removal_bias`). A stamp of 100x100 pixels gives ``noise_scale`` to 8 %: give several fields of
-    one survey, and their pixels are pooled.
+    one survey, and their pixels are pooled. An image of more than a million pixels is sampled:
+    windows that are spread over it, the same ones each time, until they hold a million blank
+    pixels; ``history`` says how many.
 
     Parameters
     ----------
@@ -65,20 +67,22 @@ def calibrate_noise(
         blank.
     """
     skies = blank_skies(cubes, background)
-    first = skies[0].cube
+    first = skies.parts[0].cube
     steps = Grid.of(first).steps
     found = []
     for name in first.band.values.tolist():
-        planes = [_plane(cube, blank, name) for cube, blank in skies]
+        planes = [_plane(cube, blank, name) for cube, blank in skies.parts]
         found.append(_measured(name, planes, steps))
     reach = np.max([np.array(noise.acf.shape) // 2 for noise in found], axis=0)
     acf = np.stack([_padded(noise.acf, (int(reach[0]), int(reach[1]))) for noise in found])
     pixels = [noise.pixels for noise in found]
-    fields = ", ".join(attribute(cube, "field") for cube, _ in skies)
-    out = xr.Dataset(attrs={"field": fields}).assign_coords(band=first.band.variable)
+    out = xr.Dataset(attrs={"field": ", ".join(skies.fields)}).assign_coords(
+        band=first.band.variable
+    )
     out = with_noise_coords(out, [noise.scale for noise in found], acf, steps)
     out = out.reset_coords(["noise_scale", "noise_acf"]).assign(pixels=("band", pixels))
-    return record(_warned_of_few(out, min(pixels)), f"calibrate_noise({len(skies)} cubes)")
+    told = f"{len(skies.fields)} cubes" + (f", {skies.sample}" if skies.sample else "")
+    return record(_warned_of_few(out, min(pixels)), f"calibrate_noise({told})")
 
 
 def _warned_of_few(cube: xr.Dataset, few: int) -> xr.Dataset:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from hstcube.basics.robust import CLIP, MAD_TO_SIGMA, clipped, without_background
 from hstcube.core.grids import Grid
-from hstcube.core.offsets import noise_scale, pixel_acf, with_noise_coords
+from hstcube.core.offsets import noise_scale, pixel_acf
 from hstcube.inputs.quantities import whole_number
 from hstcube.noise._autocorrelation import pair_sums, removal_bias
 from hstcube.noise.blank import blank_skies
-from hstcube.noise.correlation import resized
-from hstcube.noise.groups import group_errors
+from hstcube.noise.correlation import find_groups, resized, variances
+from hstcube.noise.spread import gain_of_weights
 from hstcube.sky.sources import BACKGROUND
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from typing import Any
+    from collections.abc import Sequence
 
     import xarray as xr
     from astropy.table import Table
@@ -34,6 +33,7 @@ __all__ = ["noise_check"]
 SIZES = (1, 2, 3, 5, 7, 10, 15)  # pixels: the sides of empty apertures
 
 _FEWEST = 20  # apertures, half of which overlap the others
+_SMALL = 20  # pixels along a side: of larger apertures there are too many pairs of pixels
 
 
 def noise_check(
@@ -60,17 +60,22 @@ def noise_check(
         `group_errors` [units of sci]; ``ratio``, the scatter of the sums over what is predicted,
         once the local background is removed from the images and what that takes away is removed
         from the prediction, too; ``constant``, the same with a constant sky: faint sources and
-        gradients make it larger. NaN where there are fewer than 10 apertures.
+        gradients make it larger. NaN where there are fewer than 10 apertures. Of an image of more
+        than a million pixels a sample is looked at, as in `calibrate_noise`; ``meta["sample"]``
+        says so.
     """
     from astropy.table import Table
 
     sides = tuple(whole_number(size, "sizes") for size in np.ravel(np.asarray(sizes)))
     skies = blank_skies(cubes, background)
     rows = [
-        (name, size, *_scatter(pulls)) for (name, size), pulls in _collected(skies, sides).items()
+        (name, size, *_scatter(pulls))
+        for (name, size), pulls in _collected(skies.parts, sides).items()
     ]
     table = Table(rows=rows, names=("band", "size", "number", "predicted", "ratio", "constant"))
-    units = skies[0].cube.sci.attrs["units"]
+    units = skies.parts[0].cube.sci.attrs["units"]
+    if skies.sample:
+        table.meta["sample"] = skies.sample
     table["predicted"].unit = units.replace("electron s-1", "electron / s")
     return table
 
@@ -91,12 +96,12 @@ def _collected(
     pulls: dict[tuple[str, int], list[_Pulls]] = {
         (name, size): [] for name in names for size in sizes
     }
-    for cube, blank in skies:
-        flat, lowered = _without_local_background(cube, blank, max(sizes))
+    for sky in skies:
+        bands = [_band(sky, i, max(sizes)) for i in range(sky.cube.sizes["band"])]
         for size in sizes:
-            for name, found in _aperture_pulls(cube, flat, lowered, blank, size):
+            for name, band in zip(sky.cube.band.values.tolist(), bands, strict=True):
                 if name in names:
-                    pulls[name, size].append(found)
+                    pulls[name, size] += _aperture_pulls(band, size)
     return pulls
 
 
@@ -122,67 +127,79 @@ def _width(pulls: Image64) -> float:
     return float(pulls.std())
 
 
-def _without_local_background(
-    cube: xr.Dataset, blank: Mask, largest: int
-) -> tuple[xr.Dataset, xr.Dataset]:
-    """Return the cube without its local background; and one with the noise that this leaves."""
-    acf, steps = pixel_acf(cube).values, Grid.of(cube).steps
-    scale = BACKGROUND / float(np.mean(steps))
+class _Band(NamedTuple):
+    """One band on blank sky: images without and with background, and the noise of both."""
+
+    used: Mask
+    flat: NDArray[np.float32]
+    sci: NDArray[np.float32]
+    sigma: Image64
+    """1/sqrt(wht)."""
+    noise: tuple[float, Image64]
+    """``noise_scale``, and the autocorrelation at lags of pixels."""
+    left: tuple[float, Image64]
+    """The same, once the local background is removed."""
+
+
+def _band(sky: BlankSky, i: int, largest: int) -> _Band:
+    """Return a band without its local background, and the noise that its removal leaves."""
+    cube, steps = sky.cube, Grid.of(sky.cube).steps
+    acf, scale = pixel_acf(cube).values[i], float(noise_scale(cube).values[i])
+    width = BACKGROUND / float(np.mean(steps))
     reach = (largest - 1, largest - 1)
-    sci, lowered, amplitude = [], [], []
-    for i in range(cube.sizes["band"]):
-        wht = cube.wht.values[i].astype(np.float64)
-        noise = np.nan_to_num(cube.sci.values[i] * np.sqrt(wht))
-        used = clipped(noise, blank & (wht > 0), scale)
-        rest = without_background(noise, used, scale)
-        sci.append(np.divide(rest, np.sqrt(wht), where=used, out=np.full(wht.shape, np.nan)))
-        pairs = np.maximum(pair_sums(noise, used, reach)[1], 1)
-        before = resized(acf[i][None], reach)[0]
-        left = before - removal_bias(used, scale, reach) / pairs * acf[i].sum()
-        amplitude.append(np.sqrt(left[reach]))
-        lowered.append(left / left[reach])
-    flat = cube.assign(sci=cube.sci.copy(data=np.stack(sci).astype(np.float32)))
-    return flat, with_noise_coords(
-        cube, noise_scale(cube).values * amplitude, np.stack(lowered), steps
+    sci, wht = cube.sci.values[i], cube.wht.values[i].astype(np.float64)
+    noise = np.nan_to_num(sci * np.sqrt(wht))
+    used = clipped(noise, sky.blank & (wht > 0), width)
+    rest = without_background(noise, used, width)
+    sigma = np.divide(1, np.sqrt(wht), where=used, out=np.zeros(wht.shape))
+    pairs = np.maximum(pair_sums(noise, used, reach)[1], 1)
+    left = resized(acf[None], reach)[0] - removal_bias(used, width, reach) / pairs * acf.sum()
+    level = np.median(sci[used]) if used.any() else np.float32(0)
+    left_scale = scale * float(np.sqrt(left[reach]))
+    return _Band(
+        used,
+        (rest * sigma).astype(np.float32),
+        sci - level,
+        sigma,
+        (scale, acf),
+        (left_scale, left / left[reach]),
     )
 
 
-def _aperture_pulls(
-    cube: xr.Dataset, flat: xr.Dataset, lowered: xr.Dataset, blank: Mask, size: int
-) -> Iterator[tuple[str, _Pulls]]:
-    """Yield what the empty apertures of every band show, on two grids of apertures."""
-    cube, lowered = _without_sky_error(cube), _without_sky_error(lowered)
-    for i, name in enumerate(cube.band.values.tolist()):
-        used = np.isfinite(flat.sci.values[i])
-        level = np.median(cube.sci.values[i][used]) if used.any() else 0.0
-        for offset in (0, size // 2):
-            groups = _apertures(used & blank, size, offset)
-            if not groups.any():
-                continue
-            predicted = group_errors(cube.isel(band=[i]), groups).values[0]
-            left = group_errors(lowered.isel(band=[i]), groups).values[0]
-            local = _sums(flat.sci.values[i], groups) / left
-            constant = _sums(cube.sci.values[i] - level, groups) / predicted
-            yield name, _Pulls(predicted, local, constant)
+def _aperture_pulls(band: _Band, size: int) -> list[_Pulls]:
+    """Return what the empty apertures of a band show, on two grids of apertures."""
+    pulls = []
+    for offset in (0, size // 2):
+        empty = _squares(band.used, size, offset).all(axis=(2, 3))
+        if not empty.any():
+            continue
+        sigma = _squares(band.sigma, size, offset)[empty]
+        predicted, left = (scale * _of_sums(sigma, acf) for scale, acf in (band.noise, band.left))
+        local, constant = (
+            _squares(image, size, offset)[empty].sum(axis=(1, 2), dtype=np.float64)
+            for image in (band.flat, band.sci)
+        )
+        pulls.append(_Pulls(predicted, local / left, constant / predicted))
+    return pulls
 
 
-def _without_sky_error(cube: xr.Dataset) -> xr.Dataset:
-    return cube.assign_coords(sky_error=("band", np.full(cube.sizes["band"], np.nan)))
+def _squares(image: NDArray[Any], size: int, offset: int) -> NDArray[Any]:
+    """Return the squares of a grid, (row, column, size, size)."""
+    ny, nx = ((n - offset) // size for n in image.shape)
+    inside = image[offset : offset + ny * size, offset : offset + nx * size]
+    return inside.reshape(ny, size, nx, size).swapaxes(1, 2)
 
 
-def _apertures(blank: Mask, size: int, offset: int) -> NDArray[np.int64]:
-    """Return a map that numbers the squares of a grid of which every pixel is blank."""
-    ny, nx = ((n - offset) // size for n in blank.shape)
-    inside = (slice(offset, offset + ny * size), slice(offset, offset + nx * size))
-    empty = blank[inside].reshape(ny, size, nx, size).all(axis=(1, 3))
-    number = np.where(empty, np.cumsum(empty).reshape(empty.shape), 0)
-    groups = np.zeros(blank.shape, np.int64)
-    groups[inside] = number.repeat(size, axis=0).repeat(size, axis=1)
-    return groups
-
-
-def _sums(image: NDArray[np.floating], groups: NDArray[np.int64]) -> Image64:
-    inside = groups > 0
-    return np.asarray(
-        np.bincount(groups[inside], weights=image[inside].astype(np.float64))[1:], dtype=np.float64
-    )
+def _of_sums(sigma: Image64, acf: Image64) -> Image64:
+    """Return the standard deviations of sums over squares of pixels, (square, size, size)."""
+    number, size, _ = sigma.shape
+    if size > _SMALL:
+        row = sigma.transpose(1, 0, 2).reshape(size, number * size)
+        groups = find_groups(np.tile(np.repeat(np.arange(1, number + 1), size), (size, 1)))
+        variance = variances(row, groups, acf)
+    else:
+        flat = sigma.reshape(number, size**2)
+        places = np.divmod(np.arange(size**2), size)
+        variance = gain_of_weights(flat, places, acf) * np.einsum("pi,pi->p", flat, flat)
+    with np.errstate(invalid="ignore"):  # of a correlation that is none
+        return np.sqrt(variance)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hstcube.basics.convolution import convolver
+from hstcube.basics.convolution import sum_convolver
 from hstcube.basics.memory import remembered
 from hstcube.noise.correlation import find_groups, variances
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Noise", "correlated_spread", "gain_of_blocks", "gain_of_weights"]
 
 _AT_ONCE = 1 << 20  # numbers in one batch
+_IN_CACHE = 1 << 15  # numbers in one batch of what memory is slower than to compute
 _SHORT = 0.03  # correlations below this are no matter for the variance of one pixel
 
 
@@ -50,16 +51,35 @@ def correlated_spread(noise: Image64, kernel: Image64, acf: Image64) -> Image64:
     -------
     array, (y, x)
     """
-    sigma = np.sqrt(noise)
-    gain, parts, products = _lags_of(kernel, acf)
-    terms = {(0, 0): noise.copy()}  # by lag: what [K(m) K(m - lag)] is convolved with
-    for part in parts:
-        pairs = _moved(_product_with_shifted(sigma, -part.lag[0], -part.lag[1]), *part.move)
-        terms[part.base] = terms.get(part.base, 0) + part.weight * pairs
-    spread = np.zeros(noise.shape)
-    for lag, image in terms.items():
-        spread += convolver(products[lag], noise.shape)(image)
-    return np.asarray(spread / gain)
+    gain, lags, products = _lags_of(kernel, acf)
+    reach = (acf.shape[0] // 2, acf.shape[1] // 2)
+    sigma = np.pad(np.sqrt(noise), [(n, n) for n in reach])  # beyond the frame there is nothing
+
+    def terms(rows: slice, columns: slice) -> Iterator[Image64]:
+        for base in products:
+            term = noise[rows, columns]
+            term = np.zeros(term.shape) if base != (0, 0) else term.copy()
+            here = (rows.start + reach[0], columns.start + reach[1])
+            _add_pairs(term, sigma, here, [lag for lag in lags if lag.base == base])
+            yield term
+
+    return sum_convolver(list(products.values()), noise.shape)(terms) / gain
+
+
+def _add_pairs(term: Image64, sigma: Image64, here: tuple[int, int], lags: list[_Lag]) -> None:
+    """Add to a term what lags add to it: the pixel (0, 0) of the term is `here` in sigma."""
+    step = max(_IN_CACHE // term.shape[1], 1)
+    for start in range(0, len(term), step):
+        rows = term[start : start + step]
+        height, width = rows.shape
+        product = np.empty(rows.shape)
+        for lag in lags:
+            y, x = here[0] + start - lag.move[0], here[1] - lag.move[1]
+            first = sigma[y : y + height, x : x + width]
+            y, x = y + lag.lag[0], x + lag.lag[1]
+            np.multiply(first, sigma[y : y + height, x : x + width], out=product)
+            product *= lag.weight
+            rows += product
 
 
 class _Lag(NamedTuple):

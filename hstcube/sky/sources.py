@@ -47,23 +47,30 @@ def detect_sources(cube: xr.Dataset) -> xr.DataArray:
     signal = np.nan_to_num(cube.sci.values * np.sqrt(cube.wht.values)).sum(axis=0, dtype=np.float64)
     smooth = ndimage.gaussian_filter(signal, 1.0)
     there = (cube.wht.values > 0).any(axis=0)
-    scale = BACKGROUND / float(np.mean(Grid.of(cube).steps))
+    scale = 3 * BACKGROUND / float(np.mean(Grid.of(cube).steps))
+    flat = without_background(smooth, there, scale)
     sources = ~there
     for _ in range(3):  # what was found no longer raises the background
-        found = _above_background(smooth, there, sources, 3 * scale)
+        found = _above_background(smooth, flat, there, sources, scale)
         if not found.any():
             break
         sources = ndimage.binary_dilation(found, iterations=2) | ~there
     return xr.DataArray(sources & there, {"y": cube.y, "x": cube.x}, ("y", "x"), "sources")
 
 
-def _above_background(smooth: Image64, there: Mask, sources: Mask, scale: float) -> Mask:
-    """Return the sources above a background that is measured beside those known already."""
+def _above_background(
+    smooth: Image64, flat: Image64, there: Mask, sources: Mask, scale: float
+) -> Mask:
+    """Return the sources above a background that is measured beside those known already.
+
+    `flat` is without one that is measured on them, too.
+    """
     quiet = there & ~sources
     if not quiet.any():
         return quiet
-    rest = smooth - np.where(there, smooth - without_background(smooth, there, scale), 0)
-    rest = without_background(smooth, quiet, scale) + np.where(sources, rest, 0)
+    rest = smooth - np.where(there, smooth - flat, 0)
+    none = np.array_equal(quiet, there)
+    rest = (flat if none else without_background(smooth, quiet, scale)) + np.where(sources, rest, 0)
     sure = there & (rest > _SURE * robust_sigma(rest[quiet]))
     return connected(sure, fewest=_CONNECTED) > 0
 
