@@ -33,6 +33,7 @@ HEAVY = {
 
 WITH_A_DISK = {
     "fits",
+    "mosaics",
     "files",
     "surveys",
     "maps",

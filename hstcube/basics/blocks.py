@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from hstcube.lazy.arrays import arrays_of, regions_of
+from hstcube.lazy.nodes import Stage
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -93,6 +96,23 @@ def _in_blocks(
     halo: tuple[int, int],
     outputs: int,
 ) -> tuple[Any, ...]:
+    """Run the function on blocks with their margins: one task a block where that can be."""
+    like = planes[0].data
+    values = [one.values for one in parameters]
+    nodes = regions_of([plane.data for plane in planes])
+    if nodes is None:
+        return _overlapping(function, planes, values, halo, outputs)
+    stage = Stage(function, nodes, values, like.shape[1:], halo, outputs)
+    return arrays_of(stage, like)
+
+
+def _overlapping(
+    function: Callable[..., tuple[Any, ...]],
+    planes: tuple[xr.Variable, ...],
+    parameters: list[Any],
+    halo: tuple[int, int],
+    outputs: int,
+) -> tuple[Any, ...]:
     import dask.array as da
 
     dtype = planes[0].dtype
@@ -100,9 +120,7 @@ def _in_blocks(
     bands = []
     for i in range(planes[0].sizes["band"]):
 
-        def one(
-            block: Any, arguments: tuple[Any, ...] = tuple(p.values[i] for p in parameters)
-        ) -> Any:
+        def one(block: Any, arguments: tuple[Any, ...] = tuple(p[i] for p in parameters)) -> Any:
             results = function(*block, *arguments)
             return np.stack(results if outputs > 1 else [results]).astype(dtype, copy=False)
 

@@ -43,6 +43,8 @@ class _Plane(NamedTuple):
     sigma: Image64
     depth: Image64
     """Pixels from data, along rows, columns and diagonals."""
+    empty: NDArray[np.bool_]
+    """No data, inside the frame: images in blocks have margins."""
     hole: NDArray[np.bool_]
     bounded: NDArray[np.bool_]
     """Of the holes: those that are no rim of the images."""
@@ -106,14 +108,17 @@ def _plane(sci: Any, wht: Any, inside: NDArray[np.bool_], scale: float) -> _Plan
     data = wht > 0
     if data.all() or not data.any():
         none = np.zeros(data.shape, bool)
-        return _Plane(sci, data, sci, sci, none, none)
+        return _Plane(sci, data, sci, sci, none, none, none)
     from scipy import ndimage
 
     depth = np.asarray(ndimage.distance_transform_cdt(~data, "chessboard"), np.float64)
-    hole = inside & (depth > 0) & (depth <= _DEEPEST)
-    deep = _largest(depth > _DEEPEST, 2 * _DEEPEST + 1)
+    empty = inside & ~data
+    hole = empty & (depth <= _DEEPEST)
+    deep = _largest(empty & (depth > _DEEPEST), 2 * _DEEPEST + 1)
     sigma = scale / np.sqrt(wht, where=data, out=np.full(data.shape, np.inf), dtype=np.float64)
-    return _Plane(np.where(data, sci, 0).astype(float), data, sigma, depth, hole, hole & ~deep)
+    return _Plane(
+        np.where(data, sci, 0).astype(float), data, sigma, depth, empty, hole, hole & ~deep
+    )
 
 
 def _hidden(plane: _Plane) -> _Hidden:
@@ -126,7 +131,7 @@ def _hidden(plane: _Plane) -> _Hidden:
 def _upper(plane: _Plane, values: Image64) -> tuple[Image64, NDArray[np.bool_]]:
     """Return the largest that holes may hide of `values`, and where these rise towards them."""
     data, hole = plane.data, plane.hole
-    away = data & ~_largest(~data, _NEAR)
+    away = data & ~_largest(plane.empty, _NEAR)
     near = _inwards(np.where(data, values, -np.inf), hole, _NEAR)
     far = _inwards(np.where(away, values, -np.inf), hole, _AROUND)
     least = -_inwards(np.where(data, -values, -np.inf), hole, _AROUND)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hstcube.errors import CubeError, HstCubeWarning
+from hstcube.lazy.arrays import pointwise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -98,6 +99,7 @@ def _given(planes: Planes, usable: Any, library: Any) -> Planes:
     )
 
 
+@pointwise
 def _usable(sci: Any, wht: Any) -> Mask:
     """Return the pixels of a block that have data, and say what is wrong with others."""
     require_weights(sci, wht)
@@ -122,6 +124,7 @@ def require_held(planes: Planes, names: Sequence[str]) -> Planes:
     return planes
 
 
+@pointwise
 def _held(sci: Any, wht: Any, band: str = "") -> Mask:
     has_data = wht > 0
     bad = int(np.count_nonzero(np.isfinite(sci) != has_data))
@@ -158,5 +161,6 @@ def _in_blocks(planes: Planes, look: Callable[[Any, Any], Mask]) -> Planes:
     )
 
 
+@pointwise
 def _same(block: Any) -> Any:
     return block

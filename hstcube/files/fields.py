@@ -27,6 +27,7 @@ from hstcube.fits.weights import (
     kind_by_pixels,
 )
 from hstcube.inputs.cards import card_text
+from hstcube.lazy.arrays import lazy_stack
 from hstcube.surveys.beside import SKY_SCALE
 from hstcube.surveys.filters import require_band
 from hstcube.surveys.known import told_oddities
@@ -332,10 +333,7 @@ def require_one_grid(files: FieldFiles, grids: Mapping[str, Grid]) -> Grid:
 def _stacked(planes: list[Any], chunks: Mapping[str, int] | None) -> Any:
     if chunks is None:
         return np.stack(planes)
-    import dask.array
-
-    sizes = {0: chunks.get("band", 1), 1: chunks.get("y", -1), 2: chunks.get("x", -1)}
-    return dask.array.stack(planes).rechunk(sizes)
+    return lazy_stack(planes, chunks)
 
 
 def _built(files: FieldFiles, sci: Any, wht: Any, **how: Any) -> xr.Dataset:

@@ -12,9 +12,11 @@ from hstcube.core.grids import Grid
 from hstcube.core.wcs_cards import leftovers
 from hstcube.errors import FileError, GridError
 from hstcube.fits.headers import notes_on_bytes
+from hstcube.fits.local import Stored
 from hstcube.fits.opening import located, opened, plain_image, require_budget
 from hstcube.fits.units import BLOCK
 from hstcube.inputs.cards import card_text, card_value
+from hstcube.lazy.arrays import lazily
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, MutableMapping, Sequence
@@ -88,7 +90,8 @@ def read_plane(
     band : str
         Named in errors.
     lazy : bool
-        Give the pixels as a dask array.
+        Give the pixels as a dask array, which reads no more than is asked for; their checksum is
+        compared by who reads all of them.
     hdu : str, int or (str, int), optional
         The extension to take, whatever `kind` says.
     beside : Grid, optional
@@ -101,8 +104,9 @@ def read_plane(
     GridError
         If its WCS cannot be used.
     """
-    with located(path, band), _found(path, kind, hdu, pixels=not lazy) as (hdus, unit, notes):
+    with located(path, band), _found(path, kind, hdu, lazy=lazy) as (hdus, unit, notes):
         header = unit.header
+        stored = _stored(path, unit) if lazy else None
         shape = image_shape(unit)
         filetype = card_text(header, "FILETYPE").upper()
         if kind == "sci" and filetype in _NOT_SCIENCE:
@@ -115,8 +119,8 @@ def read_plane(
             integers = f"whole numbers of {bits} bits without a scale (BSCALE, BZERO)"
             notes.append(("HC-D15", f"its {kind} pixels are {integers}"))
         if lazy:
-            lazily = _lazy_pixels(path, kind, shape, hdu, beside)
-            return Plane(lazily, header, grid, tuple(notes))
+            pixels = lazily(stored) if stored else _lazy_pixels(path, kind, shape, hdu, beside)
+            return Plane(pixels, header, grid, tuple(notes))
         _refuse_floats_as_integers(unit, bits)
         pixels = _pixels(unit, shape)
         if kind == "wht" and filetype == "SCI" and (pixels < 0).any():
@@ -127,10 +131,10 @@ def read_plane(
 
 @contextlib.contextmanager
 def _found(
-    path: Path, kind: str, hdu: Extension | None, *, pixels: bool
+    path: Path, kind: str, hdu: Extension | None, *, lazy: bool
 ) -> Iterator[tuple[Sequence[Any], Any, list[Note]]]:
     """Open a file; give its units, the one that holds the image, and what is odd in its bytes."""
-    plain = plain_image(path, pixels=pixels) if hdu is None else None
+    plain = None if lazy or hdu is not None else plain_image(path)
     if plain is not None:
         yield (plain,), plain, []
         return
@@ -138,7 +142,8 @@ def _found(
         unit = image_unit(hdus, kind, path) if hdu is None else chosen_unit(hdus, hdu)
         # astropy mends the cards that it can, and refuses the file for those that it cannot
         unit.header.tostring()
-        yield hdus, unit, require_whole(path, unit)
+        later = lazy and _stored(path, unit) is not None  # who reads all of it compares its sum
+        yield hdus, unit, notes_on_bytes(unit.fileinfo()) if later else require_whole(path, unit)
 
 
 def read_header(path: Path, kind: str, *, band: str = "", hdu: Extension | None = None) -> Header:
@@ -347,6 +352,19 @@ def _refuse_floats_as_integers(unit: Any, bits: int) -> None:
 
 def _pixels(unit: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:
     return np.ascontiguousarray(unit.data.reshape(shape), dtype=np.float32)
+
+
+def _stored(path: Path, unit: Any) -> Stored | None:
+    """Return the pixels of a plain image of real numbers where they lie; None of any other."""
+    header, place = unit.header, unit.fileinfo()
+    kind = {-32: ">f4", -64: ">f8"}.get(header.get("BITPIX", 0))
+    packed = type(unit).__name__ == "CompImageHDU" or getattr(place["file"], "name", "") != str(
+        path
+    )
+    if packed or kind is None or {"BSCALE", "BZERO"} & {*header}:
+        return None
+    said = str(header.get("DATASUM", "")).strip()
+    return Stored(path, place["datLoc"], image_shape(unit), kind, said)
 
 
 def _lazy_pixels(

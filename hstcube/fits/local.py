@@ -13,7 +13,9 @@ import re
 import stat
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+import numpy as np
 
 from hstcube.errors import FileError
 from hstcube.fits.reads import note_read
@@ -21,6 +23,7 @@ from hstcube.fits.reads import note_read
 __all__ = [
     "PACKERS",
     "Extension",
+    "Stored",
     "as_path",
     "entries",
     "kind_of",
@@ -34,6 +37,7 @@ __all__ = [
 
 Extension = str | int | tuple[str, int]  # of a FITS file: name, number, name and version
 PACKERS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ": "lzma"}
+_PIECE = 2**22  # bytes that are read at once
 TEXT = 64 * 2**20  # bytes: a catalogue of half a million objects
 
 _LONGEST_PATH = 4096  # characters: what Linux follows
@@ -241,3 +245,68 @@ def not_there(path: str, error: Exception) -> FileError:
 def _too_large(path: Path, size: int, most: int) -> FileError:
     reason = f"holds {size / 1e6:.3g} MB or more; files of its kind hold {most / 1e6:.3g} at most"
     return FileError("HC-F29", reason, "check that it is the file that is meant", file=str(path))
+
+
+class Stored:
+    """Pixels of an image in a file, read in pieces: what dask takes for an array of float32."""
+
+    in_regions = True
+    ndim = 2
+
+    def __init__(
+        self, path: Path, start: int, shape: tuple[int, int], kind: str, datasum: str
+    ) -> None:
+        self.path, self.start, self.kind, self.datasum = path, start, np.dtype(kind), datasum
+        self.shape, self.dtype = shape, np.dtype(np.float32)
+        self.state = _state_of(path.stat())
+
+    def __getitem__(self, key: tuple[slice, slice]) -> Any:
+        (top, bottom, _), (left, right, _) = (
+            one.indices(n) for one, n in zip(key, self.shape, strict=True)
+        )
+        step = self.kind.itemsize
+        rows = np.empty((max(bottom - top, 0), max(right - left, 0)), self.kind)
+        with self._opened() as file:
+            if rows.shape[1] == self.shape[1]:
+                self._read(file, rows, self.start + step * top * self.shape[1])
+            else:
+                for y, row in enumerate(rows, start=top):
+                    self._read(file, row, self.start + step * (y * self.shape[1] + left))
+        return rows.astype(np.float32)
+
+    def require_sum(self) -> None:
+        """Raise FileError if the pixels are not those of the card DATASUM, where there is one."""
+        if not self.datasum.isdigit():
+            return
+        total, left = 0, self.kind.itemsize * self.shape[0] * self.shape[1]
+        with self._opened() as file:
+            file.seek(self.start)
+            while left and (piece := file.read(min(left, _PIECE))):
+                left -= len(piece)
+                total += int(np.frombuffer(piece, ">u4").sum(dtype=np.uint64))
+        if left or (total - int(self.datasum)) % (2**32 - 1):
+            reason = "is damaged: DATASUM does not agree with the pixels"
+            raise FileError("HC-F05", reason, "get it again", str(self.path))
+
+    def _opened(self) -> IO[bytes]:
+        try:
+            file = self.path.open("rb", buffering=0)
+        except OSError as error:
+            raise unreadable(str(self.path), error) from error
+        if _state_of(os.fstat(file.fileno())) != self.state:
+            file.close()
+            reason = "was replaced or changed since it was opened"
+            raise FileError("HC-F32", reason, "open it again", str(self.path))
+        return file
+
+    def _read(self, file: IO[bytes], into: Any, start: int) -> None:
+        view = memoryview(into).cast("B")
+        while view:
+            number = os.preadv(file.fileno(), [view], start)
+            if not number:
+                raise FileError("HC-F02", "is truncated", "get it again", str(self.path))
+            view, start = view[number:], start + number
+
+
+def _state_of(found: os.stat_result) -> tuple[int, int, int]:
+    return found.st_ino, found.st_size, found.st_mtime_ns

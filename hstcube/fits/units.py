@@ -20,7 +20,17 @@ if TYPE_CHECKING:
 
     Cards = Iterable[tuple[str, Any, str]]
 
-__all__ = ["card", "hdu", "history_cards", "history_lines", "with_cards"]
+__all__ = [
+    "BLOCK",
+    "card",
+    "checksummed",
+    "hdu",
+    "history_cards",
+    "history_lines",
+    "ones_sum",
+    "with_cards",
+    "words_sum",
+]
 
 BLOCK, CARD = 2880, 80  # bytes
 _BITPIX = {"f4": -32, "f8": -64, "u1": 8, "i4": 32}
@@ -45,8 +55,19 @@ def hdu(data: NDArray[Any] | None, cards: Cards, *, extname: str = "") -> bytes:
     """
     body = b"" if data is None else data.astype(data.dtype.newbyteorder(">"), copy=False).tobytes()
     body += b"\0" * (-len(body) % BLOCK)
-    datasum = _ones_sum(body)
-    entries = (entry for entry in (*_description(data, extname), *cards) if entry[1] is not None)
+    image = None if data is None else (data.dtype, data.shape)
+    return checksummed(image, cards, _ones_sum(body), extname=extname) + body
+
+
+def checksummed(
+    image: tuple[np.dtype[Any], tuple[int, ...]] | None,
+    cards: Cards,
+    datasum: int,
+    *,
+    extname: str = "",
+) -> bytes:
+    """Return the header of a unit whose pixels have that type, shape and sum; see `hdu`."""
+    entries = (entry for entry in (*_description(image, extname), *cards) if entry[1] is not None)
     text = "".join(
         [
             *(card(*entry) for entry in entries),
@@ -56,7 +77,7 @@ def hdu(data: NDArray[Any] | None, cards: Cards, *, extname: str = "") -> bytes:
         ]
     )
     header = text.ljust(len(text) + -len(text) % BLOCK).encode("ascii")
-    return _signed(header, datasum) + body
+    return _signed(header, datasum)
 
 
 def with_cards(data: bytes, cards: Cards) -> bytes:
@@ -85,21 +106,23 @@ def _first_header(data: bytes) -> list[str]:
 
 def _signed(header: bytes, datasum: int) -> bytes:
     """Return a header whose CHECKSUM is all zeros with the right one."""
-    checksum = f"CHECKSUM= '{_encoded(_fold(_ones_sum(header) + datasum))}'"
+    checksum = f"CHECKSUM= '{_encoded(ones_sum(_ones_sum(header) + datasum))}'"
     return header.replace(b"CHECKSUM= '0000000000000000'", checksum.encode(), 1)
 
 
-def _description(data: NDArray[Any] | None, extname: str) -> list[tuple[str, Any, str]]:
+def _description(
+    image: tuple[np.dtype[Any], tuple[int, ...]] | None, extname: str
+) -> list[tuple[str, Any, str]]:
     """Return the cards that say what kind of unit it is, and how its data are stored."""
     cards: list[tuple[str, Any, str]] = [("SIMPLE", True, "conforms to the FITS standard")]
     if extname:
         cards = [("XTENSION", "IMAGE", "image extension")]
-    bits, sizes = (8, ()) if data is None else (_BITPIX[data.dtype.str[1:]], data.shape[::-1])
+    bits, sizes = (8, ()) if image is None else (_BITPIX[image[0].str[1:]], image[1][::-1])
     cards += [("BITPIX", bits, "array data type"), ("NAXIS", len(sizes), "number of axes")]
     cards += [(f"NAXIS{i}", n, "") for i, n in enumerate(sizes, start=1)]
     if extname:
         cards += [("PCOUNT", 0, ""), ("GCOUNT", 1, ""), ("EXTNAME", extname, "")]
-    if data is None:
+    if image is None:
         cards.append(("EXTEND", True, "extensions may follow"))
     return cards
 
@@ -178,10 +201,34 @@ def _ascii(text: str) -> str:
 
 def _ones_sum(data: bytes) -> int:
     """Return the 32-bit ones' complement sum of bytes."""
-    return _fold(int(np.frombuffer(data, ">u4").sum(dtype=np.uint64)))
+    return ones_sum(int(np.frombuffer(data, ">u4").sum(dtype=np.uint64)))
 
 
-def _fold(total: int) -> int:
+def words_sum(pixels: NDArray[Any], top: int, left: int, width: int) -> int:
+    """Return what a piece of an image adds to the sum of its words of 4 bytes, not folded.
+
+    Parameters
+    ----------
+    pixels : array, (y, x)
+        As they go to disk, of 4 bytes or of one.
+    top, left : int
+        Where the piece begins.
+    width : int
+        Of the image.
+    """
+    if pixels.dtype.itemsize > 1:
+        return int(pixels.view(">u4").sum(dtype=np.uint64))
+    total = 0
+    for first in range(min(4, len(pixels))):  # of every fourth row bytes stand alike in words
+        columns = pixels[first::4].sum(axis=0, dtype=np.uint64)
+        start = (top + first) * width + left
+        for i in range(min(4, columns.size)):
+            total += int(columns[i::4].sum()) << 8 * (3 - (start + i) % 4)
+    return total
+
+
+def ones_sum(total: int) -> int:
+    """Return a sum of words as one of 32 bits in ones' complement."""
     while total >> 32:
         total = (total & 0xFFFFFFFF) + (total >> 32)
     return total

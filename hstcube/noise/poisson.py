@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from hstcube.basics.blocks import over_bands
 from hstcube.core.bands import name_among
 from hstcube.core.grids import Grid
 from hstcube.core.rules import require_same_grid, taken
@@ -69,15 +70,19 @@ def _added(cube: xr.Dataset, time: xr.Variable) -> xr.Dataset:
     if not {"y", "x"} & {*time.dims}:
         _require_positive(time.values)
     time = _where_lacking(cube, time)
+    told, wht = _told(time), _with_noise(cube, _counted(cube, time))
+    return updated(cube, f"add_poisson({told})", wht=wht).assign_attrs(poisson=told)
+
+
+def _with_noise(cube: xr.Dataset, time: xr.Variable) -> Any:
+    """Return the weights (band, y, x) with the term."""
+    sci, wht = cube.sci.variable, cube.wht.variable
+    if wht.chunks and time.dims == ("band",):
+        return over_bands(_noisier, sci, wht, parameters=(time,))[0]
     added = xr.apply_ufunc(
-        _noisier,
-        *(cube.sci.variable, cube.wht.variable, _counted(cube, time)),
-        dask="parallelized",
-        output_dtypes=[np.float32],
+        _noisier, sci, wht, time, dask="parallelized", output_dtypes=[np.float32]
     )
-    told = _told(time)
-    noisier = updated(cube, f"add_poisson({told})", wht=added.transpose("band", "y", "x").data)
-    return noisier.assign_attrs(poisson=told)
+    return added.transpose("band", "y", "x").data
 
 
 def electrons_of(cube: xr.Dataset) -> xr.Variable:

@@ -1,0 +1,236 @@
+"""What gives the pixels of any region of images, and what is made for one block of them.
+
+Steps that look around each pixel ask others for wider regions: so margins add up.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["At", "Done", "Held", "Level", "Memo", "Node", "Output", "Stacked", "Stage"]
+
+
+class At(NamedTuple):
+    """A piece of one band: rows and columns from (top, left) up to (bottom, right)."""
+
+    band: int
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+
+class Memo:
+    """What is made for one block: of each node once, in the widest region that is asked of it.
+
+    It is kept as long as somebody will ask for it again.
+    """
+
+    def __init__(self, nodes: Sequence[Node], at: At) -> None:
+        self.regions: dict[int, At] = {id(node): at for node in nodes}
+        self.asks: dict[int, int] = Counter(id(node) for node in nodes)
+        self.made: dict[int, Any] = {}
+        for node in _consumers_first(nodes, at):
+            for other, region in node.asks(self.regions[id(node)]):
+                key = id(other)
+                self.asks[key] = self.asks.get(key, 0) + 1
+                self.regions[key] = _around(self.regions.get(key, region), region)
+
+    def given(self, node: Node, at: At) -> Any:
+        """Return the pixels of a node."""
+        key = id(node)
+        whole = self.regions[key]
+        made = self.made.pop(key) if key in self.made else node.made(whole, self)
+        self.asks[key] -= 1
+        if self.asks[key]:
+            self.made[key] = made
+        return made if whole == at else _cut(made, whole, at)
+
+
+def _consumers_first(nodes: Sequence[Node], at: At) -> list[Node]:
+    """Return all that some nodes need, and them, each before what it needs itself."""
+    done: list[Node] = []
+    seen: set[int] = set()
+    waiting = [(node, False) for node in nodes]
+    while waiting:
+        node, is_last = waiting.pop()
+        if is_last:
+            done.append(node)
+        elif id(node) not in seen:
+            seen.add(id(node))
+            waiting.append((node, True))
+            waiting += [(other, False) for other, _ in node.asks(at)]
+    return done[::-1]
+
+
+def _around(one: At, other: At) -> At:
+    return At(
+        one.band,
+        min(one.top, other.top),
+        max(one.bottom, other.bottom),
+        min(one.left, other.left),
+        max(one.right, other.right),
+    )
+
+
+def _cut(made: Any, whole: At, at: At) -> Any:
+    """Return the part of what was made for a region that lies in another."""
+    if isinstance(made, tuple):
+        return tuple(_cut(one, whole, at) for one in made)
+    if made.shape[-2:] == (1, 1) != (whole.bottom - whole.top, whole.right - whole.left):
+        return made
+    rows = slice(at.top - whole.top, at.bottom - whole.top)
+    return made[..., rows, at.left - whole.left : at.right - whole.left]
+
+
+class Node:
+    """What gives the pixels of a region: arrays (1, y, x), or (y, x) of one plane."""
+
+    def below(self) -> list[Node]:
+        """Return what it is made of."""
+        return []
+
+    def asks(self, at: At) -> list[tuple[Node, At]]:
+        """Return what it asks of others for a region, as often as it asks."""
+        return [(node, at) for node in self.below()]
+
+    def made(self, at: At, memo: Memo) -> Any:
+        """Return the pixels; `memo` gives those of others."""
+        raise NotImplementedError
+
+
+class Held(Node):
+    """An array on disk or in memory that is read in pieces."""
+
+    def __init__(self, source: Any) -> None:
+        self.source = source
+
+    def made(self, at: At, memo: Memo) -> Any:
+        """Return the pixels of a region."""
+        del memo
+        bands = (slice(at.band, at.band + 1),) if self.source.ndim == 3 else ()  # noqa: PLR2004
+        return np.asarray(self.source[(*bands, slice(at.top, at.bottom), slice(at.left, at.right))])
+
+
+class Level(Node):
+    """One number a band, or one for all."""
+
+    def __init__(self, values: list[Any]) -> None:
+        self.values = values
+
+    def made(self, at: At, memo: Memo) -> Any:
+        """Return the pixels of a region."""
+        del memo
+        return self.values[at.band if len(self.values) > 1 else 0]
+
+
+class Done(Node):
+    """What a function of single pixels makes of others."""
+
+    def __init__(self, task: Any, given: dict[str, Any]) -> None:
+        self.task, self.given = task, given
+
+    def below(self) -> list[Node]:
+        """Return what it is made of."""
+        return [one for one in self.given.values() if isinstance(one, Node)]
+
+    def made(self, at: At, memo: Memo) -> Any:
+        """Return the pixels of a region."""
+        values = {
+            name: memo.given(one, at) if isinstance(one, Node) else one
+            for name, one in self.given.items()
+        }
+        return self.task(values)
+
+
+class Stacked(Node):
+    """Planes (y, x) as the bands of one array."""
+
+    def __init__(self, planes: Sequence[Node]) -> None:
+        self.planes = planes
+
+    def below(self) -> list[Node]:
+        """Return what it is made of."""
+        return list(self.planes)
+
+    def asks(self, at: At) -> list[tuple[Node, At]]:
+        """Return what it asks of others for a region."""
+        return [(self.planes[at.band], at)]
+
+    def made(self, at: At, memo: Memo) -> Any:
+        """Return the pixels of a region."""
+        return memo.given(self.planes[at.band], at)[None]
+
+
+class Stage(Node):
+    """A function of images, run on regions with a margin; it gives a tuple of arrays (1, y, x)."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        planes: Sequence[Node],
+        parameters: Sequence[Any],
+        shape: tuple[int, int],
+        halo: tuple[int, int],
+        outputs: int,
+    ) -> None:
+        self.function, self.planes, self.parameters = function, planes, parameters
+        self.shape, self.halo, self.outputs = shape, halo, outputs
+
+    def below(self) -> list[Node]:
+        """Return what it is made of."""
+        return list(self.planes)
+
+    def asks(self, at: At) -> list[tuple[Node, At]]:
+        """Return what it asks of others for a region."""
+        return [(plane, self._wider(at)) for plane in self.planes]
+
+    def _wider(self, at: At) -> At:
+        (tall, wide), (ny, nx) = self.halo, self.shape
+        return At(
+            at.band,
+            max(at.top - tall, 0),
+            min(at.bottom + tall, ny),
+            max(at.left - wide, 0),
+            min(at.right + wide, nx),
+        )
+
+    def made(self, at: At, memo: Memo) -> Any:
+        """Return the pixels of a region."""
+        (tall, wide), wider = self.halo, self._wider(at)
+        # beyond the frame there is nothing: zeros, no data
+        margin = (
+            (tall - at.top + wider.top, tall + at.bottom - wider.bottom),
+            (wide - at.left + wider.left, wide + at.right - wider.right),
+        )
+        planes = [memo.given(plane, wider)[0] for plane in self.planes]
+        if any(map(any, margin)):
+            planes = [np.pad(plane, margin) for plane in planes]
+        dtype = planes[0].dtype
+        made = self.function(*planes, *(parameter[at.band] for parameter in self.parameters))
+        inner = (slice(tall, tall + at.bottom - at.top), slice(wide, wide + at.right - at.left))
+        results = made if self.outputs > 1 else (made,)
+        return tuple(
+            np.ascontiguousarray(one[inner])[None].astype(dtype, copy=False) for one in results
+        )
+
+
+class Output(Node):
+    """One of the arrays that a stage gives."""
+
+    def __init__(self, stage: Stage, number: int) -> None:
+        self.stage, self.number = stage, number
+
+    def below(self) -> list[Node]:
+        """Return what it is made of."""
+        return [self.stage]
+
+    def made(self, at: At, memo: Memo) -> Any:
+        """Return the pixels of a region."""
+        return memo.given(self.stage, at)[self.number]

@@ -1,0 +1,1 @@
+"""Images larger than memory: cubes that go to disk block by block."""
