@@ -26,6 +26,7 @@ __all__ = ["Noise", "correlated_spread", "gain_of_blocks", "gain_of_weights"]
 
 _AT_ONCE = 1 << 20  # numbers in one batch
 _IN_CACHE = 1 << 15  # numbers in one batch of what memory is slower than to compute
+_ROUNDED = 1e-9  # of C(0): a lag at which C is larger by less needs no convolution of its own
 _SHORT = 0.03  # correlations below this are no matter for the variance of one pixel
 
 
@@ -108,7 +109,7 @@ def _lags_of(
         gain += 2 * rho * share / white
         parity = (lag[0] % 2, lag[1] % 2)
         of_parity = float(_product_with_shifted(kernel, *parity).sum())
-        if parity != lag and abs(share) > abs(of_parity):
+        if parity != lag and abs(share) > abs(of_parity) + _ROUNDED * white:
             parity, of_parity = lag, share
         move = ((lag[0] - parity[0]) // 2, (lag[1] - parity[1]) // 2)
         parts.append(_Lag(lag, parity, move, 2 * rho * share / of_parity if of_parity else 0.0))
