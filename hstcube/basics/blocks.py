@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,12 @@ from hstcube.lazy.nodes import Stage
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["over_bands"]
+__all__ = ["over_bands", "physical_memory"]
+
+
+def physical_memory() -> int:
+    """Return the memory of this machine, bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def over_bands(

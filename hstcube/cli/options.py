@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hstcube.errors import HstCubeError
-    from hstcube.pipeline.options import Options, Sky
+    from hstcube.pipeline.options import Chunks, Options, Sky
     from hstcube.pipeline.plan import Target
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Allow",
     "ApplyMask",
     "Bands",
+    "ChunksOf",
     "Exclude",
     "Field",
     "FieldList",
@@ -54,6 +55,14 @@ __all__ = [
     "targets_of",
 ]
 
+ChunksOf = Annotated[
+    str,
+    typer.Option(
+        "--chunks",
+        help="Make fields in blocks of so many pixels a side; auto: of 1024 where the images would "
+        "fill a quarter of the memory; none: whole.",
+    ),
+]
 Folder = Annotated[
     Path,
     typer.Argument(
@@ -250,6 +259,7 @@ def options_of(
     psf_fwhm: list[str] | None,
     poisson: str | None,
     neighbours: str | None = None,
+    chunks: str = "auto",
     **how: Any,
 ) -> Options:
     """Return what `run` and `check` were asked for; options go before what a recipe file says."""
@@ -270,8 +280,19 @@ def options_of(
         sky=level,
         psf=_psfs(psf),
         psf_fwhm=widths,
+        chunks=_chunks(chunks),
         **how,
     )
+
+
+def _chunks(text: str) -> Chunks:
+    if text in ("auto", "none"):
+        return "auto" if text == "auto" else None
+    try:
+        return int(text)
+    except ValueError:
+        msg = f"{text!r} is not auto, none, or a number of pixels"
+        raise typer.BadParameter(msg, param_hint="--chunks") from None
 
 
 def _psfs(given: list[str] | None) -> str | dict[str, str]:

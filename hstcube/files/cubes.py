@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
@@ -25,10 +26,10 @@ from hstcube.fits.writing import write_files
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.names import checked_name
 from hstcube.mosaics.cards import band_cards, common_cards
-from hstcube.mosaics.streams import Image, Plan, streamed
+from hstcube.mosaics.streams import ID, Image, Plan, streamed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     import xarray as xr
     from numpy.typing import NDArray
@@ -38,7 +39,9 @@ if TYPE_CHECKING:
     Card = tuple[str, Any, str]  # key, value (None: no card), comment
     Images = dict[str, Any]  # arrays, or images whose pixels come later, by their kinds
 
-__all__ = ["Layout", "Noise", "product_files", "to_fits"]
+__all__ = ["Layout", "Noise", "product_files", "to_fits", "told_by_products"]
+
+_ROWS = 1024  # of images that are read at once
 
 Noise = Literal["wht", "variance"]
 Layout = Literal["files", "mef"]
@@ -87,12 +90,7 @@ def to_fits(
     RecipeError
         If there is no such choice of `noise` or `layout`.
     """
-    cube = _asked(cube, noise, layout)
-    files: Mapping[Path, Content]
-    if any(variable.chunks for variable in cube.data_vars.variables.values()):
-        files = _streamed(cube, folder, noise=noise, layout=layout, apply_mask=apply_mask)
-    else:
-        files, _ = product_files(cube, folder, noise=noise, layout=layout, apply_mask=apply_mask)
+    files, _ = product_files(cube, folder, noise=noise, layout=layout, apply_mask=apply_mask)
     return write_files(files, overwrite=overwrite)
 
 
@@ -103,9 +101,14 @@ def product_files(
     noise: Noise = "wht",
     layout: Layout = "files",
     apply_mask: bool = False,
-) -> tuple[dict[Path, bytes], str]:
-    """Return what `to_fits` writes, and the id that all of it bears."""
+) -> tuple[Mapping[Path, Content], str]:
+    """Return what `to_fits` writes, and the id that all of it bears.
+
+    The id of a cube in blocks is "": it is known when they have been written.
+    """
     cube = _asked(cube, noise, layout)
+    if any(variable.chunks for variable in cube.data_vars.variables.values()):
+        return _streamed(cube, folder, noise=noise, layout=layout, apply_mask=apply_mask), ""
     images = partial(_images, noise=noise, apply_mask=apply_mask, zeros=_has_zeros(cube))
     planes = {
         band: images(*(np.asarray(cube.variables[name].values[i]) for name in PLANES))
@@ -316,3 +319,20 @@ def _plane_unit(cube: xr.Dataset, i: int, name: str) -> bytes | Image:
 
 def _step_of(lags: NDArray[np.floating]) -> float:
     return float(lags[lags.size // 2 + 1]) if lags.size > 1 else 0.0
+
+
+def told_by_products(files: Sequence[Path]) -> tuple[str, int]:
+    """Return the id of a cube that was written in blocks, and the pixels of its masks together."""
+    from astropy.io import fits
+
+    with ExitStack() as stack:
+        images = [stack.enter_context(fits.open(path)) for path in files]
+        units = [
+            unit for image in images for unit in image if unit.header.get("FILETYPE") == "MASK"
+        ]
+        of_set = str(units[0].header[ID])
+        height, pixels = units[0].shape[0], 0
+        for top in range(0, height, _ROWS):
+            rows = [unit.section[top : top + _ROWS] > 0 for unit in units]
+            pixels += int(np.logical_or.reduce(rows).sum())
+    return of_set, pixels

@@ -142,7 +142,10 @@ class _Task(Generic[T, R]):
             reason = f"a worker of the cluster has hstcube {__version__}, not {self.version}"
             fix = f"install hstcube {self.version} for the workers, as it is here"
             raise HstCubeError("HC-R05", reason, fix)
-        with _ONE_AT_A_TIME, _in_folder(self.folder):
+        import dask
+
+        alone = dask.config.set(scheduler="synchronous")  # not the tasks of tasks of the cluster
+        with _ONE_AT_A_TIME, _in_folder(self.folder), alone:
             language.set(self.words)
             return self.work(thing)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import operator
 import uuid
+from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -152,9 +153,11 @@ def evaluated(function: Callable[..., Any], arrays: Sequence[Any]) -> list[Any]:
         region_of(array) if hasattr(array, "dask") else Held(np.asarray(array)) for array in arrays
     ]
     places = _places(like.chunks)
-    if None not in nodes:
-        tasks = [dask.delayed(_block, pure=False)(function, nodes, at) for _, at in places]
-        return list(dask.compute(*tasks))
+    known = [node for node in nodes if node is not None]
+    if len(known) == len(nodes):
+        # what all tasks share is one piece of the graph: a cluster gets it once, not for each block
+        work = dask.delayed(partial(_block, function, known), pure=False, traverse=False)
+        return list(dask.compute(*(work(at) for _, at in places)))
     blocks = [da.asarray(array).rechunk(like.chunks).to_delayed() for array in arrays]
     run = dask.delayed(function, pure=False)
     return list(dask.compute(*[run(at, *(one[key] for one in blocks)) for key, at in places]))

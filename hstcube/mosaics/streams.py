@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     Card = tuple[str, Any, str]
     Made = dict[str, Any]  # images of a block, by their names
 
-__all__ = ["Image", "Plan", "streamed"]
+__all__ = ["ID", "Image", "Plan", "streamed"]
 
 _PIECE = 2**22  # bytes that are read back at once: of whole rows of 2880 bytes or not
-_ID = "CUBEID"
+ID = "CUBEID"
 
 
 class Image(NamedTuple):
@@ -47,7 +47,7 @@ class Image(NamedTuple):
 
     def header(self, of_set: str, datasum: int) -> bytes:
         """Return its header; `of_set` stands in the card of the cube's id, where it has one."""
-        cards = [(key, of_set if key == _ID else value, text) for key, value, text in self.cards]
+        cards = [(key, of_set if key == ID else value, text) for key, value, text in self.cards]
         return checksummed((self.dtype, self.shape), cards, datasum, extname=self.extname)
 
     @property

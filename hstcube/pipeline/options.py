@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
 from hstcube.assembly.opening import Align
+from hstcube.basics.blocks import physical_memory
+from hstcube.core.bands import names_among
 from hstcube.files.cubes import Layout, Noise
 from hstcube.files.levels import read_levels
 from hstcube.inputs.choices import require_choice
+from hstcube.inputs.quantities import whole_number
 from hstcube.pipeline.recipe import Recipe, require_map, require_recipe
 
 if TYPE_CHECKING:
@@ -33,6 +36,11 @@ __all__ = [
 ]
 
 Sky = Literal["measure", "none"]
+Auto = Literal["auto"]
+Chunks = Auto | int | None
+
+_SMALLEST = 64  # pixels: smaller than the margins of most kernels
+_SHARE = 0.25  # of the memory: a cube in memory takes four times its images while it is made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +52,9 @@ class Options:
     files; ``psf``, ``psf_fwhm`` [arcsec], ``onto``, ``align`` and ``units`` are those of
     `open_field`, but ``onto`` may be "labels" too (the grid of the map); ``exclude`` is a file of
     DS9 regions that are neither object nor sky; ``noise``, ``layout`` and ``apply_mask`` those of
-    `to_fits`; ``strict`` takes warnings for errors.
+    `to_fits`; ``strict`` takes warnings for errors; ``chunks`` is the side of the blocks in which
+    mosaics are made [pixels], "auto" for blocks where the images would fill a quarter of the
+    memory, None for whole images.
     """
 
     recipe: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -63,16 +73,34 @@ class Options:
     align: Align | None = None
     exclude: str | None = None
     units: str | None = None
+    chunks: Chunks = "auto"
 
     def __post_init__(self) -> None:
         require_recipe(self.kind, self.recipe.get("neighbours", "mask"))
         require_choice("layout", self.layout, Layout)
+        if isinstance(self.chunks, str):
+            require_choice("chunks", self.chunks, Auto)
+        elif self.chunks is not None:
+            whole_number(self.chunks, "chunks", least=_SMALLEST)
         if self.sky is not None:
             require_choice("sky", self.sky, Sky)
         if self.noise is not None:
             require_choice("noise", self.noise, Noise)
         if self.align is not None:
             require_choice("align", self.align, Align)
+
+    def blocks_for(self, files: FieldFiles) -> dict[str, int] | None:
+        """Return the blocks in which the images of a field are opened; None for whole images."""
+        if self.chunks is None:
+            return None
+        if not isinstance(self.chunks, str):
+            return {"y": self.chunks, "x": self.chunks}
+        bands = names_among(self.bands, files.bands)
+        paths = [
+            path for band in bands for path in (*files.bands[band].sci, *files.bands[band].wht)
+        ]
+        sizes = [path.stat().st_size for path in paths if path.is_file()]
+        return {} if sum(sizes) > _SHARE * physical_memory() else None
 
     @property
     def kind(self) -> Recipe:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -14,8 +15,8 @@ from uuid import uuid4
 import numpy as np
 import xarray as xr
 
-from hstcube.errors import HstCubeError
-from hstcube.files.cubes import product_files
+from hstcube.errors import HstCubeError, HstCubeWarning
+from hstcube.files.cubes import product_files, told_by_products
 from hstcube.files.levels import level_factor
 from hstcube.files.netcdf import netcdf_writer
 from hstcube.fits.reads import remembering
@@ -198,7 +199,12 @@ def _ledger_of(out: Path, _: str) -> Ledger:
 def images_for(
     files: FieldFiles, options: Options, *, chunks: Mapping[str, int] | None = None
 ) -> Images:
-    """Open the images of a field as a run wants them; see `images_of`."""
+    """Open the images of a field as a run wants them; see `images_of`.
+
+    In blocks where the options say so, or with `chunks`.
+    """
+    if chunks is None:
+        chunks = options.blocks_for(files)
     return images_of(
         files,
         bands=options.bands or None,
@@ -279,6 +285,9 @@ def _one_target(
         opened.clear()  # one field at a time in memory
         images = images_for(target.files, options)
         cube = images.cube
+        lost = "the field is made in blocks: no netCDF is written"
+        for code, text in [("HC-O33", lost)] if cube.sci.chunks and options.netcdf else []:
+            warnings.warn(HstCubeWarning(code, text), stacklevel=2)
         labels, outside = without(labels_of(target.files, cube), cube, options.exclude)
         field = opened[target.files.field] = _Field(images, labels, outside, list(notes))
     outcome.sky, level = sky_level_of(target.files, field.images, field.labels, options)
@@ -305,16 +314,18 @@ def _one_target(
             f"{len(said)} warnings, and the run is strict: {'; '.join(map(str, said))}",
             "mend what they say, or run without [[--strict|strict=True]]",
         )
-    outcome.files, of_set = _written(cube, work, ledger)
+    outcome.files, of_set, outcome.pixels = _written(cube, work, ledger)
     outcome.notes = said
     outcome.bands = tuple(cube.band.values.tolist())
-    outcome.pixels = int(cube.mask.values.any(axis=0).sum())
     outcome.record = {"set": of_set, **record_of(outcome, cube, options), "inputs": inputs}
     outcome.record["sha256"] = hashes(outcome.files)
 
 
-def _written(cube: xr.Dataset, work: _Work, ledger: Ledger) -> tuple[list[Path], str]:
-    """Write a cube as FITS and netCDF, all of it or nothing; return the id that both bear, too."""
+def _written(cube: xr.Dataset, work: _Work, ledger: Ledger) -> tuple[list[Path], str, int]:
+    """Write a cube as FITS and netCDF, all of it or nothing.
+
+    Return the files, the id that all of them bear, and the number of pixels to use.
+    """
     out, options = work.out, work.options
     files, of_set = product_files(
         cube,
@@ -324,11 +335,14 @@ def _written(cube: xr.Dataset, work: _Work, ledger: Ledger) -> tuple[list[Path],
         apply_mask=options.apply_mask,
     )
     everything: dict[Path, Content] = dict(files)
-    if options.netcdf:
+    if options.netcdf and of_set:
         place = out / f"{cube.attrs['field']}.nc"
         everything[place] = netcdf_writer(cube, place, of_set=of_set)
     ledger.begin(cube.attrs["field"], list(everything), work.run if work.again else "")
-    return write_files(everything, overwrite=options.overwrite), of_set
+    written = write_files(everything, overwrite=options.overwrite)
+    if not of_set:
+        return written, *told_by_products(written)
+    return written, of_set, int(cube.mask.values.any(axis=0).sum())
 
 
 def sky_level_of(

@@ -99,6 +99,25 @@ def test_two_workers_make_what_one_process_does(folder, tmp_path, several, monke
     assert again["status"].tolist() == ["before"] * len(NAMES)
 
 
+def test_a_cube_in_blocks_is_written_by_the_workers(folder, tmp_path, several):
+    cube = hstcube.open_field(folder, "1", chunks={"y": 16, "x": 16})
+    cube = hstcube.homogenize(cube, sky=[0.0] * len(BANDS))
+    hstcube.to_fits(cube, tmp_path / "here")
+    several.worker()
+    several.worker()
+    with distributed.Client(several.address):  # dask's own default from here on
+        hstcube.to_fits(cube, tmp_path / "there")
+    assert fits(tmp_path / "there") == fits(tmp_path / "here")
+
+
+def test_fields_in_blocks_are_made_by_workers_too(folder, tmp_path, several):
+    hstcube.run_fields(folder, tmp_path / "here", chunks=64)
+    several.worker()
+    hstcube.run_fields(folder, tmp_path / "there", chunks=64, scheduler=several.address)
+    assert fits(tmp_path / "there") == fits(tmp_path / "here")
+    assert not [*(tmp_path / "there").glob("*.nc")]
+
+
 def test_the_command_runs_on_a_cluster_too(folder, tmp_path, several):
     several.worker()
     command = ["run", folder, "-o", tmp_path / "out", "--scheduler", several.address]
