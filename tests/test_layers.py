@@ -34,6 +34,7 @@ HEAVY = {
 WITH_A_DISK = {
     "fits",
     "files",
+    "remote",
     "surveys",
     "maps",
     "sed",
