@@ -166,8 +166,15 @@ def _wanted(
             paths = [root / name for name in there]
             paths += chain.from_iterable(_paths_of(files, [*files.bands]) for files in own.values())
         names = dict.fromkeys(_name_of(root, path, store.address) for path in paths)
-    ask = store.within if listed else store.beside
-    return {name: there[name] if name in there else ask(name) for name in names}
+        owners = {
+            os.path.relpath(path, root): there[file.name].store
+            for file, files in own.items()
+            for path in _paths_of(files, [*files.bands])
+        }
+    return {
+        name: there[name] if name in there else owners[name].beside(name, inside=listed)
+        for name in names
+    }
 
 
 def _named_files(addresses: Sequence[str], storage: Mapping[str, Any]) -> dict[str, Remote]:

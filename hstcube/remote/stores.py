@@ -127,14 +127,11 @@ class Store:
                     found[f"{folder}/{name}" if folder else name] = self._remote(one["name"], one)
         return found
 
-    def beside(self, name: str) -> Remote:
-        """Return a file by its name from the folder in which the file of the address lies."""
+    def beside(self, name: str, *, inside: bool) -> Remote:
+        """Return a file by its name from the folder that is the address, or that holds the file."""
         folder = urlsplit(self.root)._replace(query="", fragment="").geturl()
-        return self._asked(f"{folder.rpartition('/')[0]}/{name}")
-
-    def within(self, name: str) -> Remote:
-        """Return a file by its name from the folder that is the address."""
-        return self._asked(f"{self.root}/{name}")
+        folder = self.root if inside else folder.rpartition("/")[0]
+        return self._asked(f"{folder}/{name}")
 
     def itself(self) -> Remote:
         """Return the file that is the address."""
@@ -143,6 +140,9 @@ class Store:
     def _asked(self, path: str) -> Remote:
         with self._errors(path):
             said = self.system.info(path)
+        if said["type"] != "file":
+            fix = "fetch folders one by one"
+            raise FileError("HC-F42", "is a folder among files", fix, self.full(path))
         if said.get("mimetype") == "text/html":
             fix = (
                 "give the addresses of the files themselves: pages that list them have no standard"

@@ -8,10 +8,12 @@ import http.server
 import json
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections import namedtuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -279,6 +281,9 @@ def test_without_the_extra_the_fix_says_what_to_install(
 # --- a server of files
 
 
+ENOUGH = threading.Event()
+
+
 class _Server(http.server.SimpleHTTPRequestHandler):
     """Serves a folder; some paths are broken in their own ways."""
 
@@ -300,11 +305,18 @@ class _Server(http.server.SimpleHTTPRequestHandler):
             self.send_response(200)
             self.end_headers()
             self.wfile.write(b"anything")
+        elif "stalled" in self.path:
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b"half")
+            self.wfile.flush()
+            ENOUGH.wait(60)
         else:
             super().do_GET()
 
     def do_HEAD(self) -> None:
-        if "broken" in self.path:
+        if "broken" in self.path or "stalled" in self.path:
             self.send_response(200)
             self.send_header("Content-Length", "1000")
             self.end_headers()
@@ -323,6 +335,7 @@ def server(stamps: Path) -> Iterator[str]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
+        ENOUGH.set()
         server.shutdown()
 
 
@@ -345,6 +358,24 @@ def test_a_field_file_of_a_server_brings_what_it_names(server: str, stamps: Path
     assert names(tmp_path) == {"mine.toml", "psfs/of_mine.fits"} | images
     assert same_bytes(tmp_path, stamps)
     assert code_of(lambda: hstcube.fetch(f"{server}/recipe.toml", tmp_path)) == "HC-B15"
+
+
+def test_field_files_of_several_places_bring_what_lies_beside_each(tmp_path: Path):
+    system = fsspec.filesystem("memory")
+    try:
+        for place in ("one", "two"):
+            text = f'[bands.f160w]\nsci = "{place}_sci.fits"\nwht = "{place}_wht.fits"\n'
+            system.pipe(f"/places/{place}/{place}.toml", text.encode())
+            for kind in ("sci", "wht"):
+                system.pipe(f"/places/{place}/{place}_{kind}.fits", place.encode())
+        addresses = [f"memory://places/{place}/{place}.toml" for place in ("one", "two")]
+        table = hstcube.fetch(addresses, tmp_path)
+        folders = ["memory://places/one", "memory://places/two"]
+        assert code_of(lambda: hstcube.fetch(folders, tmp_path)) == "HC-F42"
+    finally:
+        system.rm("/places", recursive=True)
+    assert len(table) == 6
+    assert (tmp_path / "two_wht.fits").read_bytes() == b"two"
 
 
 def test_what_a_server_packs_comes_as_it_lies_there(server: str, tmp_path: Path):
@@ -376,6 +407,28 @@ def test_a_server_that_is_down_and_an_unknown_option_are_told(server: str, tmp_p
         assert code_of(lambda: hstcube.fetch(down, tmp_path)) == "HC-F44"
     asked = {"nonsense": 1}
     assert code_of(lambda: hstcube.fetch(f"{server}/notes.txt", tmp_path, **asked)) == "HC-F41"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_command_that_is_ended_while_a_file_comes_goes_on_where_it_was(
+    server: str, stamps: Path, tmp_path: Path, end: signal.Signals
+):
+    wanted = sorted(of_field(stamps, "1"))
+    addresses = [f"{server}/{name}" for name in wanted]
+    words = [sys.executable, "-m", "hstcube", "fetch", "-o", "copy", *addresses]
+    with subprocess.Popen([*words, f"{server}/stalled.fits"], cwd=tmp_path, stderr=-3) as going:
+        copy, patience = tmp_path / "copy", time.monotonic() + 60
+        while time.monotonic() < patience and not set(wanted) <= names(copy):
+            time.sleep(0.05)
+        going.send_signal(end)
+        code = going.wait(20)
+    assert code == {"SIGINT": 130, "SIGTERM": 143, "SIGKILL": -9}[end.name]
+    assert (end is signal.SIGKILL) == any(".part-" in name for name in names(copy))
+    done = command("fetch", "-o", "copy", *addresses, cwd=tmp_path)
+    assert f"0 fetched, {len(wanted)} kept" in done.stdout
+    assert names(copy) == {*wanted}
+    assert same_bytes(copy, stamps)
 
 
 # --- a store of S3
