@@ -39,6 +39,7 @@ __all__ = ["fetch", "fetch_told"]
 _FOLDERS = tuple(dict.fromkeys((STAMPS, *(str(Path(name).parent) for name in (LABELS, *SKY)))))
 _ENDINGS = (*FITS_NAMES, ".txt", ".toml")
 _LARGEST_FIELD_FILE = 2**20  # bytes
+_LONGEST = 64  # characters of the name of a field
 _SHOWN = 20  # fields that a message lists
 
 
@@ -158,7 +159,7 @@ def _wanted(
     there = store.listed(_FOLDERS) if listed else _named_files(addresses, storage)
     name = PurePosixPath(store.root).name if listed else folder.absolute().name
     with tempfile.TemporaryDirectory(prefix="hstcube-") as place:
-        root = Path(place) / (name or "field")
+        root = Path(place) / (name.strip(".")[:_LONGEST] or "field")
         own = _shown(root, there, strict=not listed)
         if listed or fields or bands:
             paths = _chosen(root, own, store.address, fields, bands)
