@@ -38,6 +38,7 @@ _MODULE_OF = {
     "deredden": "phot.units",
     "detect": "sky.detection",
     "examine_stars": "psf.stars",
+    "fetch": "jobs.fetching",
     "find_stars": "psf.star_search",
     "fit_width": "psf.profiles",
     "group_errors": "noise.groups",
@@ -89,8 +90,8 @@ _MODULE_OF = {
 
 _FOLDERS = (
     "assembly", "basics", "cli", "core", "demo", "errors", "files", "fits", "fleet", "inputs",
-    "jobs", "maps", "matching", "noise", "phot", "pipeline", "plots", "psf", "regridding", "sed",
-    "sky", "surveys",
+    "jobs", "maps", "matching", "noise", "phot", "pipeline", "plots", "psf", "regridding",
+    "remote", "sed", "sky", "surveys",
 )  # fmt: skip
 
 __all__ = ["__version__", "plot", *_MODULE_OF]  # noqa: PLE0604  the keys are strings

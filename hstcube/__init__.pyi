@@ -18,6 +18,7 @@ from hstcube.files.psfs import open_psf as open_psf
 from hstcube.files.psfs import save_psf as save_psf
 from hstcube.files.tables import write_table as write_table
 from hstcube.jobs.differences import compare as compare
+from hstcube.jobs.fetching import fetch as fetch
 from hstcube.jobs.fields import run_fields as run_fields
 from hstcube.jobs.stamps import cut_stamps as cut_stamps
 from hstcube.matching.comparison import psf_quality as psf_quality

@@ -820,7 +820,7 @@ ROWS = {
     "F20": Row("keyword there twice", "W", "the first one counts, keywords listed", "HC-F20", card_there_twice),
     "F21": Row("URL in place of a file", "E", "nothing is fetched", "HC-F21", address("https://a.b/1.fits")),
     "F21 s3": Row("s3:// in place of a file", "E", "nothing is fetched", "HC-F21", address("s3://a/1.fits")),
-    "F21 folder": Row("URL in place of a folder", "E", "no such folder", "HC-F01",
+    "F21 folder": Row("URL in place of a folder", "E", "nothing is fetched", "HC-F21",
                       lambda _: hstcube.open_field("https://a.b/c", "1")),
     "F22": Row("spaces, letters, dash, line feed, brackets in a path", "H", "works, in and out", do=odd_paths),
     "F23": Row("symbolic links", "H", "followed", do=links),

@@ -35,6 +35,7 @@ WITH_A_DISK = {
     "fits",
     "mosaics",
     "files",
+    "remote",
     "surveys",
     "maps",
     "sed",

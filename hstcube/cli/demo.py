@@ -1,4 +1,4 @@
-"""The command that makes up a field and does the whole job on it."""
+"""Commands that bring images to work on: of a made-up field, or from a store on the network."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from hstcube.cli.options import Overwrite  # noqa: TC001  typer reads annotations
-from hstcube.cli.show import show_table
+from hstcube.cli.options import Bands, FieldList, Fields, Overwrite  # noqa: TC001  typer reads them
+from hstcube.cli.show import Progress, say, show_table
 
-__all__ = ["demo"]
+__all__ = ["demo", "fetch"]
 
 
 def demo(
@@ -57,3 +57,45 @@ try next:
   hstcube run {stamps} --recipe original -o {out / "original"}
   python -c "import hstcube; print(hstcube.open_field('{products}', 'demo'))\""""
     )
+
+
+def fetch(
+    address: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="ADDRESS",
+            help="A folder of a store (s3://BUCKET/FOLDER), or files (https://SERVER/FILE); a "
+            "field file brings what it names.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the copies.")],
+    field: Fields = None,
+    fields: FieldList = None,
+    bands: Bands = None,
+    anon: Annotated[
+        bool, typer.Option("--anon", help="Of a store that is open to all: without keys.")
+    ] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Copy fields from a store on the network into a folder.
+
+    Copies that are whole are kept: run it again after it broke off. Nothing else uses a network.
+    """
+    from hstcube.jobs.fetching import fetch_told
+    from hstcube.jobs.fields import field_names
+
+    wanted = [*(field or ()), *(field_names(fields) if fields else ())]
+    progress = Progress(0)
+    with progress:
+        table = fetch_told(
+            address,
+            out,
+            fields=wanted,
+            bands=bands or (),
+            overwrite=overwrite,
+            storage={"anon": True} if anon else {},
+            tell=progress.tell_file,
+        )
+    kept = sum(table["status"] == "kept")
+    size = sum(table["size"]) / 1e6
+    say(f"{len(table)} files in {out}, {size:.1f} MB: {len(table) - kept} fetched, {kept} kept")

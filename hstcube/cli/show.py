@@ -233,11 +233,18 @@ class Progress:
         """Say what became of one more target."""
         self.done += 1
         collect_again()
-        name = outcome.target.name
-        if self.bar is not None:
-            self.bar.update(self.task, advance=1, description=name)
-            return
         said = f"failed, {outcome.error.code}" if outcome.error else _of_done(outcome)
+        self._show(outcome.target.name, said)
+
+    def tell_file(self, number: int, total: int, name: str) -> None:
+        """Say that one more file was fetched, of a total that is known only now."""
+        self.done, self.total = number, total
+        self._show(name, "fetched")
+
+    def _show(self, name: str, said: str) -> None:
+        if self.bar is not None:
+            self.bar.update(self.task, completed=self.done, total=self.total, description=name)
+            return
         line = f"[{self.done}/{self.total}] {plain(name)}: {said}"
         print(line, file=sys.stderr, flush=True)  # noqa: T201
 

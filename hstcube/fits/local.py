@@ -231,14 +231,17 @@ def read_bytes(path: str | Path, *, most: int = TEXT, unpack: bool = False) -> b
     return bytes(data)
 
 
-def not_there(path: str, error: Exception) -> FileError:
+def not_there(path: str, error: Exception, what: str = "file") -> FileError:
     """Return the error for a path that the system does not follow."""
     if _ADDRESS.match(path):
-        reason, fix = "is an address on the network, not a file", "download it, and give its path"
-        return FileError("HC-F21", reason, fix, file=path)
+        protocol, _, rest = path.partition(":")
+        address = f"{protocol}://{rest.lstrip('/')}"  # of which a Path lost a slash
+        copy = f"[[hstcube fetch {address} -o FOLDER|hstcube.fetch({address!r}, 'FOLDER')]]"
+        reason = "is an address on the network; only what is on this machine is read"
+        return FileError("HC-F21", reason, f"copy it: {copy}, and give the copy", file=path)
     shown = path if len(path) <= 200 else f"{path[:200]}..."  # noqa: PLR2004  a few lines
     if isinstance(error, FileNotFoundError):
-        return missing("such file", "check the path", file=shown)
+        return missing(f"such {what}", "check the path", file=shown)
     return unreadable(repr(shown), error)
 
 

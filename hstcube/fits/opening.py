@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import io
 import os
-import re
 import stat
 import warnings
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
@@ -18,7 +17,7 @@ import numpy as np
 
 from hstcube.errors import FileError, HstCubeError, is_slip
 from hstcube.fits.headers import data_sizes, padded, plain_header
-from hstcube.fits.local import PACKERS, missing, not_there, unreadable
+from hstcube.fits.local import PACKERS, not_there, unreadable
 from hstcube.fits.reads import note_read
 from hstcube.fits.units import BLOCK
 
@@ -215,10 +214,7 @@ def _require_regular(path: Path) -> None:
     except (OSError, ValueError) as error:  # a name of 5000 characters; a NUL in it
         raise not_there(str(path), error) from error
     if not there:
-        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):
-            reason = "is an address on the network, not a file"
-            raise FileError("HC-F21", reason, "download it, and give its path")
-        raise missing("such file", "check the path")
+        raise not_there(str(path), FileNotFoundError())
     if not path.is_file():
         raise FileError("HC-F24", "is not a regular file", "give a FITS file")
 

@@ -25,6 +25,8 @@ Content = bytes | Callable[[Path], None]  # of a file: what it holds, or what ma
 __all__ = [
     "Content",
     "Parts",
+    "add_file",
+    "make_ready",
     "require_free_names",
     "require_room_after_all",
     "sweep",
@@ -111,6 +113,32 @@ def written_whole(path: Path, write: Callable[[Path], None], *, overwrite: bool 
     return write_files({path: write}, overwrite=overwrite)[0]
 
 
+def make_ready(folder: Path, size: int = 0) -> None:
+    """Make a folder, remove what killed writers left in it, and require room for `size` bytes.
+
+    Raises
+    ------
+    WriteError
+        If there is no room, or the system refuses.
+    """
+    with _our_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder)
+        _require_room(folder, size)
+
+
+def add_file(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` make one of many files, and verify it; the folder is ready, the name free.
+
+    Raises
+    ------
+    WriteError
+        If the disk refuses.
+    """
+    with _our_errors(path):
+        _write_and_name({path: write})
+
+
 class Parts:
     """Many files, each written beside its place, and named together when the block ends well.
 
@@ -125,10 +153,7 @@ class Parts:
         self.swept: set[Path] = set()
 
     def __enter__(self) -> Self:
-        with _our_errors(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            sweep(self.folder)
-            _require_room(self.folder, self.size)
+        make_ready(self.folder, self.size)
         return self
 
     def write(self, path: Path, *pieces: bytes) -> None:

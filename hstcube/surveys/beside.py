@@ -11,7 +11,7 @@ from hstcube.fits.local import kind_of
 if TYPE_CHECKING:
     from hstcube.surveys.releases import Image
 
-__all__ = ["LABELS", "SKY_SCALE", "Places", "labels_file", "psf_file", "sky_file"]
+__all__ = ["LABELS", "SKY", "SKY_SCALE", "Places", "labels_file", "psf_file", "sky_file"]
 
 LABELS = "segment_maps/udf_mosaic_{field}_HST_SEGMAP.fits"
 SKY = ("NEW_SKY/sky_{field}_{digits}.txt", "NEW_SKY/sky_{field}_{band}.txt")

@@ -27,7 +27,7 @@ from hstcube.surveys.patterns import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["MAP", "SCI", "TIMES", "Image", "images_in", "matched_notes", "preferred"]
+__all__ = ["MAP", "SCI", "TIMES", "Image", "bandless", "images_in", "matched_notes", "preferred"]
 
 SCI, MAP = "sci", "map"
 TIMES = "exp"  # a map of exposure times
@@ -185,6 +185,17 @@ def preferred(images: list[Image]) -> list[Image]:
     weights = [image for image in images if image.role not in (SCI, TIMES)]
     best = min((image.rank for image in weights), default=0)
     return [image for image in weights if image.rank == best]
+
+
+def bandless(folder: Path) -> list[tuple[str, Path]]:
+    """Return the files of a folder with names of a release that tell no band, and their fields."""
+    found = []
+    for one in _named([*entries(folder), *entries(folder / STAMPS)]):
+        if "band" not in one.parts and any(role != MAP for _, role in one.roles):
+            whole = any(role == _EACH for _, role in one.roles)
+            above = one.path.name.split(".fits")[0] if whole else one.path.absolute().parent.name
+            found.append((one.parts.get("field") or above, one.path))
+    return found
 
 
 def matched_notes(images: Mapping[str, Path]) -> list[tuple[str, str]]:
