@@ -231,15 +231,19 @@ def _chosen(
     mine = {*(fields or there)}
     paths = [path for path, files in own.items() if files.field in mine]
     found = [files for files in (*found, *own.values()) if files.field in mine]
-    meant = names_among(bands, dict.fromkeys(chain.from_iterable(one.bands for one in found)))
-    for files in found:
-        if here := [band for band in meant if band in files.bands]:
-            paths += _paths_of(files, here)
-    known = {band for files in found for band in files.bands}
-    if found and (unknown := [band for band in meant if band not in known]):
-        fix = f"there are {', '.join(sorted(known))}"
-        raise BandError("HC-B01", f"no field has a band {unknown[0]}", fix, address, unknown[0])
+    for files, here in zip(found, _bands_of(found, bands, address), strict=True):
+        paths += _paths_of(files, here) if here else ()
     return paths + [path for field, path in silent if field in mine]
+
+
+def _bands_of(found: Sequence[FieldFiles], bands: Sequence[str], address: str) -> list[list[str]]:
+    """Return the bands that are chosen of each field."""
+    there = [*dict.fromkeys(chain.from_iterable(files.bands for files in found))]
+    meant = names_among(bands, there)
+    if there and (unknown := sorted({*meant} - {*there})):
+        fix = f"there are {', '.join(sorted(there))}"
+        raise BandError("HC-B01", f"no field has a band {unknown[0]}", fix, address, unknown[0])
+    return [[band for band in meant if band in files.bands] for files in found]
 
 
 def _require_fields(address: str, fields: Sequence[str], there: set[str]) -> None:
