@@ -83,8 +83,8 @@ def plain_header(source: Any) -> dict[str, Any] | None:
     """Read the header of one image of 32-bit real numbers, if it is as plain as most are.
 
     That is: each card is one of the standard's own grammar (FITS standard 4.0, section 4.2 and
-    appendix A), is there once, and has no meaning for how the file is read. astropy takes ten times
-    as long, and is asked about any other.
+    appendix A), is there once, and has no meaning for how the file is read. astropy takes nine
+    times as long, and is asked about any other.
 
     Returns
     -------
