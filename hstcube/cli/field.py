@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,6 +46,7 @@ from hstcube.cli.options import (
 )
 from hstcube.cli.show import (
     Progress,
+    collect_again,
     say,
     show_outcomes,
     show_report,
@@ -53,6 +56,8 @@ from hstcube.errors import HstCubeError
 from hstcube.fits.local import missing
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from hstcube.pipeline.findings import Report
 
 __all__ = ["check", "compare", "cutout", "ls", "run"]
@@ -315,27 +320,31 @@ def check(
     )
     if out is not None:
         refused_output(common, out, source, images=images)
-    reports = [examine(target, options, out=out) for target in targets]
-    reports += [common] if common.findings else []
+    each = (examine(target, options, out=out) for target in targets)
+    reports = chain(each, [common] if common.findings else [])
     raise typer.Exit(_show_reports(reports, strict=strict, as_json=as_json))
 
 
-def _show_reports(reports: list[Report], *, strict: bool, as_json: bool) -> int:
-    """Print what was found; return the exit code."""
+def _show_reports(reports: Iterable[Report], *, strict: bool, as_json: bool) -> int:
+    """Print what was found of each target as it comes, JSON at the end; return the exit code."""
     from hstcube.pipeline.record import SOME_FAILED
 
-    failed = [report for report in reports if report.fails(strict=strict)]
+    listed: list[dict[str, Any]] = []
+    results: set[bool] = set()
+    for report in reports:
+        results.add(report.fails(strict=strict))
+        if as_json:
+            listed.append(dataclasses.asdict(report))
+        else:
+            show_report(report, failed=report.fails(strict=strict))
+        collect_again()
     if as_json:
-        import dataclasses
         import json
 
-        typer.echo(json.dumps(list(map(dataclasses.asdict, reports)), indent=1))
-    else:
-        for report in reports:
-            show_report(report, failed=report in failed)
-    if not failed:
+        typer.echo(json.dumps(listed, indent=1))
+    if True not in results:
         return 0
-    return HstCubeError.exit_code if len(failed) == len(reports) else SOME_FAILED
+    return SOME_FAILED if False in results else HstCubeError.exit_code
 
 
 def compare(

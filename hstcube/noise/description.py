@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -100,16 +101,25 @@ def _white(cube: xr.Dataset) -> xr.Dataset:
 def survey_noise(survey: str, grid: Grid) -> xr.Dataset:
     """Return the noise of a survey at the pixel scale of a grid, from the package's table."""
     table = shipped.table("hstcube.surveys", "noise.csv")
-    rows = [row for row in table if row["survey"] == survey and _is_of(row, grid)]
-    if not rows:
-        known = sorted({f"{row['survey']} at {row['scale']} arcsec" for row in table})
+    known = dict.fromkeys((row["survey"], row["scale"]) for row in table)
+    scales = tuple(scale for name, scale in known if name == survey and _is_of(scale, grid))
+    if not scales:
+        tables = sorted(f"{name} at {scale} arcsec" for name, scale in known)
         raise NoiseError(
             "HC-N09",
             f"no table has the noise of {survey!r} at {grid.scale:.3g} arcsec per pixel, only "
-            f"{', '.join(known)}",
+            f"{', '.join(tables)}",
             "measure it: [[hstcube noise FOLDER --measure|"
             "with_noise(cube, calibrate_noise(cube, background=labels == 0))]]",
         )
+    # a copy: what is remembered is for the next field, whatever becomes of this one
+    return _of_table(survey, scales).copy(deep=True)
+
+
+@cache
+def _of_table(survey: str, scales: tuple[str, ...]) -> xr.Dataset:
+    table = shipped.table("hstcube.surveys", "noise.csv")
+    rows = [row for row in table if row["survey"] == survey and row["scale"] in scales]
     step = float(rows[0]["scale"])
     names = list(dict.fromkeys(row["band"] for row in rows))
     reach = max(abs(int(row[lag])) for row in rows for lag in ("dy", "dx"))
@@ -121,8 +131,8 @@ def survey_noise(survey: str, grid: Grid) -> xr.Dataset:
     return with_noise_coords(_bands_alone(names), scale, acf, (step, step))
 
 
-def _is_of(row: dict[str, str], grid: Grid) -> bool:
-    return abs(float(row["scale"]) / grid.scale - 1) < _SAME_SCALE
+def _is_of(scale: str, grid: Grid) -> bool:
+    return abs(float(scale) / grid.scale - 1) < _SAME_SCALE
 
 
 def _bands_alone(names: Iterable[str]) -> xr.Dataset:

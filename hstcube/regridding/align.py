@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -36,6 +36,8 @@ FEWEST = 3  # sources for a shift between bands
 # sigma of the detection image, its smoothing, and the window of centroids [pixels]
 _DETECT, _SMOOTH, _WINDOW = 5.0, 1.5, 2.0
 _SMALLEST = 5  # pixels of a source: less is noise
+_REACH = int(4 * _WINDOW)
+_OFFSETS = np.arange(-_REACH, _REACH + 1)
 _STILL = 1e-3  # pixels: a centroid that moves by less has arrived
 
 
@@ -227,9 +229,14 @@ def _between_bands(cube: xr.Dataset) -> xr.Dataset:
     grid = Grid.of(cube)
     sci, wht = cube.sci.values, cube.wht.values
     shifts, counts = [Shift(np.zeros(2), np.zeros(2))], [0]
+    redder: _Seen | None = None
     for i in range(1, len(sci)):
-        two = slice(i - 1, i + 1)
-        moved = _of_sources(sci[two].astype(np.float64), wht[two].astype(np.float64))
+        valid = (wht[i - 1] > 0) & (wht[i] > 0)
+        # mostly the redder image of the pair before, on the same pixels: it is the bluer one now
+        same = redder is not None and np.array_equal(valid, redder.valid)
+        bluer = redder if redder and same else _seen(sci[i - 1], wht[i - 1], valid)
+        redder = _seen(sci[i], wht[i], valid)
+        moved = _of_sources(bluer, redder)
         shifts.append(_median_shift(moved, np.array(grid.steps)))
         counts.append(len(moved))
     return _table(cube.band.values.tolist(), shifts, counts, grid.scale, "bands")
@@ -245,20 +252,31 @@ def _median_shift(moved: Array, steps: Array) -> Shift:
     return Shift(middle * steps, error * steps)
 
 
-def _of_sources(sci: Array, wht: Array) -> Array:
-    """Return by how much the sources of the redder of two images must move, pixels, (source, 2)."""
-    valid = (wht[0] > 0) & (wht[1] > 0)
+class _Seen(NamedTuple):
+    """An image above its median, 0 where it or its neighbour has no data, and what stands out."""
+
+    signal: Array
+    found: NDArray[np.bool_]
+    valid: NDArray[np.bool_]
+
+
+def _seen(image: NDArray[Any], weight: NDArray[Any], valid: NDArray[np.bool_]) -> _Seen:
     if not valid.any():
-        return np.zeros((0, 2))
-    signal = [np.where(valid, image - np.median(image[valid]), 0) for image in sci]
-    noise = [np.where(valid, inverse_of(weight), 0) for weight in wht]
-    # a source is one that both bands show
-    seen = _detected(signal[0], noise[0], valid) & _detected(signal[1], noise[1], valid)
+        return _Seen(np.zeros(valid.shape), valid, valid)
+    image = image.astype(np.float64)
+    signal = np.where(valid, image - np.median(image[valid]), 0)
+    variance = np.where(valid, inverse_of(weight.astype(np.float64)), 0)
+    return _Seen(signal, _detected(signal, variance, valid), valid)
+
+
+def _of_sources(bluer: _Seen, redder: _Seen) -> Array:
+    """Return by how much the sources of the redder of two images must move, pixels, (source, 2)."""
     shifts = []
-    for start in _sources(signal[0] + signal[1], seen):
-        bluer, redder = _place(signal[0], start), _place(signal[1], start)
-        if bluer is not None and redder is not None:
-            shifts.append(bluer - redder)
+    # a source is one that both bands show
+    for start in _sources(bluer.signal + redder.signal, bluer.found & redder.found):
+        one, other = _place(bluer.signal, start), _place(redder.signal, start)
+        if one is not None and other is not None:
+            shifts.append(one - other)
     return np.array(shifts).reshape(-1, 2)
 
 
@@ -299,22 +317,19 @@ def _centroid(image: Array, start: Array) -> Array | None:
 
     That is XWIN_IMAGE of SExtractor (Bertin & Arnouts 1996).
     """
-    reach = int(4 * _WINDOW)
-    place: Array = start
+    y, x = start.tolist()
     for _ in range(20):
-        y0, x0 = (int(np.rint(p)) for p in place)
-        if min(y0, x0) < reach or y0 >= image.shape[0] - reach or x0 >= image.shape[1] - reach:
+        row, column = round(y), round(x)
+        box = image[row - _REACH : row + _REACH + 1, column - _REACH : column + _REACH + 1]
+        if min(row, column) < _REACH or box.size < len(_OFFSETS) ** 2:
             return None
-        box = (slice(y0 - reach, y0 + reach + 1), slice(x0 - reach, x0 + reach + 1))
-        y, x = np.mgrid[box]
-        window = np.exp(-((y - place[0]) ** 2 + (x - place[1]) ** 2) / (2 * _WINDOW**2))
-        light = window * image[box]
-        total = light.sum()
+        dy, dx = (_OFFSETS + (row - y))[:, None], _OFFSETS + (column - x)
+        light = np.exp((dy**2 + dx**2) / (-2 * _WINDOW**2)) * box
+        total = float(light.sum())
         if total <= 0:
             return None
-        moment = np.array([(light * (y - place[0])).sum(), (light * (x - place[1])).sum()])
-        step = 2 * moment / total
-        place = place + np.clip(step, -1, 1)
-        if np.abs(step).max() < _STILL:
-            return place
+        step = (2 * float((light * dy).sum()) / total, 2 * float((light * dx).sum()) / total)
+        y, x = (p + min(max(s, -1.0), 1.0) for p, s in zip((y, x), step, strict=True))
+        if max(map(abs, step)) < _STILL:
+            return np.array([y, x])
     return None

@@ -531,6 +531,16 @@ def test_the_noise_of_a_known_survey_is_there():
     assert hstcube.with_noise(xdf_like(), "white").noise_acf.values.sum() == 1
 
 
+def test_what_becomes_of_a_table_changes_no_later_one():
+    grid = hstcube.Grid.of(xdf_like())
+    once = survey_noise("xdf", grid)
+    kept = once.copy(deep=True)
+    once.noise_acf.values[:] = 7
+    once.noise_scale[:] = 7
+    once.dy.attrs["units"] = once.attrs["title"] = "furlong"
+    xr.testing.assert_identical(survey_noise("xdf", grid), kept)
+
+
 def test_measured_noise_is_put_on_a_cube():
     rng = np.random.default_rng(3)
     cube = cube_of(np.ones((100, 100)), sci=noise_image(rng, drizzle()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import weakref
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from stamps import BANDS, label_map, rewrite, stamp, write_field
 from typer.testing import CliRunner
 
 from hstcube.cli.app import app
-from hstcube.pipeline.findings import check
+from hstcube.pipeline.findings import check, examine
 from hstcube.pipeline.plan import plan
 
 
@@ -88,6 +89,25 @@ def test_exit_codes_tell_all_failed_from_some(tmp_path):
     assert result.exit_code == 5
     assert "2: will fail" in result.stdout
     assert "fix:" in result.stdout
+
+
+def test_a_field_is_told_before_the_next_is_examined_and_forgotten_then(
+    call, tmp_path, monkeypatch, capsys
+):
+    folder, told, reports = tmp_path, [], []
+    for name in "123":
+        folder = write_field(folder, name)
+
+    def watched(target, *options, **where):
+        kept = sum(known() is not None for known in reports)
+        told.append((target.name, capsys.readouterr().out.partition(";")[0], kept))
+        report = examine(target, *options, **where)
+        reports.append(weakref.ref(report))
+        return report
+
+    monkeypatch.setattr("hstcube.pipeline.findings.examine", watched)
+    assert call("check", folder).out.startswith("3: ok;")
+    assert told == [("1", "", 0), ("2", "1: ok", 1), ("3", "2: ok", 1)]
 
 
 @pytest.mark.parametrize("kind", ["check", "run"])

@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+import xarray as xr
 from made import XDF, gaussian
 from made import images_on as cube_on
 
@@ -133,7 +134,7 @@ def test_one_shift_for_all_bands_moves_the_grid_and_no_pixel():
 # -- between bands
 
 
-def field_of_stars(rng, offsets, *, stars=12):
+def field_of_stars(rng, offsets, *, stars=12, bands=BANDS):
     """Return a cube whose bands show the same stars, each band's moved by an offset in pixels."""
     grid = Grid.around(XDF, 120 * 0.06, 0.06)
     y, x = np.mgrid[20:110:30, 20:110:22].reshape(2, -1)[:, :stars] + rng.uniform(-3, 3, (2, stars))
@@ -145,7 +146,7 @@ def field_of_stars(rng, offsets, *, stars=12):
     return build(
         sci,
         np.full((len(sci), *grid.shape), 400.0),
-        bands=BANDS[: len(sci)],
+        bands=bands[: len(sci)],
         grid=grid,
         units="uJy",
     )
@@ -163,6 +164,23 @@ def test_a_band_that_is_off_is_found_by_its_neighbour_and_moved_back():
     np.testing.assert_array_equal(moved.sci.values[0], cube.sci.values[0])
     assert not check_alignment(moved).shifted.any()
     assert sum("apply_shifts(" in line for line in moved.attrs["history"].splitlines()) == 2
+
+
+@pytest.mark.parametrize("holed", [None, 0, 2, 3])
+def test_a_band_is_compared_with_its_neighbour_alone(holed):
+    """The bands beside a pair, and their holes, change nothing."""
+    offsets, bands = [(0, 0), (0.4, 0), (0.4, 0.3), (0.1, 0.3)], (*BANDS[:2], "f850lp", "f160w")
+    cube = field_of_stars(np.random.default_rng(2), offsets, bands=bands)
+    if holed is not None:
+        hole = xr.zeros_like(cube.wht, bool)
+        hole[holed, :40] = True
+        cube = cube.assign(sci=cube.sci.where(~hole), wht=cube.wht.where(~hole, 0))
+        cube = cube.assign(mask=cube.mask & ~hole)
+    found = check_alignment(cube)
+    for i in range(1, 4):
+        alone = check_alignment(cube.isel(band=[i - 1, i])).isel(band=[1])
+        xr.testing.assert_identical(found.isel(band=[i]), alone)
+    assert (found.sources[1:] > 2).all()
 
 
 def test_shifts_that_colours_could_mimic_get_no_verdict():
