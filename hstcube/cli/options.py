@@ -77,7 +77,7 @@ Source = Annotated[
     Path,
     typer.Argument(
         metavar="SOURCE",
-        help="A saved cube (.nc), or a folder of products or stamps (with -f FIELD).",
+        help="A saved cube (.nc or .zarr), or a folder of products or stamps (with -f FIELD).",
     ),
 ]
 Field = Annotated[str | None, typer.Option("--field", "-f", help="Which field of a folder.")]

@@ -22,12 +22,21 @@ import numpy as np
 from hstcube.basics.digests import ROWS, TEXTS, bytes_of, canonical, digests_of, slab_sums
 from hstcube.core.grids import Grid
 from hstcube.core.rules import REPLACED, taken, validate
-from hstcube.core.state import attribute, warn
+from hstcube.core.state import warn
 from hstcube.core.wcs_cards import checked_cards, plain_value
 from hstcube.errors import FileError, HstCubeError, RecipeError, WriteError, is_slip
-from hstcube.fits.local import require_local
+from hstcube.fits.local import as_path, require_local
 from hstcube.fits.reads import is_broken, seal
 from hstcube.fits.writing import require_room_after_all, written_whole
+from hstcube.mosaics import zarr_store
+from hstcube.mosaics.stored import (
+    AGAIN,
+    IN_CHUNKS,
+    as_written,
+    require_loadable,
+    with_plain_attrs,
+    with_state,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,33 +51,33 @@ SET = "hstcube_set"  # the attribute that names the set of files that one was wr
 DIGESTS = "hstcube_digests"  # the attribute that holds them, as JSON: name to SHA-256
 SLABS = "hstcube_slabs"  # CRC-32 of rows of images, for who reads them piece by piece
 SEALED = 2**28  # bytes: the seal of larger files that are read lazily is not looked at
-LARGEST = 4 * 2**30  # bytes that a file may hold when all of it is read at once
 
 _LOCK = threading.RLock()
 _MOST_PACKED = 1100  # deflate packs at most 1032 bytes into one (zlib's own documentation)
-_AGAIN = "get it again, or write it again[[: hstcube run FOLDER| with save_cube]]"
-_IN_CHUNKS = "[[cut out a piece|open it in chunks: open_cube(path, chunks={'y': 1024, 'x': 1024})]]"
 _ROOM = 2**20  # bytes that any file may hold
 
 
 def save_cube(cube: xr.Dataset, path: str | Path, *, overwrite: bool = False) -> Path:
-    """Write a cube as one netCDF file, compressed without loss.
+    """Write a cube as one netCDF file or one zarr store, compressed without loss.
 
     Parameters
     ----------
     cube : Dataset
+        One in chunks is written to a zarr store block by block, and never whole in memory.
     path : path
-        Ends in ``.nc``.
+        Ends in ``.nc``, or in ``.zarr`` for a store (zarr v3), which is a folder.
     overwrite : bool
-        Replace a file that exists.
+        Replace what exists: a file, or the whole store.
 
     Raises
     ------
     WriteError
-        If the file exists or cannot be written.
+        If the file or store exists or cannot be written.
     """
     cube = taken(cube)
     path = Path(path)
+    if path.suffix == zarr_store.SUFFIX:
+        return zarr_store.save(with_plain_attrs(with_state(cube)), path, overwrite=overwrite)
     return written_whole(path, netcdf_writer(cube, path), overwrite=overwrite)
 
 
@@ -83,7 +92,7 @@ def netcdf_writer(cube: xr.Dataset, path: Path, *, of_set: str = "") -> Callable
     of_set : str
         What `set_id` says of the files that it is written with.
     """
-    whole = _with_plain_attrs(_with_state(cube)).compute()
+    whole = with_plain_attrs(with_state(cube)).compute()
     if of_set:
         whole = whole.assign_attrs({SET: of_set})
 
@@ -114,7 +123,9 @@ def open_cube(path: str | Path, *, chunks: Mapping[str, int] | None = None) -> x
     ----------
     path : path
     chunks : mapping, optional
-        Open lazily with dask, in chunks of so many pixels: ``{"y": 1024, "x": 1024}``.
+        Open lazily with dask, in chunks of so many pixels: ``{"y": 1024, "x": 1024}``. Of a zarr
+        store, coordinates and the presence and size of all blocks are compared with what was
+        written now, each block itself when it is first read.
 
     Returns
     -------
@@ -129,11 +140,14 @@ def open_cube(path: str | Path, *, chunks: Mapping[str, int] | None = None) -> x
     CubeError, GridError, BandError, NoiseError
         If it holds no cube, or an impossible one.
     """
-    path = require_local(path)
+    path = as_path(path)
+    store = path.suffix == zarr_store.SUFFIX and path.is_dir()
+    path = path if store else require_local(path)
     try:
-        found, vouched = read(path, chunks=_chunk_sizes(chunks))
+        sizes = _chunk_sizes(chunks)
+        found, vouched = (zarr_store.read if store else read)(path, chunks=sizes)
         found.attrs.pop(SET, None)
-        cube = _with_state(found)
+        cube = with_state(found)
         cube = cube.assign({n: cube[n].astype(bool) for n in {"mask", REPLACED} & {*cube}})
         validate(cube)
         _require_place(cube)
@@ -142,12 +156,13 @@ def open_cube(path: str | Path, *, chunks: Mapping[str, int] | None = None) -> x
         raise
     except MemoryError as error:
         reason = "does not fit into the memory that is left"
-        raise FileError("HC-O15", reason, _IN_CHUNKS, str(path)) from error
+        raise FileError("HC-O15", reason, IN_CHUNKS, str(path)) from error
     except Exception as error:  # what the libraries raise for what is damaged is anything
         if is_slip(error):
             raise
-        reason = f"is not a netCDF file that can be read ({error})"
-        raise FileError("HC-F04", reason, _AGAIN, str(path)) from error
+        what = "a zarr store" if store else "a netCDF file"
+        reason = f"is not {what} that can be read ({error})"
+        raise FileError("HC-F04", reason, AGAIN, str(path)) from error
     if not vouched:
         text = f"{path.name} has no digests: nothing tells whether it is whole"
         cube = warn(cube, "HC-F31", text)
@@ -183,29 +198,7 @@ def _require_place(cube: xr.Dataset) -> None:
     checked_cards(dict(Grid.of(cube).cards))
     written = Grid((0, 0), tuple((k, plain_value(k, v)) for k, v in cube.wcs.attrs.items()))
     if written.fingerprint != int(cube.wcs):
-        raise FileError("HC-F05", "is damaged: its WCS is not what was written", _AGAIN)
-
-
-def _with_state(cube: xr.Dataset) -> xr.Dataset:
-    """Return the cube with the attributes that steps look at, empty where they are not there."""
-    names = ("survey", "poisson", "history", "warnings")
-    return cube.assign_attrs({name: attribute(cube, name) for name in names})
-
-
-def _with_plain_attrs(cube: xr.Dataset) -> xr.Dataset:
-    """Return the cube with attributes that netCDF cannot hold (None, True, a dict) as JSON text."""
-    plain = cube.copy()  # shallow
-    for holder in _holders(plain):
-        attrs = dict(holder.attrs)
-        for key, value in attrs.items():
-            if value is None or isinstance(value, bool | dict):
-                attrs[key] = json.dumps(value, default=str)
-        holder.attrs = attrs
-    return plain
-
-
-def _holders(cube: xr.Dataset) -> list[Any]:  # all that have attributes of their own
-    return [cube, *cube.variables.values()]
+        raise FileError("HC-F05", "is damaged: its WCS is not what was written", AGAIN)
 
 
 def write(cube: xr.Dataset, path: Path) -> bool:
@@ -261,7 +254,7 @@ def read(path: Path, *, chunks: Mapping[str, int] | None = None) -> tuple[xr.Dat
     import xarray as xr
 
     if (chunks is None or path.stat().st_size < SEALED) and is_broken(path):
-        raise FileError("HC-F05", "is damaged: it is not what was written", _AGAIN)
+        raise FileError("HC-F05", "is damaged: it is not what was written", AGAIN)
     with _LOCK, xr.open_dataset(path, engine="netcdf4", cache=False) as opened:
         _require_possible(opened, path, eager=chunks is None)
         if chunks is None:
@@ -270,7 +263,7 @@ def read(path: Path, *, chunks: Mapping[str, int] | None = None) -> tuple[xr.Dat
             sums = json.loads(opened.attrs.get(SLABS, "{}"))
             images = {n: _lazy(path, opened[n], chunks, sums.get(n)) for n in opened.data_vars}
             found = opened.drop_vars(images).load().assign(images)
-    found = _as_written(found)
+    found = as_written(found)
     known = found.attrs.pop(DIGESTS, None)
     if known is not None:
         _require_digests(found, known)
@@ -278,29 +271,14 @@ def read(path: Path, *, chunks: Mapping[str, int] | None = None) -> tuple[xr.Dat
     return found, known is not None
 
 
-def _as_written(found: xr.Dataset) -> xr.Dataset:
-    """Return a Dataset as it was before netCDF: texts as objects, plain attributes, no encoding."""
-    named = [name for name, variable in found.coords.items() if variable.dtype.kind in TEXTS]
-    texts = {name: found.coords[name].astype(object) for name in named}
-    found = found.assign_coords(texts)
-    for holder in _holders(found):
-        holder.encoding = {}
-        holder.attrs = {
-            key: value.item() if isinstance(value, np.generic) else value
-            for key, value in holder.attrs.items()
-        }
-    return found
-
-
 def _require_possible(opened: xr.Dataset, path: Path, *, eager: bool) -> None:
     """Refuse a file that declares more than it can hold, before anything is allocated."""
     size, declared = path.stat().st_size, opened.nbytes
     if declared > _ROOM + _MOST_PACKED * size:
         reason = f"declares {declared / 1e6:.3g} MB, more than its {size / 1e6:.3g} MB can hold"
-        raise FileError("HC-F17", reason, _AGAIN)
-    if eager and declared > LARGEST:
-        reason = f"holds {declared / 1e9:.3g} GB, more than {LARGEST / 1e9:.3g} GB"
-        raise FileError("HC-F07", reason, _IN_CHUNKS)
+        raise FileError("HC-F17", reason, AGAIN)
+    if eager:
+        require_loadable(declared)
 
 
 def _require_digests(found: xr.Dataset, known: str) -> None:
@@ -314,7 +292,7 @@ def _require_digests(found: xr.Dataset, known: str) -> None:
     wrong = [name for name in sorted({*seen, *there}) if seen.get(name) != expected.get(name)]
     if wrong:
         what = wrong[0].rstrip(":") or "its list of attributes"
-        raise FileError("HC-F05", f"is damaged: {what} is not what was written", _AGAIN)
+        raise FileError("HC-F05", f"is damaged: {what} is not what was written", AGAIN)
 
 
 def _on_disk(path: Path, cube: xr.Dataset) -> bool:
@@ -368,7 +346,7 @@ class _OnDisk:
                 return np.asarray(file.variables[self.name][key]).astype(self.dtype, copy=False)
         except (OSError, RuntimeError, KeyError) as error:
             reason = f"is damaged: {self.name} cannot be read ({error})"
-            raise FileError("HC-F05", reason, _AGAIN, str(self.path)) from error
+            raise FileError("HC-F05", reason, AGAIN, str(self.path)) from error
 
     def _compare(self, variable: Any, key: Any) -> None:
         """Compare the slabs that a piece lies in with their sums, each once."""
@@ -380,7 +358,7 @@ class _OnDisk:
             values = np.asarray(variable[band, slab * ROWS : (slab + 1) * ROWS])
             if zlib.crc32(bytes_of(values.astype(self.dtype, copy=False))) != wanted:
                 reason = f"is damaged: {self.name} is not what was written"
-                raise FileError("HC-F05", reason, _AGAIN, str(self.path))
+                raise FileError("HC-F05", reason, AGAIN, str(self.path))
             self.sums[band][slab] = None
 
 

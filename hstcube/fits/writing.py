@@ -32,6 +32,7 @@ __all__ = [
     "sweep",
     "write_files",
     "write_set",
+    "written_folder",
     "written_whole",
 ]
 
@@ -139,6 +140,66 @@ def add_file(path: Path, write: Callable[[Path], None]) -> None:
         _write_and_name({path: write})
 
 
+def written_folder(
+    path: Path, fill: Callable[[Path], None], *, mark: str, overwrite: bool = False
+) -> Path:
+    """Let `fill` fill a folder under another name, then give it its own.
+
+    Where a folder is replaced, the old one is moved away when the new one is whole; a process that
+    is killed between these two renamings leaves neither.
+
+    Parameters
+    ----------
+    path : path
+    fill : function
+        Writes and syncs all files; the folder that it is given is empty.
+    mark : str
+        The name of a file that is in every folder of this kind; no other folder is replaced.
+    overwrite : bool
+        Replace a folder that exists.
+
+    Raises
+    ------
+    WriteError
+        As `write_files`.
+    """
+    if kept := path.is_dir() and not path.is_symlink() and (path / mark).exists():
+        require_free_names([path / mark], overwrite=True)
+        if not overwrite:
+            raise _exists(path)
+    else:
+        require_free_names([path], overwrite=False)
+    with _our_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent)
+        part, old = _part_of(path), _part_of(path)
+        try:
+            part.mkdir()
+            fill(part)
+            for folder, _, _ in os.walk(part):
+                _sync_folder(Path(folder))
+            if kept:
+                path.rename(old)
+            part.rename(path)
+            _sync_folder(path.parent)
+        except OSError as error:
+            if str(error.filename).startswith(str(part)):
+                error.filename = str(path)
+            raise
+        finally:
+            if old.exists() and not path.exists():
+                old.rename(path)
+            _discard(part)
+            _discard(old)
+    return path
+
+
+def _discard(folder: Path) -> None:
+    """Remove a folder under another name: threads that still write into it do not find it."""
+    with contextlib.suppress(OSError):
+        shutil.rmtree(folder.rename(_part_of(folder.with_name("gone"))), ignore_errors=True)
+
+
 class Parts:
     """Many files, each written beside its place, and named together when the block ends well.
 
@@ -224,12 +285,16 @@ def _require_free(path: Path, *, overwrite: bool) -> None:
             file=str(path),
         )
     if path.exists() and not overwrite:
-        raise WriteError(
-            "HC-O04",
-            "exists already",
-            "choose another folder, or [[--overwrite|overwrite=True]]",
-            file=str(path),
-        )
+        raise _exists(path)
+
+
+def _exists(path: Path) -> WriteError:
+    return WriteError(
+        "HC-O04",
+        "exists already",
+        "choose another folder, or [[--overwrite|overwrite=True]]",
+        file=str(path),
+    )
 
 
 def sweep(folder: Path) -> list[Path]:
@@ -238,9 +303,10 @@ def sweep(folder: Path) -> list[Path]:
     for name in os.listdir(folder) if folder.is_dir() else ():  # noqa: PTH208  of a million stamps
         match = _PART.fullmatch(name) if name.startswith(".") else None
         if match and not _alive(int(match[2])):
+            part = folder / name
             with contextlib.suppress(OSError):  # another user's, perhaps
-                (folder / name).unlink(missing_ok=True)
-                gone.append(folder / name)
+                shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
+                gone.append(part)
     return gone
 
 

@@ -79,13 +79,13 @@ def arrays_of(stage: Stage, like: Any) -> tuple[Any, ...]:
     return tuple(arrays)
 
 
-def lazily(source: Any) -> Any:
+def lazily(source: Any, sizes: tuple[int, ...] = (1, _SIDE, _SIDE)) -> Any:
     """Return what can be read in pieces, an image (y, x) or several, as an array of dask."""
     import dask.array as da
 
     return da.from_array(
         source,
-        (1, _SIDE, _SIDE)[-source.ndim :],
+        sizes[-source.ndim :],
         name=f"hstcube-source-{uuid.uuid4().hex}",
         inline_array=True,
         asarray=False,
@@ -133,7 +133,9 @@ def _together(stage: Node, at: At) -> Any:
     return Memo([stage], at).given(stage, at)
 
 
-def evaluated(function: Callable[..., Any], arrays: Sequence[Any]) -> list[Any]:
+def evaluated(
+    function: Callable[..., Any], arrays: Sequence[Any], sides: tuple[int, int] | None = None
+) -> list[Any]:
     """Return what a function makes of each block (1, y, x) of some arrays, in the order of blocks.
 
     Parameters
@@ -141,24 +143,29 @@ def evaluated(function: Callable[..., Any], arrays: Sequence[Any]) -> list[Any]:
     function : callable
         Takes the place of the block, and the block of every array.
     arrays : sequence of array, (band, y, x)
-        Of numpy or dask, one of dask at least. Where they can be read in regions, one task makes
-        all of a block.
+        Of numpy or dask, one of dask at least without `sides`. Where they can be read in regions,
+        one task makes all of a block.
+    sides : (int, int), optional
+        Rows and columns of a block; as in the first array of dask when not given.
     """
     import dask
     import dask.array as da
 
-    like = next(array for array in arrays if hasattr(array, "dask"))
-    like = like.rechunk({0: 1})
+    if sides is None:
+        like = next(array for array in arrays if hasattr(array, "dask"))
+        chunks = like.rechunk({0: 1}).chunks
+    else:
+        chunks = da.core.normalize_chunks((1, *sides), arrays[0].shape)
     nodes = [
         region_of(array) if hasattr(array, "dask") else Held(np.asarray(array)) for array in arrays
     ]
-    places = _places(like.chunks)
+    places = _places(chunks)
     known = [node for node in nodes if node is not None]
     if len(known) == len(nodes):
         # what all tasks share is one piece of the graph: a cluster gets it once, not for each block
         work = dask.delayed(partial(_block, function, known), pure=False, traverse=False)
         return list(dask.compute(*(work(at) for _, at in places)))
-    blocks = [da.asarray(array).rechunk(like.chunks).to_delayed() for array in arrays]
+    blocks = [da.asarray(array).rechunk(chunks).to_delayed() for array in arrays]
     run = dask.delayed(function, pure=False)
     return list(dask.compute(*[run(at, *(one[key] for one in blocks)) for key, at in places]))
 

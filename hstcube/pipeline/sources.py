@@ -143,7 +143,7 @@ def open_source(
     bands: Sequence[str] | None = None,
     scale: str | None = None,
 ) -> xr.Dataset:
-    """Open a saved cube (.nc), or a field of a folder of stamps or products.
+    """Open a saved cube (.nc or .zarr), or a field of a folder of stamps or products.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def open_source(
         As `open_cube` and `open_field` raise it.
     """
     source = Path(source)
-    if source.suffix == ".nc":
+    if source.suffix in (".nc", ".zarr"):
         return open_cube(source)
     field = _the_only_field(source, scale) if field is None else field
     return open_field(source, field, scale=scale, bands=bands)
