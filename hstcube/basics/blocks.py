@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,12 +13,7 @@ from hstcube.lazy.nodes import Stage
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["over_bands", "physical_memory"]
-
-
-def physical_memory() -> int:
-    """Return the memory of this machine, bytes."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+__all__ = ["over_bands"]
 
 
 def over_bands(

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     Sums = dict[str, list[Any]]  # size and SHA-256 of files, by their paths in the store
 
-__all__ = ["MARKER", "SUFFIX", "read", "save"]
+__all__ = ["MARKER", "SUFFIX", "put", "read", "save", "sum_of"]
 
 SUFFIX = ".zarr"
 MARKER = "sci/hstcube.json"  # beside its blocks: zarr warns of what it does not know in a group
@@ -88,7 +88,7 @@ def _fill(cube: xr.Dataset, path: Path, part: Path) -> None:
     told = {"version": _VERSION, "variables": [str(name) for name in cube.data_vars], "files": sums}
     data = json.dumps(told).encode()
     line = json.dumps({"sha256": hashlib.sha256(data).hexdigest()}).encode()
-    _store(part / MARKER, line + b"\n" + data)
+    put(part / MARKER, line + b"\n" + data)
 
 
 def _is_image(variable: xr.DataArray) -> bool:
@@ -138,10 +138,10 @@ def _files(folder: Path) -> list[Path]:
 def _synced(path: Path) -> list[Any]:
     with path.open("rb") as file:
         os.fsync(file.fileno())
-        return _sum_of(file.read())
+        return sum_of(file.read())
 
 
-def _sum_of(data: bytes) -> list[Any]:
+def sum_of(data: bytes) -> list[Any]:
     return [len(data), hashlib.sha256(data).hexdigest()]
 
 
@@ -186,10 +186,10 @@ def _write_block(places: list[_Place], kinds: list[Any], at: At, *blocks: Any) -
         tile[: at.bottom - at.top, : at.right - at.left] = block[0]
         data = bytes(_packer().encode(tile))
         key = place.key(at.band, at.top // place.sides[0], at.left // place.sides[1])
-        _store(place.store / key, data)
+        put(place.store / key, data)
         if _packer().decode(data) != tile.tobytes():
             raise OSError(errno.EIO, _DIFFERS, str(place.store / key))
-        sums[key] = _sum_of(data)
+        sums[key] = sum_of(data)
     return sums
 
 
@@ -199,7 +199,7 @@ def _packer() -> Any:
     return Blosc(cname="lz4", clevel=1, shuffle=Blosc.SHUFFLE)
 
 
-def _store(path: Path, data: bytes) -> None:
+def put(path: Path, data: bytes) -> None:
     """Write a file, and see that it is there."""
     with path.open("xb") as file:
         file.write(data)
@@ -286,7 +286,7 @@ def _require_files(path: Path, sums: Sums, images: set[str]) -> None:
 
 
 def _require_sum(data: bytes, known: Any, key: str, path: Path) -> None:
-    if _sum_of(data) != known:
+    if sum_of(data) != known:
         raise _changed(key, path)
 
 

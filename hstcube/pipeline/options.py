@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
 from hstcube.assembly.opening import Align
-from hstcube.basics.blocks import physical_memory
 from hstcube.core.bands import names_among
 from hstcube.files.cubes import Layout, Noise
 from hstcube.files.levels import read_levels
@@ -32,6 +32,7 @@ __all__ = [
     "SkyPlan",
     "chosen_object",
     "neighbours_of",
+    "physical_memory",
     "plan_sky",
 ]
 
@@ -194,3 +195,8 @@ def plan_sky(
         return SkyPlan(known, missing, f"measured{beside}")
     where = f"measured{beside} in {', '.join(missing)}"
     return SkyPlan(known, missing, f"{where}, else from files")
+
+
+def physical_memory() -> int:
+    """Return the memory of this machine, bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

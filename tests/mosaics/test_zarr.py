@@ -16,7 +16,7 @@ import dask
 import numpy as np
 import pytest
 import xarray as xr
-from mosaics.test_streams import write_images
+from mosaic_images import write_images
 from typer.testing import CliRunner
 
 import hstcube
@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(folder: Path) -> xr.Dataset:
-    """A matched cube in memory, with labels, a number a band, and attributes of all kinds."""
+    """Return a matched cube in memory, with labels, a number a band, and odd attributes."""
     cube = hstcube.homogenize(hstcube.open_field(folder, "mos"), sky=SKY)
     cube = cube.assign(
         labels=(("y", "x"), np.arange(300 * 300, dtype=np.int32).reshape(300, 300)),
@@ -144,7 +144,7 @@ import os, pathlib, sys, time, warnings
 warnings.simplefilter("ignore")
 import hstcube
 from hstcube.mosaics import zarr_store
-store, number = zarr_store._store, 0
+store, number = zarr_store.put, 0
 def slow(path, data):
     global number
     number += 1
@@ -152,7 +152,7 @@ def slow(path, data):
         print("now", flush=True)
         time.sleep(60)
     store(path, data)
-zarr_store._store = slow
+zarr_store.put = slow
 cube = hstcube.open_field(sys.argv[1], "mos", chunks={"y": 100, "x": 100})
 hstcube.save_cube(cube, sys.argv[2], overwrite=True)
 """
@@ -193,14 +193,14 @@ def test_a_full_disk_leaves_what_was_there(
     path = tmp_path / "x.zarr"
     if before:
         hstcube.save_cube(whole, path)
-    old, store = files(path), zarr_store._store
+    old, store = files(path), zarr_store.put
 
     def full(file: Path, data: bytes) -> None:
         if str(file).endswith(BLOCK):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
         store(file, data)
 
-    monkeypatch.setattr(zarr_store, "_store", full)
+    monkeypatch.setattr(zarr_store, "put", full)
     with pytest.raises(WriteError) as caught:
         hstcube.save_cube(lazily(folder, y=100, x=100), path, overwrite=True)
     assert (caught.value.code, caught.value.file) == ("HC-O02", str(path))
@@ -326,7 +326,7 @@ def test_a_flipped_bit_of_a_block_is_refused_when_it_is_read(store: Path) -> Non
 def test_a_store_of_another_version_is_not_guessed_at(store: Path) -> None:
     line, _, data = (store / zarr_store.MARKER).read_bytes().partition(b"\n")
     data = json.dumps(json.loads(data) | {"version": 99}).encode()
-    line = json.dumps({"sha256": zarr_store._sum_of(data)[1]}).encode()
+    line = json.dumps({"sha256": zarr_store.sum_of(data)[1]}).encode()
     (store / zarr_store.MARKER).write_bytes(line + b"\n" + data)
     with pytest.raises(FileError, match="99"):
         hstcube.open_cube(store)
