@@ -46,6 +46,7 @@ _ROOT = "zarr.json"  # what every zarr store of version 3 holds, and every array
 _VERSION = 1  # of the marker, and of how blocks are packed
 _SIDE, _WIDEST = 1024, 4096  # pixels of a block
 _DIFFERS = "what was read back differs from what was written"
+_FOREIGN = "[[|; xarray.open_zarr opens what another program wrote]]"
 _MOST = 2**28  # bytes of a marker: of a million blocks
 
 
@@ -234,7 +235,7 @@ def read(path: Path, *, chunks: Mapping[str, int] | None = None) -> tuple[xr.Dat
         if not (path / PLANES[0]).is_dir():
             validate(xr.Dataset())  # says that this is no cube
         reason = f"has no {MARKER}: nothing tells whether it is whole"
-        raise FileError("HC-F36", reason, AGAIN)
+        raise FileError("HC-F36", reason, f"{AGAIN}{_FOREIGN}")
     require_local(path / _ROOT)
     names, sums = _told(path)
     images = {name for name in names if f"{name}/c/0/0/0" in sums or f"{name}/c/0/0" in sums}
