@@ -25,7 +25,7 @@ from hstcube.core.rules import REPLACED, taken, validate
 from hstcube.core.state import warn
 from hstcube.core.wcs_cards import checked_cards, plain_value
 from hstcube.errors import FileError, HstCubeError, RecipeError, WriteError, is_slip
-from hstcube.fits.local import as_path, require_local
+from hstcube.fits.local import as_path, kind_of, require_local
 from hstcube.fits.reads import is_broken, seal
 from hstcube.fits.writing import require_room_after_all, written_whole
 from hstcube.mosaics import zarr_store
@@ -141,7 +141,7 @@ def open_cube(path: str | Path, *, chunks: Mapping[str, int] | None = None) -> x
         If it holds no cube, or an impossible one.
     """
     path = as_path(path)
-    store = path.suffix == zarr_store.SUFFIX and path.is_dir()
+    store = path.suffix == zarr_store.SUFFIX and kind_of(path) == "folder"
     path = path if store else require_local(path)
     try:
         sizes = _chunk_sizes(chunks)

@@ -163,7 +163,9 @@ def written_folder(
     WriteError
         As `write_files`.
     """
-    if kept := path.is_dir() and not path.is_symlink() and (path / mark).exists():
+    with _our_errors(path):
+        kept = path.is_dir() and not path.is_symlink() and (path / mark).exists()
+    if kept:
         require_free_names([path / mark], overwrite=True)
         if not overwrite:
             raise _exists(path)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     Sums = dict[str, list[Any]]  # size and SHA-256 of files, by their paths in the store
 
-__all__ = ["MARKER", "SUFFIX", "put", "read", "save", "sum_of"]
+__all__ = ["MARKER", "SUFFIX", "read", "save"]
 
 SUFFIX = ".zarr"
 MARKER = "sci/hstcube.json"  # beside its blocks: zarr warns of what it does not know in a group
@@ -46,6 +46,7 @@ _ROOT = "zarr.json"  # what every zarr store of version 3 holds, and every array
 _VERSION = 1  # of the marker, and of how blocks are packed
 _SIDE, _WIDEST = 1024, 4096  # pixels of a block
 _DIFFERS = "what was read back differs from what was written"
+_FOREIGN = "[[|; xarray.open_zarr opens what another program wrote]]"
 _MOST = 2**28  # bytes of a marker: of a million blocks
 
 
@@ -88,7 +89,7 @@ def _fill(cube: xr.Dataset, path: Path, part: Path) -> None:
     told = {"version": _VERSION, "variables": [str(name) for name in cube.data_vars], "files": sums}
     data = json.dumps(told).encode()
     line = json.dumps({"sha256": hashlib.sha256(data).hexdigest()}).encode()
-    put(part / MARKER, line + b"\n" + data)
+    _store(part / MARKER, line + b"\n" + data)
 
 
 def _is_image(variable: xr.DataArray) -> bool:
@@ -138,11 +139,10 @@ def _files(folder: Path) -> list[Path]:
 def _synced(path: Path) -> list[Any]:
     with path.open("rb") as file:
         os.fsync(file.fileno())
-        return sum_of(file.read())
+        return _sum_of(file.read())
 
 
-def sum_of(data: bytes) -> list[Any]:
-    """Return what tells bytes apart: their number and SHA-256."""
+def _sum_of(data: bytes) -> list[Any]:
     return [len(data), hashlib.sha256(data).hexdigest()]
 
 
@@ -187,10 +187,10 @@ def _write_block(places: list[_Place], kinds: list[Any], at: At, *blocks: Any) -
         tile[: at.bottom - at.top, : at.right - at.left] = block[0]
         data = bytes(_packer().encode(tile))
         key = place.key(at.band, at.top // place.sides[0], at.left // place.sides[1])
-        put(place.store / key, data)
+        _store(place.store / key, data)
         if _packer().decode(data) != tile.tobytes():
             raise OSError(errno.EIO, _DIFFERS, str(place.store / key))
-        sums[key] = sum_of(data)
+        sums[key] = _sum_of(data)
     return sums
 
 
@@ -200,7 +200,7 @@ def _packer() -> Any:
     return Blosc(cname="lz4", clevel=1, shuffle=Blosc.SHUFFLE)
 
 
-def put(path: Path, data: bytes) -> None:
+def _store(path: Path, data: bytes) -> None:
     """Write a file, and see that it is there."""
     with path.open("xb") as file:
         file.write(data)
@@ -235,7 +235,7 @@ def read(path: Path, *, chunks: Mapping[str, int] | None = None) -> tuple[xr.Dat
         if not (path / PLANES[0]).is_dir():
             validate(xr.Dataset())  # says that this is no cube
         reason = f"has no {MARKER}: nothing tells whether it is whole"
-        raise FileError("HC-F36", reason, AGAIN)
+        raise FileError("HC-F36", reason, f"{AGAIN}{_FOREIGN}")
     require_local(path / _ROOT)
     names, sums = _told(path)
     images = {name for name in names if f"{name}/c/0/0/0" in sums or f"{name}/c/0/0" in sums}
@@ -287,7 +287,7 @@ def _require_files(path: Path, sums: Sums, images: set[str]) -> None:
 
 
 def _require_sum(data: bytes, known: Any, key: str, path: Path) -> None:
-    if sum_of(data) != known:
+    if _sum_of(data) != known:
         raise _changed(key, path)
 
 

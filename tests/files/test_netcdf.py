@@ -147,7 +147,7 @@ def test_a_slip_of_ours_is_not_passed_off_as_a_damaged_file(
     cube: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = hstcube.save_cube(cube, tmp_path / "cube.nc")
-    for name in ("_with_state", "_as_written"):
+    for name in ("with_state", "as_written"):
         with monkeypatch.context() as one:
             one.setattr(netcdf, name, None)
             with pytest.raises(TypeError, match="NoneType"):
