@@ -20,7 +20,8 @@ def remembered(maxsize: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Keep the last results of a pure function whose arguments are arrays and hashable values.
 
     Arrays are told apart by their bytes, and reach the function read-only. Arrays that it returns
-    (alone, or in a tuple) are shared by all who ask, so they are read-only too.
+    (alone, or in tuples) are shared by all who ask, so they are read-only too. They lie in bytes
+    objects, which remember their hash: a result that is asked with again costs next to nothing.
 
     Parameters
     ----------
@@ -32,7 +33,8 @@ def remembered(maxsize: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
         @lru_cache(maxsize=maxsize)
         def kept(*arguments: Any, **named: Any) -> R:
             values = {name: _thawed(value) for name, value in named.items()}
-            return _shared(function(*map(_thawed, arguments), **values))
+            shared: R = _shared(function(*map(_thawed, arguments), **values))
+            return shared
 
         @wraps(function)
         def asked(*arguments: P.args, **named: P.kwargs) -> R:
@@ -53,19 +55,24 @@ class _Frozen(NamedTuple):
 
 
 def _frozen(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return _Frozen(value.tobytes(), value.shape, value.dtype.str)
-    return value
+    if not isinstance(value, np.ndarray):
+        return value
+    data: Any = value.base
+    whole = isinstance(data, bytes) and len(data) == value.nbytes and value.flags.c_contiguous
+    return _Frozen(data if whole else value.tobytes(), value.shape, value.dtype.str)
 
 
 def _thawed(value: Any) -> Any:
     if isinstance(value, _Frozen):
-        return np.frombuffer(value.data, value.dtype).reshape(value.shape)
+        return np.ndarray(value.shape, value.dtype, value.data)
     return value
 
 
-def _shared(result: R) -> R:
-    for part in result if isinstance(result, tuple) else (result,):
-        if isinstance(part, np.ndarray):
-            part.flags.writeable = False
-    return result
+def _shared(result: Any) -> Any:
+    if isinstance(result, tuple):
+        parts = [_shared(part) for part in result]
+        return type(result)(*parts) if hasattr(result, "_fields") else tuple(parts)
+    if isinstance(result, np.ndarray) and result.dtype.hasobject:
+        result.flags.writeable = False
+        return result
+    return _thawed(_frozen(result))

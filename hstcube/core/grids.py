@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from hstcube.basics.memory import remembered
 from hstcube.core.mappings import TOLERANCE, pixel_mapping
 from hstcube.core.wcs_cards import checked_cards, matrix_of, plain_value, stepped_cards
 from hstcube.errors import GridError
@@ -306,6 +307,7 @@ def _outline(grid: Grid, on: Grid) -> NDArray[np.float64]:
     return np.concatenate([centres - reach[:, None], centres + reach[:, None]], axis=1)
 
 
+@remembered(64)
 def _steps(y: NDArray[np.float64], x: NDArray[np.float64]) -> tuple[float, float]:
     """Return the spacing of the labels; an axis with one label has the size of the other's."""
     sy, sx = _spacing("y", y), _spacing("x", x)
@@ -373,19 +375,18 @@ def known_labels(axis: xr.Variable, name: str) -> NDArray[np.float64]:
     """
     if axis.dims != (name,) or not axis.size:
         raise GridError("HC-W22", f"there is no pixel along {name}", "select at least one pixel")
-    if axis.dtype.kind not in "iuf" or not np.isfinite(axis.values).all():
-        raise GridError(
-            "HC-W22",
-            f"the labels of {name} are not finite numbers",
-            _NUMBERED,
-        )
-    labels = np.asarray(axis.values, dtype=float)
+    return _known_labels(axis.values if axis.dtype.kind in "iuf" else np.full(1, np.nan), name)
+
+
+@remembered(64)  # every step asks
+def _known_labels(values: NDArray[Any], name: str) -> NDArray[np.float64]:
+    labels = np.asarray(values, dtype=float)
+    if not np.isfinite(labels).all():
+        reason = f"the labels of {name} are not finite numbers"
+        raise GridError("HC-W22", reason, _NUMBERED)
     if abs(_spacing(name, labels) or 1.0) > _WIDEST_STEP:
-        raise GridError(
-            "HC-W22",
-            f"the labels of {name} are {labels[1] - labels[0]:.3g} pixels apart",
-            _NUMBERED,
-        )
+        reason = f"the labels of {name} are {labels[1] - labels[0]:.3g} pixels apart"
+        raise GridError("HC-W22", reason, _NUMBERED)
     return labels
 
 

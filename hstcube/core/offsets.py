@@ -142,9 +142,9 @@ def without_psf(cube: xr.Dataset) -> xr.Dataset:
 
 
 def with_noise_coords(
-    cube: xr.Dataset, scale: Any, acf: Image64, steps: tuple[float, float]
+    cube: xr.Dataset, scale: Any, acf: Image64, steps: tuple[float, float], **others: Any
 ) -> xr.Dataset:
-    """Return the cube with ``noise_scale`` and ``noise_acf``.
+    """Return the cube with ``noise_scale`` and ``noise_acf``, and `others`: one merge for all.
 
     Lags are pixels, whose `steps` along y and x are in arcsec.
     """
@@ -155,6 +155,7 @@ def with_noise_coords(
         values = np.round(np.arange(-(n // 2), n // 2 + 1) * round(step, 10), 10)
         lags[name] = (name, values, {"units": "arcsec", "long_name": f"lag along {name[1]}"})
     return (cube.drop_vars(old) if old else cube).assign_coords(
+        **others,
         noise_scale=(
             "band",
             np.asarray(scale, np.float64),

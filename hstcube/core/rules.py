@@ -84,13 +84,18 @@ def taken(cube: xr.Dataset, *, pixels: bool = True) -> xr.Dataset:
 
 def _with_bands_in_memory(cube: xr.Dataset) -> xr.Dataset:
     """Return the cube with what is told of its bands out of dask, where ``cube.chunk`` puts it."""
-    chunked = [name for name in cube.coords if cube.variables[name].chunks is not None]
+    chunked = [name for name, one in cube.coords.variables.items() if _is_chunked(one)]
     if not chunked:
         return cube
     new = cube.copy()  # shallow
     for name in chunked:
         new.variables[name].data = cube.variables[name].values
     return new
+
+
+def _is_chunked(variable: xr.Variable) -> bool:
+    # not `Variable.chunks`, which asks what the array can do: 20 us for each coordinate
+    return not isinstance(variable, xr.IndexVariable) and hasattr(variable.data, "chunks")
 
 
 def _planes(cube: xr.Dataset) -> Planes:
@@ -202,9 +207,8 @@ def _validate_plane(cube: xr.Dataset, name: str) -> None:
 
 def _is_plain(variable: xr.Variable) -> bool:
     """Say whether a variable holds an array of numpy or dask, not a Quantity or another kind."""
-    if variable.chunks is not None:
-        return True
-    return isinstance(variable.data, np.ndarray) and not hasattr(variable.data, "unit")
+    data = variable.data
+    return hasattr(data, "chunks") or (isinstance(data, np.ndarray) and not hasattr(data, "unit"))
 
 
 def _axes_back(plane: xr.DataArray, name: str) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hstcube import __version__
+from hstcube.basics.memory import remembered
 from hstcube.basics.pixels import Planes, require_held
 from hstcube.errors import BandError, CubeError, HstCubeError, HstCubeWarning, NoiseError, spoken
 
@@ -170,7 +171,7 @@ def _require_images(
         offsets = cube.variables.get(dim)
         if offsets is None and name == "psf":
             continue  # on the pixels of the images: cube.assign_coords(psf=...)
-        if offsets is None or offsets.dims != (dim,) or not _are_offsets(offsets):
+        if offsets is None or offsets.dims != (dim,) or not _are_offsets(offsets.values):
             error, code = _ERRORS.get(name, (CubeError, "HC-C08"))
             raise error(
                 code,
@@ -191,6 +192,7 @@ def _require_images(
         )
 
 
+@remembered(16)  # every step asks
 def is_autocorrelation(values: Any) -> bool:
     """Say whether each is of odd sizes, finite, 1 at zero lag and the same at opposite lags."""
     _, ny, nx = values.shape
@@ -213,10 +215,13 @@ def _dropped(name: str) -> str:
     )
 
 
-def _are_offsets(offsets: xr.Variable) -> bool:
-    if offsets.dtype.kind not in "iuf" or not offsets.size % 2:
-        return False
-    values = np.asarray(offsets.values, dtype=float)
+def _are_offsets(values: Any) -> bool:
+    return values.dtype.kind in "iuf" and values.size % 2 == 1 and _are_even(values)
+
+
+@remembered(16)
+def _are_even(values: Any) -> bool:
+    values = np.asarray(values, dtype=float)
     step = np.diff(values)
     even = bool((step > 0).all() and np.ptp(step) <= _AS_EVEN * step[0]) if step.size else True
     return even and abs(values[values.size // 2]) <= _AS_EVEN * (step[0] if step.size else 1)
@@ -233,8 +238,11 @@ def attribute(cube: xr.Dataset | xr.DataArray, name: str) -> str:
 
 def record(cube: xr.Dataset, step: str) -> xr.Dataset:
     """Return the cube with one more line in its history: a step, its arguments, the version."""
-    line = f"{step} (hstcube {__version__})"
-    return cube.assign_attrs(history=_line(attribute(cube, "history"), line))
+    return cube.assign_attrs(history=_with_step(cube, step))
+
+
+def _with_step(cube: xr.Dataset, step: str) -> str:
+    return _line(attribute(cube, "history"), f"{step} (hstcube {__version__})")
 
 
 def note(cube: xr.Dataset, code: str, text: str) -> xr.Dataset:
@@ -277,7 +285,8 @@ def updated(cube: xr.Dataset, step: str, **data: Any) -> xr.Dataset:
         If new values or weights are beyond what float32 holds.
     """
     new = replaced(cube, **data)
-    return record(held(new) if data.keys() & {"sci", "wht"} else new, step)
+    new.attrs["history"] = _with_step(cube, step)
+    return held(new) if data.keys() & {"sci", "wht"} else new
 
 
 def replaced(cube: xr.Dataset, **data: Any) -> xr.Dataset:

@@ -20,6 +20,8 @@ from hstcube.psf.energy import known_energy, wings
 from hstcube.psf.preparation import on_one_frame
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     Image64 = NDArray[np.float64]
@@ -37,15 +39,19 @@ __all__ = [
 _LEAST = 0.02  # of the wings: where less sees data, the level beyond is not known
 
 
-def energy_ratios(cube: xr.Dataset, to: str | xr.DataArray) -> tuple[xr.Dataset, Image64]:
+def energy_ratios(
+    cube: xr.Dataset, to: str | xr.DataArray
+) -> tuple[xr.Dataset, Image64, dict[str, Any]]:
     """Return what the light inside a band's frame is to be multiplied with, (band,), and the cube.
+
+    And the coordinates ``psf_energy`` and ``psf_energy_error`` that it is to have.
 
     The target's share of a star's light inside the frame over the band's; 1 where one of them is
     not known, which is noted, and for bands that are at the target. A Gaussian, and a PSF that
     says nothing else, holds all light.
     """
-    cube = cube.assign_coords(known_energy(cube))
-    share = cube.psf_energy.values
+    told = known_energy(cube)
+    share = told["psf_energy"][1]
     name = to if isinstance(to, str) else str(to.name or "psf")
     done = cube.matched_to.values == name
     ratio = np.where(done, 1.0, ratios(share, (cube.band.values == name) | done, to))
@@ -54,7 +60,7 @@ def energy_ratios(cube: xr.Dataset, to: str | xr.DataArray) -> tuple[xr.Dataset,
         listed = ", ".join(sorted(cube.band.values[unknown]))
         text = f"{listed}: how much of a star's light lies beyond the frame of its PSF is not known"
         cube = note(cube, "HC-P42", f"{text}; it is taken to be as much as in {name}")
-    return cube, np.where(unknown, 1.0, ratio)
+    return cube, np.where(unknown, 1.0, ratio), told
 
 
 def ratios(share: Image64, same: NDArray[np.bool_], to: str | xr.DataArray) -> Image64:
@@ -76,10 +82,15 @@ def ratios(share: Image64, same: NDArray[np.bool_], to: str | xr.DataArray) -> I
     return np.where(same, 1.0, aim / share)
 
 
-def after_match(cube: xr.Dataset, ratio: Image64) -> dict[str, Any]:
-    """Return ``psf_energy`` and ``psf_energy_error`` (band) after a cube was matched."""
-    there = [name for name in ("psf_energy", "psf_energy_error") if name in cube.coords]
-    return {name: cube[name].values * ratio for name in there}
+def after_match(cube: xr.Dataset, ratio: Image64, told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``psf_energy`` and ``psf_energy_error`` (band) after a cube was matched.
+
+    Before, they are those that are `told`, else the cube's own.
+    """
+    names = ("psf_energy", "psf_energy_error")
+    known = {name: cube.variables[name].values for name in names if name in cube.variables}
+    known |= {name: told[name][1] for name in names if name in told}
+    return {name: values * ratio for name, values in known.items()}
 
 
 def match_beyond(

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = [
     "checked_kernels",
     "gaussian_kernels",
+    "kernels_of",
     "matched_psf",
     "matched_psfs",
     "matching_kernels",
@@ -99,32 +100,56 @@ def matching_kernels(
     if regularization is not None:
         regularization = number_in("", regularization, "regularization", above=0)
     require_choice("method", method, KernelMethod, code="HC-P06", error=PSFError)
+    stack, figures = kernels_of(psf, to, method, regularization)
+    coords = {"band": psf.band.values, **psf_offsets(stack.shape, scale_of(psf))}
+    coords |= {name: ("band", values.copy()) for name, values in figures.items()}
+    attrs = {"method": method, "frame": psf.sizes["ky"]}
+    return xr.DataArray(stack.copy(), coords, ("band", "ky", "kx"), "kernels", attrs)
+
+
+def kernels_of(
+    psf: xr.DataArray, to: Any, method: KernelMethod, regularization: float | None = None
+) -> tuple[Image64, dict[str, Any]]:
+    """Return kernels (band, ky, kx), and figures (band,) of each by their names.
+
+    Everything as in `matching_kernels`, but read-only arrays, which are kept.
+    """
     scale = scale_of(psf)
     if "matched_to" not in psf.coords:  # those of a cube were looked at when it got them
         tell_doubts(psf)
     if to is None:
         to = chosen_among(psf, method=method).name
     to = as_target(to, psf.band.values, pixel=scale)
+    own = psf.band.values == (to if isinstance(to, str) else None)
     target = target_psf(psf, to, scale)
-    images = psf.transpose("band", "ky", "kx").values.astype(np.float64)
+    images = psf.variable.transpose("band", "ky", "kx").values
+    stack, qualities = _kept_kernels(images, own, target, scale, method, regularization)
+    figures: dict[str, Any] = dict(zip(Quality._fields, qualities, strict=True))
+    figures["predicted_error"], figures["fewest_stars"] = predicted(psf, to, figures["ee_error"])
+    if "psf_energy" in psf.coords:
+        share = np.broadcast_to(psf.psf_energy.values.astype(np.float64), own.shape)
+        figures["energy_ratio"] = ratios(share, own, to)
+    return stack, figures
+
+
+@remembered(16)  # one set of PSFs serves thousands of targets
+def _kept_kernels(
+    images: NDArray[Any],
+    own: NDArray[np.bool_],
+    target: Image64,
+    scale: float,
+    method: KernelMethod,
+    regularization: float | None,
+) -> tuple[Image64, Image64]:
+    """Return kernels (band, ky, kx) to a target, which is a band's `own`, and their qualities."""
     pairs = []
-    for band, image in zip(psf.band.values.tolist(), images, strict=True):
-        if isinstance(to, str) and band == to:
+    for image, same in zip(images.astype(np.float64), own, strict=True):
+        if same:
             pairs.append(same_pair(image, target, scale))
         else:
             pairs.append(pair(image, target, scale, method, regularization))
     stack = np.stack(on_one_frame(*(one.kernel for one in pairs)))
-    coords = {"band": psf.band.values, **psf_offsets(stack.shape, scale)}
-    for key in Quality._fields:
-        coords[key] = ("band", [getattr(one.quality, key) for one in pairs])
-    told = predicted(psf, to, coords["ee_error"][1])
-    coords |= {"predicted_error": ("band", told[0]), "fewest_stars": ("band", told[1])}
-    if "psf_energy" in psf.coords:
-        same = psf.band.values == (to if isinstance(to, str) else None)
-        share = np.broadcast_to(psf.psf_energy.values.astype(np.float64), same.shape)
-        coords["energy_ratio"] = ("band", ratios(share, same, to))
-    attrs = {"method": method, "frame": psf.sizes["ky"]}
-    return xr.DataArray(stack, coords, ("band", "ky", "kx"), "kernels", attrs)
+    return stack, np.array([one.quality for one in pairs], dtype=np.float64).T
 
 
 def gaussian_kernels(cube: xr.Dataset, *, to: str, sampled: bool = False) -> xr.DataArray:

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import xarray as xr
 
 from hstcube.basics.blocks import over_bands
 from hstcube.basics.convolution import convolver
@@ -29,8 +30,8 @@ from hstcube.matching.choice import chosen_target
 from hstcube.matching.kernels import (
     checked_kernels,
     gaussian_kernels,
+    kernels_of,
     matched_psfs,
-    matching_kernels,
     reached_widths,
     require_in_frame,
     require_scale,
@@ -45,7 +46,6 @@ from hstcube.psf.preparation import prepare_psf, scale_of
 from hstcube.psf.profiles import fwhm
 
 if TYPE_CHECKING:
-    import xarray as xr
     from numpy.typing import NDArray
 
     Image64 = NDArray[np.float64]
@@ -127,8 +127,9 @@ def psf_match(
     name = _name_of(to)
     measured = kernels is None and knows_psfs(cube, to)
     missed: dict[str, float] = {}
+    told: dict[str, Any] = {}
     if kernels is None:
-        cube, chosen, ratio = choose_kernels(cube, to=to, method=method, allow=allow)
+        cube, chosen, ratio, told = choose_kernels(cube, to=to, method=method, allow=allow)
     else:
         stack, ratio = checked_kernels(kernels, cube), given_ratios(cube, kernels)
         if isinstance(to, str) and not {"ky", "kx"} <= {*kernels.coords}:
@@ -146,9 +147,9 @@ def psf_match(
     sci, wht = match_beyond(cube, sci, wht, ratio, chosen)
     psf = {}
     if "psf" in cube.coords:
-        psf = {"psf": matched_psfs(cube.psf, chosen), **after_match(cube, ratio)}
+        psf = {"psf": matched_psfs(cube.psf, chosen), **after_match(cube, ratio, told)}
     matched = updated(
-        with_matched_noise(cube, chosen),
+        with_matched_noise(cube, chosen, **told),
         f"psf_match(to={name!r}, min_coverage={min_coverage})",
         sci=sci,
         wht=wht,
@@ -176,10 +177,11 @@ def choose_kernels(
     to: Any,
     method: KernelMethod = "mge-wiener",
     allow: Any = (),
-) -> tuple[xr.Dataset, xr.Variable, Image64]:
+) -> tuple[xr.Dataset, xr.Variable, Image64, dict[str, Any]]:
     """Return the cube with what there is to say of its match, the kernels of unit sum, the ratios.
 
-    The ratios (band,) are those of the light inside the frames of PSFs: see `energy_ratios`.
+    The ratios (band,) are those of the light inside the frames of PSFs: see `energy_ratios`. Last
+    come the coordinates that the match gives to the cube.
 
     Raises
     ------
@@ -196,13 +198,19 @@ def choose_kernels(
             require_in_frame(cube, width_of(to) or 0.0)
         else:
             to = _near_frame(to, cube)
-        made = matching_kernels(_near_frame(cube.psf, cube), to=to, method=method)
-        cube, ratio = energy_ratios(_gated(cube, made, name, done, allow), to)
-        return cube, _identity_where(done, made.variable), ratio
+        psf = _near_frame(cube.psf, cube)
+        made, figures = kernels_of(psf, to, method)
+        cube, ratio, told = energy_ratios(_gated(cube, figures, name, done, allow), to)
+        told = {
+            "psf_ee_error": ("band", figures["predicted_error"]),
+            "psf_negative": ("band", figures["negative"].copy()),
+        } | told
+        stack = xr.Variable(("band", "ky", "kx"), made, {"frame": psf.sizes["ky"]})
+        return cube, _identity_where(done, stack), ratio, told
     chosen = gaussian_kernels(cube, to=_named(to, cube)).variable
     if chosen.size > chosen.sizes["band"]:
         cube = warn(cube, "HC-P12", _GAUSSIAN)
-    return cube, _identity_where(done, chosen), np.ones(done.size)
+    return cube, _identity_where(done, chosen), np.ones(done.size), {}
 
 
 def knows_psfs(cube: xr.Dataset, to: str | xr.DataArray) -> bool:
@@ -250,11 +258,10 @@ def _near_frame(psf: xr.DataArray, cube: xr.Dataset) -> xr.DataArray:
     """Cut PSFs that reach far beyond the images, which see nothing of that; most are smaller."""
     grid = Grid.of(cube)
     half = math.ceil(_FRAMES / 2 * max(grid.shape) * max(grid.steps) / scale_of(psf))
-    cut = {}
-    for dim in ("ky", "kx"):
-        middle = psf.sizes[dim] // 2
-        cut[dim] = slice(max(middle - half, 0), middle + half + 1)
-    return psf.isel(cut)
+    middles = {dim: psf.sizes[dim] // 2 for dim in ("ky", "kx")}
+    if max(middles.values()) <= half:
+        return psf
+    return psf.isel({dim: slice(max(n - half, 0), n + half + 1) for dim, n in middles.items()})
 
 
 def _name_of(to: str | xr.DataArray) -> str:
@@ -324,12 +331,12 @@ def _identity_where(done: NDArray[np.bool_], kernels: xr.Variable) -> xr.Variabl
 
 
 def _gated(
-    cube: xr.Dataset, kernels: xr.DataArray, name: str, done: NDArray[np.bool_], allow: Any
+    cube: xr.Dataset, figures: dict[str, Any], name: str, done: NDArray[np.bool_], allow: Any
 ) -> xr.Dataset:
-    """Refuse bands that miss the target, unless they may; write down how good the others are."""
+    """Refuse bands that miss the target, unless they may; write down which others may be wrong."""
     allowed = _allowed(allow, cube.band.values.tolist())
-    figures = (kernels.ee_error.values, kernels.residual.values, kernels.negative.values)
-    for band, finished, *values in zip(cube.band.values, done, *figures, strict=True):
+    judged = (figures[key] for key in ("ee_error", "residual", "negative"))
+    for band, finished, *values in zip(cube.band.values, done, *judged, strict=True):
         wrong = "" if finished else failing(*values)
         if wrong and band not in allowed:
             raise PSFError(
@@ -341,11 +348,7 @@ def _gated(
             )
         if wrong:
             cube = warn(cube, "HC-P13", f"{band}: matched to {name} although {wrong}")
-    cube = with_doubts(cube, kernels, done)
-    return cube.assign_coords(
-        psf_ee_error=("band", kernels.predicted_error.values),
-        psf_negative=("band", kernels.negative.values),
-    )
+    return with_doubts(cube, figures, done)
 
 
 def _allowed(allow: Any, bands: list[str]) -> list[str]:

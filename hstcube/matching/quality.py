@@ -14,6 +14,8 @@ from hstcube.psf.preparation import on_one_frame
 from hstcube.psf.profiles import NEAR, RADII, encircled_energy, half_light_radius, radius_map
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import xarray as xr
     from numpy.typing import NDArray
 
@@ -134,7 +136,9 @@ def shortfall(ee_error: float, residual: float, negative: float) -> float:
     )
 
 
-def with_doubts(cube: xr.Dataset, kernels: xr.DataArray, done: NDArray[np.bool_]) -> xr.Dataset:
+def with_doubts(
+    cube: xr.Dataset, figures: Mapping[str, Any], done: NDArray[np.bool_]
+) -> xr.Dataset:
     """Return the cube with what is to be said of the PSFs that kernels were made of.
 
     A warning where they may be wrong by more than the gate allows of a kernel; a note where too few
@@ -144,15 +148,15 @@ def with_doubts(cube: xr.Dataset, kernels: xr.DataArray, done: NDArray[np.bool_]
     ----------
     cube : Dataset
         With its PSFs.
-    kernels : DataArray, (band, ky, kx)
-        As `matching_kernels` returns them.
+    figures : mapping of str to array, (band,)
+        Of its kernels, as `kernels_of` returns them.
     done : array, (band,)
         Bands that are matched already.
     """
     few = []
     rows = zip(
-        cube.band.values.tolist(), done, kernels.predicted_error.values,
-        kernels.ee_error.values, kernels.fewest_stars.values, strict=True,
+        cube.band.values.tolist(), done, figures["predicted_error"],
+        figures["ee_error"], figures["fewest_stars"], strict=True,
     )  # fmt: skip
     for band, finished, error, of_kernel, stars in rows:
         said = "" if finished else unproven(error if error > of_kernel else 0.0, stars)

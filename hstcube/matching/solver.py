@@ -212,6 +212,7 @@ def _positive_part(kernel: Image64) -> Any:
     return np.fft.rfft2(np.maximum(kernel, 0))
 
 
+@remembered(128)
 def trimmed(kernel: Image64) -> Image64:
     """Return the kernel without its borders of zeros, centred as before."""
     cut = []

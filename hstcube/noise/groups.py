@@ -294,7 +294,7 @@ def _pixels_with_data(groups: Groups, wht: Any) -> Image64:
     return groups.sums(there)
 
 
-def with_matched_noise(cube: xr.Dataset, kernels: xr.Variable) -> xr.Dataset:
+def with_matched_noise(cube: xr.Dataset, kernels: xr.Variable, **others: Any) -> xr.Dataset:
     """Return the cube with the noise that its images have once they are convolved with the kernels.
 
     ``noise_acf`` becomes (rho conv C)/(rho conv C)(0), C = K corr K, and ``noise_scale`` grows by
@@ -307,12 +307,14 @@ def with_matched_noise(cube: xr.Dataset, kernels: xr.Variable) -> xr.Dataset:
         Before the convolution.
     kernels : Variable, (band, ky, kx)
         Unit sum, odd sizes.
+    **others
+        Further coordinates that the cube gets.
     """
     acf, gain = propagated(kernels.values.astype(np.float64), pixel_acf(cube).values)
     steps = Grid.of(cube).steps
     reach = (_kept_reach(acf, 1, steps[0]), _kept_reach(acf, 2, steps[1]))
     acf = resized(acf, reach)[:, :: direction(cube, "y"), :: direction(cube, "x")]
-    return with_noise_coords(cube, noise_scale(cube).values * np.sqrt(gain), acf, steps)
+    return with_noise_coords(cube, noise_scale(cube).values * np.sqrt(gain), acf, steps, **others)
 
 
 def _kept_reach(acf: Image64, axis: int, step: float) -> int:

@@ -79,6 +79,11 @@ def _with_noise(cube: xr.Dataset, time: xr.Variable) -> Any:
     sci, wht = cube.sci.variable, cube.wht.variable
     if wht.chunks and time.dims == ("band",):
         return over_bands(_noisier, sci, wht, parameters=(time,))[0]
+    if not (sci.chunks or wht.chunks or time.chunks):
+        numbers = time.transpose(*(dim for dim in sci.dims if dim in time.dims)).values
+        return _noisier(
+            sci.values, wht.values, numbers.reshape([time.sizes.get(dim, 1) for dim in sci.dims])
+        )
     added = xr.apply_ufunc(
         _noisier, sci, wht, time, dask="parallelized", output_dtypes=[np.float32]
     )

@@ -57,14 +57,14 @@ def correlated_spread(noise: Image64, kernel: Image64, acf: Image64) -> Image64:
     sigma = np.pad(np.sqrt(noise), [(n, n) for n in reach])  # beyond the frame there is nothing
 
     def terms(rows: slice, columns: slice) -> Iterator[Image64]:
-        for base in products:
+        for base, _ in products:
             term = noise[rows, columns]
             term = np.zeros(term.shape) if base != (0, 0) else term.copy()
             here = (rows.start + reach[0], columns.start + reach[1])
             _add_pairs(term, sigma, here, [lag for lag in lags if lag.base == base])
             yield term
 
-    return sum_convolver(list(products.values()), noise.shape)(terms) / gain
+    return sum_convolver([product for _, product in products], noise.shape)(terms) / gain
 
 
 def _add_pairs(term: Image64, sigma: Image64, here: tuple[int, int], lags: list[_Lag]) -> None:
@@ -98,7 +98,7 @@ class _Lag(NamedTuple):
 @remembered(maxsize=32)  # the bands of a cube: the same for thousands of targets
 def _lags_of(
     kernel: Image64, acf: Image64
-) -> tuple[float, tuple[_Lag, ...], dict[tuple[int, int], Image64]]:
+) -> tuple[float, tuple[_Lag, ...], tuple[tuple[tuple[int, int], Image64], ...]]:
     """Return the gain of the variance, what each lag adds, and the kernel's products with itself.
 
     Products are those of the kernel with itself moved by a lag.
@@ -113,8 +113,8 @@ def _lags_of(
             parity, of_parity = lag, share
         move = ((lag[0] - parity[0]) // 2, (lag[1] - parity[1]) // 2)
         parts.append(_Lag(lag, parity, move, 2 * rho * share / of_parity if of_parity else 0.0))
-    bases = ((0, 0), *(part.base for part in parts))
-    products = {lag: _product_with_shifted(kernel, *lag) for lag in bases}
+    bases = dict.fromkeys(((0, 0), *(part.base for part in parts)))
+    products = tuple((lag, _product_with_shifted(kernel, *lag)) for lag in bases)
     return gain, tuple(parts), products
 
 

@@ -79,12 +79,6 @@ class Field:
         best = each.max(axis=0) if self.any_band else each.min(axis=0)
         return np.asarray(np.minimum(best, self.worth * np.maximum(count, 1e-300)))
 
-    def ratio_of_one(self, signal: Values, variance: Values, count: float) -> float:
-        """Return the same of one bin, with its signal and variance (band,)."""
-        variance = variance * self.tails[:, round(count**0.5)]
-        each = signal / np.sqrt(np.maximum(variance + (self.sky_error * count) ** 2, 1e-300))
-        return float(min(each.max() if self.any_band else each.min(), self.worth * count))
-
     def ratio_of_bins(self, bins: Bins) -> Values:
         """Return the same of every bin."""
         return self.ratio(self.sums(bins, int(bins.max()) + 1))

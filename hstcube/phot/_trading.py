@@ -22,6 +22,7 @@ _PASSES = 4  # of trading
 # S/N of bins scatters no more for it
 _SHAPE = 0.08
 _FOR_TWO = 1.25  # of the target: what bins need to be cut in two
+_TINY = 1e-300  # a variance, so that nothing is divided by 0
 _CUTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # shares of the pixels
 
 
@@ -37,7 +38,7 @@ def traded(field: Field, bins: Bins, target: float) -> Bins:
     around = field.around(np.arange(field.size))
     for _ in range(_PASSES):
         moved = False
-        for pixel in _donors(state, bins[around]):
+        for pixel in _donors(state, bins[around]).tolist():
             moved |= state.trade(pixel, bins[around[pixel]].tolist())
         if not moved:
             break
@@ -51,8 +52,9 @@ def _donors(state: _State, labels: Bins) -> Bins:
     """
     own = state.bins[:-1]
     rim = (labels[:, SIDES] != own[:, None]) & (labels[:, SIDES] >= 0)
-    ratio = state.ratio[own]
-    donors = np.flatnonzero(rim.any(axis=1) & (state.size[own] > 1) & (ratio > state.target))
+    ratio = np.array(state.ratio)[own]
+    several = np.array([one.size > 1 for one in state.held])[own]
+    donors = np.flatnonzero(rim.any(axis=1) & several & (ratio > state.target))
     return np.asarray(donors[np.argsort(-ratio[donors], kind="stable")])
 
 
@@ -68,7 +70,7 @@ def freed(field: Field, bins: Bins, target: float) -> Bins:
     for _ in range(_PASSES):
         before = number
         for pixel in bright.tolist():
-            if state.size[bins[pixel]] > 1:
+            if state.held[bins[pixel]].size > 1:
                 number += state.free(pixel, bins[field.around(pixel)].tolist(), number)
         if number == before:
             break
@@ -92,8 +94,8 @@ class _Moments(NamedTuple):
 class _Bin(NamedTuple):
     """What one bin holds."""
 
-    signal: Values  # (band,)
-    variance: Values
+    signal: list[float]  # (band,)
+    variance: list[float]
     size: float
     ratio: float
     moments: _Moments
@@ -103,16 +105,28 @@ class _State:
     """What bins hold, kept up to date while pixels move from one to another.
 
     They may also move into one of `spare` empty bins. A pixel's ring are the bins of the eight
-    around it, -1 for none.
+    around it, -1 for none. Numbers are Python's: arrays of few bands take ten times as long.
     """
 
     def __init__(self, field: Field, bins: Bins, target: float, *, spare: int = 0) -> None:
         number = int(bins.max()) + 1 + spare
         self.field, self.bins, self.target = field, bins, target
-        self.sums = field.sums(bins[:-1], number)
-        self.size, self.ratio = self.sums.size, field.ratio(self.sums)
+        sums = field.sums(bins[:-1], number)
+        self.ratio: list[float] = field.ratio(sums).tolist()
+        self.held = [
+            _Bin(*one)
+            for one in zip(
+                sums.signal.T.tolist(),
+                sums.variance.T.tolist(),
+                sums.size.tolist(),
+                self.ratio,
+                _moments(field, bins[:-1], number),
+                strict=True,
+            )
+        ]
         self.place = list(zip(field.rows.tolist(), field.columns.tolist(), strict=True))
-        self.moments = _moments(field, bins[:-1], number)
+        self.pixels = field.signal.T.tolist(), field.sigma.T.tolist()
+        self.tails, self.sky_error = field.tails.T.tolist(), field.sky_error.tolist()
         alone = field.ratio_of_pixels() >= target
         self.bright = np.bincount(bins[:-1], alone, minlength=number) > 0
 
@@ -133,7 +147,7 @@ class _State:
 
     def _may_leave(self, pixel: int, ring: list[int]) -> bool:
         giver = int(self.bins[pixel])
-        return bool(self.size[giver] > 1) and _stays_whole(ring, giver)
+        return self.held[giver].size > 1 and _stays_whole(ring, giver)
 
     def _give_to_dim(self, pixel: int, beside: set[int]) -> bool:
         """Give a pixel to the strongest that can take it of the bins without a bright pixel."""
@@ -148,48 +162,59 @@ class _State:
         With `always` the taker must reach the target; how good they are does not matter then.
         """
         giver = int(self.bins[pixel])
-        near = self.field.index[self.field.place[pixel] + self.field.offsets]
-        less, more = self._with(giver, -1.0, pixel, near), self._with(taker, 1.0, pixel, near)
-        least = self.target if always else min(self.target, self.ratio[taker])
-        if less.ratio < self.target or more.ratio < least:
+        less = self._with(giver, -1.0, pixel)
+        if less.ratio < self.target:
+            return False
+        more = self._with(taker, 1.0, pixel)
+        if more.ratio < (self.target if always else min(self.target, self.ratio[taker])):
             return False
         if not always and self._energy(less, more) >= self._energy(
-            self._of(giver), self._of(taker)
+            self.held[giver], self.held[taker]
         ):
             return False
-        self._put(giver, less)
-        self._put(taker, more)
+        self.held[giver], self.held[taker] = less, more
+        self.ratio[giver], self.ratio[taker] = less.ratio, more.ratio
         self.bins[pixel] = taker
         return True
 
-    def _with(self, who: int, sign: float, pixel: int, near: Bins) -> _Bin:
-        """Return a bin with one pixel more (sign 1) or less (-1); `near` are those at its lags."""
+    def _with(self, who: int, sign: float, pixel: int) -> _Bin:
+        """Return a bin with one pixel more (sign 1) or less (-1)."""
+        old, light, sigma = self.held[who], self.pixels[0][pixel], self.pixels[1][pixel]
+        signal = [have + sign * one for have, one in zip(old.signal, light, strict=True)]
+        variance = [
+            have + sign * (2 * common + one * one)
+            for have, common, one in zip(old.variance, self._common(who, pixel), sigma, strict=True)
+        ]
+        count = old.size + sign
+        (y, x), was = self.place[pixel], old.moments
+        moments = _Moments(was.y + sign * y, was.x + sign * x, was.square + sign * (y * y + x * x))
+        return _Bin(signal, variance, count, self._ratio(signal, variance, count), moments)
+
+    def _common(self, who: int, pixel: int) -> list[float]:
+        """Return what the noise of a pixel has in common with that of a bin's others, (band,)."""
         field = self.field
+        if not field.offsets.size:
+            return [0.0] * len(field.signal)
+        near = field.index[field.place[pixel] + field.offsets]
         there = self.bins[near] == who
-        own = field.sigma[:, pixel]
-        common = (field.sigma[:, near[there]] * field.acf[:, there]).sum(axis=1) * own
-        signal = self.sums.signal[:, who] + sign * field.signal[:, pixel]
-        variance = self.sums.variance[:, who] + sign * (2 * common + own**2)
-        count = self.size[who] + sign
-        ratio = field.ratio_of_one(signal, variance, count)
-        (y, x), old = self.place[pixel], self.moments[who]
-        moments = _Moments(old.y + sign * y, old.x + sign * x, old.square + sign * (y * y + x * x))
-        return _Bin(signal, variance, count, ratio, moments)
+        common = (field.sigma[:, near[there]] * field.acf[:, there]).sum(axis=1)
+        each: list[float] = (common * field.sigma[:, pixel]).tolist()
+        return each
 
-    def _of(self, who: int) -> _Bin:
-        sums = self.sums
-        signal, variance = sums.signal[:, who], sums.variance[:, who]
-        return _Bin(signal, variance, self.size[who], self.ratio[who], self.moments[who])
+    def _ratio(self, signal: list[float], variance: list[float], count: float) -> float:
+        """Return what `Field.ratio` does, of one bin."""
+        tails = self.tails[round(count**0.5)]
+        each = [
+            light / math.sqrt(max(one * tail + (sky * count) * (sky * count), _TINY))
+            for light, one, tail, sky in zip(signal, variance, tails, self.sky_error, strict=True)
+        ]
+        return min(max(each) if self.field.any_band else min(each), self.field.worth * count)
 
-    def _put(self, who: int, new: _Bin) -> None:
-        self.sums.signal[:, who], self.sums.variance[:, who] = new.signal, new.variance
-        self.size[who], self.ratio[who] = new.size, new.ratio
-        self.moments[who] = new.moments
-
-    def _energy(self, *bins: _Bin) -> float:
-        """Return how far bins are from the target, and how far from round."""
-        far = sum(_distance(one.ratio / self.target) for one in bins)
-        return far + _SHAPE * sum(one.moments.spread(one.size) for one in bins)
+    def _energy(self, one: _Bin, other: _Bin) -> float:
+        """Return how far two bins are from the target, and how far from round."""
+        far = _distance(one.ratio / self.target) + _distance(other.ratio / self.target)
+        spread = one.moments.spread(one.size) + other.moments.spread(other.size)
+        return far + _SHAPE * spread
 
 
 def _moments(field: Field, bins: Bins, number: int) -> list[_Moments]:
@@ -214,9 +239,12 @@ def _beside(ring: list[int], giver: int) -> set[int]:
 
 def _stays_whole(ring: list[int], giver: int) -> bool:
     """Return whether the giver hangs together without the pixel: it is one run of the ring."""
-    own = [who == giver for who in ring]
-    starts = sum(own[i] and not own[i - 1] for i in range(8))
-    return starts == 1 or all(own)
+    starts, before = 0, ring[-1] == giver
+    for who in ring:
+        own = who == giver
+        starts += own and not before
+        before = own
+    return starts == 1 or ring.count(giver) == len(ring)
 
 
 def halved(field: Field, bins: Bins, target: float) -> Bins:

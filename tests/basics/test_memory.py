@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 
@@ -86,3 +88,39 @@ def test_the_oldest_result_is_forgotten():
     for size in (1, 2, 3, 1):
         total(np.ones(size))
     assert len(calls) == 4
+
+
+class Both(NamedTuple):
+    """What a function may return: an array, and others in a tuple."""
+
+    one: np.ndarray
+    others: tuple
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (0, 3), ()], ids=["full", "empty", "one number"])
+def test_arrays_inside_tuples_are_shared_read_only_and_the_same(shape):
+    image = np.arange(np.prod(shape, dtype=int), dtype=">f4").reshape(shape)
+    made, _ = counted(lambda image: Both(image + 1, (image.T, ("text", image[..., None]))))
+    result = made(image)
+    assert isinstance(result, Both)
+    wanted = [image + 1, image.T, image[..., None]]
+    found = [result.one, result.others[0], result.others[1][1]]
+    for array, expected in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(array, expected, strict=True)
+        assert not array.flags.writeable
+
+
+def test_a_result_is_told_apart_from_its_own_parts():
+    image, _ = counted(lambda number: np.arange(number, dtype=float).reshape(2, -1))
+    shown, calls = counted(lambda array: array.tolist())
+    whole = image(8)
+    for part in (whole, whole.T, whole[:, ::-1], whole[0], whole[1:], whole.ravel()):
+        assert shown(part) == part.tolist()
+    assert len(calls) == 6
+
+
+def test_a_result_that_is_asked_with_is_not_copied():
+    image, _ = counted(np.zeros)
+    shared, _ = counted(lambda array: array)
+    whole = image(4)
+    assert np.shares_memory(shared(whole), whole)
