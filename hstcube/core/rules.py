@@ -94,8 +94,10 @@ def _with_bands_in_memory(cube: xr.Dataset) -> xr.Dataset:
 
 
 def _is_chunked(variable: xr.Variable) -> bool:
-    # not `Variable.chunks`, which asks what the array can do: 20 us for each coordinate
-    return not isinstance(variable, xr.IndexVariable) and hasattr(variable.data, "chunks")
+    # not `Variable.chunks` at once, which asks what the array can do: 20 us for each coordinate
+    if isinstance(variable, xr.IndexVariable) or isinstance(variable.data, np.ndarray):
+        return False
+    return variable.chunks is not None
 
 
 def _planes(cube: xr.Dataset) -> Planes:
@@ -207,8 +209,9 @@ def _validate_plane(cube: xr.Dataset, name: str) -> None:
 
 def _is_plain(variable: xr.Variable) -> bool:
     """Say whether a variable holds an array of numpy or dask, not a Quantity or another kind."""
-    data = variable.data
-    return hasattr(data, "chunks") or (isinstance(data, np.ndarray) and not hasattr(data, "unit"))
+    if isinstance(variable.data, np.ndarray):
+        return not hasattr(variable.data, "unit")
+    return _is_chunked(variable)
 
 
 def _axes_back(plane: xr.DataArray, name: str) -> str:
