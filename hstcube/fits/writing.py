@@ -146,7 +146,7 @@ def written_folder(
     """Let `fill` fill a folder under another name, then give it its own.
 
     Where a folder is replaced, the old one is moved away when the new one is whole; a process that
-    is killed between these two renamings leaves neither.
+    is killed between these two renamings leaves it under a name that ends in ``.before``.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def written_folder(
     with _our_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep(path.parent)
-        part, old = _part_of(path), _part_of(path)
+        part, old = _part_of(path), path.with_name(f"{path.name}.{os.getpid()}.before")
         try:
             part.mkdir()
             fill(part)
