@@ -26,8 +26,8 @@ def noise_curve(check: Table) -> Figure:
     Returns
     -------
     Figure
-        Blue: the local background removed; red: a constant sky, where faint sources count as noise.
-        1 is right.
+        Blue: the local background removed; orange: a constant sky, where faint sources count as
+        noise. 1 is right.
     """
     names = list(dict.fromkeys(check["band"]))
     figure, axes = panels(len(names), size=2.0)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hstcube.plots._drawing import GREY, bare
+from hstcube.plots._drawing import GREY, bare, on_axes, panels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-__all__ = ["growth", "images", "stars"]
+__all__ = ["growth", "images", "kernels", "stars"]
 
+_DECADES = (-1, -0.1, -0.01, 0, 0.01, 0.1, 1)
 _VERDICTS = {
     "used": "#4e9a06",
     "core only": "#c4a000",
@@ -81,6 +82,40 @@ def images(psf: xr.DataArray, kernels: xr.DataArray | None = None) -> Figure:
     return figure
 
 
+def kernels(kernels: xr.DataArray, *, axes: Any = None) -> Figure:
+    """Draw matching kernels.
+
+    Parameters
+    ----------
+    kernels : DataArray, (band, ky, kx)
+        From `matching_kernels`.
+    axes : array of matplotlib axes, optional
+        One for each band; a new figure when not given.
+
+    Returns
+    -------
+    Figure
+        In units of the peak: logarithmic down to 1e-3 on either side of zero, blue positive, red
+        negative. Above each how much of it is negative.
+    """
+    number = kernels.sizes["band"]
+    figure, all_axes = on_axes(axes, number, lambda: panels(number, size=1.9, extra=0.35))
+    for i, axis in enumerate(all_axes):
+        one = kernels.isel(band=i)
+        drawn = _draw_kernel_on_sky(axis, one)
+        if axes is None:
+            axis.tick_params(labelleft=axis.get_subplotspec().is_first_col())
+    if axes is None:
+        bar = figure.colorbar(drawn, ax=all_axes, shrink=0.7, aspect=30, pad=0.01)
+        bar.set_ticks(_DECADES, labels=[f"{one:g}" for one in _DECADES])
+        bar.ax.minorticks_off()
+        bar.ax.tick_params(labelsize=7)
+        bar.set_label("in units of the peak", fontsize=8)
+        figure.supxlabel("arcsec", fontsize=8)
+        figure.supylabel("arcsec", fontsize=8)
+    return figure
+
+
 def growth(
     *qualities: xr.Dataset, names: Sequence[str] = ("before", "after"), span: float | None = None
 ) -> Figure:
@@ -140,6 +175,28 @@ def _draw_kernel(axis: Any, kernel: xr.DataArray) -> None:
     if "negative" in kernel.coords:
         axis.set_xlabel(f"negative {float(kernel.negative):.2f}", fontsize=6)
     bare(axis, "")
+
+
+def _draw_kernel_on_sky(axis: Any, kernel: xr.DataArray) -> Any:
+    """Draw the middle of a kernel in units of its peak, in arcsec from its centre."""
+    from matplotlib.colors import SymLogNorm
+    from matplotlib.ticker import MaxNLocator
+
+    half = kernel.shape[0] // 2
+    reach = min(12, half)
+    core = kernel.values[half - reach : half + reach + 1, half - reach : half + reach + 1]
+    step = float(kernel.kx[1] - kernel.kx[0]) if kernel.kx.size > 1 else 1.0
+    edge = (reach + 0.5) * step
+    drawn = axis.imshow(
+        core / np.abs(core).max(), origin="lower", cmap="RdBu", interpolation="nearest",
+        norm=SymLogNorm(1e-3, vmin=-1, vmax=1), extent=(-edge, edge, -edge, edge),
+    )  # fmt: skip
+    negative = f"  negative {float(kernel.negative):.2f}" if "negative" in kernel.coords else ""
+    axis.set_title(f"{kernel.band.item()}{negative}", fontsize=8)
+    axis.tick_params(labelsize=7)
+    for one in (axis.xaxis, axis.yaxis):
+        one.set_major_locator(MaxNLocator(3))
+    return drawn
 
 
 def _draw_psf(axis: Any, image: Any, title: str) -> None:

@@ -40,7 +40,7 @@ def sky_histograms(
     Returns
     -------
     Figure
-        Grey: all blank pixels; blue: those the level was taken from; red: the level and its
+        Grey: all blank pixels; blue: those the level was taken from; orange: the level and its
         standard error.
     """
     cube = taken(cube)
@@ -55,7 +55,7 @@ def sky_histograms(
         axis.axvspan(level - error, level + error, color=RED, alpha=0.3, lw=0)
         axis.axvline(level, color=RED, lw=1)
         axis.set_title(f"{cube.band.values[i]}: {level:.2e} $\\pm$ {error:.0e}", fontsize=8)
-        axis.legend(fontsize=5, loc="upper right", frameon=False)
+        axis.legend(fontsize=6, loc="upper right", frameon=False)
     figure.supxlabel(f"{cube.sci.attrs['units']} per pixel", fontsize=8)
     return figure
 
