@@ -18,6 +18,7 @@ _MODULE_OF = {
     "kernels": "psf",
     "mask_overlay": "maps",
     "noise_curve": "noise",
+    "psf_curves": "psf",
     "quicklook": "cube",
     "radial_profile": "fluxes",
     "rgb": "colours",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import io
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -26,15 +28,18 @@ __all__ = [
     "field_name",
     "headed",
     "labelled",
+    "new_figure",
     "on_axes",
     "one_panel",
     "panels",
     "plain_ticks",
+    "png",
     "stretched",
     "ticks_of",
 ]
 
 Axes = tuple["Figure", list[Any]]
+Layout = Literal["constrained", "compressed"]
 
 # of Okabe and Ito (2008): told apart by colour-blind people too
 GREY, BLUE, RED, ORANGE = "0.75", "#0072b2", "#d55e00", "#e69f00"
@@ -47,14 +52,28 @@ _LONGEST_NAME = 48  # letters: what fits over one image
 _APART = 0.14  # of a colour bar: two ticks
 
 
-def panels(number: int, *, size: float, extra: float = 0.0) -> Axes:
-    """Return a figure of so many square panels, `size` inches wide, `extra` for what is around."""
+def new_figure(width: float, height: float, layout: Layout = "constrained") -> Figure:
+    """Return a figure, in inches, that a notebook shows though pyplot was never imported."""
     from matplotlib.figure import Figure
 
+    figure = Figure(figsize=(width, height), layout=layout)
+    vars(figure)["_repr_png_"] = partial(png, figure)
+    return figure
+
+
+def png(figure: Figure, dpi: float = 100) -> bytes:
+    """Return a figure as PNG, the same bytes for the same figure."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def panels(number: int, *, size: float, extra: float = 0.0) -> Axes:
+    """Return a figure of so many square panels, `size` inches wide, `extra` for what is around."""
     rows = -(-number // _COLUMNS)
     columns = -(-number // rows)  # rows that are alike full
     size = max(size, _NARROWEST / columns)
-    figure = Figure(figsize=(size * columns, (size + extra) * rows), layout="constrained")
+    figure = new_figure(size * columns, (size + extra) * rows)
     axes = np.atleast_1d(figure.subplots(rows, columns)).ravel().tolist()
     for axis in axes[number:]:
         axis.remove()
@@ -63,9 +82,7 @@ def panels(number: int, *, size: float, extra: float = 0.0) -> Axes:
 
 def one_panel(size: tuple[float, float] = (4.5, 3.4)) -> tuple[Figure, Any]:
     """Return a figure of one panel."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, layout="constrained")
+    figure = new_figure(*size)
     return figure, figure.subplots()
 
 

@@ -11,7 +11,7 @@ from hstcube.core.state import warn
 from hstcube.errors import BandError
 from hstcube.phot.groups import of_bands
 from hstcube.phot.units import to_flux
-from hstcube.plots._drawing import RED, field_name, on_axes, one_panel
+from hstcube.plots._drawing import RED, field_name, new_figure, on_axes, one_panel
 from hstcube.plots._sky_axes import (
     Place,
     colour_bar,
@@ -312,7 +312,5 @@ def _image_panel() -> Any:
 
 
 def _two_by_two() -> Any:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7.6, 7.0), layout="compressed")  # no gap before the bar
+    figure = new_figure(7.6, 7.0, "compressed")  # no gap before the bar
     return figure, figure.subplots(2, 2).ravel().tolist()

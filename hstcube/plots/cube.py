@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,8 +13,10 @@ from hstcube.plots._drawing import (
     RED,
     Axes,
     headed,
+    new_figure,
     on_axes,
     panels,
+    png,
     stretched,
     ticks_of,
 )
@@ -193,9 +194,7 @@ def homogeneous(native: xr.Dataset, cube: xr.Dataset) -> Figure:
 
 def figure_bytes(figure: Figure) -> bytes:
     """Return a figure as PNG, the same bytes for the same figure."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
-    return buffer.getvalue()
+    return png(figure, dpi=120)
 
 
 def require_alike(first: xr.Dataset, second: xr.Dataset) -> xr.Dataset:
@@ -284,14 +283,10 @@ def _width(fwhm: float) -> str:
 
 def _pairs(number: int) -> Axes:
     """Return panels in pairs, one above the other: all of the upper ones, then the lower ones."""
-    from matplotlib.figure import Figure
-
     blocks = -(-number // _COLUMNS)
     columns = -(-number // blocks)
     size = max(_SIZE, _NARROWEST / columns)
-    figure = Figure(
-        figsize=(size * columns + 0.3, (2 * size + 0.5) * blocks + 0.5), layout="constrained"
-    )
+    figure = new_figure(size * columns + 0.3, (2 * size + 0.5) * blocks + 0.5)
     grid = figure.subplots(2 * blocks, columns, squeeze=False)
     above, below = grid[::2].ravel().tolist(), grid[1::2].ravel().tolist()
     for axis in (*above[number:], *below[number:]):

@@ -15,6 +15,7 @@ from hstcube.plots._drawing import (
     colours,
     field_name,
     labelled,
+    new_figure,
     on_axes,
     one_panel,
     plain_ticks,
@@ -200,12 +201,10 @@ def _draw_places(axis: Any, cube: xr.Dataset, groups: Any, colour_of: dict[int, 
 
 
 def _spectrum_panels(*, placed: bool) -> Any:
-    from matplotlib.figure import Figure
-
     if not placed:
         figure, axis = one_panel((4.8, 3.8))
         return figure, [axis]
-    figure = Figure(figsize=(8.4, 3.9), layout="constrained")
+    figure = new_figure(8.4, 3.9)
     return figure, figure.subplots(1, 2, width_ratios=(1.15, 1)).tolist()
 
 

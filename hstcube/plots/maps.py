@@ -18,6 +18,7 @@ from hstcube.plots._drawing import (
     field_name,
     headed,
     labelled,
+    new_figure,
     on_axes,
     one_panel,
     panels,
@@ -198,11 +199,9 @@ def bin_map(cube: xr.Dataset, bins: Any) -> Figure:
         The bins, and the S/N of every bin against its number of pixels; orange: islands below the
         target.
     """
-    from matplotlib.figure import Figure
-
     cube = taken(cube)
     found, attrs = group_map(cube, bins), getattr(bins, "attrs", {})
-    figure = Figure(figsize=(8.0, 4.0), layout="constrained")
+    figure = new_figure(8.0, 4.0)
     left, right = figure.subplots(1, 2)
     place = Place.of(cube)
     ids, number = np.unique(found[found > 0], return_counts=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hstcube.plots._drawing import GREY, bare, on_axes, panels
+from hstcube.plots._drawing import GREY, bare, colours, labelled, new_figure, on_axes, panels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-__all__ = ["growth", "images", "kernels", "stars"]
+__all__ = ["growth", "images", "kernels", "psf_curves", "stars"]
 
 _DECADES = (-1, -0.1, -0.01, 0, 0.01, 0.1, 1)
 _VERDICTS = {
@@ -39,10 +39,8 @@ def stars(examined: xr.Dataset) -> Figure:
         A row a star, a column a band; the cleaned stamps, logarithmic from the peak down by 1e5.
         Green: used; orange: wings only; yellow: core only; red: rejected.
     """
-    from matplotlib.figure import Figure
-
     shape = (examined.sizes["star"], examined.sizes["band"])
-    figure = Figure(figsize=(1.25 * shape[1] + 0.4, 1.25 * shape[0] + 0.4), layout="constrained")
+    figure = new_figure(1.25 * shape[1] + 0.4, 1.25 * shape[0] + 0.4)
     axes = figure.subplots(*shape, squeeze=False)
     for i, name in enumerate(examined.star.values):
         axes[i, 0].set_ylabel(f"star {name}", fontsize=8)
@@ -70,10 +68,8 @@ def images(psf: xr.DataArray, kernels: xr.DataArray | None = None) -> Figure:
         PSFs logarithmic from the peak down by 1e5; kernels too, by 1e3 on either side of zero, red
         is negative.
     """
-    from matplotlib.figure import Figure
-
     number, rows = psf.sizes["band"], 1 if kernels is None else 2
-    figure = Figure(figsize=(1.4 * number, 1.6 * rows), layout="constrained")
+    figure = new_figure(1.4 * number, 1.6 * rows)
     axes = figure.subplots(rows, number, squeeze=False)
     for i, band in enumerate(psf.band.values):
         _draw_psf(axes[0, i], psf.values[i], str(band))
@@ -116,8 +112,11 @@ def kernels(kernels: xr.DataArray, *, axes: Any = None) -> Figure:
     return figure
 
 
-def growth(
-    *qualities: xr.Dataset, names: Sequence[str] = ("before", "after"), span: float | None = None
+def psf_curves(
+    *qualities: xr.Dataset,
+    names: Sequence[str] = ("before", "after"),
+    span: float | None = None,
+    axes: Any = None,
 ) -> Figure:
     """Draw the encircled energy of every band over that of the target.
 
@@ -131,30 +130,41 @@ def growth(
         Titles of the panels.
     span : float, optional
         Half height of the panels; what the curves need when not given, each panel for itself.
+    axes : array of matplotlib axes, optional
+        One for each table; a new figure when not given.
 
     Returns
     -------
     Figure
         The grey band is 1 %.
     """
-    from matplotlib import colormaps
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(3.6 * len(qualities) + 1.0, 3.4), layout="constrained")
-    colours = colormaps["turbo"](np.linspace(0.05, 0.95, qualities[0].sizes["band"]))
-    axes = figure.subplots(1, len(qualities), squeeze=False)[0]
-    for axis, quality, name in zip(axes, qualities, names, strict=False):
+    number = len(qualities)
+    figure, all_axes = on_axes(axes, number, lambda: _row(number))
+    for axis, quality, name in zip(all_axes, qualities, names, strict=False):
         axis.axhspan(0.99, 1.01, color=GREY, alpha=0.6, lw=0)
-        for i, band in enumerate(quality.band.values):
-            curve = quality.ee_ratio.values[i]
-            axis.plot(quality.radius.values, curve, color=colours[i], label=str(band), lw=1.2)
+        for i, colour in enumerate(colours(quality.sizes["band"])):
+            curve, band = quality.ee_ratio.values[i], str(quality.band.values[i])
+            axis.plot(quality.radius.values, curve, color=colour, label=band, lw=1.2)
         low, high = (1 - span, 1 + span) if span else _limits(quality.ee_ratio.values)
-        axis.set(ylim=(low, high), xlabel="radius [arcsec]", title=name)
-    axes[0].set_ylabel(f"encircled energy / that of {qualities[0].attrs['to']}")
-    figure.legend(
-        *axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=7, frameon=False
-    )
+        axis.set(ylim=(low, high))
+        axis.set_title(name if number > 1 else "", fontsize=8)
+        labelled(axis, "radius [arcsec]", f"encircled energy / that of {quality.attrs['to']}")
+    if axes is None:
+        handles = all_axes[0].get_legend_handles_labels()
+        figure.legend(*handles, loc="outside right center", fontsize=7, frameon=False)
     return figure
+
+
+def growth(
+    *qualities: xr.Dataset, names: Sequence[str] = ("before", "after"), span: float | None = None
+) -> Figure:
+    """Draw the encircled energy of every band over that of the target; see `psf_curves`."""
+    return psf_curves(*qualities, names=names, span=span)
+
+
+def _row(number: int) -> Any:
+    figure = new_figure(3.6 * number + 1.0, 3.4)
+    return figure, figure.subplots(1, number, squeeze=False)[0].tolist()
 
 
 def _limits(curves: Any) -> tuple[float, float]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+import pickle
+import re
 import warnings
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
 import pytest
 import xarray as xr
+from astropy.table import Table
 from made import code_of, cube_on
 from matplotlib.figure import Figure
 from matplotlib.image import imread
@@ -61,6 +65,33 @@ def turned(angle: float, *, flipped: bool = False) -> Grid:
     return Grid.from_header(cards, shape=(SIDE, SIDE))
 
 
+def kernels() -> xr.DataArray:
+    k = np.arange(-9, 10)
+    core = np.exp(-(k[:, None] ** 2 + k**2) / 8) - 0.05
+    coords = {"band": list(BANDS), "ky": k * 0.06, "kx": k * 0.06}
+    return xr.DataArray(np.stack([core] * 3), coords, ("band", "ky", "kx"))
+
+
+def growth_of_psfs() -> xr.Dataset:
+    ratio = np.linspace(1.3, 1.0, 8) * np.array([[1.0], [0.99], [1.0]])
+    return xr.Dataset(
+        {"ee_ratio": (("band", "radius"), ratio)},
+        {"band": list(BANDS), "radius": np.linspace(0.1, 1, 8)},
+        {"to": "f160w"},
+    )
+
+
+def noise() -> Table:
+    rows = [(band, size, 1.0, 1.1, 50) for band in BANDS for size in (1, 3, 5)]
+    return Table(rows=rows, names=("band", "size", "ratio", "constant", "number"))
+
+
+def sky(cube: xr.Dataset) -> Figure:
+    blank = ~cube.mask[0]
+    levels = hstcube.measure_sky(cube, background=blank)
+    return plot.sky_histograms(cube, background=blank, levels=levels)
+
+
 def pictures() -> dict[str, Callable[[xr.Dataset], Figure]]:
     groups = np.zeros((SIDE, SIDE), np.int32)
     groups[14:24, 6:24], groups[24:34, 6:24], groups[20:28, 10:20] = 1, 2, 3
@@ -87,6 +118,14 @@ def pictures() -> dict[str, Callable[[xr.Dataset], Figure]]:
         "ratio": lambda cube: plot.compare(cube, cube, how="ratio"),
         "spectra": spectra,
         "spectra and places": lambda cube: spectra(cube, scale="log", cube=cube, groups=groups),
+        "kernels": lambda _: plot.kernels(kernels()),
+        "curves of PSFs": lambda _: plot.psf_curves(growth_of_psfs(), growth_of_psfs()),
+        "noise": lambda _: plot.noise_curve(noise()),
+        "sky": lambda cube: plot.sky_histograms(
+            cube,
+            background=~cube.mask[0],
+            levels=hstcube.measure_sky(cube, background=~cube.mask[0]),
+        ),
         "growth": lambda cube: plot.growth_curve(
             hstcube.curve_of_growth(cube, middle, radii=radii)
         ),
@@ -386,3 +425,54 @@ def test_every_picture_is_listed_with_a_module_that_has_it() -> None:
     for name in dir(plot):
         assert callable(getattr(plot, name)), name
     assert "plot" in dir(hstcube)
+
+
+def test_a_kernel_is_in_units_of_its_peak_and_negative_is_red() -> None:
+    axis = plot.kernels(kernels()).axes[0]
+    image = axis.images[0]
+    assert image.get_array().max() == pytest.approx(1.0)
+    assert image.get_array()[9, 9] == pytest.approx(1.0)  # in the middle
+    left, right, bottom, top = image.get_extent()
+    assert (left, bottom) == pytest.approx((-right, -top))
+    assert right == pytest.approx(9.5 * 0.06)
+    negative = image.cmap(image.norm(-0.5))
+    assert negative[0] > negative[2]
+
+
+def test_a_notebook_shows_a_picture_without_pyplot() -> None:
+    figure = plot.rgb(galaxy())
+    assert figure._repr_png_().startswith(b"\x89PNG")
+    assert pickle.loads(pickle.dumps(figure)).axes  # and it can be sent to a process
+
+
+@pytest.mark.slow
+def test_the_lines_of_the_page_draw_what_they_say() -> None:
+    """On a small cube: names that a reader has are given, every line is run."""
+    page = (Path(hstcube.__file__).parents[1] / "docs" / "plots.md").read_text(encoding="utf-8")
+    cube, native = galaxy(), galaxy()
+    groups = np.zeros((SIDE, SIDE), np.int32)
+    groups[14:24, 6:24], groups[24:34, 6:24] = 1, 2
+    lines = [
+        line.split("  #")[0]
+        for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+        for line in block.splitlines()
+        if line.startswith("plot.")
+    ]
+    assert {name for line in lines for name in re.findall(r"plot\.(\w+)\(", line)} >= (
+        set(dir(plot)) - {"bands", "homogeneous", "growth", "snr_map", "figure_bytes"}
+    )
+    psf = kernels().clip(0)
+    known = {
+        "hstcube": hstcube, "plot": plot, "cube": cube, "native": native, "bins": groups,
+        "table": hstcube.photometry(cube, groups),
+        "labels": cube.mask[0].astype(np.int32).drop_vars("band"), "blank": ~cube.mask[0],
+        "place": Grid.of(cube).wcs.pixel_to_world(15, 24), "psf": psf,
+    }  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", HstCubeWarning)
+        for line in lines:
+            if "native.psf" in line or "psf_quality" in line or "noise_check" in line:
+                continue  # needs measured PSFs, or a field; drawn above
+            drawn = eval(line.replace("f606w", "f814w"), known)
+            assert isinstance(drawn, Figure), line
+            assert plot.figure_bytes(drawn).startswith(b"\x89PNG"), line
