@@ -32,6 +32,7 @@ __all__ = [
     "sweep",
     "write_files",
     "write_set",
+    "write_verified",
     "written_folder",
     "written_whole",
 ]
@@ -91,7 +92,7 @@ def _write_and_name(files: Mapping[Path, Content]) -> None:
         for path, data in files.items():
             parts[path] = part = _part_of(path)
             if isinstance(data, bytes):
-                _write_verified(part, data)
+                write_verified(part, data)
                 continue
             data(part)
             with part.open("rb") as file:
@@ -316,7 +317,8 @@ def _part_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.part-{os.getpid()}-{secrets.token_hex(4)}")
 
 
-def _write_verified(part: Path, data: bytes) -> None:
+def write_verified(part: Path, data: bytes) -> None:
+    """Write a new file, and see that it is on disk."""
     with part.open("xb") as file:
         file.write(data)
         file.flush()
@@ -347,7 +349,7 @@ def require_room_after_all(folder: Path) -> None:
     """Let the system say, as an OSError, why the folder takes no more: some libraries do not."""
     probe = _part_of(folder / "room")
     try:
-        _write_verified(probe, bytes(_PROBE))
+        write_verified(probe, bytes(_PROBE))
     finally:
         probe.unlink(missing_ok=True)
 

@@ -23,7 +23,7 @@ from hstcube.basics.digests import canonical, digests_of
 from hstcube.core.rules import DIMS, PLANES, validate
 from hstcube.errors import FileError, WriteError
 from hstcube.fits.local import read_bytes, require_local
-from hstcube.fits.writing import written_folder
+from hstcube.fits.writing import write_verified, written_folder
 from hstcube.lazy.arrays import evaluated, lazily, sources_of
 from hstcube.mosaics.stored import AGAIN, as_written, require_loadable
 
@@ -89,7 +89,7 @@ def _fill(cube: xr.Dataset, path: Path, part: Path) -> None:
     told = {"version": _VERSION, "variables": [str(name) for name in cube.data_vars], "files": sums}
     data = json.dumps(told).encode()
     line = json.dumps({"sha256": hashlib.sha256(data).hexdigest()}).encode()
-    _store(part / MARKER, line + b"\n" + data)
+    write_verified(part / MARKER, line + b"\n" + data)
 
 
 def _is_image(variable: xr.DataArray) -> bool:
@@ -187,7 +187,7 @@ def _write_block(places: list[_Place], kinds: list[Any], at: At, *blocks: Any) -
         tile[: at.bottom - at.top, : at.right - at.left] = block[0]
         data = bytes(_packer().encode(tile))
         key = place.key(at.band, at.top // place.sides[0], at.left // place.sides[1])
-        _store(place.store / key, data)
+        write_verified(place.store / key, data)
         if _packer().decode(data) != tile.tobytes():
             raise OSError(errno.EIO, _DIFFERS, str(place.store / key))
         sums[key] = _sum_of(data)
@@ -198,16 +198,6 @@ def _packer() -> Any:
     from numcodecs import Blosc
 
     return Blosc(cname="lz4", clevel=1, shuffle=Blosc.SHUFFLE)
-
-
-def _store(path: Path, data: bytes) -> None:
-    """Write a file, and see that it is there."""
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    if path.read_bytes() != data:
-        raise OSError(errno.EIO, _DIFFERS, str(path))
 
 
 def read(path: Path, *, chunks: Mapping[str, int] | None = None) -> tuple[xr.Dataset, bool]:

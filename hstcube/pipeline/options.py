@@ -96,10 +96,8 @@ class Options:
             return None
         if not isinstance(self.chunks, str):
             return {"y": self.chunks, "x": self.chunks}
-        bands = names_among(self.bands, files.bands)
-        paths = [
-            path for band in bands for path in (*files.bands[band].sci, *files.bands[band].wht)
-        ]
+        bands = [files.bands.get(band) for band in names_among(self.bands, files.bands)]
+        paths = [path for band in bands if band for path in (*band.sci, *band.wht)]
         sizes = [path.stat().st_size for path in paths if path.is_file()]
         return {} if sum(sizes) > _SHARE * physical_memory() else None
 

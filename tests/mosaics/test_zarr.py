@@ -145,7 +145,7 @@ import os, pathlib, sys, time, warnings
 warnings.simplefilter("ignore")
 import hstcube
 from hstcube.mosaics import zarr_store
-store, number = zarr_store._store, 0
+store, number = zarr_store.write_verified, 0
 def slow(path, data):
     global number
     number += 1
@@ -153,7 +153,7 @@ def slow(path, data):
         print("now", flush=True)
         time.sleep(60)
     store(path, data)
-zarr_store._store = slow
+zarr_store.write_verified = slow
 cube = hstcube.open_field(sys.argv[1], "mos", chunks={"y": 100, "x": 100})
 hstcube.save_cube(cube, sys.argv[2], overwrite=True)
 """

@@ -298,7 +298,7 @@ def test_a_table_that_cannot_be_written_leaves_nothing(cube, groups, tmp_path, m
         part.write_bytes(data[: len(data) // 2])
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("hstcube.fits.writing._write_verified", full)
+    monkeypatch.setattr("hstcube.fits.writing.write_verified", full)
     assert code_of(lambda: write_table(table, tmp_path / "fluxes.ecsv")) == "HC-O02"
     assert not list(tmp_path.iterdir())
 

@@ -47,7 +47,7 @@ def stamps(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stamps")
     write_field(folder, "1")
     write_field(folder, "22")
-    (folder / "psf_60mas.fits").write_bytes(b"PSFs")
+    (folder / "psf_60mas.fits").write_bytes(b"the PSFs")
     (folder / "mine.toml").write_text(FIELD_FILE.format(name="mine", of="22"))
     (folder / "psfs").mkdir()
     (folder / "psfs" / "of_mine.fits").write_bytes(b"its own")
