@@ -94,7 +94,7 @@ def bin_cube(
         If a file exists; nothing is computed then.
     """
     from hstcube.plots.cube import figure_bytes
-    from hstcube.plots.fluxes import bin_map
+    from hstcube.plots.maps import bin_map
 
     out = Path(out)
     picture = out.with_suffix(".png")

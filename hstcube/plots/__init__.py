@@ -6,14 +6,26 @@ from importlib import import_module
 
 _MODULE_OF = {
     "bands": "cube",
-    "bin_map": "fluxes",
+    "before_after": "colours",
+    "bin_map": "maps",
+    "bins": "maps",
+    "colour_map": "colours",
+    "compare": "cube",
     "figure_bytes": "cube",
     "growth": "fluxes",
+    "growth_curve": "fluxes",
     "homogeneous": "cube",
+    "kernels": "psf",
+    "mask_overlay": "maps",
     "noise_curve": "noise",
+    "psf_curves": "psf",
+    "quicklook": "cube",
+    "radial_profile": "fluxes",
+    "rgb": "colours",
     "sed": "fluxes",
     "sky_histograms": "sky",
-    "snr_map": "fluxes",
+    "snr_map": "maps",
+    "snr_maps": "maps",
 }
 
 __all__ = [*_MODULE_OF]  # noqa: PLE0604  the keys are strings

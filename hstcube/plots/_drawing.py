@@ -1,39 +1,148 @@
-"""What all pictures are drawn with: figures of panels, colours, labels."""
+"""What all pictures are drawn with: figures of panels, colours, stretches, labels."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import io
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from hstcube.errors import RecipeError
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import xarray as xr
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
-__all__ = ["BLUE", "GREY", "RED", "bare", "colours", "labelled", "one_panel", "panels"]
+__all__ = [
+    "BLUE",
+    "GREY",
+    "ORANGE",
+    "RED",
+    "Axes",
+    "bare",
+    "colours",
+    "field_name",
+    "headed",
+    "labelled",
+    "new_figure",
+    "on_axes",
+    "one_panel",
+    "panels",
+    "plain_ticks",
+    "png",
+    "stretched",
+    "ticks_of",
+]
 
-GREY, BLUE, RED = "0.75", "#3465a4", "#cc0000"
+Axes = tuple["Figure", list[Any]]
+Layout = Literal["constrained", "compressed"]
+
+# of Okabe and Ito (2008): told apart by colour-blind people too
+GREY, BLUE, RED, ORANGE = "0.75", "#0072b2", "#d55e00", "#e69f00"
 _COLUMNS = 5
+_NARROWEST, _ONE_LINE = 4.0, 7.0  # inches: a figure of images; one whose heading has one line
+_TOP = 99.7  # percentile of an image in its mask that is drawn darkest
+_FAINTEST_TOP = 5.0  # noises of the sky: an image of nothing but noise stays light
+_LINEAR = 2.0  # noises of the sky that the stretch is linear in
+_LONGEST_NAME = 48  # letters: what fits over one image
+_APART = 0.14  # of a colour bar: two ticks
 
 
-def panels(number: int, *, size: float) -> tuple[Figure, list[Any]]:
-    """Return a figure of so many square panels, `size` inches wide."""
+def new_figure(width: float, height: float, layout: Layout = "constrained") -> Figure:
+    """Return a figure, in inches, that a notebook shows though pyplot was never imported."""
     from matplotlib.figure import Figure
 
-    columns = min(number, _COLUMNS)
-    rows = -(-number // columns)
-    figure = Figure(figsize=(size * columns, size * rows), layout="constrained")
+    figure = Figure(figsize=(width, height), layout=layout)
+    vars(figure)["_repr_png_"] = partial(png, figure)
+    return figure
+
+
+def png(figure: Figure, dpi: float = 100) -> bytes:
+    """Return a figure as PNG, the same bytes for the same figure."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def panels(number: int, *, size: float, extra: float = 0.0) -> Axes:
+    """Return a figure of so many square panels, `size` inches wide, `extra` for what is around."""
+    rows = -(-number // _COLUMNS)
+    columns = -(-number // rows)  # rows that are alike full
+    size = max(size, _NARROWEST / columns)
+    figure = new_figure(size * columns, (size + extra) * rows)
     axes = np.atleast_1d(figure.subplots(rows, columns)).ravel().tolist()
     for axis in axes[number:]:
         axis.remove()
     return figure, axes[:number]
 
 
-def one_panel() -> tuple[Figure, Any]:
-    """Return a figure of one panel for curves."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4.5, 3.4), layout="constrained")
+def one_panel(size: tuple[float, float] = (4.5, 3.4)) -> tuple[Figure, Any]:
+    """Return a figure of one panel."""
+    figure = new_figure(*size)
     return figure, figure.subplots()
+
+
+def on_axes(axes: Any, number: int, otherwise: Callable[[], Axes]) -> Axes:
+    """Return the axes that were given, as many as are needed, or those of a new figure."""
+    if axes is None:
+        return otherwise()
+    given = np.atleast_1d(np.asarray(axes, dtype=object)).ravel().tolist()
+    if len(given) != number:
+        reason = f"the picture has {number} panels, and axes= holds {len(given)}"
+        raise RecipeError("HC-B42", reason, f"give {number} axes of matplotlib, or none")
+    return given[0].figure, given
+
+
+def stretched(image: NDArray[Any], keep: NDArray[np.bool_]) -> Any:
+    """Return the stretch of an image in units of the noise of its sky.
+
+    asinh from twice the noise below zero to the 99.7th percentile inside the mask.
+    """
+    from matplotlib.colors import AsinhNorm
+
+    inside = image[keep & np.isfinite(image)]
+    inside = inside if inside.size else image[np.isfinite(image)]
+    top = float(np.percentile(inside, _TOP)) if inside.size else 0.0
+    return AsinhNorm(_LINEAR, vmin=-_LINEAR, vmax=max(top, _FAINTEST_TOP))
+
+
+def ticks_of(norm: Any) -> list[float]:
+    """Return round numbers that lie apart on a colour bar of that stretch."""
+    ticks: list[float] = [] if norm.vmin > 0 else [0.0]
+    for tick in np.outer(10.0 ** np.arange(-3, 8), (1, 3)).ravel():
+        if not max(norm.vmin, 0) <= tick <= norm.vmax:
+            continue
+        if not ticks or float(norm(tick)) - float(norm(ticks[-1])) >= _APART:
+            ticks.append(float(f"{tick:.0e}"))
+    return ticks
+
+
+def field_name(cube: xr.Dataset) -> str:
+    """Return what a field is called in a picture: its survey, name and title."""
+    said = (cube.attrs.get(key, "") for key in ("survey", "field", "title"))
+    name = "  ".join(str(word) for word in said if word)
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+
+
+def headed(figure: Figure, cube: xr.Dataset, what: str) -> None:
+    """Write over a figure of images which field it is and what its colours mean, and below it."""
+    apart = "   " if figure.get_figwidth() >= _ONE_LINE else "\n"
+    figure.suptitle(apart.join(filter(None, (field_name(cube), f"({what})"))), fontsize=9)
+    figure.supxlabel("arcsec from the object", fontsize=8)
+
+
+def plain_ticks(*along: Any) -> None:
+    """Write the numbers of logarithmic axes as they are, and few of them."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    for one in along:
+        one.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
+        one.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        one.set_minor_formatter(NullFormatter())
 
 
 def bare(axis: Any, title: str) -> None:
@@ -51,7 +160,7 @@ def labelled(axis: Any, x: str, y: str) -> None:
 
 
 def colours(number: int) -> list[Any]:
-    """Return colours from blue to red, as bands are."""
+    """Return colours from blue to yellow, as bands are, that colour-blind people tell apart."""
     from matplotlib import colormaps
 
-    return [colormaps["turbo"](0.05 + 0.9 * i / max(number - 1, 1)) for i in range(number)]
+    return [colormaps["plasma"](0.88 * i / max(number - 1, 1)) for i in range(number)]

@@ -1,134 +1,119 @@
-"""Pictures of what is measured of groups of pixels: signal to noise, bins, growth, spectra."""
+"""Pictures of what is measured of groups of pixels: growth, profiles, spectra."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hstcube.core.cube import variance
 from hstcube.core.rules import taken
-from hstcube.phot.bins import group_snr
-from hstcube.phot.groups import paint
-from hstcube.plots._drawing import BLUE, GREY, RED, bare, colours, labelled, one_panel, panels
+from hstcube.errors import RecipeError
+from hstcube.inputs.choices import require_choice
+from hstcube.noise.groups import group_map
+from hstcube.plots._drawing import (
+    GREY,
+    colours,
+    field_name,
+    labelled,
+    new_figure,
+    on_axes,
+    one_panel,
+    plain_ticks,
+    stretched,
+)
+from hstcube.plots._sky_axes import Place, compass, finish, outline, psf_circle, scale_bar
+from hstcube.plots.cube import plane, sky_noise
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
-    from numpy.typing import NDArray
 
-__all__ = ["bin_map", "growth", "sed", "snr_map"]
+__all__ = ["growth", "growth_curve", "radial_profile", "sed"]
 
+Scale = Literal["linear", "log"]
 
-def snr_map(cube: xr.Dataset, *, groups: Any = None) -> Figure:
-    """Draw the signal to noise of every band: of single pixels, or of groups of them.
-
-    Parameters
-    ----------
-    cube : Dataset
-    groups : DataArray or array of int, (y, x), optional
-        Bins or apertures; their errors are those of `group_errors`.
-
-    Returns
-    -------
-    Figure
-        Logarithmic from 1 to the 99.5th percentile; below 1, and where there is no data, white.
-    """
-    cube = taken(cube)
-    from matplotlib.colors import LogNorm
-
-    ratio = _ratio(cube, groups)
-    figure, axes = panels(cube.sizes["band"], size=2.4)
-    for axis, name, image in zip(axes, cube.band.values, ratio, strict=True):
-        shown = np.where(image >= 1, image, np.nan)
-        top = max(np.nanpercentile(shown, 99.5), 2.0) if np.isfinite(shown).any() else 2.0
-        drawn = axis.imshow(
-            shown, origin="lower", norm=LogNorm(1, top), cmap="viridis", interpolation="nearest"
-        )
-        figure.colorbar(drawn, ax=axis, shrink=0.7).ax.tick_params(labelsize=6)
-        bare(axis, f"{name}  S/N")
-    return figure
+_AT_ONCE = 8  # spectra
 
 
-def _ratio(cube: xr.Dataset, groups: Any) -> NDArray[np.floating[Any]]:
-    """Return the signal to noise of pixels, or of the groups on their pixels, (band, y, x)."""
-    if groups is None:
-        return np.asarray(cube.sci.values / np.sqrt(variance(cube).values))
-    painted = [paint(cube, groups, values).values for values in group_snr(cube, groups).values]
-    return np.stack(painted)
-
-
-def bin_map(cube: xr.Dataset, bins: Any) -> Figure:
-    """Draw bins, each in a colour of its own, and their S/N in the bands they are for.
-
-    Parameters
-    ----------
-    cube : Dataset
-    bins : DataArray of int, (y, x)
-        As `bin_pixels` returns it.
-
-    Returns
-    -------
-    Figure
-        The bins, and the S/N of every bin against its number of pixels; red: islands below the
-        target.
-    """
-    cube = taken(cube)
-    labels = np.asarray(bins)
-    attrs = getattr(bins, "attrs", {})
-    figure, (left, right) = panels(2, size=3.6)
-    ids, number = np.unique(labels[labels > 0], return_counts=True)
-    _draw_bins(left, labels, ids)
-    names = str(attrs.get("bands", "")).split() or cube.band.values.tolist()
-    ratio = group_snr(cube.sel(band=names), labels).values
-    best = attrs.get("mode") == "any"
-    judged = np.maximum(ratio.max(axis=0) if best else ratio.min(axis=0), 0.1)
-    low = np.isin(ids, attrs.get("below_target", ()))
-    right.loglog(number[~low], judged[~low], ".", color=BLUE, ms=3)
-    right.loglog(number[low], judged[low], "x", color=RED, ms=4)
-    if "snr" in attrs:
-        right.axhline(float(attrs["snr"]), color=GREY, lw=1)
-    labelled(right, "pixels of a bin", "")
-    right.set_ylabel(f"S/N ({'best' if best else 'worst'} of {', '.join(names)})", fontsize=7)
-    return figure
-
-
-def _draw_bins(axis: Any, labels: Any, ids: Any) -> None:
-    """Draw a map of bins in colours that neighbours hardly share."""
-    colour = np.random.default_rng(1).permutation(ids.size)
-    shown = np.full(labels.shape, np.nan)
-    shown[labels > 0] = colour[np.searchsorted(ids, labels[labels > 0])]
-    axis.imshow(shown, origin="lower", cmap="prism", interpolation="nearest")
-    bare(axis, f"{ids.size} bins")
-
-
-def growth(curve: xr.Dataset) -> Figure:
+def growth_curve(curve: xr.Dataset, *, axes: Any = None) -> Figure:
     """Draw curves of growth, in units of the flux in the largest aperture.
 
     Parameters
     ----------
     curve : Dataset
         As `curve_of_growth` returns it.
+    axes : matplotlib axes, optional
+        A new figure when not given.
 
     Returns
     -------
     Figure
     """
-    figure, axis = one_panel()
+    figure, (axis,) = on_axes(axes, 1, _one)
     for i, colour in enumerate(colours(curve.sizes["band"])):
         total = float(curve.flux.values[i, -1])
         axis.errorbar(
-            curve.radius.values, curve.flux.values[i] / total, curve.error.values[i] / total,
+            curve.radius.values, curve.flux.values[i] / total, curve.error.values[i] / abs(total),
             color=colour, lw=1, elinewidth=0.7, label=str(curve.band.values[i]),
         )  # fmt: skip
-    axis.axhline(1, color=GREY, lw=0.8)
+    axis.axhline(1, color=GREY, lw=0.8, zorder=0)
+    axis.set_xlim(0, None)
     labelled(axis, "radius [arcsec]", "flux within / in the largest")
-    axis.legend(fontsize=6, frameon=False)
+    axis.legend(fontsize=7, frameon=False, loc="lower right")
     return figure
 
 
-def sed(table: Any, *ids: int) -> Figure:
-    """Draw the spectral energy distributions of groups.
+def growth(curve: xr.Dataset) -> Figure:
+    """Draw curves of growth; see `growth_curve`."""
+    return growth_curve(curve)
+
+
+def radial_profile(profile: xr.Dataset, *, axes: Any = None) -> Figure:
+    """Draw the surface brightness against the radius, logarithmic.
+
+    Parameters
+    ----------
+    profile : Dataset
+        As `hstcube.radial_profile` returns it.
+    axes : matplotlib axes, optional
+        A new figure when not given.
+
+    Returns
+    -------
+    Figure
+        Errors are 1 sigma. A ring that is fainter than its error is a triangle at this error plus
+        what is positive of its brightness: an upper limit.
+    """
+    figure, (axis,) = on_axes(axes, 1, _one)
+    radius = profile.radius.values
+    for i, colour in enumerate(colours(profile.sizes["band"])):
+        bright, error = profile.brightness.values[i], profile.error.values[i]
+        seen = bright > error
+        name = str(profile.band.values[i])
+        axis.errorbar(
+            radius[seen], bright[seen], error[seen], fmt="o-", ms=3, color=colour, lw=1,
+            elinewidth=0.7, label=name,
+        )  # fmt: skip
+        faint = ~seen & np.isfinite(bright)
+        limit = np.clip(bright[faint], 0, None) + error[faint]
+        axis.plot(radius[faint], limit, "v", ms=3, color=colour, mfc="none", mew=0.7)
+    axis.set_yscale("log")
+    axis.set_xlim(0, None)
+    labelled(axis, "radius [arcsec]", f"brightness [{profile.brightness.attrs.get('units', '')}]")
+    plain_ticks(axis.yaxis)
+    axis.legend(fontsize=7, frameon=False)
+    return figure
+
+
+def sed(
+    table: Any,
+    *ids: int,
+    scale: Scale = "linear",
+    cube: xr.Dataset | None = None,
+    groups: Any = None,
+    axes: Any = None,
+) -> Figure:
+    """Draw the spectral energy distributions of groups, and where they are.
 
     Parameters
     ----------
@@ -136,25 +121,100 @@ def sed(table: Any, *ids: int) -> Figure:
         As `photometry` returns it.
     *ids : int
         Which groups; the first eight rows when none is given.
+    scale : {"linear", "log"}
+        Of both axes. Logarithmic, a flux below its error is a triangle: an upper limit of 1 sigma
+        above what is positive of it.
+    cube, groups : optional
+        What the table was made of: the groups are then outlined on the reddest band beside it.
+    axes : array of matplotlib axes, optional
+        One, or two where `cube` and `groups` are given; a new figure when not given.
 
     Returns
     -------
     Figure
         Flux [uJy] at the pivot wavelengths with 1 sigma errors; negative fluxes are where they are.
     """
+    require_choice("scale", scale, Scale)
+    placed = cube is not None and groups is not None
+    figure, both = on_axes(axes, 2 if placed else 1, lambda: _spectrum_panels(placed=placed))
+    chosen = ids or tuple(table["id"][:_AT_ONCE].tolist())
+    for number in chosen:
+        if number not in table["id"]:
+            reason = f"there is no group {number} in the table"
+            raise RecipeError("HC-B42", reason, f"choose from {_few(table['id'].tolist())}")
+    colour_of = dict(zip(chosen, colours(len(chosen)), strict=True))
     pivot = _pivots(table)
-    microns = [value / 1e4 for value in pivot.values()]
-    chosen = ids or tuple(table["id"][:8].tolist())
-    figure, axis = one_panel()
-    for number, colour in zip(chosen, colours(len(chosen)), strict=True):
+    for number, colour in colour_of.items():
         row = table[table["id"] == number][0]
-        flux = [float(row[f"flux_{name}"].value) for name in pivot]
-        error = [float(row[f"error_{name}"].value) for name in pivot]
-        axis.errorbar(microns, flux, error, fmt="o-", ms=3, lw=0.7, color=colour, label=str(number))
-    axis.axhline(0, color=GREY, lw=0.8)
-    labelled(axis, "wavelength [micron]", "flux [uJy]")
-    axis.legend(fontsize=6, frameon=False, title="group", title_fontsize=6)
+        _draw_spectrum(both[0], row, pivot, colour, log=scale == "log")
+    _name_bands(both[0], pivot, log=scale == "log")
+    both[0].legend(fontsize=7, frameon=False, title="group", title_fontsize=7)
+    if cube is not None and groups is not None:
+        _draw_places(both[1], taken(cube), groups, colour_of)
     return figure
+
+
+def _draw_spectrum(axis: Any, row: Any, pivot: dict[str, float], colour: Any, *, log: bool) -> None:
+    """Draw one spectrum; where it is logarithmic what is no detection is a triangle."""
+    microns = np.array([*pivot.values()]) / 1e4
+    flux = np.array([float(row[f"flux_{name}"].value) for name in pivot])
+    error = np.array([float(row[f"error_{name}"].value) for name in pivot])
+    seen = flux > error if log else np.full(flux.shape, fill_value=True)
+    axis.errorbar(
+        microns[seen], flux[seen], error[seen], fmt="o-", ms=3, lw=0.8, color=colour,
+        label=str(row["id"]),
+    )  # fmt: skip
+    limit = np.clip(flux[~seen], 0, None) + error[~seen]
+    axis.plot(microns[~seen], limit, "v", ms=4, color=colour, mfc="none", mew=0.8)
+
+
+def _name_bands(axis: Any, pivot: dict[str, float], *, log: bool) -> None:
+    """Name both axes, and the bands along the upper edge."""
+    microns = np.array([*pivot.values()]) / 1e4
+    if log:
+        axis.set(xscale="log", yscale="log")
+        plain_ticks(axis.xaxis, axis.yaxis)
+    else:
+        axis.axhline(0, color=GREY, lw=0.8, zorder=0)
+    labelled(axis, "wavelength [micron]", "flux [uJy]")
+    upper = axis.secondary_xaxis("top")
+    upper.set_xticks(microns, labels=[*pivot], rotation=90)
+    upper.set_xticks([], minor=True)
+    upper.tick_params(labelsize=6.5, length=2)
+
+
+def _draw_places(axis: Any, cube: xr.Dataset, groups: Any, colour_of: dict[int, Any]) -> None:
+    """Outline groups on the reddest band, in the colours of their spectra."""
+    place, one = Place.of(cube), plane(cube, cube.sizes["band"] - 1)
+    image = one.sci.values / sky_noise(one)
+    axis.imshow(
+        image, origin="lower", cmap="gray_r", norm=stretched(image, one.mask.values),
+        extent=place.extent, interpolation="nearest",
+    )  # fmt: skip
+    found = group_map(cube, groups)
+    for number, colour in colour_of.items():
+        outline(axis, place, found == number, colour=colour, width=1.5)
+    finish(axis, place, title=f"{field_name(cube)}   {one.band.item()}")
+    scale_bar(axis, place)
+    compass(axis, place)
+    psf_circle(axis, place, float(one.psf_fwhm))
+
+
+def _spectrum_panels(*, placed: bool) -> Any:
+    if not placed:
+        figure, axis = one_panel((4.8, 3.8))
+        return figure, [axis]
+    figure = new_figure(8.4, 3.9)
+    return figure, figure.subplots(1, 2, width_ratios=(1.15, 1)).tolist()
+
+
+def _few(ids: list[int]) -> str:
+    return ", ".join(map(str, ids[:_AT_ONCE])) + (", ..." if len(ids) > _AT_ONCE else "")
+
+
+def _one() -> Any:
+    figure, axis = one_panel()
+    return figure, [axis]
 
 
 def _pivots(table: Any) -> dict[str, float]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hstcube.plots._drawing import GREY, bare
+from hstcube.plots._drawing import GREY, bare, colours, labelled, new_figure, on_axes, panels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-__all__ = ["growth", "images", "stars"]
+__all__ = ["growth", "images", "kernels", "psf_curves", "stars"]
 
+_DECADES = (-1, -0.1, -0.01, 0, 0.01, 0.1, 1)
 _VERDICTS = {
     "used": "#4e9a06",
     "core only": "#c4a000",
@@ -38,10 +39,8 @@ def stars(examined: xr.Dataset) -> Figure:
         A row a star, a column a band; the cleaned stamps, logarithmic from the peak down by 1e5.
         Green: used; orange: wings only; yellow: core only; red: rejected.
     """
-    from matplotlib.figure import Figure
-
     shape = (examined.sizes["star"], examined.sizes["band"])
-    figure = Figure(figsize=(1.25 * shape[1] + 0.4, 1.25 * shape[0] + 0.4), layout="constrained")
+    figure = new_figure(1.25 * shape[1] + 0.4, 1.25 * shape[0] + 0.4)
     axes = figure.subplots(*shape, squeeze=False)
     for i, name in enumerate(examined.star.values):
         axes[i, 0].set_ylabel(f"star {name}", fontsize=8)
@@ -69,10 +68,8 @@ def images(psf: xr.DataArray, kernels: xr.DataArray | None = None) -> Figure:
         PSFs logarithmic from the peak down by 1e5; kernels too, by 1e3 on either side of zero, red
         is negative.
     """
-    from matplotlib.figure import Figure
-
     number, rows = psf.sizes["band"], 1 if kernels is None else 2
-    figure = Figure(figsize=(1.4 * number, 1.6 * rows), layout="constrained")
+    figure = new_figure(1.4 * number, 1.6 * rows)
     axes = figure.subplots(rows, number, squeeze=False)
     for i, band in enumerate(psf.band.values):
         _draw_psf(axes[0, i], psf.values[i], str(band))
@@ -81,8 +78,45 @@ def images(psf: xr.DataArray, kernels: xr.DataArray | None = None) -> Figure:
     return figure
 
 
-def growth(
-    *qualities: xr.Dataset, names: Sequence[str] = ("before", "after"), span: float | None = None
+def kernels(kernels: xr.DataArray, *, axes: Any = None) -> Figure:
+    """Draw matching kernels.
+
+    Parameters
+    ----------
+    kernels : DataArray, (band, ky, kx)
+        From `matching_kernels`.
+    axes : array of matplotlib axes, optional
+        One for each band; a new figure when not given.
+
+    Returns
+    -------
+    Figure
+        In units of the peak: logarithmic down to 1e-3 on either side of zero, blue positive, red
+        negative. Above each how much of it is negative.
+    """
+    number = kernels.sizes["band"]
+    figure, all_axes = on_axes(axes, number, lambda: panels(number, size=1.9, extra=0.35))
+    for i, axis in enumerate(all_axes):
+        one = kernels.isel(band=i)
+        drawn = _draw_kernel_on_sky(axis, one)
+        if axes is None:
+            axis.tick_params(labelleft=axis.get_subplotspec().is_first_col())
+    if axes is None:
+        bar = figure.colorbar(drawn, ax=all_axes, shrink=0.7, aspect=30, pad=0.01)
+        bar.set_ticks(_DECADES, labels=[f"{one:g}" for one in _DECADES])
+        bar.ax.minorticks_off()
+        bar.ax.tick_params(labelsize=7)
+        bar.set_label("in units of the peak", fontsize=8)
+        figure.supxlabel("arcsec", fontsize=8)
+        figure.supylabel("arcsec", fontsize=8)
+    return figure
+
+
+def psf_curves(
+    *qualities: xr.Dataset,
+    names: Sequence[str] = ("before", "after"),
+    span: float | None = None,
+    axes: Any = None,
 ) -> Figure:
     """Draw the encircled energy of every band over that of the target.
 
@@ -96,30 +130,41 @@ def growth(
         Titles of the panels.
     span : float, optional
         Half height of the panels; what the curves need when not given, each panel for itself.
+    axes : array of matplotlib axes, optional
+        One for each table; a new figure when not given.
 
     Returns
     -------
     Figure
         The grey band is 1 %.
     """
-    from matplotlib import colormaps
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(3.6 * len(qualities) + 1.0, 3.4), layout="constrained")
-    colours = colormaps["turbo"](np.linspace(0.05, 0.95, qualities[0].sizes["band"]))
-    axes = figure.subplots(1, len(qualities), squeeze=False)[0]
-    for axis, quality, name in zip(axes, qualities, names, strict=False):
+    number = len(qualities)
+    figure, all_axes = on_axes(axes, number, lambda: _row(number))
+    for axis, quality, name in zip(all_axes, qualities, names, strict=False):
         axis.axhspan(0.99, 1.01, color=GREY, alpha=0.6, lw=0)
-        for i, band in enumerate(quality.band.values):
-            curve = quality.ee_ratio.values[i]
-            axis.plot(quality.radius.values, curve, color=colours[i], label=str(band), lw=1.2)
+        for i, colour in enumerate(colours(quality.sizes["band"])):
+            curve, band = quality.ee_ratio.values[i], str(quality.band.values[i])
+            axis.plot(quality.radius.values, curve, color=colour, label=band, lw=1.2)
         low, high = (1 - span, 1 + span) if span else _limits(quality.ee_ratio.values)
-        axis.set(ylim=(low, high), xlabel="radius [arcsec]", title=name)
-    axes[0].set_ylabel(f"encircled energy / that of {qualities[0].attrs['to']}")
-    figure.legend(
-        *axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=7, frameon=False
-    )
+        axis.set(ylim=(low, high))
+        axis.set_title(name if number > 1 else "", fontsize=8)
+        labelled(axis, "radius [arcsec]", f"encircled energy / that of {quality.attrs['to']}")
+    if axes is None:
+        handles = all_axes[0].get_legend_handles_labels()
+        figure.legend(*handles, loc="outside right center", fontsize=7, frameon=False)
     return figure
+
+
+def growth(
+    *qualities: xr.Dataset, names: Sequence[str] = ("before", "after"), span: float | None = None
+) -> Figure:
+    """Draw the encircled energy of every band over that of the target; see `psf_curves`."""
+    return psf_curves(*qualities, names=names, span=span)
+
+
+def _row(number: int) -> Any:
+    figure = new_figure(3.6 * number + 1.0, 3.4)
+    return figure, figure.subplots(1, number, squeeze=False)[0].tolist()
 
 
 def _limits(curves: Any) -> tuple[float, float]:
@@ -140,6 +185,28 @@ def _draw_kernel(axis: Any, kernel: xr.DataArray) -> None:
     if "negative" in kernel.coords:
         axis.set_xlabel(f"negative {float(kernel.negative):.2f}", fontsize=6)
     bare(axis, "")
+
+
+def _draw_kernel_on_sky(axis: Any, kernel: xr.DataArray) -> Any:
+    """Draw the middle of a kernel in units of its peak, in arcsec from its centre."""
+    from matplotlib.colors import SymLogNorm
+    from matplotlib.ticker import MaxNLocator
+
+    half = kernel.shape[0] // 2
+    reach = min(12, half)
+    core = kernel.values[half - reach : half + reach + 1, half - reach : half + reach + 1]
+    step = float(kernel.kx[1] - kernel.kx[0]) if kernel.kx.size > 1 else 1.0
+    edge = (reach + 0.5) * step
+    drawn = axis.imshow(
+        core / np.abs(core).max(), origin="lower", cmap="RdBu", interpolation="nearest",
+        norm=SymLogNorm(1e-3, vmin=-1, vmax=1), extent=(-edge, edge, -edge, edge),
+    )  # fmt: skip
+    negative = f"  negative {float(kernel.negative):.2f}" if "negative" in kernel.coords else ""
+    axis.set_title(f"{kernel.band.item()}{negative}", fontsize=8)
+    axis.tick_params(labelsize=7)
+    for one in (axis.xaxis, axis.yaxis):
+        one.set_major_locator(MaxNLocator(3))
+    return drawn
 
 
 def _draw_psf(axis: Any, image: Any, title: str) -> None:

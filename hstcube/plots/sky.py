@@ -9,7 +9,7 @@ import numpy as np
 from hstcube.core.rules import taken
 from hstcube.inputs.arrays import keep_of
 from hstcube.inputs.choices import require_choice
-from hstcube.plots._drawing import BLUE, GREY, RED, panels
+from hstcube.plots._drawing import BLUE, GREY, RED, on_axes, panels
 from hstcube.sky.level import sky_pixels
 
 if TYPE_CHECKING:
@@ -22,7 +22,12 @@ Method = Literal["clipped", "original"]
 
 
 def sky_histograms(
-    cube: xr.Dataset, *, background: Any, levels: xr.DataArray, method: Method = "clipped"
+    cube: xr.Dataset,
+    *,
+    background: Any,
+    levels: xr.DataArray,
+    method: Method = "clipped",
+    axes: Any = None,
 ) -> Figure:
     """Draw the histogram of the background pixels of every band, and the level in it.
 
@@ -36,27 +41,33 @@ def sky_histograms(
         What `measure_sky` returned.
     method : {"clipped", "original"}
         The method that was used.
+    axes : array of matplotlib axes, optional
+        One for each band; a new figure when not given.
 
     Returns
     -------
     Figure
-        Grey: all blank pixels; blue: those the level was taken from; red: the level and its
+        Grey: all blank pixels; blue: those the level was taken from; orange: the level and its
         standard error.
     """
     cube = taken(cube)
     require_choice("method", method, Method)
-    figure, axes = panels(cube.sizes["band"], size=2.6)
+    number = cube.sizes["band"]
+    figure, all_axes = on_axes(axes, number, lambda: panels(number, size=2.1))
     blank = keep_of("background", background)[0]
     used = sky_pixels(cube, background=background, method=method)
-    for i, axis in enumerate(axes):
-        image = cube.sci.values[i]
+    for i, axis in enumerate(all_axes):
+        image = cube.sci[i].values  # of a lazy cube no other is computed
         _draw_histograms(axis, image[blank & np.isfinite(image)], image[used[i]])
         level, error = float(levels.values[i]), float(levels.sky_error.values[i])
         axis.axvspan(level - error, level + error, color=RED, alpha=0.3, lw=0)
         axis.axvline(level, color=RED, lw=1)
-        axis.set_title(f"{cube.band.values[i]}: {level:.2e} $\\pm$ {error:.0e}", fontsize=8)
-        axis.legend(fontsize=5, loc="upper right", frameon=False)
-    figure.supxlabel(f"{cube.sci.attrs['units']} per pixel", fontsize=8)
+        axis.set_title(f"{cube.band.values[i]}: {level:.2e} ± {error:.0e}", fontsize=8)
+        axis.legend(fontsize=6, loc="upper right", frameon=False)
+        axis.set_yticks([])
+        axis.set_ylim(0, 1.3 * axis.get_ylim()[1])  # room for the legend
+    if axes is None:
+        figure.supxlabel(f"{cube.sci.attrs['units']} per pixel", fontsize=8)
     return figure
 
 

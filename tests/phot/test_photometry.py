@@ -22,7 +22,7 @@ from hstcube.noise.description import with_noise
 from hstcube.noise.poisson import add_poisson
 from hstcube.phot.groups import group_sums
 from hstcube.pipeline.recipe import blank_pixels
-from hstcube.plots.fluxes import bin_map
+from hstcube.plots.maps import bin_map
 from hstcube.surveys.names import find_field
 
 SHAPE = (24, 26)

@@ -1,0 +1,316 @@
+"""Pictures of colours: three bands as one image, and the ratio of two bands."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hstcube.core.state import warn
+from hstcube.errors import BandError
+from hstcube.phot.groups import of_bands
+from hstcube.phot.units import to_flux
+from hstcube.plots._drawing import RED, field_name, new_figure, on_axes, one_panel
+from hstcube.plots._sky_axes import (
+    Place,
+    colour_bar,
+    compass,
+    finish,
+    outline,
+    psf_circle,
+    scale_bar,
+)
+from hstcube.plots.cube import plane, require_alike, sky_noise
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import xarray as xr
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+__all__ = ["before_after", "colour_map", "rgb"]
+
+_CHANNELS = 3  # red, green, blue
+_SAME = 0.02  # of a width: PSFs that are taken as one
+_FAINT, _TOP, _BRIGHT = 3.0, 99.7, 0.95  # noises, percentile, share of white: the stretch
+_LUPTON = 0.1  # the share of white that `stretch` itself is drawn at, in Lupton's formula
+_NO_DATA = 110  # grey level
+_RANGE = (2, 98)  # percentiles of a colour map
+
+
+def rgb(
+    cube: xr.Dataset, bands: Sequence[str] | None = None, *, mask: bool = False, axes: Any = None
+) -> Figure:
+    """Draw three bands as one colour image.
+
+    Parameters
+    ----------
+    cube : Dataset
+        Matched, else the colours near edges are those of the PSFs: a warning says so.
+    bands : sequence of three str, optional
+        The reddest is drawn red and the bluest blue, in whatever order they are given; when not
+        given the first, the last, and the one between whose wavelength is nearest to the middle.
+    mask : bool
+        Draw the border of the mask.
+    axes : matplotlib axes, optional
+        A new figure when not given.
+
+    Returns
+    -------
+    Figure
+        Every band is divided by its flux inside the mask, so that the object as a whole is white,
+        then drawn with the stretch of Lupton et al. (2004, PASP 116, 133), which keeps colours in
+        bright parts: linear in the noise of the sky, nearly white at the 99.7th percentile inside
+        the mask. Pixels without data are grey. A band with less light than noise in a pixel is
+        divided by that noise.
+
+    Raises
+    ------
+    BandError
+        If they are not three bands.
+    """
+    cube = _three(cube, bands)
+    _tell_if_unmatched(cube)
+    figure, (axis,) = on_axes(axes, 1, _image_panel)
+    _draw_rgb(axis, cube, Place.of(cube), mask=mask)
+    _name(axis, cube, f"{' '.join(reversed(cube.band.values.tolist()))} as red green blue")
+    return figure
+
+
+def colour_map(
+    cube: xr.Dataset,
+    blue: str,
+    red: str,
+    *,
+    snr: float = 3.0,
+    limits: tuple[float, float] | None = None,
+    axes: Any = None,
+) -> Figure:
+    """Draw the colour of every pixel, blue minus red in AB magnitudes.
+
+    Parameters
+    ----------
+    cube : Dataset
+        With zero points; matched, else the colours near edges are those of the PSFs: a warning
+        says so.
+    blue, red : str
+        The two bands: the colour is the magnitude in the first minus that in the second.
+    snr : float
+        Pixels with less signal to noise in either band are grey, as are those outside the mask.
+    limits : (float, float), optional
+        Colours at the ends of the bar; the 2nd and 98th percentile when not given.
+    axes : matplotlib axes, optional
+        A new figure when not given.
+
+    Returns
+    -------
+    Figure
+        Red is red: a larger magnitude in the first band.
+
+    Raises
+    ------
+    BandError
+        If the cube has no such band, or no zero point of one.
+    """
+    pair = _pair(cube, blue, red)
+    _tell_if_unmatched(pair)
+    figure, (axis,) = on_axes(axes, 1, _image_panel)
+    shown = _colours(pair, _bright(pair, snr))
+    names = f"{pair.band.values[0]} - {pair.band.values[1]}"
+    drawn = _draw_colours(axis, pair, shown, limits or _limits(shown), Place.of(pair))
+    colour_bar(drawn, axis, f"{names}  [AB mag]")
+    _name(axis, pair, names)
+    return figure
+
+
+def before_after(
+    before: xr.Dataset,
+    cube: xr.Dataset,
+    bands: Sequence[str] | None = None,
+    *,
+    snr: float = 3.0,
+    axes: Any = None,
+) -> Figure:
+    """Draw what matching does to colours: three bands as one image, and the ratio of two.
+
+    Parameters
+    ----------
+    before, cube : Dataset
+        The same bands and pixels, before and after, both with the sky subtracted.
+    bands : sequence of three str, optional
+        As for `rgb`; the colour is the bluest minus the reddest.
+    snr : float
+        As for `colour_map`.
+    axes : array of matplotlib axes, optional
+        Four: colour images before and after, colour maps before and after.
+
+    Returns
+    -------
+    Figure
+        Both images have the scales of `cube`; both maps its limits, and its pixels.
+    """
+    require_alike(before, cube)
+    after = _three(cube, bands)
+    old = _three(before, after.band.values.tolist()).assign(mask=after.mask)
+    figure, four = on_axes(axes, 4, _two_by_two)
+    place, scales = Place.of(after), _scales(after)
+    names = f"{after.band.values[0]} - {after.band.values[2]}"
+    ends = [_pair(one, *after.band.values[[0, 2]].tolist()) for one in (old, after)]
+    bright = _bright(ends[1], snr)
+    shown = [_colours(one, bright) for one in ends]
+    limits = _limits(shown[1])
+    for i, (one, when) in enumerate(((old, "before"), (after, "after"))):
+        _draw_rgb(four[i], one, place, mask=i == 1, scales=scales)
+        four[i].set_title(f"{' '.join(reversed(one.band.values.tolist()))}, {when}", fontsize=8)
+        drawn = _draw_colours(four[2 + i], ends[i], shown[i], limits, place)
+        four[2 + i].set_title(f"{names}, {when}", fontsize=8)
+    colour_bar(drawn, four[3], f"{names}  [AB mag]")
+    if axes is None:
+        figure.suptitle(field_name(after), fontsize=9)
+        for axis in four:
+            axis.label_outer()
+    return figure
+
+
+def _three(cube: xr.Dataset, bands: Sequence[str] | None) -> xr.Dataset:
+    """Return the three bands, the bluest first."""
+    cube = of_bands(cube, bands)
+    cube = cube.isel(band=np.argsort(cube.pivot.values, kind="stable"))
+    number = cube.sizes["band"]
+    if number > _CHANNELS and bands is None:
+        middle = np.log(cube.pivot.values) - np.log(cube.pivot.values[[0, -1]]).mean()
+        between = 1 + int(np.argmin(np.abs(middle[1:-1])))
+        return cube.isel(band=[0, between, number - 1])
+    if number != _CHANNELS:
+        reason = f"a colour image is made of three bands, these are {number}"
+        raise BandError("HC-B42", reason, "name three, or use [[the plot|hstcube.plot.quicklook]]")
+    return cube
+
+
+def _pair(cube: xr.Dataset, blue: str, red: str) -> xr.Dataset:
+    """Return two bands in a flux density, in the order that they are named."""
+    cube = of_bands(cube, [blue, red])
+    return to_flux(cube, "uJy")
+
+
+def _tell_if_unmatched(cube: xr.Dataset) -> None:
+    """Warn of bands that have, or may have, PSFs of other widths."""
+    widths = cube.psf_fwhm.values
+    done = set(cube.matched_to.values.tolist())
+    if len(done) == 1 and "" not in done:
+        return
+    if np.isfinite(widths).all() and np.ptp(widths) <= _SAME * widths.min():
+        return
+    said = ", ".join(
+        f"{name} {width:.2f} arcsec" for name, width in zip(cube.band.values, widths, strict=True)
+    )
+    warn(cube, "HC-P43", f"colours near edges are those of the PSFs, which differ: {said}")
+
+
+def _scales(cube: xr.Dataset) -> list[float]:
+    """Return what each band is divided by: its mean signal in the mask, at least its noise."""
+    return [_scale(plane(cube, i)) for i in range(cube.sizes["band"])]
+
+
+def _scale(one: xr.Dataset) -> float:
+    inside = one.sci.values[one.mask.values & (one.wht.values > 0)]
+    return max(float(inside.mean()) if inside.size else 0.0, sky_noise(one))
+
+
+def _draw_rgb(
+    axis: Any, cube: xr.Dataset, place: Place, *, mask: bool, scales: list[float] | None = None
+) -> None:
+    scales = scales or _scales(cube)
+    image = lupton([plane(cube, i) for i in range(3)], scales)
+    axis.imshow(image, origin="lower", extent=place.extent, interpolation="nearest")
+    _furnish(axis, cube, place, ink="white")
+    if mask:
+        outline(axis, place, cube.mask.values.any(axis=0), colour=RED)
+
+
+def lupton(planes: list[xr.Dataset], scales: list[float]) -> NDArray[np.uint8]:
+    """Return an image (y, x, 3) of three bands, the bluest first; scales are drawn white."""
+    from astropy.visualization import make_lupton_rgb
+
+    images = [one.sci.values / scale for one, scale in zip(planes, scales, strict=True)]
+    noise = max(sky_noise(one) / scale for one, scale in zip(planes, scales, strict=True))
+    mean = np.mean(images, axis=0)
+    seen = np.isfinite(mean)
+    inside = mean[seen & np.any([one.mask.values for one in planes], axis=0)]
+    inside = inside if inside.size else mean[seen]
+    top = max(float(np.percentile(inside, _TOP)) if inside.size else 0.0, 2 * _FAINT * noise)
+    # asinh(q x / stretch) / asinh(0.1 q) * 0.1: linear up to 3 noises, and nearly white at the top
+    softening = 1 / (_FAINT * noise)
+    q = math.sinh(_LUPTON * math.asinh(top * softening) / _BRIGHT) / _LUPTON
+    blue, green, red = (np.where(seen, image, 0.0) for image in images)
+    with np.errstate(invalid="ignore"):  # where the three sum to zero it takes 0
+        image = make_lupton_rgb(red, green, blue, minimum=0, stretch=q / softening, Q=q)
+    return np.where(seen[..., None], image, np.uint8(_NO_DATA))
+
+
+def _bright(pair: xr.Dataset, snr: float) -> NDArray[np.bool_]:
+    """Say which pixels are in the masks and have so much signal to noise in both bands."""
+    both = [plane(pair, i) for i in range(2)]
+    found = [
+        one.mask.values & (np.nan_to_num(one.sci.values) * np.sqrt(one.wht.values) >= snr)
+        for one in both
+    ]
+    return np.asarray(found[0] & found[1])
+
+
+def _colours(pair: xr.Dataset, bright: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the colour of these pixels, NaN elsewhere and where a flux is not positive."""
+    blue, red = (plane(pair, i).sci.values.astype(float) for i in range(2))
+    seen = bright & (np.nan_to_num(blue) > 0) & (np.nan_to_num(red) > 0)
+    shown = np.full(seen.shape, np.nan)
+    shown[seen] = -2.5 * np.log10(blue[seen] / red[seen])
+    return shown
+
+
+def _limits(shown: NDArray[Any]) -> tuple[float, float]:
+    """Return the ends of a bar of colours, at least 0.2 mag apart."""
+    seen = shown[np.isfinite(shown)]
+    if not seen.size:
+        return -0.5, 0.5
+    low, high = np.percentile(seen, _RANGE)
+    short = max(0.2 - (high - low), 0) / 2
+    return float(low - short), float(high + short)
+
+
+def _draw_colours(
+    axis: Any, pair: xr.Dataset, shown: Any, limits: tuple[float, float], place: Place
+) -> Any:
+    from matplotlib import colormaps
+
+    drawn = axis.imshow(
+        shown, origin="lower", extent=place.extent, interpolation="nearest", vmin=limits[0],
+        vmax=limits[1], cmap=colormaps["RdYlBu_r"].with_extremes(bad="0.85"),
+    )  # fmt: skip
+    _furnish(axis, pair, place)
+    return drawn
+
+
+def _furnish(axis: Any, cube: xr.Dataset, place: Place, *, ink: str = "black") -> None:
+    """Draw ticks, scale bar, compass, and the widest of the PSFs."""
+    finish(axis, place)
+    scale_bar(axis, place, ink=ink)
+    compass(axis, place, ink=ink)
+    widths = cube.psf_fwhm.values
+    psf_circle(axis, place, float(widths.max()), ink=ink)
+
+
+def _name(axis: Any, cube: xr.Dataset, what: str) -> None:
+    axis.set_title("\n".join(filter(None, (field_name(cube), what))), fontsize=8)
+
+
+def _image_panel() -> Any:
+    """Return a figure of one image, with room for a bar at its right."""
+    figure, axis = one_panel((4.6, 4.2))
+    return figure, [axis]
+
+
+def _two_by_two() -> Any:
+    figure = new_figure(7.6, 7.0, "compressed")  # no gap before the bar
+    return figure, figure.subplots(2, 2).ravel().tolist()
