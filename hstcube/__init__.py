@@ -91,7 +91,7 @@ _MODULE_OF = {
 _FOLDERS = (
     "assembly", "basics", "cli", "core", "demo", "errors", "files", "fits", "fleet", "inputs",
     "jobs", "maps", "matching", "noise", "phot", "pipeline", "plots", "psf", "regridding",
-    "remote", "sed", "sky", "surveys",
+    "remote", "sed", "sky", "surveys", "terminal",
 )  # fmt: skip
 
 __all__ = ["__version__", "plot", *_MODULE_OF]  # noqa: PLE0604  the keys are strings

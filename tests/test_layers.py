@@ -44,6 +44,7 @@ WITH_A_DISK = {
     "pipeline",
     "jobs",
     "demo",
+    "terminal",
     "cli",
 }
 

@@ -7,16 +7,20 @@ import gc
 import os
 import signal
 import sys
-from typing import Annotated, NoReturn, cast
+from typing import TYPE_CHECKING, Annotated, NoReturn, cast
 
 import typer
 
 from hstcube import __version__
 from hstcube.cli import cube, demo, field, maps, psf
-from hstcube.cli.show import plain
-from hstcube.cli.streams import flush, open_streams
 from hstcube.errors import HstCubeError, WriteError, language
 from hstcube.fits.local import missing, unreadable
+from hstcube.terminal.panels import with_examples
+from hstcube.terminal.show import plain
+from hstcube.terminal.streams import flush, open_streams
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["app", "main"]
 
@@ -35,30 +39,59 @@ _state = {"debug": False}
 app = typer.Typer(
     name="hstcube",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="HST images of a field, in many bands, as one homogeneous cube: same pixels, same "
     "resolution, sky subtracted.",
 )
-app.command("ls")(field.ls)
-app.command("sky")(maps.sky)
-app.command("detect")(maps.detect)
-app.command("run")(field.run)
-app.command("cutout")(field.cutout)
-app.command("check")(field.check)
-app.command("compare")(field.compare)
-app.command("fetch")(demo.fetch)
-app.command("demo")(demo.demo)
-app.command("export")(cube.export)
-app.command("bin")(cube.bin_)
-app.command("phot")(cube.phot)
-app.command("noise")(cube.noise)
+STAMPS = "hstcube_demo/stamps"
+_COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
+    "ls": (field.ls, (f"hstcube ls {STAMPS}", f"hstcube ls {STAMPS} --json")),
+    "check": (
+        field.check,
+        (f"hstcube check {STAMPS}", f"hstcube check {STAMPS} --to 0.3arcsec --json"),
+    ),
+    "run": (
+        field.run,
+        (
+            f"hstcube run {STAMPS}",
+            f"hstcube run {STAMPS} -b f606w -b f160w --no-netcdf -o out_two",
+            f"hstcube run {STAMPS} --ids pair=demo:101,102 -o out_merger",
+            f"hstcube run {STAMPS} --labels detect -o out_detected",
+        ),
+    ),
+    "phot": (
+        cube.phot,
+        (
+            "hstcube phot hstcube_out/demo.nc -o object.csv",
+            "hstcube phot hstcube_out/demo.nc --groups bins.fits -o bins.ecsv",
+        ),
+    ),
+    "bin": (cube.bin_, ("hstcube bin hstcube_out/demo.nc --snr 5 -o bins.fits",)),
+    "export": (
+        cube.export,
+        ("hstcube export hstcube_out/demo.nc --code eazy --redshift 1.2 -o eazy",),
+    ),
+    "compare": (cube.compare, ("hstcube compare hstcube_out out_levels --rtol 10",)),
+    "sky": (
+        maps.sky,
+        (f"hstcube sky {STAMPS} -o levels", f"hstcube run {STAMPS} --sky levels -o out_levels"),
+    ),
+    "detect": (maps.detect, (f"hstcube detect {STAMPS} -o maps",)),
+    "noise": (cube.noise, (f"hstcube noise {STAMPS} -o noise.png",)),
+    "cutout": (demo.cutout, ()),
+    "fetch": (demo.fetch, ()),
+    "demo": (demo.demo, ("hstcube demo hstcube_demo",)),
+}
+for _name, (_function, _examples) in _COMMANDS.items():
+    app.command(_name, cls=with_examples(*_examples))(_function)
 
 psf_app = typer.Typer(no_args_is_help=True, help="Measure PSFs from stars, and look at them.")
-psf_app.command("measure")(psf.measure)
-psf_app.command("show")(psf.show)
+psf_app.command(
+    "measure", cls=with_examples(f"hstcube psf measure {STAMPS}/psf_stars -o psf.fits")
+)(psf.measure)
+psf_app.command("show", cls=with_examples("hstcube psf show psf.fits -o kernels.png"))(psf.show)
 app.add_typer(psf_app, name="psf")
 
 
@@ -123,7 +156,8 @@ def _run() -> int:
 
 
 def _interrupted() -> int:
-    print("interrupted; files that are there are whole", file=sys.stderr)  # noqa: T201
+    again = "; the same line with --resume goes on" if sys.argv[1:2] == ["run"] else ""
+    print(f"interrupted; files that are there are whole{again}", file=sys.stderr)  # noqa: T201
     return INTERRUPTED
 
 

@@ -1,4 +1,4 @@
-"""Commands of cubes: export, bin, phot, noise."""
+"""Commands of cubes: export, bin, phot, noise, compare."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from hstcube.cli.asked import by_band
 from hstcube.cli.options import (
+    AsJson,
     Field,
     Fields,
     Folder,
@@ -15,11 +17,10 @@ from hstcube.cli.options import (
     Overwrite,
     Scale,
     Source,
-    by_band,
 )
-from hstcube.cli.show import say, show_table, told_warnings
+from hstcube.terminal.show import say, show_json, show_table, told_warnings
 
-__all__ = ["bin_", "export", "noise", "phot"]
+__all__ = ["bin_", "compare", "export", "noise", "phot"]
 
 MinArea = Annotated[
     str,
@@ -168,7 +169,7 @@ def phot(
     source: Source,
     field: Field = None,
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="The table: .ecsv, .fits or .parquet.")
+        Path, typer.Option("--out", "-o", help="The table: .ecsv, .csv, .fits or .parquet.")
     ] = Path("phot.ecsv"),
     groups: Annotated[
         Path | None,
@@ -194,6 +195,7 @@ def phot(
     ] = False,
     scale: Scale = None,
     overwrite: Overwrite = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure fluxes and errors.
 
@@ -219,11 +221,26 @@ def phot(
             covariance=covariance,
             overwrite=overwrite,
         )
-    rows = []
-    for row in table[:_ROWS]:
-        for band in table.meta["pivot"]:
-            flux, error = row[f"flux_{band}"].value, row[f"error_{band}"].value
-            rows.append((str(row["id"]), str(row["npix"]), band, f"{flux:.4g}", f"{error:.4g}"))
+    found = [
+        {
+            "group": row["id"].item(),
+            "pixels": row["npix"].item(),
+            "band": band,
+            "flux": row[f"flux_{band}"].value,
+            "error": row[f"error_{band}"].value,
+            "unit": "uJy",
+        }
+        for row in (table if as_json else table[:_ROWS])
+        for band in table.meta["pivot"]
+    ]
+    if as_json:
+        show_json(found)
+        return
+    rows = [
+        (f"{one['group']}", f"{one['pixels']}", one["band"],
+         f"{one['flux']:.4g}", f"{one['error']:.4g}")
+        for one in found
+    ]  # fmt: skip
     more = f"; the first {_ROWS} below" if len(table) > _ROWS else ""
     columns = ("group", "pixels", "band", "flux [uJy]", "error")
     show_table(columns, rows, title=f"fluxes of {len(table)} groups in {out}{more}")
@@ -268,3 +285,37 @@ def noise(
     ]
     columns = ("band", "pixels", "apertures", "error", "scatter / error", "with a constant sky")
     show_table(columns, rows, title=f"noise of {fields} fields, in {out} and {listed}")
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(help="A FITS file, a netCDF cube, or a folder of them.")],
+    second: Annotated[Path, typer.Argument(help="Its counterpart.")],
+    rtol: Annotated[
+        float, typer.Option(help="Largest difference allowed, of the maximum of the image.")
+    ] = 0.0,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two products.
+
+    Exit 0 when all images agree within --rtol on the same pixels.
+    """
+    from hstcube.jobs.differences import compare as compare_products
+    from hstcube.pipeline.record import SOME_FAILED
+
+    found = compare_products(first, second)
+    apart = sum(not row.within(rtol) for row in found)
+    if as_json:
+        show_json([{**row._asdict(), "within": row.within(rtol)} for row in found])
+        raise typer.Exit(SOME_FAILED if apart else 0)
+    rows = []
+    for row in found:
+        if row.cards or not row.within(rtol):
+            largest = f"not in the {row.lacking}" if row.lacking else f"{row.largest:.3g}"
+            rows.append((row.name, largest, str(row.support or ""), " ".join(row.cards)))
+    title = f"{len(found) - apart} of {len(found)} images agree within {rtol:g} of their maximum"
+    if rows:
+        columns = ("image", "largest difference", "unlike support [px]", "unlike cards")
+        show_table(columns, rows, title=title)
+    else:
+        typer.echo(f"{title}, with the same cards")
+    raise typer.Exit(SOME_FAILED if apart else 0)

@@ -1,4 +1,4 @@
-"""Commands of fields: ls, run, check, cutout, compare."""
+"""Commands of fields: ls, run, check."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hstcube.cli.asked import options_of, targets_of
 from hstcube.cli.options import (
     PSF,
     AlignOf,
     Allow,
     ApplyMask,
+    AsJson,
     Bands,
     ChunksOf,
     Exclude,
@@ -23,6 +25,7 @@ from hstcube.cli.options import (
     FolderOrFile,
     Ids,
     Images,
+    Jobs,
     Labels,
     Largest,
     LayoutOf,
@@ -37,30 +40,33 @@ from hstcube.cli.options import (
     Poisson,
     PSFWidths,
     Recipe,
+    Resume,
     Scale,
+    Scheduler,
     Strict,
     To,
     Units,
-    options_of,
-    targets_of,
 )
-from hstcube.cli.show import (
+from hstcube.errors import HstCubeError
+from hstcube.fits.local import missing
+from hstcube.terminal import panels
+from hstcube.terminal.show import (
     Progress,
     collect_again,
-    say,
+    of_outcome,
+    show_json,
     show_outcomes,
     show_report,
     show_table,
 )
-from hstcube.errors import HstCubeError
-from hstcube.fits.local import missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from hstcube.pipeline.findings import Report
+    from hstcube.surveys.names import FieldFiles
 
-__all__ = ["check", "compare", "cutout", "ls", "run"]
+__all__ = ["check", "ls", "run"]
 
 
 def ls(
@@ -68,6 +74,7 @@ def ls(
     scale: Annotated[str | None, typer.Option(help="Only this pixel scale.")] = None,
     images: Images = None,
     labels: Labels = None,
+    as_json: AsJson = False,
 ) -> None:
     """List the fields of a folder.
 
@@ -75,25 +82,40 @@ def ls(
     """
     from hstcube.surveys.names import list_fields
 
-    rows = []
     found = list_fields(folder, scale=scale, images=images, labels=labels)
-    for files in found:
-        whole, odd, levels = [], [], 0
-        for name, band in files.bands.items():
-            if len(band.sci) == len(band.wht) == 1:
-                whole.append(name)
-            else:
-                odd.append(f"{name}: check files")
-            levels += isinstance(band.sky, Path) and band.sky.exists()
-        mapped = "yes" if files.labels and files.labels.exists() else "no"
-        sky = f"{levels}/{len(files.bands)}"
-        row = (files.field, files.scale, " ".join(whole), ", ".join(odd), mapped, sky)
-        rows.append((*row, files.release) if any(one.release for one in found) else row)
-    if not rows:
+    if not found:
         fix = "give the folder that holds the stamps, or --images PATTERN"
         raise missing("images", fix, file=folder, verb="are")
+    listed = [_listed(files) for files in found]
+    if as_json:
+        show_json(listed)
+        return
+    rows = []
+    for one in listed:
+        odd = ", ".join(f"{name}: check files" for name in one["incomplete"])
+        sky = f"{len(one['sky'])}/{len(one['bands']) + len(one['incomplete'])}"
+        mapped = "yes" if one["labels"] else "no"
+        bands = " ".join(one["bands"])
+        rows.append((one["field"], one["scale"], bands, odd, mapped, sky, one["release"]))
     columns = ("field", "scale", "bands", "incomplete", "map", "sky", "release")
-    show_table(columns[: len(rows[0])], rows, title=f"{len(rows)} in {folder}")
+    show_table(columns, rows, title=f"{len(rows)} in {folder}")
+
+
+def _listed(files: FieldFiles) -> dict[str, Any]:
+    """Return what there is to say of a field: bands that are whole, and what lies beside them."""
+    whole = [name for name, one in files.bands.items() if len(one.sci) == len(one.wht) == 1]
+    levels = [
+        name for name, one in files.bands.items() if isinstance(one.sky, Path) and one.sky.exists()
+    ]
+    return {
+        "field": files.field,
+        "scale": files.scale,
+        "bands": whole,
+        "incomplete": [name for name in files.bands if name not in whole],
+        "labels": str(files.labels) if files.labels and files.labels.exists() else None,
+        "sky": levels,
+        "release": files.release,
+    }
 
 
 def run(
@@ -101,9 +123,10 @@ def run(
     field: Fields = None,
     ids: Ids = None,
     recipe: Recipe = "default",
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the products.")] = Path(
-        "hstcube_out"
-    ),
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="Folder for the products.", rich_help_panel=panels.OUTPUT),
+    ] = Path("hstcube_out"),
     largest: Largest = False,
     neighbours: NeighboursOf = None,
     no_mask: NoMask = False,
@@ -130,14 +153,10 @@ def run(
     strict: Strict = False,
     overwrite: Overwrite = False,
     fields: FieldList = None,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Processes; 0: one a core.")] = 1,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(help="Of a dask cluster that makes the fields, as tcp://host:8786."),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where a run ended: make what is not done.")
-    ] = False,
+    jobs: Jobs = 1,
+    scheduler: Scheduler = None,
+    resume: Resume = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make the homogeneous cube of every field.
 
@@ -178,64 +197,11 @@ def run(
     with Progress(len(targets)) as tell:
         several: dict[str, Any] = {"jobs": jobs, "scheduler": scheduler, "resume": resume}
         outcomes = run_targets(targets, out, options, tell=tell, **several)
-    show_outcomes(outcomes, out)
-    raise typer.Exit(exit_code(outcomes))
-
-
-def cutout(
-    mosaics: Annotated[
-        Path, typer.Argument(help="Folder of mosaics ({field}_{scale}_{filter}_{sci,wht}.fits).")
-    ],
-    catalogue: Annotated[
-        Path, typer.Option("--catalogue", help="Table (ECSV, CSV, FITS): id, ra, dec in degrees.")
-    ],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder for the stamps; `run` reads it.")
-    ],
-    size: Annotated[float, typer.Option(help="Side of the stamps, arcsec.")] = 6.0,
-    scale: Annotated[str | None, typer.Option(help="Only this pixel scale.")] = None,
-    bands: Bands = None,
-    images: Images = None,
-    labels: Labels = None,
-    overwrite: Overwrite = False,
-) -> None:
-    """Cut stamps out of mosaics.
-
-    Of all bands, for every position of a catalogue.
-    """
-    from hstcube.jobs.stamps import cut_stamps
-    from hstcube.pipeline.plan import require_outside
-    from hstcube.pipeline.record import SOME_FAILED
-
-    if labels == "detect":
-        msg = (
-            "there is nothing to cut; detect the sources of the stamps: hstcube run --labels detect"
-        )
-        raise typer.BadParameter(msg, param_hint="--labels")
-    require_outside(out, mosaics, images=images)
-    stamps = cut_stamps(
-        mosaics,
-        catalogue,
-        out,
-        size=size,
-        scale=scale,
-        bands=bands,
-        images=images,
-        labels=labels,
-        overwrite=overwrite,
-    )
-    rows = []
-    for stamp in stamps:
-        if stamp.share < 1:
-            number = str(len(stamp.bands)) if stamp.bands else "on no mosaic"
-            rows.append((stamp.name, number, f"{stamp.share:.0%}"))
-    cut = sum(bool(stamp.bands) for stamp in stamps)
-    title = f"stamps of {cut} of {len(stamps)} positions in {out}"
-    if rows:
-        show_table(("id", "bands", "inside"), rows, title=title)
+    if as_json:
+        show_json([of_outcome(outcome) for outcome in outcomes])
     else:
-        say(title)
-    raise typer.Exit(0 if cut == len(stamps) else SOME_FAILED)
+        show_outcomes(outcomes, out)
+    raise typer.Exit(exit_code(outcomes))
 
 
 def check(
@@ -245,7 +211,12 @@ def check(
     recipe: Recipe = "default",
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Folder for the products; looked at if it is given."),
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder for the products; looked at if it is given.",
+            rich_help_panel=panels.OUTPUT,
+        ),
     ] = None,
     largest: Largest = False,
     neighbours: NeighboursOf = None,
@@ -273,7 +244,7 @@ def check(
     strict: Strict = False,
     overwrite: Overwrite = False,
     fields: FieldList = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Find what a run would stumble over or assume.
 
@@ -339,39 +310,7 @@ def _show_reports(reports: Iterable[Report], *, strict: bool, as_json: bool) -> 
             show_report(report, failed=report.fails(strict=strict))
         collect_again()
     if as_json:
-        import json
-
-        typer.echo(json.dumps(listed, indent=1))
+        show_json(listed)
     if True not in results:
         return 0
     return SOME_FAILED if False in results else HstCubeError.exit_code
-
-
-def compare(
-    first: Annotated[Path, typer.Argument(help="A FITS file, a netCDF cube, or a folder of them.")],
-    second: Annotated[Path, typer.Argument(help="Its counterpart.")],
-    rtol: Annotated[
-        float, typer.Option(help="Largest difference allowed, of the maximum of the image.")
-    ] = 0.0,
-) -> None:
-    """Compare two products.
-
-    Exit 0 when all images agree within --rtol on the same pixels.
-    """
-    from hstcube.jobs.differences import compare as compare_products
-    from hstcube.pipeline.record import SOME_FAILED
-
-    found = compare_products(first, second)
-    rows, apart = [], 0
-    for row in found:
-        apart += not row.within(rtol)
-        if row.cards or not row.within(rtol):
-            largest = f"not in the {row.lacking}" if row.lacking else f"{row.largest:.3g}"
-            rows.append((row.name, largest, str(row.support or ""), " ".join(row.cards)))
-    title = f"{len(found) - apart} of {len(found)} images agree within {rtol:g} of their maximum"
-    if rows:
-        columns = ("image", "largest difference", "unlike support [px]", "unlike cards")
-        show_table(columns, rows, title=title)
-    else:
-        typer.echo(f"{title}, with the same cards")
-    raise typer.Exit(SOME_FAILED if apart else 0)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003  typer reads annotations
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from hstcube.cli.options import (  # noqa: TC001
+from hstcube.cli.options import (
     Fields,
     Folder,
     FolderOrFile,
@@ -16,7 +16,7 @@ from hstcube.cli.options import (  # noqa: TC001
     Overwrite,
     Scale,
 )
-from hstcube.cli.show import collect_again, show_failures, show_table, told_warnings
+from hstcube.terminal.show import collect_again, show_failures, show_table, told_warnings
 
 __all__ = ["detect", "sky"]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hstcube.cli.options import Bands, Overwrite, Scale, To  # noqa: TC001  typer reads annotations
-from hstcube.cli.show import show_table
+from hstcube.cli.options import AsJson, Bands, Overwrite, Scale, To
+from hstcube.terminal.show import show_json, show_table
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -27,6 +27,7 @@ def measure(
     scale: Scale = None,
     bands: Bands = None,
     overwrite: Overwrite = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure the PSF of every band from stars.
 
@@ -38,6 +39,10 @@ def measure(
     psf, examined, (_, picture, listing) = measure_psfs(
         stars, out, scale=scale, bands=bands, overwrite=overwrite
     )
+    if as_json:
+        psfs = _numbers(psf, "fwhm", "psf_error", "psf_stars", "stars")
+        show_json({"psfs": psfs, "stars": _stars(examined)})
+        return
     _show_stars(examined)
     rows = [
         (
@@ -63,6 +68,7 @@ def show(
     ] = Path("kernels.png"),
     to: To = None,
     overwrite: Overwrite = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show what matching with these PSFs achieves.
 
@@ -71,6 +77,10 @@ def show(
     from hstcube.jobs.psfs import show_psfs
 
     kernels, target, (picture, curves) = show_psfs(file, out, to=to, overwrite=overwrite)
+    if as_json:
+        names = ("ee_error", "predicted_error", "residual", "negative", "half_light_ratio")
+        show_json([{**one, "matched_to": target} for one in _numbers(kernels, *names)])
+        return
     rows = [
         (
             str(one.band.item()),
@@ -95,6 +105,22 @@ def show(
         rows,
         title=f"{said}; pictures in {picture} and {curves}",
     )
+
+
+def _numbers(psfs: xr.DataArray, *names: str) -> list[dict[str, Any]]:
+    """Return what is known of each band: coordinates of these names."""
+    each = psfs.transpose("band", ...)
+    return [{"band": one.band.item(), **{name: one[name].item() for name in names}} for one in each]
+
+
+def _stars(examined: xr.Dataset) -> list[dict[str, Any]]:
+    """Return the verdict on each star in each band."""
+    return [
+        {"star": star, "band": band, "verdict": one.verdict.item(), "reason": one.reason.item()}
+        for star in examined.star.values.tolist()
+        for band in examined.band.values.tolist()
+        for one in [examined.sel(star=star, band=band)]
+    ]
 
 
 def _show_stars(examined: xr.Dataset) -> None:

@@ -1,6 +1,6 @@
 """Tables in and out: every table that is read comes in here, every column by one function.
 
-Out: ECSV, FITS and parquet, each whole or absent. In: ECSV, CSV and other plain text, FITS.
+Out: ECSV, CSV, FITS and parquet, each whole or absent. In: ECSV, CSV and other plain text, FITS.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import math
 import re
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
@@ -37,7 +38,7 @@ __all__ = ["Cells", "column", "read_table", "table_bytes", "write_table"]
 
 Cells = Literal["numbers", "whole numbers", "text"]
 
-_FORMATS = (".ecsv", ".fits", ".parquet")
+_FORMATS = (".ecsv", ".csv", ".fits", ".parquet")
 _WIDTH = 40  # of a text beside a long keyword
 
 _PLAIN = (".csv", ".txt", ".dat", ".cat", ".tsv", ".tab", ".ascii", "")  # endings of plain text
@@ -304,9 +305,9 @@ def write_table(table: QTable, path: str | Path, *, overwrite: bool = False) -> 
     table : QTable
         As `photometry` returns it.
     path : path
-        ``.ecsv`` (text; everything), ``.fits`` (a binary table; metadata as cards ``HIERARCH
-        zeropoint f160w``, history and warnings as HISTORY) or ``.parquet`` (needs pyarrow).
-        astropy's ``QTable.read(path)`` reads each.
+        ``.ecsv`` (text; everything), ``.csv`` (text; columns are named ``flux_f160w [uJy]``, what
+        else is known is left out), ``.fits`` (metadata as cards ``HIERARCH zeropoint f160w``,
+        history and warnings as HISTORY) or ``.parquet``. ``QTable.read(path)`` reads each.
     overwrite : bool
         Replace a file that exists.
 
@@ -318,19 +319,35 @@ def write_table(table: QTable, path: str | Path, *, overwrite: bool = False) -> 
     """
     path = Path(path)
     if _ending(path) == ".parquet":
-        return written_whole(
-            path, lambda part: table.write(part, format="parquet"), overwrite=overwrite
-        )
+        write = partial(table.write, format="parquet")
+        return written_whole(path, write, overwrite=overwrite)
     return write_files({path: table_bytes(table, path)}, overwrite=overwrite)[0]
 
 
 def table_bytes(table: Table, path: Path) -> bytes:
-    """Return what `write_table` writes as ``.ecsv`` or ``.fits``."""
-    if path.suffix.lower() == ".fits":
+    """Return what `write_table` writes as ``.ecsv``, ``.csv`` or ``.fits``."""
+    ending = path.suffix.lower()
+    if ending == ".fits":
         return _fits_bytes(table)
     text = io.StringIO()
-    table.write(text, format="ascii.ecsv")
+    if ending == ".csv":
+        _with_units_in_names(table, path).write(text, format="ascii.csv")
+    else:
+        table.write(text, format="ascii.ecsv")
     return text.getvalue().encode()
+
+
+def _with_units_in_names(table: Table, path: Path) -> Table:
+    """Return the table for CSV, which has no other place for units, and one value a cell."""
+    bare = table.copy(copy_data=False)
+    bare.meta = {}
+    for name in table.colnames:
+        if table[name].ndim > 1:
+            reason = f"its column {name} has several values a row, a cell of CSV holds one"
+            raise WriteError("HC-O30", reason, "write .ecsv, .fits or .parquet", file=str(path))
+        if unit := str(getattr(table[name], "unit", None) or ""):
+            bare.rename_column(name, f"{name} [{unit}]")
+    return bare
 
 
 def _ending(path: Path) -> str:
@@ -341,12 +358,8 @@ def _ending(path: Path) -> str:
         raise WriteError("HC-O30", reason, f"choose from {', '.join(_FORMATS)}", file=str(path))
     if ending == ".parquet" and find_spec("pyarrow") is None:
         reason = "parquet is written by pyarrow, which is not installed"
-        raise WriteError(
-            "HC-O31",
-            reason,
-            "pip install 'hstcube[parquet]', or write .ecsv or .fits",
-            file=str(path),
-        )
+        fix = "pip install 'hstcube[parquet]', or write .ecsv or .fits"
+        raise WriteError("HC-O31", reason, fix, file=str(path))
     return ending
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hstcube.cli.show import show_table
+from hstcube.terminal.show import show_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +58,7 @@ def seen(code: str, columns: int) -> str:
 TABLE = """
 import sys, time
 time.sleep(0.3)  # until the terminal has its size
-from hstcube.cli.show import show_table
+from hstcube.terminal.show import show_table
 columns = ("band", "flux [uJy]", "error [mag]", *(f"a column with a long name {i}" for i in range(9)))
 rows = [("f160w", "1.0012 ± 0.0022", "x" * 30, *("value of cell " + str(i) for i in range(9)))]
 show_table(columns, rows, title="a table [arcsec]")

@@ -28,7 +28,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::hstcube.errors.HstCubeWarning")
 
 # what may differ, and why
 DIFFERENT = {
-    "as_json": "run writes run.json, check prints",
     "jobs": "check computes little",
     "scheduler": "check computes little",
     "resume": "check writes nothing",

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import math
 import sys
 import warnings
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from hstcube.errors import HstCubeWarning
+from hstcube.errors import HstCubeWarning, codes, spoken
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from rich.console import Console
@@ -24,9 +26,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Progress",
     "collect_again",
+    "of_outcome",
     "plain",
     "say",
     "show_failures",
+    "show_json",
     "show_outcomes",
     "show_report",
     "show_table",
@@ -110,6 +114,40 @@ def told_warnings() -> Iterator[None]:
         warn(f"warning: {text}")
 
 
+def show_json(found: Any) -> None:
+    """Print what was found as JSON: null for a number that is none, names for paths."""
+    import json
+
+    typer.echo(json.dumps(_jsonable(found), indent=1, allow_nan=False))
+
+
+def _jsonable(found: Any) -> Any:
+    if hasattr(found, "item"):  # numpy's
+        found = found.item()
+    if isinstance(found, Mapping):
+        return {str(key): _jsonable(value) for key, value in found.items()}
+    if isinstance(found, list | tuple):
+        return [_jsonable(value) for value in found]
+    if isinstance(found, float) and not math.isfinite(found):
+        return None
+    return found if found is None or isinstance(found, bool | int | float | str) else str(found)
+
+
+def of_outcome(outcome: Outcome) -> dict[str, Any]:
+    """Return what became of a target as the record tells it, and why where it failed."""
+    error = outcome.error
+    return {
+        "target": outcome.target.name,
+        "result": "failed" if error else "done before" if outcome.before else "ok",
+        "bands": outcome.bands,
+        "pixels": outcome.pixels,
+        "sky": outcome.sky,
+        "files": outcome.files,
+        "warnings": [note._asdict() for note in outcome.notes],
+        "error": error and {"code": error.code, "text": str(error)},
+    }
+
+
 def show_outcomes(outcomes: list[Outcome], out: Path) -> None:
     """Print a line for every target of a run, and what there is to say of them."""
     rows = []
@@ -127,6 +165,8 @@ def show_outcomes(outcomes: list[Outcome], out: Path) -> None:
     show_table(columns, rows, title=f"{done} of {len(rows)} targets in {out}")
     show_failures(outcomes)
     _show_notes(outcomes)
+    if done:
+        say(f"cubes, images and the record (run.json) are in {out}")
 
 
 def _of_done(outcome: Outcome) -> str:
@@ -153,6 +193,7 @@ def _show_notes(outcomes: list[Outcome]) -> None:
             warn(f"warning: {note} [{_listed(names)}]")
         if len(notes) > _TOLD:
             warn(f"warning: {code} in {len(notes) - _TOLD} more forms, see run.json")
+        warn(f"  why: {codes()[code].cause}\n  what to do: {spoken(codes()[code].fix)}")
     noted = {note.split()[0] for outcome in outcomes for note in outcome.record.get("notes", ())}
     if noted:
         warn(f"note: {', '.join(sorted(noted))}, of which run.json tells more")
@@ -248,9 +289,11 @@ class Progress:
         line = f"[{self.done}/{self.total}] {plain(name)}: {said}"
         print(line, file=sys.stderr, flush=True)  # noqa: T201
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self.bar is not None:
             self.bar.stop()
+        if kind is not None and not issubclass(kind, Exception):  # Ctrl-C, or a signal to end
+            warn(f"{self.done} of {self.total} were done")
 
 
 def collect_again() -> None:

@@ -1,0 +1,49 @@
+"""Help of a command: its options under what they are about, and lines that can be pasted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typer.core import TyperCommand
+
+__all__ = ["GRID", "INPUTS", "MASK", "OUTPUT", "PSF", "RUNNING", "WHICH", "with_examples"]
+
+WHICH = "Which fields and bands"
+INPUTS = "Inputs"
+MASK = "Object and mask"
+PSF = "PSF and matching"
+GRID = "Grid, units, noise"
+OUTPUT = "Output"
+RUNNING = "How it runs"
+
+_ORDER = ("Arguments", WHICH, INPUTS, MASK, PSF, GRID, OUTPUT, RUNNING, "Options")
+
+
+def with_examples(*lines: str) -> type[TyperCommand]:
+    """Return what a command is made of whose help ends with these lines.
+
+    They run as they stand, on what ``hstcube demo`` made.
+    """
+    return type("Command", (_Command,), {"examples": lines})
+
+
+class _Command(TyperCommand):
+    examples: tuple[str, ...] = ()
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        panels: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                argument = param.param_type_name == "argument"
+                name = "Arguments" if argument else getattr(param, "rich_help_panel", "")
+                panels.setdefault(name or "Options", []).append(record)
+        for name in sorted(panels, key=_ORDER.index):
+            with formatter.section(name):
+                formatter.write_dl(panels[name])
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002  click's signature
+        if self.examples:
+            with formatter.section("Examples"):
+                for line in self.examples:
+                    formatter.write(f"  {line}\n")
