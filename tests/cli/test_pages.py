@@ -24,7 +24,8 @@ def blocks_of(page: str) -> list[tuple[str, str]]:
     return _FENCED.findall((ROOT / page).read_text(encoding="utf-8"))
 
 
-README, PHOTOMETRY = blocks_of("README.md"), blocks_of("docs/photometry.md")
+README, GUIDE = blocks_of("README.md"), blocks_of("docs/guide.md")
+PHOTOMETRY = blocks_of("docs/photometry.md")
 
 
 def blocks(page: list[tuple[str, str]], language: str) -> list[str]:
@@ -58,7 +59,7 @@ def demo(tmp_path_factory) -> tuple[Path, str]:
 
 @pytest.fixture(scope="module")
 def folder(demo) -> Path:
-    """Return the folder in which the README's lines are typed: that of the demo."""
+    """Return the folder in which the guide's lines are typed: that of the demo."""
     return demo[0]
 
 
@@ -66,7 +67,12 @@ def folder(demo) -> Path:
 
 
 def test_no_block_of_the_readme_is_left_out():
-    assert {name for name, _ in README} == {"sh", "text", "console", "python", "toml"}
+    assert {name for name, _ in README} == {"sh", "text", "console", "python"}
+    assert {name for name, _ in GUIDE} == {"console", "python", "toml"}
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
 
 
 def test_the_test_command_is_the_one_that_ci_runs():
@@ -75,38 +81,51 @@ def test_the_test_command_is_the_one_that_ci_runs():
 
 
 @pytest.mark.slow
-def test_the_commands_of_the_readme_run(folder):
-    assert run_commands(README, folder) == 16
+def test_the_blocks_of_the_readme_run_one_after_the_other(demo, tmp_path):
+    link(demo[0], tmp_path)
+    assert run_commands(README, tmp_path) == 4
+    run_python(README, tmp_path)
     for product in (
-        "demo_f435w_sci.fits",
-        "demo_f435w_wht.fits",
-        "demo_f435w_mask.fits",
-        "demo.nc",
-        "run.json",
+        "hstcube_out/demo_f435w_sci.fits",
+        "hstcube_out/demo_f435w_wht.fits",
+        "hstcube_out/demo_f435w_mask.fits",
+        "hstcube_out/demo.nc",
+        "hstcube_out/run.json",
+        "fluxes.csv",
+        "colour.png",
+        "products/demo_f160w_sci.fits",
     ):
-        assert (folder / "hstcube_out" / product).is_file()
-    assert (folder / "out_pair" / "pair_f160w_sci.fits").is_file()
-    assert (folder / "out_original" / "demo_f160w_var.fits").is_file()
-
-
-@pytest.mark.slow
-def test_the_python_blocks_of_the_readme_run_one_after_the_other(folder):
-    run_python(README, folder)
-    assert (folder / "products" / "demo_f160w_sci.fits").is_file()
-
-
-@pytest.mark.slow
-def test_the_field_file_and_the_recipe_file_are_understood(folder):
-    for block in blocks(README, "toml"):
-        (folder / block.split()[1]).write_text(block, encoding="utf-8")
-    assert "measured in f160w" in hstcube("run", "field.toml", "-o", "out_file", folder=folder)
-    hstcube("run", "hstcube_demo/stamps", "--recipe", "recipe.toml", "-o", "out_r", folder=folder)
+        assert (tmp_path / product).is_file()
 
 
 @pytest.mark.slow
 def test_the_demo_prints_what_the_readme_shows(demo):
     told = [line.rstrip() for line in demo[1].splitlines()]
     assert told == blocks(README, "text")[0].splitlines()
+
+
+# -- docs/guide.md, on the demo field
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_guide_run(folder):
+    assert run_commands(GUIDE, folder) == 16
+    assert (folder / "out_pair" / "pair_f160w_sci.fits").is_file()
+    assert (folder / "out_original" / "demo_f160w_var.fits").is_file()
+
+
+@pytest.mark.slow
+def test_the_python_blocks_of_the_guide_run_one_after_the_other(folder):
+    run_python(GUIDE, folder)
+    assert (folder / "products" / "demo_f160w_sci.fits").is_file()
+
+
+@pytest.mark.slow
+def test_the_field_file_and_the_recipe_file_are_understood(folder):
+    for block in blocks(GUIDE, "toml"):
+        (folder / block.split()[1]).write_text(block, encoding="utf-8")
+    assert "measured in f160w" in hstcube("run", "field.toml", "-o", "out_file", folder=folder)
+    hstcube("run", "hstcube_demo/stamps", "--recipe", "recipe.toml", "-o", "out_r", folder=folder)
 
 
 # -- docs/photometry.md, on the demo field
@@ -183,7 +202,7 @@ def test_a_command_named_in_passing_exists(page: str, command: str):
 @pytest.mark.slow
 def test_the_line_on_other_names_runs_on_the_demo(demo, tmp_path):
     line = next(
-        text for page, text in named_in_passing() if page == "README.md" and "{kind}" in text
+        text for page, text in named_in_passing() if page == "docs/guide.md" and "{kind}" in text
     )
     stamps = demo[0] / "hstcube_demo" / "stamps"
     places = {"data": tmp_path / "data", "maps": tmp_path / "maps"}
