@@ -12,7 +12,7 @@ RUN_CLIENTS := $(CLIENTS)/bin/python
 
 PYTEST := $(RUN) -m pytest -n 2 --dist loadfile
 
-.PHONY: test quick test-clients demo real lint types bench bench-quick pages picture psf validation fuzz mutants dist clean
+.PHONY: test quick test-clients demo real lint types bench bench-quick docs notebook pages picture psf validation fuzz mutants dist clean
 
 test: $(READY)  ## all tests, and the notebooks
 	$(PYTEST) $(COVERAGE)
@@ -39,6 +39,14 @@ types: $(READY)
 
 pages: $(READY)  ## docs/errors.md and docs/catalogue.md, from the codes and the table of cases
 	$(RUN) docs/make_errors.py
+
+docs: $(READY)  ## the site, in docs/_build/html, notebooks run; every warning is an error
+	$(RUN) -m pip install --quiet --group docs
+	$(RUN) -m sphinx -q -W --keep-going docs docs/_build/html
+
+notebook: $(READY)  ## open the first notebook in Jupyter
+	$(RUN) -m pip install --quiet "jupyterlab>=4"
+	$(RUN) -m jupyter lab notebooks/01_first_cube.ipynb
 
 bench: $(READY)
 	$(RUN) benchmarks/run.py
@@ -94,4 +102,4 @@ $(CLIENTS)/ready: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(CLIENTS) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) $(CLIENTS) build docs/_build docs/_made docs/jupyter_execute dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -82,7 +82,7 @@ def matching_kernels(
     DataArray, (band, ky, kx)
         Unit sum; the identity for the target's own band. Coordinates on the band axis: ``sum``,
         ``negative`` (minus the sum of the negative pixels), ``sum_of_squares``, ``centroid_y`` and
-        ``centroid_x`` [arcsec], ``residual`` (sum of |K * S - T| within 1.2 arcsec),
+        ``centroid_x`` [arcsec], ``residual`` (sum of ``|K * S - T|`` within 1.2 arcsec),
         ``half_light_ratio``, and ``ee_error``: the largest error of the encircled energy at 0.18
         arcsec and beyond; ``predicted_error``: the same with the errors of both PSFs in it, where
         they tell them (``psf_error``), and ``fewest_stars`` that either was measured from.
