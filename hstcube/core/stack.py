@@ -76,6 +76,8 @@ def stack_bands(cubes: Sequence[xr.Dataset]) -> xr.Dataset:
                 f"units differ: {first.sci.attrs['units']} and {other.sci.attrs['units']}",
                 "convert them to one unit first[[|: to_flux(cube, 'uJy')]]",
             )
+    place = first.coords["wcs"]  # the same, in whatever cards the others say it
+    cubes = [first, *(other.assign_coords(wcs=place) for other in cubes[1:])]
     joined = xr.concat(
         _with_planes_alike(_with_columns_alike(_with_psf_alike(_with_noise_alike(cubes)))),
         "band",
