@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -47,6 +48,8 @@ _PIVOT = (
 class Band(NamedTuple):
     """A filter as one camera has it; ``pivot`` is its pivot wavelength, Angstrom.
 
+    ``width`` is its rectangular width, Angstrom: the integral of its throughput over the maximum
+    (NaN where no curve of it ships).
     ``eazy`` is its number in EAZY's FILTER.RES.latest (0 where it is not known), the others are its
     names in sedpy, CIGALE and piXedfit (empty where they have none).
     """
@@ -60,6 +63,7 @@ class Band(NamedTuple):
     sedpy: str = ""
     cigale: str = ""
     pixedfit: str = ""
+    width: float = math.nan
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -297,6 +301,7 @@ def _table() -> dict[str, tuple[Band, ...]]:
             sedpy=row["sedpy"],
             cigale=row["cigale"],
             pixedfit=row["pixedfit"],
+            width=float(row["width"] or math.nan),
         )
         table[entry.name] = (*table.get(entry.name, ()), entry)
     return table

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from hstcube.core.bands import cameras
 from hstcube.core.rules import taken
 from hstcube.errors import RecipeError
 from hstcube.inputs.choices import require_choice
@@ -33,6 +34,7 @@ __all__ = ["growth", "growth_curve", "radial_profile", "sed"]
 Scale = Literal["linear", "log"]
 
 _AT_ONCE = 8  # spectra
+_BARS = 0.035, 0.015  # heights of the widths of bands, of the panel
 
 
 def growth_curve(curve: xr.Dataset, *, axes: Any = None) -> Figure:
@@ -169,8 +171,14 @@ def _draw_spectrum(axis: Any, row: Any, pivot: dict[str, float], colour: Any, *,
 
 
 def _name_bands(axis: Any, pivot: dict[str, float], *, log: bool) -> None:
-    """Name both axes, and the bands along the upper edge."""
+    """Name both axes, the bands along the upper edge, and how wide they are along the lower."""
     microns = np.array([*pivot.values()]) / 1e4
+    half = np.array([next((one.width for one in cameras(name)), np.nan) for name in pivot]) / 2e4
+    heights = np.where(np.arange(len(microns)) % 2, *_BARS)  # of neighbours, that overlap
+    axis.errorbar(
+        microns, heights, xerr=half, fmt="none", ecolor=GREY, elinewidth=2.5, gid="widths",
+        transform=axis.get_xaxis_transform(),
+    )  # fmt: skip
     if log:
         axis.set(xscale="log", yscale="log")
         plain_ticks(axis.xaxis, axis.yaxis)

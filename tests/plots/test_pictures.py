@@ -407,6 +407,18 @@ def test_pictures_are_drawn_on_axes_that_are_given() -> None:
         assert draw(cube, axes=one) is one.figure
 
 
+def test_a_spectrum_shows_how_wide_its_bands_are() -> None:
+    cube = galaxy()
+    table = hstcube.photometry(cube, np.ones((SIDE, SIDE), int))
+    (axis, *_) = plot.sed(table).axes
+    across = [one for one in axis.collections if np.ptp(one.get_segments()[0][:, 0]) > 0]
+    (bars,) = across
+    for (left, right), name in zip(bars.get_segments(), cube.band.values, strict=True):
+        known = hstcube.band(str(name))
+        assert np.isclose(right[0] - left[0], known.width / 1e4)
+        assert np.isclose((right[0] + left[0]) / 2, known.pivot / 1e4)
+
+
 def test_what_does_not_fit_is_refused_with_what_to_give() -> None:
     cube = galaxy()
     assert code_of(lambda: plot.quicklook(cube, axes=Figure().subplots())) == "HC-B42"

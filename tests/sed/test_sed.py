@@ -121,6 +121,8 @@ def test_the_pivots_of_the_curves_are_those_of_stsci_to_two_thousandths(band):
     assert curve.wavelength.size == 150
     assert (np.diff(curve.wavelength) > 0).all()
     assert curve.throughput[[0, -1]].tolist() == [0, 0]
+    area = np.trapezoid(curve.throughput, curve.wavelength)
+    assert band.width == pytest.approx(area / curve.throughput.max(), rel=2e-3)
 
 
 @pytest.mark.parametrize("slope", [-3, 0, 3])
