@@ -169,7 +169,10 @@ class Stacked(Node):
 
 
 class Stage(Node):
-    """A function of images, run on regions with a margin; it gives a tuple of arrays (1, y, x)."""
+    """A function of images, run on regions with a margin; it gives a tuple of arrays (1, y, x).
+
+    The first planes, as many as `alone` says, come without the margin: the results have none then.
+    """
 
     def __init__(
         self,
@@ -179,9 +182,10 @@ class Stage(Node):
         shape: tuple[int, int],
         halo: tuple[int, int],
         outputs: int,
+        alone: int = 0,
     ) -> None:
         self.function, self.planes, self.parameters = function, planes, parameters
-        self.shape, self.halo, self.outputs = shape, halo, outputs
+        self.shape, self.halo, self.outputs, self.alone = shape, halo, outputs, alone
 
     def below(self) -> list[Node]:
         """Return what it is made of."""
@@ -189,7 +193,8 @@ class Stage(Node):
 
     def asks(self, at: At) -> list[tuple[Node, At]]:
         """Return what it asks of others for a region."""
-        return [(plane, self._wider(at)) for plane in self.planes]
+        wider = self._wider(at)
+        return [(plane, at if i < self.alone else wider) for i, plane in enumerate(self.planes)]
 
     def _wider(self, at: At) -> At:
         (tall, wide), (ny, nx) = self.halo, self.shape
@@ -209,15 +214,17 @@ class Stage(Node):
             (tall - at.top + wider.top, tall + at.bottom - wider.bottom),
             (wide - at.left + wider.left, wide + at.right - wider.right),
         )
-        planes = [memo.given(plane, wider)[0] for plane in self.planes]
+        planes = [memo.given(plane, place)[0] for plane, place in self.asks(at)]
         if any(map(any, margin)):
-            planes = [np.pad(plane, margin) for plane in planes]
+            around = [np.pad(plane, margin) for plane in planes[self.alone :]]
+            planes[self.alone :] = around
         dtype = planes[0].dtype
         made = self.function(*planes, *(parameter[at.band] for parameter in self.parameters))
         inner = (slice(tall, tall + at.bottom - at.top), slice(wide, wide + at.right - at.left))
         results = made if self.outputs > 1 else (made,)
         return tuple(
-            np.ascontiguousarray(one[inner])[None].astype(dtype, copy=False) for one in results
+            np.ascontiguousarray(one if self.alone else one[inner])[None].astype(dtype, copy=False)
+            for one in results
         )
 
 

@@ -12,13 +12,12 @@ from mosaic_images import write_images
 
 import hstcube
 from hstcube.lazy import arrays
+from hstcube.lazy.nodes import At
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import xarray as xr
-
-    from hstcube.lazy.nodes import At
 
 BLOCKS = ({"y": 128, "x": 128}, {"y": 77, "x": 300}, {"y": 300, "x": 91}, {"y": 150, "x": 150})
 
@@ -50,6 +49,20 @@ def test_a_homogeneous_mosaic_is_made_of_regions_and_equals_the_one_in_memory(
     assert np.nanmax(off * np.sqrt(matched.wht.values)) < 1e-6  # of sigma
     assert np.allclose(found.wht, matched.wht, rtol=1e-6)
     assert np.allclose(found.coverage, matched.coverage, atol=1e-6)
+
+
+def test_of_what_pixels_are_judged_by_only_the_image_before_has_a_margin(folder: Path) -> None:
+    """Else margins of three steps add up, and with them work and memory."""
+    lazy = hstcube.homogenize(lazily(folder, y=100, x=100), sky=[0.0] * 3)
+    node: Any = arrays.region_of(lazy["sci"].data)
+    at = At(0, 100, 200, 100, 200)
+    (judged,) = node.below()
+    assert judged.function.__name__ == "_judged_band"
+    after, weights, *before = (place for _, place in judged.asks(at))
+    assert after == weights == at
+    assert all(place.top < at.top and place.right > at.right for place in before)
+    beyond = judged.planes[0].below()[0]
+    assert [place for _, place in beyond.asks(at)][:2] == [at, at]
 
 
 @pytest.mark.parametrize("layout", ["files", "mef"])
