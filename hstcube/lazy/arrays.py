@@ -242,7 +242,7 @@ class _Walk:
         plain = not layer.new_axes and not layer.concatenate
         if not plain or not _is_pointwise(getattr(layer.task, "func", None)):
             return None
-        return self._done(layer)
+        return self._done(name, layer)
 
     def _held(self, layer: Any) -> Node | None:
         """Return the array that a layer cuts its blocks out of."""
@@ -251,7 +251,7 @@ class _Walk:
             return None
         return Held(sources[0]) if sources[0].shape[-2:] == self.shape else None
 
-    def _done(self, layer: Any) -> Node | None:
+    def _done(self, name: str, layer: Any) -> Node | None:
         from dask.blockwise import blockwise_token
 
         given: dict[str, Any] = {}
@@ -264,7 +264,7 @@ class _Walk:
                 if one is None:
                     return None
             given[blockwise_token(i)] = one
-        return Done(layer.task, given)
+        return Done(name, layer.task, given)
 
     def _argument(self, name: str, blocks: tuple[int, ...]) -> Node | None:
         if blocks == self.blocks[-len(blocks) :]:

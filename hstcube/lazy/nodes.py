@@ -33,20 +33,22 @@ class Memo:
     """
 
     def __init__(self, nodes: Sequence[Node], at: At) -> None:
-        self.regions: dict[int, At] = {id(node): at for node in nodes}
-        self.asks: dict[int, int] = Counter(id(node) for node in nodes)
-        self.made: dict[int, Any] = {}
+        self.regions: dict[str | int, At] = {node.key: at for node in nodes}
+        self.asks: dict[str | int, int] = Counter(node.key for node in nodes)
+        self.made: dict[str | int, Any] = {}
+        self.nodes: dict[str | int, Node] = {}
         for node in _consumers_first(nodes, at):
-            for other, region in node.asks(self.regions[id(node)]):
-                key = id(other)
+            self.nodes[node.key] = node
+            for other, region in node.asks(self.regions[node.key]):
+                key = other.key
                 self.asks[key] = self.asks.get(key, 0) + 1
                 self.regions[key] = _around(self.regions.get(key, region), region)
 
     def given(self, node: Node, at: At) -> Any:
         """Return the pixels of a node."""
-        key = id(node)
+        key = node.key
         whole = self.regions[key]
-        made = self.made.pop(key) if key in self.made else node.made(whole, self)
+        made = self.made.pop(key) if key in self.made else self.nodes[key].made(whole, self)
         self.asks[key] -= 1
         if self.asks[key]:
             self.made[key] = made
@@ -56,14 +58,14 @@ class Memo:
 def _consumers_first(nodes: Sequence[Node], at: At) -> list[Node]:
     """Return all that some nodes need, and them, each before what it needs itself."""
     done: list[Node] = []
-    seen: set[int] = set()
+    seen: set[str | int] = set()
     waiting = [(node, False) for node in nodes]
     while waiting:
         node, is_last = waiting.pop()
         if is_last:
             done.append(node)
-        elif id(node) not in seen:
-            seen.add(id(node))
+        elif node.key not in seen:
+            seen.add(node.key)
             waiting.append((node, True))
             waiting += [(other, False) for other, _ in node.asks(at)]
     return done[::-1]
@@ -91,6 +93,11 @@ def _cut(made: Any, whole: At, at: At) -> Any:
 
 class Node:
     """What gives the pixels of a region: arrays (1, y, x), or (y, x) of one plane."""
+
+    @property
+    def key(self) -> str | int:
+        """What it has in common with all others that give the same."""
+        return id(self)
 
     def below(self) -> list[Node]:
         """Return what it is made of."""
@@ -133,8 +140,13 @@ class Level(Node):
 class Done(Node):
     """What a function of single pixels makes of others."""
 
-    def __init__(self, task: Any, given: dict[str, Any]) -> None:
-        self.task, self.given = task, given
+    def __init__(self, name: str, task: Any, given: dict[str, Any]) -> None:
+        self.name, self.task, self.given = name, task, given
+
+    @property
+    def key(self) -> str:
+        """The name of dask's array: each way back to it makes nodes of its own."""
+        return self.name
 
     def below(self) -> list[Node]:
         """Return what it is made of."""
