@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from hstcube.lazy.picks import picked
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["At", "Done", "Held", "Level", "Memo", "Node", "Output", "Stacked", "Stage"]
+    Range = tuple[int, int]
+
+__all__ = ["At", "Done", "Held", "Level", "Memo", "Node", "Output", "Pixels", "Stacked", "Stage"]
 
 
 class At(NamedTuple):
@@ -24,6 +28,12 @@ class At(NamedTuple):
     bottom: int
     left: int
     right: int
+
+    @property
+    def slices(self) -> tuple[slice, slice, slice]:
+        """What cuts the piece out of an array (band, y, x)."""
+        rows, columns = slice(self.top, self.bottom), slice(self.left, self.right)
+        return slice(self.band, self.band + 1), rows, columns
 
 
 class Memo:
@@ -107,6 +117,10 @@ class Node:
         """Return what it asks of others for a region, as often as it asks."""
         return [(node, at) for node in self.below()]
 
+    def looks_around(self) -> bool:
+        """Say whether a pixel is made of others than itself."""
+        return any(node.looks_around() for node in self.below())
+
     def made(self, at: At, memo: Memo) -> Any:
         """Return the pixels; `memo` gives those of others."""
         raise NotImplementedError
@@ -121,8 +135,7 @@ class Held(Node):
     def made(self, at: At, memo: Memo) -> Any:
         """Return the pixels of a region."""
         del memo
-        bands = (slice(at.band, at.band + 1),) if self.source.ndim == 3 else ()  # noqa: PLR2004
-        return np.asarray(self.source[(*bands, slice(at.top, at.bottom), slice(at.left, at.right))])
+        return np.asarray(self.source[at.slices[-self.source.ndim :]])
 
 
 class Level(Node):
@@ -208,6 +221,10 @@ class Stage(Node):
         wider = self._wider(at)
         return [(plane, at if i < self.alone else wider) for i, plane in enumerate(self.planes)]
 
+    def looks_around(self) -> bool:
+        """Say whether a pixel is made of others than itself."""
+        return any(self.halo) or super().looks_around()
+
     def _wider(self, at: At) -> At:
         (tall, wide), (ny, nx) = self.halo, self.shape
         return At(
@@ -253,3 +270,21 @@ class Output(Node):
     def made(self, at: At, memo: Memo) -> Any:
         """Return the pixels of a region."""
         return memo.given(self.stage, at)[self.number]
+
+
+class Pixels:
+    """What a node gives, cut like an array (band, y, x)."""
+
+    ndim = 3
+
+    def __init__(self, node: Node, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.node, self.shape, self.dtype = node, shape, dtype
+
+    def __getitem__(self, index: tuple[Any, ...]) -> Any:
+        """Return what an index picks; see `picked`."""
+        return picked(index, self.shape, self.dtype, self._box)
+
+    def _box(self, bands: Range, rows: Range, columns: Range) -> Any:
+        places = [At(band, *rows, *columns) for band in range(*bands)]
+        made = [Memo([self.node], at).given(self.node, at) for at in places]
+        return made[0] if len(made) == 1 else np.concatenate(made)
