@@ -22,6 +22,7 @@ def over_bands(
     parameters: tuple[xr.Variable, ...] = (),
     halo: tuple[int, int] = (0, 0),
     outputs: int = 1,
+    alone: int = 0,
 ) -> tuple[Any, ...]:
     """Apply a function of 2-d images to every band.
 
@@ -40,6 +41,9 @@ def over_bands(
         with that margin, filled with zeros beyond the frame.
     outputs : int
         How many planes the function returns.
+    alone : int
+        Of so many planes, the first ones, the function looks at the pixel itself alone: these are
+        handed over without the margin, and what it returns is of their shape.
 
     Returns
     -------
@@ -48,7 +52,7 @@ def over_bands(
     """
     if any(map(_is_cut, planes)):
         if halo[0] < planes[0].sizes["y"] and halo[1] < planes[0].sizes["x"]:
-            return _in_blocks(function, planes, parameters, halo, outputs)
+            return _in_blocks(function, planes, parameters, halo, outputs, alone)
         # every pixel sees all others
         planes = tuple(plane.chunk({"y": -1, "x": -1}) for plane in planes)
     if not any(plane.chunks for plane in planes):
@@ -95,14 +99,15 @@ def _in_blocks(
     parameters: tuple[xr.Variable, ...],
     halo: tuple[int, int],
     outputs: int,
+    alone: int,
 ) -> tuple[Any, ...]:
     """Run the function on blocks with their margins: one task a block where that can be."""
     like = planes[0].data
     values = [one.values for one in parameters]
     nodes = regions_of([plane.data for plane in planes])
     if nodes is None:
-        return _overlapping(function, planes, values, halo, outputs)
-    stage = Stage(function, nodes, values, like.shape[1:], halo, outputs)
+        return _overlapping(function, planes, values, halo, outputs, alone)
+    stage = Stage(function, nodes, values, like.shape[1:], halo, outputs, alone)
     return arrays_of(stage, like)
 
 
@@ -112,6 +117,7 @@ def _overlapping(
     parameters: list[Any],
     halo: tuple[int, int],
     outputs: int,
+    alone: int,
 ) -> tuple[Any, ...]:
     import dask.array as da
 
@@ -121,12 +127,21 @@ def _overlapping(
     for i in range(planes[0].sizes["band"]):
 
         def one(block: Any, arguments: tuple[Any, ...] = tuple(p[i] for p in parameters)) -> Any:
-            results = function(*block, *arguments)
-            return np.stack(results if outputs > 1 else [results]).astype(dtype, copy=False)
+            inner = [plane[_within(halo, plane.shape)] for plane in block[:alone]]
+            results = function(*inner, *block[alone:], *arguments)
+            made = np.stack(results if outputs > 1 else [results]).astype(dtype, copy=False)
+            return made if alone else made[(slice(None), *_within(halo, made.shape[1:]))]
 
         stacked = da.stack([plane.data[i] for plane in planes]).rechunk({0: -1})
         spread = da.overlap.overlap(stacked, margin, boundary=dict.fromkeys(margin, 0))
-        result = spread.map_blocks(one, dtype=dtype, chunks=((outputs,), *spread.chunks[1:]))
-        bands.append(da.overlap.trim_internal(result, margin, boundary=0))
+        pairs = zip(spread.chunks[1:], halo, strict=True)
+        inner = [tuple(size - 2 * n for size in sizes) for sizes, n in pairs]
+        bands.append(spread.map_blocks(one, dtype=dtype, chunks=((outputs,), *inner)))
     whole = da.stack(bands, axis=1)
     return tuple(whole[i] for i in range(outputs))
+
+
+def _within(halo: tuple[int, int], shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """Return where the pixels inside the margin are."""
+    rows, columns = (slice(n, size - n) for n, size in zip(halo, shape, strict=True))
+    return rows, columns

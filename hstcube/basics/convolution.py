@@ -20,16 +20,18 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Image = NDArray[np.floating]
+    Image = NDArray[np.floating] | NDArray[np.bool_]
     Image64 = NDArray[np.float64]
 
-__all__ = ["convolver", "in_full", "parts_seen", "sum_convolver"]
+__all__ = ["convolver", "in_full", "margin_of", "parts_seen", "sum_convolver"]
 
 TILE = 512  # pixels along one side of a tile's transform; 256 to 1024 are equally fast to 10 %
 _MARGINS = 1.1  # of the length of one transform: tiles that lie in the cache are that much faster
 
 
-def convolver(kernel: Image64, shape: tuple[int, int]) -> Callable[[Image], Image64]:
+def convolver(
+    kernel: Image64, shape: tuple[int, int], margin: tuple[int, int] = (0, 0)
+) -> Callable[[Image], Image64]:
     """Return the function that convolves images of one shape with `kernel`.
 
     Parameters
@@ -38,18 +40,20 @@ def convolver(kernel: Image64, shape: tuple[int, int]) -> Callable[[Image], Imag
         Odd sizes, centred on the middle pixel.
     shape : (ny, nx)
         Shape of the images.
+    margin : (int, int)
+        Rows and columns on every side that the result is to lack.
 
     Raises
     ------
     PSFError
         If a size of the kernel is even.
     """
-    summed = sum_convolver((kernel,), shape)
+    summed = sum_convolver((kernel,), shape, margin)
     return lambda image: summed(lambda rows, columns: (image[rows, columns],))
 
 
 def sum_convolver(
-    kernels: Sequence[Image64], shape: tuple[int, int]
+    kernels: Sequence[Image64], shape: tuple[int, int], margin: tuple[int, int] = (0, 0)
 ) -> Callable[[Callable[[slice, slice], Iterable[Image]]], Image64]:
     """Return the function that adds up images of one shape, each convolved with its own kernel.
 
@@ -63,6 +67,8 @@ def sum_convolver(
         Of one shape; odd sizes, centred on the middle pixel.
     shape : (ny, nx)
         Shape of the images.
+    margin : (int, int)
+        Rows and columns on every side that the result is to lack.
 
     Raises
     ------
@@ -77,21 +83,24 @@ def sum_convolver(
             "give kernels of odd sizes, centred on the middle pixel",
         )
     radius = (odd[0] // 2, odd[1] // 2)
-    height, width = (_transform_size(n, r) for n, r in zip(shape, radius, strict=True))
+    inner = (shape[0] - 2 * margin[0], shape[1] - 2 * margin[1])
+    beyond = (min(margin[0], radius[0]), min(margin[1], radius[1]))
+    height, width = map(_transform_size, inner, radius, beyond)
     size = (height, width)
     transform = _kept_transfer if height * width <= TILE**2 else _transfer  # larger: used once
     transfers = [transform(np.ascontiguousarray(one, np.float64), size) for one in kernels]
 
     def convolve(cut: Callable[[slice, slice], Iterable[Image]]) -> Image64:
-        out = np.empty(shape)
+        out = np.empty(inner)
         # every tile is written over the last one: fresh pages of memory cost more than the
         # transforms
         padded, total = np.zeros(size), np.empty_like(transfers[0])
         other = total if len(transfers) == 1 else np.empty_like(total)
-        for (y0, y1), (x0, x1) in _tiles(shape, size, radius):
-            top, left = max(y0 - radius[0], 0), max(x0 - radius[1], 0)
-            rows = slice(top, min(y1 + radius[0], shape[0]))
-            columns = slice(left, min(x1 + radius[1], shape[1]))
+        for (y0, y1), (x0, x1) in _tiles(inner, size, radius, beyond):
+            first, last = (y0 + margin[0], x0 + margin[1]), (y1 + margin[0], x1 + margin[1])
+            top, left = max(first[0] - radius[0], 0), max(first[1] - radius[1], 0)
+            rows = slice(top, min(last[0] + radius[0], shape[0]))
+            columns = slice(left, min(last[1] + radius[1], shape[1]))
             for i, (part, transfer) in enumerate(zip(cut(rows, columns), transfers, strict=True)):
                 spectrum = other if i else total
                 _transformed(part, padded, spectrum)
@@ -99,12 +108,20 @@ def sum_convolver(
                 if i:
                     np.add(total, spectrum, out=total)
             np.fft.ifft(total, axis=0, out=total)
-            inside = slice(y0 - top, y1 - top)
+            inside = slice(first[0] - top, last[0] - top)
             whole = np.fft.irfft(total[inside], width, axis=1, out=padded[inside])
-            out[y0:y1, x0:x1] = whole[:, x0 - left : x1 - left]
+            out[y0:y1, x0:x1] = whole[:, first[1] - left : last[1] - left]
         return out
 
     return convolve
+
+
+def margin_of(image: Any, inner: Any) -> tuple[int, int]:
+    """Return how many rows and columns an image has around another one, on every side."""
+    rows, columns = (
+        (whole - part) // 2 for whole, part in zip(image.shape, inner.shape, strict=True)
+    )
+    return rows, columns
 
 
 def _transformed(part: Image, padded: Image64, spectrum: NDArray[np.complex128]) -> None:
@@ -132,15 +149,17 @@ def _transfer(kernel: Image64, size: tuple[int, int]) -> NDArray[np.complex128]:
 _kept_transfer = remembered(maxsize=128)(_transfer)
 
 
-def _transform_size(n: int, radius: int) -> int:
+def _transform_size(n: int, radius: int, beyond: int) -> int:
     """Return a fast length that holds n pixels and a radius of zeros, which serves both ends.
+
+    Where there are pixels beyond both ends, it holds as many more.
 
     Or that of a tile: n is cut into as few equal parts as fit, unless their margins cost more.
     """
     from scipy import fft
 
     # a kernel may be larger than the image
-    whole = int(fft.next_fast_len(max(n + radius, 2 * radius + 1), real=True))
+    whole = int(fft.next_fast_len(max(n + radius + beyond, 2 * radius + 1), real=True))
     if whole <= TILE or 4 * radius >= TILE:
         return whole
     parts = math.ceil(n / (TILE - 2 * radius))
@@ -149,12 +168,12 @@ def _transform_size(n: int, radius: int) -> int:
 
 
 def _tiles(
-    shape: tuple[int, int], size: tuple[int, int], radius: tuple[int, int]
+    shape: tuple[int, int], size: tuple[int, int], radius: tuple[int, int], beyond: tuple[int, int]
 ) -> Iterator[tuple[tuple[int, int], ...]]:
     """Yield the output ranges (y0, y1), (x0, x1) that cover the image, one a transform."""
     spans = []
-    for n, length, r in zip(shape, size, radius, strict=True):
-        step = n if n + r <= length else length - 2 * r
+    for n, length, r, more in zip(shape, size, radius, beyond, strict=True):
+        step = n if n + r + more <= length else length - 2 * r
         spans.append([(start, min(start + step, n)) for start in range(0, n, step)])
     yield from ((y, x) for y in spans[0] for x in spans[1])
 

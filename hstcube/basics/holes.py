@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hstcube.basics.convolution import convolver, in_full, parts_seen
+from hstcube.basics.convolution import convolver, in_full, margin_of, parts_seen
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,12 +37,12 @@ _ROUNDED = 1e-9
 class _Plane(NamedTuple):
     """An image with holes, and how deep they are."""
 
-    sci: Image64
+    sci: Any
     """0 where there is no data."""
+    wht: Any
     data: NDArray[np.bool_]
-    sigma: Image64
-    depth: Image64
-    """Pixels from data, along rows, columns and diagonals."""
+    depth: NDArray[np.uint8]
+    """Pixels from data, along rows, columns and diagonals; what is deeper than a hole is alike."""
     empty: NDArray[np.bool_]
     """No data, inside the frame: images in blocks have margins."""
     hole: NDArray[np.bool_]
@@ -51,12 +51,13 @@ class _Plane(NamedTuple):
 
 
 class _Hidden(NamedTuple):
-    """What holes may hide, 0 elsewhere."""
+    """What holes may hide."""
 
     largest: Image64
+    """Of the pixels of holes, one after another."""
     least: Image64
     steep: NDArray[np.bool_]
-    """Where light rises, or falls, towards the hole."""
+    """(y, x): where light rises, or falls, towards the hole."""
 
 
 def judged(
@@ -84,68 +85,73 @@ def judged(
     matched, weights : array, (y, x)
         After the convolution.
     sci, wht : array, (y, x)
-        Before.
+        Before, with or without a margin around.
     inside : array, (y, x)
-        Above 0 inside the frame.
+        Above 0 inside the frame; of the shape of `sci`.
     kernel : array, (ky, kx)
     scale, scale_after : float
         Sigma of a pixel times sqrt(weight), before and after.
     """
-    plane = _plane(sci, wht, inside > 0, scale)
+    plane = _plane(sci, wht, inside > 0)
     if not plane.hole.any():
         return matched, weights
-    hidden = _hidden(plane)
-    missed, share = _missed(plane, kernel, hidden)
+    margin = margin_of(sci, matched)
+    hidden = _hidden(plane, scale)
+    missed, share = _missed(plane, kernel, hidden, margin)
     with np.errstate(divide="ignore", over="ignore"):
         most = np.maximum((scale_after / missed) ** 2, np.finfo(weights.dtype).tiny)
-    drop = _beside_cores(plane, hidden) & (share > _FELT)
+    (rows, columns), (ny, nx) = margin, sci.shape
+    beside = _beside_cores(plane, hidden)[rows : ny - rows, columns : nx - columns]
+    drop = beside & (share > _FELT)
     kept = np.where(drop, 0, np.minimum(weights, most)).astype(weights.dtype)
     return np.where(drop, np.nan, matched).astype(matched.dtype), kept
 
 
-def _plane(sci: Any, wht: Any, inside: NDArray[np.bool_], scale: float) -> _Plane:
+def _plane(sci: Any, wht: Any, inside: NDArray[np.bool_]) -> _Plane:
     """Return an image, and its holes; none where all is data, or nothing."""
     data = wht > 0
     if data.all() or not data.any():
         none = np.zeros(data.shape, bool)
-        return _Plane(sci, data, sci, sci, none, none, none)
+        return _Plane(sci, wht, data, none.view(np.uint8), none, none, none)
     from scipy import ndimage
 
-    depth = np.asarray(ndimage.distance_transform_cdt(~data, "chessboard"), np.float64)
+    distance = ndimage.distance_transform_cdt(~data, "chessboard")
+    depth = np.minimum(distance, _DEEPEST + 1).astype(np.uint8)
     empty = inside & ~data
     hole = empty & (depth <= _DEEPEST)
     deep = _largest(empty & (depth > _DEEPEST), 2 * _DEEPEST + 1)
-    sigma = scale / np.sqrt(wht, where=data, out=np.full(data.shape, np.inf), dtype=np.float64)
-    return _Plane(
-        np.where(data, sci, 0).astype(float), data, sigma, depth, empty, hole, hole & ~deep
-    )
+    return _Plane(np.where(data, sci, 0), wht, data, depth, empty, hole, hole & ~deep)
 
 
-def _hidden(plane: _Plane) -> _Hidden:
+def _hidden(plane: _Plane, scale: float) -> _Hidden:
     """Return what holes may hide."""
-    largest, rising = _upper(plane, plane.sci)
-    least, falling = _upper(plane, -plane.sci)
-    return _Hidden(largest, -least, rising | falling)
+    # the largest sigma nearby is that of the least weight
+    weights = -_largest(np.where(plane.data, -plane.wht, -np.inf), _AROUND)[plane.hole]
+    noise = scale / np.sqrt(weights, dtype=np.float64)
+    largest, rising = _upper(plane, plane.sci, noise)
+    least, falling = _upper(plane, -plane.sci, noise)
+    steep = plane.hole.copy()
+    steep[plane.hole] = rising | falling
+    return _Hidden(largest, -least, steep)
 
 
-def _upper(plane: _Plane, values: Image64) -> tuple[Image64, NDArray[np.bool_]]:
+def _upper(plane: _Plane, values: Any, noise: Image64) -> tuple[Image64, NDArray[np.bool_]]:
     """Return the largest that holes may hide of `values`, and where these rise towards them."""
     data, hole = plane.data, plane.hole
-    away = data & ~_largest(plane.empty, _NEAR)
     near = _inwards(np.where(data, values, -np.inf), hole, _NEAR)
-    far = _inwards(np.where(away, values, -np.inf), hole, _AROUND)
     least = -_inwards(np.where(data, -values, -np.inf), hole, _AROUND)
-    noise = _largest(np.where(data, plane.sigma, 0), _AROUND)
-    there = plane.bounded & np.isfinite(far) & np.isfinite(near)
-    step = np.subtract(near, far, where=there, out=np.zeros(hole.shape)) - _OF_NOISE * noise
+    away = data & ~_largest(plane.empty, _NEAR)
+    far = _inwards(np.where(away, values, -np.inf), hole, _AROUND)
+    there = plane.bounded[hole] & np.isfinite(far) & np.isfinite(near)
+    step = np.subtract(near, far, where=there, out=np.zeros(near.shape)) - _OF_NOISE * noise
     rising = there & (step > 0)
-    light = np.minimum(_STEEP * step, near - least, where=rising, out=np.zeros(hole.shape))
-    more = light * (np.clip(plane.depth**_RISE, 1, _PEAK) - 1)
-    return np.where(hole, near + more, 0.0), rising
+    light = np.minimum(_STEEP * step, near - least, where=rising, out=np.zeros(near.shape))
+    depth = plane.depth[hole].astype(np.float64)
+    return near + light * (np.clip(depth**_RISE, 1, _PEAK) - 1), rising
 
 
-def _inwards(values: Image64, hole: NDArray[np.bool_], box: int) -> Image64:
-    """Return the largest value in the box around each pixel of a hole.
+def _inwards(values: Any, hole: NDArray[np.bool_], box: int) -> Image64:
+    """Return the largest value in the box around each pixel of a hole, one after another.
 
     Where there is none, that of the pixels of the hole which are a step nearer to one.
     """
@@ -156,7 +162,7 @@ def _inwards(values: Image64, hole: NDArray[np.bool_], box: int) -> Image64:
         if not empty.any():
             break
         found[empty] = _largest(found, 3)[empty]
-    return np.asarray(found)
+    return np.asarray(found[hole], np.float64)
 
 
 def _largest(values: Any, box: int) -> Any:
@@ -173,19 +179,31 @@ def _beside_cores(plane: _Plane, hidden: _Hidden) -> NDArray[np.bool_]:
     return np.asarray(plane.data & _largest(core, 2 * (_CORE - 1 + _BESIDE) + 1))
 
 
-def _missed(plane: _Plane, kernel: Image64, hidden: _Hidden) -> tuple[Image64, Image64]:
+def _missed(
+    plane: _Plane, kernel: Image64, hidden: _Hidden, margin: tuple[int, int]
+) -> tuple[Image64, Image64]:
     """Return the bound to the light that each pixel misses, and the holes' share of its kernel."""
     shape = plane.sci.shape
-    convolve, absolute = convolver(kernel, shape), convolver(np.abs(kernel), shape)
-    seen = convolve(plane.data.astype(np.float64))
+    convolve = convolver(kernel, shape, margin)
+    absolute = convolver(np.abs(kernel), shape, margin)
+    share = absolute(plane.hole)
     # not the matched image, which is rounded: the differences below are small
-    own = np.divide(convolve(plane.sci), seen, where=seen > _ROUNDED, out=np.zeros(shape))
-    share = absolute(plane.hole.astype(np.float64))
-    worse = np.maximum(
-        np.abs(absolute(hidden.largest) - own * share), np.abs(absolute(hidden.least) - own * share)
-    )
-    # a transform rounds where the kernel meets no hole
-    return np.where(share > _ROUNDED, worse * _SAFETY, 0.0), share
+    own = _mean(convolve(plane.sci), convolve(plane.data))
+    own *= share
+    worse = np.zeros(share.shape)
+    filled = np.zeros(shape)
+    for values in (hidden.largest, hidden.least):
+        filled[plane.hole] = values
+        missed = absolute(filled)
+        missed -= own
+        np.maximum(worse, np.abs(missed, out=missed), out=worse)
+    worse *= _SAFETY
+    worse[share <= _ROUNDED] = 0  # a transform rounds where the kernel meets no hole
+    return worse, share
+
+
+def _mean(total: Image64, seen: Image64) -> Image64:
+    return np.divide(total, seen, where=seen > _ROUNDED, out=np.zeros(seen.shape))
 
 
 # -- coverage

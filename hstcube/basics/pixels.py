@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hstcube.errors import CubeError, HstCubeWarning
-from hstcube.lazy.arrays import pointwise
+from hstcube.lazy.arrays import as_read, pointwise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -155,7 +155,11 @@ def _in_blocks(planes: Planes, look: Callable[[Any, Any], Mask]) -> Planes:
     made = _given(Planes(sci, wht, mask), usable, da)
     return Planes(
         *(
-            plane.map_blocks(_same, name=f"hstcube-{name}-{usable.name}-{mask.name}", meta=plane)
+            as_read(
+                plane.map_blocks(
+                    _same, name=f"hstcube-{name}-{usable.name}-{mask.name}", meta=plane
+                )
+            )
             for name, plane in zip(Planes._fields, made, strict=True)
         )
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from hstcube.core.grids import Grid
 from hstcube.core.wcs_cards import leftovers
 from hstcube.errors import FileError, GridError
 from hstcube.fits.headers import notes_on_bytes
-from hstcube.fits.local import Stored
+from hstcube.fits.local import Copied, Stored, changed, version_of
 from hstcube.fits.opening import located, opened, plain_image, require_budget
 from hstcube.fits.units import BLOCK
 from hstcube.inputs.cards import card_text, card_value
@@ -368,10 +369,20 @@ def _stored(path: Path, unit: Any) -> Stored | None:
 
 
 def _lazy_pixels(
-    path: Path, kind: str, shape: tuple[int, ...], hdu: Extension | None, beside: Grid | None
+    path: Path, kind: str, shape: tuple[int, int], hdu: Extension | None, beside: Grid | None
 ) -> Any:
-    import dask
-    import dask.array
+    """Return an image that is compressed, or of integers: it is read whole when it is asked for."""
+    return lazily(Copied(partial(_whole, path, version_of(path.stat()), kind, hdu, beside), shape))
 
-    plane = dask.delayed(lambda: read_plane(path, kind, hdu=hdu, beside=beside).data, pure=False)()
-    return dask.array.from_delayed(plane, shape, dtype=np.float32)
+
+def _whole(
+    path: Path,
+    version: tuple[int, int, int],
+    kind: str,
+    hdu: Extension | None,
+    beside: Grid | None,
+) -> NDArray[np.float32]:
+    if version_of(path.stat()) != version:
+        raise changed(path)
+    pixels: NDArray[np.float32] = read_plane(path, kind, hdu=hdu, beside=beside).data
+    return pixels

@@ -11,20 +11,30 @@ import errno
 import os
 import re
 import stat
+import tempfile
+import threading
+import weakref
 from importlib import import_module
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from hstcube.errors import FileError
 from hstcube.fits.reads import note_read
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
 __all__ = [
     "PACKERS",
+    "Copied",
     "Extension",
     "Stored",
     "as_path",
+    "changed",
     "entries",
     "kind_of",
     "missing",
@@ -33,6 +43,7 @@ __all__ = [
     "read_text",
     "require_local",
     "split_extension",
+    "version_of",
 ]
 
 Extension = str | int | tuple[str, int]  # of a FITS file: name, number, name and version
@@ -42,6 +53,7 @@ TEXT = 64 * 2**20  # bytes: a catalogue of half a million objects
 
 _LONGEST_PATH = 4096  # characters: what Linux follows
 _EXTENSION = re.compile(r"(.+\.\w+)\[\s*([^,\[\]]+?)\s*(?:,\s*(\d+)\s*)?\]")
+_ONE = threading.Lock()  # of images that are read whole: one is in memory at a time
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
@@ -261,21 +273,18 @@ class Stored:
     ) -> None:
         self.path, self.start, self.kind, self.datasum = path, start, np.dtype(kind), datasum
         self.shape, self.dtype = shape, np.dtype(np.float32)
-        self.state = _state_of(path.stat())
+        self.state = version_of(path.stat())
 
     def __getitem__(self, key: tuple[slice, slice]) -> Any:
         (top, bottom, _), (left, right, _) = (
             one.indices(n) for one, n in zip(key, self.shape, strict=True)
         )
-        step = self.kind.itemsize
-        rows = np.empty((max(bottom - top, 0), max(right - left, 0)), self.kind)
+        piece = np.empty((max(bottom - top, 0), max(right - left, 0)), self.kind)
+        start = self.start + self.kind.itemsize * (top * self.shape[1] + left)
         with self._opened() as file:
-            if rows.shape[1] == self.shape[1]:
-                self._read(file, rows, self.start + step * top * self.shape[1])
-            else:
-                for y, row in enumerate(rows, start=top):
-                    self._read(file, row, self.start + step * (y * self.shape[1] + left))
-        return rows.astype(np.float32)
+            if not _fill(piece, file.fileno(), start, self.shape[1]):
+                raise FileError("HC-F02", "is truncated", "get it again", str(self.path))
+        return piece.astype(np.float32)
 
     def require_sum(self) -> None:
         """Raise FileError if the pixels are not those of the card DATASUM, where there is one."""
@@ -296,20 +305,82 @@ class Stored:
             file = self.path.open("rb", buffering=0)
         except OSError as error:
             raise unreadable(str(self.path), error) from error
-        if _state_of(os.fstat(file.fileno())) != self.state:
+        if version_of(os.fstat(file.fileno())) != self.state:
             file.close()
-            reason = "was replaced or changed since it was opened"
-            raise FileError("HC-F32", reason, "open it again", str(self.path))
+            raise changed(self.path)
         return file
 
-    def _read(self, file: IO[bytes], into: Any, start: int) -> None:
-        view = memoryview(into).cast("B")
+
+class Copied:
+    """An image that can only be read whole, in pieces: it is read once, and kept in a file.
+
+    Another process makes a copy of its own. The file has no name: it ends with the image.
+    """
+
+    in_regions = True
+    ndim = 2
+
+    def __init__(self, read: Callable[[], NDArray[np.float32]], shape: tuple[int, int]) -> None:
+        self.read, self.shape, self.dtype = read, shape, np.dtype(np.float32)
+        self.copy: IO[bytes] | None = None
+
+    def __getitem__(self, key: tuple[slice, slice]) -> Any:
+        (top, bottom, _), (left, right, _) = (
+            one.indices(n) for one, n in zip(key, self.shape, strict=True)
+        )
+        piece = np.empty((max(bottom - top, 0), max(right - left, 0)), self.dtype)
+        start = self.dtype.itemsize * (top * self.shape[1] + left)
+        if not _fill(piece, self._kept().fileno(), start, self.shape[1]):
+            raise OSError(errno.EIO, "was cut short", tempfile.gettempdir())
+        return piece
+
+    def _kept(self) -> IO[bytes]:
+        with _ONE:
+            if self.copy is None:
+                pixels = np.ascontiguousarray(self.read(), self.dtype)
+                copy = tempfile.TemporaryFile()  # noqa: SIM115  as long as the image
+                weakref.finalize(self, copy.close)
+                pixels.tofile(copy)
+                self.copy = copy
+        return self.copy
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "copy": None}
+
+
+def _fill(piece: NDArray[Any], file: int, start: int, width: int) -> bool:
+    """Read a piece of an image in a file; return False where the file ends before it does.
+
+    Parameters
+    ----------
+    piece : array, (y, x)
+        To be filled.
+    file : int
+    start : int
+        Where its first pixel lies [bytes].
+    width : int
+        Of the image [pixels].
+    """
+    if not piece.size:
+        return True
+    parts: Any = [piece] if piece.shape[1] == width else piece
+    for part in parts:
+        view, at = memoryview(part).cast("B"), start
         while view:
-            number = os.preadv(file.fileno(), [view], start)
+            number = os.preadv(file, [view], at)
             if not number:
-                raise FileError("HC-F02", "is truncated", "get it again", str(self.path))
-            view, start = view[number:], start + number
+                return False
+            view, at = view[number:], at + number
+        start += width * piece.itemsize
+    return True
 
 
-def _state_of(found: os.stat_result) -> tuple[int, int, int]:
+def changed(path: Path) -> FileError:
+    """Return the error for a file that is not the one that was opened."""
+    reason = "was replaced or changed since it was opened"
+    return FileError("HC-F32", reason, "open it again", str(path))
+
+
+def version_of(found: os.stat_result) -> tuple[int, int, int]:
+    """Return what tells whether a file is the one that was opened, on other machines, too."""
     return found.st_ino, found.st_size, found.st_mtime_ns

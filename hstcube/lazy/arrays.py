@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from hstcube.lazy.nodes import At, Done, Held, Level, Memo, Node, Output, Stacked, Stage
+from hstcube.lazy.nodes import At, Done, Held, Level, Memo, Node, Output, Pixels, Stacked, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,6 +29,7 @@ __all__ = [
     "Node",
     "Stage",
     "arrays_of",
+    "as_read",
     "evaluated",
     "lazily",
     "lazy_stack",
@@ -105,6 +106,26 @@ def lazy_stack(planes: Sequence[Any], chunks: Mapping[str, int]) -> Any:
     shape = (len(planes), *planes[0].shape)
     blocks = da.core.normalize_chunks(sizes, shape, dtype=planes[0].dtype)
     return _blocks_of_node(Stacked(found), blocks, planes[0].dtype)
+
+
+def as_read(array: Any) -> Any:
+    """Return an array (band, y, x) of dask that makes no more of its blocks than is cut of them.
+
+    dask joins its cuts with what reads files. What looks around each pixel stays as it is: several
+    arrays that are made of one stage would make it once each; and what cannot be read in regions.
+    """
+    from dask.array.core import getter
+    from dask.task_spec import DataNode, Task
+
+    (node,) = regions_of([array]) or (None,)
+    if node is None or node.looks_around():
+        return array
+    pixels = DataNode(f"{array.name}-pixels", Pixels(node, array.shape, array.dtype))
+    tasks = {
+        (array.name, *key): Task((array.name, *key), getter, pixels, at.slices)
+        for key, at in _places(array.chunks)
+    }
+    return _array({array.name: tasks}, node, array.chunks, array.dtype)
 
 
 def _blocks_of_node(node: Node, chunks: Any, dtype: Any) -> Any:
@@ -242,7 +263,7 @@ class _Walk:
         plain = not layer.new_axes and not layer.concatenate
         if not plain or not _is_pointwise(getattr(layer.task, "func", None)):
             return None
-        return self._done(layer)
+        return self._done(name, layer)
 
     def _held(self, layer: Any) -> Node | None:
         """Return the array that a layer cuts its blocks out of."""
@@ -251,7 +272,7 @@ class _Walk:
             return None
         return Held(sources[0]) if sources[0].shape[-2:] == self.shape else None
 
-    def _done(self, layer: Any) -> Node | None:
+    def _done(self, name: str, layer: Any) -> Node | None:
         from dask.blockwise import blockwise_token
 
         given: dict[str, Any] = {}
@@ -264,7 +285,7 @@ class _Walk:
                 if one is None:
                     return None
             given[blockwise_token(i)] = one
-        return Done(layer.task, given)
+        return Done(name, layer.task, given)
 
     def _argument(self, name: str, blocks: tuple[int, ...]) -> Node | None:
         if blocks == self.blocks[-len(blocks) :]:

@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from hstcube.lazy.picks import picked
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["At", "Done", "Held", "Level", "Memo", "Node", "Output", "Stacked", "Stage"]
+    Range = tuple[int, int]
+
+__all__ = ["At", "Done", "Held", "Level", "Memo", "Node", "Output", "Pixels", "Stacked", "Stage"]
 
 
 class At(NamedTuple):
@@ -25,6 +29,12 @@ class At(NamedTuple):
     left: int
     right: int
 
+    @property
+    def slices(self) -> tuple[slice, slice, slice]:
+        """What cuts the piece out of an array (band, y, x)."""
+        rows, columns = slice(self.top, self.bottom), slice(self.left, self.right)
+        return slice(self.band, self.band + 1), rows, columns
+
 
 class Memo:
     """What is made for one block: of each node once, in the widest region that is asked of it.
@@ -33,20 +43,22 @@ class Memo:
     """
 
     def __init__(self, nodes: Sequence[Node], at: At) -> None:
-        self.regions: dict[int, At] = {id(node): at for node in nodes}
-        self.asks: dict[int, int] = Counter(id(node) for node in nodes)
-        self.made: dict[int, Any] = {}
+        self.regions: dict[str | int, At] = {node.key: at for node in nodes}
+        self.asks: dict[str | int, int] = Counter(node.key for node in nodes)
+        self.made: dict[str | int, Any] = {}
+        self.nodes: dict[str | int, Node] = {}
         for node in _consumers_first(nodes, at):
-            for other, region in node.asks(self.regions[id(node)]):
-                key = id(other)
+            self.nodes[node.key] = node
+            for other, region in node.asks(self.regions[node.key]):
+                key = other.key
                 self.asks[key] = self.asks.get(key, 0) + 1
                 self.regions[key] = _around(self.regions.get(key, region), region)
 
     def given(self, node: Node, at: At) -> Any:
         """Return the pixels of a node."""
-        key = id(node)
+        key = node.key
         whole = self.regions[key]
-        made = self.made.pop(key) if key in self.made else node.made(whole, self)
+        made = self.made.pop(key) if key in self.made else self.nodes[key].made(whole, self)
         self.asks[key] -= 1
         if self.asks[key]:
             self.made[key] = made
@@ -56,14 +68,14 @@ class Memo:
 def _consumers_first(nodes: Sequence[Node], at: At) -> list[Node]:
     """Return all that some nodes need, and them, each before what it needs itself."""
     done: list[Node] = []
-    seen: set[int] = set()
+    seen: set[str | int] = set()
     waiting = [(node, False) for node in nodes]
     while waiting:
         node, is_last = waiting.pop()
         if is_last:
             done.append(node)
-        elif id(node) not in seen:
-            seen.add(id(node))
+        elif node.key not in seen:
+            seen.add(node.key)
             waiting.append((node, True))
             waiting += [(other, False) for other, _ in node.asks(at)]
     return done[::-1]
@@ -92,6 +104,11 @@ def _cut(made: Any, whole: At, at: At) -> Any:
 class Node:
     """What gives the pixels of a region: arrays (1, y, x), or (y, x) of one plane."""
 
+    @property
+    def key(self) -> str | int:
+        """What it has in common with all others that give the same."""
+        return id(self)
+
     def below(self) -> list[Node]:
         """Return what it is made of."""
         return []
@@ -99,6 +116,10 @@ class Node:
     def asks(self, at: At) -> list[tuple[Node, At]]:
         """Return what it asks of others for a region, as often as it asks."""
         return [(node, at) for node in self.below()]
+
+    def looks_around(self) -> bool:
+        """Say whether a pixel is made of others than itself."""
+        return any(node.looks_around() for node in self.below())
 
     def made(self, at: At, memo: Memo) -> Any:
         """Return the pixels; `memo` gives those of others."""
@@ -114,8 +135,7 @@ class Held(Node):
     def made(self, at: At, memo: Memo) -> Any:
         """Return the pixels of a region."""
         del memo
-        bands = (slice(at.band, at.band + 1),) if self.source.ndim == 3 else ()  # noqa: PLR2004
-        return np.asarray(self.source[(*bands, slice(at.top, at.bottom), slice(at.left, at.right))])
+        return np.asarray(self.source[at.slices[-self.source.ndim :]])
 
 
 class Level(Node):
@@ -133,8 +153,13 @@ class Level(Node):
 class Done(Node):
     """What a function of single pixels makes of others."""
 
-    def __init__(self, task: Any, given: dict[str, Any]) -> None:
-        self.task, self.given = task, given
+    def __init__(self, name: str, task: Any, given: dict[str, Any]) -> None:
+        self.name, self.task, self.given = name, task, given
+
+    @property
+    def key(self) -> str:
+        """The name of dask's array: each way back to it makes nodes of its own."""
+        return self.name
 
     def below(self) -> list[Node]:
         """Return what it is made of."""
@@ -169,7 +194,10 @@ class Stacked(Node):
 
 
 class Stage(Node):
-    """A function of images, run on regions with a margin; it gives a tuple of arrays (1, y, x)."""
+    """A function of images, run on regions with a margin; it gives a tuple of arrays (1, y, x).
+
+    The first planes, as many as `alone` says, come without the margin: the results have none then.
+    """
 
     def __init__(
         self,
@@ -179,9 +207,10 @@ class Stage(Node):
         shape: tuple[int, int],
         halo: tuple[int, int],
         outputs: int,
+        alone: int = 0,
     ) -> None:
         self.function, self.planes, self.parameters = function, planes, parameters
-        self.shape, self.halo, self.outputs = shape, halo, outputs
+        self.shape, self.halo, self.outputs, self.alone = shape, halo, outputs, alone
 
     def below(self) -> list[Node]:
         """Return what it is made of."""
@@ -189,7 +218,12 @@ class Stage(Node):
 
     def asks(self, at: At) -> list[tuple[Node, At]]:
         """Return what it asks of others for a region."""
-        return [(plane, self._wider(at)) for plane in self.planes]
+        wider = self._wider(at)
+        return [(plane, at if i < self.alone else wider) for i, plane in enumerate(self.planes)]
+
+    def looks_around(self) -> bool:
+        """Say whether a pixel is made of others than itself."""
+        return any(self.halo) or super().looks_around()
 
     def _wider(self, at: At) -> At:
         (tall, wide), (ny, nx) = self.halo, self.shape
@@ -209,15 +243,17 @@ class Stage(Node):
             (tall - at.top + wider.top, tall + at.bottom - wider.bottom),
             (wide - at.left + wider.left, wide + at.right - wider.right),
         )
-        planes = [memo.given(plane, wider)[0] for plane in self.planes]
+        planes = [memo.given(plane, place)[0] for plane, place in self.asks(at)]
         if any(map(any, margin)):
-            planes = [np.pad(plane, margin) for plane in planes]
+            around = [np.pad(plane, margin) for plane in planes[self.alone :]]
+            planes[self.alone :] = around
         dtype = planes[0].dtype
         made = self.function(*planes, *(parameter[at.band] for parameter in self.parameters))
         inner = (slice(tall, tall + at.bottom - at.top), slice(wide, wide + at.right - at.left))
         results = made if self.outputs > 1 else (made,)
         return tuple(
-            np.ascontiguousarray(one[inner])[None].astype(dtype, copy=False) for one in results
+            np.ascontiguousarray(one if self.alone else one[inner])[None].astype(dtype, copy=False)
+            for one in results
         )
 
 
@@ -234,3 +270,21 @@ class Output(Node):
     def made(self, at: At, memo: Memo) -> Any:
         """Return the pixels of a region."""
         return memo.given(self.stage, at)[self.number]
+
+
+class Pixels:
+    """What a node gives, cut like an array (band, y, x)."""
+
+    ndim = 3
+
+    def __init__(self, node: Node, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.node, self.shape, self.dtype = node, shape, dtype
+
+    def __getitem__(self, index: tuple[Any, ...]) -> Any:
+        """Return what an index picks; see `picked`."""
+        return picked(index, self.shape, self.dtype, self._box)
+
+    def _box(self, bands: Range, rows: Range, columns: Range) -> Any:
+        places = [At(band, *rows, *columns) for band in range(*bands)]
+        made = [Memo([self.node], at).given(self.node, at) for at in places]
+        return made[0] if len(made) == 1 else np.concatenate(made)

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from hstcube.basics.blocks import over_bands
-from hstcube.basics.convolution import convolver
+from hstcube.basics.convolution import convolver, margin_of
 from hstcube.basics.holes import LOOKS, judged, share_seen
 from hstcube.core.grids import Grid
 from hstcube.core.offsets import noise_scale
@@ -129,16 +129,17 @@ def match_beyond(
     kernel = wings(_frame(cube, kernels) // 2, grid.scale)
     level = xr.Variable("band", np.isnan(cube.sky.values).astype(float))
     new = over_bands(
-        lambda before, seen, sci, wht, ratio, level: _plane(
-            before, seen, sci, wht, kernel=kernel, ratio=float(ratio), level=bool(level)
+        lambda sci, wht, before, seen, ratio, level: _plane(
+            sci, wht, before, seen, kernel=kernel, ratio=float(ratio), level=bool(level)
         ),
-        cube.sci.variable,
-        cube.wht.variable,
         xr.Variable(DIMS, sci),
         xr.Variable(DIMS, wht),
+        cube.sci.variable,
+        cube.wht.variable,
         parameters=(xr.Variable("band", ratio), level),
         outputs=2,
         halo=(kernel.shape[0] // 2,) * 2,
+        alone=2,
     )
     return new[0], new[1]
 
@@ -150,12 +151,12 @@ def _frame(cube: xr.Dataset, kernels: xr.Variable) -> int:
 
 
 def _plane(
-    before: Any, seen: Any, sci: Any, wht: Any, *, kernel: Image64, ratio: float, level: bool
+    sci: Any, wht: Any, before: Any, seen: Any, *, kernel: Image64, ratio: float, level: bool
 ) -> tuple[Any, Any]:
     if ratio == 1:
         return sci, wht
     valid = seen > 0
-    convolve = convolver(kernel, before.shape)
+    convolve = convolver(kernel, before.shape, margin_of(before, sci))
     beyond = convolve(np.where(valid, before, 0))
     if level:
         share = convolve(valid)
@@ -251,6 +252,7 @@ def _judged(before: xr.Dataset, after: xr.Dataset, kernels: xr.Variable) -> tupl
         parameters=(kernels, noise_scale(before), noise_scale(after)),
         outputs=2,
         halo=(half[0] + LOOKS, half[1] + LOOKS),
+        alone=2,
     )
 
 

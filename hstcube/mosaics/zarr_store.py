@@ -25,6 +25,7 @@ from hstcube.errors import FileError, WriteError
 from hstcube.fits.local import read_bytes, require_local
 from hstcube.fits.writing import write_verified, written_folder
 from hstcube.lazy.arrays import evaluated, lazily, sources_of
+from hstcube.lazy.picks import picked
 from hstcube.mosaics.stored import AGAIN, as_written, require_loadable
 
 if TYPE_CHECKING:
@@ -307,15 +308,11 @@ class _OnDisk:
         self.compared: set[str] = set()
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
-        picks = [np.arange(n)[one] for n, one in zip(self.shape, key, strict=True)]
-        if not all(pick.size for pick in picks):
-            return np.empty([n for pick in picks for n in pick.shape], self.dtype)
-        whole = [np.arange(pick.min(), pick.max() + 1) for pick in picks]
-        box = self._box(*whole) if self.ndim == len(DIMS) else self._box(np.arange(1), *whole)[0]
-        if not all(map(np.array_equal, picks, whole)):
-            inner = [np.atleast_1d(pick) - all_[0] for pick, all_ in zip(picks, whole, strict=True)]
-            box = box[np.ix_(*inner)]
-        return box.reshape([n for pick in picks for n in pick.shape])
+        return picked(key, self.shape, self.dtype, self._read)
+
+    def _read(self, *ranges: tuple[int, int]) -> NDArray[Any]:
+        whole = [np.arange(*ends) for ends in ranges]
+        return self._box(*whole) if self.ndim == len(DIMS) else self._box(np.arange(1), *whole)[0]
 
     def _box(self, bands: Any, rows: Any, columns: Any) -> NDArray[Any]:
         """Return what the blocks hold in a range of bands, rows and columns."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from hstcube.basics.convolution import in_full, parts_seen, sum_convolver
+from hstcube.basics.convolution import convolver, in_full, parts_seen, sum_convolver
 
 SHAPES = [(20, 31), (64, 9), (90, 70)]
 
@@ -23,6 +23,19 @@ def test_a_sum_of_convolutions_is_the_sum_of_direct_ones(shape, tile):
         got = summed(lambda rows, columns: (image[rows, columns] for image in images))
     pairs = zip(images, kernels, strict=True)
     direct = sum(signal.convolve2d(image, kernel, mode="same") for image, kernel in pairs)
+    np.testing.assert_allclose(got, direct, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("tile", [32, 512])
+@pytest.mark.parametrize("margin", [(1, 0), (3, 2), (0, 9), (9, 4)])  # kernels reach 3 and 2 pixels
+@pytest.mark.parametrize("shape", [(20, 31), (90, 70)])
+def test_without_its_margin_a_convolution_is_the_middle_of_the_whole(shape, margin, tile):
+    rng = np.random.default_rng(3)
+    image, kernel = rng.normal(size=shape), rng.normal(size=(7, 5))
+    with mock.patch("hstcube.basics.convolution.TILE", tile):
+        got = convolver(kernel, shape, margin)(image)
+    rows, columns = (slice(n, size - n) for n, size in zip(margin, shape, strict=True))
+    direct = signal.convolve2d(image, kernel, mode="same")[rows, columns]
     np.testing.assert_allclose(got, direct, rtol=0, atol=1e-12)
 
 

@@ -12,13 +12,12 @@ from mosaic_images import write_images
 
 import hstcube
 from hstcube.lazy import arrays
+from hstcube.lazy.nodes import At
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import xarray as xr
-
-    from hstcube.lazy.nodes import At
 
 BLOCKS = ({"y": 128, "x": 128}, {"y": 77, "x": 300}, {"y": 300, "x": 91}, {"y": 150, "x": 150})
 
@@ -50,6 +49,45 @@ def test_a_homogeneous_mosaic_is_made_of_regions_and_equals_the_one_in_memory(
     assert np.nanmax(off * np.sqrt(matched.wht.values)) < 1e-6  # of sigma
     assert np.allclose(found.wht, matched.wht, rtol=1e-6)
     assert np.allclose(found.coverage, matched.coverage, atol=1e-6)
+
+
+def test_what_several_arrays_are_made_of_is_made_once_a_block() -> None:
+    made: list[tuple[int, ...]] = []
+
+    @arrays.pointwise
+    def counted(block: Any) -> Any:
+        made.append(block.shape)
+        return block + 1.0
+
+    class Source:
+        in_regions, ndim, shape, dtype = True, 2, (40, 60), np.dtype(float)
+
+        def __getitem__(self, key: Any) -> Any:
+            return np.arange(2400.0).reshape(self.shape)[key]
+
+    plane = arrays.lazy_stack([arrays.lazily(Source())], {"y": 20, "x": 30})
+    same = plane.map_blocks(counted, dtype=float)
+    made.clear()  # dask tries it
+    found = arrays.evaluated(lambda at, *blocks: (at, blocks), [same * 2, same - plane])
+    assert made == [(1, 20, 30)] * 4
+    for at, (twice, one) in found:
+        whole = np.arange(2400.0).reshape(40, 60)[at.top : at.bottom, at.left : at.right]
+        np.testing.assert_array_equal(twice[0], 2 * (whole + 1))
+        np.testing.assert_array_equal(one[0], np.ones(whole.shape))
+
+
+def test_of_what_pixels_are_judged_by_only_the_image_before_has_a_margin(folder: Path) -> None:
+    """Else margins of three steps add up, and with them work and memory."""
+    lazy = hstcube.homogenize(lazily(folder, y=100, x=100), sky=[0.0] * 3)
+    node: Any = arrays.region_of(lazy["sci"].data)
+    at = At(0, 100, 200, 100, 200)
+    (judged,) = node.below()
+    assert judged.function.__name__ == "_judged_band"
+    after, weights, *before = (place for _, place in judged.asks(at))
+    assert after == weights == at
+    assert all(place.top < at.top and place.right > at.right for place in before)
+    beyond = judged.planes[0].below()[0]
+    assert [place for _, place in beyond.asks(at)][:2] == [at, at]
 
 
 @pytest.mark.parametrize("layout", ["files", "mef"])
