@@ -19,6 +19,7 @@ from hstcube.errors import HstCubeError, codes, spoken
 from hstcube.files.labels import open_labels
 from hstcube.fits.weights import scatter
 from hstcube.fleet.ledger import read_record
+from hstcube.maps.objects import map_notes, object_on, objects_of
 from hstcube.maps.opening import detection_meant, made_here, without
 from hstcube.matching.choice import OF_SURVEYS
 from hstcube.matching.match import choose_kernels
@@ -32,7 +33,7 @@ from hstcube.pipeline.photons import (
     planned_photons,
 )
 from hstcube.pipeline.plan import require_free, require_outside
-from hstcube.pipeline.recipe import ALL_PIXELS, blank_pixels, map_notes, no_map, object_on
+from hstcube.pipeline.recipe import ALL_PIXELS, blank_pixels, no_map
 from hstcube.pipeline.record import heard, require_writable
 from hstcube.pipeline.runs import images_for, sky_level_of, sky_plan_of
 from hstcube.pipeline.sources import Images, labels_of, of_band, of_levels, refuse_align
@@ -304,15 +305,16 @@ def _judge_object(
     grid, kind = Grid.of(cube), options.kind
     chosen = chosen_object(target, options)
     ids, largest = chosen["ids"], chosen["largest"]
-    seen = object_on(grid, labels, ids, grow=0, largest=largest, recipe=kind)
-    keep = object_on(grid, labels, recipe=kind, **chosen)
+    how: dict[str, Any] = {"recipe": kind, "objects": objects_of(labels, kind)}
+    seen = object_on(grid, labels, ids, grow=0, largest=largest, **how)
+    keep = object_on(grid, labels, **chosen, **how)
     used = keep.values  # what has data in no band is no pixel of the cube
     if not cube.chunks:
         used = used & (cube.wht.values > 0).any(axis=0)
     text = f"object of {int(seen.sum())} pixels, not grown; the cube's mask has {int(used.sum())}"
     text += f", grown by {chosen['grow']}"
     report.findings.append(Finding("note", "", text))
-    notes = map_notes(labels, ids, keep, grid, largest=largest, recipe=kind)
+    notes = map_notes(labels, ids, keep, grid, largest=largest, **how)
     usual = traits(attribute(cube, "survey"))
     for code, said in notes:
         harmless = code in usual or codes()[code].kind == "N"
