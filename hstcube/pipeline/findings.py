@@ -311,9 +311,8 @@ def _judge_object(
     used = keep.values  # what has data in no band is no pixel of the cube
     if not cube.chunks:
         used = used & (cube.wht.values > 0).any(axis=0)
-    text = f"object of {int(seen.sum())} pixels, not grown; the cube's mask has {int(used.sum())}"
-    text += f", grown by {chosen['grow']}"
-    report.findings.append(Finding("note", "", text))
+    text = f"object of {int(seen.sum())} pixels, not grown; the cube's mask has {int(used.sum())}, "
+    report.findings.append(Finding("note", "", f"{text}grown by {chosen['grow']}"))
     notes = map_notes(labels, ids, keep, grid, largest=largest, **how)
     usual = traits(attribute(cube, "survey"))
     for code, said in notes:
@@ -358,6 +357,7 @@ def _judge_photons(
     """Say where photon noise will be added, where it cannot be, and where it should be."""
     cube, kind, files = images.cube, options.kind, target.files
     moved = options.onto is not None
+    moved = options.onto is not None
     poisson = photon_setting_of(files, options.recipe, report.bands, moved=moved)
     planned = planned_photons(cube, poisson, kind)
     if planned.left:
@@ -374,10 +374,8 @@ def _judge_photons(
     _, level = sky_level_of(files, images, labels, options)
     observed = cube if level is None else subtract_sky(cube, level)
     chosen = chosen_object(target, options)
-    keep = (
-        None if labels is None else object_on(Grid.of(cube), labels, recipe=kind, **chosen).values
-    )
-    for code, text in photons_left_out(observed, poisson, kind, keep):
+    keep = None if labels is None else object_on(Grid.of(cube), labels, recipe=kind, **chosen)
+    for code, text in photons_left_out(observed, poisson, kind, getattr(keep, "values", None)):
         report.findings.append(Finding("warning", code, text, spoken(codes()[code].fix)))
 
 
@@ -392,6 +390,7 @@ def _judge_weights(report: Report, target: Target, cube: xr.Dataset, labels: xr.
             text = f"the sky's rms is {ratio:.3g} of 1/sqrt(wht); 0.4 to 1.2 is usual"
             text += ": wht is not an inverse variance"
             fix = "say what it is: wht_kind = 'rms', 'variance' or 'exptime' in a field file"
+            place = str(target.files.one(band, "wht"))
             place = str(target.files.one(band, "wht"))
             better = Finding("warning", "HC-D24", text, fix, place, band)
             report.findings = [*filterfalse(partial(_is_of, band), report.findings), better]
