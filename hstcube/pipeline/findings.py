@@ -288,8 +288,7 @@ def _judge_places(cube: xr.Dataset) -> None:
 def _labels(target: Target, found: _Opened | None, options: Options) -> xr.DataArray | None:
     """Return the map; None where it is made of images that are not there, or too large to read."""
     if options.masked and target.files.labels is None:
-        what = f"field {target.files.field}"
-        raise no_map(what, ALL_PIXELS)
+        raise no_map(f"field {target.files.field}", ALL_PIXELS)
     path, cube = target.files.labels, None if found is None else found.images.cube
     if cube is None or (cube.chunks and detection_meant(path)):
         if path is None or made_here(path):
