@@ -207,7 +207,8 @@ NoiseOf = Annotated[
     typer.Option(help="wht (inverse variance) or variance; variance for the original recipe."),
 ]
 LayoutOf = Annotated[
-    Literal["files", "mef"], typer.Option(help="files (three a band), or mef (one a band).")
+    Literal["files", "mef", "netcdf"],
+    typer.Option(help="FITS: files (three a band), or mef (one a band); or netcdf, one a field."),
 ]
 Poisson = Annotated[
     str | None,

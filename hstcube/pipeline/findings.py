@@ -288,7 +288,8 @@ def _judge_places(cube: xr.Dataset) -> None:
 def _labels(target: Target, found: _Opened | None, options: Options) -> xr.DataArray | None:
     """Return the map; None where it is made of images that are not there, or too large to read."""
     if options.masked and target.files.labels is None:
-        raise no_map(f"field {target.files.field}", ALL_PIXELS)
+        what = f"field {target.files.field}"
+        raise no_map(what, ALL_PIXELS)
     path, cube = target.files.labels, None if found is None else found.images.cube
     if cube is None or (cube.chunks and detection_meant(path)):
         if path is None or made_here(path):
@@ -323,8 +324,7 @@ def _judge_object(
 
 def _judge_levels(report: Report, target: Target, options: Options) -> None:
     """Read the sky level of each band, unless none is wanted from files."""
-    setting = options.recipe.get("sky")
-    if options.sky is None and setting is None:
+    if options.sky is None and options.recipe.get("sky") is None:
         names = names_among(options.bands, target.files.bands)
         for look in of_levels(target.files, names):
             _attempt(report, look)

@@ -286,6 +286,7 @@ def _one_target(
         images = images_for(target.files, options)
         cube = images.cube
         lost = "the field is made in blocks: no netCDF is written"
+        lost += ", but FITS, one file a band" if options.layout == "netcdf" else ""
         for code, text in [("HC-O33", lost)] if cube.sci.chunks and options.netcdf else []:
             warnings.warn(HstCubeWarning(code, text), stacklevel=2)
         labels, outside = without(labels_of(target.files, cube), cube, options.exclude)
