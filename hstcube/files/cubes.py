@@ -280,27 +280,27 @@ def _noise_unit(cube: xr.Dataset, i: int) -> bytes:
     """Return the autocorrelation of a band's noise as an extension; nothing where none is known."""
     if "noise_acf" not in cube.coords:
         return b""
-    acf = cube.variables["noise_acf"].isel(band=i).transpose("dy", "dx")
+    acf = cube.variables["noise_acf"].transpose("band", "dy", "dx").values[i]
     steps = {axis: _step_of(cube.variables[f"d{axis}"].values) for axis in "xy"}
     cards = [
         ("FILETYPE", "ACF", "autocorrelation of the noise, zero lag in the middle"),
         ("LAGX", steps["x"], "[arcsec] lag of one pixel along x"),
         ("LAGY", steps["y"], "[arcsec] lag of one pixel along y"),
     ]
-    return hdu(acf.values, cards, extname=NOISE_UNIT)
+    return hdu(acf, cards, extname=NOISE_UNIT)
 
 
 def _psf_unit(cube: xr.Dataset, i: int) -> bytes:
     """Return the PSF of a band as an extension; nothing where none is known."""
     if "psf" not in cube.coords:
         return b""
-    image = cube.variables["psf"].isel(band=i).transpose("ky", "kx")
+    image = cube.variables["psf"].transpose("band", "ky", "kx").values[i]
     cards = [
         ("FILETYPE", "PSF", "point spread function, unit sum"),
         ("FILTER", str(cube.variables["band"].values[i]).upper(), "filter"),
         ("PIXSCALE", _step_of(cube.variables["ky"].values), "[arcsec] size of a pixel"),
     ]
-    return hdu(image.values, cards, extname=PSF_UNIT)
+    return hdu(image, cards, extname=PSF_UNIT)
 
 
 # by the variable: the extension, what its values are on disk, and what they say
