@@ -162,10 +162,12 @@ def run(
 
     FITS by band, netCDF, and a record of the run.
     """
+    from hstcube.fleet.start import dask_when_needed
     from hstcube.pipeline.plan import require_outside
     from hstcube.pipeline.record import exit_code
     from hstcube.pipeline.runs import run as run_targets
 
+    dask_when_needed()
     options = options_of(
         recipe=recipe,
         to=to,
@@ -250,8 +252,10 @@ def check(
 
     Takes what `run` takes. Nothing is written.
     """
+    from hstcube.fleet.start import dask_when_needed
     from hstcube.pipeline.findings import Report, examine, refused_output
 
+    dask_when_needed()
     options = options_of(
         recipe=recipe,
         to=to,

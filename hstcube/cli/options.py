@@ -289,8 +289,11 @@ NoiseOf = Annotated[
     ),
 ]
 LayoutOf = Annotated[
-    Literal["files", "mef"],
-    typer.Option(help="files (three a band), or mef (one a band).", rich_help_panel=panels.OUTPUT),
+    Literal["files", "mef", "netcdf"],
+    typer.Option(
+        help="FITS: files (three a band), or mef (one a band); or netcdf, one a field.",
+        rich_help_panel=panels.OUTPUT,
+    ),
 ]
 Poisson = Annotated[
     str | None,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -15,7 +17,11 @@ from hstcube.inputs.arrays import shown
 from hstcube.inputs.names import checked_name
 from hstcube.inputs.units import KNOWN_UNITS, parsed_unit
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 __all__ = [
+    "inside",
     "inverse_variance_unit",
     "more_planes",
     "require_dataset",
@@ -36,6 +42,7 @@ TOLD = {  # of the images that a cube may have beside sci, wht and mask
 DIMS = ("band", "y", "x")
 
 _BOOL, _FLOAT = np.dtype(np.bool_), np.dtype(np.float32)
+_INSIDE = ContextVar("inside", default=False)
 _DTYPES = {"sci": _FLOAT, "wht": _FLOAT, "mask": _BOOL, REPLACED: _BOOL, COVERAGE: _FLOAT}
 
 
@@ -62,6 +69,8 @@ def taken(cube: xr.Dataset, *, pixels: bool = True) -> xr.Dataset:
     HstCubeError
         As `validate`; if no pixel of a band is left.
     """
+    if _INSIDE.get():
+        return cube
     cube = _with_bands_in_memory(validate(cube, data=False))
     given = _planes(cube)
     if not pixels or (not is_lazy(given) and keep_the_rule(given)):
@@ -80,6 +89,16 @@ def taken(cube: xr.Dataset, *, pixels: bool = True) -> xr.Dataset:
         text = f"{name}: {number} pixels are NaN or infinite; they have no data"
         new = warn(new, "HC-D07", text)
     return new
+
+
+@contextlib.contextmanager
+def inside() -> Iterator[None]:
+    """Let steps take cubes as they are: those that other steps make of one that was looked at."""
+    token = _INSIDE.set(True)
+    try:
+        yield
+    finally:
+        _INSIDE.reset(token)
 
 
 def _with_bands_in_memory(cube: xr.Dataset) -> xr.Dataset:

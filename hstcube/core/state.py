@@ -343,7 +343,7 @@ def in_band_order(cube: xr.Dataset, array: xr.DataArray) -> xr.Variable:
     BandError
         Naming the band that `array` lacks.
     """
-    wanted = cube.band.values.tolist()
+    wanted = cube.variables["band"].values.tolist()
     if "band" not in array.coords:
         reason = f"the {array.name or 'array'} names no bands"
         fix = "give it a coordinate 'band'[[|: xr.DataArray(values, {'band': names}, 'band')]]"

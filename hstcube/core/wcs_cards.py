@@ -101,9 +101,9 @@ def checked_cards(header: Mapping[str, Any], *, tables: bool = False) -> tuple[C
     _refuse_distortion(header, tables=tables)
     cards: Cards = {}
     for key in CARDS:
-        value = card_value(header, key)
-        if value is None:  # also a card without a value: it says as much as none
-            value = card_value(header, _OLD_NAMES.get(key, key))
+        value = card_value(header, key) if key in header else None
+        if value is None and key in _OLD_NAMES:  # a card without a value says as much as none
+            value = card_value(header, _OLD_NAMES[key])
         if value is not None:
             cards[key] = plain_value(key, value)
     cards = _said_once(cards)

@@ -39,12 +39,13 @@ if TYPE_CHECKING:
     Card = tuple[str, Any, str]  # key, value (None: no card), comment
     Images = dict[str, Any]  # arrays, or images whose pixels come later, by their kinds
 
-__all__ = ["Layout", "Noise", "product_files", "to_fits", "told_by_products"]
+__all__ = ["Layout", "Noise", "Products", "product_files", "to_fits", "told_by_products"]
 
 _ROWS = 1024  # of images that are read at once
 
 Noise = Literal["wht", "variance"]
 Layout = Literal["files", "mef"]
+Products = Literal[Layout, "netcdf"]
 
 
 def to_fits(
@@ -90,6 +91,7 @@ def to_fits(
     RecipeError
         If there is no such choice of `noise` or `layout`.
     """
+    require_choice("layout", layout, Layout)
     files, _ = product_files(cube, folder, noise=noise, layout=layout, apply_mask=apply_mask)
     return write_files(files, overwrite=overwrite)
 
@@ -99,12 +101,13 @@ def product_files(
     folder: str | Path,
     *,
     noise: Noise = "wht",
-    layout: Layout = "files",
+    layout: Products = "files",
     apply_mask: bool = False,
 ) -> tuple[Mapping[Path, Content], str]:
-    """Return what `to_fits` writes, and the id that all of it bears.
+    """Return what `to_fits` writes, and the id that all products bear.
 
-    The id of a cube in blocks is "": it is known when they have been written.
+    Nothing of a cube in memory of which netCDF alone is wanted. The id of a cube in blocks is "":
+    it is known when they have been written; netCDF does not hold such, but FITS, one file a band.
     """
     cube = _asked(cube, noise, layout)
     if any(variable.chunks for variable in cube.data_vars.variables.values()):
@@ -118,13 +121,15 @@ def product_files(
     for part in _identity(cube, planes):
         digest.update(part)
     of_set = digest.hexdigest()[:16]
+    if layout == "netcdf":
+        return {}, of_set
     units = _files(cube, Path(folder), planes, of_set, layout)
     whole = {path: b"".join(cast("list[bytes]", some)) for path, some in units.items()}
     return whole, of_set
 
 
 def _streamed(
-    cube: xr.Dataset, folder: str | Path, *, noise: Noise, layout: Layout, apply_mask: bool
+    cube: xr.Dataset, folder: str | Path, *, noise: Noise, layout: Products, apply_mask: bool
 ) -> dict[Path, Content]:
     """Return what makes the files of `to_fits` block by block, for a cube that dask holds."""
     images = partial(_images, noise=noise, apply_mask=apply_mask, zeros=_has_zeros(cube))
@@ -149,9 +154,9 @@ def _blank(cube: xr.Dataset, i: int, name: str, kind: Any) -> Image:
     return Image(i, name, np.dtype(kind), (cube.sizes["y"], cube.sizes["x"]), [])
 
 
-def _asked(cube: xr.Dataset, noise: Noise, layout: Layout) -> xr.Dataset:
+def _asked(cube: xr.Dataset, noise: Noise, layout: Products) -> xr.Dataset:
     require_choice("noise", noise, Noise)
-    require_choice("layout", layout, Layout)
+    require_choice("layout", layout, Products)
     return taken(cube)
 
 
@@ -160,7 +165,7 @@ def _bands(cube: xr.Dataset) -> list[str]:
 
 
 def _files(
-    cube: xr.Dataset, folder: Path, planes: dict[str, Images], of_set: str, layout: Layout
+    cube: xr.Dataset, folder: Path, planes: dict[str, Images], of_set: str, layout: Products
 ) -> dict[Path, list[bytes | Image]]:
     """Return the header-data units of every file, in their order."""
     name = checked_name(attribute(cube, "field"))
@@ -275,27 +280,27 @@ def _noise_unit(cube: xr.Dataset, i: int) -> bytes:
     """Return the autocorrelation of a band's noise as an extension; nothing where none is known."""
     if "noise_acf" not in cube.coords:
         return b""
-    acf = cube.variables["noise_acf"].isel(band=i).transpose("dy", "dx")
+    acf = cube.variables["noise_acf"].transpose("band", "dy", "dx").values[i]
     steps = {axis: _step_of(cube.variables[f"d{axis}"].values) for axis in "xy"}
     cards = [
         ("FILETYPE", "ACF", "autocorrelation of the noise, zero lag in the middle"),
         ("LAGX", steps["x"], "[arcsec] lag of one pixel along x"),
         ("LAGY", steps["y"], "[arcsec] lag of one pixel along y"),
     ]
-    return hdu(acf.values, cards, extname=NOISE_UNIT)
+    return hdu(acf, cards, extname=NOISE_UNIT)
 
 
 def _psf_unit(cube: xr.Dataset, i: int) -> bytes:
     """Return the PSF of a band as an extension; nothing where none is known."""
     if "psf" not in cube.coords:
         return b""
-    image = cube.variables["psf"].isel(band=i).transpose("ky", "kx")
+    image = cube.variables["psf"].transpose("band", "ky", "kx").values[i]
     cards = [
         ("FILETYPE", "PSF", "point spread function, unit sum"),
         ("FILTER", str(cube.variables["band"].values[i]).upper(), "filter"),
         ("PIXSCALE", _step_of(cube.variables["ky"].values), "[arcsec] size of a pixel"),
     ]
-    return hdu(image.values, cards, extname=PSF_UNIT)
+    return hdu(image, cards, extname=PSF_UNIT)
 
 
 # by the variable: the extension, what its values are on disk, and what they say

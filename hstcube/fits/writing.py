@@ -260,10 +260,13 @@ def require_free_names(paths: Iterable[Path], *, overwrite: bool) -> None:
             "choose another one with [[-o|out=]]: the picture ends in .png, the table in .ecsv",
             file=str(twice),
         )
+    there = []
     for path in paths:
         with _our_errors(path):
-            _require_free(path, overwrite=overwrite)
-    if (known := was_read(paths)) is not None:
+            if os.path.lexists(path):
+                _require_free(path, overwrite=overwrite)
+                there.append(path)
+    if (known := was_read(there)) is not None:
         raise WriteError(
             "HC-O06",
             "is an input of this very job",

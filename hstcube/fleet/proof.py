@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from hstcube import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+
+    from hstcube.fits.writing import Content
 
 __all__ = ["asked", "hashes", "why_not_done"]
 
@@ -38,9 +40,14 @@ def _plain(value: Any) -> Any:
     return value if plain else f"{type(value).__name__} {value}"
 
 
-def hashes(paths: Iterable[Path]) -> dict[str, str]:
-    """Return the SHA-256 of each file that is there, by its name."""
-    return {path.name: _sha256(path) for path in paths if path.is_file()}
+def hashes(paths: Iterable[Path], known: Mapping[Path, Content] | None = None) -> dict[str, str]:
+    """Return the SHA-256 of each file that is there, by its name; of what is `known`, of that."""
+    held = {path: data for path, data in (known or {}).items() if isinstance(data, bytes)}
+    return {
+        path.name: hashlib.sha256(held[path]).hexdigest() if path in held else _sha256(path)
+        for path in paths
+        if path in held or path.is_file()
+    }
 
 
 def why_not_done(known: dict[str, Any], question: str, folder: Path) -> str:

@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from hstcube.errors import HstCubeError, language
+from hstcube.fleet.start import dask_when_needed
 from hstcube.inputs.quantities import whole_number
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def each(work: Callable[[T], R], things: Iterable[T], jobs: int = 1) -> Generato
 def _start(words: Literal["python", "shell"]) -> None:
     """Leave Ctrl-C to the process that started the others, and speak as it does."""
     language.set(words)
+    dask_when_needed()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

@@ -53,11 +53,11 @@ def energy_ratios(
     told = known_energy(cube)
     share = told["psf_energy"][1]
     name = to if isinstance(to, str) else str(to.name or "psf")
-    done = cube.matched_to.values == name
-    ratio = np.where(done, 1.0, ratios(share, (cube.band.values == name) | done, to))
+    done = cube.variables["matched_to"].values == name
+    ratio = np.where(done, 1.0, ratios(share, (cube.variables["band"].values == name) | done, to))
     unknown = np.isnan(ratio)
     if unknown.any():
-        listed = ", ".join(sorted(cube.band.values[unknown]))
+        listed = ", ".join(sorted(cube.variables["band"].values[unknown]))
         text = f"{listed}: how much of a star's light lies beyond the frame of its PSF is not known"
         cube = note(cube, "HC-P42", f"{text}; it is taken to be as much as in {name}")
     return cube, np.where(unknown, 1.0, ratio), told
@@ -127,15 +127,15 @@ def match_beyond(
         return sci, wht
     grid = Grid.of(cube)
     kernel = wings(_frame(cube, kernels) // 2, grid.scale)
-    level = xr.Variable("band", np.isnan(cube.sky.values).astype(float))
+    level = xr.Variable("band", np.isnan(cube.variables["sky"].values).astype(float))
     new = over_bands(
         lambda sci, wht, before, seen, ratio, level: _plane(
             sci, wht, before, seen, kernel=kernel, ratio=float(ratio), level=bool(level)
         ),
         xr.Variable(DIMS, sci),
         xr.Variable(DIMS, wht),
-        cube.sci.variable,
-        cube.wht.variable,
+        cube.variables["sci"],
+        cube.variables["wht"],
         parameters=(xr.Variable("band", ratio), level),
         outputs=2,
         halo=(kernel.shape[0] // 2,) * 2,
@@ -213,16 +213,16 @@ def with_what_was_missed(
         As in `match_beyond`.
     """
     new = after.copy()  # shallow
-    if before.wht.chunks or not bool((before.wht.values > 0).all()):
+    if before.variables["wht"].chunks or not bool((before.variables["wht"].values > 0).all()):
         sci, wht = _judged(before, after, _with_wings(before, kernels, ratio))
         new.variables["sci"].data, new.variables["wht"].data = sci, wht
-        new.variables["mask"].data = after.mask.data & (wht > 0)
+        new.variables["mask"].data = after.variables["mask"].data & (wht > 0)
     told = COVERAGE in before.variables
-    seen = before[COVERAGE].variable.astype(np.float32) if told else before.wht.variable
+    seen = before[COVERAGE].variable.astype(np.float32) if told else before.variables["wht"]
     look = _seen_by if told else _seen_by_data
     (share,) = over_bands(look, seen, parameters=(kernels,), halo=_half(kernels))
-    has = new.wht.data > 0
-    if before.wht.chunks or after.wht.chunks or not has.all():
+    has = new.variables["wht"].data > 0
+    if before.variables["wht"].chunks or after.variables["wht"].chunks or not has.all():
         share = share * has
     new[COVERAGE] = (DIMS, share, TOLD[COVERAGE])
     return new
@@ -245,10 +245,16 @@ def _with_wings(cube: xr.Dataset, kernels: xr.Variable, ratio: Image64) -> xr.Va
 def _judged(before: xr.Dataset, after: xr.Dataset, kernels: xr.Variable) -> tuple[Any, ...]:
     """Return images and weights of what is kept."""
     half = _half(kernels)
-    inside = before.wht.variable * 0 + 1  # blocks have margins of 0 beyond the frame
+    inside = before.variables["wht"] * 0 + 1  # blocks have margins of 0 beyond the frame
     return over_bands(
         _judged_band,
-        *(after.sci.variable, after.wht.variable, before.sci.variable, before.wht.variable, inside),
+        *(
+            after.variables["sci"],
+            after.variables["wht"],
+            before.variables["sci"],
+            before.variables["wht"],
+            inside,
+        ),
         parameters=(kernels, noise_scale(before), noise_scale(after)),
         outputs=2,
         halo=(half[0] + LOOKS, half[1] + LOOKS),

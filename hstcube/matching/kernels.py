@@ -357,7 +357,7 @@ def matched_psf(psf: xr.DataArray, kernels: xr.DataArray) -> xr.DataArray:
 
 def matched_psfs(psf: xr.DataArray, kernels: xr.Variable) -> Any:
     """Return PSFs convolved with their kernels, (band, ky, kx) float32."""
-    images = psf.transpose("band", "ky", "kx").values
+    images = psf.variable.transpose("band", "ky", "kx").values
     pairs = zip(images, kernels.values, strict=True)
     return np.stack([_matched_psf(image, kernel) for image, kernel in pairs])
 

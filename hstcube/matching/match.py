@@ -135,11 +135,11 @@ def psf_match(
         if isinstance(to, str) and not {"ky", "kx"} <= {*kernels.coords}:
             missed = reached_widths(cube, to, stack)
         cube = _noted(cube, missed, name)
-        chosen = _identity_where(cube.matched_to.values == name, stack)
+        chosen = _identity_where(cube.variables["matched_to"].values == name, stack)
     sci, wht = over_bands(
         lambda sci, wht, kernel, acf: match_plane(sci, wht, kernel, min_coverage, acf),
-        cube.sci.variable,
-        cube.wht.variable,
+        cube.variables["sci"],
+        cube.variables["wht"],
         parameters=(chosen, pixel_acf(cube)),
         outputs=2,
         halo=(chosen.sizes["ky"] // 2, chosen.sizes["kx"] // 2),
@@ -153,7 +153,7 @@ def psf_match(
         f"psf_match(to={name!r}, min_coverage={min_coverage})",
         sci=sci,
         wht=wht,
-        mask=cube.mask.data & (wht > 0),
+        mask=cube.variables["mask"].data & (wht > 0),
         psf_fwhm=_reached(cube, _reached_width(to, cube, measured=measured), missed),
         matched_to=np.full(ratio.size, name, object),
         **psf,
@@ -165,9 +165,9 @@ def psf_match(
 
 def _tell_of_lost(before: xr.Dataset, after: xr.Dataset) -> None:
     """Say where many pixels lost their data; not of dask's, which are not computed here."""
-    if not (before.wht.chunks or after.wht.chunks):
-        had = before.wht.values > 0
-        gone = had & ~(after.wht.values > 0)
+    if not (before.variables["wht"].chunks or after.variables["wht"].chunks):
+        had = before.variables["wht"].values > 0
+        gone = had & ~(after.variables["wht"].values > 0)
         tell_of_lost(after, had.sum((1, 2)), gone.sum((1, 2)))
 
 
@@ -191,7 +191,7 @@ def choose_kernels(
     require_choice("method", method, KernelMethod, code="HC-P06", error=PSFError)
     cube, to = _chosen(cube, to, allow, method)
     name = _name_of(to)
-    done = cube.matched_to.values == name
+    done = cube.variables["matched_to"].values == name
     if knows_psfs(cube, to):
         require_scale(cube)
         if isinstance(to, str):
@@ -226,9 +226,9 @@ def _chosen(
     Where kernels are given, PSFs decide nothing.
     """
     if to is not None:
-        there = [*cube.band.values, *cube.matched_to.values]
+        there = [*cube.variables["band"].values, *cube.variables["matched_to"].values]
         return cube, as_target(to, there, pixel=Grid.of(cube).scale)
-    allowed = _allowed(allow, cube.band.values.tolist())
+    allowed = _allowed(allow, cube.variables["band"].values.tolist())
     choice = chosen_target(without_psf(cube) if given else cube, allow=allowed, method=method)
     if not choice.why:
         return cube, choice.name
@@ -334,9 +334,9 @@ def _gated(
     cube: xr.Dataset, figures: dict[str, Any], name: str, done: NDArray[np.bool_], allow: Any
 ) -> xr.Dataset:
     """Refuse bands that miss the target, unless they may; write down which others may be wrong."""
-    allowed = _allowed(allow, cube.band.values.tolist())
+    allowed = _allowed(allow, cube.variables["band"].values.tolist())
     judged = (figures[key] for key in ("ee_error", "residual", "negative"))
-    for band, finished, *values in zip(cube.band.values, done, *judged, strict=True):
+    for band, finished, *values in zip(cube.variables["band"].values, done, *judged, strict=True):
         wrong = "" if finished else failing(*values)
         if wrong and band not in allowed:
             raise PSFError(
@@ -371,13 +371,13 @@ def _reached_width(to: str | xr.DataArray, cube: xr.Dataset, *, measured: bool) 
 
 def _reached(cube: xr.Dataset, width: float, missed: dict[str, float]) -> NDArray[np.float64]:
     """Return the FWHM [arcsec] of every band: that of the target, unless it was missed."""
-    return np.array([missed.get(name, width) for name in cube.band.values.tolist()])
+    return np.array([missed.get(name, width) for name in cube.variables["band"].values.tolist()])
 
 
 def _named(to: str | xr.DataArray, cube: xr.Dataset) -> str:
     """Return the name of a target that Gaussians can reach: a PSF is none, unless all is done."""
     name = _name_of(to)
-    if isinstance(to, str) or (cube.matched_to.values == name).all():
+    if isinstance(to, str) or (cube.variables["matched_to"].values == name).all():
         return name
     raise PSFError(
         "HC-P09",

@@ -57,7 +57,7 @@ def with_noise(cube: xr.Dataset, noise: xr.Dataset | str | None = None) -> xr.Da
     if isinstance(noise, str):
         noise = _white(cube) if noise == WHITE else survey_noise(noise, Grid.of(cube))
     scale = in_band_order(cube, noise.noise_scale).values
-    acf = in_band_order(cube, noise.noise_acf.transpose("band", "dy", "dx")).values
+    acf = in_band_order(cube, noise.noise_acf).transpose("band", "dy", "dx").values
     dy, dx = (
         float(np.diff(noise[lag].values[:2]).sum()) or step
         for lag, step in zip(("dy", "dx"), Grid.of(cube).steps, strict=True)

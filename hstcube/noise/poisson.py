@@ -71,12 +71,14 @@ def _added(cube: xr.Dataset, time: xr.Variable) -> xr.Dataset:
         _require_positive(time.values)
     time = _where_lacking(cube, time)
     told, wht = _told(time), _with_noise(cube, _counted(cube, time))
-    return updated(cube, f"add_poisson({told})", wht=wht).assign_attrs(poisson=told)
+    new = updated(cube, f"add_poisson({told})", wht=wht)
+    new.attrs["poisson"] = told
+    return new
 
 
 def _with_noise(cube: xr.Dataset, time: xr.Variable) -> Any:
     """Return the weights (band, y, x) with the term."""
-    sci, wht = cube.sci.variable, cube.wht.variable
+    sci, wht = cube.variables["sci"], cube.variables["wht"]
     if wht.chunks and time.dims == ("band",):
         return over_bands(_noisier, sci, wht, parameters=(time,))[0]
     if not (sci.chunks or wht.chunks or time.chunks):

@@ -19,6 +19,7 @@ from hstcube.errors import HstCubeError, codes, spoken
 from hstcube.files.labels import open_labels
 from hstcube.fits.weights import scatter
 from hstcube.fleet.ledger import read_record
+from hstcube.maps.objects import map_notes, object_on, objects_of
 from hstcube.maps.opening import detection_meant, made_here, without
 from hstcube.matching.choice import OF_SURVEYS
 from hstcube.matching.match import choose_kernels
@@ -32,7 +33,7 @@ from hstcube.pipeline.photons import (
     planned_photons,
 )
 from hstcube.pipeline.plan import require_free, require_outside
-from hstcube.pipeline.recipe import ALL_PIXELS, blank_pixels, map_notes, no_map, object_on
+from hstcube.pipeline.recipe import ALL_PIXELS, blank_pixels, no_map
 from hstcube.pipeline.record import heard, require_writable
 from hstcube.pipeline.runs import images_for, sky_level_of, sky_plan_of
 from hstcube.pipeline.sources import Images, labels_of, of_band, of_levels, refuse_align
@@ -304,15 +305,15 @@ def _judge_object(
     grid, kind = Grid.of(cube), options.kind
     chosen = chosen_object(target, options)
     ids, largest = chosen["ids"], chosen["largest"]
-    seen = object_on(grid, labels, ids, grow=0, largest=largest, recipe=kind)
-    keep = object_on(grid, labels, recipe=kind, **chosen)
+    how: dict[str, Any] = {"recipe": kind, "objects": objects_of(labels, kind)}
+    seen = object_on(grid, labels, ids, grow=0, largest=largest, **how)
+    keep = object_on(grid, labels, **chosen, **how)
     used = keep.values  # what has data in no band is no pixel of the cube
     if not cube.chunks:
         used = used & (cube.wht.values > 0).any(axis=0)
-    text = f"object of {int(seen.sum())} pixels, not grown; the cube's mask has {int(used.sum())}"
-    text += f", grown by {chosen['grow']}"
-    report.findings.append(Finding("note", "", text))
-    notes = map_notes(labels, ids, keep, grid, largest=largest, recipe=kind)
+    text = f"object of {int(seen.sum())} pixels, not grown; the cube's mask has {int(used.sum())}, "
+    report.findings.append(Finding("note", "", f"{text}grown by {chosen['grow']}"))
+    notes = map_notes(labels, ids, keep, grid, largest=largest, **how)
     usual = traits(attribute(cube, "survey"))
     for code, said in notes:
         harmless = code in usual or codes()[code].kind == "N"
@@ -323,8 +324,7 @@ def _judge_object(
 
 def _judge_levels(report: Report, target: Target, options: Options) -> None:
     """Read the sky level of each band, unless none is wanted from files."""
-    setting = options.recipe.get("sky")
-    if options.sky is None and setting is None:
+    if options.sky is None and options.recipe.get("sky") is None:
         names = names_among(options.bands, target.files.bands)
         for look in of_levels(target.files, names):
             _attempt(report, look)
@@ -356,6 +356,7 @@ def _judge_photons(
     """Say where photon noise will be added, where it cannot be, and where it should be."""
     cube, kind, files = images.cube, options.kind, target.files
     moved = options.onto is not None
+    moved = options.onto is not None
     poisson = photon_setting_of(files, options.recipe, report.bands, moved=moved)
     planned = planned_photons(cube, poisson, kind)
     if planned.left:
@@ -372,10 +373,8 @@ def _judge_photons(
     _, level = sky_level_of(files, images, labels, options)
     observed = cube if level is None else subtract_sky(cube, level)
     chosen = chosen_object(target, options)
-    keep = (
-        None if labels is None else object_on(Grid.of(cube), labels, recipe=kind, **chosen).values
-    )
-    for code, text in photons_left_out(observed, poisson, kind, keep):
+    keep = None if labels is None else object_on(Grid.of(cube), labels, recipe=kind, **chosen)
+    for code, text in photons_left_out(observed, poisson, kind, getattr(keep, "values", None)):
         report.findings.append(Finding("warning", code, text, spoken(codes()[code].fix)))
 
 
@@ -390,6 +389,7 @@ def _judge_weights(report: Report, target: Target, cube: xr.Dataset, labels: xr.
             text = f"the sky's rms is {ratio:.3g} of 1/sqrt(wht); 0.4 to 1.2 is usual"
             text += ": wht is not an inverse variance"
             fix = "say what it is: wht_kind = 'rms', 'variance' or 'exptime' in a field file"
+            place = str(target.files.one(band, "wht"))
             place = str(target.files.one(band, "wht"))
             better = Finding("warning", "HC-D24", text, fix, place, band)
             report.findings = [*filterfalse(partial(_is_of, band), report.findings), better]

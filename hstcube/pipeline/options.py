@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
 from hstcube.assembly.opening import Align
 from hstcube.core.bands import names_among
-from hstcube.files.cubes import Layout, Noise
+from hstcube.files.cubes import Layout, Noise, Products
 from hstcube.files.levels import read_levels
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import whole_number
@@ -53,9 +53,9 @@ class Options:
     files; ``psf``, ``psf_fwhm`` [arcsec], ``onto``, ``align`` and ``units`` are those of
     `open_field`, but ``onto`` may be "labels" too (the grid of the map); ``exclude`` is a file of
     DS9 regions that are neither object nor sky; ``noise``, ``layout`` and ``apply_mask`` those of
-    `to_fits`; ``strict`` takes warnings for errors; ``chunks`` is the side of the blocks in which
-    mosaics are made [pixels], "auto" for blocks where the images would fill a quarter of the
-    memory, None for whole images.
+    `to_fits`, but ``layout`` may be "netcdf" too (one file a field, no FITS); ``strict`` takes
+    warnings for errors; ``chunks`` is the side of the blocks in which mosaics are made [pixels],
+    "auto" for blocks where the images would fill a quarter of the memory, None for whole images.
     """
 
     recipe: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -63,7 +63,7 @@ class Options:
     masked: bool = True
     sky: Sky | None = None
     noise: Noise | None = None
-    layout: Layout = "files"
+    layout: Products = "files"
     apply_mask: bool = False
     netcdf: bool = True
     overwrite: bool = False
@@ -78,7 +78,7 @@ class Options:
 
     def __post_init__(self) -> None:
         require_recipe(self.kind, self.recipe.get("neighbours", "mask"))
-        require_choice("layout", self.layout, Layout)
+        require_choice("layout", self.layout, Products if self.netcdf else Layout)
         if isinstance(self.chunks, str):
             require_choice("chunks", self.chunks, Auto)
         elif self.chunks is not None:

@@ -270,7 +270,7 @@ def require_free(target: Target, out: Path, options: Options) -> None:
 
 def products_of(target: Target, out: Path, options: Options) -> list[Path]:
     """Return the files by whose names products of a target are known: one a band, and netCDF."""
-    end = "" if options.layout == "mef" else "_sci"
+    end = "_sci" if options.layout == "files" else ""
     bands = names_among(options.bands, target.files.bands)
     paths = [out / f"{target.name}_{band}{end}.fits" for band in bands]
     return [*paths, out / f"{target.name}.nc"] if options.netcdf else paths

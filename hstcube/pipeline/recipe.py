@@ -7,24 +7,23 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from hstcube.core.grids import Grid
-from hstcube.core.rules import taken
+from hstcube.core.rules import inside, taken
 from hstcube.errors import LabelError, RecipeError, SkyError
 from hstcube.fits.local import require_local
 from hstcube.fits.opening import located
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import whole_number
 from hstcube.maps.neighbours import Neighbours, without_neighbours
+from hstcube.maps.objects import map_notes, object_on, objects_of
 from hstcube.maps.opening import DETECT
 from hstcube.matching.choice import OF_SURVEYS
 from hstcube.matching.match import psf_match
 from hstcube.matching.targets import as_target
 from hstcube.pipeline.original import as_the_original
 from hstcube.pipeline.photons import photons_left_out, with_photons
-from hstcube.regridding.labels import coverage, regrid_labels, regrid_mask
+from hstcube.regridding.labels import regrid_labels, regrid_mask
 from hstcube.sky.detection import detect
 from hstcube.sky.level import Method, left_over, measure_sky, subtract_sky
-from hstcube.sky.masks import central, ends_reached, object_mask, object_notes, repaired
-from hstcube.sky.masks import grow as grow_mask
 from hstcube.sky.masks import mask as apply_mask
 from hstcube.surveys.field_file import (
     COUNT,
@@ -51,17 +50,14 @@ __all__ = [
     "Recipe",
     "blank_pixels",
     "homogenize",
-    "map_notes",
     "measured_sky",
     "no_map",
-    "object_on",
     "read_recipe",
     "require_map",
     "require_recipe",
 ]
 
 Recipe = Literal["default", "original"]
-Outside = Literal["uncovered", "nearest"]
 ALL_PIXELS = "take all pixels with [[--no-mask|labels=None]]"
 
 _LEAVE = "leave them to the mask: [[--neighbours mask|neighbours='mask']]"
@@ -153,22 +149,26 @@ def homogenize(
         to = as_target(to, [*cube.band.values, *cube.matched_to.values], pixel=grid.scale)
     ids = np.ravel(np.asarray(ids, dtype=object)).tolist()  # one may stand alone
     labels = _map_of(cube, labels)
-    cube = _without_sky(cube, sky, labels, recipe)
-    if neighbours != "mask":
-        found = _required(labels, "neighbours come from one", _LEAVE)
-        cube = without_neighbours(cube, found, ids, neighbours)
-    observed, cube = cube, with_photons(cube, poisson, recipe)
-    if recipe == "original":
-        labels = _required(labels, "this recipe needs one", "choose another recipe")
-        keep = object_on(grid, labels, ids, grow=grow, largest=largest, recipe=recipe)
-        cube = as_the_original(cube, keep, OF_SURVEYS if to is None else to)
-    else:
-        cube = psf_match(cube, to=to, allow=allow).assign_attrs(recipe="default")
-        if labels is None:
-            return told_oddities(cube, photons_left_out(observed, poisson, recipe))
-        keep = object_on(grid, labels, ids, grow=grow, largest=largest)
-        cube = apply_mask(cube, keep.values)
-    notes = map_notes(labels, ids, keep, grid, largest=largest, recipe=recipe)
+    chosen: dict[str, Any] = {"largest": largest, "recipe": recipe}
+    with inside():
+        cube = _without_sky(cube, sky, labels, recipe)
+        if neighbours != "mask":
+            found = _required(labels, "neighbours come from one", _LEAVE)
+            cube = without_neighbours(cube, found, ids, neighbours)
+        observed, cube = cube, with_photons(cube, poisson, recipe)
+        chosen["objects"] = None if labels is None else objects_of(labels, recipe)
+        if recipe == "original":
+            labels = _required(labels, "this recipe needs one", "choose another recipe")
+            keep = object_on(grid, labels, ids, grow=grow, **chosen)
+            cube = as_the_original(cube, keep, OF_SURVEYS if to is None else to)
+        else:
+            cube = psf_match(cube, to=to, allow=allow)
+            cube.attrs["recipe"] = "default"
+            if labels is None:
+                return told_oddities(cube, photons_left_out(observed, poisson, recipe))
+            keep = object_on(grid, labels, ids, grow=grow, **chosen)
+            cube = apply_mask(cube, keep.values)
+    notes = map_notes(labels, ids, keep, grid, **chosen)
     notes += photons_left_out(observed, poisson, recipe, keep.values)
     return told_oddities(cube, notes)
 
@@ -188,14 +188,6 @@ def _map_of(cube: xr.Dataset, labels: xr.DataArray | str | None) -> xr.DataArray
         return labels
     require_choice("labels", labels, (DETECT,))
     return detect(cube)
-
-
-def _objects_of(labels: xr.DataArray, recipe: Recipe) -> xr.DataArray:
-    """Return a map as a recipe takes its objects: the original repaired nothing.
-
-    What is sky is taken from the map as it is: pixels between object and sky hold light.
-    """
-    return labels if recipe == "original" else repaired(labels)
 
 
 def require_map(labels: xr.DataArray | None) -> xr.DataArray:
@@ -248,87 +240,6 @@ def measured_sky(
     method: Method = "original" if recipe == "original" else "clipped"
     # plain: a slice of a cube keeps the labels of its pixels
     return measure_sky(cube, background=background.values, method=method)
-
-
-def object_on(
-    grid: Grid,
-    labels: xr.DataArray,
-    ids: Sequence[int],
-    *,
-    grow: int = 1,
-    largest: bool = False,
-    recipe: Recipe = "default",
-) -> xr.DataArray:
-    """Return the object's pixels, (y, x) bool, on the cube's grid.
-
-    Parameters
-    ----------
-    grid : Grid
-    labels, ids, grow, largest, recipe
-        As in `homogenize`.
-
-    Raises
-    ------
-    LabelError
-        If no pixel of the grid belongs to the object.
-    """
-    outside: Outside = "nearest" if recipe == "original" else "uncovered"
-    chosen = ids or (central(labels.values),)  # what lies between objects is not guessed there
-    seen = object_mask(_objects_of(labels, recipe), *chosen, largest=largest)
-    keep = regrid_mask(grow_mask(seen, pixels=grow), grid, outside=outside)
-    if not keep.values.any():
-        raise LabelError(
-            "HC-S09",
-            "no pixel of the cube belongs to the object",
-            "check that map and images show one field",
-        )
-    return keep
-
-
-def map_notes(
-    labels: xr.DataArray,
-    ids: Sequence[int],
-    keep: xr.DataArray,
-    grid: Grid,
-    *,
-    largest: bool = False,
-    recipe: Recipe = "default",
-) -> list[tuple[str, str]]:
-    """Say, as (code, text), what is odd about a segmentation map and the object in it.
-
-    What the map leaves unknown, and where the object meets the frame, matter to the default recipe
-    only: the original took the map's nearest pixel, and said nothing.
-
-    Parameters
-    ----------
-    labels, ids, largest, recipe
-        As in `homogenize`.
-    keep : DataArray of bool, (y, x)
-        The object, from `object_on`.
-    grid : Grid
-        Of the cube.
-    """
-    labels = _objects_of(labels, recipe)
-    notes = object_notes(labels, *ids, largest=largest)
-    if found := labels.attrs.get("detected"):
-        notes.append(("HC-S40", f"the map was detected in the images: {found}"))
-    if recipe == "original":
-        return notes
-    if (share := coverage(Grid.of(labels), grid)) < 1:
-        text = f"the segmentation map covers {share:.1%} of the frame"
-        notes.append(("HC-S14", f"{text}; outside it nothing is masked in"))
-    if interpolated := labels.attrs.get("interpolated", 0):
-        text = f"{interpolated} of the map's pixels ({interpolated / labels.size:.1%}) are not "
-        text += "integers (it was interpolated once); each gets the label that most of its"
-        lost = interpolated - labels.attrs.get("repaired", 0)
-        text += " neighbours have" + (f", {lost} without any belong to no object" if lost else "")
-        notes.append(("HC-S04", text))
-    if ends := ends_reached(keep.values, regrid_labels(labels, grid).values):
-        text = f"the object reaches {' and '.join(ends)}"
-        notes.append(("HC-S08", f"{text}: part of it may be missing"))
-    if keep.values.all():
-        notes.append(("HC-S10", "the object fills the whole frame: no pixel is masked out"))
-    return notes
 
 
 def _required(labels: xr.DataArray | None, why: str, other: str) -> xr.DataArray:

@@ -286,6 +286,7 @@ def _one_target(
         images = images_for(target.files, options)
         cube = images.cube
         lost = "the field is made in blocks: no netCDF is written"
+        lost += ", but FITS, one file a band" if options.layout == "netcdf" else ""
         for code, text in [("HC-O33", lost)] if cube.sci.chunks and options.netcdf else []:
             warnings.warn(HstCubeWarning(code, text), stacklevel=2)
         labels, outside = without(labels_of(target.files, cube), cube, options.exclude)
@@ -314,18 +315,25 @@ def _one_target(
             f"{len(said)} warnings, and the run is strict: {'; '.join(map(str, said))}",
             "mend what they say, or run without [[--strict|strict=True]]",
         )
-    outcome.files, of_set, outcome.pixels = _written(cube, work, ledger)
+    made = _written(cube, work, ledger)
+    outcome.files, outcome.pixels = made.files, made.pixels
     outcome.notes = said
     outcome.bands = tuple(cube.band.values.tolist())
-    outcome.record = {"set": of_set, **record_of(outcome, cube, options), "inputs": inputs}
-    outcome.record["sha256"] = hashes(outcome.files)
+    outcome.record = {"set": made.of_set, **record_of(outcome, cube, options), "inputs": inputs}
+    outcome.record["sha256"] = made.sha256
 
 
-def _written(cube: xr.Dataset, work: _Work, ledger: Ledger) -> tuple[list[Path], str, int]:
-    """Write a cube as FITS and netCDF, all of it or nothing.
+class _Written(NamedTuple):
+    """The products of a target, the id that all of them bear, and the number of pixels to use."""
 
-    Return the files, the id that all of them bear, and the number of pixels to use.
-    """
+    files: list[Path]
+    sha256: dict[str, str]
+    of_set: str
+    pixels: int
+
+
+def _written(cube: xr.Dataset, work: _Work, ledger: Ledger) -> _Written:
+    """Write a cube as FITS and netCDF, all of it or nothing."""
     out, options = work.out, work.options
     files, of_set = product_files(
         cube,
@@ -340,9 +348,10 @@ def _written(cube: xr.Dataset, work: _Work, ledger: Ledger) -> tuple[list[Path],
         everything[place] = netcdf_writer(cube, place, of_set=of_set)
     ledger.begin(cube.attrs["field"], list(everything), work.run if work.again else "")
     written = write_files(everything, overwrite=options.overwrite)
+    sha256 = hashes(written, everything)  # what was written was compared with what is on disk
     if not of_set:
-        return written, *told_by_products(written)
-    return written, of_set, int(cube.mask.values.any(axis=0).sum())
+        return _Written(written, sha256, *told_by_products(written))
+    return _Written(written, sha256, of_set, int(cube.mask.values.any(axis=0).sum()))
 
 
 def sky_level_of(

@@ -159,7 +159,7 @@ def known_energy(cube: xr.Dataset, psf: xr.DataArray | None = None) -> dict[str,
         cube[name].values.tolist() if name in cube.coords else [""] * number
         for name in ("instrument", "detector")
     ]
-    images = cube.psf.transpose("band", "ky", "kx").values
+    images = cube.variables["psf"].transpose("band", "ky", "kx").values
     for i, name in enumerate(cube.band.values.tolist()):
         if math.isnan(share[i]):
             half = half_side(images[i], scale)

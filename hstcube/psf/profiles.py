@@ -50,6 +50,7 @@ NEAR = 0.18  # arcsec: from here outwards encircled energies decide
 
 WidthMethod = Literal["original", "core", "profile"]
 
+_RADII = 160  # of a profile that are looked at together: most PSFs have fallen to half by then
 _SUBPIXELS = 25  # on a side, where a circle cuts a pixel: areas to 1e-3 of a pixel
 _ELONGATION_WINDOW = 0.8  # sigma, in FWHM: a neighbour at 0.5 arcsec is outside
 _SEEN = 2.0  # pixels of an FWHM: a narrower window would show the pixels
@@ -132,8 +133,6 @@ def fwhm(image: Image64) -> float:
     PSFError
         If there is no light in the middle, or the image is but a pixel wide.
     """
-    from scipy import ndimage
-
     reach = min(image.shape) // 2
     if not reach:
         raise PSFError(
@@ -142,12 +141,10 @@ def fwhm(image: Image64) -> float:
             "cut it larger, 3 arcsec or more around the star",
         )
     radii = np.arange(0, reach, 0.05)
-    turn = np.linspace(0, 2 * np.pi, 72, endpoint=False)
-    y0, x0 = middle((image.shape[0], image.shape[1]))
-    places = [y0 + np.outer(radii, np.sin(turn)), x0 + np.outer(radii, np.cos(turn))]
-    profile = ndimage.map_coordinates(
-        np.asarray(image, dtype=float), places, order=5, mode="nearest"
-    ).mean(1)
+    profile = np.empty(0)
+    while profile.size < radii.size and not (profile < profile[:1] / 2).any():
+        further = radii[profile.size : profile.size + _RADII]
+        profile = np.concatenate([profile, _profile(image, further)])
     if not profile[0] > 0:
         raise PSFError(
             "HC-P08",
@@ -159,6 +156,19 @@ def fwhm(image: Image64) -> float:
         return float(2 * reach)
     last = below[0] - 1
     return 2 * float(np.interp(-profile[0] / 2, -profile[last : last + 2], radii[last : last + 2]))
+
+
+def _profile(image: Image64, radii: Image64) -> Image64:
+    """Return the mean of an image on circles around its middle."""
+    from scipy import ndimage
+
+    turn = np.linspace(0, 2 * np.pi, 72, endpoint=False)
+    y0, x0 = middle((image.shape[0], image.shape[1]))
+    places = [y0 + np.outer(radii, np.sin(turn)), x0 + np.outer(radii, np.cos(turn))]
+    values = ndimage.map_coordinates(
+        np.asarray(image, dtype=float), places, order=5, mode="nearest"
+    )
+    return np.asarray(values.mean(1))
 
 
 def centroid(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -47,8 +48,7 @@ def regrid_labels(labels: xr.DataArray, grid: Grid) -> xr.DataArray:
     LabelError
         If labels are no integers, or beyond those of 32 bits.
     """
-    labels = labels.transpose("y", "x")
-    values = _same_numbers(labels.values)
+    values = _same_numbers(labels.variable.transpose("y", "x").values)
     found = _nearest(values, Grid.of(labels), grid, outside=np.int32(NOT_COVERED))
     return xr.DataArray(found, grid.coords(), ("y", "x"), name="labels", attrs=labels.attrs)
 
@@ -92,8 +92,7 @@ def regrid_mask(mask: xr.DataArray, grid: Grid, *, outside: Outside = "uncovered
         If there is no such choice for what is outside.
     """
     require_choice("outside", outside, Outside)
-    mask = mask.transpose("y", "x")
-    values = np.asarray(mask.values, dtype=bool)
+    values = np.asarray(mask.variable.transpose("y", "x").values, dtype=bool)
     fill = None if outside == "nearest" else np.False_
     found = _nearest(values, Grid.of(mask), grid, outside=fill)
     return xr.DataArray(found, grid.coords(), ("y", "x"), name=mask.name)
@@ -112,21 +111,14 @@ def _nearest(values: NDArray[Any], source: Grid, grid: Grid, *, outside: Any) ->
     """
     if source == grid:
         return values.copy()
-    mapping = pixel_mapping(grid, source)
-    ny, nx = source.shape
     out = np.empty(grid.shape, dtype=values.dtype)
-    columns = np.arange(grid.shape[1], dtype=float)
     flat = values.ravel()
     touched = False
     for top in range(0, grid.shape[0], _ROWS):
-        rows = np.arange(top, min(top + _ROWS, grid.shape[0]), dtype=float)
-        y, x = mapping(rows[:, None], columns[None, :])
-        iy, ix = _nearest_pixel(y), _nearest_pixel(x)
-        near_y, near_x = np.clip(iy, 0, ny - 1), np.clip(ix, 0, nx - 1)
-        block = flat[near_y * nx + near_x]
-        inside = (near_y == iy) & (near_x == ix)
+        places, inside = _looked_up(source, grid, top)
+        block = flat[places]
         touched = touched or bool(inside.any())
-        out[top : top + len(rows)] = block if outside is None else np.where(inside, block, outside)
+        out[top : top + len(block)] = block if outside is None else np.where(inside, block, outside)
     if not touched:
         raise GridError(
             "HC-W15",
@@ -134,6 +126,20 @@ def _nearest(values: NDArray[Any], source: Grid, grid: Grid, *, outside: Any) ->
             "check that the map belongs to this field",
         )
     return out
+
+
+_kept_mapping = lru_cache(maxsize=2)(pixel_mapping)
+
+
+@lru_cache(maxsize=2)  # the map of a stamp is looked up four times; that of a mosaic gains nothing
+def _looked_up(source: Grid, grid: Grid, top: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return where rows of a grid lie in a map that is flattened, and whether they lie on it."""
+    ny, nx = source.shape
+    rows = np.arange(top, min(top + _ROWS, grid.shape[0]), dtype=float)
+    y, x = _kept_mapping(grid, source)(rows[:, None], np.arange(grid.shape[1], dtype=float))
+    iy, ix = _nearest_pixel(y), _nearest_pixel(x)
+    near_y, near_x = np.clip(iy, 0, ny - 1), np.clip(ix, 0, nx - 1)
+    return near_y * nx + near_x, (near_y == iy) & (near_x == ix)
 
 
 def _nearest_pixel(place: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -189,7 +189,7 @@ def left_over(cube: xr.Dataset, *, background: Any) -> list[tuple[str, str]]:
     if blank.size < FEWEST:
         return []
     some = blank[:: max(blank.size // LOOKED_AT, 1)]
-    looked_at = cube.sci.values.reshape(cube.sizes["band"], -1)[:, some]
+    looked_at = cube.variables["sci"].values.reshape(cube.sizes["band"], -1)[:, some]
     middle = np.median(looked_at, axis=1)
     width = robust_sigma(looked_at - middle[:, None], axis=1)
     notes = []
@@ -223,7 +223,7 @@ def _distance(cube: xr.Dataset, blank: NDArray[np.bool_], method: Method) -> NDA
 def _used(
     cube: xr.Dataset, blank: NDArray[np.bool_], distance: NDArray[np.float64], method: Method
 ) -> NDArray[np.bool_]:
-    has_data = np.asarray(cube.wht.values > 0)
+    has_data = np.asarray(cube.variables["wht"].values > 0)
     if method == "original":
         eroded = np.stack([_eroded_as_the_original(blank, str(name)) for name in cube.band.values])
         return np.asarray(eroded & has_data)
@@ -258,23 +258,23 @@ def subtract_sky(cube: xr.Dataset, level: Any, *, again: bool = False) -> xr.Dat
     """
     cube = taken(cube)
     values, error = _levels(cube, _in_unit_of(cube, level))
-    done = ~np.isnan(cube.sky.values)
+    done = ~np.isnan(cube.variables["sky"].values)
     if done.any() and not again:
         raise SkyError(
             "HC-K10",
             "a sky level was subtracted already",
             "leave one out[[|, or pass again=True to subtract one more]]",
-            band=str(cube.band.values[done][0]),
+            band=str(cube.variables["band"].values[done][0]),
         )
     # the order keeps (band, y, x)
-    sci = (cube.sci.variable.astype(np.float64) - values).astype(np.float32)
+    sci = (cube.variables["sci"].astype(np.float64) - values).astype(np.float32)
     mean = values.mean(set(values.dims) - {"band"}).values
     error = np.where(done, np.hypot(error, np.nan_to_num(cube.sky_error.values)), error)
     cube = updated(
         cube,
         "subtract_sky",
         sci=sci.data,
-        sky=np.where(done, cube.sky.values, 0) + mean,
+        sky=np.where(done, cube.variables["sky"].values, 0) + mean,
         sky_error=error,
     )
     local = getattr(level, "attrs", {}).get("local", "")
@@ -306,12 +306,12 @@ def _on_the_grid(cube: xr.Dataset, level: xr.DataArray) -> xr.DataArray:
         raise GridError(
             "HC-D01", f"the sky level has dims {level.dims}", "give it as (y, x) or (band, y, x)"
         )
-    return level.expand_dims(band=cube.band.values).transpose("band", "y", "x")
+    return level.expand_dims(band=cube.variables["band"].values).transpose("band", "y", "x")
 
 
 def _levels(cube: xr.Dataset, level: Any) -> tuple[xr.Variable, NDArray[np.float64]]:
     """Return the level of each band of the cube, in its order, and the levels' standard errors."""
-    names = cube.band.values.tolist()
+    names = cube.variables["band"].values.tolist()
     try:
         values = in_band_order(cube, level).astype(np.float64)
     except BandError as lacking:
@@ -339,7 +339,7 @@ def _levels(cube: xr.Dataset, level: Any) -> tuple[xr.Variable, NDArray[np.float
 
 def _level_array(level: Any, cube: xr.Dataset, unit: str) -> xr.DataArray:
     """Return levels that no DataArray holds: of bands by name or in order, of all, of pixels."""
-    names = cube.band.values.tolist()
+    names = cube.variables["band"].values.tolist()
     if hasattr(level, "keys"):
         bands = np.array([name_among(str(name), names) for name in level], object)
         values = [_number_of(unit, level[name], str(name)) for name in level]

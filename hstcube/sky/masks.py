@@ -77,7 +77,7 @@ def mask(cube: xr.Dataset, keep: Any) -> xr.Dataset:
     require_same_grid(cube, keep)
     if unknown:
         cube = warn(cube, "HC-S31", f"{unknown} pixels of keep are NaN; they are not used")
-    chosen = usable(cube, cube.wht.variable) & _on_bands(cube, keep)  # keeps (band, y, x)
+    chosen = usable(cube, cube.variables["wht"]) & _on_bands(cube, keep)  # keeps (band, y, x)
     return updated(cube, "mask", mask=chosen.data)
 
 

@@ -15,8 +15,9 @@ from stamps import label_map, write_field
 
 import hstcube
 from hstcube.errors import HstCubeError
+from hstcube.maps.objects import object_on
 from hstcube.maps.regions import open_regions
-from hstcube.pipeline.recipe import blank_pixels, object_on
+from hstcube.pipeline.recipe import blank_pixels
 from hstcube.sky.masks import repaired
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from strategies import plain_grid
 import hstcube
 from hstcube.errors import HstCubeError, HstCubeWarning
 from hstcube.jobs.levels import measure_skies
+from hstcube.maps.objects import map_notes, object_on
 from hstcube.pipeline.options import Options, plan_sky
 from hstcube.pipeline.plan import plan
-from hstcube.pipeline.recipe import map_notes, object_on
 from hstcube.pipeline.record import Note, heard
 from hstcube.pipeline.runs import run
 
