@@ -38,6 +38,7 @@ _MODULE_OF = {
     "deredden": "phot.units",
     "detect": "sky.detection",
     "examine_stars": "psf.stars",
+    "example": "demo.cube",
     "fetch": "jobs.fetching",
     "find_stars": "psf.star_search",
     "fit_width": "psf.profiles",

@@ -7,6 +7,7 @@ from hstcube.core.grids import Grid as Grid
 from hstcube.core.rules import require_same_grid as require_same_grid
 from hstcube.core.rules import validate as validate
 from hstcube.core.stack import stack_bands as stack_bands
+from hstcube.demo.cube import example as example
 from hstcube.errors import HstCubeError as HstCubeError
 from hstcube.errors import HstCubeWarning as HstCubeWarning
 from hstcube.files.cubes import to_fits as to_fits
