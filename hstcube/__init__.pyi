@@ -7,8 +7,19 @@ from hstcube.core.grids import Grid as Grid
 from hstcube.core.rules import require_same_grid as require_same_grid
 from hstcube.core.rules import validate as validate
 from hstcube.core.stack import stack_bands as stack_bands
+from hstcube.demo.cube import example as example
+from hstcube.errors import BandError as BandError
+from hstcube.errors import CubeError as CubeError
+from hstcube.errors import FileError as FileError
+from hstcube.errors import GridError as GridError
 from hstcube.errors import HstCubeError as HstCubeError
 from hstcube.errors import HstCubeWarning as HstCubeWarning
+from hstcube.errors import LabelError as LabelError
+from hstcube.errors import NoiseError as NoiseError
+from hstcube.errors import PSFError as PSFError
+from hstcube.errors import RecipeError as RecipeError
+from hstcube.errors import SkyError as SkyError
+from hstcube.errors import WriteError as WriteError
 from hstcube.files.cubes import to_fits as to_fits
 from hstcube.files.fields import open_stars as open_stars
 from hstcube.files.labels import open_labels as open_labels
@@ -67,6 +78,12 @@ from hstcube.sky.masks import mask as mask
 from hstcube.sky.masks import object_mask as object_mask
 from hstcube.sky.neighbours import replace_neighbours as replace_neighbours
 from hstcube.surveys.names import list_fields as list_fields
+from hstcube.views.colours import colour as colour
+from hstcube.views.magnitudes import to_magnitudes as to_magnitudes
+from hstcube.views.nddata import from_nddata as from_nddata
+from hstcube.views.nddata import to_nddata as to_nddata
+from hstcube.views.places import sed_at as sed_at
+from hstcube.views.summary import describe as describe
 
 __version__: str
 __all__: list[str]

@@ -31,6 +31,7 @@ WITH_UNITS = {
     ("radial_profile", "edges"): ([0.0, 0.36], [0, 360] * u.mas, [0, 6] * u.pix),
     ("radial_profile", "angle"): (30.0, 30 * u.deg),
     ("bin_pixels", "min_area"): (0.036, 3.6e4 * u.mas**2, "36000mas2"),
+    ("photometry", "radius"): (0.36, 360 * u.mas, 6 * u.pix, "360mas", [0.36]),
     ("cutout", "size"): (1.2, 1200 * u.mas, 20 * u.pix, "0.02arcmin", (1.2, 1200 * u.mas)),
     ("star_stamps", "size"): (0.9, 900 * u.mas, 15 * u.pix),
     ("find_stars", "isolation"): (0.6, 600 * u.mas, 10 * u.pix),
@@ -74,6 +75,8 @@ WITH_UNITS = {
 # numbers that have no unit, and what they may be; Quantities of a unit are refused
 WITHOUT_UNITS = {
     ("open_psf", "drop"): 0.8,
+    ("sed_at", "x"): 30.0,
+    ("sed_at", "y"): 20.0,
     ("annuli", "ratio"): 0.5,
     ("apertures", "ratio"): 0.5,
     ("curve_of_growth", "ratio"): 0.5,
@@ -157,6 +160,7 @@ def arrays(world: World) -> dict[str, Any]:
 
 
 OTHERS: dict[str, Any] = {
+    "photometry": lambda world: ([world.cube, world.centre], {"radius": 0.36}),
     "find_stars": lambda world: ([bright_stars(world)["a"]], {}),
     "measure_psf": lambda world: ([bright_stars(world)], {}),
     "examine_stars": lambda world: ([bright_stars(world)], {}),
@@ -206,7 +210,7 @@ def called(world: World, name: str, argument: str, value: Any) -> Any:
 
 def pixels_of(result: Any) -> list[Any]:
     """Return what came of a call as arrays that can be compared."""
-    if isinstance(result, dict):
+    if isinstance(result, dict) or hasattr(result, "colnames"):  # a table's columns
         return [array for one in result.values() for array in pixels_of(one)]
     if isinstance(result, xr.Dataset):
         return [result[name].values for name in (*result.data_vars, *result.coords)]
@@ -264,7 +268,7 @@ def said(case: tuple[str, str], error: HstCubeError) -> bool:
 
 
 IMPOSSIBLE = [np.nan, np.inf, -1.0, True, "wide", None, 1j, object(), [], np.ma.masked]
-NONE_IS = {("detect", "min_pixels"),
+NONE_IS = {("detect", "min_pixels"), ("photometry", "radius"), ("sed_at", "y"),
            ("open_psf", "scale"), ("open_psf", "angle"), ("open_psf", "drop"),
            ("prepare_psf", "to_scale"), ("prepare_psf", "size"),
            ("measure_psf", "size"), ("examine_stars", "size"), ("to_sed", "redshift"),

@@ -28,7 +28,7 @@ import crowded
 from crowded import BANDS, SCALE, SIDE
 
 import hstcube
-from hstcube.demo.field import BANDS as OF_DEMO
+from hstcube.demo.cameras import BANDS as OF_DEMO
 from hstcube.demo.field import simulate
 from hstcube.pipeline.recipe import blank_pixels
 

@@ -14,6 +14,7 @@ import numpy as np
 from hstcube import __version__
 from hstcube.basics.memory import remembered
 from hstcube.basics.pixels import Planes, require_held
+from hstcube.core.bands import name_among
 from hstcube.errors import BandError, CubeError, HstCubeError, HstCubeWarning, NoiseError, spoken
 
 if TYPE_CHECKING:
@@ -349,7 +350,8 @@ def in_band_order(cube: xr.Dataset, array: xr.DataArray) -> xr.Variable:
         fix = "give it a coordinate 'band'[[|: xr.DataArray(values, {'band': names}, 'band')]]"
         raise BandError("HC-B01", reason, fix, band=wanted[0])
     there = np.atleast_1d(array.coords["band"].values).tolist()
-    if missing := [name for name in wanted if name not in there]:
+    meant = wanted if wanted == there else [name_among(str(name), there) for name in wanted]
+    if missing := [name for name, to in zip(wanted, meant, strict=True) if to not in there]:
         raise BandError(
             "HC-B01",
             f"the {array.name or 'array'} has no such band, only {', '.join(map(str, there))}",
@@ -359,4 +361,4 @@ def in_band_order(cube: xr.Dataset, array: xr.DataArray) -> xr.Variable:
     variable = array.variable if "band" in array.dims else array.expand_dims("band").variable
     if wanted == there:
         return variable
-    return variable.isel(band=[there.index(name) for name in wanted])
+    return variable.isel(band=[there.index(name) for name in meant])

@@ -8,6 +8,7 @@ al. 2013, ApJS 209, 6), with their faults.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from hstcube.basics.convolution import convolver
 from hstcube.core.bands import band as find_band
 from hstcube.core.grids import Grid
 from hstcube.core.mappings import pixel_mapping
+from hstcube.demo.cameras import BANDS, FINE, SCALE, WIDE, Camera, psf_image
 from hstcube.fits.units import hdu
 from hstcube.fits.writing import write_files, written_whole
 from hstcube.surveys.beside import LABELS
@@ -25,11 +27,13 @@ from hstcube.surveys.known import known_survey
 from hstcube.surveys.patterns import IMAGES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     Image = NDArray[np.float64]
 
-__all__ = ["BANDS", "MERGER", "TARGET", "simulate"]
+__all__ = ["MERGER", "TARGET", "images_of", "simulate", "stamp_grid"]
 
 TARGET, MERGER, NEIGHBOURS, STAR = 101, 102, (201, 202, 203), 301  # labels of the map
 
@@ -37,42 +41,16 @@ TARGET, MERGER, NEIGHBOURS, STAR = 101, 102, (201, 202, 203), 301  # labels of t
 SIZE, MARGIN = 100, 30
 STARS = 3
 STAMP = 67  # pixels of 60 mas: the stamps of stars
-WIDE = 131  # pixels of 30 mas: PSFs of the scene, as wide as those that stars show
 BRIGHTEST = 200.0  # electron/s: the first star, the others a half and a third of it
 CENTRE = (53.16, -27.78)  # RA, Dec [deg]
 ROTATION = 42.0  # degrees, of the segmentation map
 MAP_SIDE = 191  # pixels of 30 mas
 GAP = (slice(0, 9), slice(60, 100))  # of the F435W stamp: not covered by any exposure
 
-SCALE, FINE = 0.06, 0.03  # arcsec per pixel
 FINE_BANDS = ("f606w", "f775w", "f814w", "f850lp")
 IR_RMS = 0.47  # rms of a WFC3/IR pixel times sqrt(wht), as in the XDF
 # [p, 1, p] x [p, 1, p] gives rho(0,1) = 0.55, rho(1,1) = 0.30, rho(0,2) = 0.09, as in the XDF
 IR_TAP = 0.335
-
-
-@dataclass(frozen=True)
-class Camera:
-    """What the images of one band are like; lengths in arcsec, levels per pixel of 60 mas."""
-
-    core: float  # sigma of the PSF's core
-    wings: float  # share of the light in the wings
-    wht: float  # (electron/s)**-2, the median of the XDF
-    sky: float  # electron/s
-    exposure: float  # s
-
-
-BANDS = {
-    "f435w": Camera(0.045, 0.22, 2.2e6, 2e-5, 195429.0),
-    "f606w": Camera(0.046, 0.20, 1.0e6, -3e-5, 250040.0),
-    "f775w": Camera(0.045, 0.20, 3.2e6, 2e-5, 452360.0),
-    "f814w": Camera(0.044, 0.21, 3.7e5, 6e-4, 183825.0),
-    "f850lp": Camera(0.045, 0.24, 5.2e6, -1e-5, 598937.0),
-    "f105w": Camera(0.078, 0.16, 1.0e6, 1e-5, 342278.0),
-    "f125w": Camera(0.078, 0.17, 5.5e5, -2e-5, 208298.0),
-    "f140w": Camera(0.079, 0.18, 3.9e5, 3e-5, 96108.0),
-    "f160w": Camera(0.080, 0.19, 1.27e6, 1e-5, 330624.0),
-}
 
 
 @dataclass(frozen=True)
@@ -139,29 +117,30 @@ def simulate(
     return _write_truth(folder / "truth.nc", parts, images, np.stack(psfs), overwrite=overwrite)
 
 
-def psf_image(camera: Camera, scale: float, size: int, *, shift: Any = (0.0, 0.0)) -> Image:
-    """Return a PSF, (size, size), unit sum on a much larger frame.
+def images_of(bands: Sequence[str], seed: int = 1) -> tuple[Any, Any, Any, xr.DataArray]:
+    """Return what `simulate` writes of bands, without files.
 
-    A Gaussian core and Moffat wings (beta = 2).
-
-    Parameters
-    ----------
-    camera : Camera
-    scale : float
-        Arcsec per pixel; a pixel is the sum of what 30 mas pixels show.
-    size : int
-        Odd.
-    shift : (y, x)
-        Of the centre, in pixels.
+    Returns
+    -------
+    sci, wht : array of float32, (band, y, x)
+        The stamps of 60 mas.
+    psf : array, (band, ky, kx)
+        Their true PSFs, on 60 mas.
+    labels : DataArray of float32, (y, x)
+        The segmentation map, on its own grid; it was interpolated.
     """
-    fold = round(scale / FINE)
-    offset = (np.arange(size * fold) - (size * fold - 1) / 2) * FINE
-    square = (offset[:, None] - shift[0] * scale) ** 2 + (offset[None, :] - shift[1] * scale) ** 2
-    core = np.exp(-0.5 * square / camera.core**2) / (2 * np.pi * camera.core**2)
-    alpha = 2.2 * camera.core
-    wings = 1 / (np.pi * alpha**2) / (1 + square / alpha**2) ** 2
-    image = ((1 - camera.wings) * core + camera.wings * wings) * FINE**2
-    return np.asarray(image.reshape(size, fold, size, fold).sum((1, 3)))
+    rng = np.random.default_rng(seed)
+    parts = _sources(rng)
+    planes = {}
+    for name, camera in BANDS.items():  # all of them, for the same random numbers
+        fine = _drawn(parts, name, psf_image(camera, FINE, WIDE))
+        planes[name] = _observed(name, camera, _summed(fine), rng)
+        if name in FINE_BANDS:
+            _observed(name, camera, fine, rng, scale=FINE)
+    values, grid = _interpolated_labels(parts)
+    psf = np.stack([psf_image(BANDS[name], SCALE, 65) for name in bands])
+    sci, wht = (np.stack([planes[name][i] for name in bands]) for i in (0, 1))
+    return sci, wht, psf, xr.DataArray(values, grid.coords(), ("y", "x"), name="labels")
 
 
 def _sources(rng: np.random.Generator) -> list[Part]:
@@ -196,7 +175,9 @@ def _drawn(parts: list[Part], band: str, psf: Image) -> Image:
     return convolver(psf / psf.sum(), scene.shape)(scene)
 
 
+@lru_cache(maxsize=16)
 def _shape(part: Part, side: int) -> Image:
+    """Return the light of a component, unit sum: the same in all bands."""
     offset = (np.arange(side) - (side - 1) / 2) * FINE
     x, y = offset[None, :] - part.x, offset[:, None] - part.y
     turn = np.deg2rad(part.angle)
@@ -231,6 +212,27 @@ def _stamps(
     margin: int = MARGIN,
 ) -> dict[Path, bytes]:
     """Return the science and weight files of one band."""
+    planes = _observed(band, camera, image, rng, scale=scale, margin=margin)
+    label = f"{round(scale * 1000)}mas"
+    cards = _cards(band, camera, planes[0].shape, scale)
+    files = {}
+    for kind, plane in zip(("sci", "wht"), planes, strict=True):
+        name = IMAGES.format(field=field, scale=label, band=band, kind=kind)
+        first = ("FILETYPE", kind.upper(), "type of data found in data file")
+        files[folder / name] = hdu(plane, [first, *cards])
+    return files
+
+
+def _observed(
+    band: str,
+    camera: Camera,
+    image: Image,
+    rng: np.random.Generator,
+    *,
+    scale: float = SCALE,
+    margin: int = MARGIN,
+) -> tuple[Any, Any]:
+    """Return a noise-free image as it is observed, with sky and noise, and its weights; float32."""
     border = margin * round(SCALE / scale)
     image = image[border : image.shape[0] - border, border : image.shape[1] - border]
     area = (scale / SCALE) ** 2
@@ -241,14 +243,7 @@ def _stamps(
     sci = image + noise + photons + camera.sky * area
     if band == "f435w" and scale == SCALE and margin:
         sci[GAP], wht[GAP] = 0, 0
-    label = f"{round(scale * 1000)}mas"
-    cards = _cards(band, camera, image.shape, scale)
-    files = {}
-    for kind, plane in (("sci", sci), ("wht", wht)):
-        name = IMAGES.format(field=field, scale=label, band=band, kind=kind)
-        first = ("FILETYPE", kind.upper(), "type of data found in data file")
-        files[folder / name] = hdu(plane.astype(np.float32), [first, *cards])
-    return files
+    return sci.astype(np.float32), wht.astype(np.float32)
 
 
 def _unit_noise(rng: np.random.Generator, shape: tuple[int, ...], *, infrared: bool) -> Image:
@@ -275,13 +270,13 @@ def _cards(
         ("FILTER", band, "filter element selected"),
         ("EXPTIME", 1.0, "exposure duration (seconds)--calculated"),
         ("BUNIT", "ELECTRONS/S", "brightness units"),
-        *((key, value, "") for key, value in _grid(shape, scale).cards),
+        *((key, value, "") for key, value in stamp_grid(shape, scale).cards),
         ("XDFVER", "simulated by hstcube in the manner of the XDF V1.0", ""),
         ("TEXPTIME", camera.exposure, "total exposure time (seconds)"),
     ]
 
 
-def _grid(shape: tuple[int, ...], scale: float, rotation: float = 0.0) -> Grid:
+def stamp_grid(shape: tuple[int, ...], scale: float, rotation: float = 0.0) -> Grid:
     """Return a grid whose middle is the middle of the stamps."""
     turn = np.deg2rad(rotation)
     step = scale / 3600
@@ -306,6 +301,12 @@ def _grid(shape: tuple[int, ...], scale: float, rotation: float = 0.0) -> Grid:
 
 
 def _label_map(parts: list[Part]) -> bytes:
+    values, grid = _interpolated_labels(parts)
+    cards = [("BITPIX", None, ""), *((key, value, "") for key, value in grid.cards)]
+    return hdu(None, [("OBJECT", "segmentation map", "")]) + hdu(values, cards, extname="DATA")
+
+
+def _interpolated_labels(parts: list[Part]) -> tuple[Any, Grid]:
     """Return a segmentation map: 30 mas, rotated; interpolated once: borders are no integers."""
     from scipy import ndimage
 
@@ -316,14 +317,11 @@ def _label_map(parts: list[Part]) -> bytes:
     limit = 1.5 / np.sqrt(BANDS["f160w"].wht) / 4
     plain = np.where(light.sum(0) > limit, np.array(labels)[light.argmax(0)], 0)
     side = plain.shape[0]
-    grid = _grid((MAP_SIDE, MAP_SIDE), FINE, ROTATION)
+    grid = stamp_grid((MAP_SIDE, MAP_SIDE), FINE, ROTATION)
     rows, columns = np.indices(grid.shape, dtype=float)
-    y, x = pixel_mapping(grid, _grid((side, side), FINE))(rows, columns)
+    y, x = pixel_mapping(grid, stamp_grid((side, side), FINE))(rows, columns)
     values = ndimage.map_coordinates(plain.astype(np.float32), [y, x], order=1)
-    cards = [("BITPIX", None, ""), *((key, value, "") for key, value in grid.cards)]
-    return hdu(None, [("OBJECT", "segmentation map", "")]) + hdu(
-        values.astype(np.float32), cards, extname="DATA"
-    )
+    return values.astype(np.float32), grid
 
 
 def _write_truth(

@@ -28,6 +28,7 @@ from hstcube.fits.opening import located, opened
 from hstcube.fits.sets import id_in
 from hstcube.fits.units import history_lines
 from hstcube.fits.weights import inverse_variance
+from hstcube.mosaics.cards import state_in
 from hstcube.phot.units import with_extinction
 
 if TYPE_CHECKING:
@@ -283,15 +284,7 @@ def _cube_of(names: list[str], planes: list[Planes]) -> xr.Dataset:
         units=headers[0]["BUNIT"],
         field=headers[0]["OBJECT"],
         title=headers[0].get("TITLE", ""),
-        psf_fwhm=_column(headers, "PSFFWHM"),
-        sky=_column(headers, "SKY"),
-        sky_error=_column(headers, "SKYERR"),
-        zeropoint=_column(headers, "ABZP"),
-        pivot=_column(headers, "PHOTPLAM"),
-        exposure=_column(headers, "TEXPTIME"),
-        matched_to=_words(headers, "MATCHED"),
-        instrument=_words(headers, "INSTRUME"),
-        detector=_words(headers, "DETECTOR"),
+        **state_in(headers),
     )
     ordered = [planes[names.index(name)] for name in cube.band.values]
     cube = _with_extinction(_with_psf(_with_noise(cube, ordered), ordered), ordered)

@@ -108,7 +108,8 @@ def inverse_variance_of(weights: Any) -> Any:
     from astropy.nddata import InverseVariance
 
     try:
-        converted = weights.represent_as(InverseVariance)
+        same = weights.uncertainty_type == "ivar"  # else 1/(1/w), which rounds, and warns of 0
+        converted = weights if same else weights.represent_as(InverseVariance)
     except (TypeError, AttributeError) as error:
         raise CubeError(
             "HC-D16",

@@ -15,11 +15,13 @@ from hstcube.core.state import attribute
 from hstcube.fits.units import history_cards
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import xarray as xr
 
     Card = tuple[str, Any, str]  # key, value (None: no card), comment
 
-__all__ = ["band_cards", "common_cards"]
+__all__ = ["band_cards", "common_cards", "state_in"]
 
 _JWST = ("NIRCAM", "NIRISS", "MIRI")
 
@@ -130,3 +132,27 @@ def _camera(cube: xr.Dataset, i: int) -> tuple[str, str]:
     name, pivot = str(cube.variables["band"].values[i]), float(cube.pivot.values[i])
     near = min(cameras(name), key=lambda camera: abs(camera.pivot - pivot), default=None)
     return (near.instrument, near.detector) if near else ("", "")
+
+
+# what a band remembers, by the card that says it
+_NUMBERS = {
+    "psf_fwhm": "PSFFWHM",
+    "sky": "SKY",
+    "sky_error": "SKYERR",
+    "zeropoint": "ABZP",
+    "pivot": "PHOTPLAM",
+    "exposure": "TEXPTIME",
+}
+_WORDS = {"matched_to": "MATCHED", "instrument": "INSTRUME", "detector": "DETECTOR"}
+
+
+def state_in(headers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what the headers of products say of their bands, as `build` takes it."""
+    numbers: dict[str, Any] = {
+        name: [float(header.get(card, math.nan)) for header in headers]
+        for name, card in _NUMBERS.items()
+    }
+    words = {
+        name: [str(header.get(card, "")) for header in headers] for name, card in _WORDS.items()
+    }
+    return numbers | words

@@ -19,6 +19,7 @@ from hstcube.core.rules import require_same_grid, taken
 from hstcube.core.state import warn
 from hstcube.errors import NoiseError
 from hstcube.inputs.quantities import short, whole_number
+from hstcube.inputs.shapes import are_shapes, drawn_on
 from hstcube.noise.correlation import (
     Groups,
     covariances,
@@ -40,6 +41,8 @@ __all__ = [
     "group_ids",
     "group_map",
     "groups_in",
+    "of_shapes",
+    "shares_map",
     "with_matched_noise",
 ]
 
@@ -73,7 +76,8 @@ def group_errors(
     groups : DataArray or array of int or bool, (y, x)
         The group each pixel belongs to: bins, apertures, objects. 0 and negative values belong to
         no group; what is True in a mask is group 1. Or the shares of pixels (group, y, x) that
-        `apertures` gives with ``overlap="exact"``: sigma is then weighted with them.
+        `apertures` gives with ``overlap="exact"``: sigma is then weighted with them. Or regions,
+        as in `photometry`.
     covariance : bool
         Return the covariances of all groups instead. For some of them, set the others to 0.
     first : {1, 0}
@@ -148,8 +152,10 @@ def groups_in(cube: xr.Dataset, groups: Any, *, first: int = 1) -> Groups:
     GridError, NoiseError, RecipeError
         As `group_map`; if shares are below 0 or above 1, or two groups have one number.
     """
+    groups = of_shapes(cube, groups) if are_shapes(groups) else groups
     if not _are_shares(groups):
         return find_groups(group_map(cube, groups, first=first))
+    whole_number(first, "first", least=0, most=1)
     require_same_grid(cube, groups)
     shares = np.asarray(groups.transpose("group", "y", "x").values, dtype=np.float64)
     ids = groups.coords["group"].values if "group" in groups.coords else np.empty(0)
@@ -161,6 +167,33 @@ def groups_in(cube: xr.Dataset, groups: Any, *, first: int = 1) -> Groups:
         reason = "no group holds a share of a pixel"
         raise NoiseError("HC-N02", reason, "give each group the shares of pixels that are its own")
     return find_shares(shares, ids.astype(np.int64) + 1 - first)
+
+
+def of_shapes(cube: xr.Dataset, shapes: Any) -> xr.DataArray:
+    """Return regions or apertures as shares of pixels, (group, y, x), which may overlap.
+
+    Parameters
+    ----------
+    cube : Dataset
+    shapes : region of `regions`, aperture of photutils, or list of them
+        Numbered 1, 2, ... in their order; see `hstcube.inputs.shapes.drawn_on`.
+
+    Raises
+    ------
+    LabelError
+        If one holds no pixel of the frame.
+    """
+    grid = Grid.of(cube)
+    drawn = drawn_on(shapes, grid.wcs, grid.shape)
+    return shares_map(cube, drawn.shares, drawn.cut, "regions")
+
+
+def shares_map(cube: xr.Dataset, found: list[Any], cut: list[int], name: str) -> xr.DataArray:
+    """Return the shares of pixels that lie in groups, (group, y, x); `cut` are beyond the frame."""
+    coords: dict[str, Any] = {key: cube.coords[key] for key in ("y", "x", "wcs")}
+    coords["group"] = np.arange(1, len(found) + 1)
+    attrs = {"cut": cut} if cut else {}
+    return xr.DataArray(np.stack(found), coords, ("group", "y", "x"), name=name, attrs=attrs)
 
 
 def _are_shares(groups: Any) -> bool:
@@ -209,7 +242,11 @@ def group_ids(labels: NDArray[np.int64]) -> NDArray[np.int64]:
 def _require_map(groups: Any) -> None:
     """Refuse what stands for groups elsewhere, and say how a map is made of it."""
     if hasattr(groups, "transform_to"):
-        what, fix = "a place", "make a map[[|: hstcube.apertures(cube, sky, radius=0.3)]]"
+        what = "a place"
+        fix = (
+            "give a radius, too[[|: photometry(cube, sky, radius=0.3)]]; or make a map[[|: "
+            "hstcube.apertures(cube, sky, radius=0.3)]]"
+        )
     elif hasattr(groups, "to_pixel"):
         what = "a region or an aperture on the sky"
         fix = (

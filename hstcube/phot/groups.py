@@ -22,7 +22,7 @@ from hstcube.errors import BandError, LabelError, RecipeError
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.places import OF_PIXELS, sky_positions
 from hstcube.inputs.quantities import number_in, numbers_in, short
-from hstcube.noise.groups import group_ids, group_map
+from hstcube.noise.groups import group_ids, group_map, shares_map
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -364,7 +364,8 @@ def _discs(cube: xr.Dataset, shapes: list[Ellipses], places: Any, radii: Any) ->
         if not shares.any():
             raise _outside(i, place)
     whole = [shape.is_whole(reach) for shape, reach in zip(shapes, radii, strict=True)]
-    return _shares(cube, found, [i for i, yes in enumerate(whole, start=1) if not yes], "apertures")
+    cut = [i for i, yes in enumerate(whole, start=1) if not yes]
+    return shares_map(cube, found, cut, "apertures")
 
 
 def _rings(cube: xr.Dataset, ellipses: Ellipses, limits: NDArray[np.float64]) -> xr.DataArray:
@@ -374,7 +375,7 @@ def _rings(cube: xr.Dataset, ellipses: Ellipses, limits: NDArray[np.float64]) ->
     if not np.any(found):
         raise _no_ring()
     cut = [i for i, edge in enumerate(limits[1:], start=1) if not ellipses.is_whole(edge)]
-    return _shares(cube, found, cut, "annuli")
+    return shares_map(cube, found, cut, "annuli")
 
 
 def _outside(i: int, place: NDArray[np.float64]) -> LabelError:
@@ -386,11 +387,3 @@ def _outside(i: int, place: NDArray[np.float64]) -> LabelError:
 def _no_ring() -> LabelError:
     fix = f"check the place, (RA, Dec) in degrees, or choose wider rings; {OF_PIXELS}"
     return LabelError("HC-S20", "no ring has a pixel in the frame", fix)
-
-
-def _shares(cube: xr.Dataset, found: list[Any], cut: list[int], name: str) -> xr.DataArray:
-    """Return the shares of pixels that lie in groups, (group, y, x)."""
-    coords: dict[str, Any] = {key: cube.coords[key] for key in ("y", "x", "wcs")}
-    coords["group"] = np.arange(1, len(found) + 1)
-    attrs = {"cut": cut} if cut else {}
-    return xr.DataArray(np.stack(found), coords, ("group", "y", "x"), name=name, attrs=attrs)

@@ -12,9 +12,10 @@ from hstcube.core.rules import COVERAGE, taken
 from hstcube.core.state import attribute, warn
 from hstcube.errors import PSFError
 from hstcube.inputs.choices import require_choice
+from hstcube.inputs.shapes import are_shapes
 from hstcube.noise.correlation import part_of
-from hstcube.noise.groups import errors_of, groups_in
-from hstcube.phot.groups import Pixels
+from hstcube.noise.groups import errors_of, groups_in, of_shapes
+from hstcube.phot.groups import Pixels, apertures
 from hstcube.phot.units import pixel_area, to_flux
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def photometry(
     cube: xr.Dataset,
     groups: Any,
     *,
+    radius: Any = None,
     partial: bool = False,
     pixels: Pixels = "mask",
     total: bool = False,
@@ -53,7 +55,13 @@ def photometry(
     groups : DataArray or array of int or bool, (y, x)
         Objects, bins or apertures on the cube's grid; 0 and negative values belong to none. What is
         True in a mask is group 1. Or shares of pixels (group, y, x), as `apertures` gives them with
-        ``overlap="exact"``: ``npix`` and ``area`` are then sums of shares.
+        ``overlap="exact"``: ``npix`` and ``area`` are then sums of shares. Or regions of the
+        package `regions`, those of a DS9 file for example, or apertures of photutils, on the sky
+        or in pixels, by their shares of pixels. Or, with `radius`, places on the sky. Regions and
+        apertures may overlap.
+    radius : float or Quantity, or one for each place
+        Of circular apertures around `groups`, which are then places as in `apertures` [arcsec; a
+        Quantity may be in pixels], by their shares of pixels.
     partial : bool
         Give the flux of the pixels that there are, where a band lacks some of a group's; without it
         NaN.
@@ -91,18 +99,24 @@ def photometry(
         If weights are negative or NaN, or do not agree with sci on where there is data.
     GridError
         If the groups lie on other pixels.
+    LabelError
+        If an aperture or a region has no pixel in the frame.
     NoiseError
         If the map holds no group, or no integers.
     PSFError
         If `total` is asked for and the cube has no ``psf``.
     RecipeError
-        If there are no such `pixels`.
+        If there are no such `pixels`, or the radius is none.
     """
     from astropy import units
     from astropy.table import QTable
 
     require_choice("pixels", pixels, Pixels)
     cube = taken(cube)
+    if radius is not None:
+        groups = apertures(cube, groups, radius=radius, overlap="exact")
+    elif are_shapes(groups):
+        groups = of_shapes(cube, groups)
     found = groups_in(cube, groups, first=first)
     named = found.ids + first - 1
     cube = _warned_of_sky(cube)

@@ -48,8 +48,8 @@ _MAG_OF_JY = 8.90  # AB, of 1 Jy: -2.5 log10(1e-23) + _AB
 _MAG_OF_FLAM = _AB + 2.5 * math.log10(2.99792458e18)  # c [Angstrom/s]
 # negative fluxes have no magnitude, so images have none
 _MAGNITUDES = (
-    "convert to 'uJy' and measure[[|: of a flux above 0 it is -2.5 log10(flux) + 23.9, and a "
-    "table's column table['flux_f160w'].to(astropy.units.ABmag)]]"
+    "convert to 'uJy' and measure[[|: hstcube.to_magnitudes(cube), or of a table of fluxes, gives "
+    "-2.5 log10(flux) + 23.9 with errors; one column is table['flux_f160w'].to(units.ABmag)]]"
 )
 _MAGNITUDE_CARDS = ("ABZP", "ZEROPNT", "MAGZERO")  # never PHOTZPT, which is in STMAG
 _STALE = "ZP"  # of thumbnails of the DJA: from before their images were rescaled

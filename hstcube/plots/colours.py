@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hstcube.core.state import warn
 from hstcube.errors import BandError
 from hstcube.phot.groups import of_bands
 from hstcube.phot.units import to_flux
@@ -22,6 +21,7 @@ from hstcube.plots._sky_axes import (
     scale_bar,
 )
 from hstcube.plots.cube import plane, require_alike, sky_noise
+from hstcube.views.colours import colours_of, tell_if_unmatched
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["before_after", "colour_map", "rgb"]
 
 _CHANNELS = 3  # red, green, blue
-_SAME = 0.02  # of a width: PSFs that are taken as one
 _FAINT, _TOP, _BRIGHT = 3.0, 99.7, 0.95  # noises, percentile, share of white: the stretch
 _LUPTON = 0.1  # the share of white that `stretch` itself is drawn at, in Lupton's formula
 _NO_DATA = 110  # grey level
@@ -72,7 +71,7 @@ def rgb(
         If they are not three bands.
     """
     cube = _three(cube, bands)
-    _tell_if_unmatched(cube)
+    tell_if_unmatched(cube)
     figure, (axis,) = on_axes(axes, 1, _image_panel)
     _draw_rgb(axis, cube, Place.of(cube), mask=mask)
     _name(axis, cube, f"{' '.join(reversed(cube.band.values.tolist()))} as red green blue")
@@ -115,7 +114,7 @@ def colour_map(
         If the cube has no such band, or no zero point of one.
     """
     pair = _pair(cube, blue, red)
-    _tell_if_unmatched(pair)
+    tell_if_unmatched(pair)
     figure, (axis,) = on_axes(axes, 1, _image_panel)
     shown = _colours(pair, _bright(pair, snr))
     names = f"{pair.band.values[0]} - {pair.band.values[1]}"
@@ -191,22 +190,7 @@ def _three(cube: xr.Dataset, bands: Sequence[str] | None) -> xr.Dataset:
 
 def _pair(cube: xr.Dataset, blue: str, red: str) -> xr.Dataset:
     """Return two bands in a flux density, in the order that they are named."""
-    cube = of_bands(cube, [blue, red])
-    return to_flux(cube, "uJy")
-
-
-def _tell_if_unmatched(cube: xr.Dataset) -> None:
-    """Warn of bands that have, or may have, PSFs of other widths."""
-    widths = cube.psf_fwhm.values
-    done = set(cube.matched_to.values.tolist())
-    if len(done) == 1 and "" not in done:
-        return
-    if np.isfinite(widths).all() and np.ptp(widths) <= _SAME * widths.min():
-        return
-    said = ", ".join(
-        f"{name} {width:.2f} arcsec" for name, width in zip(cube.band.values, widths, strict=True)
-    )
-    warn(cube, "HC-P43", f"colours near edges are those of the PSFs, which differ: {said}")
+    return to_flux(of_bands(cube, [blue, red]), "uJy")
 
 
 def _scales(cube: xr.Dataset) -> list[float]:
@@ -262,11 +246,7 @@ def _bright(pair: xr.Dataset, snr: float) -> NDArray[np.bool_]:
 
 def _colours(pair: xr.Dataset, bright: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return the colour of these pixels, NaN elsewhere and where a flux is not positive."""
-    blue, red = (plane(pair, i).sci.values.astype(float) for i in range(2))
-    seen = bright & (np.nan_to_num(blue) > 0) & (np.nan_to_num(red) > 0)
-    shown = np.full(seen.shape, np.nan)
-    shown[seen] = -2.5 * np.log10(blue[seen] / red[seen])
-    return shown
+    return np.where(bright, colours_of(pair).colour.values, np.nan)
 
 
 def _limits(shown: NDArray[Any]) -> tuple[float, float]:

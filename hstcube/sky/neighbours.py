@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 import xarray as xr
 
+from hstcube.core.bands import band_name
 from hstcube.core.grids import Grid
 from hstcube.core.offsets import noise_scale, pixel_acf
 from hstcube.core.rules import DIMS, REPLACED, TOLD, require_same_grid, taken
@@ -256,7 +257,7 @@ def _noise(cube: xr.Dataset, weight: xr.Variable, seed: int | None) -> xr.Variab
         return 0.0
     shape = (cube.sizes["y"], cube.sizes["x"])
     drawn = [
-        correlated_noise(acf, shape, np.random.default_rng([seed, *str(name).encode()]))
+        correlated_noise(acf, shape, np.random.default_rng([seed, *band_name(name).encode()]))
         for name, acf in zip(cube.band.values, pixel_acf(cube).values, strict=True)
     ]
     there = np.maximum(weight, np.finfo(np.float32).tiny)  # what has no data is not replaced

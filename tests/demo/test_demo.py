@@ -8,8 +8,8 @@ import xarray as xr
 from astropy.io import fits
 
 import hstcube
+from hstcube.demo.cameras import BANDS
 from hstcube.demo.field import (
-    BANDS,
     BRIGHTEST,
     GAP,
     IR_RMS,
@@ -153,3 +153,30 @@ def test_nothing_is_replaced_unasked(made, tmp_path):
     with pytest.raises(hstcube.HstCubeError, match="HC-O04"):
         simulate(tmp_path)
     simulate(tmp_path, overwrite=True)
+
+
+# -- the same field without files
+
+
+def test_the_example_is_the_field_that_is_written(made):
+    opened = hstcube.open_field(made[1]["stamps"], "demo")
+    cube = hstcube.example()
+    for name in ("sci", "wht", "mask", "zeropoint", "exposure", "instrument", "wcs"):
+        np.testing.assert_array_equal(cube[name].values, opened[name].values)
+    assert hstcube.Grid.of(cube) == hstcube.Grid.of(opened)
+    labels = hstcube.open_labels(next((made[1]["stamps"] / "segment_maps").iterdir()))
+    seen = hstcube.regrid_labels(labels, hstcube.Grid.of(cube))
+    np.testing.assert_array_equal(cube.labels.values, seen.values)
+
+
+@pytest.mark.parametrize("matched", [False, True])
+def test_what_is_done_to_an_example_changes_no_other(matched):
+    first = hstcube.example(matched=matched)
+    first.sci.values[:] = 0
+    first.labels.values[:] = 0
+    first.attrs["field"] = "mine"
+    again = hstcube.validate(hstcube.example(matched=matched))
+    assert again.sci.values.any()
+    assert again.labels.values.any()
+    assert again.attrs["field"] == "demo"
+    assert set(again.matched_to.values.tolist()) == ({"f160w"} if matched else {""})

@@ -11,7 +11,8 @@ import xarray as xr
 from crowded import SCALE, SIDE, SIGMA, crowded_field, known_psfs
 
 import hstcube
-from hstcube.demo.field import BANDS, simulate
+from hstcube.demo.cameras import BANDS
+from hstcube.demo.field import simulate
 from hstcube.pipeline.recipe import blank_pixels
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""A cube as people look at it: colours, magnitudes, a spectrum at a place, a summary, NDData."""
