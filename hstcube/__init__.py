@@ -40,21 +40,27 @@ _MODULE_OF = {
     "examine_stars": "psf.stars",
     "fetch": "jobs.fetching",
     "find_stars": "psf.star_search",
+    "fit_line": "ifu.fitting",
     "fit_width": "psf.profiles",
+    "fsf_psf": "ifu.psfs",
     "group_errors": "noise.groups",
     "grow": "sky.masks",
     "homogenize": "pipeline.recipe",
+    "line_map": "ifu.spectra",
+    "line_model": "ifu.models",
     "list_fields": "surveys.names",
     "mask": "sky.masks",
     "matching_kernels": "matching.kernels",
     "measure_psf": "psf.stars",
     "measure_sky": "sky.level",
+    "moffat": "ifu.psfs",
     "noise_check": "noise.empty_apertures",
     "object_mask": "sky.masks",
     "open_bands": "assembly.opening",
     "open_cube": "files.netcdf",
     "open_field": "assembly.opening",
     "open_labels": "files.labels",
+    "open_map": "ifu.maps",
     "open_psf": "files.psfs",
     "open_stars": "files.fields",
     "paint": "phot.groups",
@@ -66,6 +72,7 @@ _MODULE_OF = {
     "radial_profile": "phot.profiles",
     "read_fit": "sed.results",
     "rebin": "regridding.resample",
+    "register_map": "ifu.registration",
     "regrid": "regridding.resample",
     "regrid_labels": "regridding.labels",
     "regrid_mask": "regridding.labels",
@@ -89,9 +96,9 @@ _MODULE_OF = {
 }
 
 _FOLDERS = (
-    "assembly", "basics", "cli", "core", "demo", "errors", "files", "fits", "fleet", "inputs",
-    "jobs", "maps", "matching", "noise", "phot", "pipeline", "plots", "psf", "regridding",
-    "remote", "sed", "sky", "surveys",
+    "assembly", "basics", "cli", "core", "demo", "errors", "files", "fits", "fleet", "ifu",
+    "inputs", "jobs", "lines", "maps", "matching", "noise", "phot", "pipeline", "plots", "psf",
+    "regridding", "remote", "sed", "sky", "surveys",
 )  # fmt: skip
 
 __all__ = ["__version__", "plot", *_MODULE_OF]  # noqa: PLE0604  the keys are strings

@@ -39,10 +39,12 @@ WITH_A_DISK = {
     "surveys",
     "maps",
     "sed",
+    "ifu",
     "assembly",
     "fleet",
     "pipeline",
     "jobs",
+    "lines",
     "demo",
     "cli",
 }

@@ -10,6 +10,7 @@ _MODULE_OF = {
     "figure_bytes": "cube",
     "growth": "fluxes",
     "homogeneous": "cube",
+    "line": "line",
     "noise_curve": "noise",
     "sed": "fluxes",
     "sky_histograms": "sky",

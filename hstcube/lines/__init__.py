@@ -1,0 +1,1 @@
+"""Jobs on maps of lines: files in, products out; and the model of 2022."""
