@@ -151,7 +151,7 @@ def _factors(
     window = _share(places, step, middle - width / 2, middle + width / 2)
     beside = np.zeros(places.size, bool)
     for low, high in ranges:
-        beside |= _share(places, step, low, high) > _HALF - _ROUNDED - 1e-6
+        beside |= _share(places, step, low, high) > _HALF - _ROUNDED
     if window.sum() * step < width * (1 - _ROUNDED) or (beside & (window > 0)).any():
         reason = (
             f"the window of {width:g} Angstrom around {middle:g} is not within the cube, "
