@@ -42,7 +42,7 @@ _MODULE_OF = {
     "find_stars": "psf.star_search",
     "fit_line": "ifu.fitting",
     "fit_width": "psf.profiles",
-    "fsf_psf": "ifu.psfs",
+    "fsf_psf": "forward.psfs",
     "group_errors": "noise.groups",
     "grow": "sky.masks",
     "homogenize": "pipeline.recipe",
@@ -53,7 +53,7 @@ _MODULE_OF = {
     "matching_kernels": "matching.kernels",
     "measure_psf": "psf.stars",
     "measure_sky": "sky.level",
-    "moffat": "ifu.psfs",
+    "moffat": "forward.psfs",
     "noise_check": "noise.empty_apertures",
     "object_mask": "sky.masks",
     "open_bands": "assembly.opening",
@@ -96,8 +96,8 @@ _MODULE_OF = {
 }
 
 _FOLDERS = (
-    "assembly", "basics", "cli", "core", "demo", "errors", "files", "fits", "fleet", "ifu",
-    "inputs", "jobs", "lines", "maps", "matching", "noise", "phot", "pipeline", "plots", "psf",
+    "assembly", "basics", "cli", "core", "demo", "errors", "files", "fits", "fleet", "forward",
+    "ifu", "inputs", "jobs", "maps", "matching", "noise", "phot", "pipeline", "plots", "psf",
     "regridding", "remote", "sed", "sky", "surveys",
 )  # fmt: skip
 

@@ -142,7 +142,8 @@ class World:
             "open_field": ((self.folder, "1"), {}),
             "read_fit": (("eazy", self.folder / "nothing.fits"), {}),
             "register_map": (
-                (self.matched.sel(band=["f160w"]), self.line), {"psf": "0.65arcsec"},
+                (self.matched.sel(band=["f160w"]), self.line),
+                {"psf": "0.65arcsec"},
             ),
             "regrid_mask": ((hstcube.object_mask(self.labels), self.grid), {}),
         }

@@ -44,7 +44,6 @@ WITH_A_DISK = {
     "fleet",
     "pipeline",
     "jobs",
-    "lines",
     "demo",
     "cli",
 }

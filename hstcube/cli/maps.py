@@ -145,7 +145,7 @@ def line(
 
     Writes the line at the cube's resolution and at the map's, residual, table and picture.
     """
-    from hstcube.lines.products import model_line
+    from hstcube.ifu.products import model_line
 
     with told_warnings():
         made = model_line(

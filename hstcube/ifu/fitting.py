@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import numpy as np
 import xarray as xr
@@ -12,25 +12,29 @@ from hstcube.basics.convolution import convolver
 from hstcube.core.rules import taken
 from hstcube.core.state import warn
 from hstcube.errors import CubeError, GridError
-from hstcube.ifu.psfs import Moffat, as_psf
+from hstcube.forward.psfs import Moffat, as_psf
+from hstcube.forward.solution import Problem, blocks_of, covariance, nrms, sets_tried, solve
+from hstcube.ifu.original import original_model
 from hstcube.ifu.scenes import bands_of, flux_density_at, kept, line_of, scene_of, total_fwhm
-from hstcube.ifu.solution import Problem, blocks_of, covariance, nrms, sets_tried, solve
+from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import number_in, numbers_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from hstcube.ifu.forward import Scene
-    from hstcube.ifu.psfs import Sampled
+    from hstcube.forward.psfs import Sampled
+    from hstcube.forward.scene import Scene
+    from hstcube.forward.solution import Solution, Tried
     from hstcube.ifu.scenes import Bands, Line
-    from hstcube.ifu.solution import Solution, Tried
 
     Array = NDArray[np.float64]
     Bool = NDArray[np.bool_]
 
-__all__ = ["fit_line"]
+__all__ = ["Recipe", "fit_line"]
+
+Recipe = Literal["default", "original"]
 
 RIDGE = 0.01  # of unit-norm columns; docs/ifu.md shows what smaller and larger ones do
 
@@ -47,7 +51,7 @@ _FAR = 0.1  # arcsec from where the series was made
 
 
 def fit_line(
-    cube: xr.Dataset,
+    cube: xr.Dataset | Sequence[xr.Dataset],
     line: xr.Dataset,
     *,
     bands: Any = None,
@@ -57,6 +61,7 @@ def fit_line(
     prior: Any = None,
     positive: bool = False,
     ridge: Any = RIDGE,
+    recipe: Recipe = "default",
 ) -> xr.Dataset:
     """Fit the bands of a cube to the map of a line, at the map's resolution.
 
@@ -88,6 +93,9 @@ def fit_line(
         Weights are zero or positive.
     ridge : float
         Holds down weights that cancel one another, in units of the norm of their columns.
+    recipe : {"default", "original"}
+        ``"original"``: the ten arrays of the companion pipeline of 2022, for comparison; `cube` is
+        then two cubes of one band, each on its own pixels, and of the rest only `psf` counts.
 
     Returns
     -------
@@ -106,8 +114,11 @@ def fit_line(
     HstCubeError
         If cube and map do not belong together, or cannot be fitted; docs/ifu.md lists how.
     """
-    cube = taken(cube)
+    require_choice("recipe", recipe, Recipe)
     seen, profile = line_of(line), as_psf(psf)
+    if recipe == "original":
+        return original_model(cube, seen, profile.fwhm)
+    cube = taken(cast("xr.Dataset", cube))
     light, mask = bands_of(cube, bands), kept(cube, keep)
     scene, used = scene_of(light, mask, seen, profile)
     ridge = number_in("", ridge, "ridge", least=0, most=1)

@@ -13,9 +13,9 @@ from hstcube.core.offsets import with_noise_coords, with_psf_coords
 from hstcube.core.rules import taken
 from hstcube.core.state import record
 from hstcube.errors import CubeError
-from hstcube.ifu.forward import Scene
+from hstcube.forward.psfs import Moffat, Sampled, as_psf, gaussian_transfer
+from hstcube.forward.scene import Scene
 from hstcube.ifu.maps import FLUX
-from hstcube.ifu.psfs import Moffat, Sampled, as_psf, gaussian_transfer
 from hstcube.ifu.scenes import bands_of, total_fwhm
 from hstcube.inputs.choices import require_choice
 

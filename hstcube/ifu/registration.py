@@ -9,7 +9,7 @@ import xarray as xr
 
 from hstcube.core.rules import taken
 from hstcube.errors import GridError, RecipeError
-from hstcube.ifu.psfs import Moffat, as_psf
+from hstcube.forward.psfs import Moffat, as_psf
 from hstcube.ifu.scenes import bands_of, line_of, scene_of
 from hstcube.inputs.arrays import keep_of
 from hstcube.inputs.quantities import short
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from hstcube.ifu.forward import Scene
+    from hstcube.forward.scene import Scene
 
     Array = NDArray[np.float64]
     Bool = NDArray[np.bool_]

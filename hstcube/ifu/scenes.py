@@ -13,7 +13,7 @@ from hstcube.core.offsets import noise_scale, pixel_acf
 from hstcube.core.rules import taken
 from hstcube.core.state import warn
 from hstcube.errors import CubeError, GridError, LabelError, PSFError
-from hstcube.ifu.forward import Scene
+from hstcube.forward.scene import Scene
 from hstcube.ifu.maps import FLUX, SMOOTHED
 from hstcube.inputs.arrays import keep_of
 from hstcube.inputs.units import parsed_unit
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-    from hstcube.ifu.psfs import Moffat, Sampled
+    from hstcube.forward.psfs import Moffat, Sampled
 
     Array = NDArray[np.float64]
     Bool = NDArray[np.bool_]

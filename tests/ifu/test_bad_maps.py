@@ -12,8 +12,8 @@ from line_scene import UNIT, Truth, cube, grids, line, seen
 import hstcube
 from hstcube.core.grids import Grid
 from hstcube.errors import HstCubeError, HstCubeWarning
+from hstcube.forward.solution import Tried
 from hstcube.ifu import fitting
-from hstcube.ifu.solution import Tried
 
 KEEP = np.ones((100, 100), bool)
 PSF = "0.65arcsec,beta=2.8"
@@ -250,3 +250,9 @@ def test_nan_never_reaches_a_sum(whole):
         assert np.isfinite(fit[name]).all(), name
     for onto in ("hst", "fine", "map"):
         assert np.isfinite(hstcube.line_model(holed, fit, onto=onto).sci).any()
+
+
+def test_the_model_of_2022_wants_two_cubes_of_one_band(whole):
+    one = cube().sel(band=["f160w"])
+    for given in (cube(), [cube()], [one], [one, one, one]):
+        refused("HC-L18", lambda g=given: hstcube.fit_line(g, whole, psf=PSF, recipe="original"))

@@ -12,11 +12,11 @@ import pytest
 from line_scene import BETA, UNIT, WEIGHTS, Truth, cube, grids, images, line, seen, turned
 
 import hstcube
-from hstcube.ifu.psfs import Moffat, as_psf
+from hstcube.forward.psfs import Moffat, as_psf
 from hstcube.ifu.scenes import bands_of, line_of, scene_of
 
 if TYPE_CHECKING:
-    from hstcube.ifu.forward import Scene
+    from hstcube.forward.scene import Scene
 
 KEEP = np.ones((100, 100), bool)
 

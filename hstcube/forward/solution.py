@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from hstcube.ifu.forward import Expansion
+    from hstcube.forward.scene import Expansion
 
     Array = NDArray[np.float64]
     Bool = NDArray[np.bool_]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hstcube.core.mappings import pixel_mapping
-from hstcube.ifu.psfs import gaussian_transfer
+from hstcube.forward.psfs import gaussian_transfer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hstcube.core.grids import Grid
-    from hstcube.ifu.psfs import Moffat, Sampled
+    from hstcube.forward.psfs import Moffat, Sampled
 
     Array = NDArray[np.floating]
 

@@ -1,1 +1,0 @@
-"""Jobs on maps of lines: files in, products out; and the model of 2022."""
