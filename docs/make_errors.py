@@ -25,6 +25,7 @@ SECTIONS = {
     "N": "Noise",
     "C": "Cubes",
     "E": "SED fitting",
+    "L": "Maps of lines",
     "O": "Output and environment",
     "R": "Runs",
 }

@@ -13,7 +13,7 @@ from hstcube.basics.convolution import convolver
 from hstcube.matching.kernels import gaussian_kernels
 from hstcube.noise.empty_apertures import noise_check
 from hstcube.plots.cube import figure_bytes
-from hstcube.plots.noise import noise_curve
+from hstcube.plots.sky import noise_curve
 from hstcube.sky.sources import detect_sources
 
 DOCS = Path(__file__).parent

@@ -28,6 +28,13 @@ from hstcube.files.netcdf import save_cube as save_cube
 from hstcube.files.psfs import open_psf as open_psf
 from hstcube.files.psfs import save_psf as save_psf
 from hstcube.files.tables import write_table as write_table
+from hstcube.forward.psfs import fsf_psf as fsf_psf
+from hstcube.forward.psfs import moffat as moffat
+from hstcube.ifu.fitting import fit_line as fit_line
+from hstcube.ifu.maps import open_map as open_map
+from hstcube.ifu.models import line_model as line_model
+from hstcube.ifu.registration import register_map as register_map
+from hstcube.ifu.spectra import line_map as line_map
 from hstcube.jobs.differences import compare as compare
 from hstcube.jobs.fetching import fetch as fetch
 from hstcube.jobs.fields import run_fields as run_fields

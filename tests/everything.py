@@ -58,6 +58,26 @@ class World:
     def stars(self) -> dict[str, xr.Dataset]:
         return {"a": self.cube, "b": self.cube}
 
+    @cached_property
+    def matched(self) -> xr.Dataset:
+        level = np.zeros(self.cube.sizes["band"])
+        return hstcube.psf_match(hstcube.subtract_sky(self.cube, level))
+
+    @cached_property
+    def line(self) -> xr.Dataset:
+        """The map of a line on pixels three times as large: a round source in the middle."""
+        grid = self.grid.coarsen(3)
+        y, x = np.indices(grid.shape)
+        light = np.exp(-((y - grid.shape[0] / 2) ** 2 + (x - grid.shape[1] / 2) ** 2) / 30)
+        return hstcube.build(
+            light[None], np.full((1, *grid.shape), 1e4), bands=["line"], grid=grid,
+            units="1e-20 erg s-1 cm-2", pivot=[6000.0],
+        )  # fmt: skip
+
+    @cached_property
+    def fit(self) -> xr.Dataset:
+        return hstcube.fit_line(self.matched, self.line, psf="0.65arcsec", shift=(0.0, 0.0))
+
     def calls(self, cube: xr.Dataset) -> dict[str, tuple[tuple[Any, ...], dict[str, Any]]]:
         """Return positional and named arguments of every public function that takes a cube."""
         blank = (self.seen <= 0).values
@@ -119,10 +139,16 @@ class World:
         return {
             "apply_shifts": ((self.cube, hstcube.check_alignment(self.cube)), {}),
             "fit_width": ((star[10:31, 12:33],), {}),
+            "fit_line": ((self.matched, self.line), {"psf": "0.65arcsec"}),
             "grow": ((hstcube.object_mask(self.labels),), {}),
+            "line_model": ((self.matched, self.fit), {}),
             "matching_kernels": ((self.cube.psf,), {}),
             "open_bands": (({"f160w": tuple(pair)},), {"field": "1"}),
             "open_field": ((self.folder, "1"), {}),
             "read_fit": (("eazy", self.folder / "nothing.fits"), {}),
+            "register_map": (
+                (self.matched.sel(band=["f160w"]), self.line),
+                {"psf": "0.65arcsec"},
+            ),
             "regrid_mask": ((hstcube.object_mask(self.labels), self.grid), {}),
         }

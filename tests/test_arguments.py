@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from astropy import units as u
+from astropy.io import fits
 from everything import World
 
 import hstcube
@@ -65,6 +66,20 @@ WITH_UNITS = {
     ("Grid.around", "size"): (1.2, 1200 * u.mas, (1.2, "1200mas")),
     ("Grid.around", "scale"): (0.06, 60 * u.mas),
     ("Grid.around", "angle"): (30.0, 30 * u.deg),
+    ("moffat", "fwhm"): (0.65, 650 * u.mas, "650mas"),
+    ("moffat", "scale"): (0.06, 60 * u.mas, "60mas"),
+    ("moffat", "radius"): (1.2, 1200 * u.mas, "1.2arcsec"),
+    ("moffat", "pixel"): (0.06, 60 * u.mas, "60mas"),
+    ("fsf_psf", "wavelength"): (6000.0, 600 * u.nm, "0.6um"),
+    ("fit_line", "psf"): ("0.65arcsec", 650 * u.mas, "650mas,beta=2.8"),
+    ("register_map", "psf"): ("0.65arcsec", 650 * u.mas, "650mas,beta=2.8"),
+    ("open_map", "smoothed"): (0.4, 400 * u.mas, "400mas"),
+    ("open_map", "wavelength"): (6000.0, 600 * u.nm, "0.6um"),
+    ("line_map", "wavelength"): (6000.0, 600 * u.nm, "0.6um"),
+    ("line_map", "width"): (10.0, 1 * u.nm, "1nm"),
+    ("line_map", "continuum"): (
+        [[5980.0, 5990.0], [6010.0, 6020.0]], [[598, 599], [601, 602]] * u.nm,
+    ),
     ("build", "psf_fwhm"): ([0.1, 0.2], [100, 200] * u.mas, {"F435W": 0.1, "f160w": "200mas"}),
     ("build", "zeropoint"): ([25.0, 26.0], [25.0, 26.0] * u.mag),
     ("build", "exposure"): ([600.0, 1200.0], [10, 20] * u.min, {"F435W": 600.0, "f160w": "20min"}),
@@ -89,6 +104,8 @@ WITHOUT_UNITS = {
     ("to_sed", "floor"): 0.1,
     ("to_sed", "redshift"): 0.5,
     ("matching_kernels", "regularization"): 1e-3,
+    ("moffat", "beta"): 2.5,
+    ("fit_line", "ridge"): 0.02,
 }
 WHOLE = {
     ("detect", "min_pixels"): 10,
@@ -115,7 +132,7 @@ ARRAYS = ("background", "groups", "labels", "values")
 # numbers with names of their own: the extension of a file; chunks are dask's; ids of a table
 # or tested elsewhere: tests/fleet
 NOT_OURS = (
-    {("open_labels", "hdu"), ("open_bands", "hdu"), ("open_bands", "wht_hdu")}
+    {("open_labels", "hdu"), ("open_map", "hdu"), ("open_bands", "hdu"), ("open_bands", "wht_hdu")}
     | {("run_fields", "jobs"), ("run_fields", "scheduler")}
     | {(name, "chunks") for name in ("open_bands", "open_cube", "open_field")}
 )
@@ -159,8 +176,44 @@ def arrays(world: World) -> dict[str, Any]:
     }
 
 
+def spectra_file(world: World) -> Any:
+    """Return a file with a small cube of spectra and its variance."""
+    path = world.folder / "spectra.fits"
+    if not path.exists():
+        grid = world.grid.coarsen(4)
+        header = fits.Header([*grid.cards, ("BUNIT", "1e-20 erg s-1 cm-2 AA-1")])
+        header.update(CRVAL3=5970.0, CRPIX3=1.0, CD3_3=1.25, CUNIT3="Angstrom")
+        values = np.ones((50, *grid.shape))
+        fits.HDUList(
+            [
+                fits.PrimaryHDU(),
+                fits.ImageHDU(values, header, name="DATA"),
+                fits.ImageHDU(values, name="STAT"),
+            ]
+        ).writeto(path)
+    return path
+
+
+def map_file(world: World) -> Any:
+    """Return a file with the map of a line."""
+    path = world.folder / "map.fits"
+    if not path.exists():
+        header = fits.Header([*world.grid.coarsen(3).cards, ("BUNIT", "1e-20 erg s-1 cm-2")])
+        fits.PrimaryHDU(np.ones(world.grid.coarsen(3).shape), header).writeto(path)
+    return path
+
+
+FSF = {"FSFMODE": 2, "FSFLB1": 5000.0, "FSFLB2": 9000.0, "FSF00FNC": 2, "FSF00F00": -0.1,
+       "FSF00F01": 0.65, "FSF00BNC": 1, "FSF00B00": 2.8}  # fmt: skip
+
 OTHERS: dict[str, Any] = {
     "photometry": lambda world: ([world.cube, world.centre], {"radius": 0.36}),
+    "moffat": lambda _: ([0.65], {"scale": 0.06, "radius": 1.2}),
+    "fsf_psf": lambda _: ([FSF], {}),
+    "open_map": lambda world: ([map_file(world)], {}),
+    "line_map": lambda world: (
+        [spectra_file(world), 6000.0, 10.0, [[5980.0, 5990.0], [6010.0, 6020.0]]], {}
+    ),
     "find_stars": lambda world: ([bright_stars(world)["a"]], {}),
     "measure_psf": lambda world: ([bright_stars(world)], {}),
     "examine_stars": lambda world: ([bright_stars(world)], {}),
@@ -278,7 +331,8 @@ NONE_IS = {("detect", "min_pixels"), ("photometry", "radius"), ("sed_at", "y"),
            ("build", "pivot"), ("build", "sky"), ("open_field", "psf_fwhm"),
            ("open_bands", "psf_fwhm"), ("open_bands", "zeropoint"),
            ("open_bands", "exposure"), ("build", "exposure"), ("add_poisson", "exposure"),
-           ("homogenize", "poisson")}  # fmt: skip
+           ("homogenize", "poisson"), ("moffat", "pixel"), ("open_map", "smoothed"),
+           ("open_map", "wavelength")}  # fmt: skip
 SEVERAL = {("homogenize", "ids"), ("noise_check", "sizes"), ("replace_neighbours", "keep")}
 NAN_IS = {("to_sed", "redshift")}  # not known
 

@@ -39,6 +39,7 @@ WITH_A_DISK = {
     "surveys",
     "maps",
     "sed",
+    "ifu",
     "assembly",
     "fleet",
     "pipeline",

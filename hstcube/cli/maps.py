@@ -1,13 +1,14 @@
-"""The commands that make what `run` reads beside images: detect (maps) and sky (levels)."""
+"""The commands on maps: detect (what `run` reads), sky (levels), line (models of line maps)."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from hstcube.cli.options import (
+    Field,
     Fields,
     Folder,
     FolderOrFile,
@@ -15,10 +16,16 @@ from hstcube.cli.options import (
     Labels,
     Overwrite,
     Scale,
+    Source,
 )
 from hstcube.terminal.show import collect_again, show_failures, show_table, told_warnings
 
-__all__ = ["detect", "sky"]
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["detect", "line", "sky"]
+
+_SHIFT = ("dy", "dx")
 
 
 def detect(
@@ -102,3 +109,74 @@ def sky(
     show_table(("field", "band", "level", "error"), rows, title=f"sky levels, per pixel, in {out}")
     show_failures(outcomes)
     raise typer.Exit(exit_code(outcomes))
+
+
+def line(
+    cube: Source,
+    maps: Annotated[
+        list[Path], typer.Argument(metavar="MAP...", help="Maps of the line; several are summed.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the products.")],
+    psf: Annotated[
+        str, typer.Option(help="Of the maps: 0.63arcsec,beta=2.8 (Moffat; beta=inf: Gaussian).")
+    ],
+    error: Annotated[
+        list[Path] | None, typer.Option(help="Errors of the maps, in their order; repeated.")
+    ] = None,
+    unit: Annotated[
+        str | None, typer.Option(help="What the maps are in, where BUNIT is wrong.")
+    ] = None,
+    smoothed: Annotated[
+        str | None, typer.Option(help="FWHM of a Gaussian that smoothed the maps: 0.4arcsec.")
+    ] = None,
+    continuum: Annotated[
+        Path | None, typer.Option(help="Image of the continuum by the IFU: tells the shift.")
+    ] = None,
+    bands: Annotated[
+        str | None, typer.Option(help="Bands to fit, with commas between: f435w,f160w.")
+    ] = None,
+    wavelength: Annotated[
+        str | None, typer.Option(help="Of the line as observed, for its equivalent width: 6036AA.")
+    ] = None,
+    field: Field = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Model the map of a line with the bands of a cube.
+
+    Writes the line at the cube's resolution and at the map's, residual, table and picture.
+    """
+    from hstcube.ifu.products import model_line
+
+    with told_warnings():
+        made = model_line(
+            cube,
+            maps,
+            out,
+            psf=psf,
+            error=error or [],
+            unit=unit,
+            smoothed=smoothed,
+            continuum=continuum,
+            bands=bands.split(",") if bands else None,
+            wavelength=wavelength,
+            field=field,
+            overwrite=overwrite,
+        )
+    fit = made.fit
+    rows = [(one, f"{value:.2f}", f"{error:.2f}") for one, value, error in _numbers(fit)]
+    show_table(("band", "weight", "error"), rows, title=f"{fit.attrs['line']}, in {out}")
+    tried = zip(fit["set"].values.tolist(), fit.set_nrms.values.tolist(), strict=True)
+    sets = [(name, f"{left:.1%}") for name, left in tried]
+    show_table(("set of bands", "left out"), sets, title="residual of what was left out")
+    typer.echo(fit.attrs["verdict"])
+
+
+def _numbers(fit: xr.Dataset) -> list[tuple[str, float, float]]:
+    """Return the weights and the shift [mas] of a fit, with their errors."""
+    weights = zip(
+        fit.band.values.tolist(), fit.weights.values, fit.weight_error.values, strict=True
+    )
+    shift = [
+        (f"{key} [mas]", 1e3 * float(fit[key]), 1e3 * float(fit[f"{key}_error"])) for key in _SHIFT
+    ]
+    return [*weights, *shift]

@@ -207,7 +207,7 @@ def check_noise(
         If a file exists; nothing is computed then.
     """
     from hstcube.plots.cube import figure_bytes
-    from hstcube.plots.noise import noise_curve
+    from hstcube.plots.sky import noise_curve
 
     out = Path(out)
     listed = out.with_suffix(".ecsv")

@@ -1,4 +1,4 @@
-"""Pictures of the sky of a cube: the pixels it is measured on, and the level."""
+"""Pictures of blank sky: the pixels its level is measured on, and how their noise scatters."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ import numpy as np
 from hstcube.core.rules import taken
 from hstcube.inputs.arrays import keep_of
 from hstcube.inputs.choices import require_choice
-from hstcube.plots._drawing import BLUE, GREY, RED, on_axes, panels
+from hstcube.plots._drawing import BLUE, GREY, RED, labelled, on_axes, panels
 from hstcube.sky.level import sky_pixels
 
 if TYPE_CHECKING:
     import xarray as xr
+    from astropy.table import Table
     from matplotlib.figure import Figure
 
-__all__ = ["sky_histograms"]
+__all__ = ["noise_curve", "sky_histograms"]
 
 Method = Literal["clipped", "original"]
+
+_SIDE, _SCATTER = "side of the aperture [pixels]", "scatter over prediction"
 
 
 def sky_histograms(
@@ -84,3 +87,52 @@ def _draw_histograms(axis: Any, blank: Any, used: Any) -> None:
 def _edges(values: Any) -> Any:
     middle, spread = np.median(values), np.percentile(values, 84) - np.percentile(values, 16)
     return np.linspace(middle - 3 * spread, middle + 3 * spread, 60)
+
+
+def noise_curve(check: Table, *, axes: Any = None) -> Figure:
+    """Draw how empty apertures scatter, over what the noise of a cube predicts, against their size.
+
+    Parameters
+    ----------
+    check : Table
+        What `noise_check` returned.
+    axes : array of matplotlib axes, optional
+        One for each band; a new figure when not given.
+
+    Returns
+    -------
+    Figure
+        Blue: the local background removed; orange: a constant sky, where faint sources count as
+        noise. 1 is right.
+    """
+    names = list(dict.fromkeys(check["band"]))
+    figure, all_axes = on_axes(axes, len(names), lambda: panels(len(names), size=2.0))
+    for name, axis in zip(names, all_axes, strict=True):
+        rows = check[check["band"] == name]
+        error = 1 / np.sqrt(2 * np.maximum(rows["number"], 1))  # of a standard deviation
+        axis.axhline(1, color=GREY, lw=1)
+        axis.errorbar(
+            rows["size"],
+            rows["ratio"],
+            error * rows["ratio"],
+            fmt="o-",
+            color=BLUE,
+            ms=3,
+            lw=1,
+            label="local background off",
+        )
+        axis.plot(
+            rows["size"], rows["constant"], "s--", color=RED, ms=3, lw=1, label="constant sky"
+        )
+        axis.set_title(name, fontsize=8)
+        axis.set_ylim(0.5, 2)
+        axis.tick_params(labelsize=7)
+        if axes is None:
+            axis.tick_params(labelleft=axis.get_subplotspec().is_first_col())
+        else:
+            labelled(axis, _SIDE, _SCATTER)
+    all_axes[0].legend(fontsize=6.5, frameon=False, loc="upper left")
+    if axes is None:
+        figure.supxlabel(_SIDE, fontsize=8)
+        figure.supylabel(_SCATTER, fontsize=8)
+    return figure

@@ -21,6 +21,10 @@ __all__ = ["Blur", "added_variance", "regrid_noise", "regrid_psf", "typical_blur
 
 _PATCH = 24  # pixels along the side of the patch that shows the mean correlation of the noise
 _PHASES = (-0.375, -0.125, 0.125, 0.375)  # places of a source inside its pixel, for the mean PSF
+_MANY_LAGS = (
+    1000  # of noise correlated over many pixels: a matrix with as many diagonals is too large
+)
+_ROWS_AT_ONCE = 32  # output pixels: 10 MB
 _FAINT = 1e-4  # correlations below this are left out at the rim
 
 
@@ -140,6 +144,18 @@ def _patch(blur: Blur, lags: tuple[int, int]) -> _Patch:
 
 def _carried(rho: Array, patch: _Patch) -> tuple[Array, float]:
     """Return the mean correlation at every lag, and the ratio of sigmas, for one band."""
+    wide = np.count_nonzero(rho) > _MANY_LAGS
+    total = _sums_pixel_by_pixel(rho, patch) if wide else _sums(rho, patch)
+    # the ratio of sums, not the mean of ratios: with the sigmas of single pixels it gives sums
+    # right on average
+    total /= _products_of_sigmas(patch)
+    middle_y, middle_x = patch.reach
+    square = total[middle_y, middle_x]
+    return total / square, float(np.sqrt(square))
+
+
+def _sums(rho: Array, patch: _Patch) -> Array:
+    """Return the sums of covariances at every lag."""
     matrix, (reach_y, reach_x) = patch.operator.matrix, patch.reach
     rows = _correlate_rows(matrix[patch.inner], patch.operator.shape, rho)
     covariance = (rows @ matrix.T).tocoo()
@@ -149,11 +165,48 @@ def _carried(rho: Array, patch: _Patch) -> tuple[Array, float]:
     near = (np.abs(dy) <= reach_y) & (np.abs(dx) <= reach_x)
     total = np.zeros((2 * reach_y + 1, 2 * reach_x + 1))
     np.add.at(total, (dy[near] + reach_y, dx[near] + reach_x), covariance.data[near])
-    # the ratio of sums, not the mean of ratios: with the sigmas of single pixels it gives sums
-    # right on average
-    total /= _products_of_sigmas(patch)
-    square = total[reach_y, reach_x]
-    return total / square, float(np.sqrt(square))
+    return total
+
+
+def _sums_pixel_by_pixel(rho: Array, patch: _Patch) -> Array:
+    """Return `_sums` for noise that is correlated over many pixels.
+
+    The weights of one output pixel times the correlation of the input's are an image around it,
+    which all the others see: nothing is as large as the number of pixels times that of lags.
+    """
+    matrix, (reach_y, reach_x) = patch.operator.matrix, patch.reach
+    ny, nx = patch.operator.shape
+    ry, rx = rho.shape[0] // 2, rho.shape[1] // 2
+    total = np.zeros((2 * reach_y + 1, 2 * reach_x + 1))
+    for start in range(0, patch.inner.size, _ROWS_AT_ONCE):
+        members = patch.inner[start : start + _ROWS_AT_ONCE]
+        fields, corners = _correlated_taps(matrix[members], nx, rho)
+        image = np.zeros((members.size, ny + 2 * ry, nx + 2 * rx))
+        height, width = fields.shape[1:]
+        for one, field, (top, left) in zip(image, fields, corners, strict=True):
+            one[top : top + height, left : left + width] = field
+        image = image[:, ry : ry + ny, rx : rx + nx].reshape(members.size, -1)
+        seen = (matrix @ image.T).T.reshape(-1, *patch.frame)
+        for i, j, one in zip(*np.divmod(members, patch.frame[1]), seen, strict=True):
+            total += one[i - reach_y : i + reach_y + 1, j - reach_x : j + reach_x + 1]
+    return total
+
+
+def _correlated_taps(rows: Any, nx: int, rho: Array) -> tuple[Array, NDArray[np.int64]]:
+    """Return the weights of output pixels, convolved with the correlation, and where they begin.
+
+    The input pixels of all of them lie alike around the first.
+    """
+    number = int(rows.indptr[1])
+    weight = rows.data.reshape(-1, number)
+    y, x = np.divmod(rows.indices.reshape(-1, number), nx)
+    corners = np.stack([y.min(1), x.min(1)], axis=1)
+    down, along = y[0] - corners[0, 0], x[0] - corners[0, 1]
+    height, width = rho.shape
+    out = np.zeros((len(weight), height + down.max(), width + along.max()))
+    for i, j, one in zip(down, along, weight.T, strict=True):
+        out[:, i : i + height, j : j + width] += one[:, None, None] * rho
+    return out, corners
 
 
 def _products_of_sigmas(patch: _Patch) -> Array:

@@ -31,6 +31,7 @@ Conserve = Literal["flux", "surface_brightness"]
 
 _EMPTY = (np.nan, 0, False, 0)  # sci, wht, mask and coverage where there is no data
 _EVEN = 1.1  # the largest variance over the least, in a block whose pixels count as alike
+_MUCH_COARSER = 2.5  # times the input's scale
 _PROBES = 256  # pixels along one side that tell whether images and grid overlap, at most
 
 
@@ -38,7 +39,7 @@ def regrid(
     cube: xr.Dataset,
     grid: Grid,
     *,
-    method: Method = "adaptive",
+    method: Method | None = None,
     conserve: Conserve | None = None,
     min_coverage: Any = 0.5,
 ) -> xr.Dataset:
@@ -53,8 +54,10 @@ def regrid(
     cube : Dataset
     grid : Grid
         Where the pixels are wanted; see `Grid.of`, `Grid.around`, `Grid.covering`.
-    method : {"adaptive", "exact", "bilinear", "nearest"}
-        How input pixels are weighted. ``"adaptive"``: by a Gaussian with a sigma of 0.65 pixels,
+    method : {"adaptive", "exact", "bilinear", "nearest"}, optional
+        How input pixels are weighted; ``"adaptive"`` when not given, but ``"exact"`` where the new
+        pixels are more than 2.5 times as large, which the Gaussian would blur. ``"adaptive"``: by a
+        Gaussian with a sigma of 0.65 pixels,
         the larger of the two (DeForest 2004, Solar Physics 219, 3). ``"exact"``: by the area they
         share with the output pixel. ``"bilinear"``: the four around its centre. ``"nearest"``: the
         one at its centre, which keeps neither fluxes nor places.
@@ -83,13 +86,14 @@ def regrid(
         If there is no such method, or nothing of that name to conserve.
     """
     cube = taken(cube)
+    source = Grid.of(cube)
+    method = method or ("exact" if grid.scale > _MUCH_COARSER * source.scale else "adaptive")
     require_choice("method", method, Method)
     if conserve is not None:
         require_choice("conserve", conserve, Conserve)
     min_coverage = number_in("", min_coverage, "min_coverage", least=0, most=1)
     kept = conserve or _kept_by(cube.sci.attrs["units"])
     flux = kept == "flux"
-    source = Grid.of(cube)
     covered = _require_overlap(source, grid)
     if (shift := _whole_shift(source, grid)) is not None:
         planes = []

@@ -505,7 +505,7 @@ def test_empty_apertures_scatter_as_predicted():
 def test_the_noise_curve_is_drawn():
     from matplotlib.figure import Figure
 
-    from hstcube.plots.noise import noise_curve
+    from hstcube.plots.sky import noise_curve
 
     rng = np.random.default_rng(8)
     table = noise_check(

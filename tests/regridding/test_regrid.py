@@ -28,6 +28,7 @@ from hstcube import (
 )
 from hstcube.core.mappings import pixel_mapping
 from hstcube.errors import GridError
+from hstcube.regridding import _averages
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*HC-W1[67]:hstcube.HstCubeWarning")
 
@@ -759,3 +760,32 @@ def test_a_misspelt_choice_for_the_outside_is_refused():
     mask = cube_on(grid).mask.isel(band=0)
     with pytest.raises(HstCubeError, match="HC-B22 there is no outside 'nearst'"):
         regrid_mask(mask, grid, outside="nearst")
+
+
+def test_much_larger_pixels_are_sums_of_those_that_they_share():
+    """A Gaussian as wide as the new pixels would blur a source by 6 % of its peak."""
+    grid = Grid.around((53.16, -27.78), 4.8, 0.05)
+    y, x = np.indices(grid.shape) - 47.5
+    light = np.exp(-(y**2 + x**2) / 200)[None]
+    cube = hstcube.build(light, np.ones(light.shape), bands=["f160w"], grid=grid, units="uJy")
+    for times, method in ((2, "adaptive"), (4, "exact")):
+        made = hstcube.regrid(cube, grid.coarsen(times))
+        assert f"method='{method}'" in made.attrs["history"]
+        again = hstcube.regrid(cube, grid.coarsen(times), method=method)
+        np.testing.assert_array_equal(made.sci, again.sci)
+    sums = hstcube.rebin(cube, 4)
+    np.testing.assert_allclose(made.sci, sums.sci, rtol=1e-4, atol=1e-6)
+
+
+def test_noise_of_many_lags_is_carried_along_as_that_of_few(monkeypatch):
+    """The two ways through `regrid_noise` are one sum."""
+    grid = Grid.around((53.16, -27.78), 4.8, 0.06)
+    coarse = Grid.around((53.16, -27.78), 4.0, 0.2, angle=42)
+    lags = np.arange(-16, 17)
+    acf = np.exp(-(lags[:, None] ** 2 + lags**2) / 60.0)[None]
+    blur = _averages.typical_blur(grid, coarse, "exact")
+    after, widened = _averages.regrid_noise(acf, blur)
+    monkeypatch.setattr(_averages, "_MANY_LAGS", acf.size)
+    expected, as_wide = _averages.regrid_noise(acf, blur)
+    np.testing.assert_allclose(after, expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(widened, as_wide, rtol=1e-12)

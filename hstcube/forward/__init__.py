@@ -1,0 +1,1 @@
+"""What a broader PSF makes of images: profiles, the forward model, fits by least squares."""

@@ -1,0 +1,312 @@
+"""Line maps as they come: a 2-d map of a line's flux with its errors, or several to be summed."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from hstcube.core.cube import build
+from hstcube.core.grids import Grid
+from hstcube.core.offsets import with_noise_coords
+from hstcube.core.state import note, record, warn
+from hstcube.errors import CubeError, FileError
+from hstcube.fits.images import chosen_unit, image_shape, require_whole
+from hstcube.fits.local import as_path
+from hstcube.fits.opening import located, opened
+from hstcube.inputs.cards import card_text
+from hstcube.inputs.quantities import number_in
+from hstcube.inputs.units import parsed_unit, read_unit
+from hstcube.psf.profiles import FWHM_OF_SIGMA
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+__all__ = ["FLUX", "SMOOTHED", "Image", "celestial", "in_flux", "open_map", "read_image"]
+
+FLUX = "1e-20 erg s-1 cm-2"  # of a line in a pixel; what IFUs count in
+SMOOTHED = "smoothed"  # the coordinate: FWHM [arcsec] of a Gaussian that smoothed a map
+
+_ERRORS = ("STAT", "VAR", "ERR", "ERROR")  # extensions beside a map; the first two are variances
+_SQUARE = re.compile(r"\((?P<inside>.*)\)\s*(\*\*|\^)?\s*\(?2\)?")
+_FAR = 4.0  # standard deviations: how far the correlations of smoothed noise are described
+
+
+class Image(NamedTuple):
+    """An array of a file, (y, x) or (channel, y, x), with its header and its unit."""
+
+    data: Array
+    header: Any
+    unit: str
+    stale: bool = False  # its checksum is not that of its pixels
+
+
+def open_map(
+    path: Any,
+    *,
+    error: Any = None,
+    hdu: Any = None,
+    unit: Any = None,
+    smoothed: Any = None,
+    wavelength: Any = None,
+    name: str = "line",
+) -> xr.Dataset:
+    """Open the map of a line's flux, or the sum of several.
+
+    Parameters
+    ----------
+    path : path, or sequence of paths
+        2-d maps on one grid; several are summed (the lines of a doublet). A pixel that is NaN in
+        one of them has no data.
+    error : path, or sequence of paths, optional
+        Their errors, one file each: standard deviations, or variances where the unit is squared.
+        When not given: the extension STAT or VAR (variances), ERR or ERROR of the map's own file;
+        where there is none, all pixels count alike, with a warning.
+    hdu : str or int, optional
+        The extension of the maps; DATA, or the first image, when not given.
+    unit : str, optional
+        What the values are in, where the header is wrong: maps cut from cubes often say per
+        Angstrom although they were integrated.
+    smoothed : float, str or Quantity, optional
+        FWHM of a Gaussian that smoothed the map before it was measured [arcsec]: the model is
+        smoothed likewise, and the noise of the map is correlated.
+    wavelength : float, str or Quantity, optional
+        Of the line as it is observed [Angstrom]: `fit_line` then tells its equivalent width.
+    name : str
+        The line's, which the band is called.
+
+    Returns
+    -------
+    Dataset
+        A cube with one band, in 1e-20 erg s-1 cm-2 per pixel.
+
+    Raises
+    ------
+    CubeError
+        If the maps have no flux of a line as their unit, errors of another shape, or errors that
+        are zero or negative where the map has a value; if no pixel has data.
+    GridError, FileError
+        If they lie on different grids; if a file cannot be read.
+    """
+    paths = [path] if not isinstance(path, list | tuple) else [*path]
+    errors = [error] if not isinstance(error, list | tuple) else [*error]
+    if errors == [None]:
+        errors = [None] * len(paths)
+    if not paths or len(errors) != len(paths):
+        reason = f"{len(paths)} maps and {len(errors)} errors"
+        raise CubeError("HC-L03", reason, "give one file of errors for each map")
+    total, variance, grid, told, stale = None, None, None, False, 0
+    for one, beside in zip(paths, errors, strict=True):
+        image = read_image(one, hdu)
+        here = Grid.from_header(celestial(image.header), shape=_shape(image.data))
+        factor = in_flux(unit or image.unit, one)
+        noise = _variance(one, beside, image, unit or image.unit)
+        told |= noise is None
+        stale += image.stale
+        values = image.data * factor
+        spread = _alike(values) if noise is None else noise * factor**2
+        if total is None or variance is None or grid is None:
+            total, variance, grid = values, spread, here
+        else:
+            grid.require(here, what="the maps", fix="sum maps of one grid only")
+            total, variance = total + values, variance + spread
+    assert total is not None
+    assert variance is not None
+    assert grid is not None
+    pivot = math.nan
+    if wavelength is not None:
+        pivot = number_in("Angstrom", wavelength, "wavelength", above=0)
+    cube = _built(total, variance, grid, name, pivot)
+    width = 0.0
+    if smoothed is not None:
+        width = number_in("arcsec", smoothed, "smoothed", least=0, pixel=grid.scale)
+    cube = with_smoothing(cube, width)
+    if told:
+        text = "the map has no errors: all pixels count alike, and the fit's residuals tell them"
+        cube = warn(cube, "HC-L06", text).assign_attrs(errors="assumed")
+    if stale:
+        text = f"the checksum of {stale} maps is not that of their pixels: edited, or damaged"
+        cube = warn(cube, "HC-L19", text)
+    if len(paths) > 1:
+        text = f"{len(paths)} maps are summed, their errors taken for independent"
+        cube = note(cube, "HC-L07", text)
+    return record(cube, f"open_map({len(paths)} maps, smoothed={smoothed!r})")
+
+
+def _built(total: Array, variance: Array, grid: Grid, name: str, pivot: float) -> xr.Dataset:
+    """Return the cube of one band."""
+    good = np.isfinite(total) & np.isfinite(variance)
+    if not good.any():
+        reason = "no pixel of the map has both a value and an error"
+        raise CubeError("HC-L05", reason, "give a map with data, and errors that belong to it")
+    wht = np.divide(1.0, variance, where=good, out=np.zeros(total.shape))
+    sci = np.where(good, total, np.nan)
+    return build(sci[None], wht[None], bands=[name], grid=grid, units=FLUX, pivot=[pivot])
+
+
+def with_smoothing(cube: xr.Dataset, width: float) -> xr.Dataset:
+    """Return a map that says which Gaussian, FWHM [arcsec], smoothed it, and how its noise is."""
+    told = ("band", np.full(cube.sizes["band"], width), {"units": "arcsec"})
+    cube = cube.assign_coords({SMOOTHED: told})
+    if not width:
+        return cube
+    steps = Grid.of(cube).steps
+    spread = np.sqrt(2) * width / FWHM_OF_SIGMA  # of the autocorrelation
+    lags = [np.arange(-n, n + 1) for n in (int(np.ceil(_FAR * spread / step)) for step in steps)]
+    down, along = (
+        np.exp(-0.5 * (n * step / spread) ** 2) for n, step in zip(lags, steps, strict=True)
+    )
+    acf = np.repeat(np.multiply.outer(down, along)[None], cube.sizes["band"], axis=0)
+    return with_noise_coords(cube, np.ones(cube.sizes["band"]), acf, steps)
+
+
+def read_image(
+    path: str | Path, hdu: Any = None, names: tuple[str, ...] = ("DATA", "SCI")
+) -> Image:
+    """Read one extension: that of a name, or the first image of the file.
+
+    Raises
+    ------
+    FileError
+        If the file is missing, damaged or foreign.
+    """
+    path = as_path(path)
+    with located(path), opened(path) as hdus:
+        named = [one.name for one in hdus if one.is_image and len(one.shape) > 1]
+        wanted = next((one for one in names if one in named), None)
+        first = next((i for i, one in enumerate(hdus) if one.is_image and len(one.shape) > 1), 0)
+        unit = chosen_unit(hdus, hdu if hdu is not None else wanted or first)
+        stale = _is_stale(path, unit)
+        if len(unit.shape) != 3:  # noqa: PLR2004  a cube of spectra
+            image_shape(unit)  # refuses what is no image
+        data = np.asarray(unit.data, dtype=np.float64)
+        header = unit.header.copy()
+    return Image(data, header, card_text(header, "BUNIT"), stale)
+
+
+def _is_stale(path: Path, unit: Any) -> bool:
+    """Say whether an image's checksum is not its own; refuse what else is wrong with it.
+
+    Programs that blank the faint pixels of a map often leave the sum of the map before.
+    """
+    try:
+        require_whole(path, unit)
+    except FileError as error:
+        if error.code != "HC-F05":
+            raise
+        return True
+    return False
+
+
+def _beside(path: Any, like: tuple[str, ...] = _ERRORS) -> str | None:
+    """Return the extension with the errors of a file."""
+    path = as_path(path)
+    with located(path), opened(path) as hdus:
+        named = [one.name for one in hdus if one.is_image and len(one.shape) > 1]
+    return next((name for name in like if name in named), None)
+
+
+def _variance(path: Any, beside: Any, image: Image, unit: str) -> Array | None:
+    """Return the variances of a map [its unit squared]; infinite where it has no data."""
+    if beside is None:
+        name = _beside(path)
+        if name is None:
+            return None
+        noise, squared = read_image(path, name), name in _ERRORS[:2]
+    else:
+        noise = read_image(beside, None, ("DATA", *_ERRORS))
+        squared = is_squared(noise.unit, image.unit or unit)
+    return variance_of(noise.data, image.data, squared=squared, path=beside or path)
+
+
+def is_squared(unit: str, of: str) -> bool:
+    """Return whether a unit of errors is the square of that of the values.
+
+    Errors without a unit are standard deviations.
+
+    Raises
+    ------
+    CubeError
+        If it is neither that nor the unit of the values.
+    """
+    if not unit:
+        return False
+    if whole := _SQUARE.fullmatch(unit.strip()):  # which astropy does not read with a number inside
+        return not is_squared(whole["inside"], of)
+    one, other = parsed_unit(read_unit(unit)), parsed_unit(read_unit(of))
+    if one.is_equivalent(other):
+        return False
+    if one.is_equivalent(other**2):
+        return True
+    reason = f"the errors are in {unit!r}, the values in {of!r}"
+    raise CubeError("HC-L03", reason, "give standard deviations or variances in the unit's square")
+
+
+def variance_of(noise: Array, data: Array, *, squared: bool, path: Any) -> Array:
+    """Return variances, infinite where there is no data.
+
+    Raises
+    ------
+    CubeError
+        If errors have another shape, or are zero or negative beside a value.
+    """
+    if noise.shape != data.shape:
+        reason = f"{path}: the errors have the shape {noise.shape}, the map {data.shape}"
+        raise CubeError("HC-L03", reason, "give the errors of this map")
+    known = np.isfinite(data) & (data != 0)
+    if wrong := int(np.sum(known & (noise <= 0))):
+        reason = f"{path}: {wrong} of {int(known.sum())} errors are zero or negative"
+        raise CubeError("HC-L03", reason, "give standard deviations or variances; NaN is no data")
+    good = np.isfinite(noise) & (noise > 0)
+    spread = noise if squared else noise**2
+    return np.where(good, spread, np.nan)
+
+
+def _alike(values: Array) -> Array:
+    """Return one variance for all pixels: the mean square, which its errors do not exceed."""
+    known = np.isfinite(values)
+    spread = float(np.mean(values[known] ** 2)) if known.any() else 0.0
+    return np.full(values.shape, spread or np.nan)
+
+
+def in_flux(unit: str, path: Any) -> float:
+    """Return what one `unit` is in 1e-20 erg s-1 cm-2.
+
+    Raises
+    ------
+    CubeError
+        If it is no flux of a line.
+    """
+    one = parsed_unit(read_unit(unit)) if unit else None
+    wanted = parsed_unit(FLUX)
+    if one is not None and one.is_equivalent(wanted):
+        return float(one.to(wanted))
+    reason = f"{path}: the unit is {unit or 'not said'!r}, not that of a line's flux"
+    if one is not None and one.is_equivalent(wanted / parsed_unit("Angstrom")):
+        reason = f"{path}: the unit {unit!r} is per wavelength, and the map of a line is integrated"
+    fix = "say what the values are: [[--unit '1e-20 erg s-1 cm-2'|unit='1e-20 erg s-1 cm-2']]"
+    raise CubeError("HC-L04", reason, fix)
+
+
+def celestial(header: Any) -> dict[str, Any]:
+    """Return the cards of a header without those of a third axis, which no map has."""
+    kept = {key: header[key] for key in header if not _is_spectral(str(key))}
+    if "WCSAXES" in kept:
+        kept["WCSAXES"] = 2
+    return kept
+
+
+def _is_spectral(key: str) -> bool:
+    third = key.startswith(("CTYPE3", "CUNIT3", "CRVAL3", "CRPIX3", "CDELT3", "NAXIS3"))
+    return third or (key[:2] in ("CD", "PC") and "3" in key[2:].split("_"))
+
+
+def _shape(data: Array) -> tuple[int, int]:
+    return int(data.shape[-2]), int(data.shape[-1])
