@@ -55,6 +55,7 @@ app.command("export")(cube.export)
 app.command("bin")(cube.bin_)
 app.command("phot")(cube.phot)
 app.command("noise")(cube.noise)
+app.command("report")(cube.report)
 
 psf_app = typer.Typer(no_args_is_help=True, help="Measure PSFs from stars, and look at them.")
 psf_app.command("measure")(psf.measure)

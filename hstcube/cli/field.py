@@ -50,7 +50,9 @@ from hstcube.cli.show import (
     say,
     show_outcomes,
     show_report,
+    show_reports,
     show_table,
+    typed,
 )
 from hstcube.errors import HstCubeError
 from hstcube.fits.local import missing
@@ -138,6 +140,9 @@ def run(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where a run ended: make what is not done.")
     ] = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="A page for each field too; see `hstcube report`.")
+    ] = False,
 ) -> None:
     """Make the homogeneous cube of every field.
 
@@ -177,8 +182,13 @@ def run(
     targets = targets_of(source, field, ids, sky=sky, **how)
     with Progress(len(targets)) as tell:
         several: dict[str, Any] = {"jobs": jobs, "scheduler": scheduler, "resume": resume}
+        several["command"] = typed()
         outcomes = run_targets(targets, out, options, tell=tell, **several)
     show_outcomes(outcomes, out)
+    if report:
+        from hstcube.report.fields import report_run
+
+        show_reports(report_run(outcomes, out, options), out)
     raise typer.Exit(exit_code(outcomes))
 
 

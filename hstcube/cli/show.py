@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import shlex
 import sys
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from hstcube.pipeline.findings import Finding, Report
     from hstcube.pipeline.record import Note, Outcome
+    from hstcube.report.fields import Made
 
 __all__ = [
     "Progress",
@@ -29,8 +31,10 @@ __all__ = [
     "show_failures",
     "show_outcomes",
     "show_report",
+    "show_reports",
     "show_table",
     "told_warnings",
+    "typed",
 ]
 
 _BETWEEN = 3  # columns of the terminal, between two of a table
@@ -127,6 +131,25 @@ def show_outcomes(outcomes: list[Outcome], out: Path) -> None:
     show_table(columns, rows, title=f"{done} of {len(rows)} targets in {out}")
     show_failures(outcomes)
     _show_notes(outcomes)
+
+
+def show_reports(reports: Sequence[Made], out: Path) -> None:
+    """Print what the pages of fields say, and where they are."""
+    rows = []
+    for made in reports:
+        if made.error:
+            warn(f"{made.field}: no report: {made.error}")
+            continue
+        rows.append((made.field, made.state, ", ".join(made.faults), str(made.page)))
+    if rows:
+        columns = ("field", "verdict", "why", "page")
+        show_table(columns, rows, title=f"reports of {len(rows)} fields in {out}")
+
+
+def typed() -> str:
+    """Return the command as it was typed; "" where Python calls it."""
+    program, *said = sys.argv
+    return shlex.join(["hstcube", *said]) if "hstcube" in program else ""
 
 
 def _of_done(outcome: Outcome) -> str:

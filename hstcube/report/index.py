@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from hstcube.errors import WriteError
 from hstcube.fits.writing import write_files
 from hstcube.report.page import rendered
-from hstcube.report.pictures import address
+from hstcube.report.pixels import address
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 __all__ = ["write_index"]
 
@@ -29,8 +30,14 @@ class _Row(NamedTuple):
     picture: str
     state: str
     bad: list[str]
-    cells: list[tuple[str, float | None]]
-    """As text, and as what is sorted by."""
+    cells: list[_Cell]
+
+
+class _Cell(NamedTuple):
+    value: float | None
+    """What is sorted by; None where it is not known."""
+    text: str = ""
+    band: str = ""
 
 
 def write_index(path: Path) -> Path:
@@ -61,7 +68,7 @@ def _row(numbers: Path) -> _Row:
         page=quote(f"{stem}.html"),
         picture=address(picture.read_bytes()) if picture.exists() else "",
         state=told["verdict"],
-        bad=[one["question"] for one in told["answers"] if one["state"] == "bad"],
+        bad=[one["fault"] for one in told["answers"] if one["fault"]],
         cells=[measure(told) for measure in _COLUMNS.values()],
     )
 
@@ -72,46 +79,36 @@ def _natural(name: str) -> list[Any]:
     return [(int(part), "") if part.isdigit() else (math.inf, part) for part in parts]
 
 
-def _worst(
-    key: str, form: str, far: Callable[[float], float] = abs, factor: float = 1.0
-) -> Callable[[dict[str, Any]], tuple[str, float | None]]:
-    """Return what tells the band in which a number is farthest off."""
+def _told_of(
+    measure: Callable[[dict[str, Any]], float], form: str, far: Callable[[float], float] = abs
+) -> Callable[[dict[str, Any]], _Cell]:
+    """Return what makes the cell of a number: of the band in which it is farthest off."""
 
-    def measure(told: dict[str, Any]) -> tuple[str, float | None]:
-        known = [band for band in told["bands"] if band[key] is not None]
+    def cell(told: dict[str, Any]) -> _Cell:
+        known = []
+        for band in told["bands"]:
+            with contextlib.suppress(TypeError, ZeroDivisionError):  # None: not known
+                known.append((measure(band), band["name"]))
         if not known:
-            return "", None
-        worst = max(known, key=lambda band: far(band[key]))
-        return f"{form.format(factor * worst[key])} {worst['name']}", worst[key]
+            return _Cell(None)
+        value, name = max(known, key=lambda one: far(one[0]))
+        return _Cell(value, form.format(value), name)
 
-    return measure
-
-
-def _sky(told: dict[str, Any]) -> tuple[str, float | None]:
-    known = [
-        (band["sky_left"] / band["sky_left_error"], band["name"])
-        for band in told["bands"]
-        if band["sky_left"] is not None and band["sky_left_error"]
-    ]
-    value, name = max(known, key=lambda one: abs(one[0]), default=(None, ""))
-    return ("", None) if value is None else (f"{value:+.1f} {name}", value)
+    return cell
 
 
-def _flux(told: dict[str, Any]) -> tuple[str, float | None]:
-    band = told["bands"][-1]
-    return ("", None) if band["flux"] is None else (f"{band['flux']:.4g} {band['name']}", band["flux"])
-
-
-def _pixels(told: dict[str, Any]) -> tuple[str, float | None]:
-    return str(told["pixels"]), told["pixels"]
-
-
-_COLUMNS = {
-    "pixels": _pixels,
-    "flux": _flux,
-    "match error [%]": _worst("match_error", "{:.2f}", factor=100),
-    "noise ratio": _worst("noise", "{:.2f}", lambda value: abs(math.log(value))),
-    "sky left [σ]": _sky,
-    "shift [px]": _worst("shift", "{:.2f}"),
-    "depth [AB]": _worst("depth", "{:.2f}", lambda value: -value),
+_COLUMNS: dict[str, Callable[[dict[str, Any]], _Cell]] = {
+    "pixels": lambda told: _Cell(told["pixels"], str(told["pixels"])),
+    "signal to noise": _told_of(
+        lambda band: band["flux"] / band["error"], "{:.0f}", lambda value: -value
+    ),
+    "match error [%]": _told_of(lambda band: 100 * band["match_error"], "{:.2f}"),
+    "noise ratio": _told_of(
+        lambda band: 1.0 * band["noise"], "{:.2f}", lambda value: abs(math.log(value))
+    ),
+    "sky left [errors]": _told_of(
+        lambda band: band["sky_left"] / band["sky_left_error"], "{:+.1f}"
+    ),
+    "shift [px]": _told_of(lambda band: 1.0 * band["shift"], "{:.2f}"),
+    "depth [AB]": _told_of(lambda band: 1.0 * band["depth"], "{:.2f}", lambda value: -value),
 }

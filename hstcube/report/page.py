@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from hstcube import __version__
 from hstcube.core.state import attribute
-from hstcube.report.charts import ramp
-from hstcube.report.drawings import growth_chart, noise_chart, psf_charts, sky_charts
+from hstcube.report.charts import growth_chart, noise_chart, psf_charts, ramp, sky_charts
 from hstcube.report.facts import FLUX, MANY
-from hstcube.report.pictures import address, png, three_bands
+from hstcube.report.pixels import address, png, three_bands
 from hstcube.report.verdict import LIMITS, answers, headline
 
 if TYPE_CHECKING:
@@ -84,7 +83,8 @@ def _subtitle(given: Given, facts: Facts) -> str:
 def _recipe(record: dict[str, Any]) -> str:
     """Return what was asked for, as far as it is not what nobody asked for."""
     said = record.get("options", {})
-    return ", ".join(f"{key} = {value}" for key, value in said.items() if value not in (None, [], {}))
+    told = {key: value for key, value in said.items() if value not in (None, [], {})}
+    return ", ".join(f"{key} = {value}" for key, value in told.items())
 
 
 def _colours(number: int) -> str:
@@ -109,14 +109,9 @@ def rendered(template: str, script: str, *, css: str = "", data: Any = None, **v
         f"script-src '{_digest(code)}'; base-uri 'none'; form-action 'none'"
     )
     text = json.dumps(plain(data), allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-    return _templates().get_template(template).render(
-        policy=policy,
-        css=Markup(style),  # noqa: S704  files of the package, and numbers
-        script=Markup(code),  # noqa: S704
-        data=Markup(text),  # noqa: S704  escaped above, as JSON is
-        version=__version__,
-        **values,
-    )
+    values |= {"policy": policy, "css": Markup(style), "script": Markup(code)}
+    values |= {"data": Markup(text), "version": __version__}
+    return str(_templates().get_template(template).render(values))
 
 
 def numbers_of(given: Given, facts: Facts) -> bytes:

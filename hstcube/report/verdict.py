@@ -31,12 +31,13 @@ State = Literal["good", "bad", "unknown"]
 
 
 class Answer(NamedTuple):
-    """What is to be said of one question; `advice` is for what is bad."""
+    """What is to be said of one question; `fault` and `advice` are for what is bad."""
 
     question: str
     state: State
     reason: str
     advice: str = ""
+    fault: str = ""
 
 
 def answers(facts: Facts) -> list[Answer]:
@@ -62,7 +63,7 @@ def _matched(facts: Facts) -> Answer:
     question = "Do all bands have one resolution?"
     if not facts.target:
         advice = "Match them: hstcube run, or psf_match in Python."
-        return Answer(question, "bad", "The bands were not matched.", advice)
+        return Answer(question, "bad", "The bands were not matched.", advice, "not matched")
     worst = _worst(facts, lambda band: band.match_error)
     if worst is None:
         return Answer(question, "unknown", _why(facts, "psf", "There are no PSF images to tell."))
@@ -73,7 +74,7 @@ def _matched(facts: Facts) -> Answer:
     if worst.match_error <= LIMITS.match:
         return Answer(question, "good", said)
     advice = "Give better PSFs, or match to a broader target; leave the band out of colours."
-    return Answer(question, "bad", said, advice)
+    return Answer(question, "bad", said, advice, "match error")
 
 
 def _proven(facts: Facts) -> Answer:
@@ -81,11 +82,13 @@ def _proven(facts: Facts) -> Answer:
     doubtful = [band for band in facts.bands if band.psf not in ("", "good")]
     advice = "Measure PSFs on several stars: hstcube psf measure."
     if not any(band.psf for band in facts.bands):
-        return Answer(question, "bad", "Unverified: the cube has no PSF images.", advice)
+        return Answer(
+            question, "bad", "Unverified: the cube has no PSF images.", advice, "PSF unverified"
+        )
     if not doubtful:
         return Answer(question, "good", "Yes, those of all bands.")
     named = "; ".join(f"{band.name}: {band.psf}" for band in doubtful)
-    return Answer(question, "bad", f"Not all: {named}.", advice)
+    return Answer(question, "bad", f"Not all: {named}.", advice, "PSF unverified")
 
 
 def _sky(facts: Facts) -> Answer:
@@ -101,7 +104,8 @@ def _sky(facts: Facts) -> Answer:
     said += f", {abs(share):.1%} of the flux in the mask)." if np.isfinite(share) else ")."
     if abs(worst.sky_pull) <= LIMITS.sky:
         return Answer(question, "good", said)
-    return Answer(question, "bad", said, "Measure it anew: hstcube run --sky measure.")
+    advice = "Measure it anew: hstcube run --sky measure."
+    return Answer(question, "bad", said, advice, "sky left over")
 
 
 def _noise(facts: Facts) -> Answer:
@@ -118,7 +122,7 @@ def _noise(facts: Facts) -> Answer:
     if low <= min(values) and max(values) <= high:
         return Answer(question, "good", said)
     advice = "Measure the noise on these images: hstcube noise --measure."
-    return Answer(question, "bad", said, advice)
+    return Answer(question, "bad", said, advice, "noise off")
 
 
 def _whole(facts: Facts) -> Answer:
@@ -136,7 +140,7 @@ def _whole(facts: Facts) -> Answer:
         return Answer(question, "good", f"The mask ({facts.pixels} pixels) lies inside the frame.")
     advice = "Cut a larger stamp, or get a larger map, if the whole object is wanted."
     said = f"Of the mask's {facts.pixels} pixels {', '.join(ends)}: part of it may be missing."
-    return Answer(question, "bad", said, advice)
+    return Answer(question, "bad", said, advice, "mask at the edge")
 
 
 def _aligned(facts: Facts) -> Answer:
@@ -145,7 +149,7 @@ def _aligned(facts: Facts) -> Answer:
     if shifted:
         named = ", ".join(f"{band.name} by {band.shift:.2f} pixels" for band in shifted)
         advice = "Drizzle them to one frame, or move them: apply_shifts in Python."
-        return Answer(question, "bad", f"Shifted: {named}.", advice)
+        return Answer(question, "bad", f"Shifted: {named}.", advice, "bands shifted")
     worst = _worst(facts, lambda band: band.shift, skip=1)
     if worst is None:
         return Answer(question, "unknown", _why(facts, "shifts", "No shift could be measured."))

@@ -10,8 +10,7 @@ from hstcube.core.cube import variance
 from hstcube.core.grids import Grid
 from hstcube.phot.table import photometry
 from hstcube.report.facts import FLUX, in_flux
-from hstcube.report.pictures import colour_image
-from hstcube.report.pixels import pack_cube, pack_whole
+from hstcube.report.pixels import colour_image, pack_cube, pack_whole
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -100,7 +99,7 @@ def _directions(grid: Grid) -> dict[str, Any]:
 
 
 def _bins(given: Given, flux: xr.Dataset, unit: str) -> tuple[Any, dict[str, Any]]:
-    """Return a map of the bins, numbered from 1, and what is told of each of them, in that order."""
+    """Return a map of the bins, numbered from 1, and what is told of each, in that order."""
     table = photometry(flux, given.groups)
     ids = np.asarray(table["id"]).astype(int)
     names = [str(name) for name in flux.band.values]
@@ -111,9 +110,7 @@ def _bins(given: Given, flux: xr.Dataset, unit: str) -> tuple[Any, dict[str, Any
         column = table[f"{kind}_{band}"]
         return _numbers_or_none(column.to_value(unit) if unit == FLUX else column.value)
 
-    told: dict[str, Any] = {
-        kind: [of(kind, name) for name in names] for kind in ("flux", "error")
-    }
+    told: dict[str, Any] = {kind: [of(kind, name) for name in names] for kind in ("flux", "error")}
     told |= {"id": ids.tolist(), "pixels": np.asarray(table["npix"]).tolist()}
     return numbers, told | _fitted(given.fit, ids, names, unit)
 
@@ -126,7 +123,7 @@ def _fitted(fit: Any, ids: Any, names: list[str], unit: str) -> dict[str, Any]:
     at = np.array([rows.get(one, -1) for one in ids.tolist()])
 
     def column(name: str) -> NDArray[np.float64]:
-        values = np.ma.filled(np.ma.asarray(fit[name], float), np.nan)
+        values: Any = np.ma.filled(np.ma.asarray(fit[name], float), np.nan)
         return np.where(at >= 0, values[at], np.nan)
 
     models = [f"model_{name}" for name in names]

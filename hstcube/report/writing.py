@@ -18,8 +18,7 @@ from hstcube.phot.groups import of_bands
 from hstcube.regridding.labels import regrid_labels
 from hstcube.report.facts import Given, edge_of, facts_of
 from hstcube.report.page import numbers_of, page_of
-from hstcube.report.pictures import png, thumbnail
-from hstcube.report.pixels import shown_part
+from hstcube.report.pixels import png, shown_part, thumbnail
 from hstcube.report.viewer import viewer_of
 from hstcube.sky.level import subtract_sky
 
