@@ -20,7 +20,7 @@ __all__ = ["Chart", "growth_chart", "noise_chart", "psf_charts", "ramp", "sky_ch
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 8, 8, 34  # pixels around the axes
 _TICKS = 5
 _LEAST = 0.02  # of the encircled energy: what a panel shows at least on either side of one
-_LOW = (420, 190)  # of two panels above one another
+_LOW = (420, 172)  # of two panels above one another
 
 # from blue to red bands: each darker than the next on white, and brighter than it on black
 _LIGHT = ((49, 54, 149), (36, 110, 160), (27, 138, 110), (176, 120, 0), (178, 24, 43))
@@ -130,7 +130,7 @@ def sky_charts(facts: Facts) -> list[tuple[Band, Chart]]:
             _Series(f"{sum(counts)} blank pixels", edges.tolist(), steps, f"c{i}"),
         ]
         alt = f"Histogram of {sum(counts)} blank pixels of {band.name}, in their errors."
-        drawn = _chart(curves, x=(-5, 5), y=(0, top), labels=("", ""), alt=alt, size=(200, 110))
+        drawn = _chart(curves, x=(-5, 5), y=(0, top), labels=("", ""), alt=alt, size=(136, 84))
         charts.append((band, drawn))
     return charts
 

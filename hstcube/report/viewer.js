@@ -83,47 +83,47 @@
     snr: (i) => flux[i] / error[i],
   };
 
-  function halo(context, draw) {
-    context.lineCap = "round";
-    for (const [colour, width] of [["rgba(0,0,0,.75)", 4], ["#fff", 2]]) {
+  // ink on paper: what is drawn over an image stands out on bright and dark pixels
+  const DARK = ["#111", "rgba(255,255,255,.8)"], LIGHT = ["#fff", "rgba(0,0,0,.7)"];
+
+  function stroke(context, [ink, paper], width, draw) {
+    context.lineCap = context.lineJoin = "round";
+    for (const [colour, broad] of [[paper, 2.6 * width], [ink, width]]) {
       context.strokeStyle = colour;
-      context.fillStyle = "#fff";
-      context.lineWidth = width * Math.max(1, context.canvas.width / 700);
+      context.lineWidth = broad;
+      context.beginPath();
       draw();
+      context.stroke();
     }
   }
 
-  function word(context, text, x, y) {
-    context.strokeStyle = "rgba(0,0,0,.75)";
-    context.lineWidth = 3 * Math.max(1, context.canvas.width / 700);
+  function word(context, [ink, paper], text, x, y) {
+    const unit = context.canvas.width / 460;
     context.lineJoin = "round";
+    context.strokeStyle = paper;
+    context.lineWidth = 3 * unit;
     context.strokeText(text, x, y);
-    context.fillStyle = "#fff";
+    context.fillStyle = ink;
     context.fillText(text, x, y);
   }
 
-  function furniture(context, scale) {
+  function furniture(context, scale, colours) {
     const width = nx * scale, height = ny * scale, unit = width / 460;
-    const length = D.bar / D.scale * scale;
-    context.font = `${13 * unit}px system-ui, sans-serif`;
+    const length = D.bar / D.scale * scale, x = width - 46 * unit, y = height - 46 * unit;
+    context.font = `600 ${14 * unit}px system-ui, sans-serif`;
     context.textAlign = "center";
     context.textBaseline = "middle";
-    halo(context, () => {
-      context.beginPath();
+    stroke(context, colours, 2 * unit, () => {
       context.moveTo(14 * unit, height - 14 * unit);
       context.lineTo(14 * unit + length, height - 14 * unit);
-      context.stroke();
-    });
-    word(context, `${D.bar}″`, 14 * unit + length / 2, height - 26 * unit);
-    for (const [name, [dx, dy]] of Object.entries(D.compass)) {
-      const x = width - 42 * unit, y = height - 42 * unit;
-      halo(context, () => {
-        context.beginPath();
+      for (const [dx, dy] of Object.values(D.compass)) {
         context.moveTo(x, y);
         context.lineTo(x + 22 * unit * dx, y - 22 * unit * dy);
-        context.stroke();
-      });
-      word(context, name, x + 32 * unit * dx, y - 32 * unit * dy);
+      }
+    });
+    word(context, colours, `${D.bar}″`, 14 * unit + length / 2, height - 28 * unit);
+    for (const [name, [dx, dy]] of Object.entries(D.compass)) {
+      word(context, colours, name, x + 33 * unit * dx, y - 33 * unit * dy);
     }
   }
 
@@ -137,7 +137,7 @@
     context.strokeStyle = "#ff8a3d";
     context.lineWidth = Math.max(1.5, canvas.width / 360);
     edges(context, scale, inMask);
-    furniture(context, scale);
+    furniture(context, scale, LIGHT);
     image.hidden = true;
     canvas.hidden = false;
   }
@@ -162,9 +162,9 @@
     at.strokeStyle = "#1c7ed6";
     if (bin) edges(at, zoom, (i) => groups[i] === bin);
     const around = Math.max(0, 8 - zoom);
-    halo(at, () => at.strokeRect(now.x * zoom - around, (ny - 1 - now.y) * zoom - around,
-      zoom + 2 * around, zoom + 2 * around));
-    furniture(at, zoom);
+    stroke(at, LIGHT, view.width / 300, () => at.rect(now.x * zoom - around,
+      (ny - 1 - now.y) * zoom - around, zoom + 2 * around, zoom + 2 * around));
+    furniture(at, zoom, DARK);
   }
 
   function sky(x, y) {
