@@ -43,6 +43,7 @@ WITH_A_DISK = {
     "fleet",
     "pipeline",
     "jobs",
+    "report",
     "demo",
     "cli",
 }

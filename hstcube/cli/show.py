@@ -37,6 +37,9 @@ __all__ = [
     "typed",
 ]
 
+# options that change no result, with a value or without
+_VALUED = ("-o", "--out", "-j", "--jobs", "--scheduler")
+_FLAGS = ("--overwrite", "--resume", "--report")
 _BETWEEN = 3  # columns of the terminal, between two of a table
 _TOLD, _LISTED = 2, 8  # warnings of one kind, and targets of one warning, that the summary shows
 
@@ -147,9 +150,16 @@ def show_reports(reports: Sequence[Made], out: Path) -> None:
 
 
 def typed() -> str:
-    """Return the command as it was typed; "" where Python calls it."""
+    """Return the command as it was typed, without what changes no result; "" in Python."""
     program, *said = sys.argv
-    return shlex.join(["hstcube", *said]) if "hstcube" in program else ""
+    kept, words = [], iter(said)
+    for word in words:
+        name = word.partition("=")[0] if word.startswith("--") else word[:2]
+        if name in _VALUED and word == name:
+            next(words, None)
+        elif name not in (*_VALUED, *_FLAGS):
+            kept.append(word)
+    return shlex.join(["hstcube", *kept]) if "hstcube" in program else ""
 
 
 def _of_done(outcome: Outcome) -> str:

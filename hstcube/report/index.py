@@ -50,7 +50,7 @@ def write_index(path: Path) -> Path:
     """
     if path.exists() and _MARK not in path.read_bytes()[:2000]:
         raise WriteError(
-            "HC-O02", "exists", "move it away: the index of the reports goes there", file=str(path)
+            "HC-O04", "exists already, and is no index of reports", "move it away", file=str(path)
         )
     rows = [_row(one) for one in sorted(path.parent.glob(f"*{_NUMBERS}"))]
     rows.sort(key=lambda row: (-len(row.bad), _natural(row.field)))

@@ -8,6 +8,7 @@ import numpy as np
 
 from hstcube.core.cube import variance
 from hstcube.core.grids import Grid
+from hstcube.errors import LabelError
 from hstcube.phot.table import photometry
 from hstcube.report.facts import FLUX, in_flux
 from hstcube.report.pixels import colour_image, pack_cube, pack_whole
@@ -121,6 +122,9 @@ def _fitted(fit: Any, ids: Any, names: list[str], unit: str) -> dict[str, Any]:
         return {}
     rows = {int(one): row for row, one in enumerate(fit["id"])}
     at = np.array([rows.get(one, -1) for one in ids.tolist()])
+    if not (at >= 0).any():
+        fix = "give the groups that were fitted"
+        raise LabelError("HC-E08", "no id of the results is a group's", fix)
 
     def column(name: str) -> NDArray[np.float64]:
         values: Any = np.ma.filled(np.ma.asarray(fit[name], float), np.nan)

@@ -10,7 +10,7 @@ import xarray as xr
 
 from hstcube.core.grids import Grid
 from hstcube.core.rules import require_same_grid, taken
-from hstcube.errors import HstCubeError, RecipeError
+from hstcube.errors import HstCubeError, LabelError
 from hstcube.fits.writing import require_free_names, write_files
 from hstcube.noise.groups import group_map
 from hstcube.phot.bins import bin_pixels
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["report_files", "write_report"]
 
 _SNR = 10.0  # of the bins, in every band
+_FITTED = "give the groups that were fitted: [[--groups FILE|groups=]]"
 
 
 def write_report(
@@ -83,8 +84,8 @@ def write_report(
         If `before` or `groups` lie on other pixels.
     BandError
         If `before` lacks a band of the cube.
-    RecipeError
-        If there is a fit, but no groups that were fitted.
+    LabelError
+        If there is a fit, but no groups, or none that was fitted.
     WriteError
         If a file exists; nothing is computed then.
     """
@@ -92,9 +93,7 @@ def write_report(
     names = report_files(path)
     require_free_names(names, overwrite=overwrite)
     if fit is not None and groups is None:
-        raise RecipeError(
-            "HC-B45", "there is a fit, but no groups that were fitted", "give them: groups=bins"
-        )
+        raise LabelError("HC-E08", "there are results of a fit, but no groups", _FITTED)
     whole = taken(cube)
     on_grid = None if labels is None else regrid_labels(labels, Grid.of(whole))
     edge = edge_of(whole, on_grid)
