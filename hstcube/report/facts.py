@@ -294,10 +294,8 @@ def _add_fluxes(facts: Facts, flux: xr.Dataset, inside: NDArray[np.bool_]) -> No
         return
     row = photometry(flux, inside.astype(np.int32))[0]
     for band in facts.bands:
-        for kind, name in (("flux", "flux"), ("error", "error")):
-            value = row[f"{kind}_{band.name}"]
-            number = value.to_value(facts.unit) if facts.unit == FLUX else value.value
-            setattr(band, name, float(number))
+        band.flux = float(row[f"flux_{band.name}"].to_value(FLUX))
+        band.error = float(row[f"error_{band.name}"].to_value(FLUX))
 
 
 def _add_growth(facts: Facts, flux: xr.Dataset, inside: NDArray[np.bool_]) -> None:

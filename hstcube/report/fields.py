@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from hstcube.core.state import attribute
-from hstcube.errors import HstCubeError, HstCubeWarning, WriteError
+from hstcube.errors import HstCubeError, WriteError
 from hstcube.files.netcdf import open_cube
 from hstcube.fits.local import missing
 from hstcube.fits.reads import keeps
@@ -184,9 +183,7 @@ def _written(cube: xr.Dataset, page: Path, seen: _Observed, **how: Any) -> Made:
     notes = (
         [f"The images as they were observed {seen.why}: they are not shown."] if seen.why else []
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", HstCubeWarning)  # the cube's own are on the page
-        files = write_report(cube, page, before=seen.before, labels=seen.labels, notes=notes, **how)
+    files = write_report(cube, page, before=seen.before, labels=seen.labels, notes=notes, **how)
     told = json.loads(files[1].read_bytes())
     faults = tuple(one["fault"] for one in told["answers"] if one["fault"])
     return Made(told["field"], files[0], told["verdict"], told["headline"], faults)

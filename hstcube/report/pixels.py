@@ -66,14 +66,14 @@ def pack_cube(flux: Array, error: Array, before: Array | None) -> Packed:
         arrays = {"flux": _exact(flux), "error": _exact(error)}
         return Packed(arrays | ({} if before is None else {"before": _exact(before)}), 0.0)
     noise = np.nanmedian(error, axis=(1, 2))
-    noise = np.where(np.isfinite(noise) & (noise > 0), noise, 1.0)
-    arrays = {"flux": _stepped(np.arcsinh(flux / noise[:, None, None]), "asinh", noise)}
-    arrays["error"] = _stepped(np.log(error / noise[:, None, None]), "log", noise)
-    kept = noise[:, None, None] * np.sinh(_rounded(np.arcsinh(flux / noise[:, None, None])) * _STEP)
-    loss = float(np.nanmax(np.abs(kept - flux) / error, initial=0.0))
+    noise = np.where(np.isfinite(noise) & (noise > 0), noise, 1.0)[:, None, None]
+    arrays = {"flux": _stepped(np.arcsinh(flux / noise), "asinh", noise)}
+    arrays["error"] = _stepped(np.log(error / noise), "log", noise)
     if before is not None:
-        arrays["before"] = _stepped(np.arcsinh(before / noise[:, None, None]), "asinh", noise)
-    return Packed(arrays, loss)
+        arrays["before"] = _stepped(np.arcsinh(before / noise), "asinh", noise)
+    step = arrays["flux"]["step"]
+    kept = noise * np.sinh(np.round(np.arcsinh(flux / noise).astype(np.float64) / step) * step)
+    return Packed(arrays, float(np.nanmax(np.abs(kept - flux) / error, initial=0.0)))
 
 
 def pack_whole(numbers: NDArray[Any]) -> dict[str, Any]:
@@ -86,13 +86,12 @@ def _exact(values: Array) -> dict[str, Any]:
 
 
 def _stepped(values: NDArray[Any], kind: str, noise: NDArray[Any]) -> dict[str, Any]:
-    steps = _rounded(values)
-    whole = np.where(np.isfinite(steps), steps, -_LARGEST - 1).astype("<i2")
-    return {"kind": kind, "step": _STEP, "noise": noise.tolist(), "data": _planes(whole)}
-
-
-def _rounded(values: NDArray[Any]) -> NDArray[Any]:
-    return np.clip(np.round(values.astype(np.float64) / _STEP), -_LARGEST, _LARGEST)
+    """Return numbers in equal steps, as 16 bits each."""
+    known = np.isfinite(values)
+    step = max(_STEP, float(np.abs(values[known]).max(initial=0.0)) / _LARGEST)
+    steps = np.round(np.where(known, values, 0).astype(np.float64) / step)
+    whole = np.where(known, steps, -_LARGEST - 1).astype("<i2")
+    return {"kind": kind, "step": step, "noise": noise.ravel().tolist(), "data": _planes(whole)}
 
 
 def _planes(values: NDArray[Any]) -> str:

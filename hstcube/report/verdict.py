@@ -104,6 +104,8 @@ def _sky(facts: Facts) -> Answer:
     said += f", {abs(share):.1%} of the flux in the mask)." if np.isfinite(share) else ")."
     if abs(worst.sky_pull) <= LIMITS.sky:
         return Answer(question, "good", said)
+    number = sum(abs(band.sky_pull) > LIMITS.sky for band in facts.bands)
+    said += f" More than 2 in {number} of {len(facts.bands)} bands; by chance in one of 22."
     advice = "Measure it anew: hstcube run --sky measure."
     return Answer(question, "bad", said, advice, "sky left over")
 
@@ -148,6 +150,7 @@ def _aligned(facts: Facts) -> Answer:
     shifted = [band for band in facts.bands if band.shifted]
     if shifted:
         named = ", ".join(f"{band.name} by {band.shift:.2f} pixels" for band in shifted)
+        named += ", against the next bluer band"
         advice = "Drizzle them to one frame, or move them: apply_shifts in Python."
         return Answer(question, "bad", f"Shifted: {named}.", advice, "bands shifted")
     worst = _worst(facts, lambda band: band.shift, skip=1)

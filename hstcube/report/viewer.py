@@ -61,8 +61,8 @@ def viewer_of(given: Given) -> Viewer:
         "bar": max((one for one in _BARS if one < grid.scale * nx / 3), default=_BARS[0]),
         **_directions(grid),
     }
-    if given.groups is not None:
-        numbers, data["groups"] = _bins(given, flux, unit)
+    if given.groups is not None and unit == FLUX:
+        numbers, data["groups"] = _bins(given, flux)
         arrays["groups"] = pack_whole(numbers)
     colour = colour_image(images, errors, inside, flux.pivot.values)
     return Viewer(data | {"arrays": arrays}, colour, packed.loss)
@@ -99,7 +99,7 @@ def _directions(grid: Grid) -> dict[str, Any]:
     return told
 
 
-def _bins(given: Given, flux: xr.Dataset, unit: str) -> tuple[Any, dict[str, Any]]:
+def _bins(given: Given, flux: xr.Dataset) -> tuple[Any, dict[str, Any]]:
     """Return a map of the bins, numbered from 1, and what is told of each, in that order."""
     table = photometry(flux, given.groups)
     ids = np.asarray(table["id"]).astype(int)
@@ -109,14 +109,14 @@ def _bins(given: Given, flux: xr.Dataset, unit: str) -> tuple[Any, dict[str, Any
 
     def of(kind: str, band: str) -> list[float | None]:
         column = table[f"{kind}_{band}"]
-        return _numbers_or_none(column.to_value(unit) if unit == FLUX else column.value)
+        return _numbers_or_none(column.to_value(FLUX))
 
     told: dict[str, Any] = {kind: [of(kind, name) for name in names] for kind in ("flux", "error")}
     told |= {"id": ids.tolist(), "pixels": np.asarray(table["npix"]).tolist()}
-    return numbers, told | _fitted(given.fit, ids, names, unit)
+    return numbers, told | _fitted(given.fit, ids, names)
 
 
-def _fitted(fit: Any, ids: Any, names: list[str], unit: str) -> dict[str, Any]:
+def _fitted(fit: Any, ids: Any, names: list[str]) -> dict[str, Any]:
     """Return the model's fluxes and the first results of a fit, joined by its id."""
     if fit is None:
         return {}
@@ -134,7 +134,7 @@ def _fitted(fit: Any, ids: Any, names: list[str], unit: str) -> dict[str, Any]:
     told: dict[str, Any] = {}
     if {*models} & {*fit.colnames}:
         told["model"] = [
-            _numbers_or_none(column(name) * _factor(fit[name], unit))
+            _numbers_or_none(column(name) * _factor(fit[name]))
             if name in fit.colnames else [None] * ids.size
             for name in models
         ]  # fmt: skip
@@ -151,12 +151,12 @@ def _is_result(column: Any) -> bool:
     return bool(column.dtype.kind == "f" and column.ndim == 1)
 
 
-def _factor(column: Any, unit: str) -> float:
+def _factor(column: Any) -> float:
     """Return what model fluxes are multiplied by; without a unit they are in uJy."""
     from astropy import units
 
     of = getattr(column, "unit", None) or units.uJy
-    return float(units.Unit(of).to(unit)) if unit == FLUX else 1.0
+    return float(units.Unit(of).to(FLUX))
 
 
 def _numbers_or_none(values: Any) -> list[float | None]:

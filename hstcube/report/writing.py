@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import xarray as xr
 
 from hstcube.core.grids import Grid
 from hstcube.core.rules import require_same_grid, taken
-from hstcube.errors import HstCubeError, LabelError
+from hstcube.errors import HstCubeError, HstCubeWarning, LabelError
 from hstcube.fits.writing import require_free_names, write_files
 from hstcube.noise.groups import group_map
 from hstcube.phot.bins import bin_pixels
@@ -107,7 +108,9 @@ def write_report(
         fit=fit,
         record=dict(record or {}),
     )
-    facts, viewer = facts_of(given, edge), viewer_of(given)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", HstCubeWarning)  # what is wrong, the page says
+        facts, viewer = facts_of(given, edge), viewer_of(given)
     said = [*notes, *_notes(whole, shown, viewer.loss)]
     page = page_of(given, facts, viewer, notes=said, qa=names[1].name)
     contents = (page.encode(), numbers_of(given, facts), png(thumbnail(viewer.colour)))
