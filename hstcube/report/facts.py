@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from hstcube.core.cube import variance
 from hstcube.core.grids import Grid
 from hstcube.core.state import attribute
 from hstcube.errors import HstCubeError
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     import xarray as xr
     from numpy.typing import NDArray
+
+    Mask = NDArray[np.bool_]
 
 __all__ = ["HISTOGRAM", "MANY", "Band", "Edge", "Facts", "Given", "edge_of", "facts_of", "in_flux"]
 
@@ -153,12 +156,13 @@ def facts_of(given: Given, edge: Edge) -> Facts:
         bands=bands,
     )
     background = None if given.labels is None else given.labels.values == 0
+    blank = blank_skies(flux, background).parts[0].blank
     measures: dict[str, Callable[[], None]] = {
         "psf": lambda: _add_psfs(facts, given),
         "noise": lambda: _add_noise(facts, cube, background),
-        "sky": lambda: _add_sky(facts, flux, background),
+        "sky": lambda: _add_sky(facts, flux, background, blank),
         "shifts": lambda: _add_shifts(facts, cube),
-        "depth": lambda: _add_depths(facts, flux, background),
+        "depth": lambda: _add_depths(facts, flux, blank),
         "flux": lambda: _add_fluxes(facts, flux, inside),
         "growth": lambda: _add_growth(facts, flux, inside),
     }
@@ -228,23 +232,15 @@ def _add_noise(facts: Facts, cube: xr.Dataset, background: Any) -> None:
         facts.why_not["noise"] = f"there are fewer than {MANY} empty apertures"
 
 
-def _add_sky(facts: Facts, flux: xr.Dataset, background: Any) -> None:
+def _add_sky(facts: Facts, flux: xr.Dataset, background: Any, blank: Mask) -> None:
     levels = measure_sky(flux, background=background)
     rows = zip(facts.bands, levels.values, levels.sky_error.values, strict=True)
     for band, level, error in rows:
         band.sky_left, band.sky_left_error = float(level), float(error)
-    blank, error = _blank(flux, background)
-    pulls = flux.sci.values / error
+    pulls = flux.sci.values / np.sqrt(variance(flux).values)
     facts.histogram = [
         np.histogram(pull[blank & np.isfinite(pull)], HISTOGRAM)[0].tolist() for pull in pulls
     ]
-
-
-def _blank(flux: xr.Dataset, background: Any) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    from hstcube.core.cube import variance
-
-    sky = blank_skies(flux, background).parts[0]
-    return sky.blank, np.sqrt(variance(flux).values)
 
 
 def _add_shifts(facts: Facts, cube: xr.Dataset) -> None:
@@ -257,12 +253,12 @@ def _add_shifts(facts: Facts, cube: xr.Dataset) -> None:
         facts.why_not["shifts"] = "no two bands have enough sources in common"
 
 
-def _add_depths(facts: Facts, flux: xr.Dataset, background: Any) -> None:
+def _add_depths(facts: Facts, flux: xr.Dataset, blank: Mask) -> None:
     """Add what empty apertures of 0.36 arcsec diameter can show at 5 sigma."""
     if facts.unit != FLUX:
         facts.why_not["depth"] = "a zero point is not known"
         return
-    groups = _discs(_blank(flux, background)[0], Grid.of(flux).scale)
+    groups = _discs(blank, Grid.of(flux).scale)
     if not groups.any():
         facts.why_not["depth"] = "there is no blank sky for an aperture"
         return

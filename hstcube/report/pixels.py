@@ -23,6 +23,7 @@ __all__ = [
     "address",
     "colour_image",
     "pack_cube",
+    "pack_numbers",
     "pack_whole",
     "png",
     "shown_part",
@@ -33,6 +34,7 @@ __all__ = [
 MOST = 9 * 400 * 400  # values of an array: more make a page of more than 8 MB
 EXACT = 200_000  # values of an array that are kept bit for bit: 9 bands of 148 x 148 pixels
 _STEP = 1 / 2000  # of asinh(flux / noise), and of log(error): 0.05 % of bright pixels
+_COARSE = 1 / 200  # of images that are for looking
 _LARGEST = 32767  # of a 16-bit number; one below its negative says NaN
 
 _FAINT, _TOP = 3.0, 99.7  # noises, and the percentile in the mask that is nearly white
@@ -63,17 +65,22 @@ def shown_part(cube: xr.Dataset) -> xr.Dataset:
 def pack_cube(flux: Array, error: Array, before: Array | None) -> Packed:
     """Pack fluxes and errors (band, y, x): bit for bit where they are few, else in steps."""
     if flux.size <= EXACT:
-        arrays = {"flux": _exact(flux), "error": _exact(error)}
-        return Packed(arrays | ({} if before is None else {"before": _exact(before)}), 0.0)
+        arrays = {"flux": pack_numbers(flux), "error": pack_numbers(error)}
+        return Packed(arrays | ({} if before is None else {"before": pack_numbers(before)}), 0.0)
     noise = np.nanmedian(error, axis=(1, 2))
     noise = np.where(np.isfinite(noise) & (noise > 0), noise, 1.0)[:, None, None]
     arrays = {"flux": _stepped(np.arcsinh(flux / noise), "asinh", noise)}
     arrays["error"] = _stepped(np.log(error / noise), "log", noise)
     if before is not None:
-        arrays["before"] = _stepped(np.arcsinh(before / noise), "asinh", noise)
+        arrays["before"] = _stepped(np.arcsinh(before / noise), "asinh", noise, _COARSE)
     step = arrays["flux"]["step"]
     kept = noise * np.sinh(np.round(np.arcsinh(flux / noise).astype(np.float64) / step) * step)
     return Packed(arrays, float(np.nanmax(np.abs(kept - flux) / error, initial=0.0)))
+
+
+def pack_numbers(values: NDArray[Any]) -> dict[str, Any]:
+    """Pack numbers as they are, in single precision."""
+    return {"kind": "float", "data": _planes(values.astype("<f4"))}
 
 
 def pack_whole(numbers: NDArray[Any]) -> dict[str, Any]:
@@ -81,14 +88,12 @@ def pack_whole(numbers: NDArray[Any]) -> dict[str, Any]:
     return {"kind": "whole", "data": _planes(numbers.astype("<u4"))}
 
 
-def _exact(values: Array) -> dict[str, Any]:
-    return {"kind": "float", "data": _planes(values.astype("<f4"))}
-
-
-def _stepped(values: NDArray[Any], kind: str, noise: NDArray[Any]) -> dict[str, Any]:
+def _stepped(
+    values: NDArray[Any], kind: str, noise: NDArray[Any], least: float = _STEP
+) -> dict[str, Any]:
     """Return numbers in equal steps, as 16 bits each."""
     known = np.isfinite(values)
-    step = max(_STEP, float(np.abs(values[known]).max(initial=0.0)) / _LARGEST)
+    step = max(least, float(np.abs(values[known]).max(initial=0.0)) / _LARGEST)
     steps = np.round(np.where(known, values, 0).astype(np.float64) / step)
     whole = np.where(known, steps, -_LARGEST - 1).astype("<i2")
     return {"kind": kind, "step": step, "noise": noise.ravel().tolist(), "data": _planes(whole)}

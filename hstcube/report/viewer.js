@@ -26,14 +26,13 @@
       step === -32768 ? NaN : grow(step * part.step) * part.noise[Math.floor(i / N)]);
   }
 
-  const [flux, error, before, mask, groups] = await Promise.all(
-    ["flux", "error", "before", "mask", "groups"].map((name) => D.arrays[name] && unpack(D.arrays[name])));
+  const names = ["flux", "error", "before", "mask", "groups", "group_flux", "group_error"];
+  const [flux, error, before, mask, groups, groupFlux, groupError] = await Promise.all(
+    names.map((name) => D.arrays[name] && unpack(D.arrays[name])));
   const now = { x: D.start[0], y: D.start[1], band: bands.length - 1 };
   const view = $("view"), at = view.getContext("2d");
   const zoom = Math.max(1, Math.ceil(920 / Math.max(nx, ny)));
   const small = document.createElement("canvas");
-  small.width = nx;
-  small.height = ny;
   view.width = nx * zoom;
   view.height = ny * zoom;
   view.style.aspectRatio = `${nx} / ${ny}`;
@@ -41,12 +40,17 @@
   const tell = (value) => !Number.isFinite(value) ? "no data" :
     Math.abs(value) >= 1e5 || (value !== 0 && Math.abs(value) < 1e-3) ? value.toExponential(3) : String(+value.toPrecision(4));
 
-  function shade(context, values, band, noise, top) {
-    const image = context.createImageData(nx, ny), pixels = image.data;
+  // every `step`th pixel along x and y: stamps need no more
+  function shade(canvas, values, band, noise, top, step = 1) {
+    const [width, height] = [Math.ceil(nx / step), Math.ceil(ny / step)];
+    canvas.width = width;
+    canvas.height = height;
+    const context = canvas.getContext("2d");
+    const image = context.createImageData(width, height), pixels = image.data;
     const range = Math.asinh(top / 3) + 0.5;
-    for (let y = 0; y < ny; y++) {
-      for (let x = 0; x < nx; x++) {
-        const value = values(band * N + y * nx + x), k = 4 * ((ny - 1 - y) * nx + x);
+    for (let y = 0; y < height; y++) {
+      for (let x = 0; x < width; x++) {
+        const value = values(band * N + y * step * nx + x * step), k = 4 * ((height - 1 - y) * width + x);
         const grey = 255 * (1 - (Math.asinh(value / noise / 3) + 0.5) / range);
         const known = !Number.isNaN(value);
         pixels[k] = known ? grey : 205;
@@ -151,7 +155,7 @@
   function drawView() {
     const state = $("state").value;
     const snr = state === "snr";
-    shade(small.getContext("2d"), states[state], now.band, snr ? 1 : D.noise[now.band], topOf(now.band));
+    shade(small, states[state], now.band, snr ? 1 : D.noise[now.band], topOf(now.band));
     at.imageSmoothingEnabled = false;
     at.drawImage(small, 0, 0, view.width, view.height);
     at.strokeStyle = "#e8590c";
@@ -179,9 +183,10 @@
   }
 
   function sedNow() {
-    const bin = chosen(), i = now.y * nx + now.x, G = D.groups;
-    const one = (band) => bin ? [G.flux[band][bin - 1], G.error[band][bin - 1]] : [flux[band * N + i], error[band * N + i]];
-    const points = bands.map((_, band) => one(band).map((value) => value === null ? NaN : value));
+    const bin = chosen(), G = D.groups;
+    const [fluxes, errors, number, i] = bin ? [groupFlux, groupError, G.id.length, bin - 1] :
+      [flux, error, N, now.y * nx + now.x];
+    const points = bands.map((_, band) => [fluxes[band * number + i], errors[band * number + i]]);
     const model = bin && G.model ? G.model.map((row) => row[bin - 1]) : null;
     return { bin, points, model };
   }
@@ -300,9 +305,7 @@
       button.title = `show ${name}`;
       for (const state of rows) {
         const canvas = document.createElement("canvas");
-        canvas.width = nx;
-        canvas.height = ny;
-        shade(canvas.getContext("2d"), states[state], band, D.noise[band], D.top[band]);
+        shade(canvas, states[state], band, D.noise[band], D.top[band], Math.ceil(Math.max(nx, ny) / 160));
         button.append(canvas);
       }
       button.append(name);

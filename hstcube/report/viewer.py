@@ -11,7 +11,7 @@ from hstcube.core.grids import Grid
 from hstcube.errors import LabelError
 from hstcube.phot.table import photometry
 from hstcube.report.facts import FLUX, in_flux
-from hstcube.report.pixels import colour_image, pack_cube, pack_whole
+from hstcube.report.pixels import colour_image, pack_cube, pack_numbers, pack_whole
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -62,8 +62,8 @@ def viewer_of(given: Given) -> Viewer:
         **_directions(grid),
     }
     if given.groups is not None and unit == FLUX:
-        numbers, data["groups"] = _bins(given, flux)
-        arrays["groups"] = pack_whole(numbers)
+        of_bins, data["groups"] = _bins(given, flux)
+        arrays |= of_bins
     colour = colour_image(images, errors, inside, flux.pivot.values)
     return Viewer(data | {"arrays": arrays}, colour, packed.loss)
 
@@ -99,21 +99,19 @@ def _directions(grid: Grid) -> dict[str, Any]:
     return told
 
 
-def _bins(given: Given, flux: xr.Dataset) -> tuple[Any, dict[str, Any]]:
-    """Return a map of the bins, numbered from 1, and what is told of each, in that order."""
+def _bins(given: Given, flux: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the map of the bins, numbered from 1, with their fluxes; what is told of each."""
     table = photometry(flux, given.groups)
     ids = np.asarray(table["id"]).astype(int)
     names = [str(name) for name in flux.band.values]
     groups = np.asarray(given.groups)
     numbers = np.where(np.isin(groups, ids), np.searchsorted(ids, groups) + 1, 0)
-
-    def of(kind: str, band: str) -> list[float | None]:
-        column = table[f"{kind}_{band}"]
-        return _numbers_or_none(column.to_value(FLUX))
-
-    told: dict[str, Any] = {kind: [of(kind, name) for name in names] for kind in ("flux", "error")}
-    told |= {"id": ids.tolist(), "pixels": np.asarray(table["npix"]).tolist()}
-    return numbers, told | _fitted(given.fit, ids, names)
+    arrays = {"groups": pack_whole(numbers)}
+    for kind in ("flux", "error"):
+        values = np.stack([table[f"{kind}_{name}"].to_value(FLUX) for name in names])
+        arrays[f"group_{kind}"] = pack_numbers(np.ma.filled(values, np.nan))
+    told = {"id": ids.tolist(), "pixels": np.asarray(table["npix"]).tolist()}
+    return arrays, told | _fitted(given.fit, ids, names)
 
 
 def _fitted(fit: Any, ids: Any, names: list[str]) -> dict[str, Any]:

@@ -157,6 +157,6 @@ def _notes(whole: xr.Dataset, shown: xr.Dataset, loss: float) -> list[str]:
     if loss:
         notes.append(
             f"Pixels are kept in steps, to save room: none is off by more than {loss:.2f} of its "
-            f"error. The cube itself has all digits."
+            "error, or, as it was observed, by 0.3 %. The cube itself has all digits."
         )
     return notes

@@ -152,7 +152,7 @@ def test_a_bin_shows_the_sed_that_photometry_measures(
         told = [
             [row[f"{kind}_{band}"].to_value("nJy") for band in BANDS] for kind in ("flux", "error")
         ]
-        assert np.array_equal(shown_sed(page), np.array(told))
+        assert np.array_equal(shown_sed(page), np.float32(told))
         assert f"bin {number}, {row['npix']} pixels" in page.locator("#chosen").inner_text()
 
 
