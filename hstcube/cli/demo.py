@@ -52,6 +52,7 @@ outermost ring, against F160W; core: within 0.18 arcsec
 stamps    {stamps}    (truth.nc: noise-free images, PSFs, fluxes)
 products  {products}
 picture   {places["picture"]}
+report    {places["report"]}    (open it in a browser: is the cube good?)
 try next:
   hstcube check {stamps}
   hstcube run {stamps} --recipe original -o {out / "original"}
