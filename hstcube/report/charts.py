@@ -57,14 +57,15 @@ class Chart(NamedTuple):
 def psf_charts(facts: Facts) -> list[tuple[str, Chart]]:
     """Return the encircled energies over the target's, before and after the matching."""
     both = {"before": facts.ee_before, "after": facts.ee}
-    return [(name, _psf_chart(facts, name, curves)) for name, curves in both.items() if curves]
+    known = {name: curves for name, curves in both.items() if np.isfinite(curves).any()}
+    return [(name, _psf_chart(facts, name, curves)) for name, curves in known.items()]
 
 
 def _psf_chart(facts: Facts, name: str, curves: list[list[float]]) -> Chart:
-    off = np.abs(np.array(curves) - 1)
-    reach = min(max(float(np.nanmax(off)) * 1.08, _LEAST), 0.6)
+    off = np.nan_to_num(np.abs(np.array(curves) - 1))
+    reach = min(max(float(off.max()) * 1.08, _LEAST), 0.6)
     far = off.max(axis=1)
-    worst = facts.bands[int(np.nanargmax(far))].name
+    worst = facts.bands[int(np.argmax(far))].name
     return _chart(
         _of_bands(facts, facts.radius, curves),
         x=(0, facts.radius[-1]),
@@ -72,7 +73,7 @@ def _psf_chart(facts: Facts, name: str, curves: list[list[float]]) -> Chart:
         labels=("radius [arcsec]", "ratio"),
         span=(1 - LIMITS.match, 1 + LIMITS.match),
         alt=f"Encircled energy over that of {facts.target or 'the target'}, {name} the matching: "
-        f"farthest from one by {float(np.nanmax(off)):.2%} in {worst}. Grey: 1 %.",
+        f"farthest from one by {float(off.max()):.2%} in {worst}. Grey: 1 %.",
         size=_LOW,
     )
 
@@ -101,7 +102,7 @@ def noise_chart(facts: Facts) -> Chart | None:
 
 def growth_chart(facts: Facts) -> Chart | None:
     """Return the light of the mask within a radius, over all of it."""
-    if not facts.growth:
+    if not np.isfinite(facts.growth).any():
         return None
     radius = [0.0, *facts.growth_radius]
     curves = [[0.0, *one] for one in facts.growth]

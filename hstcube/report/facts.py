@@ -16,12 +16,13 @@ from hstcube.core.state import attribute
 from hstcube.errors import HstCubeError
 from hstcube.matching.comparison import psf_quality
 from hstcube.noise.blank import blank_skies
-from hstcube.noise.empty_apertures import noise_check
+from hstcube.noise.empty_apertures import SIZES, noise_check
 from hstcube.noise.groups import group_errors
 from hstcube.phot.groups import common_mask
 from hstcube.phot.table import photometry
 from hstcube.phot.units import to_flux
 from hstcube.regridding.align import check_alignment
+from hstcube.report.pixels import middle
 from hstcube.sky.level import measure_sky
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Given:
     cube: xr.Dataset
     before: xr.Dataset | None = None
     labels: xr.DataArray | None = None
-    groups: xr.DataArray | None = None
+    groups: NDArray[Any] | None = None
     fit: Any = None
     record: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -217,7 +218,8 @@ def _add_psfs(facts: Facts, given: Given) -> None:
 def _add_noise(facts: Facts, cube: xr.Dataset, background: Any) -> None:
     with warnings.catch_warnings():  # of a sky so small that its background is all there is
         warnings.simplefilter("ignore", RuntimeWarning)
-        table = noise_check(cube, background=background)
+        sizes = [size for size in SIZES if size <= min(cube.sci.shape[1:])]
+        table = noise_check(cube, background=background, sizes=sizes)
     facts.noise = [
         {"band": str(row["band"]), "size": int(row["size"]), "number": int(row["number"]),
          "ratio": float(row["ratio"])}
@@ -265,8 +267,8 @@ def _add_depths(facts: Facts, flux: xr.Dataset, blank: Mask) -> None:
     if not groups.any():
         facts.why_not["depth"] = "there is no blank sky for an aperture"
         return
-    errors = np.nanmedian(group_errors(flux, groups).values, axis=1)
-    for band, error in zip(facts.bands, errors.tolist(), strict=True):
+    errors = [middle(one) for one in group_errors(flux, groups).values]
+    for band, error in zip(facts.bands, errors, strict=True):
         band.depth = _AB - 2.5 * math.log10(5 * error) if error > 0 else _UNKNOWN
 
 
@@ -311,4 +313,5 @@ def _add_growth(facts: Facts, flux: xr.Dataset, inside: NDArray[np.bool_]) -> No
     within = np.searchsorted(far[order], radii, side="right") - 1
     grown = np.cumsum(images[:, order], axis=1)
     facts.growth_radius = radii.tolist()
-    facts.growth = np.where(within >= 0, grown[:, within] / grown[:, -1:], 0).tolist()
+    with np.errstate(invalid="ignore", divide="ignore"):  # of a band without light
+        facts.growth = np.where(within >= 0, grown[:, within] / grown[:, -1:], 0).tolist()

@@ -22,6 +22,7 @@ __all__ = [
     "Packed",
     "address",
     "colour_image",
+    "middle",
     "pack_cube",
     "pack_numbers",
     "pack_whole",
@@ -49,8 +50,8 @@ class Packed(NamedTuple):
     loss: float
 
 
-def shown_part(cube: xr.Dataset) -> xr.Dataset:
-    """Return what a page can hold of a cube: all of it, or a square around its mask."""
+def shown_part(cube: xr.Dataset) -> dict[str, slice]:
+    """Return which rows and columns a page can hold: all, or those of a square around the mask."""
     side = math.isqrt(MOST // cube.sizes["band"])
     inside = cube.mask.any("band").values
     where = np.argwhere(inside if inside.any() else np.ones_like(inside))
@@ -59,7 +60,7 @@ def shown_part(cube: xr.Dataset) -> xr.Dataset:
     for dim, centre in zip(("y", "x"), middle.tolist(), strict=True):
         start = min(max(centre - side // 2, 0), max(cube.sizes[dim] - side, 0))
         cuts[dim] = slice(start, start + side)
-    return cube.isel(cuts).compute()
+    return cuts
 
 
 def pack_cube(flux: Array, error: Array, before: Array | None) -> Packed:
@@ -67,8 +68,7 @@ def pack_cube(flux: Array, error: Array, before: Array | None) -> Packed:
     if flux.size <= EXACT:
         arrays = {"flux": pack_numbers(flux), "error": pack_numbers(error)}
         return Packed(arrays | ({} if before is None else {"before": pack_numbers(before)}), 0.0)
-    noise = np.nanmedian(error, axis=(1, 2))
-    noise = np.where(np.isfinite(noise) & (noise > 0), noise, 1.0)[:, None, None]
+    noise = np.array([middle(one) or 1.0 for one in error])[:, None, None]
     arrays = {"flux": _stepped(np.arcsinh(flux / noise), "asinh", noise)}
     arrays["error"] = _stepped(np.log(error / noise), "log", noise)
     if before is not None:
@@ -81,6 +81,12 @@ def pack_cube(flux: Array, error: Array, before: Array | None) -> Packed:
 def pack_numbers(values: NDArray[Any]) -> dict[str, Any]:
     """Pack numbers as they are, in single precision."""
     return {"kind": "float", "data": _planes(values.astype("<f4"))}
+
+
+def middle(values: Any) -> float:
+    """Return the median of the numbers among values, 0 where there is none."""
+    known = np.asarray(values)[np.isfinite(values)]
+    return float(np.median(known)) if known.size else 0.0
 
 
 def pack_whole(numbers: NDArray[Any]) -> dict[str, Any]:
@@ -121,7 +127,7 @@ def colour_image(flux: Any, error: Any, inside: Any, pivot: Any) -> Colours:
     """
     planes = np.stack([_scaled(flux[i], error[i], inside) for i in three_bands(pivot)])
     light = planes.mean(axis=0)
-    noise = max(1.4826 * float(np.nanmedian(np.abs(light - np.nanmedian(light)))), 1e-9)
+    noise = max(1.4826 * middle(np.abs(light - middle(light))), 1e-9)
     chosen = light[inside & np.isfinite(light)]
     top = max(float(np.percentile(chosen, _TOP)) if chosen.size else 0.0, 10 * noise)
     above = np.maximum(light + noise, 1e-9)
@@ -136,8 +142,9 @@ def _scaled(flux: Image, error: Image, inside: Any) -> Image:
     """Return a band over its mean flux in the mask; over its noise where that is larger."""
     used = inside & np.isfinite(flux)
     mean = float(flux[used].mean()) if used.any() else 0.0
-    noise = float(np.nanmedian(error)) if np.isfinite(error).any() else 1.0
-    return np.asarray(flux / max(mean, noise, 1e-30), np.float64)
+    if not np.isfinite(flux).any():
+        return np.zeros(flux.shape)
+    return np.asarray(flux / max(mean, middle(error), 1e-30), np.float64)
 
 
 def thumbnail(image: Colours) -> Colours:

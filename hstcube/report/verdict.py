@@ -55,6 +55,8 @@ def headline(told: list[Answer]) -> tuple[State, str]:
         return "bad", f"Bad in {len(bad)} of {len(told)} respects: look at them before you use it."
     if unknown:
         number = len(told) - len(unknown)
+        if number < len(unknown):
+            return "unknown", f"Not known: {number} of {len(told)} respects could be checked."
         return "good", f"Good in the {number} respects of {len(told)} that could be checked."
     return "good", f"Good in all {len(told)} respects."
 
@@ -132,6 +134,9 @@ def _whole(facts: Facts) -> Answer:
     edge = facts.edge
     if edge.everything:
         return Answer(question, "unknown", "No mask was made: every pixel with data is used.")
+    if not facts.pixels:
+        advice = "Look at the map; choose another id."
+        return Answer(question, "bad", "The mask is empty.", advice, "mask empty")
     places = {
         "the frame's edge": edge.frame,
         "pixels without data": edge.data,

@@ -11,7 +11,7 @@ from hstcube.core.grids import Grid
 from hstcube.errors import LabelError
 from hstcube.phot.table import photometry
 from hstcube.report.facts import FLUX, in_flux
-from hstcube.report.pixels import colour_image, pack_cube, pack_numbers, pack_whole
+from hstcube.report.pixels import colour_image, middle, pack_cube, pack_numbers, pack_whole
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -43,7 +43,7 @@ def viewer_of(given: Given) -> Viewer:
     before = None if given.before is None else in_flux(given.before)[0].sci.values
     packed = pack_cube(images, errors, before)
     arrays = packed.arrays | {"mask": pack_whole(inside)}
-    noise = np.nan_to_num([_middle(one) for one in errors], nan=1.0)
+    noise = np.array([middle(one) or 1.0 for one in errors])
     ny, nx = inside.shape
     grid = Grid.of(flux)
     data: dict[str, Any] = {
@@ -62,15 +62,10 @@ def viewer_of(given: Given) -> Viewer:
         **_directions(grid),
     }
     if given.groups is not None and unit == FLUX:
-        of_bins, data["groups"] = _bins(given, flux)
+        of_bins, data["groups"] = _bins(flux, given.groups, given.fit)
         arrays |= of_bins
     colour = colour_image(images, errors, inside, flux.pivot.values)
     return Viewer(data | {"arrays": arrays}, colour, packed.loss)
-
-
-def _middle(values: Any) -> float:
-    known = values[np.isfinite(values)]
-    return float(np.median(known)) if known.size else 1.0
 
 
 def _top(image: Any, noise: float, inside: Any) -> float:
@@ -99,19 +94,20 @@ def _directions(grid: Grid) -> dict[str, Any]:
     return told
 
 
-def _bins(given: Given, flux: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
+def _bins(
+    flux: xr.Dataset, groups: NDArray[Any], fit: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the map of the bins, numbered from 1, with their fluxes; what is told of each."""
-    table = photometry(flux, given.groups)
+    table = photometry(flux, groups)
     ids = np.asarray(table["id"]).astype(int)
     names = [str(name) for name in flux.band.values]
-    groups = np.asarray(given.groups)
     numbers = np.where(np.isin(groups, ids), np.searchsorted(ids, groups) + 1, 0)
     arrays = {"groups": pack_whole(numbers)}
     for kind in ("flux", "error"):
         values = np.stack([table[f"{kind}_{name}"].to_value(FLUX) for name in names])
         arrays[f"group_{kind}"] = pack_numbers(np.ma.filled(values, np.nan))
     told = {"id": ids.tolist(), "pixels": np.asarray(table["npix"]).tolist()}
-    return arrays, told | _fitted(given.fit, ids, names)
+    return arrays, told | _fitted(fit, ids, names)
 
 
 def _fitted(fit: Any, ids: Any, names: list[str]) -> dict[str, Any]:

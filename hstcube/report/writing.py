@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from hstcube.core.grids import Grid
 from hstcube.core.rules import require_same_grid, taken
@@ -25,6 +24,9 @@ from hstcube.sky.level import subtract_sky
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    import xarray as xr
+    from numpy.typing import NDArray
 
 
 __all__ = ["report_files", "write_report"]
@@ -98,13 +100,13 @@ def write_report(
     whole = taken(cube)
     on_grid = None if labels is None else regrid_labels(labels, Grid.of(whole))
     edge = edge_of(whole, on_grid)
-    shown = shown_part(whole)
-    part = {dim: shown[dim] for dim in ("y", "x")}
+    part = shown_part(whole)
+    shown = whole.isel(part).compute()
     given = Given(
         shown,
-        before=None if before is None else _before(before, whole).sel(part).compute(),
-        labels=None if on_grid is None else on_grid.sel(part),
-        groups=_groups(whole, shown, groups),
+        before=None if before is None else _before(before, whole).isel(part).compute(),
+        labels=None if on_grid is None else on_grid.isel(part),
+        groups=_bins(shown) if groups is None else group_map(whole, groups)[*part.values()],
         fit=fit,
         record=dict(record or {}),
     )
@@ -132,16 +134,12 @@ def _before(before: xr.Dataset, cube: xr.Dataset) -> xr.Dataset:
     return subtract_sky(before, dict(zip(cube.band.values.tolist(), levels.tolist(), strict=True)))
 
 
-def _groups(whole: xr.Dataset, shown: xr.Dataset, given: Any) -> xr.DataArray | None:
-    """Return the groups of the part that is shown; bins where none are given, if they can be."""
-    if given is not None:
-        coords = {dim: whole[dim] for dim in ("y", "x")}
-        found = xr.DataArray(group_map(whole, given), coords, ("y", "x"))
-        return found.sel(y=shown.y, x=shown.x)
+def _bins(shown: xr.Dataset) -> NDArray[Any] | None:
+    """Return bins where none are given; None without a mask that they can lie in."""
     if not shown.mask.values.any() or bool((shown.mask == (shown.wht > 0)).all()):
         return None
     try:
-        return bin_pixels(shown, snr=_SNR)
+        return np.asarray(bin_pixels(shown, snr=_SNR))
     except HstCubeError:
         return None
 

@@ -168,8 +168,9 @@ def test_of_a_mosaic_the_part_around_the_mask_is_shown() -> None:
     wide = cube.pad(y=(600, 900), x=(20, 0), constant_values=0).assign_coords(
         plain_grid((1620, 140)).coords()
     )
-    part = shown_part(wide.assign(mask=wide.mask.astype(bool)))
-    assert dict(part.sizes)["y"] == dict(part.sizes)["y"] <= 600
+    part = wide.isel(shown_part(wide.assign(mask=wide.mask.astype(bool))))
+    assert part.sizes["y"] == 600  # 4 bands of 600 x 600 are 9 of 400 x 400
+    assert part.sizes["x"] == 140
     assert part.mask.values.sum() == cube.mask.values.sum()
 
 
@@ -243,6 +244,52 @@ def test_images_of_another_grid_are_refused(tmp_path: Path) -> None:
     before = parts()[0].isel(x=slice(1, None))
     page = tmp_path / "field.html"
     assert code_of(lambda: hstcube.write_report(cube, page, before=before)) == "HC-D02"
+
+
+def _holed(cube: xr.Dataset) -> xr.Dataset:
+    keep = ~((cube.x > 55) & (cube.x < 60) & (cube.y > 40) & (cube.y < 60))
+    holed = cube.assign(sci=cube.sci.where(keep), wht=cube.wht.where(keep, 0))
+    return holed.assign(mask=cube.mask & keep)
+
+
+def _without_a_band(cube: xr.Dataset) -> xr.Dataset:
+    there = cube.band != "f814w"
+    bare = cube.assign(sci=cube.sci.where(there), wht=cube.wht.where(there, 0))
+    return bare.assign(mask=cube.mask & there)
+
+
+ODD = {
+    "of one band": lambda cube: cube.isel(band=[3]),
+    "cut": lambda cube: cube.isel(y=slice(20, 70), x=slice(33, 90)),
+    "tiny": lambda cube: cube.isel(y=slice(58, 63), x=slice(60, 65)),
+    "flipped": lambda cube: cube.isel(x=slice(None, None, -1)),
+    "in blocks": lambda cube: cube.chunk(y=40, x=40),
+    "with an empty mask": lambda cube: hstcube.mask(cube, cube.mask.any("band") & False),
+    "without a mask": lambda cube: hstcube.mask(cube, cube.mask.any("band") | True),
+    "with a hole": _holed,
+    "with a band without data": _without_a_band,
+    "without PSFs": lambda cube: cube.drop_vars(["psf", "ky", "kx"]),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_every_cube_has_a_page(kind: str, tmp_path: Path) -> None:
+    cube, labels = good()
+    text, told, data = written(ODD[kind](cube), tmp_path, labels=labels)
+    assert told["headline"] in text
+    assert data["bands"] == [band["name"] for band in told["bands"]]
+
+
+def test_little_that_could_be_checked_is_no_verdict() -> None:
+    cube, _ = good()
+    tiny = ODD["tiny"](cube)
+    state, said = headline(answers(facts_of(Given(tiny), edge_of(tiny, None))))
+    assert (state, said) == ("unknown", "Not known: 2 of 6 respects could be checked.")
+
+
+def test_an_empty_mask_is_bad() -> None:
+    cube, labels = good()
+    assert faults(ODD["with an empty mask"](cube), labels) == ["mask empty"]
 
 
 def test_a_cube_without_zero_points_is_shown_in_its_own_unit(tmp_path: Path) -> None:
