@@ -12,7 +12,7 @@ RUN_CLIENTS := $(CLIENTS)/bin/python
 
 PYTEST := $(RUN) -m pytest -n 2 --dist loadfile
 
-.PHONY: test quick test-clients demo real lint types bench bench-quick docs notebook pages picture psf validation fuzz mutants dist clean
+.PHONY: test quick test-clients test-browser demo real lint types bench bench-quick docs notebook pages picture psf validation fuzz mutants dist clean
 
 test: $(READY)  ## all tests, and the notebooks
 	$(PYTEST) $(COVERAGE)
@@ -29,6 +29,10 @@ real: $(READY)  ## only what needs real images: HSTCUBE_XDF=FOLDER HSTCUBE_SURVE
 
 test-clients: $(CLIENTS)/ready  ## the SED-fitting codes themselves on our exports: EAZY, bagpipes, LePHARE, Prospector
 	HSTCUBE_CLIENTS="$(CURDIR)/$(CLIENTS)/templates" $(RUN_CLIENTS) -m pytest -p no:cacheprovider -o addopts= -o filterwarnings=default -q tests/clients
+
+test-browser: $(READY)  ## the pages of reports in headless Chromium, which must be there
+	$(RUN) -m pip install --quiet "playwright>=1.50"
+	HSTCUBE_BROWSER=required $(PYTEST) -q tests/report/test_browser.py
 
 lint: $(READY)
 	$(RUN) -m ruff check .

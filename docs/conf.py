@@ -46,9 +46,10 @@ suppress_warnings = ["misc.highlighting_failure"]
 
 # folders of the package, and what their public functions are for
 GROUPS = {
-    "assembly files surveys jobs": "Open, save, run",
+    "assembly files surveys jobs demo": "Open, save, run",
     "core": "The cube and its grid",
-    "pipeline": "The whole job",
+    "pipeline report": "The whole job",
+    "views": "Look at a cube",
     "sky": "Sky, sources, masks",
     "psf": "PSFs",
     "matching": "One resolution",
@@ -56,6 +57,7 @@ GROUPS = {
     "noise": "Noise",
     "phot": "Photometry",
     "sed": "SED codes",
+    "ifu forward": "Lines of IFUs",
     "plots": "Pictures",
     "errors": "Errors",
 }

@@ -109,13 +109,14 @@ _MODULE_OF = {
     "variance": "core.cube",
     "with_noise": "noise.description",
     "with_psf": "psf.preparation",
+    "write_report": "report.writing",
     "write_table": "files.tables",
 }
 
 _FOLDERS = (
     "assembly", "basics", "cli", "core", "demo", "errors", "files", "fits", "fleet", "forward",
     "ifu", "inputs", "jobs", "maps", "matching", "noise", "phot", "pipeline", "plots", "psf",
-    "regridding", "remote", "sed", "sky", "surveys", "terminal", "views",
+    "regridding", "remote", "report", "sed", "sky", "surveys", "terminal", "views",
 )  # fmt: skip
 
 __all__ = ["__version__", "plot", *_MODULE_OF]  # noqa: PLE0604  the keys are strings

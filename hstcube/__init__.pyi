@@ -74,6 +74,7 @@ from hstcube.regridding.labels import regrid_mask as regrid_mask
 from hstcube.regridding.resample import rebin as rebin
 from hstcube.regridding.resample import regrid as regrid
 from hstcube.regridding.stamp import cutout as cutout
+from hstcube.report.writing import write_report as write_report
 from hstcube.sed import to_sed as to_sed
 from hstcube.sed.results import paint_fit as paint_fit
 from hstcube.sed.results import read_fit as read_fit

@@ -127,6 +127,7 @@ class World:
             "to_sed": ((cube, "eazy", next(self.out)), {"groups": self.groups}),
             "validate": ((cube,), {}),
             "variance": ((cube,), {}),
+            "write_report": ((cube, next(self.out) / "1.html"), {}),
             "with_noise": ((cube,), {}),
         }
 

@@ -44,6 +44,7 @@ WITH_A_DISK = {
     "fleet",
     "pipeline",
     "jobs",
+    "report",
     "demo",
     "terminal",
     "cli",

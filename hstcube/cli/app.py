@@ -79,6 +79,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
         (f"hstcube sky {STAMPS} -o levels", f"hstcube run {STAMPS} --sky levels -o out_levels"),
     ),
     "detect": (maps.detect, (f"hstcube detect {STAMPS} -o maps",)),
+    "report": (cube.report, ("hstcube report hstcube_out",)),
     "line": (maps.line, ()),
     "noise": (cube.noise, (f"hstcube noise {STAMPS} -o noise.png",)),
     "cutout": (demo.cutout, ()),

@@ -1,9 +1,9 @@
-"""Commands of cubes: export, bin, phot, noise, compare."""
+"""Commands of cubes: export, bin, phot, noise, compare, report."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -18,9 +18,9 @@ from hstcube.cli.options import (
     Scale,
     Source,
 )
-from hstcube.terminal.show import say, show_json, show_table, told_warnings
+from hstcube.terminal.show import say, show_json, show_reports, show_table, told_warnings
 
-__all__ = ["bin_", "compare", "export", "noise", "phot"]
+__all__ = ["bin_", "compare", "export", "noise", "phot", "report"]
 
 MinArea = Annotated[
     str,
@@ -319,3 +319,49 @@ def compare(
     else:
         typer.echo(f"{title}, with the same cards")
     raise typer.Exit(SOME_FAILED if apart else 0)
+
+
+def report(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CUBE|OUT", help="A saved cube (.nc or .zarr), or the folder of a run."
+        ),
+    ],
+    field: Fields = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="The page of a cube, or a folder for many; beside it if not given."
+        ),
+    ] = None,
+    groups: Groups = None,
+    fit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CODE=FILE", help="What was fitted to the groups: eazy=photz.zout.fits."
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Make a page that says whether a cube is good.
+
+    And shows its pixels: a click shows an SED. Many fields get an index, the bad ones first.
+    """
+    from hstcube.pipeline.record import SOME_FAILED
+    from hstcube.report.fields import report_source
+
+    told: list[Any] = [*by_band([fit] if fit else None, "--fit").items()]
+    with told_warnings():
+        made = report_source(
+            source,
+            out,
+            fields=field or (),
+            groups=groups,
+            fit=told[0] if told else None,
+            overwrite=overwrite,
+        )
+    failed = [one.error for one in made if one.error]
+    show_reports(made, out or source)
+    if failed:
+        raise typer.Exit(SOME_FAILED if len(failed) < len(made) else failed[0].exit_code)

@@ -50,6 +50,7 @@ was done in 2022, the rim would be off by {rim:.2f} mag, the core by {core:.1%}.
 stamps    {stamps}
 products  {products}
 picture   {places["picture"]}
+report    {places["report"]}    (open it: is the cube good?)
 numbers   {places["table"]}
 try next:
   hstcube check {stamps}

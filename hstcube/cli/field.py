@@ -40,6 +40,7 @@ from hstcube.cli.options import (
     Poisson,
     PSFWidths,
     Recipe,
+    ReportOf,
     Resume,
     Scale,
     Scheduler,
@@ -57,7 +58,9 @@ from hstcube.terminal.show import (
     show_json,
     show_outcomes,
     show_report,
+    show_reports,
     show_table,
+    typed,
 )
 
 if TYPE_CHECKING:
@@ -156,6 +159,7 @@ def run(
     jobs: Jobs = 1,
     scheduler: Scheduler = None,
     resume: Resume = False,
+    report: ReportOf = False,
     as_json: AsJson = False,
 ) -> None:
     """Make the homogeneous cube of every field.
@@ -198,11 +202,18 @@ def run(
     targets = targets_of(source, field, ids, sky=sky, **how)
     with Progress(len(targets)) as tell:
         several: dict[str, Any] = {"jobs": jobs, "scheduler": scheduler, "resume": resume}
+        several["command"] = typed()
         outcomes = run_targets(targets, out, options, tell=tell, **several)
     if as_json:
         show_json([of_outcome(outcome) for outcome in outcomes])
     else:
         show_outcomes(outcomes, out)
+    if report:
+        from hstcube.report.fields import report_run
+
+        made = report_run(outcomes, out, options)
+        if not as_json:
+            show_reports(made, out)
     raise typer.Exit(exit_code(outcomes))
 
 

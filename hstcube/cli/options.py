@@ -41,6 +41,7 @@ __all__ = [
     "Pivots",
     "Poisson",
     "Recipe",
+    "ReportOf",
     "Resume",
     "Scale",
     "Scheduler",
@@ -328,6 +329,14 @@ Resume = Annotated[
         "--resume",
         help="Go on where a run ended: make what is not done.",
         rich_help_panel=panels.RUNNING,
+    ),
+]
+ReportOf = Annotated[
+    bool,
+    typer.Option(
+        "--report",
+        help="A page for each field too; see `hstcube report`.",
+        rich_help_panel=panels.OUTPUT,
     ),
 ]
 AsJson = Annotated[

@@ -29,6 +29,7 @@ from hstcube.pipeline.runs import run
 from hstcube.plots.cube import figure_bytes, homogeneous
 from hstcube.psf.preparation import with_psf
 from hstcube.psf.stars import measure_psf
+from hstcube.report.fields import report_run
 from hstcube.surveys.names import find_field
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def demonstrate(
     ----------
     out : path
         Gets ``stamps`` (with ``truth.nc``, and ``psf_60mas.fits`` measured from its stars),
-        ``products``, ``truth.json`` and ``demo.png``.
+        ``products`` (with the report of the galaxy, ``demo.html``), ``truth.json``, ``demo.png``.
     seed : int
         Of the simulation.
     overwrite : bool
@@ -93,15 +94,22 @@ def demonstrate(
         "products": out / "products",
         "table": out / "truth.json",
         "picture": out / "demo.png",
+        "report": out / "products" / f"{FIELD}.html",
     }
     truth = simulate(places["stamps"], field=FIELD, seed=seed, overwrite=overwrite)
     psf = measure_psf(open_stars(places["stamps"] / "psf_stars"))
     psf = psf.assign_coords(psf_energy=("band", np.ones(psf.sizes["band"])))  # made up so
     save_psf(psf, places["stamps"] / "psf_60mas.fits", overwrite=overwrite)
     targets = plan(places["stamps"], [], [f"{PAIR}={FIELD}:{TARGET},{MERGER}"], scale="60mas")
-    for outcome in run(targets, places["products"], Options(overwrite=overwrite)):
+    options = Options(overwrite=overwrite)
+    outcomes = run(targets, places["products"], options)
+    for outcome in outcomes:
         if outcome.error:
             raise outcome.error
+    shown = [outcome for outcome in outcomes if outcome.target.name == FIELD]
+    for made in report_run(shown, places["products"], options):
+        if made.error:
+            raise made.error
     cube = open_cube(places["products"] / f"{FIELD}.nc")
     rows = compare_with_truth(cube, places["stamps"], truth)
     with warnings.catch_warnings():

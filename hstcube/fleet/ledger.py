@@ -26,7 +26,7 @@ from hstcube.fleet.proof import hashes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Ledger", "read_record"]
+__all__ = ["Ledger", "Targets", "read_record"]
 
 RECORD, LINES, SUMMARY = "run.json", "run.jsonl", "summary.ecsv"
 _PIECE = 2**16  # bytes that are read at once

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Image64 = NDArray[np.float64]
     Mask = NDArray[np.bool_]
 
-__all__ = ["noise_check"]
+__all__ = ["SIZES", "noise_check"]
 
 SIZES = (1, 2, 3, 5, 7, 10, 15)  # pixels: the sides of empty apertures
 

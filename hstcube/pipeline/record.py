@@ -139,8 +139,10 @@ def _not_writable(out: Path, why: str | None) -> WriteError:
     return WriteError("HC-O01", f"cannot be written: {why}", fix, file=str(out))
 
 
-def record_of(outcome: Outcome, cube: xr.Dataset, options: Options) -> dict[str, Any]:
-    """Return what run.json keeps of a target whose cube was written."""
+def record_of(
+    outcome: Outcome, cube: xr.Dataset, options: Options, *, command: str = ""
+) -> dict[str, Any]:
+    """Return what run.json keeps of a target whose cube was written; `command` asked for it."""
     files = outcome.target.files
     levels = dict(zip(outcome.bands, map(_number, cube.sky.values), strict=True))
     return {
@@ -151,6 +153,8 @@ def record_of(outcome: Outcome, cube: xr.Dataset, options: Options) -> dict[str,
         "poisson": attribute(cube, "poisson"),
         "sky": {"origin": outcome.sky, "levels": levels},
         "inputs": {},
+        "labels": None if files.labels is None else str(files.labels),
+        "command": command,
         "outputs": [path.name for path in outcome.files],
         "warnings": [str(note) for note in outcome.notes],
         "notes": [f"{code} {text}" for code, text in notes_of(attribute(cube, "history"))],

@@ -77,6 +77,7 @@ def run(
     jobs: int = 1,
     scheduler: Any = None,
     resume: bool = False,
+    command: str = "",
 ) -> list[Outcome]:
     """Make and write the cube of every target; a bad one does not stop the others.
 
@@ -99,6 +100,8 @@ def run(
     resume : bool
         Go on where a run ended: products that earlier runs into this folder made of a target, and
         that are not proven to be what is asked for now, are replaced.
+    command : str
+        What was typed, for the record.
 
     Returns
     -------
@@ -121,7 +124,7 @@ def run(
     ledger = Ledger(out)
     outcomes: dict[str, Outcome] = {}
     fields = [list(group) for _, group in groupby(targets, lambda target: target.files.field)]
-    work = _Work(out, options, resume, uuid4().hex, again=scheduler is not None)
+    work = _Work(out, options, resume, uuid4().hex, scheduler is not None, command)
     try:
         with _spread(work, fields, jobs, scheduler) as made:
             for outcome in chain.from_iterable(made):
@@ -157,6 +160,7 @@ class _Work:
     """Each process reads the ledger once a run."""
     again: bool = False
     """Whether a target is tried again when the process that was at it has died."""
+    command: str = ""
 
     def __call__(self, targets: list[Target]) -> list[Outcome]:
         return list(self.one_by_one(targets))
@@ -319,7 +323,8 @@ def _one_target(
     outcome.files, outcome.pixels = made.files, made.pixels
     outcome.notes = said
     outcome.bands = tuple(cube.band.values.tolist())
-    outcome.record = {"set": made.of_set, **record_of(outcome, cube, options), "inputs": inputs}
+    told = record_of(outcome, cube, options, command=work.command)
+    outcome.record = {"set": made.of_set, **told, "inputs": inputs}
     outcome.record["sha256"] = made.sha256
 
 

@@ -16,9 +16,9 @@ from hstcube.plots.maps import bins as bins
 from hstcube.plots.maps import mask_overlay as mask_overlay
 from hstcube.plots.maps import snr_map as snr_map
 from hstcube.plots.maps import snr_maps as snr_maps
-from hstcube.plots.sky import noise_curve as noise_curve
 from hstcube.plots.psf import kernels as kernels
 from hstcube.plots.psf import psf_curves as psf_curves
+from hstcube.plots.sky import noise_curve as noise_curve
 from hstcube.plots.sky import sky_histograms as sky_histograms
 
 __all__: list[str]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import math
+import shlex
 import sys
 import warnings
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from hstcube.pipeline.findings import Finding, Report
     from hstcube.pipeline.record import Note, Outcome
+    from hstcube.report.fields import Made
 
 __all__ = [
     "Progress",
@@ -33,10 +35,15 @@ __all__ = [
     "show_json",
     "show_outcomes",
     "show_report",
+    "show_reports",
     "show_table",
     "told_warnings",
+    "typed",
 ]
 
+# options that change no result, with a value or without
+_VALUED = ("-o", "--out", "-j", "--jobs", "--scheduler")
+_FLAGS = ("--overwrite", "--resume", "--report", "--json")
 _BETWEEN = 3  # columns of the terminal, between two of a table
 _TOLD, _LISTED = 2, 8  # warnings of one kind, and targets of one warning, that the summary shows
 
@@ -167,6 +174,32 @@ def show_outcomes(outcomes: list[Outcome], out: Path) -> None:
     _show_notes(outcomes)
     if done:
         say(f"cubes, images and the record (run.json) are in {out}")
+
+
+def show_reports(reports: Sequence[Made], out: Path) -> None:
+    """Print what the pages of fields say, and where they are."""
+    rows = []
+    for made in reports:
+        if made.error:
+            warn(f"{made.field}: no report: {made.error}")
+            continue
+        rows.append((made.field, made.state, ", ".join(made.faults), str(made.page)))
+    if rows:
+        columns = ("field", "verdict", "why", "page")
+        show_table(columns, rows, title=f"reports of {len(rows)} fields in {out}")
+
+
+def typed() -> str:
+    """Return the command as it was typed, without what changes no result; "" in Python."""
+    program, *said = sys.argv
+    kept, words = [], iter(said)
+    for word in words:
+        name = word.partition("=")[0] if word.startswith("--") else word[:2]
+        if name in _VALUED and word == name:
+            next(words, None)
+        elif name not in (*_VALUED, *_FLAGS):
+            kept.append(word)
+    return shlex.join(["hstcube", *kept]) if "hstcube" in program else ""
 
 
 def _of_done(outcome: Outcome) -> str:

@@ -31,6 +31,7 @@ DIFFERENT = {
     "jobs": "check computes little",
     "scheduler": "check computes little",
     "resume": "check writes nothing",
+    "report": "check writes nothing",
     "out": "check looks at a folder of products only if one is named",
 }
 # one defect of each code that a field of files can have

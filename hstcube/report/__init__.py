@@ -1,0 +1,1 @@
+"""One page of HTML for each field: is the cube good, and what is in it."""
