@@ -61,6 +61,13 @@ _COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
             f"hstcube run {STAMPS} --labels detect -o out_detected",
         ),
     ),
+    "info": (
+        cube.info,
+        (
+            f"hstcube info {STAMPS}/new_stamps/demo_60mas_f160w_sci.fits",
+            "hstcube info hstcube_out/demo.nc",
+        ),
+    ),
     "phot": (
         cube.phot,
         (

@@ -1,4 +1,4 @@
-"""Commands of cubes: export, bin, phot, noise, compare, report."""
+"""Commands of cubes: info, export, bin, phot, noise, compare, report."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hstcube.cli.options import (
 )
 from hstcube.terminal.show import say, show_json, show_reports, show_table, told_warnings
 
-__all__ = ["bin_", "compare", "export", "noise", "phot", "report"]
+__all__ = ["bin_", "compare", "export", "info", "noise", "phot", "report"]
 
 MinArea = Annotated[
     str,
@@ -32,6 +32,49 @@ MinArea = Annotated[
 ]
 
 _ROWS = 4  # groups of a table that are shown
+
+
+def info(
+    source: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A FITS file, a saved cube, or a folder of one.")
+    ],
+    field: Field = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a file holds, and what was done to it.
+
+    Of an image by its headers; of a cube: matched? sky off? units? noise? warnings?
+    """
+    import dataclasses
+
+    from hstcube.assembly.contents import contents_of
+    from hstcube.pipeline.sources import open_source
+    from hstcube.views.summary import describe
+
+    if source.is_file() and ".fits" in source.suffixes:
+        units = contents_of(source)
+        if as_json:
+            show_json(units)
+            return
+        columns = ("name", "kind", "shape", "unit", "filter", "camera", "scale", "zeropoint", "by")
+        rows = [
+            tuple(
+                " x ".join(map(str, one[name])) if name == "shape" and one[name] else
+                "" if one[name] is None else str(one[name])
+                for name in columns
+            )
+            for one in units
+        ]  # fmt: skip
+        named = {"scale": "arcsec/pixel", "zeropoint": "AB zero point"}
+        columns = tuple(named.get(name, name) for name in columns)
+        show_table(columns, rows, title=f"{len(units)} units in {source}")
+        return
+    with told_warnings():
+        told = describe(open_source(source, field=field))
+    if as_json:
+        show_json(dataclasses.asdict(told))
+    else:
+        say(str(told))
 
 
 def export(
