@@ -71,7 +71,7 @@ _MODULE_OF = {
     "open_labels": "files.labels",
     "open_psf": "files.psfs",
     "open_stars": "files.fields",
-    "paint": "phot.groups",
+    "paint": "views.painting",
     "paint_fit": "sed.results",
     "photometry": "phot.table",
     "prepare_psf": "psf.preparation",

@@ -58,7 +58,7 @@ from hstcube.fits.local import missing
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from hstcube.pipeline.findings import Report
+    from hstcube.pipeline.record import Report
 
 __all__ = ["check", "compare", "cutout", "ls", "run"]
 
@@ -279,7 +279,8 @@ def check(
 
     Takes what `run` takes. Nothing is written.
     """
-    from hstcube.pipeline.findings import Report, examine, refused_output
+    from hstcube.pipeline.findings import examine, refused_output
+    from hstcube.pipeline.record import Report
 
     options = options_of(
         recipe=recipe,
