@@ -77,7 +77,7 @@ _MODULE_OF = {
     "open_map": "ifu.maps",
     "open_psf": "files.psfs",
     "open_stars": "files.fields",
-    "paint": "phot.groups",
+    "paint": "views.painting",
     "paint_fit": "sed.results",
     "photometry": "phot.table",
     "prepare_psf": "psf.preparation",

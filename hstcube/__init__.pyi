@@ -51,7 +51,6 @@ from hstcube.phot.bins import bin_pixels as bin_pixels
 from hstcube.phot.groups import annuli as annuli
 from hstcube.phot.groups import apertures as apertures
 from hstcube.phot.groups import common_mask as common_mask
-from hstcube.phot.groups import paint as paint
 from hstcube.phot.profiles import curve_of_growth as curve_of_growth
 from hstcube.phot.profiles import radial_profile as radial_profile
 from hstcube.phot.table import photometry as photometry
@@ -90,6 +89,7 @@ from hstcube.views.colours import colour as colour
 from hstcube.views.magnitudes import to_magnitudes as to_magnitudes
 from hstcube.views.nddata import from_nddata as from_nddata
 from hstcube.views.nddata import to_nddata as to_nddata
+from hstcube.views.painting import paint as paint
 from hstcube.views.places import sed_at as sed_at
 from hstcube.views.summary import describe as describe
 

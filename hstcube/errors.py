@@ -69,6 +69,17 @@ class HstCubeError(ValueError):
         otherwise than Python, ``[[--labels FILE|labels=]]`` holds both; see `spoken`.
     file, band : str
         Where, as far as it is known.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> cube = hstcube.example()
+    >>> try:
+    ...     hstcube.to_flux(cube, "kg")
+    ... except hstcube.HstCubeError as error:
+    ...     code, fix = error.code, error.fix
+    >>> code, fix
+    ('HC-D33', "choose e.g. 'uJy', 'nJy', 'erg s-1 cm-2 AA-1' or 'MJy sr-1'")
     """
 
     exit_code = 3
@@ -171,6 +182,16 @@ class HstCubeWarning(UserWarning):
         What there is to say.
     field : str
         Of the cube, as far as it is known.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import hstcube
+    >>> with warnings.catch_warnings(record=True) as told:
+    ...     warnings.simplefilter("always")
+    ...     _ = hstcube.cutout(hstcube.example(), (53.16, -27.78), 20)
+    >>> told[0].message.code
+    'HC-W16'
     """
 
     def __init__(self, code: str, text: str = "", field: str = "") -> None:

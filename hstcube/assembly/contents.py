@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hstcube.core.bands import cameras
 from hstcube.core.grids import Grid
-from hstcube.errors import HstCubeError
+from hstcube.errors import FileError, HstCubeError
 from hstcube.fits.opening import headers_of, located
 from hstcube.phot.units import header_zeropoints
 from hstcube.surveys.filters import filters_said
@@ -41,6 +41,9 @@ def contents_of(path: str | Path) -> list[dict[str, Any]]:
     path = Path(path)
     with located(path):
         headers = [dict(header) for header in headers_of(path)]
+        if not headers or "SIMPLE" not in headers[0]:
+            reason = "does not begin with SIMPLE, as a FITS file does"
+            raise FileError("HC-F03", reason, "get it again, or name another file")
     first = headers[0]
     return [_unit(header, {**first, **header}) for header in headers]
 
@@ -78,6 +81,7 @@ def _unit(own: Mapping[str, Any], header: Mapping[str, Any]) -> dict[str, Any]:
 
 def _scale(header: Mapping[str, Any], axes: list[Any]) -> float | None:
     try:
-        return round(Grid.from_header(header, shape=tuple(map(int, axes[-2:]))).scale, 5)
+        ny, nx = map(int, axes[-2:])
+        return round(Grid.from_header(header, shape=(ny, nx)).scale, 5)
     except (HstCubeError, TypeError, ValueError):
         return None

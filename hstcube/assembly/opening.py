@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from hstcube.assembly.grids import Align, by_grid, open_on_several_grids, require_named
 from hstcube.assembly.one_grid import How, open_on_one_grid
 from hstcube.assembly.psfs import checked_choice, require_word
-from hstcube.core.bands import names_apart, numbers_by_band
+from hstcube.core.bands import each_once, names_apart, numbers_by_band
 from hstcube.core.grids import Grid
 from hstcube.core.rules import PLANES
 from hstcube.errors import FileError, PSFError
-from hstcube.files.fields import each_once, grid_of
+from hstcube.files.fields import grid_of
 from hstcube.files.headers import of_bands
 from hstcube.files.products import find_products, open_products
 from hstcube.fits.local import as_path, missing, split_extension
@@ -103,6 +103,15 @@ def open_field(
         If bands, grids or pixels do not make a cube.
     RecipeError
         If there is no such choice of `psf` or `align`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import hstcube
+    >>> folder = tempfile.mkdtemp()
+    >>> _ = hstcube.to_fits(hstcube.example(), folder)
+    >>> hstcube.open_field(folder, "demo", bands=["f606w", "f160w"]).sizes["band"]
+    2
     """
     checked_name(field)
     require_choice("align", align, Align)
@@ -185,6 +194,16 @@ def open_bands(
     ------
     HstCubeError
         As `open_field`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import hstcube
+    >>> folder = tempfile.mkdtemp()
+    >>> _ = hstcube.to_fits(hstcube.example(), folder)
+    >>> pair = [f"{folder}/demo_f160w_{kind}.fits" for kind in ("sci", "wht")]
+    >>> hstcube.open_bands({"f160w": tuple(pair)}, field="mine").zeropoint.item()
+    25.94
     """
     names = each_once(names_apart(files))
     by_name = partial(numbers_by_band, there=names)

@@ -56,17 +56,13 @@ def info(
         if as_json:
             show_json(units)
             return
-        columns = ("name", "kind", "shape", "unit", "filter", "camera", "scale", "zeropoint", "by")
-        rows = [
-            tuple(
-                " x ".join(map(str, one[name])) if name == "shape" and one[name] else
-                "" if one[name] is None else str(one[name])
-                for name in columns
-            )
-            for one in units
-        ]  # fmt: skip
         named = {"scale": "arcsec/pixel", "zeropoint": "AB zero point"}
-        columns = tuple(named.get(name, name) for name in columns)
+        rows = []
+        for one in units:
+            shape = " x ".join(map(str, one["shape"] or ()))
+            cells = {**one, "shape": shape}.values()
+            rows.append(tuple("" if cell is None else str(cell) for cell in cells))
+        columns = tuple(named.get(name, name) for name in units[0])
         show_table(columns, rows, title=f"{len(units)} units in {source}")
         return
     with told_warnings():

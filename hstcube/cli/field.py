@@ -66,7 +66,7 @@ from hstcube.terminal.show import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from hstcube.pipeline.findings import Report
+    from hstcube.pipeline.record import Report
     from hstcube.surveys.names import FieldFiles
 
 __all__ = ["check", "ls", "run"]
@@ -264,7 +264,8 @@ def check(
     Takes what `run` takes. Nothing is written.
     """
     from hstcube.fleet.start import dask_when_needed
-    from hstcube.pipeline.findings import Report, examine, refused_output
+    from hstcube.pipeline.findings import examine, refused_output
+    from hstcube.pipeline.record import Report
 
     dask_when_needed()
     options = options_of(

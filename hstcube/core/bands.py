@@ -98,6 +98,14 @@ def band(name: str, *, instrument: str = "", detector: str = "") -> Band:
     ------
     BandError
         If no camera has it.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> hstcube.band("F160W").pivot
+    15369.2
+    >>> hstcube.band("606").detector
+    'WFC'
     """
     name = band_name(name)
     cameras = _entries(name)
@@ -305,3 +313,13 @@ def _table() -> dict[str, tuple[Band, ...]]:
         )
         table[entry.name] = (*table.get(entry.name, ()), entry)
     return table
+
+
+def each_once(names: list[str]) -> list[str]:
+    """Refuse a band that is named twice."""
+    for name in names:
+        if names.count(name) > 1:
+            raise BandError(
+                "HC-B02", f"the band is there twice: {', '.join(names)}", "name it once", band=name
+            )
+    return names

@@ -103,6 +103,16 @@ def build(
         a band has no data.
     BandError
         If a band is there twice, or unknown and without a pivot wavelength.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import hstcube
+    >>> grid = hstcube.Grid.around((53.16, -27.78), size=1.2, scale=0.06)
+    >>> images = np.ones((2, 20, 20))
+    >>> cube = hstcube.build(images, images, bands=["f160w", "f606w"], grid=grid, units="uJy")
+    >>> cube.band.values.tolist()  # by wavelength
+    ['f606w', 'f160w']
     """
     names, units = [str(name) for name in bands], read_unit(units)
     _require_names(names)
@@ -274,7 +284,15 @@ def _judged(sci: NDArray[Any], wht: NDArray[Any], good: NDArray[np.bool_], name:
 
 
 def variance(cube: xr.Dataset) -> xr.DataArray:
-    """Return the variance of single pixels [units of sci squared]; NaN where there is no data."""
+    """Return the variance of single pixels [units of sci squared]; NaN where there is no data.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> cube = hstcube.to_flux(hstcube.example(), "uJy")
+    >>> f"{float(hstcube.variance(cube).sel(band='f160w').median()) ** 0.5:.1e} uJy in a pixel"
+    '1.4e-04 uJy in a pixel'
+    """
     cube = taken(cube)
     wht = cube.wht.astype(np.float64)
     scale = cube.coords.get("noise_scale", 1.0)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from hstcube.basics.memory import remembered
 from hstcube.core.mappings import TOLERANCE, pixel_mapping
-from hstcube.core.wcs_cards import checked_cards, matrix_of, plain_value, stepped_cards
+from hstcube.core.wcs_cards import (
+    checked_cards,
+    fingerprint_of,
+    matrix_of,
+    plain_value,
+    stepped_cards,
+)
 from hstcube.errors import GridError
 from hstcube.inputs.arrays import shown
 from hstcube.inputs.choices import require_choice
@@ -47,6 +52,13 @@ class Grid:
         Number of rows and columns, (ny, nx).
     cards : tuple of (str, value)
         The FITS cards of the celestial WCS, verbatim (Greisen & Calabretta 2002, A&A 395, 1061).
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> grid = hstcube.Grid.of(hstcube.example())
+    >>> grid.shape, round(grid.scale, 4)
+    ((100, 100), 0.06)
     """
 
     shape: tuple[int, int]
@@ -213,11 +225,8 @@ class Grid:
             raise GridError("HC-W25", "there is nothing to cover", "give at least one cube")
         places = np.concatenate([_outline(grid, grids[0]) for grid in grids], axis=1)
         if not np.isfinite(places).all():
-            raise GridError(
-                "HC-W25",
-                "the cubes lie on opposite sides of the sky: no grid covers them",
-                "cover nearby fields only",
-            )
+            reason = "the cubes lie on opposite sides of the sky: no grid covers them"
+            raise GridError("HC-W25", reason, "cover nearby fields only")
         (y0, x0), (y1, x1) = np.floor(places.min(1) + TOLERANCE), np.ceil(places.max(1) - TOLERANCE)
         return grids[0].stepped(
             (float(y0), float(x0)), (1.0, 1.0), (int(y1 - y0) + 1, int(x1 - x0) + 1)
@@ -242,7 +251,7 @@ class Grid:
     @cached_property
     def fingerprint(self) -> int:
         """The cards as one 64-bit number, the same in every process and after every round trip."""
-        return _fingerprint(self.cards)
+        return fingerprint_of(self.cards)
 
     @cached_property
     def wcs(self) -> WCS:
@@ -356,7 +365,7 @@ def known_cards(wcs: xr.Variable) -> tuple[Card, ...]:
             "take it from the parent cube[[|: cube.assign_coords(wcs=parent.wcs)]]",
         )
     cards = tuple((key, plain_value(key, value)) for key, value in wcs.attrs.items())
-    if wcs.dtype.kind not in "iu" or int(wcs.values) != _fingerprint(cards):
+    if wcs.dtype.kind not in "iu" or int(wcs.values) != fingerprint_of(cards):
         raise GridError(
             "HC-W26",
             "the fingerprint in wcs is not that of its cards: they belong to another grid",
@@ -388,12 +397,3 @@ def _known_labels(values: NDArray[Any], name: str) -> NDArray[np.float64]:
         reason = f"the labels of {name} are {labels[1] - labels[0]:.3g} pixels apart"
         raise GridError("HC-W22", reason, _NUMBERED)
     return labels
-
-
-@lru_cache(maxsize=256)
-def _fingerprint(cards: tuple[Card, ...]) -> int:
-    text = "\n".join(
-        f"{key}={value.strip() if isinstance(value, str) else repr(float(value) + 0.0)}"
-        for key, value in cards
-    )
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big", signed=True)

@@ -146,6 +146,17 @@ def validate(cube: xr.Dataset, *, data: bool = True) -> xr.Dataset:
         If the place of the pixels is lost, or is that of another cube.
     BandError, RecipeError
         If a band is there twice, or its name is none.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> cube = hstcube.example()
+    >>> hstcube.validate(cube) is cube
+    True
+    >>> hstcube.validate(cube.drop_vars("wht"))
+    Traceback (most recent call last):
+    hstcube.errors.CubeError: HC-C01 there is no variable 'wht', so this is not a cube
+      fix: see hstcube.build
     """
     require_dataset(cube)
     for name in (*PLANES, *more_planes(cube)):
@@ -322,6 +333,16 @@ def require_same_grid(cube: xr.Dataset | xr.DataArray, other: Any) -> None:
     """Raise GridError unless `other` lies on the pixels of the cube.
 
     A DataArray with the cube's labels is welcome, and so is a numpy array of the right shape.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> cube = hstcube.example()
+    >>> hstcube.require_same_grid(cube, cube.labels)
+    >>> hstcube.require_same_grid(cube, cube.labels[1:])  # raises
+    Traceback (most recent call last):
+    hstcube.errors.GridError: HC-D02 the labels of y differ from the cube's
+      fix: select the same pixels of both, or use regrid_labels or regrid_mask
     """
     if not isinstance(cube, xr.DataArray):
         require_dataset(cube)

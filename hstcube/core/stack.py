@@ -60,6 +60,14 @@ def stack_bands(cubes: Sequence[xr.Dataset]) -> xr.Dataset:
         If a band is in two of them.
     CubeError
         If units differ.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> cube = hstcube.example()
+    >>> parts = [cube.sel(band=[name]) for name in ("f160w", "f606w")]
+    >>> hstcube.stack_bands(parts).band.values.tolist()
+    ['f606w', 'f160w']
     """
     if not isinstance(cubes, list | tuple):
         require_dataset(cubes)

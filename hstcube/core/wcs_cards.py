@@ -5,6 +5,7 @@ Greisen & Calabretta 2002, A&A 395, 1061; Calabretta & Greisen 2002, A&A 395, 10
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from functools import lru_cache
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CARDS",
     "checked_cards",
+    "fingerprint_of",
     "leftovers",
     "matrix_of",
     "plain_value",
@@ -378,3 +380,13 @@ def _frame(cards: Mapping[str, float | str]) -> str:
     if "EQUINOX" not in cards:
         return "ICRS"
     return "FK5" if float(cards["EQUINOX"]) >= 1984.0 else "FK4"  # noqa: PLR2004  the standard's year
+
+
+@lru_cache(maxsize=256)
+def fingerprint_of(cards: tuple[Card, ...]) -> int:
+    """Return cards as one 64-bit number, the same in every process."""
+    text = "\n".join(
+        f"{key}={value.strip() if isinstance(value, str) else repr(float(value) + 0.0)}"
+        for key, value in cards
+    )
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big", signed=True)

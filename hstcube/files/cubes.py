@@ -90,6 +90,14 @@ def to_fits(
         If a file exists or cannot be written.
     RecipeError
         If there is no such choice of `noise` or `layout`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import hstcube
+    >>> folder = tempfile.mkdtemp()
+    >>> [path.name for path in hstcube.to_fits(hstcube.example().sel(band=["f160w"]), folder)]
+    ['demo_f160w_sci.fits', 'demo_f160w_wht.fits', 'demo_f160w_mask.fits']
     """
     require_choice("layout", layout, Layout)
     files, _ = product_files(cube, folder, noise=noise, layout=layout, apply_mask=apply_mask)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hstcube.core.bands import names_among
+from hstcube.core.bands import each_once, names_among
 from hstcube.core.cube import build
 from hstcube.core.state import record
-from hstcube.errors import BandError, FileError, HstCubeError, HstCubeWarning, PSFError
+from hstcube.errors import FileError, HstCubeError, HstCubeWarning, PSFError
 from hstcube.files.headers import (
     band_state,
     camera_notes,
@@ -58,7 +58,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Observed",
     "by_unit",
-    "each_once",
     "grid_of",
     "of_headers",
     "open_stars",
@@ -220,16 +219,6 @@ def wanted_bands(files: FieldFiles, bands: Sequence[str] | None) -> list[str]:
     return each_once(names_among(bands or (), files.bands))
 
 
-def each_once(names: list[str]) -> list[str]:
-    """Refuse a band that is named twice."""
-    for name in names:
-        if names.count(name) > 1:
-            raise BandError(
-                "HC-B02", f"the band is there twice: {', '.join(names)}", "name it once", band=name
-            )
-    return names
-
-
 def _read_band(files: FieldFiles, name: str, *, lazy: bool) -> BandImages:
     """Read both images of a band, and see whether they belong together and to their names."""
     paths = [files.one(name, kind) for kind in ("sci", "wht")]
@@ -368,6 +357,17 @@ def open_stars(
     ------
     PSFError
         If there are none, or no band that all of them have.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import hstcube
+    >>> from hstcube.demo.field import simulate
+    >>> folder = tempfile.mkdtemp()
+    >>> _ = simulate(folder)
+    >>> stars = hstcube.open_stars(folder + "/psf_stars")
+    >>> sorted(stars), stars["1"].sizes["band"]
+    (['1', '2', '3'], 9)
     """
     found = chosen_fields(folder, scale=scale)
     if not found:

@@ -54,6 +54,17 @@ def open_labels(path: str | Path, *, hdu: str | int | None = None) -> xr.DataArr
         If it holds ids too large to be told apart.
     GridError
         If its WCS cannot be used.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import hstcube
+    >>> from hstcube.demo.field import simulate
+    >>> folder = tempfile.mkdtemp()
+    >>> _ = simulate(folder)
+    >>> labels = hstcube.open_labels(folder + "/segment_maps/udf_mosaic_demo_HST_SEGMAP.fits")
+    >>> int((labels == 101).sum()), labels.attrs["interpolated"] > 0
+    (6470, True)
     """
     path = as_path(path)
     with located(path), opened(path) as hdus:

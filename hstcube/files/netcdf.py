@@ -73,6 +73,14 @@ def save_cube(cube: xr.Dataset, path: str | Path, *, overwrite: bool = False) ->
     ------
     WriteError
         If the file or store exists or cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import hstcube
+    >>> path = hstcube.save_cube(hstcube.example(), tempfile.mkdtemp() + "/demo.nc")
+    >>> hstcube.open_cube(path).equals(hstcube.example())
+    True
     """
     cube = taken(cube)
     path = Path(path)
@@ -139,6 +147,16 @@ def open_cube(path: str | Path, *, chunks: Mapping[str, int] | None = None) -> x
         If the file is missing, damaged or foreign, or holds more than memory may take.
     CubeError, GridError, BandError, NoiseError
         If it holds no cube, or an impossible one.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import hstcube
+    >>> path = hstcube.save_cube(hstcube.example(), tempfile.mkdtemp() + "/demo.nc")
+    >>> hstcube.open_cube(path).sizes["band"]
+    9
+    >>> hstcube.open_cube(path, chunks={"y": 50}).sci.chunks is not None
+    True
     """
     path = as_path(path)
     store = path.suffix == zarr_store.SUFFIX and kind_of(path) == "folder"

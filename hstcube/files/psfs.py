@@ -64,6 +64,14 @@ def save_psf(psf: xr.DataArray, path: str | Path, *, overwrite: bool = False) ->
     ------
     WriteError
         If the file exists or cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import hstcube
+    >>> path = hstcube.save_psf(hstcube.example().psf, tempfile.mkdtemp() + "/psf.fits")
+    >>> path.name
+    'psf.fits'
     """
     path = Path(path)
     write_files({path: psf_bytes(psf)}, overwrite=overwrite)
@@ -167,6 +175,14 @@ def open_psf(
         If it is of another band than `band`.
     RecipeError
         If `scale`, `angle` or `drop` cannot be.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import hstcube
+    >>> path = hstcube.save_psf(hstcube.example().psf, tempfile.mkdtemp() + "/psf.fits")
+    >>> hstcube.open_psf(path).sizes["band"]
+    9
     """
     if scale is not None:
         scale = number_in("arcsec", scale, "scale", above=0, most=_LARGEST_PIXEL)

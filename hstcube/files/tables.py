@@ -316,6 +316,15 @@ def write_table(table: QTable, path: str | Path, *, overwrite: bool = False) -> 
     WriteError
         If the format is not one of these, pyarrow is missing, or the file exists or cannot be
         written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import hstcube
+    >>> cube = hstcube.example(matched=True)
+    >>> table = hstcube.photometry(cube, (53.16, -27.78), radius=0.3)
+    >>> hstcube.write_table(table, tempfile.mkdtemp() + "/galaxy.ecsv").suffix
+    '.ecsv'
     """
     path = Path(path)
     if _ending(path) == ".parquet":

@@ -28,7 +28,15 @@ if TYPE_CHECKING:
     from astropy.io import fits
     from numpy.typing import NDArray
 
-__all__ = ["PlainImage", "headers_of", "located", "opened", "plain_image", "require_budget"]
+__all__ = [
+    "PlainImage",
+    "headers_of",
+    "located",
+    "opened",
+    "opened_by_header",
+    "plain_image",
+    "require_budget",
+]
 
 # bytes that one image may take in memory, and one compressed file once it is unpacked
 LARGEST_PLANE = 4 * 2**30
@@ -286,3 +294,20 @@ def require_budget(size: int, what: str) -> None:
             "cut the piece that is wanted out of it"
             "[[|; or raise hstcube.fits.opening.LARGEST_PLANE]]",
         )
+
+
+def opened_by_header(path: Path) -> Any:
+    """Open a FITS file for its headers; refuse one that must be unpacked to find its pixels.
+
+    Raises
+    ------
+    FileError
+        If it is compressed.
+    """
+    if path.suffix in (".gz", ".fz", ".bz2", ".xz"):
+        raise FileError(
+            "HC-F28",
+            "is compressed: its pixels cannot be read piece by piece",
+            f"unpack it: {path.stem}",
+        )
+    return opened(path)

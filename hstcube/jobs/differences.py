@@ -62,6 +62,15 @@ def compare(first: str | Path, second: str | Path) -> list[Difference]:
     ------
     FileError
         If one of them does not exist or cannot be read, or they are of different kinds.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import hstcube
+    >>> folder = tempfile.mkdtemp()
+    >>> _ = hstcube.to_fits(hstcube.example(), folder)
+    >>> max(one.largest for one in hstcube.compare(folder, folder))
+    0.0
     """
     first, second = Path(first), Path(second)
     _require_alike(first, second)

@@ -17,7 +17,7 @@ from hstcube.core.grids import Grid
 from hstcube.errors import FileError, GridError
 from hstcube.fits.images import image_shape, image_unit
 from hstcube.fits.local import missing
-from hstcube.fits.opening import located, opened
+from hstcube.fits.opening import located, opened_by_header
 from hstcube.fits.reads import keeps, state_of
 from hstcube.fits.sets import SET
 from hstcube.fits.units import card
@@ -105,6 +105,19 @@ def cut_stamps(
         If the size cannot be, or no position lies on any mosaic.
     WriteError
         If a stamp exists, or cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import hstcube
+    >>> from hstcube.demo.field import simulate
+    >>> from hstcube.jobs.catalogue import Position
+    >>> folder = tempfile.mkdtemp()
+    >>> _ = simulate(folder)
+    >>> places = [Position("a", 53.16, -27.78)]
+    >>> made = hstcube.cut_stamps(folder, places, tempfile.mkdtemp(), size=1.2, scale="60mas")
+    >>> [(one.name, len(one.bands)) for one in made]
+    [('a', 9)]
     """
     out, sides = Path(out), height_and_width(size)
     positions = read_catalogue(catalogue) if isinstance(catalogue, str | Path) else list(catalogue)
@@ -214,23 +227,6 @@ class Source(NamedTuple):
     def scaled(self) -> bool:
         """Whether numbers in the file are not yet values."""
         return self.scaling[:2] != (1.0, 0.0)
-
-
-def opened_by_header(path: Path) -> Any:
-    """Open a FITS file for its headers; refuse one that must be unpacked to find its pixels.
-
-    Raises
-    ------
-    FileError
-        If it is compressed.
-    """
-    if path.suffix in (".gz", ".fz", ".bz2", ".xz"):
-        raise FileError(
-            "HC-F28",
-            "is compressed: its pixels cannot be read piece by piece",
-            f"unpack it: {path.stem}",
-        )
-    return opened(path)
 
 
 def _sources(

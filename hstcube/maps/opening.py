@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hstcube.core.grids import Grid
+from hstcube.errors import LabelError
 from hstcube.files.labels import open_labels
 from hstcube.maps.regions import IN_NO_REGION, open_regions
 from hstcube.regridding.labels import regrid_mask
@@ -16,7 +17,7 @@ from hstcube.sky.detection import detect
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["DETECT", "detection_meant", "made_here", "open_map", "without"]
+__all__ = ["DETECT", "detection_meant", "made_here", "no_map", "open_map", "without"]
 
 DETECT = "detect"  # in place of a map
 REGIONS = ".reg"
@@ -81,3 +82,22 @@ def without(
         out = regrid_mask(~outside, Grid.of(labels)).values
         labels = labels.copy(data=np.where(out, np.int32(IN_NO_REGION), labels.values))
     return labels, outside
+
+
+def no_map(where: str, other: str, *, detected: bool = True) -> LabelError:
+    """Return the error for a segmentation map that is needed and not there.
+
+    Parameters
+    ----------
+    where : str
+        Where it is needed.
+    other : str
+        What to do instead of giving one.
+    detected : bool
+        Whether a map of detected sources will do.
+    """
+    fix = "give one: [[--labels FILE|labels=open_labels(FILE)]]; "
+    if detected:
+        fix += 'or detect the sources: [[--labels detect|labels="detect"]]; '
+    fix += f"or {other}"
+    return LabelError("HC-S16", f"there is no segmentation map: {where}", fix)

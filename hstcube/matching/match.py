@@ -119,6 +119,13 @@ def psf_match(
         of another size; if the target is much wider than the frame.
     RecipeError
         If `to` is no target, or `min_coverage` no share.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> matched = hstcube.psf_match(hstcube.example(), to="f160w")
+    >>> matched.psf_fwhm.round(3).values.tolist()[:2]
+    [0.195, 0.195]
     """
     cube = taken(cube)
     require_choice("method", method, KernelMethod, code="HC-P06", error=PSFError)

@@ -65,6 +65,16 @@ def calibrate_noise(
     NoiseError
         If images were matched already, their pixel scales differ, or fewer than 500 pixels are
         blank.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import hstcube
+    >>> cube = hstcube.example()
+    >>> with warnings.catch_warnings(action="ignore"):  # one stamp has few blank pixels
+    ...     noise = hstcube.calibrate_noise(cube, background=cube.labels == 0)
+    >>> noise.noise_scale.sel(band=["f606w", "f160w"]).round(1).values.tolist()
+    [1.0, 0.5]
     """
     skies = blank_skies(cubes, background)
     first = skies.parts[0].cube

@@ -48,6 +48,13 @@ def with_noise(cube: xr.Dataset, noise: xr.Dataset | str | None = None) -> xr.Da
         If the cube was matched already, the table has no such survey or pixel scale.
     BandError
         If `noise` lacks a band.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> cube = hstcube.with_noise(hstcube.example())  # as its survey has it
+    >>> cube.noise_scale.sel(band=["f606w", "f160w"]).round(2).values.tolist()
+    [1.03, 0.49]
     """
     cube = taken(cube)
     _refuse_matched(cube)

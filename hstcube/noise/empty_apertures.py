@@ -63,6 +63,14 @@ def noise_check(
         gradients make it larger. NaN where there are fewer than 10 apertures. Of an image of more
         than a million pixels a sample is looked at, as in `calibrate_noise`; ``meta["sample"]``
         says so.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> cube = hstcube.with_noise(hstcube.example())
+    >>> found = hstcube.noise_check(cube, background=cube.labels == 0, sizes=(1, 2))
+    >>> bool((abs(found["ratio"] - 1) < 0.2).all())
+    True
     """
     from astropy.table import Table
 

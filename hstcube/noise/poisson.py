@@ -50,6 +50,14 @@ def add_poisson(cube: xr.Dataset, *, exposure: Any = None) -> xr.Dataset:
     NoiseError
         If the cube was matched or has the term already, is in other units, or an exposure time is
         not positive where there is data, or none is given and none known.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> cube = hstcube.example().pipe(hstcube.subtract_sky, 0.0)
+    >>> noisy = hstcube.add_poisson(cube)  # by its exposure times
+    >>> round((noisy.wht / cube.wht).sel(band="f160w", y=50, x=50).item(), 2)
+    0.36
     """
     cube = taken(cube)
     _require_early(cube)

@@ -99,6 +99,14 @@ def bin_pixels(
         If the area is to be that of the PSF, and its width is not known in one of the bands.
     RecipeError
         If `snr`, `sed_shape` or `min_area` is not positive, or there is no such mode.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> cube = hstcube.example(matched=True)
+    >>> bins = hstcube.bin_pixels(cube, snr=50, bands=["f160w"])
+    >>> int((bins > 0).sum()) == int(hstcube.common_mask(cube, bands=["f160w"]).sum())
+    True
     """
     snr = number_in("", snr, "snr", above=0)
     if sed_shape is not None:

@@ -8,7 +8,6 @@ has an image of its own.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -22,7 +21,7 @@ from hstcube.errors import BandError, LabelError, RecipeError
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.places import OF_PIXELS, sky_positions
 from hstcube.inputs.quantities import number_in, numbers_in, short
-from hstcube.noise.groups import group_ids, group_map, shares_map
+from hstcube.noise.groups import shares_map
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +37,6 @@ __all__ = [
     "increasing",
     "of_bands",
     "one_place",
-    "paint",
 ]
 
 Overlap = Literal["center", "error", "nearest", "exact"]
@@ -88,6 +86,16 @@ def apertures(
     RecipeError
         If a radius or the ratio is not positive, centres are not understood, there is not one
         radius for each, or there is no such `overlap`.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> cube = hstcube.example()
+    >>> hstcube.apertures(cube, (53.16, -27.78), radius=0.3).sum().item()  # pixels
+    81
+    >>> exact = hstcube.apertures(cube, (53.16, -27.78), radius=0.3, overlap="exact")
+    >>> exact.sum().round(2).item()
+    78.54
     """
     cube = taken(cube, pixels=False)
     require_choice("overlap", overlap, Overlap)
@@ -154,6 +162,14 @@ def annuli(
         If no ring has a pixel in the frame.
     RecipeError
         If the edges do not increase, or there is no such `overlap`.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> cube = hstcube.example()
+    >>> rings = hstcube.annuli(cube, (53.16, -27.78), edges=[0, 0.2, 0.4])
+    >>> [int((rings == i).sum()) for i in (1, 2)]
+    [34, 104]
     """
     cube = taken(cube, pixels=False)
     require_choice("overlap", overlap, Rings)
@@ -189,6 +205,15 @@ def common_mask(cube: xr.Dataset, *, bands: Sequence[str] | None = None) -> xr.D
     ------
     BandError
         If a band is not in the cube.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> cube = hstcube.example()
+    >>> int(hstcube.common_mask(cube).sum())
+    9640
+    >>> int(hstcube.common_mask(cube, bands=["f160w"]).sum())
+    10000
     """
     common: xr.DataArray = of_bands(cube, bands).mask.all("band")
     return common.rename("mask").drop_attrs(deep=False)
@@ -208,67 +233,6 @@ def of_bands(cube: xr.Dataset, bands: Sequence[str] | str | None) -> xr.Dataset:
         if name not in there:
             raise BandError("HC-B01", f"there is no band {name}", fix, band=name)
     return cube.isel(band=[there.index(name) for name in names])
-
-
-def paint(cube: xr.Dataset, groups: Any, values: Any, *, first: int = 1) -> xr.DataArray:
-    """Put one value for each group back on the pixels.
-
-    Parameters
-    ----------
-    cube : Dataset
-    groups : DataArray or array of int, (y, x)
-    values : array, Quantity, table column or mapping
-        One value for each group, in the order of their numbers (that of the rows of `photometry`);
-        or a mapping from number to value.
-    first : {1, 0}
-        The least number that is a group; see `photometry`.
-
-    Returns
-    -------
-    DataArray of float64, (y, x)
-        NaN where there is no group; ``attrs["units"]`` are those of a Quantity.
-
-    Raises
-    ------
-    LabelError
-        If there is not one value for each group.
-    """
-    cube = taken(cube, pixels=False)
-    labels = group_map(cube, groups, first=first)
-    ids = group_ids(labels)
-    named = ids + first - 1
-    column = _named(named, values) if isinstance(values, Mapping) else _in_order(named, values)
-    painted = np.full(labels.shape, np.nan)
-    inside = labels > 0
-    painted[inside] = column[np.searchsorted(ids, labels[inside])]
-    attrs = {"units": str(values.unit)} if getattr(values, "unit", None) is not None else {}
-    coords = {name: cube.coords[name] for name in ("y", "x", "wcs")}
-    name = getattr(values, "name", None)
-    return xr.DataArray(painted, coords, ("y", "x"), name=name, attrs=attrs)
-
-
-def _named(ids: NDArray[np.int64], values: Mapping[Any, Any]) -> NDArray[np.float64]:
-    """Return the values of the groups from a mapping."""
-    found = [values[number] for number in ids.tolist() if number in values]
-    if len(found) < ids.size:
-        raise _wrong_number(ids, len(found))
-    return np.array(found, dtype=float)
-
-
-def _in_order(ids: NDArray[np.int64], values: Any) -> NDArray[np.float64]:
-    """Return the values of the groups from an array, a Quantity or a column; NaN where masked."""
-    plain: Any = np.ma.asarray(getattr(values, "value", values), dtype=float)
-    column: NDArray[np.float64] = np.ma.filled(plain, np.nan)
-    if column.shape != ids.shape:
-        raise _wrong_number(ids, column.size)
-    return column
-
-
-def _wrong_number(ids: NDArray[np.int64], number: int) -> LabelError:
-    reason = f"there are {ids.size} groups, but {number} values"
-    return LabelError(
-        "HC-S23", reason, "give one value for each group, in the order of their numbers"
-    )
 
 
 def group_sums(

@@ -59,6 +59,14 @@ def radial_profile(
         ``brightness`` and ``error`` (band, radius) [units of sci per arcsec2], ``npix`` (band,
         radius); ``radius`` [arcsec] is the middle of the ring. NaN where a ring has no pixel.
         Errors are those of `group_errors`.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> cube = hstcube.example().pipe(hstcube.subtract_sky, 0.0)
+    >>> found = hstcube.radial_profile(cube, (53.16, -27.78), edges=[0, 0.2, 0.4])
+    >>> found.brightness.sel(band="f160w").round(1).values.tolist()  # electron s-1 arcsec-2
+    [98.9, 49.3]
     """
     cube = taken(cube)
     require_choice("pixels", pixels, Pixels)
@@ -103,6 +111,14 @@ def curve_of_growth(
     Dataset
         ``flux`` and ``error`` (band, radius) [units of sci], ``npix`` (band, radius). Errors are
         those of `group_errors`; those of growing apertures are not independent.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> cube = hstcube.example().pipe(hstcube.subtract_sky, 0.0)
+    >>> curve = hstcube.curve_of_growth(cube, (53.16, -27.78), radii=[0.2, 0.4, 0.8])
+    >>> (curve.flux / curve.flux.isel(radius=-1)).sel(band="f160w").round(2).values.tolist()
+    [0.23, 0.59, 1.0]
     """
     cube = taken(cube)
     require_choice("pixels", pixels, Pixels)

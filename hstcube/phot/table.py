@@ -107,6 +107,17 @@ def photometry(
         If `total` is asked for and the cube has no ``psf``.
     RecipeError
         If there are no such `pixels`, or the radius is none.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> cube = hstcube.example(matched=True)
+    >>> table = hstcube.photometry(cube, (53.16, -27.78), radius=0.3)
+    >>> table["flux_f160w"].round(2)
+    <Quantity [3.34] uJy>
+    >>> bins = hstcube.bin_pixels(cube, snr=50, bands=["f160w"])
+    >>> len(hstcube.photometry(cube, bins)) == bins.max().item()
+    True
     """
     from astropy import units
     from astropy.table import QTable

@@ -87,6 +87,13 @@ def to_flux(cube: xr.Dataset, unit: Any = "uJy") -> xr.Dataset:
         If a band has no zero point.
     CubeError
         If `unit` is not a flux density.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> flux = hstcube.to_flux(hstcube.example(), "nJy")
+    >>> flux.sci.attrs["units"], round(flux.sci.sel(band="f160w", y=50, x=50).item(), 1)
+    ('nJy', 70.1)
     """
     cube = taken(cube)
     if "mag" in str(unit).lower():
@@ -272,6 +279,13 @@ def deredden(cube: xr.Dataset, ebv: Any, *, law: Law = "F19") -> xr.Dataset:
         If the cube was corrected before, or a band's pivot is unknown or out of the law's range.
     RecipeError
         If `ebv` is not a reddening, or there is no such law.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> cube = hstcube.example()
+    >>> hstcube.deredden(cube, 0.008).extinction.round(3).values[[0, -1]].tolist()  # mag
+    [0.033, 0.005]
     """
     require_choice("law", law, Law, code="HC-B30")
     cube = taken(cube)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from functools import partial
 from itertools import filterfalse
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
@@ -20,7 +19,7 @@ from hstcube.files.labels import open_labels
 from hstcube.fits.weights import scatter
 from hstcube.fleet.ledger import read_record
 from hstcube.maps.objects import map_notes, object_on, objects_of
-from hstcube.maps.opening import detection_meant, made_here, without
+from hstcube.maps.opening import detection_meant, made_here, no_map, without
 from hstcube.matching.choice import OF_SURVEYS
 from hstcube.matching.match import choose_kernels
 from hstcube.pipeline.options import Options, chosen_object
@@ -33,8 +32,8 @@ from hstcube.pipeline.photons import (
     planned_photons,
 )
 from hstcube.pipeline.plan import require_free, require_outside
-from hstcube.pipeline.recipe import ALL_PIXELS, blank_pixels, no_map
-from hstcube.pipeline.record import heard, require_writable
+from hstcube.pipeline.recipe import ALL_PIXELS, blank_pixels
+from hstcube.pipeline.record import Finding, Report, heard, require_writable
 from hstcube.pipeline.runs import images_for, sky_level_of, sky_plan_of
 from hstcube.pipeline.sources import Images, labels_of, of_band, of_levels, refuse_align
 from hstcube.regridding.align import check_alignment, warn_of_shifts
@@ -51,7 +50,7 @@ if TYPE_CHECKING:
     from hstcube.pipeline.plan import Target
     from hstcube.surveys.names import FieldFiles
 
-__all__ = ["Finding", "Report", "check", "examine", "refused_output"]
+__all__ = ["check", "examine", "refused_output"]
 
 T = TypeVar("T")
 
@@ -63,44 +62,6 @@ _FIXES = {  # of warnings on which options act
     "HC-S11": "keep the largest piece alone: [[--largest|largest=True]]; or choose the ids that "
     "belong together: [[--ids FIELD=ID,ID|ids=]]"
 }
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing found: an error, a warning, or what will be assumed (kind "note")."""
-
-    kind: Literal["error", "warning", "note"]
-    code: str
-    text: str
-    fix: str = ""
-    file: str = ""
-    band: str = ""
-
-
-@dataclass
-class Report:
-    """What is known of a target before its run."""
-
-    target: str
-    field: str
-    bands: tuple[str, ...] = ()
-    findings: list[Finding] = dataclasses.field(default_factory=list)
-    found: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    """Camera, unit, zero point and weights of each band, as `facts` tells them."""
-
-    def of(self, kind: str) -> list[Finding]:
-        """Return the findings of a kind."""
-        return [finding for finding in self.findings if finding.kind == kind]
-
-    def refuse(self, error: HstCubeError) -> None:
-        """Keep an error, once."""
-        finding = Finding("error", error.code, error.reason, error.fix, error.file, error.band)
-        if finding not in self.findings:
-            self.findings.append(finding)
-
-    def fails(self, *, strict: bool = False) -> bool:
-        """Return whether a run would refuse this target."""
-        return bool(self.of("error") or (strict and self.of("warning")))
 
 
 def check(
@@ -122,6 +83,18 @@ def check(
     Returns
     -------
     Report
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import hstcube
+    >>> from hstcube.demo.field import simulate
+    >>> from hstcube.pipeline.plan import plan
+    >>> folder = tempfile.mkdtemp()
+    >>> _ = simulate(folder)
+    >>> target = plan(folder, [], [])[0]
+    >>> hstcube.check(target).fails()
+    False
     """
     return examine(target, Options(masked=masked, psf=psf, recipe={"to": to}))
 

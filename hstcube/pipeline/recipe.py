@@ -8,14 +8,14 @@ import numpy as np
 
 from hstcube.core.grids import Grid
 from hstcube.core.rules import inside, taken
-from hstcube.errors import LabelError, RecipeError, SkyError
+from hstcube.errors import RecipeError, SkyError
 from hstcube.fits.local import require_local
 from hstcube.fits.opening import located
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import whole_number
 from hstcube.maps.neighbours import Neighbours, without_neighbours
 from hstcube.maps.objects import map_notes, object_on, objects_of
-from hstcube.maps.opening import DETECT
+from hstcube.maps.opening import DETECT, no_map
 from hstcube.matching.choice import OF_SURVEYS
 from hstcube.matching.match import psf_match
 from hstcube.matching.targets import as_target
@@ -51,7 +51,6 @@ __all__ = [
     "blank_pixels",
     "homogenize",
     "measured_sky",
-    "no_map",
     "read_recipe",
     "require_map",
     "require_recipe",
@@ -140,6 +139,14 @@ def homogenize(
         If times were given for a cube to which the noise cannot be added.
     LabelError, PSFError, GridError
         As the steps raise them.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> cube = hstcube.example()
+    >>> done = hstcube.homogenize(cube, labels=cube.labels, ids=[101], to="f160w")
+    >>> set(done.matched_to.values.tolist()), bool(done.sky.notnull().all())
+    ({'f160w'}, True)
     """
     cube = taken(cube)
     require_recipe(recipe, neighbours)
@@ -246,25 +253,6 @@ def _required(labels: xr.DataArray | None, why: str, other: str) -> xr.DataArray
     if labels is None:
         raise no_map(why, other)
     return labels
-
-
-def no_map(where: str, other: str, *, detected: bool = True) -> LabelError:
-    """Return the error for a segmentation map that is needed and not there.
-
-    Parameters
-    ----------
-    where : str
-        Where it is needed.
-    other : str
-        What to do instead of giving one.
-    detected : bool
-        Whether a map of detected sources will do.
-    """
-    fix = "give one: [[--labels FILE|labels=open_labels(FILE)]]; "
-    if detected:
-        fix += 'or detect the sources: [[--labels detect|labels="detect"]]; '
-    fix += f"or {other}"
-    return LabelError("HC-S16", f"there is no segmentation map: {where}", fix)
 
 
 def _without_sky(

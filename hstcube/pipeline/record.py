@@ -11,7 +11,7 @@ import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -256,3 +256,41 @@ def _versions() -> dict[str, str]:
         "python": platform.python_version(),
         **{name: module.__version__ for name, module in modules.items()},
     }
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing found: an error, a warning, or what will be assumed (kind "note")."""
+
+    kind: Literal["error", "warning", "note"]
+    code: str
+    text: str
+    fix: str = ""
+    file: str = ""
+    band: str = ""
+
+
+@dataclass
+class Report:
+    """What is known of a target before its run."""
+
+    target: str
+    field: str
+    bands: tuple[str, ...] = ()
+    findings: list[Finding] = dataclasses.field(default_factory=list)
+    found: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    """Camera, unit, zero point and weights of each band, as `facts` tells them."""
+
+    def of(self, kind: str) -> list[Finding]:
+        """Return the findings of a kind."""
+        return [finding for finding in self.findings if finding.kind == kind]
+
+    def refuse(self, error: HstCubeError) -> None:
+        """Keep an error, once."""
+        finding = Finding("error", error.code, error.reason, error.fix, error.file, error.band)
+        if finding not in self.findings:
+            self.findings.append(finding)
+
+    def fails(self, *, strict: bool = False) -> bool:
+        """Return whether a run would refuse this target."""
+        return bool(self.of("error") or (strict and self.of("warning")))

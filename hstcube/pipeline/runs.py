@@ -25,11 +25,11 @@ from hstcube.fleet.cluster import connected, on_cluster
 from hstcube.fleet.ledger import Ledger
 from hstcube.fleet.proof import asked, hashes, why_not_done
 from hstcube.fleet.workers import each, processes
-from hstcube.maps.opening import without
+from hstcube.maps.opening import no_map, without
 from hstcube.pipeline.options import Options, SkyPlan, chosen_object, neighbours_of, plan_sky
 from hstcube.pipeline.photons import photon_maps, photon_setting_of
 from hstcube.pipeline.plan import products_of, require_free
-from hstcube.pipeline.recipe import ALL_PIXELS, homogenize, measured_sky, no_map
+from hstcube.pipeline.recipe import ALL_PIXELS, homogenize, measured_sky
 from hstcube.pipeline.record import (
     Note,
     Outcome,

@@ -23,8 +23,7 @@ from hstcube.fits.images import read_header, read_plane
 from hstcube.fits.local import entries, missing
 from hstcube.fits.opening import located
 from hstcube.fits.units import hdu
-from hstcube.maps.opening import made_here, open_map
-from hstcube.pipeline.recipe import no_map
+from hstcube.maps.opening import made_here, no_map, open_map
 from hstcube.regridding.labels import regrid_labels
 from hstcube.surveys.beside import SKY_SCALE
 from hstcube.surveys.filters import require_band

@@ -10,7 +10,7 @@ from hstcube.core.grids import Grid
 from hstcube.core.rules import taken
 from hstcube.noise.groups import group_ids, group_map
 from hstcube.phot.bins import group_snr
-from hstcube.phot.groups import of_bands, paint
+from hstcube.phot.groups import of_bands
 from hstcube.plots._drawing import (
     BLUE,
     GREY,
@@ -37,6 +37,7 @@ from hstcube.plots._sky_axes import (
 )
 from hstcube.plots.cube import plane, sky_noise
 from hstcube.regridding.labels import NOT_COVERED, regrid_labels
+from hstcube.views.painting import paint
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -98,15 +98,6 @@ def prepare_psf(
         Unit sum, odd, centred to 0.01 pixels; offsets in arcsec; ``attrs["notes"]`` says what was
         done to the image.
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> y, x = np.mgrid[-40:41, -40:41] * 0.0075
-    >>> optics = np.exp(-(x**2 + y**2) / 0.03**2)
-    >>> psf = prepare_psf(optics, scale=0.0075, to_scale=0.03, pixel=0.03, drop=0.024, angle=30)
-    >>> psf.shape, psf.attrs["notes"][:25]
-    ((19, 19), 'seen by pixels of 0.03 ar')
-
     Raises
     ------
     PSFError
@@ -114,6 +105,15 @@ def prepare_psf(
         ``kx`` of another scale; or the result would be larger than any PSF is.
     RecipeError
         If a scale or the size cannot be.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import hstcube
+    >>> y, x = np.mgrid[-40:41, -40:41] * 0.0075
+    >>> optics = np.exp(-(x**2 + y**2) / 0.03**2)
+    >>> hstcube.prepare_psf(optics, scale=0.0075, to_scale=0.03, pixel=0.03, drop=0.024).shape
+    (19, 19)
     """
     given = _seen(image)
     scale = number_in("arcsec", scale, "scale", above=0)
@@ -349,6 +349,13 @@ def with_psf(cube: xr.Dataset, psf: xr.DataArray) -> xr.Dataset:
         If a band has no PSF.
     PSFError
         If a PSF is even, not centred, or empty.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> cube = hstcube.example()
+    >>> hstcube.with_psf(cube, cube.psf).psf_fwhm.round(2).values[[0, -1]].tolist()  # arcsec
+    [0.11, 0.19]
     """
     cube = attached(cube, psf)
     widths = np.array([fwhm(image.astype(float)) for image in cube.psf.values]) * scale_of(cube.psf)

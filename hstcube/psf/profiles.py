@@ -256,6 +256,13 @@ def fit_width(star: Any, mask: Any = None, *, method: WidthMethod = "original") 
     ------
     PSFError
         If there is no such method, or no star in the mask.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> psf = hstcube.example().psf.sel(band="f160w")
+    >>> round(hstcube.fit_width(psf.values), 1)  # pixels
+    1.4
     """
     require_choice("method", method, WidthMethod, code="HC-P06", error=PSFError)
     image = np.asarray(star, dtype=np.float64)

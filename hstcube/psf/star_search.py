@@ -63,6 +63,12 @@ def find_stars(
         If there is none.
     RecipeError
         If a number cannot be.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> hstcube.find_stars(hstcube.example(), band="f160w").round().tolist()  # rows and columns
+    [[34.0, 86.0]]
     """
     cube = taken(cube)
     scale = Grid.of(cube).scale
@@ -157,6 +163,14 @@ def star_stamps(cube: xr.Dataset, positions: Any, *, size: Any = STAMP) -> dict[
     ------
     RecipeError
         If the positions are neither places nor pixels, or the size cannot be.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> cube = hstcube.example()
+    >>> stamps = hstcube.star_stamps(cube, hstcube.find_stars(cube, band="f160w"), size=1.0)
+    >>> [(name, stamp.sizes["x"]) for name, stamp in stamps.items()]
+    [('1', 17)]
     """
     cube = taken(cube)
     grid = Grid.of(cube)

@@ -83,6 +83,17 @@ def measure_psf(
     ------
     PSFError
         If no star shows the core, or none the wings, of a band.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import hstcube
+    >>> from hstcube.demo.field import simulate
+    >>> folder = tempfile.mkdtemp()
+    >>> _ = simulate(folder)
+    >>> stars = hstcube.open_stars(folder + "/psf_stars", bands=["f160w"])
+    >>> hstcube.measure_psf(stars).fwhm.round(2).values.tolist()  # arcsec
+    [0.19]
     """
     looked_at = stars if isinstance(stars, xr.Dataset) else examine_stars(stars, size=size)
     _require_looked_at(looked_at)
@@ -141,6 +152,17 @@ def examine_stars(stars: Mapping[str, xr.Dataset], *, size: int | None = None) -
     ------
     PSFError
         If there is no star, or their bands or scales differ.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import hstcube
+    >>> from hstcube.demo.field import simulate
+    >>> folder = tempfile.mkdtemp()
+    >>> _ = simulate(folder)
+    >>> stars = hstcube.open_stars(folder + "/psf_stars", bands=["f160w"])
+    >>> hstcube.examine_stars(stars).verdict.sel(band="f160w").values.tolist()
+    ['used', 'used', 'used']
     """
     stars, bands, scale = _checked(stars)
     names = list(stars)
@@ -184,6 +206,18 @@ def star_table(stars: xr.Dataset) -> QTable:
     -------
     QTable
         star, band, verdict, reason, and the measurements.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import hstcube
+    >>> from hstcube.demo.field import simulate
+    >>> folder = tempfile.mkdtemp()
+    >>> _ = simulate(folder)
+    >>> stars = hstcube.open_stars(folder + "/psf_stars", bands=["f160w"])
+    >>> table = hstcube.star_table(hstcube.examine_stars(stars))
+    >>> table.colnames[:3]
+    ['star', 'band', 'verdict']
     """
     from astropy.table import QTable
     from astropy.units import Unit

@@ -77,6 +77,13 @@ def check_alignment(cube: xr.Dataset, other: xr.Dataset | None = None) -> xr.Dat
     See Also
     --------
     apply_shifts
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> shifts = hstcube.check_alignment(hstcube.example())
+    >>> bool(shifts.shifted.any()), bool(shifts.pixels.max() < 0.1)
+    (False, True)
     """
     cube = taken(cube)
     if other is None:
@@ -152,6 +159,14 @@ def apply_shifts(
         If shifts between bands lack a band of the cube.
     RecipeError
         If there is no such method.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> cube = hstcube.example()
+    >>> shifts = hstcube.check_alignment(cube)
+    >>> hstcube.apply_shifts(cube, shifts).sci.equals(cube.sci)  # nothing was shifted
+    True
     """
     cube = taken(cube)
     require_choice("method", method, Method)

@@ -47,6 +47,14 @@ def regrid_labels(labels: xr.DataArray, grid: Grid) -> xr.DataArray:
         If the two grids do not overlap at all.
     LabelError
         If labels are no integers, or beyond those of 32 bits.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> cube = hstcube.example()
+    >>> grid = hstcube.Grid.of(cube).coarsen(2)
+    >>> sorted(set(hstcube.regrid_labels(cube.labels, grid).values.ravel().tolist()))
+    [-2, -1, 0, 101, 102, 201, 202, 203, 301]
     """
     values = _same_numbers(labels.variable.transpose("y", "x").values)
     found = _nearest(values, Grid.of(labels), grid, outside=np.int32(NOT_COVERED))
@@ -90,6 +98,15 @@ def regrid_mask(mask: xr.DataArray, grid: Grid, *, outside: Outside = "uncovered
         If the two grids do not overlap at all.
     RecipeError
         If there is no such choice for what is outside.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> galaxy = hstcube.object_mask(hstcube.example().labels, 101)
+    >>> fine = hstcube.Grid.around((53.16, -27.78), size=6, scale=0.03)
+    >>> shown = hstcube.regrid_mask(galaxy, fine)
+    >>> round(float(shown.sum() / galaxy.sum()), 1)  # pixels of a quarter of the area
+    4.0
     """
     require_choice("outside", outside, Outside)
     values = np.asarray(mask.variable.transpose("y", "x").values, dtype=bool)

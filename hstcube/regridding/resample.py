@@ -84,6 +84,14 @@ def regrid(
         If the two grids do not overlap.
     RecipeError
         If there is no such method, or nothing of that name to conserve.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> cube = hstcube.example()
+    >>> coarse = hstcube.regrid(cube, hstcube.Grid.of(cube).coarsen(2))
+    >>> round(hstcube.Grid.of(coarse).scale, 4), coarse.sizes["x"]
+    (0.12, 50)
     """
     cube = taken(cube)
     source = Grid.of(cube)
@@ -183,6 +191,14 @@ def rebin(cube: xr.Dataset, factor: Any) -> xr.Dataset:
     ------
     GridError
         If `factor` is not a whole number from 1 to the size of the images.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> cube = hstcube.example().sel(band=["f160w"])
+    >>> half = hstcube.rebin(cube, 2)
+    >>> half.sizes["x"], round(float(half.sci.sum() / cube.sci.sum()), 4)
+    (50, 1.0)
     """
     cube = taken(cube)
     source = Grid.of(cube)

@@ -41,6 +41,13 @@ def cutout(cube: xr.Dataset, position: Any, size: Any) -> xr.Dataset:
     ------
     GridError
         If no part of it lies in the frame, or place or size cannot be.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> piece = hstcube.cutout(hstcube.example(), (53.16, -27.78), 1.2)
+    >>> piece.sizes["y"], piece.sizes["x"]
+    (20, 20)
     """
     cube = taken(cube)
     source, (ra, dec) = Grid.of(cube), sky_position(position)

@@ -115,6 +115,15 @@ def to_sed(
     A non-detection keeps its flux, negative or not, and its error. A band without data in a
     group is missing, in the way of each code: EAZY and LePHARE -99, bagpipes flux 0 with error
     9.9e99, Prospector phot_mask False, CIGALE nan.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import hstcube
+    >>> cube = hstcube.example(matched=True)
+    >>> bins = hstcube.bin_pixels(cube, snr=50, bands=["f160w"])
+    >>> [path.name for path in hstcube.to_sed(cube, "eazy", tempfile.mkdtemp(), groups=bins)][:2]
+    ['README', 'catalogue.cat']
     """
     files = sed_files(
         cube,

@@ -15,7 +15,7 @@ from hstcube.files.tables import read_table
 from hstcube.fits.opening import located
 from hstcube.inputs.choices import require_choice
 from hstcube.noise.groups import group_ids, group_map
-from hstcube.phot.groups import paint
+from hstcube.views.painting import paint
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -54,6 +54,16 @@ def read_fit(code: Fitted, path: str | Path) -> Table:
         If ids are not unique.
     RecipeError
         If results of that code cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from astropy.table import Table
+    >>> import hstcube
+    >>> path = tempfile.mkdtemp() + "/photz.zout.fits"
+    >>> Table({"id": [1, 2], "z_phot": [0.9, 1.1]}).write(path)
+    >>> hstcube.read_fit("eazy", path)["z_phot"].tolist()
+    [0.9, 1.1]
     """
     require_choice("code", code, Fitted, code="HC-B30")
     what = f"table of results of {code}, with whole numbers in its column {_IDS[code][0]!r}"
@@ -110,6 +120,16 @@ def paint_fit(
         If ids are missing or no whole numbers.
     RecipeError
         If there is no such column, or it does not hold one number a row.
+
+    Examples
+    --------
+    >>> from astropy.table import Table
+    >>> import hstcube
+    >>> cube = hstcube.example(matched=True)
+    >>> discs = hstcube.apertures(cube, [(53.16, -27.78), (53.1598, -27.7802)], radius=0.2)
+    >>> fit = Table({"id": [2, 1], "z_phot": [0.9, 1.1]})
+    >>> hstcube.paint_fit(cube, discs, fit, "z_phot").max().item()
+    1.1
     """
     cube = taken(cube, pixels=False)
     if column not in getattr(fit, "colnames", ()):

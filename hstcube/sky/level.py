@@ -85,6 +85,14 @@ def measure_sky(
         If fewer than 100 blank pixels are left in a band, or there is no such method.
     GridError
         If `background` lies on other pixels.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> cube = hstcube.example()
+    >>> sky = hstcube.measure_sky(cube, background=cube.labels == 0)
+    >>> sky.sel(band="f814w").round(5).item()  # its truth is 6e-4 electron/s
+    0.00057
     """
     cube = taken(cube)
     require_choice("method", method, Method, code="HC-K12", error=SkyError)
@@ -255,6 +263,14 @@ def subtract_sky(cube: xr.Dataset, level: Any, *, again: bool = False) -> xr.Dat
     SkyError
         If a band has no level, a level is not finite or in a unit of another kind, or a sky was
         subtracted before.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> cube = hstcube.example()
+    >>> clean = hstcube.subtract_sky(cube, hstcube.measure_sky(cube, background=cube.labels == 0))
+    >>> clean.sky.sel(band="f814w").round(5).item()  # electron/s in a pixel
+    0.00057
     """
     cube = taken(cube)
     values, error = _levels(cube, _in_unit_of(cube, level))

@@ -71,6 +71,14 @@ def mask(cube: xr.Dataset, keep: Any) -> xr.Dataset:
     LabelError
         If `keep` holds something else than True and False, 1 and 0; NaN counts as False and is
         told.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> cube = hstcube.example()
+    >>> galaxy = hstcube.mask(cube, cube.labels == 101)
+    >>> int(galaxy.mask.sel(band="f160w").sum())
+    1618
     """
     cube = taken(cube)
     keep, unknown = keep_of("keep", keep)
@@ -113,6 +121,13 @@ def object_mask(labels: xr.DataArray, *ids: int, largest: bool = False) -> xr.Da
     ------
     LabelError
         If the centre shows no object, or an id is not in the map.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> labels = hstcube.example().labels
+    >>> [int(hstcube.object_mask(labels, *ids).sum()) for ids in ((101,), (101, 102))]
+    [1618, 1878]
     """
     values = labels.values
     chosen = ids or (central(values),)
@@ -230,6 +245,13 @@ def grow(mask: xr.DataArray, *, pixels: int = 1, shape: Shape = "square") -> xr.
     ------
     RecipeError
         If `pixels` is negative or no whole number, or there is no such shape.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> galaxy = hstcube.object_mask(hstcube.example().labels, 101)
+    >>> int(galaxy.sum()), int(hstcube.grow(galaxy, pixels=2).sum())
+    (1618, 2061)
     """
     return mask.copy(deep=False, data=grown(mask.values, pixels, shape))
 

@@ -183,6 +183,17 @@ def list_fields(
     ------
     FileError
         If the folder does not exist.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import hstcube
+    >>> from hstcube.demo.field import simulate
+    >>> folder = tempfile.mkdtemp()
+    >>> _ = simulate(folder)
+    >>> fields = hstcube.list_fields(folder)
+    >>> fields[0].field, len(fields[0].bands)
+    ('demo', 4)
     """
     folder = as_path(folder)
     there = images_in(folder, images)

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from hstcube.pipeline.findings import Finding, Report
-    from hstcube.pipeline.record import Note, Outcome
+    from hstcube.pipeline.record import Finding, Note, Outcome, Report
     from hstcube.report.fields import Made
 
 __all__ = [

@@ -17,12 +17,14 @@ from hstcube.cli import field as commands
 from hstcube.cli.app import app
 from hstcube.errors import HstCubeError
 from hstcube.pipeline import runs
-from hstcube.pipeline.findings import Report, examine
+from hstcube.pipeline.findings import examine
 from hstcube.pipeline.options import Options
 from hstcube.pipeline.plan import plan
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from hstcube.pipeline.record import Report
 
 pytestmark = pytest.mark.filterwarnings("ignore::hstcube.errors.HstCubeWarning")
 
