@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from hstcube.basics.convolution import convolver
 from hstcube.core.bands import name_among
 from hstcube.core.grids import Grid
 from hstcube.core.mappings import pixel_mapping
@@ -23,6 +24,8 @@ from hstcube.psf.profiles import FWHM_OF_SIGMA
 from hstcube.sky.masks import grown
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import xarray as xr
     from numpy.typing import NDArray
 
@@ -36,6 +39,7 @@ __all__ = [
     "Bands",
     "Line",
     "bands_of",
+    "correlated",
     "flux_density_at",
     "kept",
     "line_of",
@@ -300,3 +304,21 @@ def flux_density_at(wavelength: float, pivot: Array, flux: Array) -> float:
     """
     order = np.argsort(pivot)
     return float(np.interp(wavelength, pivot[order], flux[order]))
+
+
+def correlated(line: Line, used: Bool) -> Callable[[Array], Array]:
+    """Return what multiplies rows of the map's pixels with the covariance of its noise."""
+    sigma = line.sigma[used]
+    if line.acf.size == 1:
+        return lambda rows: rows * sigma**2
+    spread = convolver(line.acf, used.shape)
+
+    def multiplied(rows: Array) -> Array:
+        out = np.empty(rows.shape)
+        for one, row in zip(out, rows, strict=True):
+            image = np.zeros(used.shape)
+            image[used] = row * sigma
+            one[...] = spread(image)[used] * sigma
+        return out
+
+    return multiplied
