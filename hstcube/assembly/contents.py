@@ -43,7 +43,7 @@ def contents_of(path: str | Path) -> list[dict[str, Any]]:
         headers = [dict(header) for header in headers_of(path)]
         if not headers or "SIMPLE" not in headers[0]:
             reason = "does not begin with SIMPLE, as a FITS file does"
-            raise FileError("HC-F03", reason, "get it again, or name another file")
+            raise FileError("HC-F04", reason, "get it again, or name another file")
     first = headers[0]
     return [_unit(header, {**first, **header}) for header in headers]
 

@@ -132,6 +132,9 @@ def line(
     continuum: Annotated[
         Path | None, typer.Option(help="Image of the continuum by the IFU: tells the shift.")
     ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Segmentation map: neighbours are left out by it.")
+    ] = None,
     bands: Annotated[
         str | None, typer.Option(help="Bands to fit, with commas between: f435w,f160w.")
     ] = None,
@@ -157,6 +160,7 @@ def line(
             unit=unit,
             smoothed=smoothed,
             continuum=continuum,
+            labels=labels,
             bands=bands.split(",") if bands else None,
             wavelength=wavelength,
             field=field,

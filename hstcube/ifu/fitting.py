@@ -15,7 +15,15 @@ from hstcube.errors import CubeError, GridError
 from hstcube.forward.psfs import Moffat, as_psf
 from hstcube.forward.solution import Problem, blocks_of, covariance, nrms, sets_tried, solve
 from hstcube.ifu.original import original_model
-from hstcube.ifu.scenes import bands_of, flux_density_at, kept, line_of, scene_of, total_fwhm
+from hstcube.ifu.scenes import (
+    bands_of,
+    correlated,
+    flux_density_at,
+    kept,
+    line_of,
+    scene_of,
+    total_fwhm,
+)
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import number_in, numbers_in
 
@@ -229,7 +237,7 @@ def _told(cube: xr.Dataset, fit: _Fit) -> xr.Dataset:
     errors = covariance(
         problem,
         found,
-        _correlated(line, fit.used),
+        correlated(line, fit.used),
         lambda dof: _inflation(chi2, dof, assumed=line.assumed),
         _from_bands(fit),
     )
@@ -320,24 +328,6 @@ def _condition(problem: Problem, found: Solution) -> float:
     norm = np.sqrt((columns**2).sum(1, keepdims=True))
     norm[norm == 0] = 1.0
     return float(np.linalg.cond(columns / norm))
-
-
-def _correlated(line: Line, used: Bool) -> Callable[[Array], Array]:
-    """Return what multiplies rows of the map's pixels with the covariance of its noise."""
-    sigma = line.sigma[used]
-    if line.acf.size == 1:
-        return lambda rows: rows * sigma**2
-    spread = convolver(line.acf, used.shape)
-
-    def multiplied(rows: Array) -> Array:
-        out = np.empty(rows.shape)
-        for one, row in zip(out, rows, strict=True):
-            image = np.zeros(used.shape)
-            image[used] = row * sigma
-            one[...] = spread(image)[used] * sigma
-        return out
-
-    return multiplied
 
 
 def _from_bands(fit: _Fit) -> Callable[[Array], Array]:

@@ -12,6 +12,7 @@ from hstcube.core.cube import build
 from hstcube.core.grids import Grid
 from hstcube.core.state import attribute
 from hstcube.files.cubes import product_files
+from hstcube.files.labels import open_labels
 from hstcube.files.tables import table_bytes
 from hstcube.fits.reads import keeps
 from hstcube.fits.writing import require_free_names, write_files
@@ -21,6 +22,8 @@ from hstcube.ifu.models import line_model
 from hstcube.ifu.registration import register_map
 from hstcube.inputs.names import checked_name
 from hstcube.pipeline.sources import open_source
+from hstcube.regridding.labels import regrid_labels
+from hstcube.sky.masks import repaired
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,7 +43,7 @@ class Modelled(NamedTuple):
     paths: list[Path]
 
 
-@keeps("source", "continuum")
+@keeps("source", "continuum", "labels")
 def model_line(
     source: str | Path,
     maps: Sequence[str | Path],
@@ -51,6 +54,7 @@ def model_line(
     unit: str | None = None,
     smoothed: Any = None,
     continuum: str | Path | None = None,
+    labels: str | Path | None = None,
     bands: Sequence[str] | None = None,
     wavelength: Any = None,
     field: str | None = None,
@@ -71,6 +75,8 @@ def model_line(
     continuum : path, optional
         An image of the continuum by the same IFU: the shift that `register_map` finds on it is
         expected of the line.
+    labels : path, optional
+        A segmentation map, as `open_labels` reads it: its other objects are no light of this one.
     overwrite : bool
         Replace files that exist.
 
@@ -89,6 +95,9 @@ def model_line(
     planned = [out / f"{name}_{kind}.fits" for kind in _KINDS]
     planned += [out / f"{name}_fit.ecsv", out / f"{name}_line.png"]
     require_free_names(planned, overwrite=overwrite)
+    if labels is not None:
+        seen = regrid_labels(repaired(open_labels(labels)), Grid.of(cube))
+        cube = cube.assign(labels=(("y", "x"), seen.values))
     given: dict[str, Any] = {"unit": unit, "smoothed": smoothed, "wavelength": wavelength}
     line = open_map([*maps], error=[*error] or None, **given)
     prior = None

@@ -10,12 +10,13 @@ import xarray as xr
 from hstcube.core.rules import taken
 from hstcube.errors import GridError, RecipeError
 from hstcube.forward.psfs import Moffat, as_psf
-from hstcube.ifu.scenes import bands_of, line_of, scene_of
+from hstcube.forward.solution import freedom
+from hstcube.ifu.scenes import bands_of, correlated, line_of, scene_of
 from hstcube.inputs.arrays import keep_of
 from hstcube.inputs.quantities import short
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -70,7 +71,8 @@ def register_map(
     -------
     Dataset
         ``dy``, ``dx``, ``fwhm`` [arcsec], ``scale`` [Angstrom] and ``background``, each with its
-        ``_error``, from eight sectors left out in turn (jackknife: Efron & Stein 1981, Annals of
+        ``_error``, the larger of what the image's noise gives, correlated as it is, and of what
+        eight sectors left out in turn scatter by (jackknife: Efron & Stein 1981, Annals of
         Statistics 9, 586), and ``chi2`` by ``dof``; ``fwhm_alone``, what the image tells of the
         width without what is expected. The attribute ``psf`` is what `fit_line` takes.
 
@@ -95,7 +97,10 @@ def register_map(
     model = _Model(scene, profile, names)
     found = _fitted(model, data, weight, model.start)
     _require_within(found, model)
-    scatter = _jackknife(model, data, weight, found, _sectors(used, weight, data))
+    scatter = np.maximum(
+        _sandwich(model, (data, weight), found, correlated(seen, used)),
+        _jackknife(model, data, weight, found, _sectors(used, weight, data)),
+    )
     alone = _width_alone(model, found, scatter)
     found, scatter = _with_expected(model, (data, weight), found, scatter)
     best = _linear(model.at(found), data, weight)
@@ -106,6 +111,25 @@ def register_map(
     chi2 = float((weight * residual**2).sum())
     told = _told(model, (found, best), scatter, (chi2, data.size - found.size - 2), seen.name)
     return told.assign(alone)
+
+
+def _sandwich(
+    model: _Model, pixels: tuple[Array, Array], found: Array, noise: Callable[[Array], Array]
+) -> Array:
+    """Return the errors that the image's noise gives, correlated as it is, and its residuals."""
+    data, weight = pixels
+    design = model.at(found)
+    best = _linear(design, data, weight)
+    slopes = np.vstack([model.changes(found) * best[0], design])
+    weighted = slopes * weight
+    scale = np.sqrt((slopes * weighted).sum(1))
+    normal = slopes @ weighted.T / np.multiply.outer(scale, scale)
+    gain = np.linalg.pinv(normal, rcond=1e-10) @ (weighted / scale[:, None]) / scale[:, None]
+    inverse = np.linalg.pinv(normal, rcond=1e-10) / np.multiply.outer(scale, scale)
+    chi2 = float((weight * (data - best @ design) ** 2).sum())
+    dof = freedom(weight, noise, weighted, inverse, slopes @ weighted.T)
+    variance = np.einsum("pi,pi->p", noise(gain), gain) * max(chi2 / max(dof, 1.0), 1.0)
+    return np.asarray(np.sqrt(variance))
 
 
 def _width_alone(model: _Model, found: Array, scatter: Array) -> dict[str, Any]:
@@ -154,6 +178,8 @@ class _Model:
 
     def changes(self, values: Array) -> Array:
         """Return how the band changes with each parameter, (parameter, pixel)."""
+        if not values.size:
+            return np.zeros((0, self.at(values).shape[1]))
         steps = np.eye(values.size) * _STEP
         return np.stack(
             [

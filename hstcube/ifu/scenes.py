@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from hstcube.basics.convolution import convolver
 from hstcube.core.bands import name_among
 from hstcube.core.grids import Grid
 from hstcube.core.mappings import pixel_mapping
@@ -20,9 +21,11 @@ from hstcube.inputs.units import parsed_unit
 from hstcube.matching.solver import gaussian_kernel
 from hstcube.phot.units import to_flux
 from hstcube.psf.profiles import FWHM_OF_SIGMA
-from hstcube.sky.masks import grown
+from hstcube.sky.masks import central, grown
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import xarray as xr
     from numpy.typing import NDArray
 
@@ -36,6 +39,7 @@ __all__ = [
     "Bands",
     "Line",
     "bands_of",
+    "correlated",
     "flux_density_at",
     "kept",
     "line_of",
@@ -47,7 +51,9 @@ FLUX_DENSITY = f"{FLUX} AA-1"
 
 _GROWN = 0.5  # arcsec: how far beyond its mask an object's light matters to a broad PSF
 _MISSED = 0.02  # share of a map's bright pixels that a band may leave without data
+_NEAR = 2.0  # FWHM of the map: farther from the object there is none of its light
 _BRIGHT = 3.0  # standard deviations
+_ALL = 0.9  # share of the frame: a mask of more shows no object
 _SAME = 0.995  # of the cube's width: a map's PSF is not narrower than that
 
 
@@ -224,11 +230,13 @@ def _others(cube: xr.Dataset) -> Bool:
     if "labels" not in cube.variables:
         return np.zeros(shape, bool)
     labels = cube["labels"].transpose("y", "x").values
-    own = labels[cube.mask.values.any(0) & (labels > 0)]
-    if not own.size or cube.mask.values.any(0).mean() > 0.9:  # noqa: PLR2004  not masked yet
-        middle = labels[shape[0] // 2, shape[1] // 2]
-        own = np.array([middle])
-    return np.asarray((labels > 0) & ~np.isin(labels, np.unique(own)))
+    own = cube.mask.values.any(0)
+    if own.mean() > _ALL:  # not masked yet
+        mine = [central(labels)]
+    else:  # a grown mask meets others at its rim
+        ids, number = np.unique(labels[labels > 0], return_counts=True)
+        mine = [one for one, n in zip(ids, number, strict=True) if own[labels == one].sum() > n / 2]
+    return np.asarray((labels > 0) & ~np.isin(labels, mine))
 
 
 def scene_of(
@@ -257,11 +265,26 @@ def scene_of(
             "HC-L10", reason, "match the cube to a sharper band, or leave broad ones out"
         )
     used = _covered(bands, line, 0.0 if whole else psf.fwhm, whole=whole)
+    used &= _near(keep, bands.grid, line.grid, _NEAR * total_fwhm(psf, line.smoothed))
+    if not used.any():
+        reason = "no pixel of the map with data lies near the object's"
+        raise GridError("HC-W15", reason, "give images and a map of one object")
     images = bands.sci * keep
     scene = Scene(
         images, bands.psfs, bands.grid, line.grid, used, smoothed=line.smoothed, reach=psf.fwhm
     )
     return scene, used
+
+
+def _near(keep: Bool, grid: Grid, seen: Grid, away: float) -> Bool:
+    """Return the pixels of a map around the rows and columns that are kept; the others see none."""
+    y, x = pixel_mapping(seen, grid)(*np.ogrid[: seen.shape[0], : seen.shape[1]])
+    near = np.ones(seen.shape, bool)
+    for place, step, axis in ((y, grid.steps[0], 1), (x, grid.steps[1], 0)):
+        kept_there = np.flatnonzero(keep.any(axis))
+        near &= place > kept_there[0] - away / step
+        near &= place < kept_there[-1] + away / step
+    return near
 
 
 def _covered(bands: Bands, line: Line, rim: float, *, whole: bool) -> Bool:
@@ -300,3 +323,21 @@ def flux_density_at(wavelength: float, pivot: Array, flux: Array) -> float:
     """
     order = np.argsort(pivot)
     return float(np.interp(wavelength, pivot[order], flux[order]))
+
+
+def correlated(line: Line, used: Bool) -> Callable[[Array], Array]:
+    """Return what multiplies rows of the map's pixels with the covariance of its noise."""
+    sigma = line.sigma[used]
+    if line.acf.size == 1:
+        return lambda rows: rows * sigma**2
+    spread = convolver(line.acf, used.shape)
+
+    def multiplied(rows: Array) -> Array:
+        out = np.empty(rows.shape)
+        for one, row in zip(out, rows, strict=True):
+            image = np.zeros(used.shape)
+            image[used] = row * sigma
+            one[...] = spread(image)[used] * sigma
+        return out
+
+    return multiplied

@@ -197,6 +197,15 @@ def test_neighbours_inside_the_mask_are_told(whole):
     keep = fit.keep.values
     assert keep[50, 35]  # grown
     assert not keep[72, 72]
+    touching = np.where(labels == 8, 0, labels)
+    touching[40:60, 60:75] = 8
+    rim = np.zeros((100, 100), bool)
+    rim[39:61, 39:61] = True  # grown by a pixel, into the neighbour
+    met = cube().assign(labels=(("y", "x"), touching))
+    met = met.assign(mask=met.mask & rim)
+    assert not hstcube.fit_line(met, whole, psf=PSF).keep.values[50, 60:75].any()
+    no_mask = cube().assign(labels=(("y", "x"), touching))
+    assert not hstcube.fit_line(no_mask, whole, psf=PSF).keep.values[50, 60:75].any()
 
 
 @pytest.mark.parametrize(("simple", "told"), [(0.08, True), (0.095, False), (0.103, False)])

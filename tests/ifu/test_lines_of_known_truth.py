@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import xarray as xr
 from line_scene import BETA, UNIT, WEIGHTS, Truth, cube, grids, images, line, seen, turned
 
 import hstcube
-from hstcube.forward.psfs import Moffat, as_psf
+from hstcube.forward.psfs import Moffat, as_psf, gaussian_transfer
 from hstcube.ifu.scenes import bands_of, line_of, scene_of
 
 if TYPE_CHECKING:
@@ -115,6 +116,41 @@ def test_three_resolutions_are_one_model():
     assert on_map.matched_to[0] == "0.65arcsec,beta=2.8"
     np.testing.assert_allclose(fit.model, np.where(fit.model.isnull(), np.nan, expected), rtol=1e-4)
     assert abs(float(sharp.sci.sum()) / float(fit.flux) - 1) < 1e-5
+
+
+@pytest.mark.filterwarnings("ignore::hstcube.HstCubeWarning")
+def test_the_model_on_the_map_is_what_matching_and_regridding_make_of_it():
+    """By other ways: kernels to the map's PSF on the cube's pixels, then shared areas."""
+    still = Truth(shift=(0.0, 0.0))
+    fit = hstcube.fit_line(
+        cube(), line(still, 100), psf="0.65arcsec", keep=KEEP, shift=(0.0, 0.0), positive=True
+    )
+    sharp = hstcube.line_model(cube(), fit)
+    on_map = hstcube.line_model(cube(), fit, onto="map")
+    offsets = (np.arange(151) - 75) * 0.06
+    k = np.fft.fftfreq(151, 0.06)
+    transfer = Moffat(0.65).transfer(k[:, None], k[None, : 151 // 2 + 1])
+    transfer = transfer * gaussian_transfer(np.hypot(k[:, None], k[None, : 151 // 2 + 1]), 0.4)
+    target = np.roll(np.fft.irfft2(transfer, (151, 151)), (75, 75), (0, 1))
+    psf = xr.DataArray(target / target.sum(), {"ky": offsets, "kx": offsets}, ("ky", "kx"))
+    one = sharp.assign_coords(matched_to=("band", np.array([""], object)))
+    broad = hstcube.psf_match(one, to=psf.rename("map"), allow="all")
+    other = hstcube.regrid(broad, grids(still)[1])
+    inner = np.hypot(*np.mgrid[-15:16, -15:16]) < 10
+    expected = on_map.sci.values[0]
+    assert np.abs(other.sci.values[0] - expected)[inner].max() < 3e-3 * np.nanmax(expected)
+    ratio = other.sci.values[0][inner].sum() / expected[inner].sum()
+    # the image of the target ends at 4.5 arcsec, and its wings are pulled in
+    assert abs(ratio - 1) < 4e-3
+
+
+def test_a_fit_can_be_looked_at():
+    fit = hstcube.fit_line(cube(), line(Truth(), 100), psf="0.65arcsec", keep=KEEP)
+    figure = hstcube.plot.line(fit)
+    titles = {axis.get_title() for axis in figure.axes}
+    assert {"map", "model", "residual / error"} <= titles
+    assert fit.attrs["verdict"] in figure.get_suptitle()
+    assert hstcube.plot.figure_bytes(figure).startswith(b"\x89PNG")
 
 
 @pytest.mark.slow
