@@ -53,10 +53,11 @@ def main() -> None:
     asked = parser.parse_args()
     if not asked.draw:
         rows: list[Row] = []
+        at = commit()  # before it is measured: it may move on
         with tempfile.TemporaryDirectory(dir=asked.folder) as place:
             rows += [by_side(Path(place), side) for side in asked.sides]
             rows += by_number(Path(place), asked.fields)
-        write(rows, commit())
+        write(rows, at)
     rows, at = read()
     print(told(rows))
     draw(rows, at)
