@@ -173,6 +173,7 @@ class _Work:
             with remembering():
                 outcome = self._made(target, ledger, opened)
             outcome.record = {"notes": outcome.record.get("notes", [])}
+            outcome.files = []  # the ledger has their names, too: 30 kB a field
             yield outcome
 
     def _made(self, target: Target, ledger: Ledger, opened: dict[str, _Field]) -> Outcome:
