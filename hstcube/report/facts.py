@@ -97,8 +97,8 @@ class Edge(NamedTuple):
     frame: int
     data: int
     """Beside pixels without data in any band."""
-    labels: int
-    """Beside pixels that the segmentation map does not cover."""
+    labels: int | None
+    """Beside pixels that the segmentation map does not cover; None without a map."""
     everything: bool
     """The mask is all that has data: none was made."""
 
@@ -186,13 +186,13 @@ def edge_of(cube: xr.Dataset, labels: xr.DataArray | None) -> Edge:
     rim = np.zeros_like(inside)
     rim[[0, -1]] = rim[:, [0, -1]] = True
     empty = ndimage.binary_dilation(~data, around)
-    uncovered = np.zeros_like(inside)
+    uncovered = None
     if labels is not None:
         uncovered = ndimage.binary_dilation(labels.values == -1, around)
     return Edge(
         frame=int((inside & rim).sum()),
         data=int((inside & empty).sum()),
-        labels=int((inside & uncovered).sum()),
+        labels=None if uncovered is None else int((inside & uncovered).sum()),
         everything=bool(np.array_equal(inside, data)),
     )
 

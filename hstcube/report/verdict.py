@@ -144,7 +144,9 @@ def _whole(facts: Facts) -> Answer:
     }
     ends = [f"{number} at {name}" for name, number in places.items() if number]
     if not ends:
-        return Answer(question, "good", f"The mask ({facts.pixels} pixels) lies inside the frame.")
+        said = f"The mask ({facts.pixels} pixels) lies inside the frame"
+        where = "; the map it is from was not at hand." if edge.labels is None else " and the map."
+        return Answer(question, "good", said + where)
     advice = "Cut a larger stamp, or get a larger map, if the whole object is wanted."
     said = f"Of the mask's {facts.pixels} pixels {', '.join(ends)}: part of it may be missing."
     return Answer(question, "bad", said, advice, "mask at the edge")

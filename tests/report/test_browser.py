@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
 if os.environ.get("HSTCUBE_BROWSER") != "required":  # make test-browser: then it must be there
     pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
     if CHROMIUM is None:
