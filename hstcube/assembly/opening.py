@@ -10,7 +10,6 @@ from hstcube.assembly.one_grid import How, open_on_one_grid
 from hstcube.assembly.psfs import checked_choice, require_word
 from hstcube.core.bands import each_once, names_apart, numbers_by_band
 from hstcube.core.grids import Grid
-from hstcube.core.rules import PLANES
 from hstcube.errors import FileError, PSFError
 from hstcube.files.fields import grid_of
 from hstcube.files.headers import of_bands
@@ -123,7 +122,7 @@ def open_field(
         if not products or images is not None:
             raise
         _require_no_psf(psf, psf_fwhm)
-        cube = _chunked(open_products(products, bands), chunks)
+        cube = open_products(products, bands, chunks)
         if isinstance(onto, str):
             require_named(onto, cube.band.values.tolist(), Grid.of(cube))
         cube = regrid(cube, onto, method="exact") if isinstance(onto, Grid) else cube
@@ -264,7 +263,3 @@ def _require_no_psf(psf: PSFChoice, psf_fwhm: Mapping[str, float] | None) -> Non
             "these are products of hstcube: their PSFs and widths are in their files",
             "give PSFs when the cube is made: [[run --psf FILE|open_field(IMAGES, field, psf=)]]",
         )
-
-
-def _chunked(cube: xr.Dataset, chunks: Mapping[str, int] | None) -> xr.Dataset:
-    return cube.assign({name: cube[name].chunk(chunks) for name in PLANES} if chunks else {})

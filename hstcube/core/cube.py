@@ -137,7 +137,7 @@ def build(
         {
             "sci": (DIMS, sci, {"units": units}),
             "wht": (DIMS, wht, weight),
-            "mask": (DIMS, has_data if mask is None else np.asarray(mask, dtype=bool) & has_data),
+            "mask": (DIMS, has_data if mask is None else _as_mask(mask) & has_data),
         },
         {
             "band": ("band", np.array(names, dtype=object)),
@@ -152,6 +152,10 @@ def build(
     for code, note in notes:
         cube = warn(cube, code, note)
     return validate(cube)
+
+
+def _as_mask(mask: Any) -> Any:
+    return mask.astype(bool) if hasattr(mask, "dask") else np.asarray(mask, dtype=bool)
 
 
 def _plain_images(sci: Any, wht: Any, units: str) -> tuple[Any, Any]:

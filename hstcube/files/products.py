@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hstcube.core.bands import names_among
-from hstcube.core.cube import SCHEMA, build
+from hstcube.core.cube import build
 from hstcube.core.offsets import with_errors, with_noise_coords, with_psf_coords
-from hstcube.core.rules import COVERAGE, DIMS, PLANES, REPLACED, TOLD
+from hstcube.core.rules import COVERAGE, DIMS, PLANES, REPLACED, TOLD, taken
 from hstcube.core.state import require_coords, warn
 from hstcube.errors import BandError, FileError, HstCubeError
 from hstcube.fits.images import (
@@ -22,17 +22,19 @@ from hstcube.fits.images import (
     Plane,
     read_plane,
     require_whole,
+    stored,
 )
 from hstcube.fits.local import entries, missing, read_text
 from hstcube.fits.opening import located, opened
 from hstcube.fits.sets import id_in
 from hstcube.fits.units import history_lines
 from hstcube.fits.weights import inverse_variance
-from hstcube.mosaics.cards import state_in
+from hstcube.lazy.arrays import lazily, lazy_stack, pointwise
+from hstcube.mosaics.cards import AGAIN, require_cards, require_name, require_numbers, state_in
 from hstcube.phot.units import with_extinction
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence, Sized
+    from collections.abc import Mapping, Sequence, Sized
     from pathlib import Path
 
     import xarray as xr
@@ -41,21 +43,11 @@ if TYPE_CHECKING:
     from hstcube.core.grids import Grid
 
     Planes = dict[str, Plane]  # by what they hold
+    Chunks = Mapping[str, int] | None
 
 __all__ = ["find_products", "open_products", "recorded_id"]
 
-_NEEDED = ("CUBEID", "NBANDS", "OBJECT", "FILETYPE", "FILTER")
-_NEEDED_OF_SCIENCE = ("BUNIT", "PHOTPLAM")
-_WHOLE = ("HSTCUBE", "NBANDS")
-_NUMBERS = (
-    *_WHOLE,
-    *("PSFFWHM", "PSFEEERR", "PSFNEG", "PSFENER", "PSFENERR", "PSFERR", "PSFSTARS"),
-    *("SKY", "SKYERR", "ABZP", "PHOTPLAM", "EXTINCT", "NSCALE"),
-    *("TEXPTIME", "ELECTRON"),
-    *("PIXSCALE", "LAGX", "LAGY"),
-)
 _LARGEST_PIXEL = 60.0  # arcsec
-_AGAIN = "write the cube again[[: hstcube run FOLDER| with to_fits]]"
 _BESIDE = {
     "sci": {"psf": PSF_UNIT},
     "wht": {"noise": NOISE_UNIT},
@@ -92,19 +84,24 @@ def find_products(folder: Path, field: str) -> dict[str, dict[str, Path]]:
     return found
 
 
-def open_products(products: dict[str, dict[str, Path]], bands: Sequence[str] | None) -> xr.Dataset:
+def open_products(
+    products: dict[str, dict[str, Path]], bands: Sequence[str] | None, chunks: Chunks = None
+) -> xr.Dataset:
     """Open what `find_products` found; see `hstcube.open_field`."""
     names = names_among(bands or (), products)
     folder = next(iter(next(iter(products.values())).values())).parent
-    found = [_read_band(name, products.get(name, {}), folder) for name in names]
+    lazy = chunks is not None
+    found = [_read_band(name, products.get(name, {}), folder, lazy=lazy) for name in names]
     planes = [band.planes for band in found]
     cubes = set().union(*(band.cubes for band in found))
     _require_one_cube(planes[0], cubes, products, folder)
     with located(folder):
         _require_alike(planes)
-        cube = _cube_of(names, planes)
+        # ordered before they are stacked: blocks that dask has moved cannot be read in regions
+        order = np.argsort(_column(_headers(planes), "PHOTPLAM"), kind="stable")
+        cube = _cube_of([names[i] for i in order], [planes[i] for i in order], chunks)
         require_coords(cube)
-    return _compared(cube, folder, *cubes)
+    return _compared(cube if chunks is None else taken(cube), folder, *cubes)
 
 
 def _compared(cube: xr.Dataset, folder: Path, of_set: str) -> xr.Dataset:
@@ -150,92 +147,60 @@ def _require_one_cube(first: Planes, cubes: set[str], products: Sized, folder: P
         )
 
 
-def _read_band(name: str, files: dict[str, Path], folder: Path) -> _Found:
+def _read_band(name: str, files: dict[str, Path], folder: Path, *, lazy: bool) -> _Found:
     found = _Found({}, set())
     for role, path in files.items():
         for kind in _HOLDS[role]:
-            _read_image(found, path, kind, name)
+            _read_image(found, path, kind, name, lazy=lazy)
     planes = found.planes
     if absent := [kind for kind in PLANES if kind not in planes]:
         what = f"{absent[0]} image of the product"
-        raise missing(what, _AGAIN, file=folder, band=name)
+        raise missing(what, AGAIN, file=folder, band=name)
     for kind in ("wht", "mask"):
         planes["sci"].grid.require(planes[kind].grid, what=f"sci and {kind} of {name}")
     return found
 
 
-def _read_image(found: _Found, path: Path, kind: str, band: str) -> None:
+def _read_image(found: _Found, path: Path, kind: str, band: str, *, lazy: bool) -> None:
     """Add an image, and what is beside it, to what was found of its band."""
-    plane = read_plane(path, kind, band=band)
+    plane = read_plane(path, kind, band=band, lazy=lazy)
     with located(path, band):
         if "HSTCUBE" not in plane.header:
             reason = "has the name of a product of hstcube but no card HSTCUBE"
             raise FileError("HC-F26", reason, "give the folder of the stamps")
-        _require_cards(plane.header)
-        _require_name(plane.header, path, kind, band)
+        require_cards(plane.header)
+        require_name(plane.header, path, kind, band)
     found.cubes.add(plane.header["CUBEID"])
     found.planes.setdefault(kind, plane)
     named = str(plane.header.get("BESIDE", "")).split(",")
     for key, unit in _BESIDE[kind].items():
-        more = _plane_beside(path, band, plane.grid, unit)
+        in_blocks = lazy and kind == "mask"  # what is beside others is small
+        more = _plane_beside(path, band, plane.grid, unit, lazy=in_blocks)
         if more is not None:
             found.planes[key] = more
         elif unit in named:
-            raise FileError("HC-O20", f"has lost its extension {unit}", _AGAIN, str(path), band)
+            raise FileError("HC-O20", f"has lost its extension {unit}", AGAIN, str(path), band)
 
 
-def _require_name(header: fits.Header, path: Path, kind: str, band: str) -> None:
-    """Refuse a file whose cards say another band, field or kind of image than its name."""
-    if str(header["FILTER"]).strip().lower() != band.lower():
-        reason = f"the header says FILTER = {header['FILTER']!r}, the file name {band}"
-        raise BandError("HC-B03", reason, "give the file its own name again")
-    start, _, end = path.name.removesuffix(".fits").rpartition(f"_{band}")
-    if str(header["OBJECT"]) != start:
-        reason = f"the header says OBJECT = {header['OBJECT']!r}, the file name {start}"
-        raise BandError("HC-B03", reason, "give the file its own name again; or write it again")
-    meant = {"sci": ("SCI",), "mask": ("MASK",), "wht": ("WHT", "VAR")}[kind]
-    if end:
-        meant = (end[1:].upper(),)
-    if header["FILETYPE"] not in meant:
-        reason = f"is a {header['FILETYPE']} image by its FILETYPE, not {' or '.join(meant)}"
-        raise FileError("HC-D14", reason, "give the file its own name again")
-
-
-def _plane_beside(path: Path, band: str, grid: Grid, name: str) -> Plane | None:
+def _plane_beside(path: Path, band: str, grid: Grid, name: str, *, lazy: bool) -> Plane | None:
     """Return what an extension of that name holds, if there is one."""
     with located(path, band), opened(path) as hdus:
         unit = next((unit for unit in hdus if unit.name == name), None)
         if unit is None:
             return None
-        require_whole(path, unit)
-        _require_numbers(unit.header)
+        source = stored(path, unit) if lazy else None
+        if source is None:
+            require_whole(path, unit)
+        require_numbers(unit.header)
         if (said := str(unit.header.get("FILTER", band)).strip().lower()) != band.lower():
             reason = f"its {name} is that of {said}"
-            raise BandError("HC-B03", reason, _AGAIN)
+            raise BandError("HC-B03", reason, AGAIN)
         for key in _CARDS_BESIDE.get(name, ()):
             if not 0 < unit.header.get(key, 0) < _LARGEST_PIXEL:
                 reason = f"has a card {key} of {unit.header.get(key)!r}, not a size of pixels"
-                raise FileError("HC-F04", reason, _AGAIN)
-        return Plane(np.asarray(unit.data, np.float32), unit.header, grid)
-
-
-def _require_cards(header: fits.Header) -> None:
-    science = header.get("FILETYPE") == "SCI"
-    for key in (*_NEEDED, *(_NEEDED_OF_SCIENCE if science else ())):
-        if key not in header:
-            raise FileError("HC-F04", f"has lost the card {key}", _AGAIN)
-    _require_numbers(header)
-    if not 1 <= header["HSTCUBE"] <= SCHEMA:
-        reason = f"is of version {header['HSTCUBE']} of the schema; {SCHEMA} is the newest known"
-        raise FileError("HC-F04", reason, "get a newer hstcube, or write the cube again")
-
-
-def _require_numbers(header: fits.Header) -> None:
-    for key in _NUMBERS:
-        value = header.get(key, 1)
-        kinds = int if key in _WHOLE else int | float
-        if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value):
-            raise FileError("HC-F04", f"has a card {key} of {value!r}, not a number", _AGAIN)
+                raise FileError("HC-F04", reason, AGAIN)
+        pixels = lazily(source) if source else np.asarray(unit.data, np.float32)
+        return Plane(pixels, unit.header, grid)
 
 
 def _require_alike(planes: list[Planes]) -> None:
@@ -269,16 +234,16 @@ def _require_equal(headers: list[fits.Header], keys: tuple[str, ...]) -> None:
 
 
 def _unlike(reason: str) -> FileError:
-    return FileError("HC-O20", reason, _AGAIN)
+    return FileError("HC-O20", reason, AGAIN)
 
 
-def _cube_of(names: list[str], planes: list[Planes]) -> xr.Dataset:
+def _cube_of(names: list[str], planes: list[Planes], chunks: Chunks) -> xr.Dataset:
     """Build the cube of what was found of each band."""
     headers = _headers(planes)
     cube = build(
-        _stack(planes, "sci"),
-        np.stack([_weights(band) for band in planes]),
-        mask=_stack(planes, "mask") > 0,
+        _stacked([band["sci"].data for band in planes], chunks),
+        _stacked([_weights(band) for band in planes], chunks),
+        mask=_stacked([band["mask"].data for band in planes], chunks) > 0,
         bands=names,
         grid=planes[0]["sci"].grid,
         units=headers[0]["BUNIT"],
@@ -288,7 +253,7 @@ def _cube_of(names: list[str], planes: list[Planes]) -> xr.Dataset:
     )
     ordered = [planes[names.index(name)] for name in cube.band.values]
     cube = _with_extinction(_with_psf(_with_noise(cube, ordered), ordered), ordered)
-    cube = _with_photons(_with_planes(cube, ordered), _headers(ordered))
+    cube = _with_photons(_with_planes(cube, ordered, chunks), _headers(ordered))
     history, notes = history_lines(headers[0].get("HISTORY", ()))
     schema = int(headers[0]["HSTCUBE"])
     cube = cube.assign_attrs(history=history, warnings=notes, hstcube_schema=schema)
@@ -302,8 +267,8 @@ def _headers(planes: list[Planes]) -> list[fits.Header]:
     return [band["sci"].header for band in planes]
 
 
-def _stack(planes: list[Planes], kind: str) -> Any:
-    return np.stack([band[kind].data for band in planes])
+def _stacked(images: list[Any], chunks: Chunks = None) -> Any:
+    return np.stack(images) if chunks is None else lazy_stack(images, chunks)
 
 
 def _weights(band: Planes) -> Any:
@@ -334,13 +299,13 @@ def _with_noise(cube: xr.Dataset, bands: list[Planes]) -> xr.Dataset:
     if not all("NSCALE" in band["wht"].header for band in bands):
         if any("noise" in band for band in bands):
             reason = "the card NSCALE is lost, which the images NOISEACF go with"
-            raise FileError("HC-O20", reason, _AGAIN)
+            raise FileError("HC-O20", reason, AGAIN)
         return cube
     scales = [float(band["wht"].header["NSCALE"]) for band in bands]
     if not all("noise" in band for band in bands):
         return cube.assign_coords(noise_scale=("band", scales))
     cards = bands[0]["noise"].header
-    acf = _stack(bands, "noise")
+    acf = _stacked([band["noise"].data for band in bands])
     return with_noise_coords(cube, scales, acf, (float(cards["LAGY"]), float(cards["LAGX"])))
 
 
@@ -348,7 +313,7 @@ def _with_psf(cube: xr.Dataset, bands: list[Planes]) -> xr.Dataset:
     """Return the cube with the PSFs that its files hold."""
     if not all("psf" in band for band in bands):
         return cube
-    images = _stack(bands, "psf")
+    images = _stacked([band["psf"].data for band in bands])
     cube = with_psf_coords(cube, images, float(bands[0]["psf"].header["PIXSCALE"]))
     headers = _headers(bands)
     for pair in _OF_PSFS:
@@ -358,26 +323,32 @@ def _with_psf(cube: xr.Dataset, bands: list[Planes]) -> xr.Dataset:
     return with_errors(cube, _column(headers, "PSFERR"), _column(headers, "PSFSTARS"))
 
 
-def _with_planes(cube: xr.Dataset, bands: list[Planes]) -> xr.Dataset:
+def _with_planes(cube: xr.Dataset, bands: list[Planes], chunks: Chunks) -> xr.Dataset:
     """Return the cube with what its files tell else of each pixel."""
     for name, unit in _BESIDE["mask"].items():
         if all(name in band for band in bands):
-            cube = cube.assign({name: (DIMS, _plane_of(name, unit, bands), TOLD[name])})
+            cube = cube.assign({name: (DIMS, _plane_of(name, unit, bands, chunks), TOLD[name])})
     if REPLACED in cube.variables:
         cube = cube.assign(mask=cube.mask & ~cube[REPLACED])
     return cube
 
 
-def _plane_of(name: str, unit: str, bands: list[Planes]) -> Any:
+def _plane_of(name: str, unit: str, bands: list[Planes], chunks: Chunks) -> Any:
     """Return the images of an extension, of all bands."""
     if any(band[name].data.shape != band["mask"].data.shape for band in bands):
         reason = f"an image {unit} has another shape than the mask beside it"
-        raise FileError("HC-O20", reason, _AGAIN)
-    plane = _stack(bands, name)
+        raise FileError("HC-O20", reason, AGAIN)
+    plane = _stacked([band[name].data for band in bands], chunks)
     if name == REPLACED:
         return plane > 0
+    return _shares(plane) if chunks is None else plane.map_blocks(_shares, dtype=plane.dtype)
+
+
+@pointwise
+def _shares(plane: Any) -> Any:
     if not ((plane >= 0) & (plane <= 1)).all():
-        raise FileError("HC-O20", f"an image {unit} holds more than shares, 0 to 1", _AGAIN)
+        reason = f"an image {COVERAGE_UNIT} holds more than shares, 0 to 1"
+        raise FileError("HC-O20", reason, AGAIN)
     return plane
 
 

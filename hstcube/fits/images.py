@@ -39,6 +39,7 @@ __all__ = [
     "read_header",
     "read_plane",
     "require_whole",
+    "stored",
 ]
 
 # what our own weights and science images have beside them
@@ -107,7 +108,7 @@ def read_plane(
     """
     with located(path, band), _found(path, kind, hdu, lazy=lazy) as (hdus, unit, notes):
         header = unit.header
-        stored = _stored(path, unit) if lazy else None
+        source = stored(path, unit) if lazy else None
         shape = image_shape(unit)
         filetype = card_text(header, "FILETYPE").upper()
         if kind == "sci" and filetype in _NOT_SCIENCE:
@@ -120,7 +121,7 @@ def read_plane(
             integers = f"whole numbers of {bits} bits without a scale (BSCALE, BZERO)"
             notes.append(("HC-D15", f"its {kind} pixels are {integers}"))
         if lazy:
-            pixels = lazily(stored) if stored else _lazy_pixels(path, kind, shape, hdu, beside)
+            pixels = lazily(source) if source else _lazy_pixels(path, kind, shape, hdu, beside)
             return Plane(pixels, header, grid, tuple(notes))
         _refuse_floats_as_integers(unit, bits)
         pixels = _pixels(unit, shape)
@@ -143,7 +144,7 @@ def _found(
         unit = image_unit(hdus, kind, path) if hdu is None else chosen_unit(hdus, hdu)
         # astropy mends the cards that it can, and refuses the file for those that it cannot
         unit.header.tostring()
-        later = lazy and _stored(path, unit) is not None  # who reads all of it compares its sum
+        later = lazy and stored(path, unit) is not None  # who reads all of it compares its sum
         yield hdus, unit, notes_on_bytes(unit.fileinfo()) if later else require_whole(path, unit)
 
 
@@ -355,14 +356,14 @@ def _pixels(unit: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:
     return np.ascontiguousarray(unit.data.reshape(shape), dtype=np.float32)
 
 
-def _stored(path: Path, unit: Any) -> Stored | None:
-    """Return the pixels of a plain image of real numbers where they lie; None of any other."""
+def stored(path: Path, unit: Any) -> Stored | None:
+    """Return the pixels of a plain image of real numbers or bytes where they lie; else None."""
     header, place = unit.header, unit.fileinfo()
-    kind = {-32: ">f4", -64: ">f8"}.get(header.get("BITPIX", 0))
+    kind = {-32: ">f4", -64: ">f8", 8: "u1"}.get(header.get("BITPIX", 0))
     packed = type(unit).__name__ == "CompImageHDU" or getattr(place["file"], "name", "") != str(
         path
     )
-    if packed or kind is None or {"BSCALE", "BZERO"} & {*header}:
+    if packed or kind is None or {"BSCALE", "BZERO", "BLANK"} & {*header}:
         return None
     said = str(header.get("DATASUM", "")).strip()
     return Stored(path, place["datLoc"], image_shape(unit), kind, said)

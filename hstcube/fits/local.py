@@ -295,6 +295,7 @@ class Stored:
             file.seek(self.start)
             while left and (piece := file.read(min(left, _PIECE))):
                 left -= len(piece)
+                piece += b"\0" * (-len(piece) % 4)
                 total += int(np.frombuffer(piece, ">u4").sum(dtype=np.uint64))
         if left or (total - int(self.datasum)) % (2**32 - 1):
             reason = "is damaged: DATASUM does not agree with the pixels"

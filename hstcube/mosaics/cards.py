@@ -1,4 +1,4 @@
-"""The cards that products bear: of the cube, and of each of its bands."""
+"""The cards that products bear, of the cube and of each of its bands; and what they must say."""
 
 from __future__ import annotations
 
@@ -12,16 +12,40 @@ from hstcube.core.bands import cameras
 from hstcube.core.cube import SCHEMA
 from hstcube.core.rules import inverse_variance_unit
 from hstcube.core.state import attribute
+from hstcube.errors import BandError, FileError
 from hstcube.fits.units import history_cards
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping, MutableMapping, Sequence
+    from pathlib import Path
 
     import xarray as xr
 
+    Header = MutableMapping[str, Any]  # of astropy's, or a dict
+
     Card = tuple[str, Any, str]  # key, value (None: no card), comment
 
-__all__ = ["band_cards", "common_cards", "state_in"]
+__all__ = [
+    "AGAIN",
+    "band_cards",
+    "common_cards",
+    "require_cards",
+    "require_name",
+    "require_numbers",
+    "state_in",
+]
+
+AGAIN = "write the cube again[[: hstcube run FOLDER| with to_fits]]"
+_NEEDED = ("CUBEID", "NBANDS", "OBJECT", "FILETYPE", "FILTER")
+_NEEDED_OF_SCIENCE = ("BUNIT", "PHOTPLAM")
+_WHOLE = ("HSTCUBE", "NBANDS")
+_NUMBERS = (
+    *_WHOLE,
+    *("PSFFWHM", "PSFEEERR", "PSFNEG", "PSFENER", "PSFENERR", "PSFERR", "PSFSTARS"),
+    *("SKY", "SKYERR", "ABZP", "PHOTPLAM", "EXTINCT", "NSCALE"),
+    *("TEXPTIME", "ELECTRON"),
+    *("PIXSCALE", "LAGX", "LAGY"),
+)
 
 _JWST = ("NIRCAM", "NIRISS", "MIRI")
 
@@ -135,7 +159,7 @@ def _camera(cube: xr.Dataset, i: int) -> tuple[str, str]:
 
 
 # what a band remembers, by the card that says it
-_NUMBERS = {
+_OF_BANDS = {
     "psf_fwhm": "PSFFWHM",
     "sky": "SKY",
     "sky_error": "SKYERR",
@@ -150,9 +174,50 @@ def state_in(headers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return what the headers of products say of their bands, as `build` takes it."""
     numbers: dict[str, Any] = {
         name: [float(header.get(card, math.nan)) for header in headers]
-        for name, card in _NUMBERS.items()
+        for name, card in _OF_BANDS.items()
     }
     words = {
         name: [str(header.get(card, "")) for header in headers] for name, card in _WORDS.items()
     }
     return numbers | words
+
+
+# -- what is read
+
+
+def require_name(header: Header, path: Path, kind: str, band: str) -> None:
+    """Refuse a file whose cards say another band, field or kind of image than its name."""
+    if str(header["FILTER"]).strip().lower() != band.lower():
+        reason = f"the header says FILTER = {header['FILTER']!r}, the file name {band}"
+        raise BandError("HC-B03", reason, "give the file its own name again")
+    start, _, end = path.name.removesuffix(".fits").rpartition(f"_{band}")
+    if str(header["OBJECT"]) != start:
+        reason = f"the header says OBJECT = {header['OBJECT']!r}, the file name {start}"
+        raise BandError("HC-B03", reason, "give the file its own name again; or write it again")
+    meant = {"sci": ("SCI",), "mask": ("MASK",), "wht": ("WHT", "VAR")}[kind]
+    if end:
+        meant = (end[1:].upper(),)
+    if header["FILETYPE"] not in meant:
+        reason = f"is a {header['FILETYPE']} image by its FILETYPE, not {' or '.join(meant)}"
+        raise FileError("HC-D14", reason, "give the file its own name again")
+
+
+def require_cards(header: Header) -> None:
+    """Refuse a product that has lost what it must say, or is of a later version."""
+    science = header.get("FILETYPE") == "SCI"
+    for key in (*_NEEDED, *(_NEEDED_OF_SCIENCE if science else ())):
+        if key not in header:
+            raise FileError("HC-F04", f"has lost the card {key}", AGAIN)
+    require_numbers(header)
+    if not 1 <= header["HSTCUBE"] <= SCHEMA:
+        reason = f"is of version {header['HSTCUBE']} of the schema; {SCHEMA} is the newest known"
+        raise FileError("HC-F04", reason, "get a newer hstcube, or write the cube again")
+
+
+def require_numbers(header: Header) -> None:
+    """Refuse a card that holds no number where it must."""
+    for key in _NUMBERS:
+        value = header.get(key, 1)
+        kinds = int if key in _WHOLE else int | float
+        if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value):
+            raise FileError("HC-F04", f"has a card {key} of {value!r}, not a number", AGAIN)
