@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, cast
 import typer
 
 from hstcube import __version__
-from hstcube.cli import cube, demo, field, maps, psf
+from hstcube.cli import cube, demo, field, looking, maps, psf
 from hstcube.errors import HstCubeError, WriteError, language
 from hstcube.fits.local import missing, unreadable
 from hstcube.terminal.panels import with_examples
@@ -62,7 +62,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
         ),
     ),
     "info": (
-        cube.info,
+        looking.info,
         (
             f"hstcube info {STAMPS}/new_stamps/demo_60mas_f160w_sci.fits",
             "hstcube info hstcube_out/demo.nc",
@@ -80,7 +80,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
         cube.export,
         ("hstcube export hstcube_out/demo.nc --code eazy --redshift 1.2 -o eazy",),
     ),
-    "compare": (cube.compare, ("hstcube compare hstcube_out out_levels --rtol 10",)),
+    "compare": (looking.compare, ("hstcube compare hstcube_out out_levels --rtol 10",)),
     "sky": (
         maps.sky,
         (f"hstcube sky {STAMPS} -o levels", f"hstcube run {STAMPS} --sky levels -o out_levels"),

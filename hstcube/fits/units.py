@@ -7,15 +7,18 @@ files a target. What is written here is read back by astropy in the tests, check
 
 from __future__ import annotations
 
+import io
+import math
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from typing import Any
+    from collections.abc import Iterable, Iterator
 
+    from astropy.io import fits
+    from astropy.table import Table
     from numpy.typing import NDArray
 
     Cards = Iterable[tuple[str, Any, str]]
@@ -28,6 +31,7 @@ __all__ = [
     "history_cards",
     "history_lines",
     "ones_sum",
+    "table_as_fits",
     "with_cards",
     "words_sum",
 ]
@@ -36,6 +40,7 @@ BLOCK, CARD = 2880, 80  # bytes
 _BITPIX = {"f4": -32, "f8": -64, "u1": 8, "i4": 32}
 # characters of a long text in one card: all of them may be quotes, which are doubled
 _LONG_PIECE = 33
+_LONGEST = 40  # of a text beside a long keyword
 _TEXT_WIDTH = 70  # of a HISTORY card, after its two marks
 # characters an encoded checksum must not hold
 _PUNCTUATION = {*range(0x3A, 0x41), *range(0x5B, 0x61)}
@@ -247,3 +252,41 @@ def _encoded(total: int) -> str:
                     four[b] -= 1
         letters[i::4] = four
     return bytes(letters[-1:] + letters[:-1]).decode()
+
+
+def table_as_fits(table: Table) -> bytes:
+    """Return the bytes of a FITS file of a table: metadata as cards, history as HISTORY."""
+    from astropy.io import fits
+
+    bare = table.copy(copy_data=False)
+    bare.meta = {}
+    hdu = fits.table_to_hdu(bare)
+    hdu.name = "PHOTOMETRY"
+    for card in _cards(table.meta):
+        hdu.header.append(card, end=True)
+    for key, mark in (("history", "*"), ("warnings", "!")):
+        for line in table.meta.get(key, ()):
+            hdu.header.add_history(f"{mark} {_printable(line)}")
+    buffer = io.BytesIO()
+    units = [fits.PrimaryHDU(), hdu]
+    for unit in units:
+        unit.add_checksum(when="HDU checksum")  # astropy's own comment holds the time
+    fits.HDUList(units).writeto(buffer)
+    return buffer.getvalue()
+
+
+def _cards(meta: dict[str, Any]) -> Iterator[fits.Card]:
+    """Yield a card for each number and text of the metadata; FITS has none for NaN."""
+    from astropy.io import fits
+
+    for key, value in meta.items():
+        entries = value if isinstance(value, dict) else {"": value}
+        for name, entry in entries.items():
+            if isinstance(entry, list) or (isinstance(entry, float) and math.isnan(entry)):
+                continue
+            text = _printable(entry)[:_LONGEST] if isinstance(entry, str) else entry
+            yield fits.Card(f"HIERARCH {key} {name}".strip(), text)
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isascii() and c.isprintable() else "?" for c in text)
