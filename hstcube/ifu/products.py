@@ -12,7 +12,6 @@ from hstcube.core.cube import build
 from hstcube.core.grids import Grid
 from hstcube.core.state import attribute
 from hstcube.files.cubes import product_files
-from hstcube.files.labels import open_labels
 from hstcube.files.tables import table_bytes
 from hstcube.fits.reads import keeps
 from hstcube.fits.writing import require_free_names, write_files
@@ -21,6 +20,7 @@ from hstcube.ifu.maps import FLUX, open_map
 from hstcube.ifu.models import line_model
 from hstcube.ifu.registration import register_map
 from hstcube.inputs.names import checked_name
+from hstcube.maps.opening import open_segmentation
 from hstcube.pipeline.sources import open_source
 from hstcube.regridding.labels import regrid_labels
 from hstcube.sky.masks import repaired
@@ -76,7 +76,8 @@ def model_line(
         An image of the continuum by the same IFU: the shift that `register_map` finds on it is
         expected of the line.
     labels : path, optional
-        A segmentation map, as `open_labels` reads it: its other objects are no light of this one.
+        A segmentation map, or what `run --labels` takes: the light of its other objects is left
+        out.
     overwrite : bool
         Replace files that exist.
 
@@ -96,7 +97,7 @@ def model_line(
     planned += [out / f"{name}_fit.ecsv", out / f"{name}_line.png"]
     require_free_names(planned, overwrite=overwrite)
     if labels is not None:
-        seen = regrid_labels(repaired(open_labels(labels)), Grid.of(cube))
+        seen = regrid_labels(repaired(open_segmentation(labels, cube)), Grid.of(cube))
         cube = cube.assign(labels=(("y", "x"), seen.values))
     given: dict[str, Any] = {"unit": unit, "smoothed": smoothed, "wavelength": wavelength}
     line = open_map([*maps], error=[*error] or None, **given)

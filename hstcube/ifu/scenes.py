@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hstcube.basics.convolution import convolver
-from hstcube.core.bands import name_among
+from hstcube.core.bands import names_among
 from hstcube.core.grids import Grid
 from hstcube.core.mappings import pixel_mapping
 from hstcube.core.offsets import noise_scale, pixel_acf
 from hstcube.core.rules import taken
 from hstcube.core.state import warn
-from hstcube.errors import CubeError, GridError, LabelError, PSFError
+from hstcube.errors import BandError, CubeError, GridError, LabelError, PSFError
 from hstcube.forward.scene import Scene
 from hstcube.ifu.maps import FLUX, SMOOTHED
 from hstcube.inputs.arrays import keep_of
@@ -97,7 +97,10 @@ def bands_of(cube: xr.Dataset, names: Any = None, *, single: bool = False) -> Ba
     if names is not None:
         there = cube.band.values.tolist()
         listed = [names] if isinstance(names, str) else list(names)
-        wanted = [name_among(str(name), there) for name in listed]
+        wanted = names_among(map(str, listed), there)
+        if unknown := [name for name in wanted if name not in there]:
+            reason = f"the cube has no such band, only {', '.join(there)}"
+            raise BandError("HC-B01", reason, "choose some of these", band=unknown[0])
         cube = cube.isel(band=[there.index(name) for name in there if name in wanted])
     matched = set(cube.matched_to.values.tolist())
     if not single and cube.sizes["band"] > 1 and (len(matched) > 1 or "" in matched):
@@ -210,6 +213,8 @@ def kept(cube: xr.Dataset, keep: Any) -> Bool:
         chosen = grown(own, pixels) & ~others
     else:
         found, _ = keep_of("keep", keep)
+        if "band" in getattr(found, "dims", ()):
+            found = found.any("band")
         chosen = np.asarray(found.transpose("y", "x").values if hasattr(found, "dims") else found)
     shape = (cube.sizes["y"], cube.sizes["x"])
     if chosen.shape != shape:

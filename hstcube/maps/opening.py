@@ -17,7 +17,7 @@ from hstcube.sky.detection import detect
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["DETECT", "detection_meant", "made_here", "no_map", "open_map", "without"]
+__all__ = ["DETECT", "detection_meant", "made_here", "no_map", "open_segmentation", "without"]
 
 DETECT = "detect"  # in place of a map
 REGIONS = ".reg"
@@ -33,7 +33,9 @@ def made_here(path: Path) -> bool:
     return detection_meant(path) or path.suffix == REGIONS
 
 
-def open_map(path: str | Path, cube: xr.Dataset, *, hdu: str | None = None) -> xr.DataArray:
+def open_segmentation(
+    path: str | Path, cube: xr.Dataset, *, hdu: str | None = None
+) -> xr.DataArray:
     """Return the segmentation map for a cube that a place stands for, on its own grid.
 
     Parameters

@@ -23,7 +23,7 @@ from hstcube.fits.images import read_header, read_plane
 from hstcube.fits.local import entries, missing
 from hstcube.fits.opening import located
 from hstcube.fits.units import hdu
-from hstcube.maps.opening import made_here, no_map, open_map
+from hstcube.maps.opening import made_here, no_map, open_segmentation
 from hstcube.regridding.labels import regrid_labels
 from hstcube.surveys.beside import SKY_SCALE
 from hstcube.surveys.filters import require_band
@@ -115,7 +115,7 @@ def images_of(
 
 def labels_of(files: FieldFiles, cube: xr.Dataset) -> xr.DataArray | None:
     """Open the segmentation map of a field, or detect it in its cube; None where it has none."""
-    return None if files.labels is None else open_map(files.labels, cube, hdu=files.hdu)
+    return None if files.labels is None else open_segmentation(files.labels, cube, hdu=files.hdu)
 
 
 def refuse_align(files: FieldFiles, align: Align | None) -> None:
@@ -179,7 +179,8 @@ def open_groups(
     groups : path, optional
         A FITS map of integers on the cube's grid, such as `hstcube bin` writes.
     labels : path, optional
-        A segmentation map on a grid of its own, as in `open_map`; each of its objects is a group.
+        A segmentation map on a grid of its own, as in `open_segmentation`; each of its objects is a
+        group.
         Without either the pixels that the mask holds in any band are group 1.
 
     Raises
@@ -192,7 +193,7 @@ def open_groups(
         Grid.of(cube).require(Grid.of(found), what=f"the cube and {groups}")
         return found.assign_coords({name: cube.coords[name] for name in ("y", "x", "wcs")})
     if labels is not None:
-        return regrid_labels(open_map(labels, cube), Grid.of(cube)).assign_coords(
+        return regrid_labels(open_segmentation(labels, cube), Grid.of(cube)).assign_coords(
             {name: cube.coords[name] for name in ("y", "x", "wcs")}
         )
     masked: xr.DataArray = cube.mask.any("band").astype(np.int32).drop_attrs(deep=False)

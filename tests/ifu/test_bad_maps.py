@@ -242,6 +242,12 @@ def test_pixels_of_the_object_must_be_given(whole):
     refused("HC-L17", lambda: fitted(whole, keep=KEEP[:50]))
 
 
+def test_a_band_that_is_not_there_is_named(whole):
+    refused("HC-B01", lambda: fitted(whole, bands=["f435w", "f999w"]), "f999w")
+    one = fitted(whole, bands=["F160W"], keep=cube().mask)
+    assert one.band.values.tolist() == ["f160w"]
+
+
 def test_a_map_of_another_place_is_refused(whole):
     grid = Grid.around((53.2, -27.78), 6.2, 0.2)
     away = whole.assign_coords(grid.coords())

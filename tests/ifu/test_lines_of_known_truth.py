@@ -118,6 +118,7 @@ def test_three_resolutions_are_one_model():
     assert abs(float(sharp.sci.sum()) / float(fit.flux) - 1) < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::hstcube.HstCubeWarning")
 def test_the_model_on_the_map_is_what_matching_and_regridding_make_of_it():
     """By other ways: kernels to the map's PSF on the cube's pixels, then shared areas."""

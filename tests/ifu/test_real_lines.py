@@ -6,9 +6,11 @@ import warnings
 
 import numpy as np
 import pytest
+from astropy.io import fits as fits_file
 
 import hstcube
 from hstcube.core.grids import Grid
+from hstcube.files.tables import read_table
 
 GALAXIES = ("3", "15", "37", "912", "919", "982")
 LINES = ("OII3726", "OII3729")
@@ -149,6 +151,11 @@ def test_the_map_from_the_spectra_is_that_of_the_fitted_lines(xdf):
         assert 0.85 < ratio < 1.05, name  # of which one is smoothed
 
 
+def fits_of(path):
+    with fits_file.open(path) as hdus:
+        return hdus["SCI"].data.astype(float)
+
+
 def test_the_command_writes_models_residual_table_and_picture(xdf, galaxies, tmp_path, call):
     cube, _, own = galaxies["912"]
     hstcube.save_cube(hstcube.mask(cube, own), tmp_path / "912.nc")
@@ -162,6 +169,7 @@ def test_the_command_writes_models_residual_table_and_picture(xdf, galaxies, tmp
         "line", tmp_path / "912.nc", *files[0], "--error", files[1][0], "--error", files[1][1],
         "--unit", UNIT, "--smoothed", "0.4arcsec", "--psf", "0.65arcsec,beta=2.8",
         "--wavelength", "6036AA", "--bands", "f435w,f160w", "-o", out,
+        "--labels", xdf / "segment_maps" / "udf_mosaic_912_HST_SEGMAP.fits",
     )  # fmt: skip
     assert said.code == 0
     assert "HC-L19" in said.err
@@ -169,5 +177,10 @@ def test_the_command_writes_models_residual_table_and_picture(xdf, galaxies, tmp
     assert sorted(path.name for path in out.iterdir()) == sorted(
         f"912_{name}" for name in (*names, "residual.fits")
     )
+    table = read_table(out / "912_fit.ecsv")
+    assert table["band"].tolist() == ["f435w", "f160w"]
+    assert table.meta["verdict"] in said.out
+    sharp = fits_of(out / "912_line_hst.fits")
+    assert 6e3 < sharp[own].sum() < 8e3  # 1e-20 erg s-1 cm-2; the map's bright pixels: 6.7e3
     again = call("line", tmp_path / "912.nc", *files[0], "--psf", "0.65arcsec", "-o", out)
     assert again.code != 0

@@ -230,11 +230,11 @@ def test_a_run_takes_regions_for_object_and_leaves_others_out(bare, tmp_path, ca
 
 
 def test_sources_in_no_region_are_no_blank_sky(bare, tmp_path):
-    from hstcube.maps.opening import open_map
+    from hstcube.maps.opening import open_segmentation
 
     cube = hstcube.open_field(bare, "1")
     region = written(tmp_path / "a.reg", "image", "circle(5,5,4)")
-    labels = open_map(region, cube)
+    labels = open_segmentation(region, cube)
     seen = hstcube.detect(cube, deblend=False).values > 0
     assert (labels.values[seen & (labels.values != 1)] < 0).all()
     assert set(np.unique(labels.values)) == {-3, 0, 1}
