@@ -47,7 +47,8 @@ class Description:
                 f"{word:{_WORD}}{text}", _WIDTH, subsequent_indent=" " * _WORD
             )  # fmt: skip
         said += ["", *_aligned([_COLUMNS, _UNITS, *self.rows])]
-        said += ["", f"{len(self.warnings)} warnings" if self.warnings else "no warnings"]
+        number = len(self.warnings)
+        said += ["", f"{number or 'no'} warning{'' if number == 1 else 's'}"]
         for text in _few(self.warnings):
             said += textwrap.wrap(f"- {text}", _WIDTH, subsequent_indent="  ")
         return "\n".join(said)

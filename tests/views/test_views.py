@@ -198,6 +198,8 @@ def test_warnings_are_shown_and_hostile_text_stays_text(matched) -> None:
     told = hstcube.describe(matched.assign_attrs(warnings=notes, field="<b>m3</b>"))
     assert "9 warnings" in str(told)
     assert "and 4 more" in str(told)
+    one = hstcube.describe(matched.assign_attrs(warnings="HC-X00 odd"))
+    assert "\n1 warning\n" in str(one)
     page = told._repr_html_()
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
