@@ -23,6 +23,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_ALL_LOAD = ("astropy.io.fits", "scipy.fft", "scipy.ndimage", "scipy.optimize")  # once for all
 _AHEAD = 2  # tasks that wait for each process
 
 
@@ -63,7 +64,7 @@ def each(work: Callable[[T], R], things: Iterable[T], jobs: int = 1) -> Generato
         return
     with _one_thread_each():
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([work.__module__])
+        context.set_forkserver_preload([work.__module__, *_ALL_LOAD])
         pool = ProcessPoolExecutor(
             jobs, mp_context=context, initializer=_start, initargs=(language.get(),)
         )
