@@ -198,6 +198,13 @@ def moffat(
     ------
     PSFError
         If a number is impossible.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> image = hstcube.moffat(0.65, scale=0.2, radius=2, pixel=0.2)
+    >>> image.shape, round(float(image.sum()), 2)
+    ((21, 21), 0.99)
     """
     slope = number_in("", beta, "beta", above=1, **_WRONG)
     shape = Moffat(_width(fwhm, "fwhm"), slope)
@@ -242,6 +249,13 @@ def fsf_psf(header: Mapping[str, Any], wavelength: Any) -> str:
     ------
     PSFError
         If there are no such cards, or they cannot be.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> header = {"FSFMODE": "MOFFAT1", "FSF00BET": 2.8, "FSF00FWA": 0.7, "FSF00FWB": -2e-5}
+    >>> hstcube.fsf_psf(header, 7000)
+    '0.56arcsec,beta=2.8'
     """
     at = number_in("Angstrom", wavelength, "wavelength", above=0, **_WRONG)
     for field in (*range(10), 99):

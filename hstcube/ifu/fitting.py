@@ -121,6 +121,18 @@ def fit_line(
     ------
     HstCubeError
         If cube and map do not belong together, or cannot be fitted; docs/ifu.md lists how.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> cube = hstcube.example(matched=True)
+    >>> light = 1e3 * cube.sci.sel(band=["f606w"]).values  # a line that is as the light of a band
+    >>> how = {"bands": ["line"], "pivot": [6000.0], "units": "1e-20 erg s-1 cm-2"}
+    >>> line = hstcube.build(light, 0 * light + 1, grid=hstcube.Grid.of(cube), **how)
+    >>> psf = cube.psf.sel(band="f160w")
+    >>> fit = hstcube.fit_line(cube, line, bands=["f606w", "f160w"], psf=psf)
+    >>> abs(fit.dy.item()) < 0.01, abs(fit.dx.item()) < 0.01  # it lies where the band does
+    (True, True)
     """
     require_choice("recipe", recipe, Recipe)
     seen, profile = line_of(line), as_psf(psf)

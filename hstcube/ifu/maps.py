@@ -94,6 +94,22 @@ def open_map(
         are zero or negative where the map has a value; if no pixel has data.
     GridError, FileError
         If they lie on different grids; if a file cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from astropy.io import fits
+    >>> import hstcube
+    >>> cube = hstcube.example(matched=True)
+    >>> header = hstcube.Grid.of(cube).header()
+    >>> header["BUNIT"] = "1e-20 erg s-1 cm-2"
+    >>> light = 1e3 * cube.sci.sel(band="f606w").values  # a line that is as the light of a band
+    >>> units = [fits.ImageHDU(light, header, "DATA"), fits.ImageHDU(0 * light + 1, header, "STAT")]
+    >>> path = tempfile.mkdtemp() + "/line.fits"
+    >>> fits.HDUList([fits.PrimaryHDU(), *units]).writeto(path)
+    >>> line = hstcube.open_map(path)
+    >>> line.band.item(), line.sci.attrs["units"]
+    ('line', '1e-20 erg s-1 cm-2')
     """
     paths = [path] if not isinstance(path, list | tuple) else [*path]
     errors = [error] if not isinstance(error, list | tuple) else [*error]

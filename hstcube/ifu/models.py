@@ -62,6 +62,18 @@ def line_model(cube: xr.Dataset, fit: xr.Dataset, *, onto: Onto = "hst") -> xr.D
     ------
     CubeError
         If the fit is none of this cube.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> cube = hstcube.example(matched=True)
+    >>> light = 1e3 * cube.sci.sel(band=["f606w"]).values  # a line that is as the light of a band
+    >>> how = {"bands": ["line"], "pivot": [6000.0], "units": "1e-20 erg s-1 cm-2"}
+    >>> line = hstcube.build(light, 0 * light + 1, grid=hstcube.Grid.of(cube), **how)
+    >>> psf = cube.psf.sel(band="f160w")
+    >>> fit = hstcube.fit_line(cube, line, bands=["f606w", "f160w"], psf=psf)
+    >>> dict(hstcube.line_model(cube, fit).sizes)["y"]
+    100
     """
     cube = taken(cube)
     require_choice("onto", onto, Onto)

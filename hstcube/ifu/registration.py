@@ -80,6 +80,18 @@ def register_map(
     ------
     HstCubeError
         As `fit_line`; if there is nothing of that name to fit.
+
+    Examples
+    --------
+    >>> import hstcube
+    >>> cube = hstcube.example(matched=True)
+    >>> light = 1e3 * cube.sci.sel(band=["f606w"]).values  # a line that is as the light of a band
+    >>> how = {"bands": ["line"], "pivot": [6000.0], "units": "1e-20 erg s-1 cm-2"}
+    >>> line = hstcube.build(light, 0 * light + 1, grid=hstcube.Grid.of(cube), **how)
+    >>> psf = cube.psf.sel(band="f160w")
+    >>> found = hstcube.register_map(cube.sel(band=["f606w"]), line, psf=psf)
+    >>> abs(found.dy.item()) < 0.01, abs(found.dx.item()) < 0.01
+    (True, True)
     """
     cube = taken(cube)
     names = _names(fit)

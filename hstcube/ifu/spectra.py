@@ -83,6 +83,24 @@ def line_map(
     ------
     CubeError
         If channels are missing, or the unit is no flux density.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from astropy.io import fits
+    >>> import hstcube
+    >>> header = hstcube.Grid.around((53.16, -27.78), size=2, scale=0.2).header()
+    >>> header.update(WCSAXES=3, CTYPE3="WAVE", CUNIT3="Angstrom", CRPIX3=1.0, CRVAL3=6000.0)
+    >>> header.update(CD3_3=1.25, BUNIT="1e-20 erg s-1 cm-2 Angstrom-1")
+    >>> light = np.full((80, 10, 10), 2.0)  # the continuum
+    >>> light[38:42] += 5  # the line, 5 Angstrom wide
+    >>> units = [fits.ImageHDU(light, header, "DATA"), fits.ImageHDU(light * 0 + 1, header, "STAT")]
+    >>> path = tempfile.mkdtemp() + "/cube.fits"
+    >>> fits.HDUList([fits.PrimaryHDU(), *units]).writeto(path)
+    >>> maps = hstcube.line_map(path, 6049.4, 12.5, ((6005, 6035), (6065, 6095)))
+    >>> maps.sci.sel(band="line").mean().round(1).item()  # 5 x 5
+    25.0
     """
     image = read_image(cube3d)
     if image.data.ndim != 3:  # noqa: PLR2004

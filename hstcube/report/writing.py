@@ -91,6 +91,14 @@ def write_report(
         If there is a fit, but no groups, or none that was fitted.
     WriteError
         If a file exists; nothing is computed then.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import hstcube
+    >>> path = tempfile.mkdtemp() + "/demo.html"
+    >>> [one.suffix for one in hstcube.write_report(hstcube.example(matched=True), path)]
+    ['.html', '.json', '.png']
     """
     path = Path(path)
     names = report_files(path)
