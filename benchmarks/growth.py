@@ -230,7 +230,7 @@ def draw(rows: list[Row], at: str) -> None:
                 power = 2 if series == "side" else 1
                 line = values[-1] * (number / number[-1]) ** power
                 label = "as the number of " + ("pixels" if power > 1 else "fields")
-                axes.loglog(number, line, ":", color="0.4", label=label)
+                axes.plot(number, line, ":", color="0.4", label=label)
             if key == "peak_mb":
                 axes.set_ylim(100, 10_000)
             if series == "side" and (number >= IN_BLOCKS).any():
