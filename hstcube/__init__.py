@@ -99,7 +99,7 @@ _MODULE_OF = {
     "stack_bands": "core.stack",
     "star_stamps": "psf.star_search",
     "star_table": "psf.stars",
-    "subtract_sky": "sky.level",
+    "subtract_sky": "sky.subtraction",
     "to_fits": "files.cubes",
     "to_flux": "phot.units",
     "to_magnitudes": "views.magnitudes",

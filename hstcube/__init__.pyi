@@ -79,11 +79,11 @@ from hstcube.sed.results import paint_fit as paint_fit
 from hstcube.sed.results import read_fit as read_fit
 from hstcube.sky.detection import detect as detect
 from hstcube.sky.level import measure_sky as measure_sky
-from hstcube.sky.level import subtract_sky as subtract_sky
 from hstcube.sky.masks import grow as grow
 from hstcube.sky.masks import mask as mask
 from hstcube.sky.masks import object_mask as object_mask
 from hstcube.sky.neighbours import replace_neighbours as replace_neighbours
+from hstcube.sky.subtraction import subtract_sky as subtract_sky
 from hstcube.surveys.names import list_fields as list_fields
 from hstcube.views.colours import colour as colour
 from hstcube.views.magnitudes import to_magnitudes as to_magnitudes

@@ -1,7 +1,8 @@
-"""The one engine that runs a function on every band of a cube, eager or lazily with dask."""
+"""The one engine that runs a function on every band, eager or lazily; windows that sample."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from hstcube.lazy.nodes import Stage
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["over_bands"]
+__all__ = ["over_bands", "windows_of"]
+
+_SPREAD = (math.sqrt(5) - 1) / 2  # of windows, the next is so far on: none is near the last
 
 
 def over_bands(
@@ -145,3 +148,20 @@ def _within(halo: tuple[int, int], shape: tuple[int, ...]) -> tuple[slice, slice
     """Return where the pixels inside the margin are."""
     rows, columns = (slice(n, size - n) for n, size in zip(halo, shape, strict=True))
     return rows, columns
+
+
+def windows_of(shape: tuple[int, int], side: int, rim: int) -> list[tuple[slice, slice]]:
+    """Return windows that cover an image but for its rim, in an order that spreads them over it.
+
+    Those of one row follow one another; each next one is taken 0.618 of them further on (the
+    golden ratio: Weyl 1916, Math. Ann. 77, 313). Neighbours overlap by twice the rim.
+    """
+    starts = []
+    for n in shape:
+        width = min(side, n)
+        number = max(math.ceil((n - 2 * rim) / (side - 2 * rim)), 1)
+        places = np.linspace(0, n - width, number).round().astype(int).tolist()
+        starts.append([slice(place, place + width) for place in places])
+    every = [(rows, columns) for rows in starts[0] for columns in starts[1]]
+    order = np.argsort(np.arange(len(every)) * _SPREAD % 1, kind="stable")
+    return [every[i] for i in order.tolist()]

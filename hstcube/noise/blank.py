@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+from hstcube.basics.blocks import windows_of
 from hstcube.core.grids import Grid
 from hstcube.core.rules import require_dataset, require_same_grid, taken
 from hstcube.core.state import attribute
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     Mask = NDArray[np.bool_]
 
-__all__ = ["BlankSky", "Skies", "blank_skies", "windows_of"]
+__all__ = ["BlankSky", "Skies", "blank_skies"]
 
 GROW = 0.4  # arcsec: how far the pixels that are used keep from sources
 
@@ -28,7 +29,6 @@ GROW = 0.4  # arcsec: how far the pixels that are used keep from sources
 SAMPLE = 1_000_000
 WINDOW = 388  # pixels: the side of what is looked at of such an image at a time
 _FRINGE = 8  # pixels of a window's rim, beyond GROW, where sources outside it may reach in
-_SPREAD = (math.sqrt(5) - 1) / 2  # of the windows, the next is so far on: none is near the last
 
 
 class BlankSky(NamedTuple):
@@ -95,7 +95,7 @@ def _sampled(cube: xr.Dataset, known: Mask | None) -> list[BlankSky]:
     """Return windows of a large cube that hold as many blank pixels as are asked for."""
     rim = math.ceil(GROW / min(Grid.of(cube).steps)) + _FRINGE
     parts, found = [], 0
-    for rows, columns in windows_of((cube.sizes["y"], cube.sizes["x"]), rim):
+    for rows, columns in windows_of((cube.sizes["y"], cube.sizes["x"]), WINDOW, rim):
         if found >= SAMPLE:
             break
         here = None if known is None else known[rows, columns]
@@ -109,23 +109,6 @@ def _sampled(cube: xr.Dataset, known: Mask | None) -> list[BlankSky]:
         parts.append(BlankSky(part, blank))
         found += int((blank & (part.wht.values > 0).any(axis=0)).sum())
     return parts
-
-
-def windows_of(shape: tuple[int, int], rim: int) -> list[tuple[slice, slice]]:
-    """Return windows that cover an image but for its rim, in an order that spreads them over it.
-
-    Those of one row follow one another; each next one is taken 0.618 of them further on (the
-    golden ratio: Weyl 1916, Math. Ann. 77, 313).
-    """
-    starts = []
-    for n in shape:
-        side = min(WINDOW, n)
-        number = max(math.ceil((n - 2 * rim) / (WINDOW - 2 * rim)), 1)
-        places = np.linspace(0, n - side, number).round().astype(int).tolist()
-        starts.append([slice(place, place + side) for place in places])
-    every = [(rows, columns) for rows in starts[0] for columns in starts[1]]
-    order = np.argsort(np.arange(len(every)) * _SPREAD % 1, kind="stable")
-    return [every[i] for i in order.tolist()]
 
 
 def _paired(cubes: Any, background: Any) -> tuple[list[xr.Dataset], list[Any]]:

@@ -37,7 +37,8 @@ from hstcube.pipeline.record import Finding, Report, heard, require_writable
 from hstcube.pipeline.runs import images_for, sky_level_of, sky_plan_of
 from hstcube.pipeline.sources import Images, labels_of, of_band, of_levels, refuse_align
 from hstcube.regridding.align import check_alignment, warn_of_shifts
-from hstcube.sky.level import sky_pixels, subtract_sky
+from hstcube.sky.level import sky_pixels
+from hstcube.sky.subtraction import subtract_sky
 from hstcube.surveys.known import facts, traits
 
 if TYPE_CHECKING:

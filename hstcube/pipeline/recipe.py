@@ -23,8 +23,9 @@ from hstcube.pipeline.original import as_the_original
 from hstcube.pipeline.photons import photons_left_out, with_photons
 from hstcube.regridding.labels import regrid_labels, regrid_mask
 from hstcube.sky.detection import detect
-from hstcube.sky.level import Method, left_over, measure_sky, subtract_sky
+from hstcube.sky.level import Method, left_over, measure_sky
 from hstcube.sky.masks import mask as apply_mask
+from hstcube.sky.subtraction import subtract_sky
 from hstcube.surveys.field_file import (
     COUNT,
     IDS,

@@ -20,7 +20,7 @@ from hstcube.report.facts import Given, edge_of, facts_of
 from hstcube.report.page import numbers_of, page_of
 from hstcube.report.pixels import png, shown_part, thumbnail
 from hstcube.report.viewer import viewer_of
-from hstcube.sky.level import subtract_sky
+from hstcube.sky.subtraction import subtract_sky
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

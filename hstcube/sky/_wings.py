@@ -12,7 +12,7 @@ import numpy as np
 
 from hstcube.basics.convolution import convolver
 from hstcube.basics.memory import remembered
-from hstcube.sky._blank import away_from_sources, block_error, clip_bounds, median
+from hstcube.basics.robust import away_from_sources, block_error, clip_bounds, median
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""Sky levels: measured on blank pixels, and subtracted once."""
+"""Sky levels, measured on blank pixels."""
 
 from __future__ import annotations
 
@@ -7,30 +7,28 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import xarray as xr
 
-from hstcube.basics.robust import robust_sigma
-from hstcube.core.bands import band as find_band
-from hstcube.core.bands import name_among
-from hstcube.core.grids import Grid
-from hstcube.core.rules import require_same_grid, taken
-from hstcube.core.state import in_band_order, note, updated
-from hstcube.errors import BandError, GridError, LabelError, SkyError
-from hstcube.inputs.arrays import filled, keep_of, shown
-from hstcube.inputs.choices import require_choice
-from hstcube.inputs.quantities import number_in, numbers_in
-from hstcube.sky._blank import (
+from hstcube.basics.blocks import windows_of
+from hstcube.basics.robust import (
     ENOUGH,
     away_from_sources,
     block_error,
     clip_bounds,
     distance_from_sources,
+    robust_sigma,
 )
+from hstcube.core.bands import band as find_band
+from hstcube.core.grids import Grid
+from hstcube.core.rules import require_same_grid, taken
+from hstcube.errors import GridError, LabelError, SkyError
+from hstcube.inputs.arrays import filled, keep_of, shown
+from hstcube.inputs.choices import require_choice
 from hstcube.sky._wings import Field, levels_without_wings
 from hstcube.sky.detection import detect
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["ENOUGH", "FEWEST", "Method", "left_over", "measure_sky", "sky_pixels", "subtract_sky"]
+__all__ = ["ENOUGH", "FEWEST", "Method", "left_over", "measure_sky", "sky_pixels"]
 
 # arcsec: how far the clipped method keeps from sources; the wings of galaxies reach farther than
 # 0.3
@@ -38,9 +36,10 @@ GROW = 0.6
 BLOCK = 0.6  # arcsec: blocks of sky that are independent of one another
 FEWEST = 100  # blank pixels: fewer do not give a level
 
-Method = Literal["clipped", "original"]
+LARGE = 4_000_000  # pixels: a chunked image of more is sampled, by windows of so many a side
+WINDOW, WINDOWS = 512, 16
 
-_WRONG: dict[str, Any] = {"code": "HC-K03", "error": SkyError}
+Method = Literal["clipped", "original"]
 
 # robust standard deviations of blank pixels; the levels of 2022 are within 0.7 of the median of
 # blank pixels
@@ -77,7 +76,9 @@ def measure_sky(
         among each other (delete-a-block jackknife; Kunsch 1989, Ann. Statist. 17, 1217), which
         holds for correlated noise too. Where the cube has PSFs the bias that may be left is in it,
         and a coordinate ``wings`` is A, 0 where none was fitted, ``attrs["wings_scale"]`` h
-        [arcsec]. ``attrs["local"]`` says that sources leave fewer than 500 pixels so far away.
+        [arcsec]. ``attrs["local"]`` says that sources leave fewer than 500 pixels so far away. Of
+        chunked images of more than 4 million pixels 16 windows of 512 x 512 are measured, which
+        ``attrs["sample"]`` says: the sky is to be one level for the whole.
 
     Raises
     ------
@@ -96,6 +97,9 @@ def measure_sky(
     """
     cube = taken(cube)
     require_choice("method", method, Method, code="HC-K12", error=SkyError)
+    large = cube.sizes["y"] * cube.sizes["x"] > LARGE
+    if large and cube.variables["sci"].chunks is not None:
+        return _in_windows(cube, background, method)
     if background is None:
         background = detect(cube, deblend=False) == 0
     background = _blank(cube, background)
@@ -131,6 +135,39 @@ def measure_sky(
     if not np.isnan(found.scale):
         attrs["wings_scale"] = round(found.scale, 4)
     return _told(cube, attrs, found.level, found.error, found.amplitude)
+
+
+def _in_windows(cube: xr.Dataset, background: Any, method: Method) -> xr.DataArray:
+    """Measure the sky of a large chunked cube in windows: the mean, weighted by their errors.
+
+    Its error is larger where the windows differ by more than theirs (Birge 1932, Phys. Rev. 40,
+    207).
+    """
+    blank = None if background is None else _blank(cube, background)
+    found: list[xr.DataArray] = []
+    lacking = SkyError("HC-K11", "no window of it has data", "give the level[[: --sky FOLDER|]]")
+    for rows, columns in windows_of((cube.sizes["y"], cube.sizes["x"]), WINDOW, 0):
+        here = None if blank is None else blank[rows, columns]
+        try:
+            part = cube.isel(y=rows, x=columns).compute()
+            found.append(measure_sky(part, background=here, method=method))
+        except SkyError as few:  # blank pixels
+            lacking = few
+        if len(found) == WINDOWS:
+            break
+    if not found:
+        raise lacking
+    levels = np.array([one.values for one in found])
+    weights = np.array([one.sky_error.values for one in found]) ** -2.0
+    level = (weights * levels).sum(axis=0) / weights.sum(axis=0)
+    excess = (weights * (levels - level) ** 2).sum(axis=0) / max(len(found) - 1, 1)
+    error = np.sqrt(np.maximum(excess, 1) / weights.sum(axis=0))
+    wings = None
+    if all("wings" in one.coords for one in found):
+        wings = np.average([one.wings.values for one in found], axis=0, weights=weights)
+    attrs = {"units": str(cube.sci.attrs["units"]), "method": method}
+    attrs["sample"] = f"{len(found)} windows of {WINDOW} x {WINDOW} pixels"
+    return _told(cube, attrs, level, error, wings)
 
 
 def _told(
@@ -239,149 +276,6 @@ def _used(
     return np.stack(
         [_clipped(sci, far & there) for sci, there in zip(cube.sci.values, has_data, strict=True)]
     )
-
-
-def subtract_sky(cube: xr.Dataset, level: Any, *, again: bool = False) -> xr.Dataset:
-    """Subtract the sky.
-
-    Parameters
-    ----------
-    cube : Dataset
-    level : DataArray (band,) or (band, y, x), mapping of band to float, float, or Quantity
-        Level to subtract [units of sci]; what says another unit, as Quantities and what
-        `measure_sky` returns do, is converted. A coordinate ``sky_error`` is kept.
-    again : bool
-        Subtract although a level was subtracted before; the two add up.
-
-    Returns
-    -------
-    Dataset
-        The same cube; ``sky`` and ``sky_error`` say what was subtracted.
-
-    Raises
-    ------
-    SkyError
-        If a band has no level, a level is not finite or in a unit of another kind, or a sky was
-        subtracted before.
-
-    Examples
-    --------
-    >>> import hstcube
-    >>> cube = hstcube.example()
-    >>> clean = hstcube.subtract_sky(cube, hstcube.measure_sky(cube, background=cube.labels == 0))
-    >>> clean.sky.sel(band="f814w").round(5).item()  # electron/s in a pixel
-    0.00057
-    """
-    cube = taken(cube)
-    values, error = _levels(cube, _in_unit_of(cube, level))
-    done = ~np.isnan(cube.variables["sky"].values)
-    if done.any() and not again:
-        raise SkyError(
-            "HC-K10",
-            "a sky level was subtracted already",
-            "leave one out[[|, or pass again=True to subtract one more]]",
-            band=str(cube.variables["band"].values[done][0]),
-        )
-    # the order keeps (band, y, x)
-    sci = (cube.variables["sci"].astype(np.float64) - values).astype(np.float32)
-    mean = values.mean(set(values.dims) - {"band"}).values
-    error = np.where(done, np.hypot(error, np.nan_to_num(cube.sky_error.values)), error)
-    cube = updated(
-        cube,
-        "subtract_sky",
-        sci=sci.data,
-        sky=np.where(done, cube.variables["sky"].values, 0) + mean,
-        sky_error=error,
-    )
-    local = getattr(level, "attrs", {}).get("local", "")
-    return note(cube, "HC-K15", local) if local else cube
-
-
-def _in_unit_of(cube: xr.Dataset, given: Any) -> xr.DataArray:
-    """Return levels, and their errors, in the unit of the cube; plain numbers are in it."""
-    unit = str(cube.sci.attrs["units"])
-    if not isinstance(given, xr.DataArray):
-        return _level_array(given, cube, unit)
-    lacks_bands = "band" not in given.coords and given.ndim > 1
-    level: xr.DataArray = _on_the_grid(cube, given) if lacks_bands else given
-    said = level.attrs.get("units", unit)
-    if said == unit:
-        return level
-    factor = number_in(unit, f"1 {said}", "the sky level", **_WRONG)
-    scaled: xr.DataArray = level.copy(data=level.data * factor)
-    if "sky_error" in level.coords:
-        error = level.coords["sky_error"]
-        scaled = scaled.assign_coords(sky_error=(error.dims, error.data * factor))
-    return scaled
-
-
-def _on_the_grid(cube: xr.Dataset, level: xr.DataArray) -> xr.DataArray:
-    """Return one image (y, x) on the pixels of the cube as the background of every band."""
-    require_same_grid(cube, level)
-    if set(level.dims) != {"y", "x"}:
-        raise GridError(
-            "HC-D01", f"the sky level has dims {level.dims}", "give it as (y, x) or (band, y, x)"
-        )
-    return level.expand_dims(band=cube.variables["band"].values).transpose("band", "y", "x")
-
-
-def _levels(cube: xr.Dataset, level: Any) -> tuple[xr.Variable, NDArray[np.float64]]:
-    """Return the level of each band of the cube, in its order, and the levels' standard errors."""
-    names = cube.variables["band"].values.tolist()
-    try:
-        values = in_band_order(cube, level).astype(np.float64)
-    except BandError as lacking:
-        raise SkyError(
-            "HC-K08",
-            "there is no sky level for it",
-            "give one for each band, or leave the band out",
-            band=lacking.band,
-        ) from lacking
-    if values.ndim > 1:
-        require_same_grid(cube, level)
-    bad = ~np.isfinite(values.values.reshape(len(names), -1)).all(axis=1)
-    if bad.any():
-        raise SkyError(
-            "HC-K03",
-            f"its sky level is {values[np.argmax(bad)]:g}, not a finite number",
-            "measure it again",
-            band=names[int(np.argmax(bad))],
-        )
-    error = np.full(len(names), np.nan)
-    if "sky_error" in level.coords and level.coords["sky_error"].dims == ("band",):
-        error = in_band_order(cube, level.coords["sky_error"]).values
-    return values, np.asarray(error, dtype=np.float64)
-
-
-def _level_array(level: Any, cube: xr.Dataset, unit: str) -> xr.DataArray:
-    """Return levels that no DataArray holds: of bands by name or in order, of all, of pixels."""
-    names = cube.variables["band"].values.tolist()
-    if hasattr(level, "keys"):
-        bands = np.array([name_among(str(name), names) for name in level], object)
-        values = [_number_of(unit, level[name], str(name)) for name in level]
-        return xr.DataArray(values, {"band": bands}, ("band",))
-    numbers = numbers_in(unit, level, "the sky level", **_WRONG)
-    if numbers.ndim > 1:
-        require_same_grid(cube, numbers)
-    if numbers.ndim == 1:
-        numbers = numbers[:, None, None]
-    try:
-        each = np.broadcast_to(numbers, (len(names), *numbers.shape[-2:]))
-    except ValueError as error:
-        reason = f"the sky level has shape {np.shape(level)}, that of neither bands nor pixels"
-        fix = "give one level, one for each band, or an image (y, x)"
-        raise SkyError("HC-K03", reason, fix) from error
-    image = each.ndim == 3 and each.shape[1:] != (1, 1)  # noqa: PLR2004
-    coords = {dim: cube[dim] for dim in (("band", "y", "x") if image else ("band",))}
-    return xr.DataArray(each if image else each.reshape(len(names)), coords, [*coords])
-
-
-def _number_of(unit: str, level: Any, band: str) -> float:
-    try:
-        return number_in(unit, level, "the sky level", nan=True, **_WRONG)
-    except SkyError as error:
-        error.at(band=band)
-        raise
 
 
 def _clipped(sci: NDArray[Any], used: NDArray[np.bool_]) -> NDArray[np.bool_]:
