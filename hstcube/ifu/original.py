@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["original_model"]
 
-# Juan-Pineda (2022), Models_HST_MUSE, config.py: FWHM [arcsec] of the images of the XDF
+# Juan-Pineda (2022), Models_HST_MUSE, config.py: FWHM [arcsec] of the images of then
 _WIDTHS = {
     "f105w": 0.208, "f125w": 0.211, "f140w": 0.219, "f160w": 0.220, "f435w": 0.110,
     "f606w": 0.134, "f775w": 0.123, "f814w": 0.129, "f850lp": 0.120,
@@ -61,13 +61,13 @@ def original_model(cubes: Any, line: Line, width: float) -> xr.Dataset:
     Raises
     ------
     CubeError
-        If there are not two cubes of one band of the XDF.
+        If there are not two cubes of one band of those of 2022.
     """
     cubes = [cubes] if hasattr(cubes, "data_vars") else [taken(cube) for cube in cubes]
     names = [str(name) for cube in cubes for name in cube.band.values.tolist()]
     if len(cubes) != len(_WEIGHTS) or len(names) != len(_WEIGHTS) or not {*names} <= {*_WIDTHS}:
         reason = f"the model of 2022 is made of two cubes of one band, these are {', '.join(names)}"
-        raise CubeError("HC-L18", reason, "give two bands of the XDF, each on its own pixels")
+        raise CubeError("HC-L18", reason, "give two of these bands, each on its own pixels")
     grid, widths = line.grid, [_WIDTHS[name] for name in names]
     told: dict[str, Any] = {}
     fine = []

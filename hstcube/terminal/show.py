@@ -172,7 +172,7 @@ def show_outcomes(outcomes: list[Outcome], out: Path) -> None:
     show_failures(outcomes)
     _show_notes(outcomes)
     if done:
-        say(f"cubes, images and the record (run.json) are in {out}")
+        warn(f"cubes, images and the record (run.json) are in {out}")
 
 
 def show_reports(reports: Sequence[Made], out: Path) -> None:
