@@ -32,7 +32,7 @@ def leaves(group: Any = None, before: tuple[str, ...] = ()) -> dict[tuple[str, .
 
 COMMANDS = leaves()
 EXAMPLES = [line for command in COMMANDS.values() for line in command.examples]
-WITHOUT = {("cutout",), ("fetch",)}  # mosaics, and stores on a network, are not in the demo
+WITHOUT = {("cutout",), ("fetch",), ("line",)}  # no mosaic, no store, no IFU is in the demo
 
 
 @pytest.fixture(scope="module")
