@@ -573,6 +573,8 @@ def test_an_interrupted_run_says_so_and_leaves_whole_files(
     assert process.returncode == code
     assert "Traceback" not in rest
     assert "401]" not in rest.splitlines()[-1:]
+    assert "of 401 were done" in rest
+    assert ("--resume goes on" in rest) == (sent == signal.SIGINT)
     assert not leftovers(out)
     written = [path for path in out.iterdir() if path.suffix == ".fits"]
     assert 3 * 9 <= len(written) < 401 * 9
