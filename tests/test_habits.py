@@ -152,6 +152,12 @@ def test_paths_of_pages_and_templates_lead_somewhere():
             assert (ROOT / path).exists(), f"{page.name}: {path}"
 
 
+def test_no_two_files_of_tests_have_one_name():
+    """Without packages pytest knows them by their names alone."""
+    names = sorted(path.name for path in ROOT.glob("tests/**/test_*.py"))
+    assert names == sorted({*names})
+
+
 def test_no_test_imports_another():
     for path in ROOT.glob("tests/**/*.py"):
         imported = re.findall(

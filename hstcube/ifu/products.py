@@ -121,7 +121,7 @@ def _files(
     cube: xr.Dataset, line: xr.Dataset, fit: xr.Dataset, name: str, out: Path
 ) -> Mapping[Path, Any]:
     from hstcube.plots.cube import figure_bytes
-    from hstcube.plots.line import line as drawn
+    from hstcube.plots.lines import line as drawn
 
     products = [line_model(cube, fit, onto=onto) for onto in ("hst", "fine", "map")]
     products.append(_residual(line, fit))

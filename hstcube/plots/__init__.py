@@ -17,7 +17,7 @@ _MODULE_OF = {
     "homogeneous": "cube",
     "kernels": "psf",
     "mask_overlay": "maps",
-    "line": "line",
+    "line": "lines",
     "noise_curve": "sky",
     "psf_curves": "psf",
     "quicklook": "cube",

@@ -10,7 +10,7 @@ from hstcube.plots.fluxes import growth as growth
 from hstcube.plots.fluxes import growth_curve as growth_curve
 from hstcube.plots.fluxes import radial_profile as radial_profile
 from hstcube.plots.fluxes import sed as sed
-from hstcube.plots.line import line as line
+from hstcube.plots.lines import line as line
 from hstcube.plots.maps import bin_map as bin_map
 from hstcube.plots.maps import bins as bins
 from hstcube.plots.maps import mask_overlay as mask_overlay

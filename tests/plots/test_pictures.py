@@ -433,6 +433,12 @@ def test_what_does_not_fit_is_refused_with_what_to_give() -> None:
     assert code_of(lambda: plot.colour_map(cube, "f435w", "f606w")) == "HC-B01"
 
 
+def test_no_module_bears_the_name_of_a_picture() -> None:
+    """Once it is imported, the module would stand where the function is looked for."""
+    modules = {path.stem for path in Path(plot.__file__).parent.glob("*.py")}
+    assert not modules & set(dir(plot))
+
+
 def test_every_picture_is_listed_with_a_module_that_has_it() -> None:
     for name in dir(plot):
         assert callable(getattr(plot, name)), name
