@@ -18,8 +18,8 @@ test: $(READY)  ## all tests, and the notebooks
 	$(PYTEST) $(COVERAGE)
 	$(RUN) -m pytest --nbmake -p no:cacheprovider -o addopts= -o filterwarnings=default notebooks
 
-quick: $(READY)  ## all that is not marked slow, laws on fewer examples: for the inner loop
-	HYPOTHESIS_PROFILE=quick $(PYTEST) -q -m "not slow"
+quick: $(READY)  ## all that is not marked slow, laws on fewer examples; PATHS="tests/sky" for some
+	HYPOTHESIS_PROFILE=quick $(PYTEST) -q -m "not slow" $(PATHS)
 
 demo: $(VENV)/installed  ## make up a field, do the whole job on it, compare it with the truth
 	$(RUN) -m hstcube demo hstcube_demo --overwrite
