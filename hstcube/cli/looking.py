@@ -29,7 +29,7 @@ def info(
     from hstcube.pipeline.sources import open_source
     from hstcube.views.summary import describe
 
-    if source.is_file() and ".fits" in source.suffixes:
+    if ".fits" in source.suffixes and not source.is_dir():
         units = contents_of(source)
         if as_json:
             show_json(units)

@@ -13,7 +13,7 @@ import numpy as np
 from hstcube.assembly.grids import by_grid
 from hstcube.assembly.opening import open_field, open_files
 from hstcube.core.grids import Grid
-from hstcube.errors import HstCubeError, RecipeError
+from hstcube.errors import FileError, HstCubeError, RecipeError
 from hstcube.files.fields import grid_of, of_headers
 from hstcube.files.headers import band_state
 from hstcube.files.labels import open_labels
@@ -164,6 +164,9 @@ def open_source(
     source = Path(source)
     if source.suffix in (".nc", ".zarr"):
         return open_cube(source)
+    if source.is_file():
+        reason = "is neither a saved cube (.nc, .zarr) nor a folder"
+        raise FileError("HC-F04", reason, "name one of them", str(source))
     field = _the_only_field(source, scale) if field is None else field
     return open_field(source, field, scale=scale, bands=bands)
 

@@ -187,3 +187,29 @@ def test_the_map_of_signal_to_noise_is_that_of_the_pixels() -> None:
     assert np.allclose(image, 6.0)
     whole = plot.snr_map(cube, groups=np.ones((9, 9), int)).axes[0].images[0].get_array()
     assert np.allclose(whole, 3 * 81 / (9 * 0.5))
+
+
+# -- info
+
+
+def test_info_says_what_a_cube_is(products: Path, call: Callable) -> None:
+    said = call("info", products / "out" / "1.nc")
+    assert said.code == 0
+    assert "yes, all bands to f160w" in said.out
+
+
+@pytest.mark.parametrize("command", ["info", "phot", "bin"])
+def test_a_file_that_is_no_cube_is_called_one(command: str, tmp_path: Path, call: Callable) -> None:
+    other = tmp_path / "run.json"
+    other.write_text("{}")
+    said = call(command, other)
+    assert said.code == 3
+    assert "HC-F04" in said.err
+    assert "neither a saved cube" in said.err
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_info_of_an_image_that_is_missing_speaks_of_a_file(tmp_path: Path, call: Callable) -> None:
+    said = call("info", tmp_path / "no.fits")
+    assert said.code == 3
+    assert "there is no such file" in said.err
