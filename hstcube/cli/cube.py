@@ -278,7 +278,7 @@ def noise(
             f"{row['size']}x{row['size']}",
             str(row["number"]),
             f"{row['predicted']:.3g}",
-            f"{row['ratio']:.2f}",
+            f"{row['ratio']:.2f} ± {row['error']:.2f}",
             f"{row['constant']:.2f}",
         )
         for row in table
@@ -298,7 +298,9 @@ def report(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", help="The page of a cube, or a folder for many; beside it if not given."
+            "--out",
+            "-o",
+            help="Folder for the pages, or a page (.html) of a cube; beside it if not given.",
         ),
     ] = None,
     groups: Groups = None,

@@ -32,6 +32,7 @@ __all__ = ["SIZES", "noise_check"]
 
 SIZES = (1, 2, 3, 5, 7, 10, 15)  # pixels: the sides of empty apertures
 
+_COLUMNS = ("band", "size", "number", "predicted", "ratio", "constant", "error")
 _FEWEST = 20  # apertures, half of which overlap the others
 _SMALL = 20  # pixels along a side: of larger apertures there are too many pairs of pixels
 
@@ -60,9 +61,9 @@ def noise_check(
         `group_errors` [units of sci]; ``ratio``, the scatter of the sums over what is predicted,
         once the local background is removed from the images and what that takes away is removed
         from the prediction, too; ``constant``, the same with a constant sky: faint sources and
-        gradients make it larger. NaN where there are fewer than 10 apertures. Of an image of more
-        than a million pixels a sample is looked at, as in `calibrate_noise`; ``meta["sample"]``
-        says so.
+        gradients make it larger; ``error`` of the ratio, from the number of apertures and how alike
+        their sums are. NaN where there are fewer than 10 apertures. Of an image of more than a
+        million pixels a sample is looked at, as in `calibrate_noise`; ``meta["sample"]`` says so.
 
     Examples
     --------
@@ -80,7 +81,7 @@ def noise_check(
         (name, size, *_scatter(pulls))
         for (name, size), pulls in _collected(skies.parts, sides).items()
     ]
-    table = Table(rows=rows, names=("band", "size", "number", "predicted", "ratio", "constant"))
+    table = Table(rows=rows, names=_COLUMNS)
     units = skies.parts[0].cube.sci.attrs["units"]
     if skies.sample:
         table.meta["sample"] = skies.sample
@@ -94,6 +95,8 @@ class _Pulls(NamedTuple):
     predicted: Image64
     local: Image64
     constant: Image64
+    alike: float
+    """How many apertures of both grids say what one that stands alone would."""
 
 
 def _collected(
@@ -113,13 +116,20 @@ def _collected(
     return pulls
 
 
-def _scatter(pulls: list[_Pulls]) -> tuple[int, float, float, float]:
-    """Return number, predicted error, and the two ratios of a row of the table."""
+def _scatter(pulls: list[_Pulls]) -> tuple[int, float, float, float, float]:
+    """Return number, predicted error, the two ratios and the first's error of a row of the table.
+
+    The error of a standard deviation of N alike Gaussian numbers of correlation rho is its own
+    1/sqrt(2 N / sum rho^2): Bartlett 1946, J. R. Statist. Soc. Suppl. 8, 27.
+    """
     if not pulls:
-        return 0, np.nan, np.nan, np.nan
-    errors, local, constant = (np.concatenate(part) for part in zip(*pulls, strict=True))
+        return 0, np.nan, np.nan, np.nan, np.nan
+    *columns, alike = zip(*pulls, strict=True)
+    errors, local, constant = (np.concatenate(part) for part in columns)
     predicted = float(np.median(errors)) if errors.size else np.nan
-    return errors.size // 2, predicted, _width(local), _width(constant)
+    independent = sum(one.size / part for one, part in zip(columns[0], alike, strict=True))
+    ratio = _width(local)
+    return errors.size // 2, predicted, ratio, _width(constant), ratio / np.sqrt(2 * independent)
 
 
 def _width(pulls: Image64) -> float:
@@ -187,8 +197,25 @@ def _aperture_pulls(band: _Band, size: int) -> list[_Pulls]:
             _squares(image, size, offset)[empty].sum(axis=(1, 2), dtype=np.float64)
             for image in (band.flat, band.sci)
         )
-        pulls.append(_Pulls(predicted, local / left, constant / predicted))
+        alike = _alike(band.noise[1], size)
+        pulls.append(_Pulls(predicted, local / left, constant / predicted, alike))
     return pulls
+
+
+def _alike(acf: Image64, size: int) -> float:
+    """Return the sum of the squared correlations of an aperture's sum with all of both grids."""
+    from scipy import ndimage
+
+    reach = (acf.shape[0] // 2 + size - 1, acf.shape[1] // 2 + size - 1)
+    sums, side = resized(acf[None], reach)[0], size - np.abs(np.arange(1 - size, size))
+    for axis in (0, 1):
+        sums = ndimage.convolve1d(sums, side.astype(np.float64), axis=axis, mode="constant")
+    squared = (sums / sums[reach]) ** 2
+    grids = [
+        [np.arange((middle + offset) % size, 2 * middle + 1, size) for middle in reach]
+        for offset in (0, size // 2)
+    ]
+    return float(sum(squared[np.ix_(*grid)].sum() for grid in grids))
 
 
 def _squares(image: NDArray[Any], size: int, offset: int) -> NDArray[Any]:

@@ -109,12 +109,11 @@ def noise_curve(check: Table, *, axes: Any = None) -> Figure:
     figure, all_axes = on_axes(axes, len(names), lambda: panels(len(names), size=2.0))
     for name, axis in zip(names, all_axes, strict=True):
         rows = check[check["band"] == name]
-        error = 1 / np.sqrt(2 * np.maximum(rows["number"], 1))  # of a standard deviation
         axis.axhline(1, color=GREY, lw=1)
         axis.errorbar(
             rows["size"],
             rows["ratio"],
-            error * rows["ratio"],
+            rows["error"],
             fmt="o-",
             color=BLUE,
             ms=3,

@@ -38,7 +38,7 @@ __all__ = ["HISTOGRAM", "MANY", "Band", "Edge", "Facts", "Given", "edge_of", "fa
 FLUX = "nJy"
 _APERTURE = 0.36  # arcsec: the diameter in which depths are told
 _DEPTHS = 40  # apertures that are looked at
-MANY = 100  # empty apertures: of fewer the scatter is known to less than 7 %
+MANY = 100  # empty apertures: of fewer the scatter is hardly known
 _RADII = 16
 HISTOGRAM = np.linspace(-5, 5, 41)  # in errors of a pixel
 _AB = 31.4  # mag of 1 nJy
@@ -76,6 +76,7 @@ class Band:
     """The verdict of `psf_quality`; "" without PSFs."""
     noise: float = _UNKNOWN
     """Scatter of empty apertures over the predicted one."""
+    noise_error: float = _UNKNOWN
     sky_left: float = _UNKNOWN
     sky_left_error: float = _UNKNOWN
     shift: float = _UNKNOWN
@@ -222,17 +223,17 @@ def _add_noise(facts: Facts, cube: xr.Dataset, background: Any) -> None:
         table = noise_check(cube, background=background, sizes=sizes)
     facts.noise = [
         {"band": str(row["band"]), "size": int(row["size"]), "number": int(row["number"]),
-         "ratio": float(row["ratio"])}
+         "ratio": float(row["ratio"]), "error": float(row["error"])}
         for row in table
     ]  # fmt: skip
     for band in facts.bands:
         known = [
-            row["ratio"]
+            (row["ratio"], row["error"])
             for row in facts.noise
             if row["band"] == band.name and row["number"] >= MANY and np.isfinite(row["ratio"])
         ]
         if known:
-            band.noise = float(np.median(known))
+            band.noise, band.noise_error = np.median(known, axis=0).tolist()
     if all(np.isnan(band.noise) for band in facts.bands):
         facts.why_not["noise"] = f"there are fewer than {MANY} empty apertures"
 

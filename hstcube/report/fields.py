@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Made", "report_run", "report_source"]
 
 ENDING = ".html"
+_PAGES = (ENDING, ".htm")
 _CUBES = (".nc", ".zarr")
 INDEX = "reports.html"
 _KEPT = ("psf", "psf_fwhm", "onto", "units")  # options of a record that opening takes
@@ -69,7 +70,7 @@ def report_source(
     source : path
         A cube (.nc or .zarr), or the folder of a run.
     out : path, optional
-        The page of a cube; the folder for the pages of a folder. Beside the cube when not given.
+        The folder for the pages, or the page of a cube (.html). Beside the cube when not given.
     fields : sequence of str
         Of a folder; all that its record says are made when not given.
     groups, fit : path; code and path, optional
@@ -132,7 +133,10 @@ def _pages(
 ) -> dict[str, Path]:
     """Return the page of each field; that of a single cube has no name."""
     if source.suffix in _CUBES:
-        return {"": source.with_suffix(ENDING) if out is None else out}
+        page = source.with_suffix(ENDING)
+        if out is not None:
+            page = out if out.suffix.lower() in _PAGES else out / page.name
+        return {"": page}
     names = list(fields) or [name for name, told in record.items() if told.get("status") == "ok"]
     if not names:
         what = "cube of a run"

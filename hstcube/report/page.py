@@ -16,7 +16,7 @@ from hstcube.core.state import attribute
 from hstcube.report.charts import growth_chart, noise_chart, psf_charts, ramp, sky_charts
 from hstcube.report.facts import FLUX, MANY
 from hstcube.report.pixels import address, png, three_bands
-from hstcube.report.verdict import LIMITS, answers, headline
+from hstcube.report.verdict import LIMITS, answers, headline, noise_is_off
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +48,7 @@ def page_of(given: Given, facts: Facts, viewer: Viewer, *, notes: Sequence[str],
         headline=sentence,
         answers=told,
         limits=LIMITS,
+        noise_is_off=noise_is_off,
         has_before=given.before is not None,
         has_model="model" in viewer.data.get("groups", {}),
         colour=address(png(viewer.colour)),

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from hstcube.report.facts import Band, Facts
 
-__all__ = ["LIMITS", "Answer", "answers", "headline"]
+__all__ = ["LIMITS", "Answer", "answers", "headline", "noise_is_off"]
 
 
 class Limits(NamedTuple):
@@ -20,7 +20,7 @@ class Limits(NamedTuple):
     match: float = 0.01
     """Predicted error of the encircled energy."""
     noise: tuple[float, float] = (0.85, 1.15)
-    """Scatter of empty apertures over what the errors say."""
+    """Scatter of empty apertures over what the errors say: beyond by more than its error."""
     sky: float = 2.0
     """What is left of the sky, in its errors."""
 
@@ -117,16 +117,21 @@ def _noise(facts: Facts) -> Answer:
     worst = _worst(facts, lambda band: abs(np.log(band.noise)))
     if worst is None:
         return Answer(question, "unknown", _why(facts, "noise", "There is too little blank sky."))
-    low, high = LIMITS.noise
     values = [band.noise for band in facts.bands if np.isfinite(band.noise)]
     said = (
         f"Empty apertures scatter by {min(values):.2f} to {max(values):.2f} of what the errors "
-        f"say (farthest off: {worst.name})."
+        f"say (farthest off: {worst.name}, {worst.noise:.2f} ± {worst.noise_error:.2f})."
     )
-    if low <= min(values) and max(values) <= high:
+    if not any(map(noise_is_off, facts.bands)):
         return Answer(question, "good", said)
     advice = "Measure the noise on these images: hstcube noise --measure."
     return Answer(question, "bad", said, advice, "noise off")
+
+
+def noise_is_off(band: Band) -> bool:
+    """Return whether empty apertures scatter as little, or as much, as chance does not explain."""
+    (low, high), doubt = LIMITS.noise, band.noise_error
+    return bool(band.noise < low - doubt or band.noise > high + doubt)
 
 
 def _whole(facts: Facts) -> Answer:

@@ -82,8 +82,8 @@ def growth_of_psfs() -> xr.Dataset:
 
 
 def noise() -> Table:
-    rows = [(band, size, 1.0, 1.1, 50) for band in BANDS for size in (1, 3, 5)]
-    return Table(rows=rows, names=("band", "size", "ratio", "constant", "number"))
+    rows = [(band, size, 1.0, 1.1, 0.1, 50) for band in BANDS for size in (1, 3, 5)]
+    return Table(rows=rows, names=("band", "size", "ratio", "constant", "error", "number"))
 
 
 def sky(cube: xr.Dataset) -> Figure:

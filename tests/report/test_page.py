@@ -19,9 +19,9 @@ from reported import BAD, BANDS, good, parts
 from strategies import plain_grid
 
 import hstcube
-from hstcube.report.facts import Given, edge_of, facts_of
+from hstcube.report.facts import Band, Given, edge_of, facts_of
 from hstcube.report.pixels import colour_image, pack_cube, png, shown_part, thumbnail
-from hstcube.report.verdict import answers, headline
+from hstcube.report.verdict import answers, headline, noise_is_off
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,6 +78,16 @@ def test_a_field_that_is_good_is_told_to_be_good() -> None:
     facts = facts_of(Given(cube, labels=labels), edge_of(cube, labels))
     assert [one.state for one in answers(facts)] == ["good"] * 6
     assert headline(answers(facts)) == ("good", "Good in all 6 respects.")
+
+
+@pytest.mark.parametrize(
+    ("ratio", "error", "off"),
+    [(1.18, 0.05, False), (1.18, 0.02, True), (0.8, 0.04, True), (0.8, 0.06, False)],
+)
+def test_errors_are_off_where_chance_does_not_explain_it(ratio: float, error: float, off: bool):
+    band = Band("f160w", 15369.0, noise=ratio, noise_error=error)
+    assert noise_is_off(band) is off
+    assert not noise_is_off(Band("f160w", 15369.0))
 
 
 @pytest.mark.parametrize("fault", BAD)
