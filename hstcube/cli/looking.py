@@ -52,7 +52,9 @@ def info(
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(help="A FITS file, a netCDF cube, or a folder of them.")],
+    first: Annotated[
+        Path, typer.Argument(help="A FITS file, a saved cube (.nc, .zarr), or a folder of them.")
+    ],
     second: Annotated[Path, typer.Argument(help="Its counterpart.")],
     rtol: Annotated[
         float, typer.Option(help="Largest difference allowed, of the maximum of the image.")

@@ -44,8 +44,9 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-__all__ = ["DIGESTS", "netcdf_writer", "open_cube", "read", "save_cube", "set_of", "write"]
+__all__ = ["CUBES", "DIGESTS", "netcdf_writer", "open_cube", "read", "save_cube", "set_of", "write"]
 
+CUBES = (".nc", zarr_store.SUFFIX)  # how the names of saved cubes end
 SET = "hstcube_set"  # the attribute that names the set of files that one was written with
 
 DIGESTS = "hstcube_digests"  # the attribute that holds them, as JSON: name to SHA-256

@@ -9,7 +9,7 @@ import numpy as np
 
 from hstcube.core.rules import PLANES, more_planes
 from hstcube.errors import FileError
-from hstcube.files.netcdf import open_cube
+from hstcube.files.netcdf import CUBES, open_cube
 from hstcube.fits.images import BESIDE
 from hstcube.fits.local import entries, missing
 from hstcube.fits.opening import located, opened
@@ -47,11 +47,12 @@ class Difference(NamedTuple):
 
 
 def compare(first: str | Path, second: str | Path) -> list[Difference]:
-    """Compare two FITS files, two netCDF cubes, or all such files of two folders, by name.
+    """Compare two FITS files, two saved cubes, or all of these in two folders, by name.
 
     Parameters
     ----------
     first, second : path
+        A cube may be netCDF (.nc) or a zarr store (.zarr), one of each, too.
 
     Returns
     -------
@@ -74,7 +75,7 @@ def compare(first: str | Path, second: str | Path) -> list[Difference]:
     """
     first, second = Path(first), Path(second)
     _require_alike(first, second)
-    if first.is_file():
+    if _kind(first) != "folder":
         return _images_compared(first.name, _images(first), _images(second))
     found = []
     for name in _products(first, second):
@@ -92,7 +93,7 @@ def _require_alike(first: Path, second: Path) -> None:
         if not path.exists():
             what = "such file or folder"
             raise missing(what, "check the path", file=path)
-    if first.is_dir() != second.is_dir() or (first.is_file() and first.suffix != second.suffix):
+    if _kind(first) != _kind(second):
         raise FileError(
             "HC-F27",
             f"is not of one kind with {second}",
@@ -101,22 +102,26 @@ def _require_alike(first: Path, second: Path) -> None:
         )
 
 
+def _kind(path: Path) -> str:
+    if path.suffix in CUBES:
+        return "cube"
+    return "folder" if path.is_dir() else "file"
+
+
 def _products(first: Path, second: Path) -> list[str]:
     """Return the names of products that either of two folders holds."""
     paths = [*entries(first), *entries(second)]
     names = sorted({path.name for path in paths if _is_product(path)})
     if not names:
-        what = f"FITS or netCDF file in it, nor in {second}"
+        what = f"FITS file or saved cube in it, nor in {second}"
         raise missing(what, "check the paths", file=first)
     return names
 
 
 def _is_product(path: Path) -> bool:
-    return (
-        path.is_file()
-        and not path.name.startswith(".")
-        and path.name.endswith((".fits", ".fits.gz", ".nc"))
-    )
+    if path.name.startswith("."):
+        return False
+    return path.suffix in CUBES or (path.is_file() and path.name.endswith((".fits", ".fits.gz")))
 
 
 class _Image(NamedTuple):
@@ -128,7 +133,7 @@ class _Image(NamedTuple):
 
 def _images(path: Path) -> dict[str, _Image]:
     """Return the images of a file by a name that tells them apart."""
-    if path.suffix == ".nc":
+    if path.suffix in CUBES:
         return _images_of_cube(path)
     with located(path), opened(path) as hdus:
         units = [unit for unit in hdus if unit.is_image and len(unit.shape) > 0]

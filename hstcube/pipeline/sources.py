@@ -18,7 +18,7 @@ from hstcube.files.fields import grid_of, of_headers
 from hstcube.files.headers import band_state
 from hstcube.files.labels import open_labels
 from hstcube.files.levels import read_levels
-from hstcube.files.netcdf import open_cube
+from hstcube.files.netcdf import CUBES, open_cube
 from hstcube.fits.images import read_header, read_plane
 from hstcube.fits.local import entries, missing
 from hstcube.fits.opening import located
@@ -162,7 +162,7 @@ def open_source(
         As `open_cube` and `open_field` raise it.
     """
     source = Path(source)
-    if source.suffix in (".nc", ".zarr"):
+    if source.suffix in CUBES:
         return open_cube(source)
     if source.is_file():
         reason = "is neither a saved cube (.nc, .zarr) nor a folder"

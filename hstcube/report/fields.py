@@ -10,7 +10,7 @@ import numpy as np
 
 from hstcube.core.state import attribute
 from hstcube.errors import HstCubeError, WriteError
-from hstcube.files.netcdf import open_cube
+from hstcube.files.netcdf import CUBES, open_cube
 from hstcube.fits.local import missing
 from hstcube.fits.reads import keeps
 from hstcube.fits.writing import require_free_names
@@ -37,7 +37,6 @@ __all__ = ["Made", "report_run", "report_source"]
 
 ENDING = ".html"
 _PAGES = (ENDING, ".htm")
-_CUBES = (".nc", ".zarr")
 INDEX = "reports.html"
 _KEPT = ("psf", "psf_fwhm", "onto", "units")  # options of a record that opening takes
 
@@ -132,7 +131,7 @@ def _pages(
     source: Path, out: Path | None, fields: Sequence[str], record: Targets
 ) -> dict[str, Path]:
     """Return the page of each field; that of a single cube has no name."""
-    if source.suffix in _CUBES:
+    if source.suffix in CUBES:
         page = source.with_suffix(ENDING)
         if out is not None:
             page = out if out.suffix.lower() in _PAGES else out / page.name
@@ -177,8 +176,8 @@ def _record_of(folder: Path) -> Targets:
 
 def _product(source: Path, name: str) -> xr.Dataset:
     """Open a saved cube, or that of a field of a run: the saved one, else its FITS files."""
-    for path in (source, *(source / f"{name}{ending}" for ending in _CUBES)):
-        if path.suffix in _CUBES and (path.exists() or not name):
+    for path in (source, *(source / f"{name}{ending}" for ending in CUBES)):
+        if path.suffix in CUBES and (path.exists() or not name):
             return open_cube(path)
     return open_source(source, field=name)
 

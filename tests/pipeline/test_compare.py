@@ -29,6 +29,21 @@ def test_equal_products_have_nothing_between_them(products):
     assert all(row.within(0) and not row.cards for row in found)
 
 
+@pytest.mark.parametrize("name", ["1.nc", "1.zarr"])
+def test_a_zarr_store_is_compared_as_any_saved_cube(products, name):
+    for folder in products:
+        hstcube.save_cube(hstcube.open_cube(folder / "1.nc"), folder / "1.zarr")
+    found = compare(products[0] / "1.zarr", products[1] / name)
+    assert len(found) == 9
+    assert all(row.within(0) and not row.cards for row in found)
+    assert len(compare(*products)) == 9 + 9 + 9
+    cube = hstcube.open_cube(products[0] / "1.nc")
+    (products[1] / "other").mkdir()
+    other = hstcube.save_cube(cube.assign(sci=cube.sci * 2), products[1] / "other" / name)
+    odd = [row.name for row in compare(products[0] / "1.zarr", other) if not row.within(0)]
+    assert odd == [f"1.zarr {band} sci" for band in cube.band.values]
+
+
 def test_one_pixel_and_one_card_are_found(products):
     def brighter(image):
         image = image.copy()
