@@ -49,7 +49,6 @@ from hstcube.cli.options import (
     Units,
 )
 from hstcube.errors import HstCubeError
-from hstcube.fits.local import missing
 from hstcube.terminal import panels
 from hstcube.terminal.show import (
     Progress,
@@ -84,11 +83,11 @@ def ls(
     Their bands, pixel scale, segmentation map and sky levels; the release whose names they bear.
     """
     from hstcube.surveys.names import list_fields
+    from hstcube.surveys.releases import no_images
 
     found = list_fields(folder, scale=scale, images=images, labels=labels)
     if not found:
-        fix = "give the folder that holds the stamps, or --images PATTERN"
-        raise missing("images", fix, file=folder, verb="are")
+        raise no_images(folder, images)
     listed = [_listed(files) for files in found]
     if as_json:
         show_json(listed)

@@ -21,7 +21,8 @@ from hstcube.inputs.names import checked_name
 from hstcube.pipeline.photons import photon_maps, photon_setting_of
 from hstcube.surveys.beside import SKY_SCALE
 from hstcube.surveys.field_file import read_field_file
-from hstcube.surveys.names import FieldFiles, chosen_fields, find_field
+from hstcube.surveys.names import FieldFiles, chosen_fields, find_field, list_fields
+from hstcube.surveys.releases import no_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -101,6 +102,8 @@ def plan(
             targets[name] = Target(name, files, files.ids)
     _add_wishes(targets, ids, files_of, kept, chosen=bool(fields))
     if not targets and not refused:
+        if not list_fields(source, images=images):
+            raise no_images(Path(source), images)
         fix = f"see what is there: [[hstcube ls {source}|hstcube.list_fields({str(source)!r})]]"
         what = f"images at {SKY_SCALE if scale is None else scale}"
         raise missing(what, fix, file=source, verb="are")
@@ -193,8 +196,9 @@ def require_outside(
         If `out` is, or lies in, that folder; a field file may lie beside its products.
     """
     out, source = Path(out), Path(source)
-    if images:
-        source = Path(images) if Path(images).is_dir() else Path(images).parent
+    if images:  # relative to the working folder, or to `source`
+        there = Path(images) if Path(images).is_dir() else Path(images).parent
+        source = there if there != Path() else source
     folder, place = source.resolve(), out.resolve()
     if source.suffix != ".toml" and (place == folder or folder in place.parents):
         raise WriteError(

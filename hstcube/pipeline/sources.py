@@ -20,7 +20,7 @@ from hstcube.files.labels import open_labels
 from hstcube.files.levels import read_levels
 from hstcube.files.netcdf import CUBES, open_cube
 from hstcube.fits.images import read_header, read_plane
-from hstcube.fits.local import entries, missing
+from hstcube.fits.local import entries
 from hstcube.fits.opening import located
 from hstcube.fits.units import hdu
 from hstcube.maps.opening import made_here, no_map, open_segmentation
@@ -29,6 +29,7 @@ from hstcube.surveys.beside import SKY_SCALE
 from hstcube.surveys.filters import require_band
 from hstcube.surveys.names import chosen_fields, find_field, scale_of_label
 from hstcube.surveys.rates import common_units
+from hstcube.surveys.releases import no_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -219,7 +220,7 @@ def open_with_maps(
     chosen = [find_field(folder, name, scale=scale) for name in names]
     cubes = [open_files(files) for files in chosen]
     if not cubes:
-        raise missing("images", "give the folder that holds the stamps", file=folder, verb="are")
+        raise no_images(Path(folder))
     return cubes, [_map_on(cube, files) for cube, files in zip(cubes, chosen, strict=True)]
 
 

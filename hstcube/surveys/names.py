@@ -171,8 +171,8 @@ def list_fields(
         scale there is.
     images, labels, sky : str, optional
         Other places: patterns with ``{field}``, ``{scale}``, ``{band}`` (or ``{digits}``) and, for
-        images, ``{kind}`` (sci or wht); relative to the working folder. A folder will do where the
-        names are the usual ones.
+        images, ``{kind}`` (sci or wht); relative to the working folder, or to `folder` where that
+        has none like it. A folder will do where the names are the usual ones.
 
     Returns
     -------

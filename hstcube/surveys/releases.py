@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hstcube import shipped
 from hstcube.core.bands import band_name, cameras, is_filter, names_apart
 from hstcube.core.grids import Grid
-from hstcube.errors import HstCubeError
-from hstcube.fits.local import entries, kind_of
+from hstcube.errors import FileError, HstCubeError
+from hstcube.fits.local import entries, kind_of, missing
 from hstcube.fits.opening import headers_of, located
 from hstcube.inputs.cards import card_text
 from hstcube.surveys.filters import camera_of, filters_said
@@ -27,7 +27,10 @@ from hstcube.surveys.patterns import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["MAP", "SCI", "TIMES", "Image", "bandless", "images_in", "matched_notes", "preferred"]
+__all__ = [
+    "MAP", "SCI", "TIMES", "Image", "bandless", "images_in", "matched_notes", "no_images",
+    "preferred",
+]  # fmt: skip
 
 SCI, MAP = "sci", "map"
 TIMES = "exp"  # a map of exposure times
@@ -118,8 +121,26 @@ def images_in(folder: Path, images: str | None = None) -> list[Image]:
     return _images_of_releases([*entries(folder), *entries(folder / STAMPS)])
 
 
+def no_images(folder: Path, pattern: str | None = None) -> FileError:
+    """Return the error for a folder in which no image was found by its name."""
+    there = [path for path in entries(folder) if path.name.lower().endswith(_ENDINGS)]
+    if pattern is not None:
+        fix = f"check it against a name, e.g. {there[0].name}" if there else "check the folder"
+        return missing(f"images like {pattern}", fix, file=folder, verb="are")
+    if not there:
+        return missing("images", "give the folder that holds the stamps", file=folder, verb="are")
+    fix = "say how they are named, with [[--images|images=]] and e.g. "
+    fix += "'{field}_{band}_{kind}.fits' (kind: sci or wht); or name each in a field file (.toml)"
+    what = "images with names of a known kind: "
+    what += f"{len(there)} FITS files, {there[0].name} and others" if there[1:] else there[0].name
+    return missing(what, fix, file=folder, verb="are")
+
+
 def _usual_images(folder: Path, images: str | None) -> Iterator[Image]:
-    """Yield each image, and what its name says: field, scale ('' for none), band and kind."""
+    """Yield each image, and what its name says: field, scale ('' for none), band and kind.
+
+    A pattern is relative to the working folder, else to that of the images.
+    """
     if images is None:
         places, pattern = [folder, folder / STAMPS], IMAGES
     elif kind_of(Path(images)) == "folder":
@@ -127,6 +148,8 @@ def _usual_images(folder: Path, images: str | None) -> Iterator[Image]:
     else:
         places, pattern = [Path(images).parent], of_both_kinds(Path(images).name)
     names = expression(pattern)
+    if images and not any(names.fullmatch(path.name) for path in entries(places[0])):
+        places = [folder / places[0], folder / STAMPS / places[0]]
     for place in places:
         for path in entries(place):
             if match := names.fullmatch(path.name):
