@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,14 +14,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hstcube.assembly.psfs import psf_files
 from hstcube.core.bands import names_among, numbers_by_band
 from hstcube.errors import BandError, HstCubeError, RecipeError, WriteError
+from hstcube.files.fields import grid_of
 from hstcube.fits.local import missing
 from hstcube.fits.reads import same_file
 from hstcube.fits.writing import require_free_names
 from hstcube.inputs.names import checked_name
 from hstcube.pipeline.photons import photon_maps, photon_setting_of
-from hstcube.surveys.beside import SKY_SCALE
+from hstcube.surveys.beside import SKY_SCALE, Places, labels_file, sky_file
 from hstcube.surveys.field_file import read_field_file
-from hstcube.surveys.names import FieldFiles, chosen_fields, find_field, list_fields
+from hstcube.surveys.names import (
+    FieldFiles,
+    chosen_fields,
+    find_field,
+    list_fields,
+    scale_of_label,
+)
 from hstcube.surveys.releases import no_images
 
 if TYPE_CHECKING:
@@ -31,6 +38,8 @@ if TYPE_CHECKING:
     from hstcube.pipeline.options import Options
 
 __all__ = ["Target", "plan", "products_of", "require_free", "require_outside", "with_pivots"]
+
+_SAME_SCALE = 0.05  # of two pixel scales: labels are rounded
 
 _TARGET = re.compile(
     r"(?P<name>[^=]+)=(?:(?P<field>[^:]+):)?(?P<ids>\d{1,18}(?:,\d{1,18})*)", re.ASCII
@@ -91,6 +100,9 @@ def plan(
     def files_of(name: str) -> FieldFiles:
         if name in found:
             return found[name]
+        if Path(source).suffix == ".toml":
+            what, fix = f"field {name!r}", f"it is called {', '.join(found)}"
+            raise missing(what, fix, file=source)
         return find_field(source, name, scale=scale, **places)  # raises, saying what there is
 
     refused: list[HstCubeError] = []
@@ -138,10 +150,49 @@ def _found(
 ) -> dict[str, FieldFiles]:
     """Return the fields of a folder, or the one of a field file, by name."""
     if Path(source).suffix == ".toml":
-        listed = [read_field_file(source)]
+        listed = [_of_field_file(source, scale, **places)]
     else:
         listed = chosen_fields(source, scale=scale, fields=fields, **places)
     return {files.field: files for files in listed}
+
+
+def _of_field_file(
+    source: str | Path,
+    scale: str | None,
+    images: str | None = None,
+    labels: str | None = None,
+    sky: str | None = None,
+) -> FieldFiles:
+    """Return the field of a field file; what was asked for goes before what the file says."""
+    files = read_field_file(source)
+    if images:
+        reason = "is a field file, which names its images; others are asked for beside it"
+        fix = "leave [[--images|images=]] out, or give the folder"
+        raise RecipeError("HC-B44", reason, fix, str(source))
+    if scale:
+        _require_scale(files, scale, source)
+    places = Places(Path(source).parent, labels, sky, [])
+    if labels:
+        files = replace(files, labels=labels_file(places, files.field, files.scale), hdu=None)
+    if sky:
+        bands = {
+            name: replace(band, sky=sky_file(places, files.field, files.scale, name))
+            for name, band in files.bands.items()
+        }
+        files = replace(files, bands=bands)
+    return files
+
+
+def _require_scale(files: FieldFiles, scale: str, source: str | Path) -> None:
+    """Refuse the label of another pixel scale than that of a field file's first image."""
+    try:
+        step = grid_of(files).scale
+    except HstCubeError:
+        return  # what is wrong with the image is said by itself
+    if abs(step - scale_of_label(scale)) > _SAME_SCALE * step:
+        reason = f"is a field file with images of {1000 * step:.3g} mas, not of {scale}"
+        fix = "leave [[--scale|scale=]] out, or give the folder"
+        raise RecipeError("HC-B44", reason, fix, str(source))
 
 
 def _add_wishes(

@@ -290,6 +290,9 @@ def of_band(files: FieldFiles, name: str, *, lazy: bool = False) -> Iterator[Cal
         Look at headers only.
     """
     part = next((one for one in files.parts if name in one.bands), files)
+    if name not in part.bands:
+        yield partial(part.one, name, "sci")  # which says what bands there are
+        return
     for kind in get_args(Kind):
         yield partial(_plane, part, name, kind, lazy=lazy)
         yield partial(_name, part, name, kind)

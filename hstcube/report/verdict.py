@@ -118,9 +118,10 @@ def _noise(facts: Facts) -> Answer:
     if worst is None:
         return Answer(question, "unknown", _why(facts, "noise", "There is too little blank sky."))
     values = [band.noise for band in facts.bands if np.isfinite(band.noise)]
+    span = f"{min(values):.2f} to {max(values):.2f}" if values[1:] else f"{values[0]:.2f}"
     said = (
-        f"Empty apertures scatter by {min(values):.2f} to {max(values):.2f} of what the errors "
-        f"say (farthest off: {worst.name}, {worst.noise:.2f} ± {worst.noise_error:.2f})."
+        f"Empty apertures scatter by {span} of what the errors say "
+        f"(farthest off: {worst.name}, {worst.noise:.2f} ± {worst.noise_error:.2f})."
     )
     if not any(map(noise_is_off, facts.bands)):
         return Answer(question, "good", said)
