@@ -22,7 +22,7 @@ from hstcube.maps.objects import map_notes, object_on, objects_of
 from hstcube.maps.opening import detection_meant, made_here, no_map, without
 from hstcube.matching.choice import OF_SURVEYS
 from hstcube.matching.match import choose_kernels
-from hstcube.pipeline.options import Options, chosen_object
+from hstcube.pipeline.options import Options, chosen_object, require_object_or_all
 from hstcube.pipeline.original import kernels_of_the_original
 from hstcube.pipeline.photons import (
     added,
@@ -117,6 +117,7 @@ def examine(target: Target, options: Options, *, out: Path | None = None) -> Rep
     """
     report = Report(target.name, target.files.field)
     _attempt(report, lambda: refuse_align(target.files, options.align))
+    _attempt(report, lambda: require_object_or_all(target, options))
     if out is not None:
         _attempt(report, lambda: require_free(target, out, options))
     found = _opened(report, target, options)
@@ -153,7 +154,7 @@ def _judge_cube(
         text = "sources will be detected; images as large as these are not read here"
         report.findings.append(Finding("note", "", text))
         return
-    if labels is not None:
+    if labels is not None and options.masked:
         _attempt(report, lambda: _judge_object(report, target, cube, labels, options))
     _attempt(report, lambda: _judge_sky(report, target, found.images, labels, options))
     _attempt(report, lambda: _judge_photons(report, target, found.images, labels, options))

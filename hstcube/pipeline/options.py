@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
 from hstcube.assembly.opening import Align
 from hstcube.core.bands import names_among
-from hstcube.files.cubes import Layout, Noise, Products
+from hstcube.errors import LabelError, RecipeError
+from hstcube.files.cubes import Noise, Products
 from hstcube.files.levels import read_levels
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import whole_number
@@ -34,6 +35,7 @@ __all__ = [
     "neighbours_of",
     "physical_memory",
     "plan_sky",
+    "require_object_or_all",
 ]
 
 Sky = Literal["measure", "none"]
@@ -78,7 +80,10 @@ class Options:
 
     def __post_init__(self) -> None:
         require_recipe(self.kind, self.recipe.get("neighbours", "mask"))
-        require_choice("layout", self.layout, Products if self.netcdf else Layout)
+        require_choice("layout", self.layout, Products)
+        if self.layout == "netcdf" and not self.netcdf:
+            fix = "[[leave out --no-netcdf or --layout netcdf|ask for one of them]]"
+            raise RecipeError("HC-B22", "neither FITS nor netCDF is left to write", fix)
         if isinstance(self.chunks, str):
             require_choice("chunks", self.chunks, Auto)
         elif self.chunks is not None:
@@ -119,11 +124,35 @@ class Chosen(TypedDict):
 def chosen_object(target: Target, options: Options) -> Chosen:
     """Return what a run takes for the object of a target: its own words go before the recipe's."""
     said = options.recipe
+    if not options.masked:
+        return {"ids": (), "grow": said.get("grow", 1), "largest": False}
     return {
         "ids": target.ids or tuple(said.get("ids", ())),
         "grow": said.get("grow", 1),
         "largest": target.files.largest or said.get("largest", False),
     }
+
+
+def require_object_or_all(target: Target, options: Options) -> None:
+    """Refuse a choice of pixels where all are asked for; what a field file says is no question.
+
+    Raises
+    ------
+    LabelError
+        It names what was asked for.
+    """
+    if options.masked:
+        return
+    said, ids = options.recipe, "[[--ids|ids=]]"
+    asked = {
+        ids: target.ids != target.files.ids or said.get("ids"),
+        "[[--largest|largest=]]": said.get("largest"),
+        "[[--neighbours|neighbours=]]": said.get("neighbours", "mask") != "mask",
+        "[[--recipe original|recipe='original']]": options.kind == "original",
+    }
+    for words in (words for words, wanted in asked.items() if wanted):
+        reason = f"all pixels are asked for, and {words} chooses some by a map"
+        raise LabelError("HC-S16", reason, f"leave one out: [[--no-mask|masked=]] or {words}")
 
 
 def neighbours_of(files: FieldFiles) -> dict[str, Any]:

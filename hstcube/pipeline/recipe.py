@@ -61,6 +61,7 @@ Recipe = Literal["default", "original"]
 ALL_PIXELS = "take all pixels with [[--no-mask|labels=None]]"
 
 _LEAVE = "leave them to the mask: [[--neighbours mask|neighbours='mask']]"
+_ALL = "take all pixels, without [[--ids and --largest|ids= and largest=]]"
 _KEYS = {
     "sky": NUMBER_OR_TEXT,
     "ids": IDS,
@@ -157,6 +158,9 @@ def homogenize(
         to = as_target(to, [*cube.band.values, *cube.matched_to.values], pixel=grid.scale)
     ids = np.ravel(np.asarray(ids, dtype=object)).tolist()  # one may stand alone
     labels = _map_of(cube, labels)
+    if labels is None and (ids or largest):
+        why = "an object is chosen from one"
+        raise no_map(why, _ALL)
     chosen: dict[str, Any] = {"largest": largest, "recipe": recipe}
     with inside():
         cube = _without_sky(cube, sky, labels, recipe)

@@ -26,7 +26,14 @@ from hstcube.fleet.ledger import Ledger
 from hstcube.fleet.proof import asked, hashes, why_not_done
 from hstcube.fleet.workers import each, processes
 from hstcube.maps.opening import no_map, without
-from hstcube.pipeline.options import Options, SkyPlan, chosen_object, neighbours_of, plan_sky
+from hstcube.pipeline.options import (
+    Options,
+    SkyPlan,
+    chosen_object,
+    neighbours_of,
+    plan_sky,
+    require_object_or_all,
+)
 from hstcube.pipeline.photons import photon_maps, photon_setting_of
 from hstcube.pipeline.plan import products_of, require_free
 from hstcube.pipeline.recipe import ALL_PIXELS, homogenize, measured_sky
@@ -282,6 +289,7 @@ def _one_target(
     """Make and write the cube of a target; `notes` fill while it is made."""
     target, out, options = outcome.target, work.out, work.options
     require_free(target, out, options)
+    require_object_or_all(target, options)
     if options.masked and target.files.labels is None:
         what = f"field {target.files.field}"
         raise no_map(what, ALL_PIXELS)
@@ -300,7 +308,7 @@ def _one_target(
     settings = dict(options.recipe)
     settings["sky"] = level
     settings |= chosen_object(target, options)
-    settings = neighbours_of(target.files) | settings
+    settings = (neighbours_of(target.files) if options.masked else {}) | settings
     names = field.images.cube.band.values.tolist()
     moved = options.onto is not None
     settings["poisson"] = photon_setting_of(target.files, options.recipe, names, moved=moved)

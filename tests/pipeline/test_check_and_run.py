@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from defects import DEFECTS, Defect, nothing
-from stamps import label_map, rewrite, sky_file, stamp, write_field
+from stamps import NEIGHBOUR, OBJECT, label_map, rewrite, sky_file, stamp, write_field
 from typer.testing import CliRunner
 
 from hstcube.cli import field as commands
@@ -22,6 +22,7 @@ from hstcube.pipeline.options import Options
 from hstcube.pipeline.plan import plan
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from hstcube.pipeline.record import Report
@@ -186,3 +187,53 @@ def test_too_little_blank_sky_is_found_before_the_run(tmp_path: Path) -> None:
         (outcome,) = runs.run([target], tmp_path / "out", Options())
         assert outcome.error
         assert outcome.error.code in errors(examine(target, Options()))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--ids", f"1={OBJECT}"],
+        ["--ids", f"m=1:{OBJECT}"],
+        ["--largest"],
+        ["--neighbours", "replace"],
+        ["--recipe", "original"],
+    ],
+    ids=" ".join,
+)
+def test_all_pixels_and_a_choice_of_some_are_not_asked_for_together(
+    options: list[str], tmp_path: Path, call: Callable
+) -> None:
+    folder = write_field(tmp_path / "data")
+    for command in (("check",), ("run", "-o", tmp_path / "out")):
+        told = call(*command, folder, "--no-mask", *options)
+        assert told.code != 0
+        assert "HC-S16" in told.out + told.err
+    for command in (("check",), ("run", "-o", tmp_path / "other")):
+        assert call(*command, folder, *options).code == 0
+
+
+def test_with_all_pixels_nothing_is_said_of_an_object(tmp_path: Path, call: Callable) -> None:
+    folder = write_field(tmp_path / "data")
+    rewrite(label_map(folder), pixels=lambda map_: np.where(map_ == NEIGHBOUR, map_, 0))
+    assert "HC-S01" in call("check", folder).out
+    for command in (("check",), ("run", "-o", tmp_path / "out")):
+        assert call(*command, folder, "--no-mask").code == 0
+
+
+def test_what_a_field_file_says_of_the_object_is_no_question_with_all_pixels(
+    tmp_path: Path, call: Callable
+) -> None:
+    folder = write_field(tmp_path / "data", bands=["f606w"])
+    path, images = folder / "mine.toml", "new_stamps/1_60mas_f606w"
+    path.write_text(
+        f'[bands.f606w]\nsci = "{images}_sci.fits"\nwht = "{images}_wht.fits"\n'
+        f'[labels]\npath = "{label_map(folder).relative_to(folder)}"\nids = [7]\nlargest = true\n'
+        'neighbours = "replace"\n'
+    )
+    for command in (("check",), ("run", "-o", tmp_path / "out")):
+        assert call(*command, path, "--no-mask").code == 0
+
+
+def test_something_is_left_to_write(tmp_path: Path, call: Callable) -> None:
+    told = call("run", write_field(tmp_path / "data"), "--layout", "netcdf", "--no-netcdf")
+    assert "neither FITS nor netCDF" in told.err
