@@ -22,7 +22,7 @@ import numpy as np
 from hstcube.lazy.nodes import At, Done, Held, Level, Memo, Node, Output, Pixels, Stacked, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
 __all__ = [
     "At",
@@ -30,6 +30,7 @@ __all__ = [
     "Stage",
     "arrays_of",
     "as_read",
+    "blocks_of",
     "evaluated",
     "lazily",
     "lazy_stack",
@@ -154,8 +155,26 @@ def _together(stage: Node, at: At) -> Any:
     return Memo([stage], at).given(stage, at)
 
 
+def blocks_of(arrays: Sequence[Any], sides: tuple[int, int] | None = None) -> list[At]:
+    """Return the blocks that `evaluated` makes of arrays, in its order."""
+    return [at for _, at in _places(_chunks_of(arrays, sides))]
+
+
+def _chunks_of(arrays: Sequence[Any], sides: tuple[int, int] | None) -> Any:
+    import dask.array as da
+
+    if sides is not None:
+        return da.core.normalize_chunks((1, *sides), arrays[0].shape)
+    like = next(array for array in arrays if hasattr(array, "dask"))
+    return like.rechunk({0: 1}).chunks
+
+
 def evaluated(
-    function: Callable[..., Any], arrays: Sequence[Any], sides: tuple[int, int] | None = None
+    function: Callable[..., Any],
+    arrays: Sequence[Any],
+    sides: tuple[int, int] | None = None,
+    *,
+    leave: Container[At] = (),
 ) -> list[Any]:
     """Return what a function makes of each block (1, y, x) of some arrays, in the order of blocks.
 
@@ -168,19 +187,17 @@ def evaluated(
         one task makes all of a block.
     sides : (int, int), optional
         Rows and columns of a block; as in the first array of dask when not given.
+    leave : container of At
+        Blocks that are left out.
     """
     import dask
     import dask.array as da
 
-    if sides is None:
-        like = next(array for array in arrays if hasattr(array, "dask"))
-        chunks = like.rechunk({0: 1}).chunks
-    else:
-        chunks = da.core.normalize_chunks((1, *sides), arrays[0].shape)
+    chunks = _chunks_of(arrays, sides)
     nodes = [
         region_of(array) if hasattr(array, "dask") else Held(np.asarray(array)) for array in arrays
     ]
-    places = _places(chunks)
+    places = [(key, at) for key, at in _places(chunks) if at not in leave]
     known = [node for node in nodes if node is not None]
     if len(known) == len(nodes):
         # what all tasks share is one piece of the graph: a cluster gets it once, not for each block

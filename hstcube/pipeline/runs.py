@@ -26,6 +26,7 @@ from hstcube.fleet.ledger import Ledger
 from hstcube.fleet.proof import asked, hashes, why_not_done
 from hstcube.fleet.workers import each, processes
 from hstcube.maps.opening import no_map, without
+from hstcube.mosaics.kept import kept_blocks
 from hstcube.pipeline.options import Options, SkyPlan, chosen_object, neighbours_of, plan_sky
 from hstcube.pipeline.photons import photon_maps, photon_setting_of
 from hstcube.pipeline.plan import products_of, require_free
@@ -36,6 +37,7 @@ from hstcube.pipeline.record import (
     done_before,
     heard,
     inputs_of,
+    job_of,
     record_of,
     require_writable,
 )
@@ -177,10 +179,8 @@ class _Work:
             yield outcome
 
     def _made(self, target: Target, ledger: Ledger, opened: dict[str, _Field]) -> Outcome:
-        options, why = self.options, ""
-        settings = {"recipe": options.kind, **options.recipe}
-        question = asked(replace(options, overwrite=False, recipe=settings), target)
-        if not options.overwrite:
+        question, why = _asked(target, self.options), ""
+        if not self.options.overwrite:
             known = ledger.told(target.name)
             why = why_not_done(known, question, self.out)
             if not why:
@@ -194,6 +194,11 @@ class _Work:
             told["field"] = target.files.field
             ledger.done(target.name, told, replaces=self.options.overwrite)
         return outcome
+
+
+def _asked(target: Target, options: Options) -> str:
+    settings = {"recipe": options.kind, **options.recipe}
+    return asked(replace(options, overwrite=False, recipe=settings), target)
 
 
 @lru_cache(maxsize=1)
@@ -320,8 +325,8 @@ def _one_target(
             f"{len(said)} warnings, and the run is strict: {'; '.join(map(str, said))}",
             "mend what they say, or run without [[--strict|strict=True]]",
         )
-    made = _written(cube, work, ledger)
-    outcome.files, outcome.pixels = made.files, made.pixels
+    made = _written(cube, work, ledger, job_of(_asked(target, options), inputs, cube))
+    outcome.files, outcome.pixels, outcome.blocks = made.files, made.pixels, made.blocks
     outcome.notes = said
     outcome.bands = tuple(cube.band.values.tolist())
     told = record_of(outcome, cube, options, command=work.command)
@@ -336,28 +341,34 @@ class _Written(NamedTuple):
     sha256: dict[str, str]
     of_set: str
     pixels: int
+    blocks: str
+    """How many of them were there, where some were."""
 
 
-def _written(cube: xr.Dataset, work: _Work, ledger: Ledger) -> _Written:
-    """Write a cube as FITS and netCDF, all of it or nothing."""
-    out, options = work.out, work.options
-    files, of_set = product_files(
-        cube,
-        out,
-        noise=options.noise or ("variance" if options.kind == "original" else "wht"),
-        layout=options.layout,
-        apply_mask=options.apply_mask,
-    )
-    everything: dict[Path, Content] = dict(files)
-    if options.netcdf and of_set:
-        place = out / f"{cube.attrs['field']}.nc"
-        everything[place] = netcdf_writer(cube, place, of_set=of_set)
-    ledger.begin(cube.attrs["field"], list(everything), work.run if work.again else "")
-    written = write_files(everything, overwrite=options.overwrite)
+def _written(cube: xr.Dataset, work: _Work, ledger: Ledger, job: str) -> _Written:
+    """Write a cube as FITS and netCDF, all or nothing; blocks of a job are kept for the next."""
+    out, options, name = work.out, work.options, cube.attrs["field"]
+    go_on = work.resume or ledger.began(name, work.run)
+    with kept_blocks(out, name, job, go_on=go_on) as kept:
+        files, of_set = product_files(
+            cube,
+            out,
+            noise=options.noise or ("variance" if options.kind == "original" else "wht"),
+            layout=options.layout,
+            apply_mask=options.apply_mask,
+            kept=kept,
+        )
+        everything: dict[Path, Content] = dict(files)
+        if options.netcdf and of_set:
+            place = out / f"{name}.nc"
+            everything[place] = netcdf_writer(cube, place, of_set=of_set)
+        ledger.begin(name, list(everything), work.run if work.again else "")
+        written = write_files(everything, overwrite=options.overwrite)
     sha256 = hashes(written, everything)  # what was written was compared with what is on disk
-    if not of_set:
-        return _Written(written, sha256, *told_by_products(written))
-    return _Written(written, sha256, of_set, int(cube.mask.values.any(axis=0).sum()))
+    if of_set:
+        return _Written(written, sha256, of_set, int(cube.mask.values.any(axis=0).sum()), "")
+    blocks = f"{kept.found} of {kept.blocks} blocks" if kept and kept.found else ""
+    return _Written(written, sha256, *told_by_products(written), blocks)
 
 
 def sky_level_of(
