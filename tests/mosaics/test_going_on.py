@@ -14,8 +14,10 @@ import dask
 import numpy as np
 import pytest
 from mosaic_images import write_images
+from typer.testing import CliRunner
 
 import hstcube
+from hstcube.cli.app import app
 from hstcube.fits import writing
 from hstcube.mosaics import kept, streams
 
@@ -121,6 +123,7 @@ def test_a_full_disk_is_told_of_the_product(images: Path, tmp_path: Path, monkey
     assert not left_in(tmp_path)  # no block is there to go on with
 
 
+@pytest.mark.slow
 def test_without_resume_a_run_begins_anew(
     images: Path, tmp_path: Path, undisturbed: Any, written: list[At]
 ) -> None:
@@ -163,6 +166,7 @@ def whole_images(images: Path, monkeypatch: Any) -> dict[str, Any]:
     return {"chunks": None, "netcdf": False}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [other_input, other_option, other_version, other_library, other_blocks, whole_images],
@@ -180,6 +184,7 @@ def test_what_is_of_another_job_is_not_gone_on_with(
     assert not left_in(out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sci", "wht", "mask"])
 def test_a_block_that_is_damaged_is_made_anew(
     images: Path, tmp_path: Path, undisturbed: Any, written: list[At], kind: str
@@ -226,6 +231,7 @@ def emptied(journal: Path) -> int:
     return 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [torn, forged, emptied])
 def test_a_journal_is_believed_only_where_the_pixels_agree(
     images: Path, tmp_path: Path, undisturbed: Any, change: Callable[[Path], int]
@@ -238,6 +244,7 @@ def test_a_journal_is_believed_only_where_the_pixels_agree(
     assert products(tmp_path) == undisturbed
 
 
+@pytest.mark.slow
 def test_a_second_interruption_keeps_what_both_wrote(
     images: Path, tmp_path: Path, undisturbed: Any, monkeypatch: Any
 ) -> None:
@@ -251,6 +258,7 @@ def test_a_second_interruption_keeps_what_both_wrote(
     assert products(tmp_path) == undisturbed
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_do_not_meet(images: Path, tmp_path: Path, undisturbed: Any) -> None:
     interrupted(images, tmp_path, FULL)
     (journal,) = tmp_path.rglob("journal")
@@ -283,6 +291,15 @@ def test_without_locks_nothing_is_kept(
     monkeypatch.setattr(kept.fcntl, "flock", none)
     with kept.kept_blocks(tmp_path, "mos", "job", go_on=True) as mine:
         assert mine is None
+
+
+@pytest.mark.slow
+def test_the_command_says_what_it_goes_on_with(images: Path, tmp_path: Path) -> None:
+    how = ["--chunks", "128", "--no-mask", "--sky", "none", "--resume"]
+    interrupted(images, tmp_path, FULL)
+    done = CliRunner().invoke(app, ["run", str(images), "-o", str(tmp_path), *how])
+    assert done.exit_code == 0
+    assert f"mos: ok, went on with 10 of {BLOCKS} blocks" in done.stderr
 
 
 KILLED = """
