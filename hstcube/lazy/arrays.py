@@ -11,8 +11,10 @@ says None, and dask's overlap serves.
 
 from __future__ import annotations
 
+import contextlib
 import operator
 import uuid
+from contextvars import ContextVar
 from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,7 +24,9 @@ import numpy as np
 from hstcube.lazy.nodes import At, Done, Held, Level, Memo, Node, Output, Pixels, Stacked, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+
+    Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 __all__ = [
     "At",
@@ -34,6 +38,7 @@ __all__ = [
     "evaluated",
     "lazily",
     "lazy_stack",
+    "made_by",
     "pointwise",
     "region_of",
     "regions_of",
@@ -50,8 +55,8 @@ _OPERATORS = {
     )
 }
 
-
 _SIDE = 1024  # pixels of a block
+_each: ContextVar[Each | None] = ContextVar("each", default=None)
 
 
 def pointwise(function: F) -> F:
@@ -155,6 +160,22 @@ def _together(stage: Node, at: At) -> Any:
     return Memo([stage], at).given(stage, at)
 
 
+@contextlib.contextmanager
+def made_by(each: Each) -> Iterator[None]:
+    """Let others than dask make the blocks that are `evaluated` inside.
+
+    Parameters
+    ----------
+    each : callable
+        Yields what a function makes of each of some things, in any order.
+    """
+    token = _each.set(each)
+    try:
+        yield
+    finally:
+        _each.reset(token)
+
+
 def blocks_of(arrays: Sequence[Any], sides: tuple[int, int] | None = None) -> list[At]:
     """Return the blocks that `evaluated` makes of arrays, in its order."""
     return [at for _, at in _places(_chunks_of(arrays, sides))]
@@ -199,6 +220,11 @@ def evaluated(
     ]
     places = [(key, at) for key, at in _places(chunks) if at not in leave]
     known = [node for node in nodes if node is not None]
+    each = _each.get()
+    if len(known) == len(nodes) and each is not None:
+        numbered = enumerate(at for _, at in places)
+        made = dict(each(partial(_numbered_block, function, known), numbered))
+        return [made[number] for number in range(len(places))]
     if len(known) == len(nodes):
         # what all tasks share is one piece of the graph: a cluster gets it once, not for each block
         work = dask.delayed(partial(_block, function, known), pure=False, traverse=False)
@@ -211,6 +237,13 @@ def evaluated(
 def _block(function: Callable[..., Any], nodes: list[Node], at: At) -> Any:
     memo = Memo(nodes, at)
     return function(at, *(memo.given(node, at) for node in nodes))
+
+
+def _numbered_block(
+    function: Callable[..., Any], nodes: list[Node], numbered: tuple[int, At]
+) -> tuple[int, Any]:
+    number, at = numbered
+    return number, _block(function, nodes, at)
 
 
 def sources_of(arrays: Iterable[Any]) -> list[Any]:

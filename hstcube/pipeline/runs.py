@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import warnings
-from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import chain, groupby
@@ -21,10 +20,11 @@ from hstcube.files.levels import level_factor
 from hstcube.files.netcdf import netcdf_writer
 from hstcube.fits.reads import remembering
 from hstcube.fits.writing import require_free_names, write_files
-from hstcube.fleet.cluster import connected, on_cluster
+from hstcube.fleet.cluster import NO_CLUSTER
 from hstcube.fleet.ledger import Ledger
 from hstcube.fleet.proof import asked, hashes, why_not_done
-from hstcube.fleet.workers import each, processes
+from hstcube.fleet.spread import spread
+from hstcube.fleet.workers import processes
 from hstcube.maps.opening import no_map, without
 from hstcube.mosaics.kept import kept_blocks
 from hstcube.pipeline.options import Options, SkyPlan, chosen_object, neighbours_of, plan_sky
@@ -45,7 +45,7 @@ from hstcube.pipeline.sources import Images, images_of, labels_of, refuse_align
 from hstcube.sky.masks import mask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from hstcube.fits.writing import Content
     from hstcube.pipeline.plan import Target
@@ -128,27 +128,15 @@ def run(
     fields = [list(group) for _, group in groupby(targets, lambda target: target.files.field)]
     work = _Work(out, options, resume, uuid4().hex, scheduler is not None, command)
     try:
-        with _spread(work, fields, jobs, scheduler) as made:
+        how: dict[str, Any] = {"jobs": jobs, "scheduler": scheduler, "in_blocks": work.in_blocks}
+        alone = jobs == 1 and scheduler is None
+        with spread(work.one_by_one if alone else work, fields, **how) as made:
             for outcome in chain.from_iterable(made):
                 outcomes[outcome.target.name] = outcome
                 tell(outcome)
     finally:  # an interrupted run keeps the record of what it, and its processes, finished
         ledger.close()
     return [outcomes[target.name] for target in targets]
-
-
-@contextmanager
-def _spread(
-    work: _Work, fields: list[list[Target]], jobs: int, scheduler: Any
-) -> Iterator[Iterable[Iterable[Outcome]]]:
-    """Yield what becomes of each field: made here, in processes, or by the workers of a cluster."""
-    if scheduler is None:
-        several = each(work if jobs > 1 else work.one_by_one, fields, jobs)
-        with closing(several) as made:
-            yield made
-        return
-    with connected(scheduler) as client, closing(on_cluster(work, fields, client)) as made:
-        yield made
 
 
 @dataclass(frozen=True)
@@ -166,6 +154,10 @@ class _Work:
 
     def __call__(self, targets: list[Target]) -> list[Outcome]:
         return list(self.one_by_one(targets))
+
+    def in_blocks(self, targets: list[Target]) -> bool:
+        """Say whether the images of a field are opened in blocks."""
+        return self.options.blocks_for(targets[0].files) is not None
 
     def one_by_one(self, targets: list[Target]) -> Iterator[Outcome]:
         """Yield what becomes of each target; what the ledger keeps of them is dropped here."""
@@ -257,6 +249,8 @@ def _attempt(target: Target, work: _Work, ledger: Ledger, opened: dict[str, _Fie
         with heard() as notes:  # they are in the cube, the record and the summary
             _one_target(outcome, replace(work, options=options), ledger, opened, notes)
     except HstCubeError as error:
+        if error.code in NO_CLUSTER:
+            raise
         outcome.error = error
     return outcome
 
