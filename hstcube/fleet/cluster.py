@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from hstcube import __version__
 from hstcube.errors import HstCubeError, HstCubeWarning, language
+from hstcube.lazy.versions import require_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -142,10 +143,7 @@ class _Task:
     version: str
 
     def __call__(self, thing: Any) -> Any:
-        if self.version != __version__:
-            reason = f"a worker of the cluster has hstcube {__version__}, not {self.version}"
-            fix = f"install hstcube {self.version} for the workers, as it is here"
-            raise HstCubeError("HC-R05", reason, fix)
+        require_version(self.version)
         import dask
 
         alone = dask.config.set(scheduler="synchronous")  # not the tasks of tasks of the cluster

@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from hstcube import __version__
 from hstcube.lazy.nodes import At, Done, Held, Level, Memo, Node, Output, Pixels, Stacked, Stage
+from hstcube.lazy.versions import require_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
@@ -215,6 +217,7 @@ def evaluated(
     import dask.array as da
 
     chunks = _chunks_of(arrays, sides)
+    function = partial(_in_version, __version__, function)
     nodes = [
         region_of(array) if hasattr(array, "dask") else Held(np.asarray(array)) for array in arrays
     ]
@@ -232,6 +235,11 @@ def evaluated(
     blocks = [da.asarray(array).rechunk(chunks).to_delayed() for array in arrays]
     run = dask.delayed(function, pure=False)
     return list(dask.compute(*[run(at, *(one[key] for one in blocks)) for key, at in places]))
+
+
+def _in_version(asked: str, function: Callable[..., Any], *given: Any) -> Any:
+    require_version(asked)  # on a cluster
+    return function(*given)
 
 
 def _block(function: Callable[..., Any], nodes: list[Node], at: At) -> Any:

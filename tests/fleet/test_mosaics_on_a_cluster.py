@@ -148,3 +148,15 @@ def test_a_worker_of_another_version_makes_no_block(images, tmp_path, several, m
     with pytest.raises(hstcube.HstCubeError, match=r"HC-R05 .* has hstcube .*, not 0.0.1"):
         made(images, tmp_path / "out", scheduler=several.address)
     assert not [*(tmp_path / "out").rglob("*.part*")]
+
+
+def test_what_dask_hands_to_another_version_is_not_written(images, tmp_path, several, monkeypatch):
+    several.worker()
+    cube = hstcube.open_field(images, "mos", chunks={"y": 128, "x": 128})
+    monkeypatch.setattr("hstcube.lazy.arrays.__version__", "0.0.1")
+    with (
+        distributed.Client(several.address),
+        pytest.raises(hstcube.HstCubeError, match=r"HC-R05 .* has hstcube .*, not 0.0.1"),
+    ):
+        hstcube.to_fits(cube, tmp_path / "out")
+    assert not [*(tmp_path / "out").iterdir()]
