@@ -51,6 +51,7 @@ __all__ = [
 
 RECORD = "run.json"
 SOME_FAILED = 5
+_OTHERS = ("dask", "photutils", "regions", "reproject", "scikit-image")  # that make pixels, too
 
 
 class Note(NamedTuple):
@@ -225,7 +226,17 @@ def job_of(question: str, inputs: dict[str, str | None], cube: xr.Dataset) -> st
     if not cube.sci.chunks or not all(inputs.values()):
         return ""
     known = digests_of(cube.drop_vars(list(cube.data_vars)))
-    return asked(question, list(inputs.values()), _versions(), known, cube.sci.chunks)
+    others = [*map(_version, _OTHERS)]
+    return asked(question, list(inputs.values()), _versions(), others, known, cube.sci.chunks)
+
+
+def _version(name: str) -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def _as_read(path: Path) -> str | None:

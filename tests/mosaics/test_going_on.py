@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -158,6 +159,12 @@ def other_library(images: Path, monkeypatch: Any) -> dict[str, Any]:
     return {}
 
 
+def other_detection(images: Path, monkeypatch: Any) -> dict[str, Any]:
+    known = metadata.version
+    monkeypatch.setattr(metadata, "version", lambda name: known(name) + "!" * (name == "photutils"))
+    return {}
+
+
 def other_blocks(images: Path, monkeypatch: Any) -> dict[str, Any]:
     return {"chunks": 150}
 
@@ -169,7 +176,15 @@ def whole_images(images: Path, monkeypatch: Any) -> dict[str, Any]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
-    [other_input, other_option, other_version, other_library, other_blocks, whole_images],
+    [
+        other_input,
+        other_option,
+        other_version,
+        other_library,
+        other_detection,
+        other_blocks,
+        whole_images,
+    ],
 )
 def test_what_is_of_another_job_is_not_gone_on_with(
     tmp_path: Path, monkeypatch: Any, change: Callable[..., dict[str, Any]]
