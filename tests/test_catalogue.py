@@ -997,6 +997,11 @@ ROWS = {
     "O03": Row("killed while writing", "H", "old or new; the next run sweeps", see=(
         f"{FAULTS}::test_a_writer_that_is_killed_at_any_step_leaves_whole_files",
         f"{FAULTS}::test_the_next_run_sweeps_what_a_killed_one_left")),
+    "O03 blocks": Row("killed in a mosaic", "H", "goes on with the blocks that are there", see=(
+        "test_going_on.py::test_after_a_kill_at_any_moment_the_files_are_the_same",
+        "test_going_on.py::test_what_is_of_another_job_is_not_gone_on_with",
+        "test_going_on.py::test_a_block_that_is_damaged_is_made_anew",
+    )),
     "O04": Row("outputs exist", "E", "none is written", "HC-O04", see=(
         f"{FAULTS}::test_one_file_that_exists_keeps_all_others_from_being_written",)),
     "O05": Row("output is a symbolic link", "E", "link and target stay", "HC-O05", see=(

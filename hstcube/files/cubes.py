@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hstcube.fits.writing import Content
+    from hstcube.mosaics.kept import Kept
 
     Card = tuple[str, Any, str]  # key, value (None: no card), comment
     Images = dict[str, Any]  # arrays, or images whose pixels come later, by their kinds
@@ -111,15 +112,18 @@ def product_files(
     noise: Noise = "wht",
     layout: Products = "files",
     apply_mask: bool = False,
+    kept: Kept | None = None,
 ) -> tuple[Mapping[Path, Content], str]:
     """Return what `to_fits` writes, and the id that all products bear.
 
     Nothing of a cube in memory of which netCDF alone is wanted. The id of a cube in blocks is "":
-    it is known when they have been written; netCDF does not hold such, but FITS, one file a band.
+    it is known when they have been written, in `kept` or anew; netCDF does not hold such, but FITS,
+    one file a band.
     """
     cube = _asked(cube, noise, layout)
     if any(variable.chunks for variable in cube.data_vars.variables.values()):
-        return _streamed(cube, folder, noise=noise, layout=layout, apply_mask=apply_mask), ""
+        plan = _plan(cube, Path(folder), noise=noise, layout=layout, apply_mask=apply_mask)
+        return {**streamed(plan, kept)}, ""
     images = partial(_images, noise=noise, apply_mask=apply_mask, zeros=_has_zeros(cube))
     planes = {
         band: images(*(np.asarray(cube.variables[name].values[i]) for name in PLANES))
@@ -136,10 +140,10 @@ def product_files(
     return whole, of_set
 
 
-def _streamed(
-    cube: xr.Dataset, folder: str | Path, *, noise: Noise, layout: Products, apply_mask: bool
-) -> dict[Path, Content]:
-    """Return what makes the files of `to_fits` block by block, for a cube that dask holds."""
+def _plan(
+    cube: xr.Dataset, folder: Path, *, noise: Noise, layout: Products, apply_mask: bool
+) -> Plan:
+    """Return what is to be written block by block, of a cube that dask holds."""
     images = partial(_images, noise=noise, apply_mask=apply_mask, zeros=_has_zeros(cube))
     more = {name: _PLANES_BESIDE[name][1] for name in more_planes(cube)}
 
@@ -153,8 +157,8 @@ def _streamed(
         for i, band in enumerate(_bands(cube))
     }
     arrays = {name: cube.variables[name].data for name in (*PLANES, *more)}
-    files = _files(cube, Path(folder), planes, "0" * 16, layout)
-    return {**streamed(Plan(files, arrays, images_of, [*_identity(cube, planes)]))}
+    files = _files(cube, folder, planes, "0" * 16, layout)
+    return Plan(files, arrays, images_of, [*_identity(cube, planes)])
 
 
 def _blank(cube: xr.Dataset, i: int, name: str, kind: Any) -> Image:

@@ -26,6 +26,7 @@ __all__ = [
     "Content",
     "Parts",
     "add_file",
+    "discard",
     "make_ready",
     "require_free_names",
     "require_room_after_all",
@@ -192,12 +193,12 @@ def written_folder(
         finally:
             if old.exists() and not path.exists():
                 old.rename(path)
-            _discard(part)
-            _discard(old)
+            discard(part)
+            discard(old)
     return path
 
 
-def _discard(folder: Path) -> None:
+def discard(folder: Path) -> None:
     """Remove a folder under another name: threads that still write into it do not find it."""
     with contextlib.suppress(OSError):
         shutil.rmtree(folder.rename(_part_of(folder.with_name("gone"))), ignore_errors=True)

@@ -9,19 +9,21 @@ import threading
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from hstcube import __version__
 from hstcube.errors import HstCubeError, HstCubeWarning, language
+from hstcube.lazy.versions import require_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
-__all__ = ["connected", "on_cluster"]
+__all__ = ["NO_CLUSTER", "connected", "on_cluster"]
 
 T = TypeVar("T")
 R = TypeVar("R")
 
+NO_CLUSTER = ("HC-R04", "HC-R05", "HC-R06")  # what no other field would escape
 _AHEAD = 2  # tasks that wait for each thread of the cluster
 _PATIENCE = 30  # seconds until a scheduler answers
 _ONE_AT_A_TIME = threading.Lock()  # netCDF-C and lists of warnings serve one thread
@@ -69,7 +71,7 @@ def on_cluster(work: Callable[[T], R], things: Iterable[T], client: Any) -> Gene
     Parameters
     ----------
     work : callable
-        Of a module, so that workers find it; it may be asked twice for one thing.
+        It may be asked twice for one thing.
     things : iterable
     client : dask.distributed.Client
 
@@ -81,8 +83,9 @@ def on_cluster(work: Callable[[T], R], things: Iterable[T], client: Any) -> Gene
     """
     from distributed import CancelledError, KilledWorker, wait
     from distributed.comm.core import CommClosedError
+    from distributed.protocol.pickle import dumps  # takes functions within functions, too
 
-    task = pickle.dumps(_Task(work, str(Path.cwd()), language.get(), __version__))
+    task = pickle.dumps(_Task(dumps(work), str(Path.cwd()), language.get(), __version__))
     waiting: set[Any] = set()
 
     def done(packed: bytes, thing: bytes) -> R:
@@ -101,8 +104,9 @@ def on_cluster(work: Callable[[T], R], things: Iterable[T], client: Any) -> Gene
     try:
         threads = sum(client.nthreads().values())
         _tell_of_workers(client)
+        shared = client.submit(bytes, task, pure=False)  # once for each worker, not for each thing
         for thing in things:
-            waiting.add(client.submit(done, task, pickle.dumps(thing), pure=False))
+            waiting.add(client.submit(done, shared, pickle.dumps(thing), pure=False))
             if len(waiting) >= _AHEAD * max(threads, 1):
                 yield from finished()
                 threads = sum(client.nthreads().values())  # workers come and go
@@ -129,25 +133,23 @@ _SAME = f"install hstcube {__version__} for the workers, as it is here"
 
 
 @dataclass(frozen=True)
-class _Task(Generic[T, R]):
+class _Task:
     """What a worker does with a thing, as the caller would in its own folder and words."""
 
-    work: Callable[[T], R]
+    work: bytes
+    """Unpacked where the version is the same."""
     folder: str
     words: Literal["python", "shell"]
     version: str
 
-    def __call__(self, thing: T) -> R:
-        if self.version != __version__:
-            reason = f"a worker of the cluster has hstcube {__version__}, not {self.version}"
-            fix = f"install hstcube {self.version} for the workers, as it is here"
-            raise HstCubeError("HC-R05", reason, fix)
+    def __call__(self, thing: Any) -> Any:
+        require_version(self.version)
         import dask
 
         alone = dask.config.set(scheduler="synchronous")  # not the tasks of tasks of the cluster
         with _ONE_AT_A_TIME, _in_folder(self.folder), alone:
             language.set(self.words)
-            return self.work(thing)
+            return pickle.loads(self.work)(thing)
 
 
 @contextlib.contextmanager

@@ -11,18 +11,24 @@ says None, and dask's overlap serves.
 
 from __future__ import annotations
 
+import contextlib
 import operator
 import uuid
+from contextvars import ContextVar
 from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from hstcube import __version__
 from hstcube.lazy.nodes import At, Done, Held, Level, Memo, Node, Output, Pixels, Stacked, Stage
+from hstcube.lazy.versions import require_version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+
+    Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 __all__ = [
     "At",
@@ -30,9 +36,11 @@ __all__ = [
     "Stage",
     "arrays_of",
     "as_read",
+    "blocks_of",
     "evaluated",
     "lazily",
     "lazy_stack",
+    "made_by",
     "pointwise",
     "region_of",
     "regions_of",
@@ -49,8 +57,8 @@ _OPERATORS = {
     )
 }
 
-
 _SIDE = 1024  # pixels of a block
+_each: ContextVar[Each | None] = ContextVar("each", default=None)
 
 
 def pointwise(function: F) -> F:
@@ -154,8 +162,42 @@ def _together(stage: Node, at: At) -> Any:
     return Memo([stage], at).given(stage, at)
 
 
+@contextlib.contextmanager
+def made_by(each: Each) -> Iterator[None]:
+    """Let others than dask make the blocks that are `evaluated` inside.
+
+    Parameters
+    ----------
+    each : callable
+        Yields what a function makes of each of some things, in any order.
+    """
+    token = _each.set(each)
+    try:
+        yield
+    finally:
+        _each.reset(token)
+
+
+def blocks_of(arrays: Sequence[Any], sides: tuple[int, int] | None = None) -> list[At]:
+    """Return the blocks that `evaluated` makes of arrays, in its order."""
+    return [at for _, at in _places(_chunks_of(arrays, sides))]
+
+
+def _chunks_of(arrays: Sequence[Any], sides: tuple[int, int] | None) -> Any:
+    import dask.array as da
+
+    if sides is not None:
+        return da.core.normalize_chunks((1, *sides), arrays[0].shape)
+    like = next(array for array in arrays if hasattr(array, "dask"))
+    return like.rechunk({0: 1}).chunks
+
+
 def evaluated(
-    function: Callable[..., Any], arrays: Sequence[Any], sides: tuple[int, int] | None = None
+    function: Callable[..., Any],
+    arrays: Sequence[Any],
+    sides: tuple[int, int] | None = None,
+    *,
+    leave: Container[At] = (),
 ) -> list[Any]:
     """Return what a function makes of each block (1, y, x) of some arrays, in the order of blocks.
 
@@ -168,20 +210,24 @@ def evaluated(
         one task makes all of a block.
     sides : (int, int), optional
         Rows and columns of a block; as in the first array of dask when not given.
+    leave : container of At
+        Blocks that are left out.
     """
     import dask
     import dask.array as da
 
-    if sides is None:
-        like = next(array for array in arrays if hasattr(array, "dask"))
-        chunks = like.rechunk({0: 1}).chunks
-    else:
-        chunks = da.core.normalize_chunks((1, *sides), arrays[0].shape)
+    chunks = _chunks_of(arrays, sides)
+    function = partial(_in_version, __version__, function)
     nodes = [
         region_of(array) if hasattr(array, "dask") else Held(np.asarray(array)) for array in arrays
     ]
-    places = _places(chunks)
+    places = [(key, at) for key, at in _places(chunks) if at not in leave]
     known = [node for node in nodes if node is not None]
+    each = _each.get()
+    if len(known) == len(nodes) and each is not None:
+        numbered = enumerate(at for _, at in places)
+        made = dict(each(partial(_numbered_block, function, known), numbered))
+        return [made[number] for number in range(len(places))]
     if len(known) == len(nodes):
         # what all tasks share is one piece of the graph: a cluster gets it once, not for each block
         work = dask.delayed(partial(_block, function, known), pure=False, traverse=False)
@@ -191,9 +237,21 @@ def evaluated(
     return list(dask.compute(*[run(at, *(one[key] for one in blocks)) for key, at in places]))
 
 
+def _in_version(asked: str, function: Callable[..., Any], *given: Any) -> Any:
+    require_version(asked)  # on a cluster
+    return function(*given)
+
+
 def _block(function: Callable[..., Any], nodes: list[Node], at: At) -> Any:
     memo = Memo(nodes, at)
     return function(at, *(memo.given(node, at) for node in nodes))
+
+
+def _numbered_block(
+    function: Callable[..., Any], nodes: list[Node], numbered: tuple[int, At]
+) -> tuple[int, Any]:
+    number, at = numbered
+    return number, _block(function, nodes, at)
 
 
 def sources_of(arrays: Iterable[Any]) -> list[Any]:

@@ -4,6 +4,8 @@ The files have their full size from the start, under their temporary names. Each
 is computed once, and written to its place in all of them. Then every image is read back in order:
 its sum is compared with what was written, the id of the cube is made of it, and the headers, which
 hold both, are written last.
+
+A run that is killed in between goes on with the blocks that it had written; see `kept_blocks`.
 """
 
 from __future__ import annotations
@@ -18,16 +20,22 @@ import numpy as np
 
 from hstcube.basics.digests import bytes_of
 from hstcube.fits.units import BLOCK, checksummed, ones_sum, words_sum
-from hstcube.lazy.arrays import evaluated, sources_of
+from hstcube.lazy.arrays import blocks_of, evaluated, sources_of
+from hstcube.mosaics.kept import digest_of, note_block
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from hstcube.lazy.nodes import At
+    from hstcube.mosaics.kept import Kept
 
     Card = tuple[str, Any, str]
     Made = dict[str, Any]  # images of a block, by their names
+    Sums = dict[tuple[int, str], int]  # of words, by the band and the name of an image
+    Places = dict[tuple[int, str], "_Place"]
 
 __all__ = ["ID", "Image", "Plan", "streamed"]
 
@@ -79,8 +87,10 @@ class _Place(NamedTuple):
     image: Image
 
 
-def streamed(plan: Plan) -> dict[Path, Callable[[Path], None]]:
+def streamed(plan: Plan, kept: Kept | None = None) -> dict[Path, Callable[[Path], None]]:
     """Return, for `write_files`, what makes each file; all are made when the last one is asked for.
+
+    With `kept` they are made in that folder, and blocks that are there already are not made again.
 
     Raises
     ------
@@ -88,32 +98,52 @@ def streamed(plan: Plan) -> dict[Path, Callable[[Path], None]]:
         When they are made, if a file that the pixels come from is not what its checksum says.
     """
     parts: dict[Path, Path] = {}
-    return {path: partial(_take, plan, parts, path) for path in plan.files}
+    return {path: partial(_take, plan, kept, parts, path) for path in plan.files}
 
 
-def _take(plan: Plan, parts: dict[Path, Path], path: Path, part: Path) -> None:
+def _take(plan: Plan, kept: Kept | None, parts: dict[Path, Path], path: Path, part: Path) -> None:
     part.touch(exist_ok=False)
     parts[path] = part
     if len(parts) < len(plan.files):
         return
-    places = _prepared(plan, parts)
+    if kept is None:
+        _make(plan, parts, None)
+        return
+    files = {each: kept.file(each) for each in parts}
+    try:
+        _make(plan, files, kept)
+    except OSError as error:
+        names = {str(file): str(each) for each, file in files.items()}
+        error.filename = names.get(str(error.filename), error.filename)
+        raise
+    for each, file in files.items():
+        file.replace(parts[each])
+
+
+def _make(plan: Plan, files: dict[Path, Path], kept: Kept | None) -> None:
+    """Make all files, at other places than their own."""
+    places = _prepared(plan, files)
     for source in sources_of(plan.planes.values()):
         source.require_sum()
-    sums = _written(plan, places)
+    sums = _written(plan, places, kept)
     of_set = _verified(plan, places, sums)
     for key, place in places.items():
         header = place.image.header(of_set, sums[key])
         _write_back(place.path, header, place.start)
-    for each in parts.values():
+    for each in files.values():
         with each.open("rb") as file:
             os.fsync(file.fileno())
 
 
-def _prepared(plan: Plan, parts: dict[Path, Path]) -> dict[tuple[int, str], _Place]:
-    """Make the files in their full size, with all that is known; return where images lie."""
-    places: dict[tuple[int, str], _Place] = {}
+def _prepared(plan: Plan, files: dict[Path, Path]) -> Places:
+    """Make the files in their full size, with all that is known; return where images lie.
+
+    In those that are there already, only pixels and headers are left as they are.
+    """
+    places: Places = {}
     for path, units in plan.files.items():
-        part, at = parts[path], 0
+        part, at = files[path], 0
+        part.touch()
         with part.open("r+b") as file:
             for unit in units:
                 if isinstance(unit, bytes):
@@ -123,9 +153,11 @@ def _prepared(plan: Plan, parts: dict[Path, Path]) -> dict[tuple[int, str], _Pla
                     continue
                 length = len(unit.header("0" * 16, 0))
                 places[unit.band, unit.name] = _Place(part, at, at + length, unit)
-                size = length + unit.size + -unit.size % BLOCK
-                _reserve(file.fileno(), at, size)
-                at += size
+                end = at + length + unit.size
+                _reserve(file.fileno(), at, end + -unit.size % BLOCK - at)
+                os.pwrite(file.fileno(), bytes(-unit.size % BLOCK), end)
+                at = end + -unit.size % BLOCK
+            file.truncate(at)
     return places
 
 
@@ -136,35 +168,77 @@ def _reserve(file: int, start: int, size: int) -> None:
     except OSError as error:
         if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
             raise
-        os.ftruncate(file, start + size)
+        if os.fstat(file).st_size < start + size:
+            os.ftruncate(file, start + size)
 
 
-def _written(plan: Plan, places: dict[tuple[int, str], _Place]) -> dict[tuple[int, str], int]:
+def _written(plan: Plan, places: Places, kept: Kept | None) -> Sums:
     """Compute all blocks, each once, and write them; return the sums of the images' words."""
-    names = list(plan.planes)
-    write = partial(_write_block, names, plan.images_of, places)
+    names, arrays = list(plan.planes), list(plan.planes.values())
+    done = {} if kept is None else _still_there(arrays, places, kept)
+    journal = None if kept is None else kept.journal
+    write = partial(_write_block, names, plan.images_of, places, journal)
+    made = evaluated(write, arrays, leave=done)
+    if kept is not None:
+        kept.found, kept.blocks = len(done), len(done) + len(made)
     totals = dict.fromkeys(places, 0)
-    for sums in evaluated(write, [plan.planes[name] for name in names]):
+    for sums in (*done.values(), *made):
         for key, value in sums.items():
             totals[key] += value
     return {key: ones_sum(value) for key, value in totals.items()}
 
 
+def _still_there(arrays: list[Any], places: Places, kept: Kept) -> dict[At, Sums]:
+    """Return the blocks that are on disk as the journal tells, with the sums of their words."""
+    told, found = kept.told(), {}
+    for at in blocks_of(arrays) if told else ():
+        if at in told:
+            images = {
+                name: _pixels_at(place, at)
+                for (band, name), place in places.items()
+                if band == at.band
+            }
+            if digest_of(at, images) == told[at]:
+                found[at] = _sums_of(images, at, places)
+    return found
+
+
+def _pixels_at(place: _Place, at: At) -> NDArray[Any]:
+    width, kind = place.image.shape[1], place.image.dtype.newbyteorder(">")
+    pixels = np.empty((at.bottom - at.top, at.right - at.left), kind)
+    with place.path.open("rb", buffering=0) as file:
+        for number, row in enumerate(pixels, at.top):
+            start = place.data + kind.itemsize * (number * width + at.left)
+            if os.preadv(file.fileno(), [row], start) < row.nbytes:
+                row[...] = 0  # its digest is another one
+    return pixels
+
+
 def _write_block(
     names: list[str],
     images_of: Callable[..., Made],
-    places: dict[tuple[int, str], _Place],
+    places: Places,
+    journal: Path | None,
     at: At,
     *blocks: Any,
-) -> dict[tuple[int, str], int]:
+) -> Sums:
     made = images_of(**{name: block[0] for name, block in zip(names, blocks, strict=True)})
-    sums = {}
+    images = {}
     for name, image in made.items():
         place = places[at.band, name]
-        pixels = np.ascontiguousarray(image, place.image.dtype.newbyteorder(">"))
-        _write_pixels(place, pixels, at)
-        sums[at.band, name] = words_sum(pixels, at.top, at.left, place.image.shape[1])
-    return sums
+        kind = place.image.dtype.newbyteorder(">")
+        images[name] = np.ascontiguousarray(image, kind)
+        _write_pixels(place, images[name], at)
+    if journal is not None:
+        note_block(journal, at, digest_of(at, images))
+    return _sums_of(images, at, places)
+
+
+def _sums_of(images: Made, at: At, places: Places) -> Sums:
+    return {
+        (at.band, name): words_sum(pixels, at.top, at.left, places[at.band, name].image.shape[1])
+        for name, pixels in images.items()
+    }
 
 
 def _write_pixels(place: _Place, pixels: Any, at: At) -> None:
@@ -189,9 +263,7 @@ def _write_all(file: int, data: memoryview, start: int) -> None:
         data, start = data[number:], start + number
 
 
-def _verified(
-    plan: Plan, places: dict[tuple[int, str], _Place], sums: dict[tuple[int, str], int]
-) -> str:
+def _verified(plan: Plan, places: Places, sums: Sums) -> str:
     """Read all images back, compare them with what was written, and return the cube's id."""
     digest = hashlib.sha256()
     for part in plan.identity:

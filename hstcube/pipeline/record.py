@@ -17,9 +17,11 @@ import numpy as np
 
 from hstcube import __version__
 from hstcube.assembly.psfs import psf_files
+from hstcube.basics.digests import digests_of
 from hstcube.core.state import attribute, notes_of
 from hstcube.errors import HstCubeError, HstCubeWarning, WriteError
 from hstcube.fits.reads import read_as, state_of
+from hstcube.fleet.proof import asked
 from hstcube.maps.opening import detection_meant
 from hstcube.pipeline.options import neighbours_of
 
@@ -42,12 +44,14 @@ __all__ = [
     "exit_code",
     "heard",
     "inputs_of",
+    "job_of",
     "record_of",
     "require_writable",
 ]
 
 RECORD = "run.json"
 SOME_FAILED = 5
+_OTHERS = ("dask", "photutils", "regions", "reproject", "scikit-image")  # that make pixels, too
 
 
 class Note(NamedTuple):
@@ -77,6 +81,8 @@ class Outcome:
     """Whether an earlier run made it."""
     why: str = ""
     """Why it was made again."""
+    blocks: str = ""
+    """How many of its blocks a run had written that ended before it was whole."""
 
 
 def exit_code(outcomes: Iterable[Outcome]) -> int:
@@ -209,6 +215,28 @@ def inputs_of(
     for code, said in [("HC-O23", text)] if changed else []:
         warnings.warn(HstCubeWarning(code, said, files.field), stacklevel=2)
     return hashes
+
+
+def job_of(question: str, inputs: dict[str, str | None], cube: xr.Dataset) -> str:
+    """Return a digest of all that the files of a cube in blocks are made of, "" without.
+
+    That is what was asked, the files that were read, the versions of what computes, and what is in
+    memory: the grid, the sky, PSFs, attributes.
+    """
+    if not cube.sci.chunks or not all(inputs.values()):
+        return ""
+    known = digests_of(cube.drop_vars(list(cube.data_vars)))
+    others = [*map(_version, _OTHERS)]
+    return asked(question, list(inputs.values()), _versions(), others, known, cube.sci.chunks)
+
+
+def _version(name: str) -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def _as_read(path: Path) -> str | None:

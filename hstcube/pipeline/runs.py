@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import warnings
-from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import chain, groupby
@@ -21,11 +20,13 @@ from hstcube.files.levels import level_factor
 from hstcube.files.netcdf import netcdf_writer
 from hstcube.fits.reads import remembering
 from hstcube.fits.writing import require_free_names, write_files
-from hstcube.fleet.cluster import connected, on_cluster
+from hstcube.fleet.cluster import NO_CLUSTER
 from hstcube.fleet.ledger import Ledger
 from hstcube.fleet.proof import asked, hashes, why_not_done
-from hstcube.fleet.workers import each, processes
+from hstcube.fleet.spread import spread
+from hstcube.fleet.workers import processes
 from hstcube.maps.opening import no_map, without
+from hstcube.mosaics.kept import kept_blocks
 from hstcube.pipeline.options import (
     Options,
     SkyPlan,
@@ -43,6 +44,7 @@ from hstcube.pipeline.record import (
     done_before,
     heard,
     inputs_of,
+    job_of,
     record_of,
     require_writable,
 )
@@ -50,7 +52,7 @@ from hstcube.pipeline.sources import Images, images_of, labels_of, refuse_align
 from hstcube.sky.masks import mask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from hstcube.fits.writing import Content
     from hstcube.pipeline.plan import Target
@@ -133,27 +135,15 @@ def run(
     fields = [list(group) for _, group in groupby(targets, lambda target: target.files.field)]
     work = _Work(out, options, resume, uuid4().hex, scheduler is not None, command)
     try:
-        with _spread(work, fields, jobs, scheduler) as made:
+        how: dict[str, Any] = {"jobs": jobs, "scheduler": scheduler, "in_blocks": work.in_blocks}
+        alone = jobs == 1 and scheduler is None
+        with spread(work.one_by_one if alone else work, fields, **how) as made:
             for outcome in chain.from_iterable(made):
                 outcomes[outcome.target.name] = outcome
                 tell(outcome)
     finally:  # an interrupted run keeps the record of what it, and its processes, finished
         ledger.close()
     return [outcomes[target.name] for target in targets]
-
-
-@contextmanager
-def _spread(
-    work: _Work, fields: list[list[Target]], jobs: int, scheduler: Any
-) -> Iterator[Iterable[Iterable[Outcome]]]:
-    """Yield what becomes of each field: made here, in processes, or by the workers of a cluster."""
-    if scheduler is None:
-        several = each(work if jobs > 1 else work.one_by_one, fields, jobs)
-        with closing(several) as made:
-            yield made
-        return
-    with connected(scheduler) as client, closing(on_cluster(work, fields, client)) as made:
-        yield made
 
 
 @dataclass(frozen=True)
@@ -172,6 +162,10 @@ class _Work:
     def __call__(self, targets: list[Target]) -> list[Outcome]:
         return list(self.one_by_one(targets))
 
+    def in_blocks(self, targets: list[Target]) -> bool:
+        """Say whether the images of a field are opened in blocks."""
+        return self.options.blocks_for(targets[0].files) is not None
+
     def one_by_one(self, targets: list[Target]) -> Iterator[Outcome]:
         """Yield what becomes of each target; what the ledger keeps of them is dropped here."""
         ledger = _ledger_of(self.out, self.run)
@@ -184,10 +178,8 @@ class _Work:
             yield outcome
 
     def _made(self, target: Target, ledger: Ledger, opened: dict[str, _Field]) -> Outcome:
-        options, why = self.options, ""
-        settings = {"recipe": options.kind, **options.recipe}
-        question = asked(replace(options, overwrite=False, recipe=settings), target)
-        if not options.overwrite:
+        question, why = _asked(target, self.options), ""
+        if not self.options.overwrite:
             known = ledger.told(target.name)
             why = why_not_done(known, question, self.out)
             if not why:
@@ -201,6 +193,11 @@ class _Work:
             told["field"] = target.files.field
             ledger.done(target.name, told, replaces=self.options.overwrite)
         return outcome
+
+
+def _asked(target: Target, options: Options) -> str:
+    settings = {"recipe": options.kind, **options.recipe}
+    return asked(replace(options, overwrite=False, recipe=settings), target)
 
 
 @lru_cache(maxsize=1)
@@ -259,6 +256,8 @@ def _attempt(target: Target, work: _Work, ledger: Ledger, opened: dict[str, _Fie
         with heard() as notes:  # they are in the cube, the record and the summary
             _one_target(outcome, replace(work, options=options), ledger, opened, notes)
     except HstCubeError as error:
+        if error.code in NO_CLUSTER:
+            raise
         outcome.error = error
     return outcome
 
@@ -328,8 +327,8 @@ def _one_target(
             f"{len(said)} warnings, and the run is strict: {'; '.join(map(str, said))}",
             "mend what they say, or run without [[--strict|strict=True]]",
         )
-    made = _written(cube, work, ledger)
-    outcome.files, outcome.pixels = made.files, made.pixels
+    made = _written(cube, work, ledger, job_of(_asked(target, options), inputs, cube))
+    outcome.files, outcome.pixels, outcome.blocks = made.files, made.pixels, made.blocks
     outcome.notes = said
     outcome.bands = tuple(cube.band.values.tolist())
     told = record_of(outcome, cube, options, command=work.command)
@@ -344,28 +343,34 @@ class _Written(NamedTuple):
     sha256: dict[str, str]
     of_set: str
     pixels: int
+    blocks: str
+    """How many of them were there, where some were."""
 
 
-def _written(cube: xr.Dataset, work: _Work, ledger: Ledger) -> _Written:
-    """Write a cube as FITS and netCDF, all of it or nothing."""
-    out, options = work.out, work.options
-    files, of_set = product_files(
-        cube,
-        out,
-        noise=options.noise or ("variance" if options.kind == "original" else "wht"),
-        layout=options.layout,
-        apply_mask=options.apply_mask,
-    )
-    everything: dict[Path, Content] = dict(files)
-    if options.netcdf and of_set:
-        place = out / f"{cube.attrs['field']}.nc"
-        everything[place] = netcdf_writer(cube, place, of_set=of_set)
-    ledger.begin(cube.attrs["field"], list(everything), work.run if work.again else "")
-    written = write_files(everything, overwrite=options.overwrite)
+def _written(cube: xr.Dataset, work: _Work, ledger: Ledger, job: str) -> _Written:
+    """Write a cube as FITS and netCDF, all or nothing; blocks of a job are kept for the next."""
+    out, options, name = work.out, work.options, cube.attrs["field"]
+    go_on = work.resume or ledger.began(name, work.run)
+    with kept_blocks(out, name, job, go_on=go_on) as kept:
+        files, of_set = product_files(
+            cube,
+            out,
+            noise=options.noise or ("variance" if options.kind == "original" else "wht"),
+            layout=options.layout,
+            apply_mask=options.apply_mask,
+            kept=kept,
+        )
+        everything: dict[Path, Content] = dict(files)
+        if options.netcdf and of_set:
+            place = out / f"{name}.nc"
+            everything[place] = netcdf_writer(cube, place, of_set=of_set)
+        ledger.begin(name, list(everything), work.run if work.again else "")
+        written = write_files(everything, overwrite=options.overwrite)
     sha256 = hashes(written, everything)  # what was written was compared with what is on disk
-    if not of_set:
-        return _Written(written, sha256, *told_by_products(written))
-    return _Written(written, sha256, of_set, int(cube.mask.values.any(axis=0).sum()))
+    if of_set:
+        return _Written(written, sha256, of_set, int(cube.mask.values.any(axis=0).sum()), "")
+    blocks = f"{kept.found} of {kept.blocks} blocks" if kept and kept.found else ""
+    return _Written(written, sha256, *told_by_products(written), blocks)
 
 
 def sky_level_of(

@@ -170,6 +170,9 @@ def show_outcomes(outcomes: list[Outcome], out: Path) -> None:
     columns = ("target", "result", "bands", "pixels", "sky", "warnings")
     show_table(columns, rows, title=f"{done} of {len(rows)} targets in {out}")
     show_failures(outcomes)
+    for outcome in outcomes:
+        if outcome.blocks:
+            warn(f"{outcome.target.name}: went on with {outcome.blocks} of the run before")
     _show_notes(outcomes)
     if done:
         warn(f"cubes, images and the record (run.json) are in {out}")
@@ -204,6 +207,8 @@ def typed() -> str:
 def _of_done(outcome: Outcome) -> str:
     if outcome.before:
         return "done before"
+    if outcome.blocks:
+        return f"ok, went on with {outcome.blocks}"
     return f"ok, made again: {outcome.why}" if outcome.why not in {"", "new"} else "ok"
 
 
