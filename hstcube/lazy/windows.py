@@ -19,19 +19,24 @@ if TYPE_CHECKING:
     Window = tuple[slice, slice]
     Function = Callable[[int, Iterator[tuple[Any, ...]]], Any]
 
-__all__ = ["common", "over_windows", "tiles", "widened", "within"]
+__all__ = ["at_pixels", "common", "lazily_at", "over_windows", "tiles", "widened", "within"]
 
 SIDE = 1024  # pixels of a tile, at most
 
 
-def tiles(shape: tuple[int, int], side: int | None = None) -> list[Window]:
+def tiles(shape: tuple[int, int]) -> list[Window]:
     """Return windows that cover an image once, row by row, nearly as large as one another."""
-    edges = []
-    for n in shape:
-        number = max(math.ceil(n / (side or SIDE)), 1)
-        edges.append(np.linspace(0, n, number + 1).round().astype(int).tolist())
-    rows, columns = ([*map(slice, ends[:-1], ends[1:])] for ends in edges)
+    rows, columns = _axes(shape)
     return [(row, column) for row in rows for column in columns]
+
+
+def _axes(shape: tuple[int, int]) -> list[list[slice]]:
+    """Return the rows and the columns of tiles."""
+    axes = []
+    for n in shape:
+        ends = np.linspace(0, n, max(math.ceil(n / SIDE), 1) + 1).round().astype(int).tolist()
+        axes.append([*map(slice, ends[:-1], ends[1:])])
+    return axes
 
 
 def widened(window: Window, rim: int, shape: tuple[int, int]) -> Window:
@@ -97,6 +102,73 @@ def over_windows(
     run = dask.delayed(partial(_given, function), pure=False, traverse=False)
     cuts = ([array[(slice(None), *window)] for array in whole] for window in windows)
     return list(dask.compute(*(run(i, cut) for i, cut in enumerate(cuts))))
+
+
+def at_pixels(arrays: Sequence[Any], rows: Any, columns: Any) -> list[Any]:
+    """Return the values of arrays (band, y, x) at some pixels, (band, pixel), in memory.
+
+    Of arrays of dask no more is held than the tiles that are being read.
+    """
+    if not any(hasattr(array, "dask") for array in arrays):
+        return [array[:, rows, columns] for array in arrays]
+    groups = list(_by_tile(arrays[0].shape[1:], rows, columns))
+
+    def picked(i: int, bands: Iterator[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        (tall, wide), some = groups[i]
+        y, x = rows[some] - tall.start, columns[some] - wide.start
+        return [tuple(array[y, x] for array in band) for band in bands]
+
+    found = over_windows(picked, arrays, [window for window, _ in groups])
+    values = [np.empty((array.shape[0], rows.size), array.dtype) for array in arrays]
+    for (_, some), bands in zip(groups, found, strict=True):
+        for band, held in enumerate(bands):
+            for array, one in zip(values, held, strict=True):
+                array[band, some] = one
+    return values
+
+
+def lazily_at(array: Any, rows: Any, columns: Any) -> Any:
+    """Return the values of an array (band, y, x) at some pixels, (band, pixel), of its kind."""
+    if not hasattr(array, "dask"):
+        return array[:, rows, columns]
+    import dask
+    import dask.array as da
+
+    node = region_of(array)
+    if node is None:
+        return da.stack([plane.vindex[rows, columns] for plane in array]).rechunk((1, -1))
+    groups = list(_by_tile(array.shape[1:], rows, columns))
+    work = dask.delayed(partial(_picked, node, groups, rows, columns), pure=False, traverse=False)
+    size = (rows.size,)
+    return da.stack(
+        [da.from_delayed(work(band), size, array.dtype) for band in range(array.shape[0])]
+    )
+
+
+def _picked(
+    node: Node, groups: list[tuple[Window, Any]], rows: Any, columns: Any, band: int
+) -> Any:
+    values = []
+    for (tall, wide), some in groups:
+        (plane,) = next(_bands([node], [band], (tall, wide)))
+        values.append(plane[rows[some] - tall.start, columns[some] - wide.start])
+    order = np.concatenate([some for _, some in groups])
+    made = np.concatenate(values)
+    made[order] = made.copy()
+    return made
+
+
+def _by_tile(shape: tuple[int, int], rows: Any, columns: Any) -> Iterator[tuple[Window, Any]]:
+    """Give the windows around the pixels of each tile, and the numbers of these pixels."""
+    ends = [np.cumsum([one.stop - one.start for one in axis]) for axis in _axes(shape)]
+    places = [np.searchsorted(end, one, side="right") for end, one in zip(ends, (rows, columns))]
+    tile = places[0] * ends[1].size + places[1]
+    order = np.argsort(tile, kind="stable")
+    edges = np.flatnonzero(np.diff(tile[order])) + 1
+    for some in np.split(order, edges) if order.size else ():
+        y, x = rows[some], columns[some]
+        window = slice(int(y.min()), int(y.max()) + 1), slice(int(x.min()), int(x.max()) + 1)
+        yield window, some
 
 
 def _read(function: Function, nodes: list[Node], bands: Sequence[int], i: int, at: Window) -> Any:

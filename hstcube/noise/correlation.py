@@ -30,6 +30,7 @@ __all__ = [
     "part_of",
     "propagated",
     "resized",
+    "sorted_groups",
     "variances",
 ]
 
@@ -74,18 +75,17 @@ class Groups(NamedTuple):
 
 def find_groups(labels: NDArray[np.integer]) -> Groups:
     """Sort the pixels of an integer map by their label; 0 and negative ones belong to no group."""
-    places = np.flatnonzero(labels > 0)
-    values = labels.ravel()[places]
+    rows, columns = np.nonzero(labels > 0)
+    values = labels[rows, columns]
     order = np.argsort(values, kind="stable")
-    places, values = places[order], values[order]
-    return _sorted(values, *np.divmod(places, labels.shape[1]))
+    return sorted_groups(values[order], rows[order], columns[order])
 
 
 def find_shares(shares: Image64, ids: NDArray[np.int64]) -> Groups:
     """Return the pixels of groups that hold shares of them, (group, y, x)."""
     order = np.argsort(ids)
     owner, rows, columns = np.nonzero(shares[order])
-    return _sorted(ids[order][owner], rows, columns, shares[order][owner, rows, columns])
+    return sorted_groups(ids[order][owner], rows, columns, shares[order][owner, rows, columns])
 
 
 def part_of(groups: Groups, keep: NDArray[np.bool_]) -> Groups:
@@ -94,10 +94,10 @@ def part_of(groups: Groups, keep: NDArray[np.bool_]) -> Groups:
         return groups
     weight = None if groups.weight is None else groups.weight[keep]
     numbers = np.repeat(groups.ids, groups.number)[keep]
-    return _sorted(numbers, groups.rows[keep], groups.columns[keep], weight)
+    return sorted_groups(numbers, groups.rows[keep], groups.columns[keep], weight)
 
 
-def _sorted(
+def sorted_groups(
     values: NDArray[np.integer], rows: Integers, columns: Integers, weight: Image64 | None = None
 ) -> Groups:
     """Return groups of pixels, given in the order of their labels."""
@@ -120,7 +120,7 @@ def variances(sigma: Image64, groups: Groups, acf: Image64) -> Image64:
 
     Parameters
     ----------
-    sigma : array, (y, x)
+    sigma : array, (y, x), or (pixel,) of those of the groups
         Standard deviation of single pixels; 0 where there is no data.
     groups : Groups
     acf : array, (2 ry + 1, 2 rx + 1)
@@ -147,7 +147,7 @@ def variances(sigma: Image64, groups: Groups, acf: Image64) -> Image64:
 
 
 def _weighted(sigma: Image64, groups: Groups) -> Image64:
-    values = sigma[groups.rows, groups.columns]
+    values = sigma if sigma.ndim == 1 else sigma[groups.rows, groups.columns]
     return values if groups.weight is None else values * groups.weight
 
 
@@ -248,13 +248,16 @@ def covariances(sigma: Image64, groups: Groups, acf: Image64) -> Image64:
         return _of_shares(values, groups, acf)
     number = groups.ids.size
     ry, rx = acf.shape[0] // 2, acf.shape[1] // 2
-    owner = np.full((sigma.shape[0] + 2 * ry, sigma.shape[1] + 2 * rx), number)
+    first = groups.corner.min(axis=0)  # of the frame that holds all groups
+    tall, wide = (groups.corner + groups.sides).max(axis=0) - first
+    y, x = groups.rows - first[0] + ry, groups.columns - first[1] + rx
+    owner = np.full((tall + 2 * ry, wide + 2 * rx), number)
     noise = np.zeros(owner.shape)
-    owner[groups.rows + ry, groups.columns + rx] = np.repeat(np.arange(number), groups.number)
-    noise[groups.rows + ry, groups.columns + rx] = values
+    owner[y, x] = np.repeat(np.arange(number), groups.number)
+    noise[y, x] = values
     out = np.empty((number, number))
     for k, ((top, left), (height, width)) in enumerate(
-        zip(groups.corner, groups.sides, strict=True)
+        zip(groups.corner - first, groups.sides, strict=True)
     ):
         window = (slice(top, top + height + 2 * ry), slice(left, left + width + 2 * rx))
         own = np.where(owner[window] == k, noise[window], 0)

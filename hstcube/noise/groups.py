@@ -20,6 +20,7 @@ from hstcube.core.state import warn
 from hstcube.errors import NoiseError
 from hstcube.inputs.quantities import short, whole_number
 from hstcube.inputs.shapes import are_shapes, drawn_on
+from hstcube.lazy.windows import lazily_at
 from hstcube.noise.correlation import (
     Groups,
     covariances,
@@ -122,18 +123,25 @@ def group_errors(
     )
 
 
-def errors_of(cube: xr.Dataset, found: Groups, *, covariance: bool = False) -> xr.Variable:
-    """Return what `group_errors` does, of groups whose pixels are known."""
+def errors_of(
+    cube: xr.Dataset, found: Groups, *, covariance: bool = False, wht: Any = None
+) -> xr.Variable:
+    """Return what `group_errors` does, of groups whose pixels are known; `wht` (band, pixel) too.
+
+    Lazily where the cube is lazy, and `wht` is not given.
+    """
+    if wht is None:
+        wht = lazily_at(cube.wht.data, found.rows, found.columns)
     dims = ["group", "other"] if covariance else ["group"]
     function = _covariances if covariance else _errors
     acf = pixel_acf(cube)
     values: xr.Variable = xr.apply_ufunc(
-        lambda *plane: function(found, *plane),
-        cube.wht.variable,
+        lambda *pixels: function(found, *pixels),
+        xr.Variable(("band", "pixel"), wht),
         noise_scale(cube),
         acf,
         xr.Variable("band", np.nan_to_num(cube.sky_error.values)),
-        input_core_dims=[["y", "x"], [], ["dy", "dx"], []],
+        input_core_dims=[["pixel"], [], ["dy", "dx"], []],
         output_core_dims=[dims],
         vectorize=True,
         dask="parallelized",
@@ -337,8 +345,7 @@ def _sigma(wht: Any, scale: float) -> Image64:
 
 def _pixels_with_data(groups: Groups, wht: Any) -> Image64:
     """Return how many pixels of each group have data, in shares where it holds such."""
-    there = (wht[groups.rows, groups.columns] > 0).astype(np.float64)
-    return groups.sums(there)
+    return groups.sums((wht > 0).astype(np.float64))
 
 
 def with_matched_noise(cube: xr.Dataset, kernels: xr.Variable, **others: Any) -> xr.Dataset:
