@@ -161,8 +161,11 @@ def _picked(
 def _by_tile(shape: tuple[int, int], rows: Any, columns: Any) -> Iterator[tuple[Window, Any]]:
     """Give the windows around the pixels of each tile, and the numbers of these pixels."""
     ends = [np.cumsum([one.stop - one.start for one in axis]) for axis in _axes(shape)]
-    places = [np.searchsorted(end, one, side="right") for end, one in zip(ends, (rows, columns))]
-    tile = places[0] * ends[1].size + places[1]
+    down, across = (
+        np.searchsorted(end, one, side="right")
+        for end, one in zip(ends, (rows, columns), strict=True)
+    )
+    tile = down * ends[1].size + across
     order = np.argsort(tile, kind="stable")
     edges = np.flatnonzero(np.diff(tile[order])) + 1
     for some in np.split(order, edges) if order.size else ():

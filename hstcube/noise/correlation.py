@@ -13,11 +13,14 @@ import numpy as np
 
 from hstcube.basics.convolution import convolver
 from hstcube.basics.memory import remembered
+from hstcube.lazy.windows import tiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
+
+    from hstcube.lazy.windows import Window
 
     Image64 = NDArray[np.float64]
     Integers = NDArray[np.intp]
@@ -28,6 +31,7 @@ __all__ = [
     "find_groups",
     "find_shares",
     "part_of",
+    "parted_groups",
     "propagated",
     "resized",
     "sorted_groups",
@@ -79,6 +83,40 @@ def find_groups(labels: NDArray[np.integer]) -> Groups:
     values = labels[rows, columns]
     order = np.argsort(values, kind="stable")
     return sorted_groups(values[order], rows[order], columns[order])
+
+
+def parted_groups(labels: NDArray[np.integer]) -> Iterator[Groups]:
+    """Yield the groups of a map in parts: those whose first pixels lie in one tile of it."""
+    table = np.concatenate([_boxes(labels, i, part) for i, part in enumerate(tiles(labels.shape))])
+    table = table[np.lexsort((table[:, 1], table[:, 0]))]
+    _, first = np.unique(table[:, 0], return_index=True)
+    least = np.minimum.reduceat(table, first) if first.size else table
+    most = np.maximum.reduceat(table, first) if first.size else table
+    for tile in np.unique(least[:, 1]).tolist():
+        own = least[:, 1] == tile
+        top, left = least[own][:, 2:4].min(axis=0)
+        bottom, right = most[own][:, 4:].max(axis=0)
+        here = labels[top:bottom, left:right]
+        rows, columns = np.nonzero(np.isin(here, least[own, 0]))
+        values = here[rows, columns]
+        order = np.argsort(values, kind="stable")
+        yield sorted_groups(values[order], rows[order] + top, columns[order] + left)
+
+
+def _boxes(labels: NDArray[np.integer], i: int, part: Window) -> NDArray[np.int64]:
+    """Return the groups in a tile: number, tile, and where they begin and end along y and x."""
+    from scipy import ndimage
+
+    rows, columns = part
+    numbers, place = np.unique(labels[part], return_inverse=True)
+    boxes = ndimage.find_objects(place.reshape(labels[part].shape) + 1)
+    found = [
+        (n, i, y.start + rows.start, x.start + columns.start, y.stop + rows.start,
+         x.stop + columns.start)
+        for n, (y, x) in zip(numbers.tolist(), boxes, strict=True)
+        if n > 0
+    ]  # fmt: skip
+    return np.array(found, np.int64).reshape(-1, 6)
 
 
 def find_shares(shares: Image64, ids: NDArray[np.int64]) -> Groups:
