@@ -24,17 +24,20 @@ __all__ = ["at_pixels", "common", "lazily_at", "over_windows", "tiles", "widened
 SIDE = 1024  # pixels of a tile, at most
 
 
-def tiles(shape: tuple[int, int]) -> list[Window]:
-    """Return windows that cover an image once, row by row, nearly as large as one another."""
-    rows, columns = _axes(shape)
+def tiles(shape: tuple[int, int], parts: int = 1) -> list[Window]:
+    """Return windows that cover an image once, row by row, nearly as large as one another.
+
+    Where each pixel stands for a square of `parts` pixels a side, they are that much smaller.
+    """
+    rows, columns = _axes(shape, max(SIDE // parts, 1))
     return [(row, column) for row in rows for column in columns]
 
 
-def _axes(shape: tuple[int, int]) -> list[list[slice]]:
+def _axes(shape: tuple[int, int], side: int) -> list[list[slice]]:
     """Return the rows and the columns of tiles."""
     axes = []
     for n in shape:
-        ends = np.linspace(0, n, max(math.ceil(n / SIDE), 1) + 1).round().astype(int).tolist()
+        ends = np.linspace(0, n, max(math.ceil(n / side), 1) + 1).round().astype(int).tolist()
         axes.append([*map(slice, ends[:-1], ends[1:])])
     return axes
 
@@ -160,7 +163,7 @@ def _picked(
 
 def _by_tile(shape: tuple[int, int], rows: Any, columns: Any) -> Iterator[tuple[Window, Any]]:
     """Give the windows around the pixels of each tile, and the numbers of these pixels."""
-    ends = [np.cumsum([one.stop - one.start for one in axis]) for axis in _axes(shape)]
+    ends = [np.cumsum([one.stop - one.start for one in axis]) for axis in _axes(shape, SIDE)]
     down, across = (
         np.searchsorted(end, one, side="right")
         for end, one in zip(ends, (rows, columns), strict=True)
