@@ -71,9 +71,9 @@ def rgb(
     BandError
         If they are not three bands.
     """
-    cube = _three(cube, bands)
-    tell_if_unmatched(cube)
-    (cube,) = overviews(cube)
+    three = _three(cube, bands)
+    tell_if_unmatched(three)
+    (cube,) = overviews(three, of=[cube])
     figure, (axis,) = on_axes(axes, 1, _image_panel)
     _draw_rgb(axis, cube, Place.of(cube), mask=mask)
     named(axis, cube, f"{' '.join(reversed(cube.band.values.tolist()))} as red green blue")
@@ -115,9 +115,9 @@ def colour_map(
     BandError
         If the cube has no such band, or no zero point of one.
     """
-    pair = _pair(cube, blue, red)
+    (pair,) = overviews(of_bands(cube, [blue, red]), of=[cube])
+    pair = to_flux(pair, "uJy")
     tell_if_unmatched(pair)
-    (pair,) = overviews(pair)
     figure, (axis,) = on_axes(axes, 1, _image_panel)
     shown = _colours(pair, _bright(pair, snr))
     names = f"{pair.band.values[0]} - {pair.band.values[1]}"
@@ -155,7 +155,8 @@ def before_after(
     """
     require_alike(before, cube)
     after = _three(cube, bands)
-    after, old = overviews(after, _three(before, after.band.values.tolist()))
+    old = _three(before, after.band.values.tolist())
+    after, old = overviews(after, old, of=[cube, before])
     old = old.assign(mask=after.mask)
     figure, four = on_axes(axes, 4, _two_by_two)
     place, scales = Place.of(after), _scales(after)

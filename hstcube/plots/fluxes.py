@@ -195,7 +195,7 @@ def _name_bands(axis: Any, pivot: dict[str, float], *, log: bool) -> None:
 def _draw_places(axis: Any, cube: xr.Dataset, groups: Any, colour_of: dict[int, Any]) -> None:
     """Outline groups on the reddest band, in the colours of their spectra."""
     found = at_middles(group_map(cube, groups), square_of(cube))
-    (cube,) = overviews(cube.isel(band=[-1]))
+    (cube,) = overviews(cube.isel(band=[-1]), of=[cube])
     place, one = Place.of(cube), plane(cube, 0)
     image = one.sci.values / sky_noise(one)
     axis.imshow(

@@ -74,7 +74,7 @@ def mask_overlay(
         Orange line: the border of the mask. Each label has a colour, no neighbours the same.
         Hatched: outside the segmentation map, or without data.
     """
-    (cube,) = overviews(of_bands(cube, band).isel(band=[-1]))
+    (cube,) = overviews(of_bands(cube, band).isel(band=[-1]), of=[cube])
     figure, (axis,) = on_axes(axes, 1, lambda: _one((4.8, 4.4)))
     place, one = Place.of(cube), plane(cube, 0)
     noise = sky_noise(one)
@@ -185,7 +185,7 @@ def bins(cube: xr.Dataset, labels: Any, *, axes: Any = None) -> Figure:
     cube = taken(cube)
     figure, (axis,) = on_axes(axes, 1, lambda: _one((4.2, 4.4)))
     found = group_map(cube, labels)
-    (small,) = overviews(cube.isel(band=[-1]))
+    (small,) = overviews(cube.isel(band=[-1]), of=[cube])
     place = Place.of(small)
     _draw_colours(axis, place, at_middles(found, square_of(cube)))
     _furnish(axis, place, float(np.max(cube.psf_fwhm.values)))
@@ -212,7 +212,7 @@ def bin_map(cube: xr.Dataset, bins: Any) -> Figure:
     found, attrs = group_map(cube, bins), getattr(bins, "attrs", {})
     figure = new_figure(8.0, 4.0)
     left, right = figure.subplots(1, 2)
-    (small,) = overviews(cube.isel(band=[-1]))
+    (small,) = overviews(cube.isel(band=[-1]), of=[cube])
     place = Place.of(small)
     ids, number = np.unique(found[found > 0], return_counts=True)
     _draw_colours(left, place, at_middles(found, square_of(cube)))

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hstcube.core.rules import taken
 from hstcube.lazy.windows import over_windows, tiles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import xarray as xr
     from numpy.typing import NDArray
@@ -33,12 +34,14 @@ def square_of(cube: xr.Dataset) -> int:
     return math.ceil(max(cube.sizes["y"], cube.sizes["x"]) / LARGEST)
 
 
-def overviews(*cubes: xr.Dataset) -> list[xr.Dataset]:
+def overviews(*cubes: xr.Dataset, of: Sequence[xr.Dataset] | None = None) -> list[xr.Dataset]:
     """Return cubes of the same pixels as pictures show them.
 
     Parameters
     ----------
     *cubes : Dataset
+    of : sequence of Dataset, optional
+        Those whose bands they are, or some of them: what dask has cut is read in more tasks.
 
     Returns
     -------
@@ -49,7 +52,10 @@ def overviews(*cubes: xr.Dataset) -> list[xr.Dataset]:
         it.
     """
     side = max(map(square_of, cubes))
-    return [*cubes] if side == 1 else [_averaged(cube, side) for cube in cubes]
+    if side == 1:
+        return [*cubes]
+    pairs = zip(cubes, of or cubes, strict=True)
+    return [_averaged(cube, taken(whole), side) for cube, whole in pairs]
 
 
 def at_middles(image: NDArray[Any], side: int) -> NDArray[Any]:
@@ -60,7 +66,7 @@ def at_middles(image: NDArray[Any], side: int) -> NDArray[Any]:
     return np.asarray(image[np.ix_(rows, columns)])
 
 
-def _averaged(cube: xr.Dataset, side: int) -> xr.Dataset:
+def _averaged(cube: xr.Dataset, whole: xr.Dataset, side: int) -> xr.Dataset:
     every = {"y": slice(None, None, side), "x": slice(None, None, side)}
     small = cube[["sci", "wht", "mask"]].isel(every)
     shape = (small.sizes["y"], small.sizes["x"])
@@ -74,13 +80,14 @@ def _averaged(cube: xr.Dataset, side: int) -> xr.Dataset:
     def averages(_: int, bands: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         return [_of_squares(sci, wht, mask, side) for sci, wht, mask in bands]
 
-    arrays = [cube[name].data for name in ("sci", "wht", "mask")]
+    numbers = [whole.band.values.tolist().index(band) for band in cube.band.values]
+    arrays = [whole[name].data for name in ("sci", "wht", "mask")]
     made = [np.empty((cube.sizes["band"], *shape), array.dtype) for array in arrays]
-    found = over_windows(averages, arrays, windows)
+    found = over_windows(averages, arrays, windows, numbers)
     for part, bands in zip(parts, found, strict=True):
         for i, planes in enumerate(bands):
-            for whole, plane in zip(made, planes, strict=True):
-                whole[(i, *part)] = plane
+            for image, plane in zip(made, planes, strict=True):
+                image[(i, *part)] = plane
     new = {
         name: (cube[name].dims, image, cube[name].attrs)
         for name, image in zip(("sci", "wht", "mask"), made, strict=True)
