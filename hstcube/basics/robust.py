@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ENOUGH",
+    "MAD_TO_SIGMA",
     "away_from_sources",
     "block_error",
     "clip_bounds",

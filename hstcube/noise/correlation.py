@@ -13,11 +13,14 @@ import numpy as np
 
 from hstcube.basics.convolution import convolver
 from hstcube.basics.memory import remembered
+from hstcube.lazy.windows import tiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
+
+    from hstcube.lazy.windows import Window
 
     Image64 = NDArray[np.float64]
     Integers = NDArray[np.intp]
@@ -28,8 +31,10 @@ __all__ = [
     "find_groups",
     "find_shares",
     "part_of",
+    "parted_groups",
     "propagated",
     "resized",
+    "sorted_groups",
     "variances",
 ]
 
@@ -74,18 +79,51 @@ class Groups(NamedTuple):
 
 def find_groups(labels: NDArray[np.integer]) -> Groups:
     """Sort the pixels of an integer map by their label; 0 and negative ones belong to no group."""
-    places = np.flatnonzero(labels > 0)
-    values = labels.ravel()[places]
+    rows, columns = np.nonzero(labels > 0)
+    values = labels[rows, columns]
     order = np.argsort(values, kind="stable")
-    places, values = places[order], values[order]
-    return _sorted(values, *np.divmod(places, labels.shape[1]))
+    return sorted_groups(values[order], rows[order], columns[order])
+
+
+def parted_groups(labels: NDArray[np.integer]) -> Iterator[Groups]:
+    """Yield the groups of a map in parts: those whose first pixels lie in one tile of it."""
+    table = np.concatenate([_boxes(labels, i, part) for i, part in enumerate(tiles(labels.shape))])
+    table = table[np.lexsort((table[:, 1], table[:, 0]))]
+    _, first = np.unique(table[:, 0], return_index=True)
+    least = np.minimum.reduceat(table, first) if first.size else table
+    most = np.maximum.reduceat(table, first) if first.size else table
+    for tile in np.unique(least[:, 1]).tolist():
+        own = least[:, 1] == tile
+        top, left = least[own][:, 2:4].min(axis=0)
+        bottom, right = most[own][:, 4:].max(axis=0)
+        here = labels[top:bottom, left:right]
+        rows, columns = np.nonzero(np.isin(here, least[own, 0]))
+        values = here[rows, columns]
+        order = np.argsort(values, kind="stable")
+        yield sorted_groups(values[order], rows[order] + top, columns[order] + left)
+
+
+def _boxes(labels: NDArray[np.integer], i: int, part: Window) -> NDArray[np.int64]:
+    """Return the groups in a tile: number, tile, and where they begin and end along y and x."""
+    from scipy import ndimage
+
+    rows, columns = part
+    numbers, place = np.unique(labels[part], return_inverse=True)
+    boxes = ndimage.find_objects(place.reshape(labels[part].shape) + 1)
+    found = [
+        (n, i, y.start + rows.start, x.start + columns.start, y.stop + rows.start,
+         x.stop + columns.start)
+        for n, (y, x) in zip(numbers.tolist(), boxes, strict=True)
+        if n > 0
+    ]  # fmt: skip
+    return np.array(found, np.int64).reshape(-1, 6)
 
 
 def find_shares(shares: Image64, ids: NDArray[np.int64]) -> Groups:
     """Return the pixels of groups that hold shares of them, (group, y, x)."""
     order = np.argsort(ids)
     owner, rows, columns = np.nonzero(shares[order])
-    return _sorted(ids[order][owner], rows, columns, shares[order][owner, rows, columns])
+    return sorted_groups(ids[order][owner], rows, columns, shares[order][owner, rows, columns])
 
 
 def part_of(groups: Groups, keep: NDArray[np.bool_]) -> Groups:
@@ -94,10 +132,10 @@ def part_of(groups: Groups, keep: NDArray[np.bool_]) -> Groups:
         return groups
     weight = None if groups.weight is None else groups.weight[keep]
     numbers = np.repeat(groups.ids, groups.number)[keep]
-    return _sorted(numbers, groups.rows[keep], groups.columns[keep], weight)
+    return sorted_groups(numbers, groups.rows[keep], groups.columns[keep], weight)
 
 
-def _sorted(
+def sorted_groups(
     values: NDArray[np.integer], rows: Integers, columns: Integers, weight: Image64 | None = None
 ) -> Groups:
     """Return groups of pixels, given in the order of their labels."""
@@ -120,7 +158,7 @@ def variances(sigma: Image64, groups: Groups, acf: Image64) -> Image64:
 
     Parameters
     ----------
-    sigma : array, (y, x)
+    sigma : array, (y, x), or (pixel,) of those of the groups
         Standard deviation of single pixels; 0 where there is no data.
     groups : Groups
     acf : array, (2 ry + 1, 2 rx + 1)
@@ -147,7 +185,7 @@ def variances(sigma: Image64, groups: Groups, acf: Image64) -> Image64:
 
 
 def _weighted(sigma: Image64, groups: Groups) -> Image64:
-    values = sigma[groups.rows, groups.columns]
+    values = sigma if sigma.ndim == 1 else sigma[groups.rows, groups.columns]
     return values if groups.weight is None else values * groups.weight
 
 
@@ -248,13 +286,16 @@ def covariances(sigma: Image64, groups: Groups, acf: Image64) -> Image64:
         return _of_shares(values, groups, acf)
     number = groups.ids.size
     ry, rx = acf.shape[0] // 2, acf.shape[1] // 2
-    owner = np.full((sigma.shape[0] + 2 * ry, sigma.shape[1] + 2 * rx), number)
+    first = groups.corner.min(axis=0)  # of the frame that holds all groups
+    tall, wide = (groups.corner + groups.sides).max(axis=0) - first
+    y, x = groups.rows - first[0] + ry, groups.columns - first[1] + rx
+    owner = np.full((tall + 2 * ry, wide + 2 * rx), number)
     noise = np.zeros(owner.shape)
-    owner[groups.rows + ry, groups.columns + rx] = np.repeat(np.arange(number), groups.number)
-    noise[groups.rows + ry, groups.columns + rx] = values
+    owner[y, x] = np.repeat(np.arange(number), groups.number)
+    noise[y, x] = values
     out = np.empty((number, number))
     for k, ((top, left), (height, width)) in enumerate(
-        zip(groups.corner, groups.sides, strict=True)
+        zip(groups.corner - first, groups.sides, strict=True)
     ):
         window = (slice(top, top + height + 2 * ry), slice(left, left + width + 2 * rx))
         own = np.where(owner[window] == k, noise[window], 0)

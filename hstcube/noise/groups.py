@@ -20,17 +20,21 @@ from hstcube.core.state import warn
 from hstcube.errors import NoiseError
 from hstcube.inputs.quantities import short, whole_number
 from hstcube.inputs.shapes import are_shapes, drawn_on
+from hstcube.lazy.windows import lazily_at
 from hstcube.noise.correlation import (
     Groups,
     covariances,
     find_groups,
     find_shares,
+    parted_groups,
     propagated,
     resized,
     variances,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     Image64 = NDArray[np.float64]
@@ -40,6 +44,7 @@ __all__ = [
     "group_errors",
     "group_ids",
     "group_map",
+    "group_parts",
     "groups_in",
     "of_shapes",
     "shares_map",
@@ -109,31 +114,47 @@ def group_errors(
     3.6
     """
     cube = taken(cube)
-    found = groups_in(cube, groups, first=first)
-    values = errors_of(cube, found, covariance=covariance)
+    if covariance:
+        parts = [groups_in(cube, groups, first=first)]
+    else:
+        parts = [*group_parts(cube, groups, first=first)]
+    values = [errors_of(cube, part, covariance=covariance) for part in parts]
+    ids = np.concatenate([part.ids for part in parts])
+    errors = values[0]
+    if len(parts) > 1:
+        order = np.argsort(ids)
+        joined: Any = xr.Variable.concat  # untyped
+        errors, ids = joined(values, "group")[:, order], ids[order]
     units = cube.sci.attrs["units"]
     dims = ["group", "other"] if covariance else ["group"]
     return xr.DataArray(
-        values,
-        {"band": cube.band.values, **{dim: (dim, found.ids + first - 1) for dim in dims}},
+        errors,
+        {"band": cube.band.values, **{dim: (dim, ids + first - 1) for dim in dims}},
         ("band", *dims),
         name="covariance" if covariance else "error",
         attrs={"units": f"({units})2" if covariance else units},
     )
 
 
-def errors_of(cube: xr.Dataset, found: Groups, *, covariance: bool = False) -> xr.Variable:
-    """Return what `group_errors` does, of groups whose pixels are known."""
+def errors_of(
+    cube: xr.Dataset, found: Groups, *, covariance: bool = False, wht: Any = None
+) -> xr.Variable:
+    """Return what `group_errors` does, of groups whose pixels are known; `wht` (band, pixel) too.
+
+    Lazily where the cube is lazy, and `wht` is not given.
+    """
+    if wht is None:
+        wht = lazily_at(cube.wht.data, found.rows, found.columns)
     dims = ["group", "other"] if covariance else ["group"]
     function = _covariances if covariance else _errors
     acf = pixel_acf(cube)
     values: xr.Variable = xr.apply_ufunc(
-        lambda *plane: function(found, *plane),
-        cube.wht.variable,
+        lambda *pixels: function(found, *pixels),
+        xr.Variable(("band", "pixel"), wht),
         noise_scale(cube),
         acf,
         xr.Variable("band", np.nan_to_num(cube.sky_error.values)),
-        input_core_dims=[["y", "x"], [], ["dy", "dx"], []],
+        input_core_dims=[["pixel"], [], ["dy", "dx"], []],
         output_core_dims=[dims],
         vectorize=True,
         dask="parallelized",
@@ -179,6 +200,13 @@ def groups_in(cube: xr.Dataset, groups: Any, *, first: int = 1) -> Groups:
     return find_shares(shares, ids.astype(np.int64) + 1 - first)
 
 
+def group_parts(cube: xr.Dataset, groups: Any, *, first: int = 1) -> Iterable[Groups]:
+    """Return what `groups_in` does; of a map beside a lazy cube in parts, tile by tile."""
+    if are_shapes(groups) or _are_shares(groups) or not cube.wht.chunks:
+        return [groups_in(cube, groups, first=first)]
+    return parted_groups(group_map(cube, groups, first=first))
+
+
 def of_shapes(cube: xr.Dataset, shapes: Any) -> xr.DataArray:
     """Return regions or apertures as shares of pixels, (group, y, x), which may overlap.
 
@@ -210,7 +238,7 @@ def _are_shares(groups: Any) -> bool:
     return isinstance(groups, xr.DataArray) and {*groups.dims} == {"group", "y", "x"}
 
 
-def group_map(cube: xr.Dataset, groups: Any, *, first: int = 1) -> NDArray[np.int64]:
+def group_map(cube: xr.Dataset, groups: Any, *, first: int = 1) -> NDArray[np.signedinteger[Any]]:
     """Return a group map as a plain array in which what is above 0 names a group.
 
     Parameters
@@ -244,9 +272,9 @@ def group_map(cube: xr.Dataset, groups: Any, *, first: int = 1) -> NDArray[np.in
     return values
 
 
-def group_ids(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+def group_ids(labels: NDArray[np.signedinteger[Any]]) -> NDArray[np.int64]:
     """Return the numbers of the groups of a map, increasing."""
-    return np.unique(labels[labels > 0])
+    return np.unique(labels[labels > 0]).astype(np.int64)
 
 
 def _require_map(groups: Any) -> None:
@@ -273,7 +301,7 @@ def _require_map(groups: Any) -> None:
     raise NoiseError("HC-N01", f"the map of groups is {what}, no map", fix)
 
 
-def _whole_numbers(groups: Any, first: int) -> NDArray[np.int64]:
+def _whole_numbers(groups: Any, first: int) -> NDArray[np.signedinteger[Any]]:
     """Return the numbers of a map, those of groups above 0; pixels that are masked are 0."""
     masked = getattr(groups, "mask", None)
     values = np.asarray(groups if masked is None else groups.data)
@@ -291,11 +319,11 @@ def _whole_numbers(groups: Any, first: int) -> NDArray[np.int64]:
         reason = f"the map of groups holds the number {values.max()}"
         raise NoiseError("HC-N01", reason, "number the groups anew: 1, 2, ...")
     shift = 0 if values.dtype == bool else 1 - first
-    numbers = values.astype(np.int64) + shift
+    numbers = values if values.dtype.kind == "i" and not shift else values.astype(np.int64) + shift
     return numbers if masked is None else np.where(masked, 0, numbers)
 
 
-def _begins_with_0(values: NDArray[np.int64]) -> bool:
+def _begins_with_0(values: NDArray[np.signedinteger[Any]]) -> bool:
     """Return whether 0 looks like a group: the first of several, of their size, in one piece.
 
     Vorbin and powerbin number bins from 0, and pixels outside are -1. In a segmentation map 0 is
@@ -337,8 +365,7 @@ def _sigma(wht: Any, scale: float) -> Image64:
 
 def _pixels_with_data(groups: Groups, wht: Any) -> Image64:
     """Return how many pixels of each group have data, in shares where it holds such."""
-    there = (wht[groups.rows, groups.columns] > 0).astype(np.float64)
-    return groups.sums(there)
+    return groups.sums((wht > 0).astype(np.float64))
 
 
 def with_matched_noise(cube: xr.Dataset, kernels: xr.Variable, **others: Any) -> xr.Dataset:

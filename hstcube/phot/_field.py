@@ -153,7 +153,7 @@ def make_field(
     Parameters
     ----------
     inside : array of bool, (y, x)
-    signal, sigma : array, (band, y, x)
+    signal, sigma : array, (band, pixel)
     acf : array, (band, dy, dx)
         Autocorrelation of the noise.
     sky_error : array, (band,)
@@ -165,17 +165,18 @@ def make_field(
     ry, rx = _middle(acf)
     lags = _lags(acf)
     margin = max(int(np.abs(lags).max(initial=0)), 1)
-    width = inside.shape[1] + 2 * margin
-    index = np.full((inside.shape[0] + 2 * margin, width), rows.size)
-    index[rows + margin, columns + margin] = np.arange(rows.size)
+    y, x = rows - rows.min() + margin, columns - columns.min() + margin
+    width = int(x.max()) + 1 + margin
+    index = np.full((int(y.max()) + 1 + margin, width), rows.size)
+    index[y, x] = np.arange(rows.size)
     return Field(
         rows=rows,
         columns=columns,
-        place=(rows + margin) * width + columns + margin,
+        place=y * width + x,
         index=index.ravel(),
         width=width,
-        signal=signal[:, rows, columns],
-        sigma=np.pad(sigma[:, rows, columns], ((0, 0), (0, 1))),
+        signal=signal,
+        sigma=np.pad(sigma, ((0, 0), (0, 1))),
         offsets=lags[:, 0] * width + lags[:, 1],
         acf=acf[:, lags[:, 0] + ry, lags[:, 1] + rx],
         tails=_tails(acf, lags, int(np.ceil(np.sqrt(rows.size))) + 1),

@@ -104,11 +104,11 @@ def _totals(owner: Bins, places: Values) -> Values:
 
 def _areas(field: Field, target: float) -> Values:
     """Return how many pixels around each one reach the target: those of the smallest such box."""
-    images = _images(field)
+    values = np.concatenate([field.signal, field.sigma[:, :-1] ** 2, np.ones((1, field.size))])
     out = np.full(field.size, float(field.size))
     smaller = None
     for side in _sides(field):
-        box = _box(field, images, side, target)
+        box = _box(field, values, side, target)
         reached = (box.ratio >= 1) & (out == field.size)
         out[reached] = _between(smaller, box)[reached]
         smaller = box
@@ -124,20 +124,15 @@ def _sides(field: Field) -> list[int]:
     return [int(side) for side in np.unique(sides)]
 
 
-def _images(field: Field) -> Values:
-    """Return the signal and variance of each band, and ones, as images of the padded frame."""
-    values = np.concatenate([field.signal, field.sigma[:, :-1] ** 2, np.ones((1, field.size))])
-    images = np.zeros((len(values), field.index.size))
-    images[:, field.place] = values
-    return images.reshape(len(values), -1, field.width)
-
-
-def _box(field: Field, images: Values, side: int, target: float) -> _Box:
-    """Return what the boxes of one side hold."""
+def _box(field: Field, values: Values, side: int, target: float) -> _Box:
+    """Return what the boxes of one side hold: signal and variance of each band, and pixels."""
     from scipy import ndimage
 
-    means = ndimage.uniform_filter(images, (1, side, side), mode="constant")
-    sums = means.reshape(len(images), -1)[:, field.place] * side**2
+    image, sums = np.zeros(field.index.size), np.empty(values.shape)
+    for held, one in zip(sums, values, strict=True):
+        image[field.place] = one
+        means = ndimage.uniform_filter(image.reshape(-1, field.width), side, mode="constant")
+        held[:] = means.ravel()[field.place] * side**2
     number = len(field.signal)
     dy, dx = _lags(field)
     overlap = np.clip(1 - np.abs(dy) / side, 0, None) * np.clip(1 - np.abs(dx) / side, 0, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -16,12 +16,14 @@ from hstcube.core.rules import taken
 from hstcube.errors import LabelError, PSFError
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import number_in
-from hstcube.noise.groups import group_errors, group_map
-from hstcube.phot._field import Field, Spectra, make_field
+from hstcube.lazy.windows import at_pixels
+from hstcube.noise.correlation import sorted_groups
+from hstcube.noise.groups import errors_of, group_map, group_parts
+from hstcube.phot._field import Field, Spectra, by_bin, make_field
 from hstcube.phot._growing import merged, pieces, regions_alike, taken_in, whole
 from hstcube.phot._tessellation import tessellated
 from hstcube.phot._trading import freed, halved, traded
-from hstcube.phot.groups import common_mask, group_sums, of_bands
+from hstcube.phot.groups import common_mask, of_bands
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,18 +118,19 @@ def bin_pixels(
     judged = of_bands(cube, bands)
     least = _least_pixels(judged, min_area)
     inside = _inside(judged if sed_shape is None else cube)
-    walls = field = _field(judged, inside, mode, worth=_MARGINS[0] * snr / least)
+    values = _values(judged, inside)
+    walls = field = _field(judged, inside, values, mode, worth=_MARGINS[0] * snr / least)
     spectra = None
     if sed_shape is not None:
-        spectra = _spectra(cube, inside)
+        spectra = Spectra(*_values(cube, inside)[:2])
         regions = merged(field, regions_alike(field, spectra, sed_shape), snr, spectra=spectra)
         walls = _walled(field, regions)
     hopeless = _hopeless(field, snr)
     for margin in _MARGINS:
         bins, kept = _compact(walls, margin * snr, hopeless=hopeless)
-        if not (_below(judged, field, bins, snr)[bins] & ~hopeless).any():
+        if not (_below(judged, values.wht, field, bins, snr)[bins] & ~hopeless).any():
             break
-    bins, low = _judged(judged, _walled(field, kept), bins, snr, spectra)
+    bins, low = _judged(judged, values.wht, _walled(field, kept), bins, snr, spectra)
     found = _map(cube, field, bins, low).assign_attrs(
         snr=snr, bands=" ".join(judged.band.values), mode=mode
     )
@@ -140,14 +143,17 @@ def group_snr(cube: xr.Dataset, groups: Any, *, first: int = 1) -> xr.DataArray:
     It is the group's sum over its error from `group_errors`.
     """
     cube = taken(cube)
-    labels = group_map(cube, groups, first=first)
-    errors = group_errors(cube, labels)
-    ids = errors.group.values
-    ratio = np.empty(errors.shape)
-    for i, image in enumerate(cube.sci.values):
-        ratio[i] = group_sums(labels, ids, image) / errors.values[i]
-    snr = errors.copy(data=ratio).drop_attrs(deep=False).rename("snr")
-    return snr if first else snr.assign_coords(group=ids - 1)
+    ids, ratios = [], []
+    for found in group_parts(cube, group_map(cube, groups, first=first)):
+        sci, wht = at_pixels([cube.sci.data, cube.wht.data], found.rows, found.columns)
+        sums = [found.sums(np.nan_to_num(one.astype(np.float64))) for one in sci]
+        ids.append(found.ids)
+        ratios.append(np.array(sums) / errors_of(cube, found, wht=wht).values)
+    numbers = np.concatenate(ids)
+    order = np.argsort(numbers)
+    coords = {"band": cube.band.values, "group": numbers[order] + first - 1}
+    ratio = np.concatenate(ratios, axis=1)[:, order]
+    return xr.DataArray(ratio, coords, ("band", "group"), name="snr")
 
 
 def _least_pixels(cube: xr.Dataset, area: Any) -> int:
@@ -178,29 +184,41 @@ def _inside(cube: xr.Dataset) -> NDArray[np.bool_]:
     return inside
 
 
-def _spectra(cube: xr.Dataset, inside: NDArray[np.bool_]) -> Spectra:
-    signal, sigma = _signal_and_sigma(cube)
-    return Spectra(signal[:, inside], sigma[:, inside])
-
-
 def _walled(field: Field, regions: Any) -> Field:
     """Return the field in which no bin is in two regions."""
     return replace(field, region=np.append(regions, -1))
 
 
-def _signal_and_sigma(cube: xr.Dataset) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return sci and the noise of single pixels, (band, y, x); 0 where there is no data."""
-    sigma = np.sqrt(variance(cube).values.astype(np.float64))
-    return np.nan_to_num(cube.sci.values.astype(np.float64)), np.nan_to_num(sigma)
+class _Values(NamedTuple):
+    """What pixels hold, (band, pixel): sci and its noise, 0 where there is no data; weights."""
+
+    signal: NDArray[np.float64]
+    sigma: NDArray[np.float64]
+    wht: NDArray[np.float32]
 
 
-def _field(cube: xr.Dataset, inside: NDArray[np.bool_], mode: Mode, *, worth: float) -> Field:
-    signal, sigma = _signal_and_sigma(cube)
+def _values(cube: xr.Dataset, inside: NDArray[np.bool_]) -> _Values:
+    """Return what the pixels of a mask hold; of the images no more than the box around it."""
+    places = np.nonzero(inside)
+    # one pixel more on all sides: a cube of a single one has lost its steps
+    starts = [max(int(one.min()) - 1, 0) for one in places]
+    box = [slice(start, int(one.max()) + 2) for start, one in zip(starts, places, strict=True)]
+    near = cube.isel(y=box[0], x=box[1])
+    rows, columns = (one - start for one, start in zip(places, starts, strict=True))
+    arrays = [near.sci.data, variance(near).data, near.wht.data]
+    signal, noise, wht = at_pixels(arrays, rows, columns)
+    sigma = np.nan_to_num(np.sqrt(noise.astype(np.float64)))
+    return _Values(np.nan_to_num(signal.astype(np.float64)), sigma, wht)
+
+
+def _field(
+    cube: xr.Dataset, inside: NDArray[np.bool_], values: _Values, mode: Mode, *, worth: float
+) -> Field:
     sky_error = np.nan_to_num(cube.sky_error.values)
     return make_field(
         inside,
-        signal,
-        sigma,
+        values.signal,
+        values.sigma,
         pixel_acf(cube).values,
         sky_error,
         any_band=mode == "any",
@@ -233,7 +251,7 @@ def _compact(
 
 
 def _judged(
-    cube: xr.Dataset, field: Field, bins: Bins, target: float, spectra: Spectra | None
+    cube: xr.Dataset, wht: Any, field: Field, bins: Bins, target: float, spectra: Spectra | None
 ) -> tuple[Bins, NDArray[np.bool_]]:
     """Return the bins after those below the target by the exact error went to others.
 
@@ -242,7 +260,7 @@ def _judged(
     without_walls = _walled(field, np.zeros(field.size, np.intp))
     while True:
         bins = _in_order(bins)
-        low = _below(cube, field, bins, target)
+        low = _below(cube, wht, field, bins, target)
         if not low.any():
             return bins, low
         after = merged(field, bins, target, below=low, spectra=spectra)
@@ -253,9 +271,14 @@ def _judged(
         bins = after
 
 
-def _below(cube: xr.Dataset, field: Field, bins: Bins, target: float) -> NDArray[np.bool_]:
+def _below(
+    cube: xr.Dataset, wht: Any, field: Field, bins: Bins, target: float
+) -> NDArray[np.bool_]:
     """Return which bins are too small, or do not reach the target by `group_errors`."""
-    each = group_snr(cube, _labels(cube, field, bins)).values
+    order = np.argsort(bins, kind="stable")
+    found = sorted_groups(bins[order], field.rows[order], field.columns[order])
+    sums = by_bin(bins, field.signal, found.ids.size)
+    each = sums / errors_of(cube, found, wht=wht[:, order]).values
     reached = each.max(axis=0) if field.any_band else each.min(axis=0)
     enough = np.bincount(bins) * field.worth >= target
     return np.asarray((reached < target * (1 - _ROUNDING)) | ~enough)

@@ -33,7 +33,6 @@ __all__ = [
     "annuli",
     "apertures",
     "common_mask",
-    "group_sums",
     "increasing",
     "of_bands",
     "one_place",
@@ -233,18 +232,6 @@ def of_bands(cube: xr.Dataset, bands: Sequence[str] | str | None) -> xr.Dataset:
         if name not in there:
             raise BandError("HC-B01", f"there is no band {name}", fix, band=name)
     return cube.isel(band=[there.index(name) for name in names])
-
-
-def group_sums(
-    labels: NDArray[np.int64], ids: NDArray[np.int64], image: Any
-) -> NDArray[np.float64]:
-    """Return the float64 sum of an image over each group; pixels that are not finite count as 0."""
-    inside = labels > 0
-    place = np.searchsorted(ids, labels[inside])
-    weights = np.nan_to_num(
-        np.asarray(image[inside], dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0
-    )
-    return np.asarray(np.bincount(place, weights, minlength=ids.size), dtype=float)
 
 
 def _lengths(name: str, given: Any, grid: Grid, **limits: Any) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -13,12 +13,15 @@ from hstcube.core.state import attribute, warn
 from hstcube.errors import PSFError
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.shapes import are_shapes
+from hstcube.lazy.windows import at_pixels
 from hstcube.noise.correlation import part_of
-from hstcube.noise.groups import errors_of, groups_in, of_shapes
+from hstcube.noise.groups import errors_of, group_parts, groups_in, of_shapes
 from hstcube.phot.groups import Pixels, apertures
 from hstcube.phot.units import pixel_area, to_flux
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import xarray as xr
     from astropy.table import QTable
     from numpy.typing import NDArray
@@ -119,7 +122,6 @@ def photometry(
     >>> len(hstcube.photometry(cube, bins)) == bins.max().item()
     True
     """
-    from astropy import units
     from astropy.table import QTable
 
     require_choice("pixels", pixels, Pixels)
@@ -128,38 +130,81 @@ def photometry(
         groups = apertures(cube, groups, radius=radius, overlap="exact")
     elif are_shapes(groups):
         groups = of_shapes(cube, groups)
-    found = groups_in(cube, groups, first=first)
-    named = found.ids + first - 1
+    if covariance:
+        parts: Iterable[Groups] = [groups_in(cube, groups, first=first)]
+    else:
+        parts = group_parts(cube, groups, first=first)
     cube = _warned_of_sky(cube)
     flux = to_flux(cube, UNIT)
-    wanted, had = _pixels(flux, found, pixels)
-    number = _counts(found, wanted)
-    share = _share(flux, found, wanted) if total else np.ones((cube.sizes["band"], named.size))
     attrs = getattr(groups, "attrs", {})
-    cut = np.isin(named, attrs.get("cut", ()))
-    table = QTable({"id": named, **_places(flux, found, wanted)})
-    table["area"] = number * pixel_area(flux) * units.arcsec**2
-    table["npix"] = number
+    asked = _Asked(pixels, partial, total, covariance, np.array(attrs.get("cut", ())) + 1 - first)
+    columns = _joined([_measured(cube, flux, found, asked) for found in parts])
+    named = columns["id"] + first - 1
+    table = QTable({**columns, "id": named})
     if "below_target" in attrs:
-        table["below_target"] = np.isin(named, attrs["below_target"])
-    if COVERAGE in cube.variables:
-        table["low_coverage"] = _saw_little(cube, found, had)
-    errors = _errors(flux, found, had)
-    for i, band in enumerate(flux.band.values.tolist()):
-        there, missed = _counts(found, had[i]), _counts(found, wanted & ~had[i])
-        known = (there > 0) & (partial | ((missed == 0) & ~cut))
-        image = flux.sci.values[i, found.rows, found.columns].astype(np.float64)
-        sums = found.sums(np.where(had[i], image, 0.0))
-        table[f"flux_{band}"] = np.where(known, sums / share[i], np.nan) * units.uJy
-        table[f"error_{band}"] = np.where(known, errors[i] / share[i], np.nan) * units.uJy
-        table[f"npix_{band}"] = there
-        if covariance:
-            both = _covariances(flux.isel(band=[i]), found, had[i]) / np.outer(share[i], share[i])
-            table[f"covariance_{band}"] = (
-                np.where(np.logical_and.outer(known, known), both, np.nan) * units.uJy**2
-            )
+        low = np.isin(named, attrs["below_target"])
+        table.add_column(low, table.colnames.index("npix") + 1, name="below_target")
     table.meta = _meta(cube, flux, partial=partial, pixels=pixels, total=total)
     return table
+
+
+class _Asked(NamedTuple):
+    """What is to be measured of groups, and which reach beyond the frame."""
+
+    pixels: Pixels
+    partial: bool
+    total: bool
+    covariance: bool
+    cut: NDArray[Any]
+
+
+def _joined(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the columns of all parts, their rows by number."""
+    if len(parts) == 1:
+        return parts[0]
+    order = np.argsort(np.concatenate([part["id"] for part in parts]))
+    return {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}
+
+
+def _measured(cube: xr.Dataset, flux: xr.Dataset, found: Groups, asked: _Asked) -> dict[str, Any]:
+    """Return the columns of some groups."""
+    from astropy import units
+
+    values = _values(cube, flux, found)
+    wanted, had = _pixels(values, asked.pixels)
+    number = _counts(found, wanted)
+    share = np.ones((cube.sizes["band"], number.size))
+    if asked.total:
+        share = _share(flux, found, wanted)
+    cut = np.isin(found.ids, asked.cut)
+    columns = {"id": found.ids, **_places(flux, found, wanted)}
+    columns["area"] = number * pixel_area(flux) * units.arcsec**2
+    columns["npix"] = number
+    if COVERAGE in cube.variables:
+        columns["low_coverage"] = _saw_little(values, found, had)
+    errors = _errors(flux, found, had, values["wht"])
+    for i, band in enumerate(flux.band.values.tolist()):
+        there, missed = _counts(found, had[i]), _counts(found, wanted & ~had[i])
+        known = (there > 0) & (asked.partial | ((missed == 0) & ~cut))
+        sums = found.sums(np.where(had[i], values["sci"][i].astype(np.float64), 0.0))
+        columns[f"flux_{band}"] = np.where(known, sums / share[i], np.nan) * units.uJy
+        columns[f"error_{band}"] = np.where(known, errors[i] / share[i], np.nan) * units.uJy
+        columns[f"npix_{band}"] = there
+        if asked.covariance:
+            one = _covariances(flux.isel(band=[i]), found, had[i], values["wht"][[i]])
+            both = np.where(np.outer(known, known), one / np.outer(share[i], share[i]), np.nan)
+            columns[f"covariance_{band}"] = both * units.uJy**2
+    return columns
+
+
+def _values(cube: xr.Dataset, flux: xr.Dataset, found: Groups) -> dict[str, Any]:
+    """Return what the pixels of groups hold, (band, pixel)."""
+    images = {"sci": flux.sci.data, "wht": flux.wht.data}
+    images |= {"there": cube.wht.data, "mask": cube["mask"].data}
+    if COVERAGE in cube.variables:
+        images[COVERAGE] = cube[COVERAGE].data
+    values = at_pixels([*images.values()], found.rows, found.columns)
+    return dict(zip(images, values, strict=True))
 
 
 def _warned_of_sky(cube: xr.Dataset) -> xr.Dataset:
@@ -167,14 +212,14 @@ def _warned_of_sky(cube: xr.Dataset) -> xr.Dataset:
     return warn(cube, "HC-K13", f"no sky was subtracted in {', '.join(bare)}") if bare else cube
 
 
-def _pixels(cube: xr.Dataset, found: Groups, pixels: Pixels) -> tuple[Any, Any]:
+def _pixels(values: dict[str, Any], pixels: Pixels) -> tuple[Any, Any]:
     """Return which of the groups' pixels are theirs, and which (band, pixel) each band has.
 
     A pixel without data in any band belongs to its group, and is missed: nothing says that it was
     masked.
     """
-    data = cube.wht.values[:, found.rows, found.columns] > 0
-    use = cube.mask.values[:, found.rows, found.columns] if pixels == "mask" else data
+    data = values["there"] > 0
+    use = values["mask"] if pixels == "mask" else data
     wanted = use.any(axis=0) | ~data.any(axis=0)
     return wanted, use & wanted
 
@@ -185,7 +230,7 @@ def _counts(found: Groups, where: NDArray[np.bool_]) -> NDArray[Any]:
     return number.astype(np.int64) if found.weight is None else number
 
 
-def _errors(cube: xr.Dataset, found: Groups, had: Any) -> NDArray[np.float64]:
+def _errors(cube: xr.Dataset, found: Groups, had: Any, wht: Any) -> NDArray[np.float64]:
     """Return the errors (band, group): all bands at once where they have the same pixels."""
     out = np.full((len(had), found.ids.size), np.nan)
     step = len(had) if bool((had == had[:1]).all()) else 1
@@ -193,26 +238,30 @@ def _errors(cube: xr.Dataset, found: Groups, had: Any) -> NDArray[np.float64]:
         bands = slice(first, first + step)
         used = part_of(found, had[first])
         if used.ids.size:
-            errors = errors_of(cube.isel(band=bands), used).values
+            weights = wht[bands][:, had[first]]
+            errors = errors_of(cube.isel(band=bands), used, wht=weights).values
             out[bands, np.searchsorted(found.ids, used.ids)] = errors
     return out
 
 
-def _covariances(cube: xr.Dataset, found: Groups, had: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _covariances(
+    cube: xr.Dataset, found: Groups, had: NDArray[np.bool_], wht: Any
+) -> NDArray[np.float64]:
     """Return the covariances (group, group) of one band."""
     out = np.full((found.ids.size, found.ids.size), np.nan)
     used = part_of(found, had)
     if used.ids.size:
         there = np.searchsorted(found.ids, used.ids)
-        out[np.ix_(there, there)] = errors_of(cube, used, covariance=True).values[0]
+        both = errors_of(cube, used, covariance=True, wht=wht[:, had]).values
+        out[np.ix_(there, there)] = both[0]
     return out
 
 
-def _saw_little(cube: xr.Dataset, found: Groups, had: Any) -> NDArray[np.bool_]:
+def _saw_little(values: dict[str, Any], found: Groups, had: Any) -> NDArray[np.bool_]:
     """Return which groups saw too little of their kernels in any band."""
     little = np.zeros(found.ids.size, bool)
-    for share, there in zip(cube[COVERAGE].values, had, strict=True):
-        seen = np.where(there, share[found.rows, found.columns], 0).astype(np.float64)
+    for share, there in zip(values[COVERAGE], had, strict=True):
+        seen = np.where(there, share, 0).astype(np.float64)
         little |= found.sums(seen) < _SEEN * found.sums(there.astype(np.float64))
     return little
 

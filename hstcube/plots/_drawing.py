@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from hstcube.errors import RecipeError
+from hstcube.views.overview import averages_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +29,7 @@ __all__ = [
     "field_name",
     "headed",
     "labelled",
+    "named",
     "new_figure",
     "on_axes",
     "one_panel",
@@ -131,8 +133,15 @@ def field_name(cube: xr.Dataset) -> str:
 def headed(figure: Figure, cube: xr.Dataset, what: str) -> None:
     """Write over a figure of images which field it is and what its colours mean, and below it."""
     apart = "   " if figure.get_figwidth() >= _ONE_LINE else "\n"
-    figure.suptitle(apart.join(filter(None, (field_name(cube), f"({what})"))), fontsize=9)
+    said = ", ".join(filter(None, (what, averages_of(cube))))
+    figure.suptitle(apart.join(filter(None, (field_name(cube), f"({said})"))), fontsize=9)
     figure.supxlabel("arcsec from the object", fontsize=8)
+
+
+def named(axis: Any, cube: xr.Dataset, what: str) -> None:
+    """Write over one image which field it is, and what of it."""
+    lines = (field_name(cube), what, averages_of(cube))
+    axis.set_title("\n".join(filter(None, lines)), fontsize=8)
 
 
 def plain_ticks(*along: Any) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from hstcube.errors import BandError
 from hstcube.phot.groups import of_bands
 from hstcube.phot.units import to_flux
-from hstcube.plots._drawing import RED, field_name, new_figure, on_axes, one_panel
+from hstcube.plots._drawing import RED, field_name, named, new_figure, on_axes, one_panel
 from hstcube.plots._sky_axes import (
     Place,
     colour_bar,
@@ -22,6 +22,7 @@ from hstcube.plots._sky_axes import (
 )
 from hstcube.plots.cube import plane, require_alike, sky_noise
 from hstcube.views.colours import colours_of, tell_if_unmatched
+from hstcube.views.overview import averages_of, overviews
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,11 +71,12 @@ def rgb(
     BandError
         If they are not three bands.
     """
-    cube = _three(cube, bands)
-    tell_if_unmatched(cube)
+    three = _three(cube, bands)
+    tell_if_unmatched(three)
+    (cube,) = overviews(three, of=[cube])
     figure, (axis,) = on_axes(axes, 1, _image_panel)
     _draw_rgb(axis, cube, Place.of(cube), mask=mask)
-    _name(axis, cube, f"{' '.join(reversed(cube.band.values.tolist()))} as red green blue")
+    named(axis, cube, f"{' '.join(reversed(cube.band.values.tolist()))} as red green blue")
     return figure
 
 
@@ -113,14 +115,15 @@ def colour_map(
     BandError
         If the cube has no such band, or no zero point of one.
     """
-    pair = _pair(cube, blue, red)
+    (pair,) = overviews(of_bands(cube, [blue, red]), of=[cube])
+    pair = to_flux(pair, "uJy")
     tell_if_unmatched(pair)
     figure, (axis,) = on_axes(axes, 1, _image_panel)
     shown = _colours(pair, _bright(pair, snr))
     names = f"{pair.band.values[0]} - {pair.band.values[1]}"
     drawn = _draw_colours(axis, pair, shown, limits or _limits(shown), Place.of(pair))
     colour_bar(drawn, axis, f"{names}  [AB mag]")
-    _name(axis, pair, names)
+    named(axis, pair, names)
     return figure
 
 
@@ -152,7 +155,9 @@ def before_after(
     """
     require_alike(before, cube)
     after = _three(cube, bands)
-    old = _three(before, after.band.values.tolist()).assign(mask=after.mask)
+    old = _three(before, after.band.values.tolist())
+    after, old = overviews(after, old, of=[cube, before])
+    old = old.assign(mask=after.mask)
     figure, four = on_axes(axes, 4, _two_by_two)
     place, scales = Place.of(after), _scales(after)
     names = f"{after.band.values[0]} - {after.band.values[2]}"
@@ -167,7 +172,8 @@ def before_after(
         four[2 + i].set_title(f"{names}, {when}", fontsize=8)
     colour_bar(drawn, four[3], f"{names}  [AB mag]")
     if axes is None:
-        figure.suptitle(field_name(after), fontsize=9)
+        said = (field_name(after), averages_of(after))
+        figure.suptitle("   ".join(filter(None, said)), fontsize=9)
         for axis in four:
             axis.label_outer()
     return figure
@@ -279,10 +285,6 @@ def _furnish(axis: Any, cube: xr.Dataset, place: Place, *, ink: str = "black") -
     compass(axis, place, ink=ink)
     widths = cube.psf_fwhm.values
     psf_circle(axis, place, float(widths.max()), ink=ink)
-
-
-def _name(axis: Any, cube: xr.Dataset, what: str) -> None:
-    axis.set_title("\n".join(filter(None, (field_name(cube), what))), fontsize=8)
 
 
 def _image_panel() -> Any:

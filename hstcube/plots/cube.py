@@ -29,6 +29,7 @@ from hstcube.plots._sky_axes import (
     psf_circle,
     scale_bar,
 )
+from hstcube.views.overview import overviews
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -74,7 +75,8 @@ def quicklook(
     Figure
         In units of the noise of the sky (of `before`, where there is one, so that the two share
         their greys): asinh from twice the noise below zero to the 99.7th percentile inside the
-        mask. The circle is as wide as the PSF.
+        mask. The circle is as wide as the PSF. A cube in blocks that is larger than 1024 pixels a
+        side is drawn as averages of squares of pixels, in this and all other pictures, and says so.
 
     Raises
     ------
@@ -85,11 +87,14 @@ def quicklook(
     """
     cube = taken(cube)
     number = cube.sizes["band"]
+    if before is not None:
+        before, cube = overviews(require_alike(before, cube), cube)
+    else:
+        (cube,) = overviews(cube)
     if before is None:
         figure, below = on_axes(axes, number, lambda: panels(number, size=_SIZE, extra=_ROOM))
         above: list[Any] = [None] * number
     else:
-        before = require_alike(before, cube)
         figure, both = on_axes(axes, 2 * number, lambda: _pairs(number))
         above, below = both[:number], both[number:]
     place = Place.of(cube)
@@ -145,6 +150,7 @@ def compare(
     if units[0] != units[1]:
         reason = f"the two cubes are in different units, {units[0]} and {units[1]}"
         raise CubeError("HC-D21", reason, "bring both to one[[|: hstcube.to_flux(cube)]]")
+    first, second = overviews(first, second)
     number = first.sizes["band"]
     figure, all_axes = on_axes(axes, number, lambda: panels(number, size=_SIZE, extra=_ROOM))
     place = Place.of(first)

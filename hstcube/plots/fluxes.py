@@ -24,6 +24,7 @@ from hstcube.plots._drawing import (
 )
 from hstcube.plots._sky_axes import Place, compass, finish, outline, psf_circle, scale_bar
 from hstcube.plots.cube import plane, sky_noise
+from hstcube.views.overview import at_middles, averages_of, overviews, square_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -193,16 +194,19 @@ def _name_bands(axis: Any, pivot: dict[str, float], *, log: bool) -> None:
 
 def _draw_places(axis: Any, cube: xr.Dataset, groups: Any, colour_of: dict[int, Any]) -> None:
     """Outline groups on the reddest band, in the colours of their spectra."""
-    place, one = Place.of(cube), plane(cube, cube.sizes["band"] - 1)
+    found = at_middles(group_map(cube, groups), square_of(cube))
+    (cube,) = overviews(cube.isel(band=[-1]), of=[cube])
+    place, one = Place.of(cube), plane(cube, 0)
     image = one.sci.values / sky_noise(one)
     axis.imshow(
         image, origin="lower", cmap="gray_r", norm=stretched(image, one.mask.values),
         extent=place.extent, interpolation="nearest",
     )  # fmt: skip
-    found = group_map(cube, groups)
     for number, colour in colour_of.items():
         outline(axis, place, found == number, colour=colour, width=1.5)
-    finish(axis, place, title=f"{field_name(cube)}   {one.band.item()}")
+    said = averages_of(cube)
+    title = f"{field_name(cube)}   {one.band.item()}"
+    finish(axis, place, title="\n".join(filter(None, (title, said))))
     scale_bar(axis, place)
     compass(axis, place)
     psf_circle(axis, place, float(one.psf_fwhm))

@@ -15,9 +15,9 @@ from hstcube.plots._drawing import (
     BLUE,
     GREY,
     RED,
-    field_name,
     headed,
     labelled,
+    named,
     new_figure,
     on_axes,
     one_panel,
@@ -37,7 +37,7 @@ from hstcube.plots._sky_axes import (
 )
 from hstcube.plots.cube import plane, sky_noise
 from hstcube.regridding.labels import NOT_COVERED, regrid_labels
-from hstcube.views.painting import paint
+from hstcube.views.overview import at_middles, overviews, square_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -74,9 +74,9 @@ def mask_overlay(
         Orange line: the border of the mask. Each label has a colour, no neighbours the same.
         Hatched: outside the segmentation map, or without data.
     """
-    cube = of_bands(cube, band)
+    (cube,) = overviews(of_bands(cube, band).isel(band=[-1]), of=[cube])
     figure, (axis,) = on_axes(axes, 1, lambda: _one((4.8, 4.4)))
-    place, one = Place.of(cube), plane(cube, cube.sizes["band"] - 1)
+    place, one = Place.of(cube), plane(cube, 0)
     noise = sky_noise(one)
     norm = stretched(one.sci.values / noise, one.mask.values)
     drawn = axis.imshow(
@@ -93,7 +93,7 @@ def mask_overlay(
     _furnish(axis, place, float(one.psf_fwhm))
     colour_bar(drawn, axis, "signal / noise of the sky", ticks=ticks_of(norm))
     share = f"mask: {one.mask.values.mean():.0%} of the pixels"
-    _name(axis, cube, f"{one.band.item()}   {share}")
+    named(axis, cube, f"{one.band.item()}   {share}")
     return figure
 
 
@@ -118,7 +118,9 @@ def snr_maps(cube: xr.Dataset, *, groups: Any = None, axes: Any = None) -> Figur
     cube = taken(cube)
     number = cube.sizes["band"]
     figure, all_axes = on_axes(axes, number, lambda: panels(number, size=1.9, extra=0.55))
-    place, painted = Place.of(cube), _painted(cube, groups)
+    painted = _painted(cube, groups)
+    (cube,) = overviews(cube)
+    place = Place.of(cube)
     for i, axis in enumerate(all_axes):
         image = _ratio(cube, i) if painted is None else painted[i]
         shown = np.where(image >= 1, image, np.nan)
@@ -157,7 +159,12 @@ def _painted(cube: xr.Dataset, groups: Any) -> NDArray[np.floating[Any]] | None:
     """Return the signal to noise of groups on their pixels, (band, y, x)."""
     if groups is None:
         return None
-    return np.stack([paint(cube, groups, one).values for one in group_snr(cube, groups).values])
+    labels = group_map(cube, groups)
+    ids, ratio = group_ids(labels), group_snr(cube, labels).values
+    shown = at_middles(labels, square_of(cube))
+    painted, inside = np.full((len(ratio), *shown.shape), np.nan), shown > 0
+    painted[:, inside] = ratio[:, np.searchsorted(ids, shown[inside])]
+    return painted
 
 
 def bins(cube: xr.Dataset, labels: Any, *, axes: Any = None) -> Figure:
@@ -178,10 +185,11 @@ def bins(cube: xr.Dataset, labels: Any, *, axes: Any = None) -> Figure:
     cube = taken(cube)
     figure, (axis,) = on_axes(axes, 1, lambda: _one((4.2, 4.4)))
     found = group_map(cube, labels)
-    place = Place.of(cube)
-    _draw_colours(axis, place, found)
+    (small,) = overviews(cube.isel(band=[-1]), of=[cube])
+    place = Place.of(small)
+    _draw_colours(axis, place, at_middles(found, square_of(cube)))
     _furnish(axis, place, float(np.max(cube.psf_fwhm.values)))
-    _name(axis, cube, f"{group_ids(found).size} groups")
+    named(axis, small, f"{group_ids(found).size} groups")
     return figure
 
 
@@ -204,11 +212,12 @@ def bin_map(cube: xr.Dataset, bins: Any) -> Figure:
     found, attrs = group_map(cube, bins), getattr(bins, "attrs", {})
     figure = new_figure(8.0, 4.0)
     left, right = figure.subplots(1, 2)
-    place = Place.of(cube)
+    (small,) = overviews(cube.isel(band=[-1]), of=[cube])
+    place = Place.of(small)
     ids, number = np.unique(found[found > 0], return_counts=True)
-    _draw_colours(left, place, found)
+    _draw_colours(left, place, at_middles(found, square_of(cube)))
     _furnish(left, place, float(np.max(cube.psf_fwhm.values)))
-    _name(left, cube, f"{ids.size} bins")
+    named(left, small, f"{ids.size} bins")
     names = str(attrs.get("bands", "")).split() or cube.band.values.tolist()
     ratio = group_snr(cube.sel(band=names), found).values
     best = attrs.get("mode") == "any"
@@ -314,10 +323,6 @@ def _furnish(axis: Any, place: Place, fwhm: float) -> None:
     scale_bar(axis, place)
     compass(axis, place)
     psf_circle(axis, place, fwhm)
-
-
-def _name(axis: Any, cube: xr.Dataset, what: str) -> None:
-    axis.set_title("\n".join(filter(None, (field_name(cube), what))), fontsize=8)
 
 
 def _one(size: tuple[float, float]) -> Any:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from hstcube.core.rules import taken
-from hstcube.inputs.arrays import keep_of
 from hstcube.inputs.choices import require_choice
 from hstcube.plots._drawing import BLUE, GREY, RED, labelled, on_axes, panels
-from hstcube.sky.level import sky_pixels
+from hstcube.sky.level import sky_pixels, sky_samples
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -51,17 +50,22 @@ def sky_histograms(
     -------
     Figure
         Grey: all blank pixels; blue: those the level was taken from; orange: the level and its
-        standard error.
+        standard error. Of large images in blocks the windows that `measure_sky` looks at.
     """
     cube = taken(cube)
     require_choice("method", method, Method)
     number = cube.sizes["band"]
     figure, all_axes = on_axes(axes, number, lambda: panels(number, size=2.1))
-    blank = keep_of("background", background)[0]
-    used = sky_pixels(cube, background=background, method=method)
+    parts, sample = sky_samples(cube, background)
+    used = [sky_pixels(part, background=blank, method=method) for part, blank in parts]
     for i, axis in enumerate(all_axes):
-        image = cube.sci[i].values  # of a lazy cube no other is computed
-        _draw_histograms(axis, image[blank & np.isfinite(image)], image[used[i]])
+        images = [part.sci[i].values for part, _ in parts]  # of a lazy cube no other is computed
+        seen = [
+            image[np.asarray(blank) & np.isfinite(image)]
+            for image, (_, blank) in zip(images, parts, strict=True)
+        ]
+        taken_from = [image[here[i]] for image, here in zip(images, used, strict=True)]
+        _draw_histograms(axis, np.concatenate(seen), np.concatenate(taken_from))
         level, error = float(levels.values[i]), float(levels.sky_error.values[i])
         axis.axvspan(level - error, level + error, color=RED, alpha=0.3, lw=0)
         axis.axvline(level, color=RED, lw=1)
@@ -70,7 +74,8 @@ def sky_histograms(
         axis.set_yticks([])
         axis.set_ylim(0, 1.3 * axis.get_ylim()[1])  # room for the legend
     if axes is None:
-        figure.supxlabel(f"{cube.sci.attrs['units']} per pixel", fontsize=8)
+        said = (f"{cube.sci.attrs['units']} per pixel", sample)
+        figure.supxlabel("   ".join(filter(None, said)), fontsize=8)
     return figure
 
 

@@ -28,7 +28,7 @@ from hstcube.sky.detection import detect
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["ENOUGH", "FEWEST", "Method", "left_over", "measure_sky", "sky_pixels"]
+__all__ = ["ENOUGH", "FEWEST", "Method", "left_over", "measure_sky", "sky_pixels", "sky_samples"]
 
 # arcsec: how far the clipped method keeps from sources; the wings of galaxies reach farther than
 # 0.3
@@ -97,8 +97,7 @@ def measure_sky(
     """
     cube = taken(cube)
     require_choice("method", method, Method, code="HC-K12", error=SkyError)
-    large = cube.sizes["y"] * cube.sizes["x"] > LARGE
-    if large and cube.variables["sci"].chunks is not None:
+    if _is_sampled(cube):
         return _in_windows(cube, background, method)
     if background is None:
         background = detect(cube, deblend=False) == 0
@@ -256,6 +255,25 @@ def sky_pixels(cube: xr.Dataset, *, background: Any, method: Method) -> NDArray[
     require_choice("method", method, Method, code="HC-K12", error=SkyError)
     blank = _blank(cube, background)
     return _used(cube, blank, _distance(cube, blank, method), method)
+
+
+def sky_samples(cube: xr.Dataset, background: Any) -> tuple[list[tuple[xr.Dataset, Any]], str]:
+    """Return what `measure_sky` looks at, with where it is blank; and what of the cube that is."""
+    if not _is_sampled(cube):
+        return [(cube, _blank(cube, background))], ""
+    blank = _blank(cube, background)
+    every = windows_of((cube.sizes["y"], cube.sizes["x"]), WINDOW, 0)
+    some = [(rows, columns) for rows, columns in every if blank[rows, columns].any()]
+    parts = [
+        (cube.isel(y=rows, x=columns).compute(), blank[rows, columns])
+        for rows, columns in (some or every)[:WINDOWS]
+    ]
+    return parts, f"{len(parts)} windows of {WINDOW} x {WINDOW} pixels"
+
+
+def _is_sampled(cube: xr.Dataset) -> bool:
+    large = cube.sizes["y"] * cube.sizes["x"] > LARGE
+    return large and cube.variables["sci"].chunks is not None
 
 
 def _distance(cube: xr.Dataset, blank: NDArray[np.bool_], method: Method) -> NDArray[np.float64]:

@@ -12,18 +12,21 @@ from hstcube.core.grids import Grid
 from hstcube.inputs.choices import require_choice
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     Image64 = NDArray[np.float64]
     Mask = NDArray[np.bool_]
 
-__all__ = ["connected", "detect_sources"]
+__all__ = ["connected", "detect_sources", "renumber", "sizes_of"]
 
 # arcsec: the scale on which the background is removed, so that faint sources do not count as noise
 BACKGROUND = 0.6
 
 _SURE = 3.0  # robust standard deviations above the background: what is a source
 _CONNECTED = 5  # pixels of it
+_PIXELS = 1 << 20  # of a map, at a time
 
 Touching = Literal["corners", "sides"]
 
@@ -90,7 +93,7 @@ def connected(
 
     Returns
     -------
-    array of int, (y, x)
+    array of int32, (y, x)
         1, 2, ... for the pieces, 0 elsewhere.
     """
     from scipy import ndimage
@@ -98,6 +101,27 @@ def connected(
     require_choice("touching", touching, Touching)
     structure = ndimage.generate_binary_structure(2, 2 if touching == "corners" else 1)
     pieces, _ = ndimage.label(seen, structure)
-    large = np.bincount(pieces.ravel()) >= fewest
+    large = sizes_of(pieces) >= fewest
     large[0] = False
-    return np.asarray(np.where(large, np.cumsum(large), 0)[pieces])
+    return renumber(pieces, np.where(large, np.cumsum(large), 0))
+
+
+def sizes_of(labels: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
+    """Return how many pixels have each label from 0 up to the largest."""
+    number = int(labels.max(initial=0)) + 1
+    sizes = np.zeros(number, np.intp)
+    for rows in _rows(labels):  # `bincount` makes 8 bytes of each pixel
+        sizes += np.bincount(rows.ravel(), minlength=number)
+    return sizes
+
+
+def renumber(labels: NDArray[Any], table: NDArray[Any]) -> NDArray[Any]:
+    """Return the labels after each became what the table has in its place; they are replaced."""
+    for rows in _rows(labels):
+        rows[:] = table[rows]
+    return labels
+
+
+def _rows(labels: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    step = max(_PIXELS // max(labels.shape[1], 1), 1)
+    return (labels[top : top + step] for top in range(0, len(labels), step))
