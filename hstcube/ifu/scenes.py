@@ -14,7 +14,7 @@ from hstcube.core.offsets import noise_scale, pixel_acf
 from hstcube.core.rules import taken
 from hstcube.errors import BandError, CubeError, GridError, LabelError, PSFError
 from hstcube.forward.scene import Scene
-from hstcube.ifu.maps import FLUX, SMOOTHED
+from hstcube.ifu.maps import FLUX, FLUX_DENSITY, SMOOTHED
 from hstcube.inputs.arrays import keep_of
 from hstcube.inputs.units import parsed_unit
 from hstcube.matching.solver import gaussian_kernel
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     Bool = NDArray[np.bool_]
 
 __all__ = [
-    "FLUX_DENSITY",
     "Bands",
     "Line",
     "bands_of",
@@ -46,8 +45,6 @@ __all__ = [
     "scene_of",
     "total_fwhm",
 ]
-
-FLUX_DENSITY = f"{FLUX} AA-1"
 
 _GROWN = 0.5  # arcsec: how far beyond its mask an object's light matters to a broad PSF
 _MISSED = 0.02  # share of a map's bright pixels that a band may leave without data

@@ -306,3 +306,56 @@ def test_the_model_of_2022_wants_two_cubes_of_one_band(whole):
     one = cube().sel(band=["f160w"])
     for given in (cube(), [cube()], [one], [one, one, one]):
         refused("HC-L18", lambda g=given: hstcube.fit_line(g, whole, psf=PSF, recipe="original"))
+
+
+@pytest.mark.parametrize(
+    ("unit", "scale"),
+    [
+        ("10**(-20)*erg/s/cm**2", 1.0),
+        ("1e-17 erg/s/cm^2/spaxel", 1e-3),
+        ("1e-20 erg s-1 cm-2 pixel-1", 1.0),
+        ("1e-20 erg s-1 cm-2 arcsec-2", 25.0),
+        ("1e-23 W m-2", 1.0),
+    ],
+)
+def test_a_unit_is_read_as_people_write_it(tmp_path, unit, scale):
+    """Also of a solid angle; pixels of 0.2 arcsec."""
+    path = write(tmp_path / "map.fits", np.full((31, 31), 5 * scale), unit=unit)
+    error = write(tmp_path / "err.fits", np.full((31, 31), scale), unit=unit)
+    made = hstcube.open_map(path, error=error)
+    np.testing.assert_allclose(made.sci, 5, rtol=1e-6)
+    np.testing.assert_allclose(made.wht, 1, rtol=1e-6)
+
+
+def test_a_unit_that_is_not_read_can_be_said(tmp_path):
+    path = write(tmp_path / "map.fits", np.full((31, 31), 5), unit="x10^-20 cgs")
+    error = write(tmp_path / "err.fits", np.full((31, 31), 1), unit="x10^-20 cgs")
+    refused("HC-L04", lambda: hstcube.open_map(path, error=error), "map.fits", "unit=")
+    made = hstcube.open_map(path, error=error, unit=UNIT)
+    np.testing.assert_allclose(made.wht, 1, rtol=1e-6)
+
+
+def test_errors_count_in_a_unit_of_their_own(tmp_path):
+    path = write(tmp_path / "map.fits", np.full((31, 31), 5), unit=UNIT)
+    error = write(tmp_path / "err.fits", np.full((31, 31), 0.02), unit="1e-18 erg s-1 cm-2")
+    np.testing.assert_allclose(hstcube.open_map(path, error=error).wht, 0.25, rtol=1e-6)
+    error = write(tmp_path / "var.fits", np.full((31, 31), 4e-4), unit="(1e-18 erg s-1 cm-2)**2")
+    np.testing.assert_allclose(hstcube.open_map(path, error=error).wht, 0.25, rtol=1e-6)
+
+
+@pytest.mark.parametrize("unit", [UNIT, f"({UNIT})**2", "1e-40 erg2 s-2 cm-4", ""])
+def test_the_extension_stat_is_a_variance_also_with_the_card_of_the_map(tmp_path, unit):
+    cards = fits.Header(grids(Truth())[1].cards)
+    data = fits.ImageHDU(np.full((31, 31), 5.0), cards, "DATA")
+    stat = fits.ImageHDU(np.full((31, 31), 4.0), cards, "STAT")
+    data.header["BUNIT"], stat.header["BUNIT"] = UNIT, unit
+    fits.HDUList([fits.PrimaryHDU(), data, stat]).writeto(tmp_path / "map.fits")
+    np.testing.assert_allclose(hstcube.open_map(tmp_path / "map.fits").wht, 0.25, rtol=1e-6)
+
+
+def test_a_cube_is_no_map_unless_it_has_one_channel(tmp_path):
+    error = write(tmp_path / "err.fits", np.ones((1, 31, 31)), axes=3)
+    one = write(tmp_path / "one.fits", np.full((1, 31, 31), 5.0), axes=3)
+    assert hstcube.open_map(one, error=error).sizes["y"] == 31
+    many = write(tmp_path / "many.fits", np.full((4, 31, 31), 5.0), axes=3)
+    refused("HC-L05", lambda: hstcube.open_map(many), "many.fits", "line_map")
