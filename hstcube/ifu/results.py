@@ -13,7 +13,7 @@ from hstcube.core.state import record, warn
 from hstcube.forward.psfs import Moffat
 from hstcube.forward.solution import blocks_of, covariance, nrms, sets_tried
 from hstcube.ifu.maps import FLUX
-from hstcube.ifu.scenes import correlated, flux_density_at
+from hstcube.ifu.scenes import correlated, flux_density_at, total_fwhm
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -79,6 +79,7 @@ def results(fit: Fit, before: dict[str, str], step: str) -> xr.Dataset:
         **before,
         "line": fit.line.name,
         "smoothed": fit.line.smoothed,
+        "fwhm": total_fwhm(fit.psf, fit.line.smoothed),
         "wavelength": fit.line.pivot,
         "shift": "fitted" if fit.problem.free else "given",
     }

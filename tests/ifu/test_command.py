@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
-from line_scene import UNIT, Truth, cube, grids, seen
+from line_scene import UNIT, Truth, cube, grids, line, seen
 
 import hstcube
 from hstcube.files.tables import read_table
@@ -58,6 +58,26 @@ def test_the_models_lie_where_the_map_does_and_say_what_they_are(given, tmp_path
         for step in ("open_map(", "fit_line(", "line_model("):
             assert any(step in line for line in steps), (kind, step)
     assert fits.getheader(tmp_path / "made_line_map.fits", "SCI")["PSFFWHM"] > 0.7
+
+
+def test_the_picture_is_in_arcsec_with_scale_north_and_psf():
+    fit = hstcube.fit_line(cube(), line(Truth(), 100), psf=PSF, keep=np.ones((100, 100), bool))
+    figure = hstcube.plot.line(fit)
+    shown = [axis for axis in figure.axes if axis.images]
+    assert [axis.get_title() for axis in shown] == ["map", "model", "left over"]
+    first = shown[0]
+    used = np.isfinite(fit.model.values)
+    rows = np.flatnonzero(used.any(1))
+    assert np.ptp(first.get_ylim()) == pytest.approx(0.2 * (np.ptp(rows) + 5))  # 2 pixels around
+    (circle,) = [one for one in first.patches if one.get_gid() == "PSF"]
+    assert 2 * circle.radius == pytest.approx(np.hypot(0.65, 0.4))
+    assert {"N", "E", "1″"} <= {one.get_text() for one in first.texts}
+    data = np.ma.filled(first.images[0].get_array().astype(float), np.nan)
+    assert np.nanmax(data) == pytest.approx(float((fit.model + fit.residual).max()))
+    limits = {axis.images[0].get_clim() for axis in shown[:2]}
+    assert len(limits) == 1
+    assert shown[2].images[0].get_clim() == (-5, 5)
+    assert hstcube.plot.figure_bytes(figure).startswith(b"\x89PNG")
 
 
 def test_what_is_found_is_printed_as_json_too(given, tmp_path, call):
