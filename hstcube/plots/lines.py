@@ -65,13 +65,12 @@ def _images(axes: Any, fit: xr.Dataset) -> None:
     top = float(np.nanpercentile(data, _TOP)) or 1.0
     flux = {"vmin": min(-0.05 * top, top), "vmax": max(-0.05 * top, top), "cmap": "viridis"}
     over = {"vmin": -5, "vmax": 5, "cmap": "RdBu_r"}
-    drawn = (("map", data, flux), ("model", model, flux), ("left over", residual, over))
+    drawn = (("map", data, flux), ("model", model, flux), ("residual / error", residual, over))
     for axis, (title, image, how) in zip(axes, drawn, strict=True):
         one = image / fit.sigma.values if how is over else image
         shown = axis.imshow(one, origin="lower", extent=place.extent, **how)
         finish(axis, place, title=title, label=False)
-        label = "residual / error" if how is over else "10⁻²⁰ erg s⁻¹ cm⁻²"
-        colour_bar(shown, axis, label, below=True)
+        colour_bar(shown, axis, "" if how is over else "10⁻²⁰ erg s⁻¹ cm⁻²", below=True)
     axes[0].set_ylabel("arcsec from the line's middle", fontsize=8)
     scale_bar(axes[0], place)
     compass(axes[0], place)

@@ -64,7 +64,7 @@ def test_the_picture_is_in_arcsec_with_scale_north_and_psf():
     fit = hstcube.fit_line(cube(), line(Truth(), 100), psf=PSF, keep=np.ones((100, 100), bool))
     figure = hstcube.plot.line(fit)
     shown = [axis for axis in figure.axes if axis.images]
-    assert [axis.get_title() for axis in shown] == ["map", "model", "left over"]
+    assert [axis.get_title() for axis in shown] == ["map", "model", "residual / error"]
     first = shown[0]
     used = np.isfinite(fit.model.values)
     rows = np.flatnonzero(used.any(1))
