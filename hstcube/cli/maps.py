@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from hstcube.cli.options import (
+    AsJson,
     Field,
     Fields,
     Folder,
@@ -18,7 +19,14 @@ from hstcube.cli.options import (
     Scale,
     Source,
 )
-from hstcube.terminal.show import collect_again, show_failures, show_table, told_warnings
+from hstcube.terminal.show import (
+    collect_again,
+    say,
+    show_failures,
+    show_json,
+    show_table,
+    told_warnings,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -138,17 +146,22 @@ def line(
     bands: Annotated[
         str | None, typer.Option(help="Bands to fit, with commas between: f435w,f160w.")
     ] = None,
+    positive: Annotated[
+        bool, typer.Option("--positive", help="Weights are zero or positive.")
+    ] = False,
     wavelength: Annotated[
         str | None, typer.Option(help="Of the line as observed, for its equivalent width: 6036AA.")
     ] = None,
     field: Field = None,
     overwrite: Overwrite = False,
+    as_json: AsJson = False,
 ) -> None:
     """Model the map of a line with the bands of a cube.
 
     Writes the line at the cube's resolution and at the map's, residual, table and picture.
     """
-    from hstcube.ifu.products import model_line
+    from hstcube.core.state import notes_of
+    from hstcube.ifu.products import fit_table, model_line
 
     with told_warnings():
         made = model_line(
@@ -162,11 +175,20 @@ def line(
             continuum=continuum,
             labels=labels,
             bands=bands.split(",") if bands else None,
+            positive=positive,
             wavelength=wavelength,
             field=field,
             overwrite=overwrite,
         )
+    if as_json:
+        table = fit_table(made.fit)
+        weights = [dict(zip(table.colnames, row, strict=True)) for row in table]
+        show_json({"weights": weights, **table.meta, "files": made.paths})
+        return
     fit = made.fit
+    for code, text in notes_of(fit.attrs["history"]):
+        if code.startswith("HC-L"):  # those of the cube were told when it was made
+            say(f"note: {code} {text}")
     rows = [(one, f"{value:.2f}", f"{error:.2f}") for one, value, error in _numbers(fit)]
     show_table(("band", "weight", "error"), rows, title=f"{fit.attrs['line']}, in {out}")
     tried = zip(fit["set"].values.tolist(), fit.set_nrms.values.tolist(), strict=True)

@@ -87,6 +87,9 @@ class Sampled(NamedTuple):
     step: float
     fwhm: float  # arcsec
 
+    def __str__(self) -> str:
+        return f"an image of {self.fwhm:.4g}arcsec"
+
     def transfer(self, fy: Array, fx: Array) -> NDArray[np.complex128]:
         """Return the Fourier transform at frequencies [1/arcsec], 0 beyond what the pixels tell.
 

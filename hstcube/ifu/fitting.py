@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
-import xarray as xr
 
-from hstcube.basics.convolution import convolver
 from hstcube.core.rules import taken
-from hstcube.core.state import warn
+from hstcube.core.state import attribute
 from hstcube.errors import CubeError, GridError
-from hstcube.forward.psfs import Moffat, as_psf
-from hstcube.forward.solution import Problem, blocks_of, covariance, nrms, sets_tried, solve
+from hstcube.forward.psfs import as_psf
+from hstcube.forward.solution import Problem, solve
 from hstcube.ifu.original import original_model
-from hstcube.ifu.scenes import (
-    bands_of,
-    correlated,
-    flux_density_at,
-    kept,
-    line_of,
-    scene_of,
-    total_fwhm,
-)
+from hstcube.ifu.results import Fit, results
+from hstcube.ifu.scenes import bands_of, kept, line_of, neighbours_in, scene_of, total_fwhm
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import number_in, numbers_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
+    import xarray as xr
     from numpy.typing import NDArray
 
-    from hstcube.forward.psfs import Sampled
+    from hstcube.forward.psfs import Moffat, Sampled
     from hstcube.forward.scene import Scene
-    from hstcube.forward.solution import Solution, Tried
-    from hstcube.ifu.scenes import Bands, Line
+    from hstcube.forward.solution import Solution
+    from hstcube.ifu.scenes import Line
 
     Array = NDArray[np.float64]
     Bool = NDArray[np.bool_]
@@ -44,15 +35,10 @@ __all__ = ["Recipe", "fit_line"]
 
 Recipe = Literal["default", "original"]
 
-RIDGE = 0.01  # of unit-norm columns; docs/ifu.md shows what smaller and larger ones do
+RIDGE = 0.015  # of unit-norm columns; docs/ifu.md shows what smaller and larger ones do
 
-_BLOCK, _FOLDS, _DIVISIONS = 0.8, 5, 2  # arcsec; of the cross-validation
 _FEWEST, _EACH = 30, 5  # pixels: of a map, and for each parameter
 _FLOOR = 0.02  # arcsec: what a shift from a continuum is not known better than
-_BETTER = 0.9  # of the residuals: a simpler set that is so much better is told
-_AS_WELL = 1.05  # of the residuals: a simpler set predicts as well
-_AS_EXPECTED = 1.25  # residuals over errors, rms
-_CANCEL = 2.0  # times: terms that cancel so often are told of
 _AT_BOUND = 0.99
 _WIDTHS = 1.0  # FWHM of the map's PSF: the farthest shift
 _FAR = 0.1  # arcsec from where the series was made
@@ -142,23 +128,17 @@ def fit_line(
     light, mask = bands_of(cube, bands), kept(cube, keep)
     scene, used = scene_of(light, mask, seen, profile)
     ridge = number_in("", ridge, "ridge", least=0, most=1)
-    fixed, expected = _shift_of(shift), _prior_of(prior)
-    problem = _problem(scene, used, seen, profile, (fixed, expected, positive, ridge))
+    how = _shift_of(shift), _prior_of(prior), positive, ridge
+    problem = _problem(scene, used, seen, profile, how)
     _require_enough(problem)
     problem, found = _solved(scene, profile, problem)
     _require_within(problem, found)
-    return _told(cube, _Fit(light, mask, seen, used, profile, scene, problem, found))
-
-
-class _Fit(NamedTuple):
-    light: Bands
-    mask: Bool
-    line: Line
-    used: Bool
-    psf: Moffat | Sampled
-    scene: Scene
-    problem: Problem
-    found: Solution
+    others = neighbours_in(cube, mask)
+    fit = Fit(light, mask, others, seen, used, profile, scene, problem, found)
+    step = (
+        f"fit_line(bands={light.names}, psf={str(profile)!r}, ridge={ridge:g}, positive={positive})"
+    )
+    return results(fit, _before(cube, line), step)
 
 
 def _shift_of(shift: Any) -> Array | None:
@@ -238,163 +218,11 @@ def _require_within(problem: Problem, found: Solution) -> None:
         raise GridError("HC-L11", reason, fix)
 
 
-# -- what is told
-
-
-def _told(cube: xr.Dataset, fit: _Fit) -> xr.Dataset:
-    """Return the fit as a Dataset."""
-    light, line, problem, found = fit.light, fit.line, fit.problem, fit.found
-    residual = problem.data - found.model
-    chi2 = float((problem.weight * residual**2).sum())
-    errors = covariance(
-        problem,
-        found,
-        correlated(line, fit.used),
-        lambda dof: _inflation(chi2, dof, assumed=line.assumed),
-        _from_bands(fit),
-    )
-    sets = sets_tried(problem, found.shift, light.names, _divisions(fit))
-    spread = np.sqrt(np.clip(np.diag(errors.total), 0, None))
-    total = light.sci[:, fit.mask].sum(1)
-    terms = found.weights * total
-    inflation = _inflation(chi2, errors.dof, assumed=line.assumed)
-    density = flux_density_at(line.pivot, light.pivot, total)
-    values: dict[str, Any] = {
-        "weights": ("band", found.weights, {"units": "Angstrom"}),
-        "weight_error": ("band", spread[2:], {"units": "Angstrom"}),
-        "covariance": (("parameter", "parameter2"), errors.total),
-        "dy": ((), found.shift[0], {"units": "arcsec"}),
-        "dx": ((), found.shift[1], {"units": "arcsec"}),
-        "dy_error": ((), spread[0], {"units": "arcsec"}),
-        "dx_error": ((), spread[1], {"units": "arcsec"}),
-        "chi2": ((), chi2),
-        "dof": ((), errors.dof),
-        "inflation": ((), np.sqrt(inflation)),
-        "residual_rms": ((), np.sqrt(chi2 / errors.dof)),
-        "nrms": ((), nrms(residual, problem.data)),
-        "correlation": ((), float(np.corrcoef(problem.data, found.model)[0, 1])),
-        "flux_ratio": ((), float(found.model.sum() / problem.data.sum())),
-        "flux": ((), terms.sum(), {"units": "1e-20 erg s-1 cm-2"}),
-        "flux_error": ((), _error_of(errors.total[2:, 2:], total), {"units": "1e-20 erg s-1 cm-2"}),
-        "condition": ((), _condition(problem, found)),
-        "cancelling": ((), float(np.abs(terms).sum() / max(abs(terms.sum()), 1e-300))),
-        "equivalent_width": ((), terms.sum() / density, {"units": "Angstrom"}),
-        "model": (("y", "x"), _on_map(found.model, fit.used)),
-        "residual": (("y", "x"), _on_map(residual, fit.used)),
-        "sigma": (("y", "x"), np.where(fit.used, line.sigma, np.nan)),
-        "keep": (("row", "column"), fit.mask),
-        "set_nrms": ("set", np.array([one.nrms for one in sets])),
-        "set_bands": ("set", np.array([len(one.bands) for one in sets])),
+def _before(cube: xr.Dataset, line: xr.Dataset) -> dict[str, str]:
+    """Return what a fit keeps of the attributes of both: what was done to them, and told."""
+    told = {
+        key: "\n".join(filter(None, (attribute(one, key) for one in (cube, line))))
+        for key in ("history", "warnings")
     }
-    names = ["dy", "dx", *light.names]
-    coords = {
-        "band": np.array(light.names, object),
-        "parameter": np.array(names, object),
-        "parameter2": np.array(names, object),
-        "set": np.array([one.name for one in sets], object),
-        **line.grid.coords(),
-    }
-    made = xr.Dataset(values, coords, _attributes(cube, fit))
-    if isinstance(fit.psf, Moffat):
-        made.attrs["psf"] = str(fit.psf)
-    else:
-        made["map_psf"] = (("ky", "kx"), fit.psf.image)
-        made.attrs |= {"psf_step": fit.psf.step, "psf_fwhm": fit.psf.fwhm}
-    return _judged(made, fit, sets)
-
-
-def _attributes(cube: xr.Dataset, fit: _Fit) -> dict[str, Any]:
-    return {
-        "line": fit.line.name,
-        "smoothed": fit.line.smoothed,
-        "wavelength": fit.line.pivot,
-        "matched_to": str(cube.matched_to.values[0]),
-        "field": str(cube.attrs.get("field", "")),
-        "shift": "fitted" if fit.problem.free else "given",
-        "warnings": "",
-        "history": str(cube.attrs.get("history", "")),
-    }
-
-
-def _inflation(chi2: float, dof: float, *, assumed: bool) -> float:
-    """Return the factor of the map's variance that its residuals ask for; never below one.
-
-    Where nobody gave errors it is all that is known of them.
-    """
-    ratio = chi2 / max(dof, 1.0)
-    return ratio if assumed else max(ratio, 1.0)
-
-
-def _error_of(matrix: Array, factors: Array) -> float:
-    return float(np.sqrt(np.clip(factors @ matrix @ factors, 0, None)))
-
-
-def _on_map(values: Array, used: Bool) -> Array:
-    out = np.full(used.shape, np.nan)
-    out[used] = values
-    return out
-
-
-def _condition(problem: Problem, found: Solution) -> float:
-    columns = problem.basis.at(found.shift) * np.sqrt(problem.weight)
-    norm = np.sqrt((columns**2).sum(1, keepdims=True))
-    norm[norm == 0] = 1.0
-    return float(np.linalg.cond(columns / norm))
-
-
-def _from_bands(fit: _Fit) -> Callable[[Array], Array]:
-    """Return what gives the covariance that the noise of the bands adds."""
-    rows_, columns = fit.scene.box
-
-    def added(gain: Array) -> Array:
-        total = np.zeros((len(gain), len(gain)))
-        for i, weight in enumerate(fit.found.weights):
-            if not weight:
-                continue
-            seen = fit.scene.weighed(gain, fit.psf, fit.found.shift, i)
-            noise = seen * (fit.light.sigma[i] * fit.mask)[rows_, columns] * weight
-            spread = convolver(fit.light.acf[i], noise.shape[1:])
-            correlated = np.stack([spread(one) for one in noise])
-            total += np.einsum("pyx,qyx->pq", noise, correlated)
-        return total
-
-    return added
-
-
-# -- the judgement
-
-
-def _divisions(fit: _Fit) -> list[Any]:
-    size = max(round(_BLOCK / fit.line.grid.scale), 1)
-    rows, columns = np.nonzero(fit.used)
-    return [blocks_of(rows, columns, size, _FOLDS, seed) for seed in range(_DIVISIONS)]
-
-
-def _judged(made: xr.Dataset, fit: _Fit, sets: list[Tried]) -> xr.Dataset:
-    """Return the fit with its verdict, and warnings where something is better done otherwise."""
-    times, full = float(made.residual_rms), sets[0]
-    said = [
-        f"residuals are {times:.1f} times the errors"
-        if times > _AS_EXPECTED
-        else "residuals are what the errors expect",
-        f"blocks left out are predicted to {full.nrms:.1%} of the signal",
-    ]
-    simpler = [one for one in sets if len(one.bands) < len(full.bands)]
-    if simpler:
-        best = min(simpler, key=attrgetter("nrms"))
-        if best.nrms <= _BETTER * full.nrms:
-            text = (
-                f"{best.name} alone predicts the map better than all bands, to {best.nrms:.1%} of "
-                f"the signal, not {full.nrms:.1%}: [[--bands {best.name}|bands={best.name!r}]]"
-            )
-            made = warn(made, "HC-L14", text)
-        elif best.nrms <= _AS_WELL * full.nrms:
-            said.append(f"{best.name} predicts it as well ({best.nrms:.1%})")
-    if not fit.problem.free and not fit.problem.positive and len(full.bands) > 1:
-        text = "weights of both signs can imitate a shift, and the shift was not fitted"
-        made = warn(made, "HC-L15", text)
-    if float(made.cancelling) > _CANCEL:
-        said.append(
-            f"the terms cancel {float(made.cancelling):.1f} times: only their sum has a meaning"
-        )
-    return made.assign_attrs(verdict="; ".join(said))
+    matched = str(cube.matched_to.values[0])
+    return {"field": attribute(cube, "field"), "matched_to": matched, **told}

@@ -29,12 +29,32 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["FLUX", "SMOOTHED", "Image", "celestial", "in_flux", "open_map", "read_image"]
+__all__ = [
+    "FLUX",
+    "FLUX_DENSITY",
+    "SMOOTHED",
+    "Image",
+    "alike",
+    "celestial",
+    "factor_to",
+    "open_map",
+    "read_image",
+    "variance_beside",
+    "with_smoothing",
+    "without_errors",
+]
 
 FLUX = "1e-20 erg s-1 cm-2"  # of a line in a pixel; what IFUs count in
+FLUX_DENSITY = f"{FLUX} AA-1"
+_CALLED = {FLUX: "a line's flux", FLUX_DENSITY: "a flux density per wavelength"}
 SMOOTHED = "smoothed"  # the coordinate: FWHM [arcsec] of a Gaussian that smoothed a map
 
 _ERRORS = ("STAT", "VAR", "ERR", "ERROR")  # extensions beside a map; the first two are variances
+_MAP = 2  # axes
+_PER_PIXEL = re.compile(
+    r"\s*(/\s*(spaxel|pixel|pix)|[ .*]\s*(spaxel|pixel|pix)\s*(\*\*|\^)?\s*\(?-1\)?)\b",
+    re.IGNORECASE,
+)
 _SQUARE = re.compile(r"\((?P<inside>.*)\)\s*(\*\*|\^)?\s*\(?2\)?")
 _FAR = 4.0  # standard deviations: how far the correlations of smoothed noise are described
 
@@ -45,7 +65,8 @@ class Image(NamedTuple):
     data: Array
     header: Any
     unit: str
-    stale: bool = False  # its checksum is not that of its pixels
+    stale: bool  # its checksum is not that of its pixels
+    errors: str | None  # the extension with its errors
 
 
 def open_map(
@@ -118,35 +139,24 @@ def open_map(
     if not paths or len(errors) != len(paths):
         reason = f"{len(paths)} maps and {len(errors)} errors"
         raise CubeError("HC-L03", reason, "give one file of errors for each map")
-    total, variance, grid, told, stale = None, None, None, False, 0
-    for one, beside in zip(paths, errors, strict=True):
-        image = read_image(one, hdu)
-        here = Grid.from_header(celestial(image.header), shape=_shape(image.data))
-        factor = in_flux(unit or image.unit, one)
-        noise = _variance(one, beside, image, unit or image.unit)
-        told |= noise is None
-        stale += image.stale
-        values = image.data * factor
-        spread = _alike(values) if noise is None else noise * factor**2
-        if total is None or variance is None or grid is None:
-            total, variance, grid = values, spread, here
-        else:
-            grid.require(here, what="the maps", fix="sum maps of one grid only")
-            total, variance = total + values, variance + spread
-    assert total is not None
-    assert variance is not None
-    assert grid is not None
+    opened_ = [_opened(one, beside, hdu, unit) for one, beside in zip(paths, errors, strict=True)]
+    grid = opened_[0].grid
+    for one in opened_[1:]:
+        grid.require(one.grid, what="the maps", fix="sum maps of one grid only")
+    total = np.sum([one.values for one in opened_], axis=0)
+    variance = np.sum([one.variance for one in opened_], axis=0)
+    bare = [str(path) for path, one in zip(paths, opened_, strict=True) if one.bare]
+    stale = sum(one.stale for one in opened_)
     pivot = math.nan
     if wavelength is not None:
         pivot = number_in("Angstrom", wavelength, "wavelength", above=0)
-    cube = _built(total, variance, grid, name, pivot)
+    cube = _built(total, variance, grid, name, pivot, paths[0])
     width = 0.0
     if smoothed is not None:
         width = number_in("arcsec", smoothed, "smoothed", least=0, pixel=grid.scale)
     cube = with_smoothing(cube, width)
-    if told:
-        text = "the map has no errors: all pixels count alike, and the fit's residuals tell them"
-        cube = warn(cube, "HC-L06", text).assign_attrs(errors="assumed")
+    if bare:
+        cube = without_errors(cube, ", ".join(bare))
     if stale:
         text = f"the checksum of {stale} maps is not that of their pixels: edited, or damaged"
         cube = warn(cube, "HC-L19", text)
@@ -156,15 +166,48 @@ def open_map(
     return record(cube, f"open_map({len(paths)} maps, smoothed={smoothed!r})")
 
 
-def _built(total: Array, variance: Array, grid: Grid, name: str, pivot: float) -> xr.Dataset:
+class _Map(NamedTuple):
+    """One file, in 1e-20 erg s-1 cm-2."""
+
+    values: Array
+    variance: Array
+    grid: Grid
+    bare: bool  # nobody gave errors
+    stale: bool
+
+
+def _opened(path: Any, beside: Any, hdu: Any, unit: str | None) -> _Map:
+    """Return a map with its variance."""
+    image = read_image(path, hdu)
+    if image.data.ndim != _MAP:
+        reason = f"{path}: holds an array of shape {image.data.shape}, and a map is (y, x)"
+        fix = "give [[the map of a line, not a cube of spectra|what line_map makes of it]]"
+        raise CubeError("HC-L05", reason, fix)
+    grid = Grid.from_header(celestial(image.header), shape=image.data.shape)
+    factor = factor_to(FLUX, unit or image.unit, path, grid)
+    noise = variance_beside(path, beside, image, unit)
+    values = image.data * factor
+    variance = alike(values) if noise is None else noise * factor**2
+    return _Map(values, variance, grid, noise is None, image.stale)
+
+
+def _built(
+    total: Array, variance: Array, grid: Grid, name: str, pivot: float, path: Any
+) -> xr.Dataset:
     """Return the cube of one band."""
     good = np.isfinite(total) & np.isfinite(variance)
     if not good.any():
-        reason = "no pixel of the map has both a value and an error"
+        reason = f"{path}: no pixel of the map has both a value and an error"
         raise CubeError("HC-L05", reason, "give a map with data, and errors that belong to it")
     wht = np.divide(1.0, variance, where=good, out=np.zeros(total.shape))
     sci = np.where(good, total, np.nan)
     return build(sci[None], wht[None], bands=[name], grid=grid, units=FLUX, pivot=[pivot])
+
+
+def without_errors(cube: xr.Dataset, path: Any) -> xr.Dataset:
+    """Return a map that says, and warns, that nobody gave its errors."""
+    text = f"{path}: has no errors: all pixels count alike, and the fit's residuals tell them"
+    return warn(cube, "HC-L06", text).assign_attrs(errors="assumed")
 
 
 def with_smoothing(cube: xr.Dataset, width: float) -> xr.Dataset:
@@ -196,15 +239,17 @@ def read_image(
     path = as_path(path)
     with located(path), opened(path) as hdus:
         named = [one.name for one in hdus if one.is_image and len(one.shape) > 1]
-        wanted = next((one for one in names if one in named), None)
+        wanted, errors = (next((q for q in of if q in named), None) for of in (names, _ERRORS))
         first = next((i for i, one in enumerate(hdus) if one.is_image and len(one.shape) > 1), 0)
         unit = chosen_unit(hdus, hdu if hdu is not None else wanted or first)
         stale = _is_stale(path, unit)
         if len(unit.shape) != 3:  # noqa: PLR2004  a cube of spectra
             image_shape(unit)  # refuses what is no image
         data = np.asarray(unit.data, dtype=np.float64)
+        if data.shape[0] == 1 and data.ndim > _MAP:  # a map on three axes
+            data = data[0]
         header = unit.header.copy()
-    return Image(data, header, card_text(header, "BUNIT"), stale)
+    return Image(data, header, card_text(header, "BUNIT"), stale, errors)
 
 
 def _is_stale(path: Path, unit: Any) -> bool:
@@ -221,58 +266,63 @@ def _is_stale(path: Path, unit: Any) -> bool:
     return False
 
 
-def _beside(path: Any, like: tuple[str, ...] = _ERRORS) -> str | None:
-    """Return the extension with the errors of a file."""
-    path = as_path(path)
-    with located(path), opened(path) as hdus:
-        named = [one.name for one in hdus if one.is_image and len(one.shape) > 1]
-    return next((name for name in like if name in named), None)
+def variance_beside(path: Any, beside: Any, image: Image, said: str | None) -> Array | None:
+    """Return the variances of values [their unit squared]; NaN where there is no data.
 
-
-def _variance(path: Any, beside: Any, image: Image, unit: str) -> Array | None:
-    """Return the variances of a map [its unit squared]; infinite where it has no data."""
-    if beside is None:
-        name = _beside(path)
-        if name is None:
-            return None
-        noise, squared = read_image(path, name), name in _ERRORS[:2]
-    else:
-        noise = read_image(beside, None, ("DATA", *_ERRORS))
-        squared = is_squared(noise.unit, image.unit or unit)
-    return variance_of(noise.data, image.data, squared=squared, path=beside or path)
-
-
-def is_squared(unit: str, of: str) -> bool:
-    """Return whether a unit of errors is the square of that of the values.
-
-    Errors without a unit are standard deviations.
+    Parameters
+    ----------
+    path, beside : path
+        Of the values, and of their errors, where these have a file of their own; None is returned
+        where nobody gives errors.
+    image : Image
+        The values.
+    said : str, optional
+        What they are in, by the user, who is believed where the unit of the errors tells nothing.
 
     Raises
     ------
     CubeError
-        If it is neither that nor the unit of the values.
+        If they are no errors of these values.
+    """
+    squared = None
+    if beside is None:
+        if image.errors is None:
+            return None
+        noise, squared = read_image(path, image.errors), image.errors in _ERRORS[:2]
+    else:
+        noise = read_image(beside, None, ("DATA", *_ERRORS))
+    try:
+        by_unit, factor = _kind(noise.unit, image.unit or said or "", beside or path)
+    except CubeError:
+        if not said:
+            raise
+        by_unit, factor = bool(squared), 1.0
+    if squared not in (None, by_unit):  # the card of the values, copied
+        by_unit, factor = not by_unit, 1.0
+    variance = _variance_of(noise.data, image.data, squared=by_unit, path=beside or path)
+    return variance * factor ** (1 if by_unit else 2)
+
+
+def _kind(unit: str, of: str, path: Any) -> tuple[bool, float]:
+    """Return whether a unit of errors is the square of that of the values, and what one of it is.
+
+    Errors without a unit are standard deviations, in the unit of the values.
     """
     if not unit:
-        return False
+        return False, 1.0
     if whole := _SQUARE.fullmatch(unit.strip()):  # which astropy does not read with a number inside
-        return not is_squared(whole["inside"], of)
-    one, other = parsed_unit(read_unit(unit)), parsed_unit(read_unit(of))
-    if one.is_equivalent(other):
-        return False
-    if one.is_equivalent(other**2):
-        return True
-    reason = f"the errors are in {unit!r}, the values in {of!r}"
+        squared, factor = _kind(whole["inside"], of, path)
+        return not squared, factor**2
+    one, other = _read(unit, path), _read(of, path)
+    for squared in (False, True):
+        if one.is_equivalent(other ** (1 + squared)):
+            return squared, float(one.to(other ** (1 + squared)))
+    reason = f"{path}: the errors are in {unit!r}, the values in {of!r}"
     raise CubeError("HC-L03", reason, "give standard deviations or variances in the unit's square")
 
 
-def variance_of(noise: Array, data: Array, *, squared: bool, path: Any) -> Array:
-    """Return variances, infinite where there is no data.
-
-    Raises
-    ------
-    CubeError
-        If errors have another shape, or are zero or negative beside a value.
-    """
+def _variance_of(noise: Array, data: Array, *, squared: bool, path: Any) -> Array:
+    """Return variances, NaN where there is no data."""
     if noise.shape != data.shape:
         reason = f"{path}: the errors have the shape {noise.shape}, the map {data.shape}"
         raise CubeError("HC-L03", reason, "give the errors of this map")
@@ -281,34 +331,60 @@ def variance_of(noise: Array, data: Array, *, squared: bool, path: Any) -> Array
         reason = f"{path}: {wrong} of {int(known.sum())} errors are zero or negative"
         raise CubeError("HC-L03", reason, "give standard deviations or variances; NaN is no data")
     good = np.isfinite(noise) & (noise > 0)
-    spread = noise if squared else noise**2
-    return np.where(good, spread, np.nan)
+    return np.where(good, noise if squared else noise**2, np.nan)
 
 
-def _alike(values: Array) -> Array:
+def alike(values: Array) -> Array:
     """Return one variance for all pixels: the mean square, which its errors do not exceed."""
     known = np.isfinite(values)
     spread = float(np.mean(values[known] ** 2)) if known.any() else 0.0
     return np.full(values.shape, spread or np.nan)
 
 
-def in_flux(unit: str, path: Any) -> float:
-    """Return what one `unit` is in 1e-20 erg s-1 cm-2.
+def factor_to(wanted: str, unit: str, path: Any, grid: Grid, at: Any = None) -> Any:
+    """Return what one `unit`, of a pixel or of a solid angle, is in a unit of pixels.
+
+    Parameters
+    ----------
+    wanted : {FLUX, FLUX_DENSITY}
+    unit : str
+    path : path
+        Where it was said.
+    grid : Grid
+        Of the pixels.
+    at : array, optional
+        Wavelengths [Angstrom], where a density may be per frequency.
 
     Raises
     ------
     CubeError
-        If it is no flux of a line.
+        If it is none.
     """
-    one = parsed_unit(read_unit(unit)) if unit else None
-    wanted = parsed_unit(FLUX)
-    if one is not None and one.is_equivalent(wanted):
-        return float(one.to(wanted))
-    reason = f"{path}: the unit is {unit or 'not said'!r}, not that of a line's flux"
-    if one is not None and one.is_equivalent(wanted / parsed_unit("Angstrom")):
+    from astropy import units
+
+    target = parsed_unit(wanted)
+    one = _read(unit, path) if unit else None
+    pixel = units.Unit(float(np.prod(grid.steps)) * units.arcsec**2)
+    for found in () if one is None else (one, one * pixel):
+        if found.is_equivalent(target):
+            return float(found.to(target))
+        if at is not None and found.is_equivalent(units.Jy):
+            return found.to(target, np.ones(len(at)), units.spectral_density(at * units.AA))
+    reason = f"{path}: the unit is {unit or 'not said'!r}, not that of {_CALLED[wanted]}"
+    if one is not None and wanted == FLUX and one.is_equivalent(target / units.Angstrom):
         reason = f"{path}: the unit {unit!r} is per wavelength, and the map of a line is integrated"
-    fix = "say what the values are: [[--unit '1e-20 erg s-1 cm-2'|unit='1e-20 erg s-1 cm-2']]"
+    fix = f"say what the values are: [[--unit '{wanted}'|unit='{wanted}']]"
     raise CubeError("HC-L04", reason, fix)
+
+
+def _read(unit: str, path: Any) -> Any:
+    """Return a unit, without the pixel that each value is of anyway."""
+    try:
+        return parsed_unit(read_unit(_PER_PIXEL.sub("", unit).strip()))
+    except CubeError as error:
+        reason = f"{path}: the unit {unit!r} is not read"
+        fix = f"say what the values are: [[--unit '{FLUX}'|unit='{FLUX}']]"
+        raise CubeError("HC-L04", reason, fix) from error
 
 
 def celestial(header: Any) -> dict[str, Any]:
@@ -322,7 +398,3 @@ def celestial(header: Any) -> dict[str, Any]:
 def _is_spectral(key: str) -> bool:
     third = key.startswith(("CTYPE3", "CUNIT3", "CRVAL3", "CRPIX3", "CDELT3", "NAXIS3"))
     return third or (key[:2] in ("CD", "PC") and "3" in key[2:].split("_"))
-
-
-def _shape(data: Array) -> tuple[int, int]:
-    return int(data.shape[-2]), int(data.shape[-1])

@@ -11,7 +11,7 @@ from hstcube.core.grids import Grid
 from hstcube.core.mappings import pixel_mapping
 from hstcube.core.offsets import with_noise_coords, with_psf_coords
 from hstcube.core.rules import taken
-from hstcube.core.state import record
+from hstcube.core.state import attribute, record
 from hstcube.errors import CubeError
 from hstcube.forward.psfs import Moffat, Sampled, as_psf, gaussian_transfer
 from hstcube.forward.scene import Scene
@@ -82,9 +82,8 @@ def line_model(cube: xr.Dataset, fit: xr.Dataset, *, onto: Onto = "hst") -> xr.D
     made = (
         _at_the_cube(light, fit) if onto == "hst" else _at_the_map(light, fit, fine=onto == "fine")
     )
-    made = made.assign_attrs(
-        field=fit.attrs.get("field", ""), poisson=cube.attrs.get("poisson", "")
-    )
+    told = {key: attribute(fit, key) for key in ("field", "history", "warnings")}
+    made = made.assign_attrs(poisson=attribute(cube, "poisson"), **told)
     return record(made, f"line_model(onto={onto!r})")
 
 

@@ -56,6 +56,7 @@ def model_line(
     continuum: str | Path | None = None,
     labels: str | Path | None = None,
     bands: Sequence[str] | None = None,
+    positive: bool = False,
     wavelength: Any = None,
     field: str | None = None,
     overwrite: bool = False,
@@ -70,7 +71,7 @@ def model_line(
         As in `open_map`; `error` may be empty.
     out : path
         The folder.
-    psf, bands
+    psf, bands, positive
         As in `fit_line`.
     continuum : path, optional
         An image of the continuum by the same IFU: the shift that `register_map` finds on it is
@@ -104,7 +105,7 @@ def model_line(
     prior = None
     if continuum is not None:
         prior = _registered(cube, open_map(continuum, unit=FLUX), psf, float(line.pivot[0]))
-    fit = fit_line(cube, line, psf=psf, bands=bands, prior=prior)
+    fit = fit_line(cube, line, psf=psf, bands=bands, positive=positive, prior=prior)
     return Modelled(fit, write_files(_files(cube, line, fit, name, out), overwrite=overwrite))
 
 
@@ -124,7 +125,7 @@ def _files(
     from hstcube.plots.lines import line as drawn
 
     products = [line_model(cube, fit, onto=onto) for onto in ("hst", "fine", "map")]
-    products.append(_residual(line, fit))
+    products.append(_residual(line, fit).assign_attrs(products[-1].attrs))
     files: dict[Path, Any] = {}
     for kind, product in zip(_KINDS, products, strict=True):
         named = product.assign_coords(band=("band", np.array([kind], object)))

@@ -12,10 +12,9 @@ from hstcube.core.grids import Grid
 from hstcube.core.mappings import pixel_mapping
 from hstcube.core.offsets import noise_scale, pixel_acf
 from hstcube.core.rules import taken
-from hstcube.core.state import warn
 from hstcube.errors import BandError, CubeError, GridError, LabelError, PSFError
 from hstcube.forward.scene import Scene
-from hstcube.ifu.maps import FLUX, SMOOTHED
+from hstcube.ifu.maps import FLUX, FLUX_DENSITY, SMOOTHED
 from hstcube.inputs.arrays import keep_of
 from hstcube.inputs.units import parsed_unit
 from hstcube.matching.solver import gaussian_kernel
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     Bool = NDArray[np.bool_]
 
 __all__ = [
-    "FLUX_DENSITY",
     "Bands",
     "Line",
     "bands_of",
@@ -43,11 +41,10 @@ __all__ = [
     "flux_density_at",
     "kept",
     "line_of",
+    "neighbours_in",
     "scene_of",
     "total_fwhm",
 ]
-
-FLUX_DENSITY = f"{FLUX} AA-1"
 
 _GROWN = 0.5  # arcsec: how far beyond its mask an object's light matters to a broad PSF
 _MISSED = 0.02  # share of a map's bright pixels that a band may leave without data
@@ -178,8 +175,9 @@ def line_of(line: xr.Dataset) -> Line:
     factor = float(unit.to(parsed_unit(FLUX)))
     wht = line.wht.values[0].astype(np.float64)
     good = (wht > 0) & line.mask.values[0]
-    if not good.any():
-        raise CubeError("HC-L05", "no pixel of the map has data", "give a map with data")
+    if not (line.sci.values[0][good] != 0).any():
+        reason = "the map is zero everywhere" if good.any() else "no pixel of the map has data"
+        raise CubeError("HC-L05", reason, "give a map with data")
     sigma = np.divide(factor, np.sqrt(wht), where=good, out=np.zeros(wht.shape))
     smoothed = float(line[SMOOTHED].values[0]) if SMOOTHED in line.coords else 0.0
     return Line(
@@ -206,11 +204,9 @@ def kept(cube: xr.Dataset, keep: Any) -> Bool:
     LabelError
         If no pixel is left, or `keep` is no map on the cube's pixels.
     """
-    others = _others(cube)
     if keep is None:
-        own = cube.mask.values.any(0)
         pixels = round(_GROWN / Grid.of(cube).scale)
-        chosen = grown(own, pixels) & ~others
+        chosen = grown(cube.mask.values.any(0), pixels) & ~_others(cube)
     else:
         found, _ = keep_of("keep", keep)
         if "band" in getattr(found, "dims", ()):
@@ -223,10 +219,12 @@ def kept(cube: xr.Dataset, keep: Any) -> Bool:
     if not chosen.any():
         fix = "give the pixels of the object: [[mask the cube|keep=]]"
         raise LabelError("HC-L17", "no pixel is kept", fix)
-    if inside := int(np.sum(chosen & others)):
-        text = f"{inside} pixels of neighbours are among those kept: their light is modelled too"
-        warn(cube, "HC-L13", text)
     return chosen
+
+
+def neighbours_in(cube: xr.Dataset, keep: Bool) -> int:
+    """Return how many of the pixels that are kept the labels of a cube give to others."""
+    return int(np.sum(keep & _others(cube)))
 
 
 def _others(cube: xr.Dataset) -> Bool:

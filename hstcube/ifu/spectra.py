@@ -12,12 +12,15 @@ from hstcube.core.state import record
 from hstcube.errors import CubeError
 from hstcube.ifu.maps import (
     FLUX,
+    FLUX_DENSITY,
     Image,
+    alike,
     celestial,
-    is_squared,
+    factor_to,
     read_image,
-    variance_of,
+    variance_beside,
     with_smoothing,
+    without_errors,
 )
 from hstcube.inputs.cards import card_text, card_value
 from hstcube.inputs.quantities import number_in, numbers_in
@@ -65,8 +68,8 @@ def line_map(
     continuum : pairs of float
         Wavelengths [Angstrom] between which there is continuum only: ((6000, 6020), (6060, 6080)).
     error : path, optional
-        The variance (or standard deviation, by its unit) of each value; the extension STAT when not
-        given.
+        The variance (or standard deviation, by its unit) of each value; when not given, the
+        extension STAT, VAR, ERR or ERROR, as of `open_map`.
     unit : str, optional
         What the values are in, where the header is wrong.
     name : str
@@ -108,28 +111,31 @@ def line_map(
         raise CubeError(
             "HC-L16", reason, "give a cube of spectra; of a map [[use line|use open_map]]"
         )
-    said = unit or image.unit
-    noise = read_image(error or cube3d, None if error else "STAT", ("DATA", "STAT"))
-    squared = not error or is_squared(noise.unit, image.unit or said)
-    variance = variance_of(noise.data, image.data, squared=squared, path=error or cube3d)
+    grid = Grid.from_header(celestial(image.header), shape=image.data.shape[1:])
     channels = _channels(image)
     middle = number_in("Angstrom", wavelength, "wavelength", above=0, **_WRONG)
     whole = number_in("Angstrom", width, "width", above=0, **_WRONG)
     line, beneath = _factors(channels, middle, whole, _ranges(continuum))
-    factor = _per_angstrom(said, cube3d)
+    factor = factor_to(FLUX_DENSITY, unit or image.unit, cube3d, grid, channels[0])
+    variance = variance_beside(cube3d, error, image, unit)
     sci, wht = [], []
-    for factors in (line, beneath):
+    for factors in (line * factor, beneath * factor):
         used = np.flatnonzero(factors)
-        sci.append(np.tensordot(factors[used], image.data[used], 1) * factor)
-        spread = np.tensordot(factors[used] ** 2, variance[used], 1) * factor**2
+        sci.append(np.tensordot(factors[used], image.data[used], 1))
+        if variance is None:
+            spread = alike(sci[-1])
+        else:
+            spread = np.tensordot(factors[used] ** 2, variance[used], 1)
         wht.append(np.where(np.isfinite(spread) & np.isfinite(sci[-1]), 1 / spread, 0))
-    if not any(np.any(one) for one in wht[:1]):
-        raise CubeError("HC-L05", "no pixel has all channels", "choose others, or another cube")
-    grid = Grid.from_header(celestial(image.header), shape=(sci[0].shape[0], sci[0].shape[1]))
+    if not np.any(wht[0]):
+        reason = f"{cube3d}: no pixel has all channels"
+        raise CubeError("HC-L05", reason, "choose others, or another cube")
     made = build(
         np.array(sci), np.array(wht), bands=[name, "continuum"], grid=grid, units=FLUX,
         pivot=[middle, middle],
     )  # fmt: skip
+    if variance is None:
+        made = without_errors(made, cube3d)
     return record(with_smoothing(made, 0.0), f"line_map(wavelength={middle:g}, width={whole:g})")
 
 
@@ -190,13 +196,3 @@ def _share(places: Array, step: float, low: float, high: float) -> Array:
     """Return the share of each channel that lies between two wavelengths."""
     inside = np.minimum(places + step / 2, high) - np.maximum(places - step / 2, low)
     return np.clip(inside / step, 0, 1)
-
-
-def _per_angstrom(unit: str, path: Any) -> float:
-    """Return what one `unit` is in 1e-20 erg s-1 cm-2 AA-1."""
-    one = parsed_unit(read_unit(unit)) if unit else None
-    wanted = parsed_unit(FLUX) / parsed_unit("Angstrom")
-    if one is not None and one.is_equivalent(wanted):
-        return float(one.to(wanted))
-    reason = f"{path}: the unit is {unit or 'not said'!r}, no flux density per wavelength"
-    raise CubeError("HC-L04", reason, "say it: [[in BUNIT|unit=]] '1e-20 erg s-1 cm-2 AA-1'")

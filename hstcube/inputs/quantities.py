@@ -229,6 +229,8 @@ def _converted(
         also = " or a unit like it" if unit else ""
         wanted_as = f"number{_in(unit)}[[| or a Quantity]]" if unit else "plain number"
         fix = f"give {name} as a {wanted_as}"
+        if unit and isinstance(value, str) and value.strip(" +-").replace(".", "", 1).isdigit():
+            fix = f"say its unit: {value.strip()}{unit}"
         # a text that is no quantity is no number: what that is called where the number is wanted
         text = isinstance(value, str) and code != "HC-B31"
         raise error(code if text else "HC-B33", reason + also, fix) from wrong

@@ -41,7 +41,7 @@ _PER_SECOND = {"cps": "ct"}
 
 _WORD = re.compile(r"(?<![\d.A-Za-z])([A-Za-z]+)")
 # astropy reads siemens and ampere, in which no image is
-_MEANT = {"S": "s", "A": "Angstrom"}
+_MEANT = {"S": "s", "A": "Angstrom", "Ang": "Angstrom"}
 _SHORT = {"sec": "s", "secs": "s"}
 _MOST_READINGS = 64
 

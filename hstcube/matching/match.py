@@ -39,7 +39,13 @@ from hstcube.matching.kernels import (
 )
 from hstcube.matching.quality import failing, with_doubts
 from hstcube.matching.solver import KernelMethod, is_identity, trimmed
-from hstcube.matching.targets import as_target, fwhm_of, target_psf, width_of
+from hstcube.matching.targets import (
+    as_target,
+    fwhm_of,
+    target_psf,
+    told_of_fine_pixels,
+    width_of,
+)
 from hstcube.noise.groups import with_matched_noise
 from hstcube.noise.spread import correlated_spread
 from hstcube.psf.preparation import prepare_psf, scale_of
@@ -130,7 +136,7 @@ def psf_match(
     cube = taken(cube)
     require_choice("method", method, KernelMethod, code="HC-P06", error=PSFError)
     min_coverage = number_in("", min_coverage, "min_coverage", least=0, most=1)
-    cube, to = _chosen(cube, to, allow, method, given=kernels is not None)
+    cube, to = _chosen(told_of_fine_pixels(cube), to, allow, method, given=kernels is not None)
     name = _name_of(to)
     measured = kernels is None and knows_psfs(cube, to)
     missed: dict[str, float] = {}

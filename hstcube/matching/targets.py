@@ -10,6 +10,8 @@ import xarray as xr
 
 from hstcube.basics.memory import remembered
 from hstcube.core.bands import name_among
+from hstcube.core.grids import Grid
+from hstcube.core.state import warn
 from hstcube.errors import PSFError, RecipeError
 from hstcube.inputs.quantities import number_in, short
 from hstcube.matching.solver import gaussian_kernel
@@ -23,8 +25,16 @@ if TYPE_CHECKING:
 
     Image64 = NDArray[np.float64]
 
-__all__ = ["as_target", "fwhm_of", "require_width", "target_psf", "width_of"]
+__all__ = [
+    "as_target",
+    "fwhm_of",
+    "require_width",
+    "target_psf",
+    "told_of_fine_pixels",
+    "width_of",
+]
 
+_FINEST = 16.0  # pixels of the narrowest PSF; 10 are usual at most (0.2 arcsec on 20 mas)
 _STAMPS = 4  # sides of the PSFs' images: targets are not wider
 
 _NUMBER = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*")
@@ -65,6 +75,18 @@ def require_width(width: float, most: float, what: str) -> None:
     if width > most:
         reason = f"a target of {width:g} arcsec FWHM is wider than {what} which show nothing of it"
         raise PSFError("HC-P19", reason, f"choose a width below {most:.3g} arcsec")
+
+
+def told_of_fine_pixels(cube: xr.Dataset) -> xr.Dataset:
+    """Return the cube, with a warning where its pixels are so fine that matching takes long."""
+    width, scale = float(np.min(cube.psf_fwhm.values)), Grid.of(cube).scale
+    if not width > _FINEST * scale:
+        return cube
+    text = (
+        f"the narrowest PSF is {width / scale:.0f} pixels wide: that takes long; match on the "
+        "pixels of the images, then regrid"
+    )
+    return warn(cube, "HC-P44", text)
 
 
 @remembered(64)

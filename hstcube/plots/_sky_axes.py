@@ -51,10 +51,14 @@ class Place:
 
         The middle of the frame where the mask keeps everything, or nothing.
         """
-        grid = Grid.of(cube)
         last = cube[["sci", "mask"]].isel(band=-1).compute()
+        return cls.around(Grid.of(cube), last.sci.values, last.mask.values)
+
+    @classmethod
+    def around(cls, grid: Grid, image: NDArray[Any], keep: NDArray[np.bool_]) -> Place:
+        """Return the place of an image, whose object is the light that a mask keeps."""
         north, east = _directions(grid)
-        return cls(grid.steps, grid.shape, _middle(last.sci.values, last.mask.values), north, east)
+        return cls(grid.steps, grid.shape, _middle(image, keep), north, east)
 
     @property
     def extent(self) -> tuple[float, float, float, float]:

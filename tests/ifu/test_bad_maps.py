@@ -13,7 +13,7 @@ import hstcube
 from hstcube.core.grids import Grid
 from hstcube.errors import HstCubeError, HstCubeWarning
 from hstcube.forward.solution import Tried
-from hstcube.ifu import fitting
+from hstcube.ifu import results
 
 KEEP = np.ones((100, 100), bool)
 PSF = "0.65arcsec,beta=2.8"
@@ -95,6 +95,7 @@ def test_a_map_of_nothing_is_refused(tmp_path, whole):
     refused("HC-L05", lambda: hstcube.open_map(path))
     empty = whole.assign(mask=whole.mask & False)
     refused("HC-L05", lambda: fitted(empty))
+    refused("HC-L05", lambda: fitted(whole.assign(sci=whole.sci * 0)), "zero")
     refused("HC-L05", lambda: fitted(cube()))
 
 
@@ -192,7 +193,9 @@ def test_neighbours_inside_the_mask_are_told(whole):
     masked = cube().assign(labels=(("y", "x"), labels))
     masked = masked.assign(mask=masked.mask & (labels == 7))
     with pytest.warns(HstCubeWarning, match="HC-L13 25 pixels"):
-        hstcube.fit_line(masked, whole, psf=PSF, keep=KEEP)
+        fit = hstcube.fit_line(masked, whole, psf=PSF, keep=KEEP)
+    assert "HC-L13 25 pixels" in fit.attrs["warnings"]
+    assert "HC-L13 25 pixels" in hstcube.line_model(masked, fit).attrs["warnings"]
     fit = hstcube.fit_line(masked, whole, psf=PSF)
     keep = fit.keep.values
     assert keep[50, 35]  # grown
@@ -212,13 +215,45 @@ def test_neighbours_inside_the_mask_are_told(whole):
 def test_a_simpler_set_that_predicts_better_is_told(whole, monkeypatch, simple, told):
     """Galaxy 37 of tests/ifu/test_real_lines.py shows that it happens."""
     tried = [Tried("all", (0, 1), 0.1), Tried("f435w", (0,), simple), Tried("f160w", (1,), 0.3)]
-    monkeypatch.setattr(fitting, "sets_tried", lambda *_: tried)
+    monkeypatch.setattr(results, "sets_tried", lambda *_: tried)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         fit = fitted(whole)
     codes = [one.message.code for one in caught if isinstance(one.message, HstCubeWarning)]
     assert codes == (["HC-L14"] if told else [])
     assert ("f435w predicts it as well" in fit.attrs["verdict"]) is not told
+
+
+@pytest.mark.parametrize(
+    ("name", "bands", "advice"),
+    [
+        ("f435w", (0,), "bands=['f435w']"),
+        ("all, positive", (0, 1), "positive=True"),
+        ("all, shift not fitted", (0, 1), "shift="),
+    ],
+)
+def test_the_advice_of_a_better_set_is_how_to_fit_it(whole, monkeypatch, name, bands, advice):
+    tried = [Tried("all", (0, 1), 0.1), Tried(name, bands, 0.05)]
+    monkeypatch.setattr(results, "sets_tried", lambda *_: tried)
+    with pytest.warns(HstCubeWarning, match="HC-L14") as caught:
+        fitted(whole)
+    assert advice in str(caught[0].message)
+
+
+def test_a_fit_keeps_what_was_done_to_cube_and_map_and_told_of_them(whole):
+    told = {"history": "open_map(2 maps)", "warnings": "HC-L19 a checksum"}
+    fit = fitted(whole.assign_attrs(told))
+    assert fit.attrs["warnings"] == "HC-L19 a checksum"
+    model = hstcube.line_model(cube(), fit)
+    steps = [line.partition("(")[0] for line in model.attrs["history"].splitlines()]
+    assert steps == ["open_map", "fit_line", "line_model"]
+
+
+def test_what_a_map_cannot_tell_is_said(whole):
+    assert "negative" in fitted(whole.assign(sci=-whole.sci)).attrs["verdict"]
+    noise = whole.sci.copy(data=np.random.default_rng(1).normal(size=whole.sci.shape) * 0.1)
+    noise = noise.where(whole.wht > 0).astype(np.float32)
+    assert "do not show" in fitted(whole.assign(sci=noise)).attrs["verdict"]
 
 
 def test_signs_that_could_imitate_a_shift_are_told(whole):
@@ -271,3 +306,56 @@ def test_the_model_of_2022_wants_two_cubes_of_one_band(whole):
     one = cube().sel(band=["f160w"])
     for given in (cube(), [cube()], [one], [one, one, one]):
         refused("HC-L18", lambda g=given: hstcube.fit_line(g, whole, psf=PSF, recipe="original"))
+
+
+@pytest.mark.parametrize(
+    ("unit", "scale"),
+    [
+        ("10**(-20)*erg/s/cm**2", 1.0),
+        ("1e-17 erg/s/cm^2/spaxel", 1e-3),
+        ("1e-20 erg s-1 cm-2 pixel-1", 1.0),
+        ("1e-20 erg s-1 cm-2 arcsec-2", 25.0),
+        ("1e-23 W m-2", 1.0),
+    ],
+)
+def test_a_unit_is_read_as_people_write_it(tmp_path, unit, scale):
+    """Also of a solid angle; pixels of 0.2 arcsec."""
+    path = write(tmp_path / "map.fits", np.full((31, 31), 5 * scale), unit=unit)
+    error = write(tmp_path / "err.fits", np.full((31, 31), scale), unit=unit)
+    made = hstcube.open_map(path, error=error)
+    np.testing.assert_allclose(made.sci, 5, rtol=1e-6)
+    np.testing.assert_allclose(made.wht, 1, rtol=1e-6)
+
+
+def test_a_unit_that_is_not_read_can_be_said(tmp_path):
+    path = write(tmp_path / "map.fits", np.full((31, 31), 5), unit="x10^-20 cgs")
+    error = write(tmp_path / "err.fits", np.full((31, 31), 1), unit="x10^-20 cgs")
+    refused("HC-L04", lambda: hstcube.open_map(path, error=error), "map.fits", "unit=")
+    made = hstcube.open_map(path, error=error, unit=UNIT)
+    np.testing.assert_allclose(made.wht, 1, rtol=1e-6)
+
+
+def test_errors_count_in_a_unit_of_their_own(tmp_path):
+    path = write(tmp_path / "map.fits", np.full((31, 31), 5), unit=UNIT)
+    error = write(tmp_path / "err.fits", np.full((31, 31), 0.02), unit="1e-18 erg s-1 cm-2")
+    np.testing.assert_allclose(hstcube.open_map(path, error=error).wht, 0.25, rtol=1e-6)
+    error = write(tmp_path / "var.fits", np.full((31, 31), 4e-4), unit="(1e-18 erg s-1 cm-2)**2")
+    np.testing.assert_allclose(hstcube.open_map(path, error=error).wht, 0.25, rtol=1e-6)
+
+
+@pytest.mark.parametrize("unit", [UNIT, f"({UNIT})**2", "1e-40 erg2 s-2 cm-4", ""])
+def test_the_extension_stat_is_a_variance_also_with_the_card_of_the_map(tmp_path, unit):
+    cards = fits.Header(grids(Truth())[1].cards)
+    data = fits.ImageHDU(np.full((31, 31), 5.0), cards, "DATA")
+    stat = fits.ImageHDU(np.full((31, 31), 4.0), cards, "STAT")
+    data.header["BUNIT"], stat.header["BUNIT"] = UNIT, unit
+    fits.HDUList([fits.PrimaryHDU(), data, stat]).writeto(tmp_path / "map.fits")
+    np.testing.assert_allclose(hstcube.open_map(tmp_path / "map.fits").wht, 0.25, rtol=1e-6)
+
+
+def test_a_cube_is_no_map_unless_it_has_one_channel(tmp_path):
+    error = write(tmp_path / "err.fits", np.ones((1, 31, 31)), axes=3)
+    one = write(tmp_path / "one.fits", np.full((1, 31, 31), 5.0), axes=3)
+    assert hstcube.open_map(one, error=error).sizes["y"] == 31
+    many = write(tmp_path / "many.fits", np.full((4, 31, 31), 5.0), axes=3)
+    refused("HC-L05", lambda: hstcube.open_map(many), "many.fits", "line_map")

@@ -8,7 +8,7 @@ from astropy.io import fits
 
 import hstcube
 from hstcube.core.grids import Grid
-from hstcube.errors import HstCubeError
+from hstcube.errors import HstCubeError, HstCubeWarning
 
 LINE, STEP = 6000.0, 1.25
 SIDES = ((5970.0, 5985.0), (6015.0, 6030.0))
@@ -96,3 +96,32 @@ def test_an_axis_without_wavelengths_and_a_map_are_refused(tmp_path):
     odd = spectra(tmp_path / "o.fits", data, np.ones(data.shape), unit="1e-20 erg s-1 cm-2")
     with pytest.raises(HstCubeError, match="HC-L04"):
         hstcube.line_map(odd, LINE, 20, SIDES)
+
+
+@pytest.mark.parametrize("per", ["Jy", "MJy sr-1"])
+def test_a_density_per_frequency_is_one_per_wavelength(tmp_path, per):
+    data = made_of(50.0, 3.0, 0.1)
+    wavelength = LINE + (np.arange(51) - 25)[:, None, None] * STEP
+    jansky = data * 1e-20 * wavelength**2 / 2.99792458e18 * 1e23
+    pixel = (0.2 / 206264.806247) ** 2  # sr
+    scaled = {"Jy": jansky, "MJy sr-1": jansky * 1e-6 / pixel}[per]
+    path = spectra(tmp_path / "c.fits", scaled, np.full(data.shape, scaled.max() ** 2), unit=per)
+    made = hstcube.line_map(path, LINE, 20.0, SIDES)
+    np.testing.assert_allclose(made.sci.values[0], 50.0, rtol=2e-4)
+    np.testing.assert_allclose(made.sci.values[1], 60.0, rtol=2e-4)
+
+
+def test_errors_are_found_as_those_of_a_map_are(tmp_path):
+    data = made_of(50.0, 3.0, 0.1)
+    path = spectra(tmp_path / "c.fits", data, np.full(data.shape, 4.0))
+    expected = hstcube.line_map(path, LINE, 20.0, SIDES).wht
+    with fits.open(path) as hdus:
+        hdus["STAT"].name = "ERR"
+        hdus["ERR"].data = np.full(data.shape, 2.0)
+        hdus.writeto(tmp_path / "err.fits")
+        del hdus["ERR"]
+        hdus.writeto(tmp_path / "bare.fits")
+    found = hstcube.line_map(tmp_path / "err.fits", LINE, 20.0, SIDES).wht
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    with pytest.warns(HstCubeWarning, match="HC-L06"):
+        hstcube.line_map(tmp_path / "bare.fits", LINE, 20.0, SIDES)

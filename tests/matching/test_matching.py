@@ -700,3 +700,18 @@ def test_a_misspelt_method_is_refused_also_where_no_kernel_is_made():
     cube = field("f160w")  # the target alone: it passes through
     refuses("HC-P06", lambda: psf_match(cube, method="wienr"), "'wienr'", "choose method=")
     refuses("HC-P06", lambda: matching_kernels(cube.psf, method="wienr"), "'wienr'")
+
+
+def test_pixels_much_finer_than_the_psf_are_told_of():
+    """On a grid eight times finer: what to do instead is said before the long work."""
+    for width, told in ((0.19, False), (0.19 * 8, True)):
+        cube = build(
+            np.zeros((1, 33, 33)), np.ones((1, 33, 33)), bands=["f160w"], psf_fwhm=[width],
+            grid=Grid.around((53.16, -27.78), 1.98, 0.06), units="uJy",
+        )  # fmt: skip
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            after = psf_match(cube, to=f"{1.02 * width:.4f}arcsec")
+        codes = {one.message.code for one in caught}
+        assert ("HC-P44" in codes) is told
+        assert ("HC-P44 the narrowest PSF is 25 pixels" in after.attrs["warnings"]) is told
