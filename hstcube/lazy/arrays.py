@@ -22,7 +22,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from hstcube import __version__
-from hstcube.lazy.nodes import At, Done, Held, Level, Memo, Node, Output, Pixels, Stacked, Stage
+from hstcube.lazy.nodes import (
+    At,
+    Done,
+    Held,
+    Level,
+    Memo,
+    Node,
+    Output,
+    Pixels,
+    Shown,
+    Stacked,
+    Stage,
+)
 from hstcube.lazy.versions import require_version
 
 if TYPE_CHECKING:
@@ -38,6 +50,7 @@ __all__ = [
     "as_read",
     "blocks_of",
     "evaluated",
+    "in_blocks_of",
     "lazily",
     "lazy_stack",
     "made_by",
@@ -100,6 +113,11 @@ def lazily(source: Any, sizes: tuple[int, ...] = (1, _SIDE, _SIDE)) -> Any:
         asarray=False,
         meta=np.empty((0,) * source.ndim, source.dtype),
     )
+
+
+def in_blocks_of(like: Any, values: Any) -> Any:
+    """Return pixels in memory, (y, x) or (band, y, x), in the blocks of an array of dask."""
+    return lazily(Shown(values, like.shape), like.chunks)
 
 
 def lazy_stack(planes: Sequence[Any], chunks: Mapping[str, int]) -> Any:

@@ -17,7 +17,19 @@ if TYPE_CHECKING:
 
     Range = tuple[int, int]
 
-__all__ = ["At", "Done", "Held", "Level", "Memo", "Node", "Output", "Pixels", "Stacked", "Stage"]
+__all__ = [
+    "At",
+    "Done",
+    "Held",
+    "Level",
+    "Memo",
+    "Node",
+    "Output",
+    "Pixels",
+    "Shown",
+    "Stacked",
+    "Stage",
+]
 
 
 class At(NamedTuple):
@@ -288,3 +300,16 @@ class Pixels:
         places = [At(band, *rows, *columns) for band in range(*bands)]
         made = [Memo([self.node], at).given(self.node, at) for at in places]
         return made[0] if len(made) == 1 else np.concatenate(made)
+
+
+class Shown:
+    """Pixels in memory, cut like an array (band, y, x): those of one plane are shown by each."""
+
+    in_regions, ndim = True, 3
+
+    def __init__(self, values: Any, shape: tuple[int, ...]) -> None:
+        self.values, self.shape, self.dtype = values, shape, values.dtype
+
+    def __getitem__(self, index: tuple[Any, ...]) -> Any:
+        """Return what an index picks."""
+        return np.broadcast_to(self.values, self.shape)[index]

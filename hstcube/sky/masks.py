@@ -14,6 +14,7 @@ from hstcube.errors import GridError, LabelError
 from hstcube.inputs.arrays import keep_of, shown
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import whole_number
+from hstcube.lazy.arrays import in_blocks_of
 from hstcube.sky.sources import connected
 
 if TYPE_CHECKING:
@@ -85,7 +86,10 @@ def mask(cube: xr.Dataset, keep: Any) -> xr.Dataset:
     require_same_grid(cube, keep)
     if unknown:
         cube = warn(cube, "HC-S31", f"{unknown} pixels of keep are NaN; they are not used")
-    chosen = usable(cube, cube.variables["wht"]) & _on_bands(cube, keep)  # keeps (band, y, x)
+    there, kept = usable(cube, cube.variables["wht"]), _on_bands(cube, keep)
+    if there.chunks and not kept.chunks:
+        kept = there.copy(data=in_blocks_of(there.data, kept.values))
+    chosen = there & kept  # keeps (band, y, x)
     return updated(cube, "mask", mask=chosen.data)
 
 

@@ -9,6 +9,7 @@ from threading import Thread
 import pytest
 from clusters import ONE_THREAD, Cluster
 from mosaic_images import write_images
+from stamps import write_field
 
 import hstcube
 from hstcube.fleet import cluster, spread
@@ -82,6 +83,16 @@ def test_all_workers_make_blocks_of_one_field(images, tmp_path, several, monkeyp
     assert sum(counts.values()) == BLOCKS
     with distributed.Client(several.address) as client:  # also where it is dask's default
         assert made("images", "again", scheduler=client)[1] == here
+
+
+def test_an_object_of_a_map_is_made_by_workers_too(tmp_path, several):
+    images = write_field(tmp_path / "stamps", "1", bands=("f850lp", "f160w"), shape=(150, 150))
+    how = {"masked": True, "sky": None, "chunks": 64}
+    _, here = made(images, tmp_path / "here", **how)
+    several.worker()
+    watch(several, tmp_path / "seen")
+    assert made(images, tmp_path / "there", scheduler=several.address, **how)[1] == here
+    assert sum(blocks_of(tmp_path / "seen").values()) == 2 * 3 * 3
 
 
 def test_as_many_fields_in_blocks_as_workers_are_made_one_by_each(tmp_path, several, monkeypatch):

@@ -90,6 +90,19 @@ def test_of_what_pixels_are_judged_by_only_the_image_before_has_a_margin(folder:
     assert [place for _, place in beyond.asks(at)][:2] == [at, at]
 
 
+@pytest.mark.parametrize("dims", [("y", "x"), ("band", "y", "x")])
+def test_what_is_chosen_by_a_map_in_memory_is_read_in_regions(folder: Path, dims: Any) -> None:
+    lazy = lazily(folder, y=77, x=300)
+    sizes = [lazy.sizes[dim] for dim in dims]
+    keep = np.random.default_rng(1).random(sizes) < 0.5
+    for one in (keep, lazy.sci[0].drop_vars("band").copy(data=keep) if len(dims) < 3 else keep):
+        chosen = hstcube.mask(lazy, one)
+        assert arrays.region_of(chosen["mask"].data) is not None
+        whole = np.broadcast_to(keep, lazy.sci.shape) & (lazy.wht.values > 0)
+        np.testing.assert_array_equal(chosen["mask"], whole)
+        np.testing.assert_array_equal(chosen["mask"][1, 70:90, 5:9], whole[1, 70:90, 5:9])
+
+
 @pytest.mark.parametrize("layout", ["files", "mef"])
 @pytest.mark.parametrize("noise", ["wht", "variance"])
 @pytest.mark.parametrize("chunks", [BLOCKS[1]])
