@@ -278,6 +278,9 @@ def export_cube(
         raise RecipeError(
             "HC-B22", "there are several choices of what is to be fitted", "choose one of them"
         )
+    if snr is None and min_area != "auto":
+        reason = "an area that bins have at least is asked for, and no bins"
+        raise RecipeError("HC-B22", reason, "ask for some with [[--bins|snr=]]")
     out = Path(code) if out is None else Path(out)
     redshift = _redshifts(redshift)
     cube = open_source(source, field=field, scale=scale)

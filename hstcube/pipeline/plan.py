@@ -23,6 +23,7 @@ from hstcube.pipeline.photons import photon_maps, photon_setting_of
 from hstcube.surveys.beside import SKY_SCALE, Places, labels_file, sky_file
 from hstcube.surveys.field_file import read_field_file
 from hstcube.surveys.names import (
+    SAME_SCALE,
     FieldFiles,
     chosen_fields,
     find_field,
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
     from hstcube.pipeline.options import Options
 
 __all__ = ["Target", "plan", "products_of", "require_free", "require_outside", "with_pivots"]
-
-_SAME_SCALE = 0.05  # of two pixel scales: labels are rounded
 
 _TARGET = re.compile(
     r"(?P<name>[^=]+)=(?:(?P<field>[^:]+):)?(?P<ids>\d{1,18}(?:,\d{1,18})*)", re.ASCII
@@ -189,7 +188,7 @@ def _require_scale(files: FieldFiles, scale: str, source: str | Path) -> None:
         step = grid_of(files).scale
     except HstCubeError:
         return  # what is wrong with the image is said by itself
-    if abs(step - scale_of_label(scale)) > _SAME_SCALE * step:
+    if abs(step - scale_of_label(scale)) > SAME_SCALE * step:
         reason = f"is a field file with images of {1000 * step:.3g} mas, not of {scale}"
         fix = "leave [[--scale|scale=]] out, or give the folder"
         raise RecipeError("HC-B44", reason, fix, str(source))

@@ -13,6 +13,7 @@ import numpy as np
 from hstcube.assembly.grids import by_grid
 from hstcube.assembly.opening import open_field, open_files
 from hstcube.core.grids import Grid
+from hstcube.core.state import attribute
 from hstcube.errors import FileError, HstCubeError, RecipeError
 from hstcube.files.fields import grid_of, of_headers
 from hstcube.files.headers import band_state
@@ -20,14 +21,14 @@ from hstcube.files.labels import open_labels
 from hstcube.files.levels import read_levels
 from hstcube.files.netcdf import CUBES, open_cube
 from hstcube.fits.images import read_header, read_plane
-from hstcube.fits.local import entries
+from hstcube.fits.local import entries, missing
 from hstcube.fits.opening import located
 from hstcube.fits.units import hdu
 from hstcube.maps.opening import made_here, no_map, open_segmentation
 from hstcube.regridding.labels import regrid_labels
 from hstcube.surveys.beside import SKY_SCALE
 from hstcube.surveys.filters import require_band
-from hstcube.surveys.names import chosen_fields, find_field, scale_of_label
+from hstcube.surveys.names import SAME_SCALE, chosen_fields, find_field, scale_of_label
 from hstcube.surveys.rates import common_units
 from hstcube.surveys.releases import no_images
 
@@ -149,27 +150,42 @@ def open_source(
     ----------
     source : path
     field : str, optional
-        Which field of a folder; the only one when not given.
+        Which field of a folder; the only one when not given. A saved cube has to be of it.
     bands : sequence of str, optional
         Only these of a folder's.
     scale : str, optional
-        As in `open_field`.
+        As in `open_field`; a saved cube has to have it.
 
     Raises
     ------
     RecipeError
         If a folder has several fields and none is named.
+    FileError
+        If a saved cube is another than was asked for.
     HstCubeError
         As `open_cube` and `open_field` raise it.
     """
     source = Path(source)
     if source.suffix in CUBES:
-        return open_cube(source)
+        return _as_asked(open_cube(source), source, field, scale)
     if source.is_file():
         reason = "is neither a saved cube (.nc, .zarr) nor a folder"
         raise FileError("HC-F04", reason, "name one of them", str(source))
     field = _the_only_field(source, scale) if field is None else field
     return open_field(source, field, scale=scale, bands=bands)
+
+
+def _as_asked(cube: xr.Dataset, source: Path, field: str | None, scale: str | None) -> xr.Dataset:
+    """Return a saved cube; refuse it where another field or pixel scale was asked for."""
+    known, step = attribute(cube, "field"), Grid.of(cube).scale
+    if field and known and field != known:
+        what = f"field {field!r}, only {known!r}"
+        raise missing(what, "name the cube that is meant", file=source)
+    asked = scale_of_label(scale or "")
+    if abs(asked - step) > SAME_SCALE * step:  # not where nothing, or no one scale, is asked for
+        what = f"image at {scale}, only at {1000 * step:.3g} mas"
+        raise missing(what, "name the cube that is meant", file=source)
+    return cube
 
 
 def open_groups(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MIXED",
+    "SAME_SCALE",
     "BandFiles",
     "FieldFiles",
     "ImageKind",
@@ -35,6 +36,8 @@ __all__ = [
 ]
 
 MIXED = "mixed"  # in place of the label of a pixel scale: each band at the finest one that there is
+
+SAME_SCALE = 0.05  # a label and the scale that it means: it is rounded
 
 ImageKind = Literal["sci", "wht"]
 

@@ -138,6 +138,28 @@ def test_a_source_is_a_cube_or_a_field(products: Path) -> None:
     assert code_of(lambda: open_source(products / "nowhere")) == "HC-F01"
 
 
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [(command, ["--field", "7"]) for command in ("phot", "bin", "export", "info", "line")]
+    + [(command, ["--scale", "30mas"]) for command in ("phot", "bin", "export")],
+)
+def test_a_saved_cube_is_refused_where_another_is_asked_for(
+    command: str, options: list[str], products: Path, tmp_path: Path, call: Callable
+) -> None:
+    saved = products / "out" / "1.nc"
+    more = {"phot": ["-o", tmp_path / "a.ecsv"], "bin": ["-o", tmp_path / "b.fits", "--snr", "9"]}
+    more |= {"export": ["--code", "eazy", "-o", tmp_path / "c"]}
+    more |= {"line": [saved, "--psf", "0.6arcsec", "-o", tmp_path / "d"]}
+    told = call(command, saved, *more.get(command, []), *options)
+    assert "HC-F01" in told.err
+    assert "only" in told.err
+
+
+def test_an_area_of_bins_is_asked_for_with_bins(products: Path, call: Callable) -> None:
+    told = call("export", products / "out", "--code", "eazy", "--min-area", "0.1")
+    assert "HC-B22" in told.err
+
+
 def test_a_dereddened_cube_comes_back_from_fits(products: Path, tmp_path: Path) -> None:
     cube = hstcube.deredden(hstcube.open_field(products / "out", "1"), 0.05)
     hstcube.to_fits(cube, tmp_path)
