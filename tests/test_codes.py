@@ -33,7 +33,7 @@ def said_in_warnings() -> set[str]:
 def said_in_notes() -> set[str]:
     """Return the codes that the sources pass to `note`, or tell of files as oddities."""
     text = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES)
-    noted = set(re.findall(r'note\(\s*cube,\s*"(HC-[A-Z]\d\d)"', text))
+    noted = set(re.findall(r'note\(\s*\w+,\s*"(HC-[A-Z]\d\d)"', text))
     return noted | {code for code in said_in_warnings() if codes()[code].kind == "N"}
 
 

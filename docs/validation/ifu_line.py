@@ -136,6 +136,16 @@ def companion(cube: Any, raw: Any) -> Any:
     return one.assign(sci=one.sci.copy(data=np.maximum(sci, 0)[None].astype(np.float32)))
 
 
+def timed(*args: Any, **given: Any) -> tuple[Any, float]:
+    """Return a fit, and the least CPU time of three [s]."""
+    found, seconds = None, []
+    for _ in range(3):
+        start = time.process_time()
+        found = hstcube.fit_line(*args, **given)
+        seconds.append(time.process_time() - start)
+    return found, min(seconds)
+
+
 def real(root: Path) -> None:
     """Tell what predicts the maps of the XDF's galaxies."""
     lines = (root / "muse" / "psf_fwhm.txt").read_text().splitlines()
@@ -158,11 +168,8 @@ def real(root: Path) -> None:
     for name in GALAXIES:
         cube, keep, own, line = galaxy(root, name)
         psf = f"{widths[name]}arcsec,beta=2.8"
-        start = time.process_time()
-        hstcube.fit_line(cube, line, psf=psf, keep=keep, bands=HALF)
-        two = time.process_time()
-        fit = hstcube.fit_line(cube, line, psf=psf, keep=keep)
-        nine = time.process_time()
+        _, two = timed(cube, line, psf=psf, keep=keep, bands=HALF)
+        fit, nine = timed(cube, line, psf=psf, keep=keep)
         old = hstcube.fit_line(
             companion(cube, hstcube.open_field(root, name)), line, psf=psf, keep=keep
         )
@@ -175,7 +182,7 @@ def real(root: Path) -> None:
         numbers = (
             f"{found[-1]:10.3f}{before[-1]:10.3f}{float(fit.dy):10.3f}{float(fit.dx):10.3f}"
             f"{float(fit.residual_rms):10.2f}{negative:10.3f}{rms:10.4f}"
-            f"{float(fit.cancelling):10.1f}{two - start:10.2f}{nine - two:10.2f}"
+            f"{float(fit.cancelling):10.1f}{two:10.2f}{nine:10.2f}"
         )
         print(f"{name:6}{numbers}")
     means = (np.exp(np.mean(np.log(one))) for one in (found, before))

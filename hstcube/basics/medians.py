@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     Values = NDArray[np.float64]
 
-__all__ = ["Guess", "Part", "medians", "part_of"]
+__all__ = ["Guess", "Part", "guesses", "medians", "part_of"]
 
-_SPAN = 0.02  # of all values, on either side of the median: what a guess keeps
+# of all values, on either side of the median: what a guess keeps, and the next if it is wrong
+_SPANS = (0.02, 0.1)
 _ROOM = 1e-6  # by which distances may be farther: differences round
 
 
@@ -32,15 +33,15 @@ class Guess(NamedTuple):
     near: float = 0.0
     far: float = np.inf
 
-    @classmethod
-    def of(cls, sample: Values) -> Guess:
-        """Return that of some of the values."""
-        if not sample.size:
-            return cls()
-        ends = 0.5 - _SPAN, 0.5, 0.5 + _SPAN
+
+def guesses(sample: Values) -> Iterator[Guess]:
+    """Yield guesses from some of the values, each wider than the last; of none, or at last, all."""
+    for span in _SPANS if sample.size else ():
+        ends = 0.5 - span, 0.5, 0.5 + span
         low, middle, high = np.quantile(sample, ends).tolist()
         near, _, far = np.quantile(np.abs(sample - middle), ends).tolist()
-        return cls(low, high, near * (1 - _ROOM), far * (1 + _ROOM))
+        yield Guess(low, high, near * (1 - _ROOM), far * (1 + _ROOM))
+    yield Guess()
 
 
 class Part(NamedTuple):

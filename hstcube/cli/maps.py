@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -189,8 +190,11 @@ def line(
     for code, text in notes_of(fit.attrs["history"]):
         if code.startswith("HC-L"):  # those of the cube were told when it was made
             say(f"note: {code} {text}")
-    rows = [(one, f"{value:.2f}", f"{error:.2f}") for one, value, error in _numbers(fit)]
-    show_table(("band", "weight", "error"), rows, title=f"{fit.attrs['line']}, in {out}")
+    rows = [
+        (one, f"{value:.2f}", "" if math.isnan(error) else f"{error:.2f}")
+        for one, value, error in _numbers(fit)
+    ]
+    show_table(("", "value", "error"), rows, title=f"{fit.attrs['line']}, in {out}")
     tried = zip(fit["set"].values.tolist(), fit.set_nrms.values.tolist(), strict=True)
     sets = [(name, f"{left:.1%}") for name, left in tried]
     show_table(("set of bands", "left out"), sets, title="residual of what was left out")
@@ -198,11 +202,17 @@ def line(
 
 
 def _numbers(fit: xr.Dataset) -> list[tuple[str, float, float]]:
-    """Return the weights and the shift [mas] of a fit, with their errors."""
-    weights = zip(
-        fit.band.values.tolist(), fit.weights.values, fit.weight_error.values, strict=True
-    )
+    """Return the numbers of a fit with their errors: weights, shift, what they sum to.
+
+    The last is the sum of the terms' sizes over the size of their sum, which has none.
+    """
+    names = [f"weight of {band} [A]" for band in fit.band.values.tolist()]
+    weights = zip(names, fit.weights.values, fit.weight_error.values, strict=True)
     shift = [
         (f"{key} [mas]", 1e3 * float(fit[key]), 1e3 * float(fit[f"{key}_error"])) for key in _SHIFT
     ]
-    return [*weights, *shift]
+    flux, error, width = (float(fit[key]) for key in ("flux", "flux_error", "equivalent_width"))
+    sums = [("flux [1e-20 erg s-1 cm-2]", flux, error)]
+    if math.isfinite(width):
+        sums.append(("equivalent width [A]", width, abs(width * error / flux)))
+    return [*weights, *shift, *sums, ("cancelling", float(fit.cancelling), math.nan)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 
 from hstcube.core.rules import taken
-from hstcube.core.state import attribute
+from hstcube.core.state import attribute, note
 from hstcube.errors import CubeError, GridError
 from hstcube.forward.psfs import as_psf
 from hstcube.forward.solution import Problem, solve
@@ -135,10 +135,12 @@ def fit_line(
     _require_within(problem, found)
     others = neighbours_in(cube, mask)
     fit = Fit(light, mask, others, seen, used, profile, scene, problem, found)
-    step = (
-        f"fit_line(bands={light.names}, psf={str(profile)!r}, ridge={ridge:g}, positive={positive})"
-    )
-    return results(fit, _before(cube, line), step)
+    step = f"fit_line({', '.join(light.names)}, psf={str(profile)!r}, ridge={ridge:g}"
+    made = results(fit, _before(cube, line), step + (", positive)" if positive else ")"))
+    if keep is None and "labels" not in cube.variables:
+        text = "nothing says which pixels are neighbours': [[--labels|keep=]]"
+        made = note(made, "HC-L20", text)
+    return made
 
 
 def _shift_of(shift: Any) -> Array | None:

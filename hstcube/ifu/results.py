@@ -89,7 +89,9 @@ def results(fit: Fit, before: dict[str, str], step: str) -> xr.Dataset:
     else:
         made["map_psf"] = (("ky", "kx"), fit.psf.image)
         made.attrs |= {"psf_step": fit.psf.step, "psf_fwhm": fit.psf.fwhm}
-    return _warned(made.assign_attrs(verdict=_verdict(made, sets)), fit, sets)
+    return _warned(
+        made.assign_attrs(verdict=_verdict(made, sets, assumed=fit.line.assumed)), fit, sets
+    )
 
 
 # -- numbers
@@ -194,11 +196,13 @@ def _divisions(fit: Fit) -> list[Any]:
     return [blocks_of(rows, columns, size, _FOLDS, seed) for seed in range(_DIVISIONS)]
 
 
-def _verdict(made: xr.Dataset, sets: list[Tried]) -> str:
+def _verdict(made: xr.Dataset, sets: list[Tried], *, assumed: bool) -> str:
     """Return in words what a fit is worth."""
     times, full = float(made.residual_rms), sets[0]
     said = ["residuals are what the errors expect"]
-    if times > _AS_EXPECTED:
+    if assumed:
+        said = ["the errors are what the residuals tell"]
+    elif not 1 / _AS_EXPECTED < times < _AS_EXPECTED:
         said = [f"residuals are {times:.1f} times the errors"]
     if np.isnan(full.nrms):
         said.append("the map is too small to leave blocks of it out")

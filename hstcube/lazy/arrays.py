@@ -80,7 +80,7 @@ def pointwise(function: F) -> F:
     return function
 
 
-def arrays_of(stage: Stage, like: Any) -> tuple[Any, ...]:
+def arrays_of(stage: Node, like: Any) -> tuple[Any, ...]:
     """Return what a stage gives as dask arrays in the blocks of another, one task a block."""
     from dask.task_spec import Task, TaskRef
 

@@ -114,7 +114,12 @@ def _cut(made: Any, whole: At, at: At) -> Any:
 
 
 class Node:
-    """What gives the pixels of a region: arrays (1, y, x), or (y, x) of one plane."""
+    """What gives the pixels of a region: arrays (1, y, x), or (y, x) of one plane.
+
+    Where `outputs` is above 1 it gives a tuple of so many.
+    """
+
+    outputs = 1
 
     @property
     def key(self) -> str | int:
@@ -272,7 +277,7 @@ class Stage(Node):
 class Output(Node):
     """One of the arrays that a stage gives."""
 
-    def __init__(self, stage: Stage, number: int) -> None:
+    def __init__(self, stage: Node, number: int) -> None:
         self.stage, self.number = stage, number
 
     def below(self) -> list[Node]:

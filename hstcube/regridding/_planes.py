@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from hstcube.core.grids import Grid
 
     Array = NDArray[np.float64]
+    Block = tuple[slice, slice]
 
-__all__ = ["regrid_planes"]
+__all__ = ["regrid_planes", "side_of_tiles", "window_of"]
 
 _ELEMENTS = 2_000_000  # of the matrix of one tile
 _TILE = 256  # pixels along one side of a tile, at most
@@ -68,6 +69,7 @@ def regrid_planes(
     method: Method,
     flux: bool,
     min_coverage: float,
+    block: Block | None = None,
 ) -> list[Any]:
     """Take images, weights and masks to another grid, and coverage if there is one.
 
@@ -87,6 +89,9 @@ def regrid_planes(
         A pixel has data where at least this share of its weights inside the frame saw data, its
         centre lies in the frame and, unless it is larger than 1.5 pixels of the input, on a pixel
         that has data.
+    block : (slice, slice), optional
+        Rows and columns of `grid` that are wanted, from one tile's edge to another's; all when not
+        given.
 
     Returns
     -------
@@ -95,19 +100,36 @@ def regrid_planes(
         = 1 or the area.
     """
     number = len(planes[0])
-    shape = (number, *grid.shape)
+    down, along = block or (slice(0, grid.shape[0]), slice(0, grid.shape[1]))
+    shape = (number, down.stop - down.start, along.stop - along.start)
     out = [np.zeros(shape, plane.dtype) for plane in planes]
     out[0][...] = np.nan
-    for tile in _tiles(source, grid, method):
+    for tile in _tiles(source, grid, method, (down, along)):
         window = _window(tile, method, source.shape)
         if window is None:
             continue
         found = _regrid_tile(planes, noise, tile, window, method, min_coverage, source.shape)
         factor = tile.area.reshape(-1, 1) if flux else 1.0
         values, weights, *more = found
+        rows = slice(tile.rows.start - down.start, tile.rows.stop - down.start)
+        columns = slice(tile.columns.start - along.start, tile.columns.stop - along.start)
         for plane, part in zip(out, (values * factor, weights / factor**2, *more), strict=True):
-            plane[:, tile.rows, tile.columns] = part.T.reshape(number, *tile.y.shape)
+            plane[:, rows, columns] = part.T.reshape(number, *tile.y.shape)
     return out
+
+
+def window_of(source: Grid, grid: Grid, method: Method, block: Block) -> Block | None:
+    """Return which rows and columns of the input a block of `grid` sees; None for none."""
+    tiles = _tiles(source, grid, method, block)
+    windows = [_window(tile, method, source.shape) for tile in tiles]
+    some = [window for window in windows if window is not None]
+    if not some:
+        return None
+    rows, columns = (
+        slice(min(one.start for one in axis), max(one.stop for one in axis))
+        for axis in zip(*some, strict=True)
+    )
+    return rows, columns
 
 
 def _regrid_tile(
@@ -183,19 +205,29 @@ def _gains(
 # -- places
 
 
-def _tiles(source: Grid, grid: Grid, method: Method) -> Iterator[_Tile]:
-    """Yield tiles of `grid`; of what lies beyond the horizon of the projection there is none."""
+def side_of_tiles(source: Grid, grid: Grid, method: Method) -> int:
+    """Return how many rows and columns a tile of `grid` has, but for the last ones."""
     affine = affine_mapping(grid, source)
     if affine is None:
-        return _curved_tiles(source, grid)
-    return _affine_tiles(source, grid, affine[0], method)
+        return _TILE
+    taps = len(offsets_of(affine[0], method)[0])
+    return int(np.clip(math.isqrt(_ELEMENTS // taps), 32, _TILE))
 
 
-def _affine_tiles(source: Grid, grid: Grid, jacobian: Array, method: Method) -> Iterator[_Tile]:
+def _tiles(source: Grid, grid: Grid, method: Method, block: Block) -> Iterator[_Tile]:
+    """Yield tiles of a block; of what lies beyond the horizon of the projection there is none."""
+    rectangles = _rectangles(block, side_of_tiles(source, grid, method))
+    affine = affine_mapping(grid, source)
+    if affine is None:
+        return _curved_tiles(source, grid, rectangles)
+    return _affine_tiles(source, grid, affine[0], rectangles)
+
+
+def _affine_tiles(
+    source: Grid, grid: Grid, jacobian: Array, rectangles: Iterator[Block]
+) -> Iterator[_Tile]:
     mapping = pixel_mapping(grid, source)
-    taps = len(offsets_of(jacobian, method)[0])
-    side = int(np.clip(math.isqrt(_ELEMENTS // taps), 32, _TILE))
-    for rows, columns in _rectangles(grid.shape, side):
+    for rows, columns in rectangles:
         down, along = (
             np.arange(float(rows.start), rows.stop),
             np.arange(float(columns.start), columns.stop),
@@ -205,10 +237,10 @@ def _affine_tiles(source: Grid, grid: Grid, jacobian: Array, method: Method) -> 
         yield _Tile(rows, columns, snapped(y), snapped(x), jacobian, area)
 
 
-def _curved_tiles(source: Grid, grid: Grid) -> Iterator[_Tile]:
+def _curved_tiles(source: Grid, grid: Grid, rectangles: Iterator[Block]) -> Iterator[_Tile]:
     """Yield tiles with the median of their pixels' Jacobians, and each pixel's own area."""
     mapping = pixel_mapping(grid, source)
-    for rows, columns in _rectangles(grid.shape, _TILE):
+    for rows, columns in rectangles:
         down = np.arange(rows.start - 1.0, rows.stop + 1.0)  # differences need one pixel around
         along = np.arange(columns.start - 1.0, columns.stop + 1.0)
         places = mapping(down[:, None], along[None, :])
@@ -220,10 +252,11 @@ def _curved_tiles(source: Grid, grid: Grid) -> Iterator[_Tile]:
         yield _Tile(rows, columns, y, x, np.nanmedian(slopes, axis=(2, 3)), area)
 
 
-def _rectangles(shape: tuple[int, int], side: int) -> Iterator[tuple[slice, slice]]:
-    for top in range(0, shape[0], side):
-        for left in range(0, shape[1], side):
-            bottom, right = min(top + side, shape[0]), min(left + side, shape[1])
+def _rectangles(block: Block, side: int) -> Iterator[Block]:
+    rows, columns = block
+    for top in range(rows.start, rows.stop, side):
+        for left in range(columns.start, columns.stop, side):
+            bottom, right = min(top + side, rows.stop), min(left + side, columns.stop)
             yield slice(top, bottom), slice(left, right)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,9 +14,10 @@ from hstcube.core.state import record, tell_of_lost, warn
 from hstcube.errors import GridError
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import number_in, whole_number
+from hstcube.lazy.resampled import resampled
 from hstcube.noise.spread import Noise, gain_of_blocks
 from hstcube.regridding._averages import typical_blur
-from hstcube.regridding._planes import regrid_planes
+from hstcube.regridding._planes import regrid_planes, side_of_tiles, window_of
 from hstcube.regridding._weights import COARSER, Method
 from hstcube.regridding.coordinates import assembled, carried_along, noise_before, planes_of
 
@@ -111,18 +113,14 @@ def regrid(
     else:
         new = carried_along(cube, source, grid, method, flux=flux)
 
-        def work(planes: Sequence[Any], noise: Noise) -> list[Any]:
-            return regrid_planes(
-                *planes,
-                noise=noise,
-                source=source,
-                grid=grid,
-                method=method,
-                flux=flux,
-                min_coverage=min_coverage,
-            )
-
-        planes = _lazily(cube, grid.shape, work, noise_before(cube, new))
+        work = partial(
+            regrid_planes, source=source, grid=grid, method=method, flux=flux,
+            min_coverage=min_coverage,
+        )  # fmt: skip
+        noise = noise_before(cube, new)
+        planes = _in_blocks(cube, source, grid, method, work, noise) or _lazily(
+            cube, grid.shape, lambda some, one: work(*some, noise=one), noise
+        )
         made = assembled(cube, grid, planes, new)
         _tell_of_lost(cube, made, source, grid)
         cube = _warned_of_gaps(made, source, grid, method)
@@ -306,6 +304,25 @@ def _dask() -> Any:
     import dask.array
 
     return dask.array
+
+
+def _in_blocks(
+    cube: xr.Dataset, source: Grid, grid: Grid, method: Method, work: Any, noise: Noise
+) -> list[Any] | None:
+    """Apply `regrid_planes` to each block, and what it sees; None where it cannot be read so."""
+    planes = planes_of(cube)
+    if not cube.sci.chunks:
+        return None
+
+    def one(parts: list[Any], band: int, block: Any) -> list[Any]:
+        own = Noise(noise.acf[[band]], noise.gain[[band]])
+        made: list[Any] = work(*parts, noise=own, block=block)
+        return made
+
+    sees, side = partial(window_of, source, grid, method), side_of_tiles(source, grid, method)
+    made = resampled(one, planes, sees, side, grid.shape)
+    pairs = zip(made or (), planes, strict=made is not None)
+    return [new.astype(plane.dtype) for new, plane in pairs]
 
 
 def _lazily(

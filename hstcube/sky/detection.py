@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from hstcube.basics.medians import Guess, Part, medians, part_of
+from hstcube.basics.medians import Guess, Part, guesses, medians, part_of
 from hstcube.basics.robust import MAD_TO_SIGMA, gaussian_mean, gaussian_weights
 from hstcube.core.grids import Grid
 from hstcube.core.rules import taken
@@ -225,10 +225,10 @@ def _looked_twice(cube: xr.Dataset, wanted: _Wanted, scale: float) -> _Found:
 def _sources_in(cube: xr.Dataset, look: _Look, wanted: _Wanted) -> _Found:
     """Return the sources above what is quiet."""
     arrays, parts = [cube.sci.data, cube.wht.data], tiles(look.shape)
-    guess = Guess()
+    sample: Any = np.empty(0)
     if len(parts) > 1:
-        guess = Guess.of(np.concatenate(_of_tiles(look, arrays, [*map(_middle, parts)])))
-    for known in (guess, Guess()):  # where it is wrong all values are looked at
+        sample = np.concatenate(_of_tiles(look, arrays, [*map(_middle, parts)]))
+    for known in guesses(sample):
         scans = _of_tiles(look, arrays, parts, known, wanted)
         level = medians([scan.part for scan in scans], known)
         if level is not None:

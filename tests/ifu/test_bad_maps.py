@@ -108,6 +108,7 @@ def test_a_map_without_errors_is_fitted_and_its_residuals_tell_them(tmp_path, wh
     assert "HC-L06" in made.attrs["warnings"]
     fit = fitted(made)
     assert float(fit.inflation) < 0.1  # of a map without noise
+    assert fit.attrs["verdict"].startswith("the errors are what the residuals tell")
     assert float(fit.dy) == pytest.approx(0.04, abs=2e-3)
 
 
@@ -254,6 +255,15 @@ def test_what_a_map_cannot_tell_is_said(whole):
     noise = whole.sci.copy(data=np.random.default_rng(1).normal(size=whole.sci.shape) * 0.1)
     noise = noise.where(whole.wht > 0).astype(np.float32)
     assert "do not show" in fitted(whole.assign(sci=noise)).attrs["verdict"]
+
+
+def test_that_neighbours_are_not_known_is_noted(whole):
+    labels = (("y", "x"), np.full((100, 100), 7, np.int32))
+    for one, keep, told in (
+        (cube(), None, True), (cube(), KEEP, False), (cube().assign(labels=labels), None, False)
+    ):  # fmt: skip
+        history = hstcube.fit_line(one, whole, psf=PSF, keep=keep).attrs["history"]
+        assert ("HC-L20" in history) is told
 
 
 def test_signs_that_could_imitate_a_shift_are_told(whole):

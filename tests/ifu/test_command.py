@@ -93,6 +93,19 @@ def test_what_is_found_is_printed_as_json_too(given, tmp_path, call):
     assert len(found["files"]) == 6
 
 
+def test_flux_and_equivalent_width_are_printed_with_their_errors(given, tmp_path, call):
+    said = call(*asked(given, tmp_path, "--wavelength", "6000AA"))
+    meta = read_table(tmp_path / "made_fit.ecsv").meta
+    shown = " ".join(said.out.split())
+    assert f"flux [1e-20 erg s-1 cm-2] {meta['flux']:.2f} {meta['flux_error']:.2f}" in shown
+    width = meta["equivalent_width"]
+    error = width * meta["flux_error"] / meta["flux"]
+    assert f"equivalent width [A] {width:.2f} {error:.2f}" in shown
+    assert f"cancelling {meta['cancelling']:.2f}" in shown
+    # the line is 40 and 10 Angstrom of two bands, and the continuum lies between them
+    assert 10 < width < 70
+
+
 def test_a_sum_of_maps_is_told(given, tmp_path, call):
     more = (given / "map.fits", "--error", given / "err.fits")
     said = call(*asked(given, tmp_path, *more))
