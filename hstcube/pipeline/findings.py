@@ -35,7 +35,14 @@ from hstcube.pipeline.plan import require_free, require_outside
 from hstcube.pipeline.recipe import ALL_PIXELS, blank_pixels
 from hstcube.pipeline.record import Finding, Report, heard, require_writable
 from hstcube.pipeline.runs import images_for, sky_level_of, sky_plan_of
-from hstcube.pipeline.sources import Images, labels_of, of_band, of_levels, refuse_align
+from hstcube.pipeline.sources import (
+    Images,
+    labels_of,
+    of_band,
+    of_levels,
+    refuse_align,
+    with_own_noise,
+)
 from hstcube.regridding.align import check_alignment, warn_of_shifts
 from hstcube.sky.level import sky_pixels
 from hstcube.sky.subtraction import subtract_sky
@@ -123,8 +130,24 @@ def examine(target: Target, options: Options, *, out: Path | None = None) -> Rep
     labels = _attempt(report, lambda: _labels(target, found, options))
     _judge_levels(report, target, options)
     if found is not None:
+        found = _with_noise(report, found, labels, options)
         _judge_cube(report, target, found, labels, options)
     return report
+
+
+def _with_noise(
+    report: Report, found: _Opened, labels: xr.DataArray | None, options: Options
+) -> _Opened:
+    """Return images with the noise that a run would measure on them."""
+    if not options.measure_noise:
+        return found
+    images = found.images
+    if images.cube.chunks:
+        text = "noise that no table knows will be measured; images as large as these are not read"
+        report.findings.append(Finding("note", "", f"{text} here"))
+        return found
+    cube = _attempt(report, lambda: with_own_noise(images.cube, labels))
+    return found if cube is None else found._replace(images=images._replace(cube=cube))
 
 
 def refused_output(report: Report, out: Path, source: Path, *, images: str | None = None) -> None:

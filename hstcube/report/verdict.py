@@ -125,7 +125,7 @@ def _noise(facts: Facts) -> Answer:
     )
     if low <= min(values) and max(values) <= high:
         return Answer(question, "good", said)
-    advice = "Measure the noise on these images: hstcube noise --measure."
+    advice = "Where no table knows the noise, measure it: hstcube run --measure-noise."
     return Answer(question, "bad", said, advice, "noise off")
 
 
