@@ -22,7 +22,9 @@ from strategies import plain_grid
 
 import hstcube
 from hstcube import Grid, plot
+from hstcube.demo.field import simulate
 from hstcube.errors import HstCubeWarning
+from hstcube.plots import psf as psf_plots
 from hstcube.plots._sky_axes import Place
 from hstcube.plots.colours import lupton
 from hstcube.plots.cube import plane, sky_noise
@@ -496,3 +498,21 @@ def test_the_lines_of_the_page_draw_what_they_say() -> None:
             drawn = eval(line.replace("f606w", "f814w"), known)
             assert isinstance(drawn, Figure), line
             assert plot.figure_bytes(drawn).startswith(b"\x89PNG"), line
+
+
+def test_stars_and_psfs_are_drawn_in_arcsec_with_what_their_colours_mean(tmp_path: Path) -> None:
+    simulate(tmp_path)
+    examined = hstcube.examine_stars(hstcube.open_stars(tmp_path / "psf_stars"))
+    psf = hstcube.measure_psf(examined)
+    half = float(psf.kx[-1] + (psf.kx[1] - psf.kx[0]) / 2)
+    kernels = hstcube.matching_kernels(psf, to="f160w")
+    for figure, rows in ((psf_plots.stars(examined), 3), (psf_plots.images(psf, kernels), 2)):
+        *all_axes, _ = figure.axes[: 9 * rows + 1]
+        assert all_axes[0].get_xlim() == pytest.approx((-half, half))
+        assert all_axes[0].get_ylim() == pytest.approx((-half, half))
+        figure.canvas.draw()
+        assert any(text.get_text() for text in all_axes[-9].get_xticklabels())
+        assert figure.get_supxlabel() == "arcsec"
+        assert {"in units of the peak"} == {axis.get_ylabel() for axis in figure.axes[9 * rows :]}
+    middle = figure.axes[9].images[0].get_array()
+    assert float(np.abs(middle).max()) == pytest.approx(1)
