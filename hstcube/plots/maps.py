@@ -17,10 +17,10 @@ from hstcube.plots._drawing import (
     RED,
     field_name,
     headed,
+    image_panel,
     labelled,
     new_figure,
     on_axes,
-    one_panel,
     panels,
     plain_ticks,
     stretched,
@@ -75,8 +75,8 @@ def mask_overlay(
         Hatched: outside the segmentation map, or without data.
     """
     cube = of_bands(cube, band)
-    figure, (axis,) = on_axes(axes, 1, lambda: _one((4.8, 4.4)))
     place, one = Place.of(cube), plane(cube, cube.sizes["band"] - 1)
+    figure, (axis,) = on_axes(axes, 1, lambda: image_panel((4.8, 4.4), place.tall))
     noise = sky_noise(one)
     norm = stretched(one.sci.values / noise, one.mask.values)
     drawn = axis.imshow(
@@ -116,9 +116,10 @@ def snr_maps(cube: xr.Dataset, *, groups: Any = None, axes: Any = None) -> Figur
     from matplotlib.colors import LogNorm
 
     cube = taken(cube)
-    number = cube.sizes["band"]
-    figure, all_axes = on_axes(axes, number, lambda: panels(number, size=1.9, extra=0.55))
-    place, painted = Place.of(cube), _painted(cube, groups)
+    number, place, painted = cube.sizes["band"], Place.of(cube), _painted(cube, groups)
+    figure, all_axes = on_axes(
+        axes, number, lambda: panels(number, size=1.9, extra=0.55, tall=place.tall, heading=True)
+    )
     for i, axis in enumerate(all_axes):
         image = _ratio(cube, i) if painted is None else painted[i]
         shown = np.where(image >= 1, image, np.nan)
@@ -176,9 +177,8 @@ def bins(cube: xr.Dataset, labels: Any, *, axes: Any = None) -> Figure:
     Figure
     """
     cube = taken(cube)
-    figure, (axis,) = on_axes(axes, 1, lambda: _one((4.2, 4.4)))
-    found = group_map(cube, labels)
-    place = Place.of(cube)
+    place, found = Place.of(cube), group_map(cube, labels)
+    figure, (axis,) = on_axes(axes, 1, lambda: image_panel((4.2, 4.4), place.tall))
     _draw_colours(axis, place, found)
     _furnish(axis, place, float(np.max(cube.psf_fwhm.values)))
     _name(axis, cube, f"{group_ids(found).size} groups")
@@ -318,8 +318,3 @@ def _furnish(axis: Any, place: Place, fwhm: float) -> None:
 
 def _name(axis: Any, cube: xr.Dataset, what: str) -> None:
     axis.set_title("\n".join(filter(None, (field_name(cube), what))), fontsize=8)
-
-
-def _one(size: tuple[float, float]) -> Any:
-    figure, axis = one_panel(size)
-    return figure, [axis]
