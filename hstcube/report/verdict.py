@@ -126,6 +126,8 @@ def _noise(facts: Facts) -> Answer:
     if low <= min(values) and max(values) <= high:
         return Answer(question, "good", said)
     advice = "Where no table knows the noise, measure it: hstcube run --measure-noise."
+    if facts.edge.labels is None:  # XDF 3: 1.8 without the map, 1.2 with it
+        advice = "Give the segmentation map (labels= in Python): else faint light counts as noise."
     return Answer(question, "bad", said, advice, "noise off")
 
 

@@ -40,6 +40,13 @@
   const tell = (value) => !Number.isFinite(value) ? "no data" :
     Math.abs(value) >= 1e5 || (value !== 0 && Math.abs(value) < 1e-3) ? value.toExponential(3) : String(+value.toPrecision(4));
 
+  // a flux with its error, both to the second figure of the error
+  function tellBoth(value, error) {
+    const places = 1 - Math.floor(Math.log10(error)), size = Math.abs(value);
+    if (!(error > 0 && error < 1e5 && size < 1e5 && places <= 8)) return `${tell(value)} ± ${tell(error)}`;
+    return [value, error].map((one) => places > 0 ? one.toFixed(places) : String(Math.round(one))).join("\u00a0±\u00a0");
+  }
+
   // every `step`th pixel along x and y: stamps need no more
   function shade(canvas, values, band, noise, top, step = 1) {
     const [width, height] = [Math.ceil(nx / step), Math.ceil(ny / step)];
@@ -259,7 +266,7 @@
       const across = x(D.pivot[band]);
       element("line", { class: "whisker", x1: across, x2: across, y1: put(f - e), y2: put(f + e) }, plot);
       const dot = element("circle", { class: band === now.band ? "dot now" : "dot", cx: across, cy: put(f), r: 4 }, plot);
-      element("title", {}, dot, `${bands[band]}: ${tell(f)} ± ${tell(e)} ${D.unit}`);
+      element("title", {}, dot, `${bands[band]}: ${tellBoth(f, e)} ${D.unit}`);
     }
     (model || []).forEach((value, band) => {
       if (!Number.isFinite(value) || (log && value <= 0)) return;
@@ -271,7 +278,7 @@
     plot.setAttribute("aria-label", `Spectral energy distribution of ${name}; its numbers are in the table below it.`);
     writeSed(points, model);
     const [f, e] = points[now.band], fit = bin && D.groups.said && D.groups.said[bin - 1] ? `  ${D.groups.said[bin - 1]}` : "";
-    $("chosen").textContent = `${name}  ${sky(now.x, now.y)}  ${bands[now.band]} ${tell(f)} ± ${tell(e)} ${D.unit}` +
+    $("chosen").textContent = `${name}  ${sky(now.x, now.y)}  ${bands[now.band]} ${tellBoth(f, e)} ${D.unit}` +
       `${inMask(now.y * nx + now.x) ? "" : "  outside the mask"}${fit}`;
   }
 
