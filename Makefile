@@ -68,6 +68,7 @@ psf: $(READY)  ## docs/psf.md and its pictures, from the XDF stars in HSTCUBE_XD
 
 validation: $(READY)  ## docs/validation.md: scenes by GalSim, photutils, vorbin, exact operators
 	$(RUN) -m pip install --quiet galsim vorbin
+	$(RUN) docs/make_truth.py
 	$(RUN) docs/make_validation.py
 
 fuzz: $(READY)  ## one way in: make fuzz DOOR=levels RUNS=3000; without: headers, by coverage, for ten minutes

@@ -37,6 +37,11 @@ sum over a group of pixels has the variance
     cube = hstcube.psf_match(cube)              # carries wht, noise_scale and noise_acf along
     errors = hstcube.group_errors(cube, bins)                 # (band, group)
 
+The noise of a survey that no table knows is taken as white, which a note says (HC-N20). `hstcube
+run --measure-noise` measures it on each field's own blank sky: of the made-up stamp of `hstcube
+demo`, 100 x 100 pixels of which 4000 are blank, to 4 %, where white noise is off by a factor of
+two in the IR; empty apertures of the matched cube then scatter by 0.96 to 1.06 of their errors.
+
 ## What `wht` and `noise_scale` say after matching
 
 Let rho be the autocorrelation before, and C = K corr K. `noise_acf` becomes (rho conv C)/(rho conv

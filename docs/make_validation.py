@@ -15,6 +15,13 @@ HERE = Path(__file__).parent
 TOP = """# Validation: scenes, operators and noise that the package did not make
 
 Made by `make validation` at {commit}, in {minutes:.0f} minutes. Each part is what a script prints.
+
+![Fluxes, colours at the rim and errors of ten made-up fields](images/truth.png)
+
+Ten fields of `hstcube demo` against their truth (`docs/make_truth.py`), a dot each. Left: the flux
+in the mask; bars: the predicted error of the mean. Middle: the colour of the mask's outermost
+pixels, as hstcube makes it and as in 2022. Right: errors of F160W, with noise taken as white and
+measured. Grey: 0.2 % of the flux, 5 % of the error.
 """
 
 

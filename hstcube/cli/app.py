@@ -16,7 +16,7 @@ from hstcube.cli import cube, demo, field, looking, maps, psf
 from hstcube.errors import HstCubeError, WriteError, language
 from hstcube.fits.local import missing, unreadable
 from hstcube.terminal.panels import with_examples
-from hstcube.terminal.show import plain
+from hstcube.terminal.show import warn
 from hstcube.terminal.streams import flush, open_streams
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def _run() -> int:
 
 def _interrupted() -> int:
     again = "; the same line with --resume goes on" if sys.argv[1:2] == ["run"] else ""
-    print(f"interrupted; files that are there are whole{again}", file=sys.stderr)  # noqa: T201
+    warn(f"interrupted; files that are there are whole{again}")
     return INTERRUPTED
 
 
@@ -191,7 +191,7 @@ def _fail(error: Exception, code: int) -> NoReturn:
         if isinstance(error, HstCubeError)
         else f"internal: {type(error).__name__}: {error} (--debug shows where; please report it)"
     )
-    print(plain(f"error: {said}"), file=sys.stderr)  # noqa: T201
+    warn(f"error: {said}")
     sys.exit(code)
 
 

@@ -52,10 +52,14 @@ products  {products}
 picture   {places["picture"]}
 report    {places["report"]}    (open it: is the cube good?)
 numbers   {places["table"]}
-try next:
+try next:"""
+    )
+    say(
+        f"""\
   hstcube check {stamps}
-  hstcube phot {products / "demo.nc"} -o {out / "fluxes.csv"}
-  python -c "import hstcube; print(hstcube.open_cube('{products / "demo.nc"}'))\""""
+  hstcube info {products / "demo.nc"}
+  hstcube phot {products / "demo.nc"} -o {out / "fluxes.csv"}""",
+        folded=False,
     )
 
 

@@ -83,5 +83,5 @@ def compare(
         columns = ("image", "largest difference", "unlike support [px]", "unlike cards")
         show_table(columns, rows, title=title)
     else:
-        typer.echo(f"{title}, with the same cards")
+        say(f"{title}, with the same cards")
     raise typer.Exit(SOME_FAILED if apart else 0)

@@ -123,7 +123,7 @@ def sky(
 def line(
     cube: Source,
     maps: Annotated[
-        list[Path], typer.Argument(metavar="MAP...", help="Maps of the line; several are summed.")
+        list[Path], typer.Argument(metavar="MAP", help="Maps of the line; several are summed.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the products.")],
     psf: Annotated[
@@ -198,7 +198,7 @@ def line(
     tried = zip(fit["set"].values.tolist(), fit.set_nrms.values.tolist(), strict=True)
     sets = [(name, f"{left:.1%}") for name, left in tried]
     show_table(("set of bands", "left out"), sets, title="residual of what was left out")
-    typer.echo(fit.attrs["verdict"])
+    say(fit.attrs["verdict"])
 
 
 def _numbers(fit: xr.Dataset) -> list[tuple[str, float, float]]:

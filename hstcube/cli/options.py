@@ -31,6 +31,7 @@ __all__ = [
     "Largest",
     "LayoutOf",
     "Levels",
+    "MeasureNoise",
     "NeighboursOf",
     "NoMask",
     "NoNetcdf",
@@ -302,6 +303,15 @@ Poisson = Annotated[
         help="Photon noise of the sources: auto (where the exposure time is known), none, seconds, "
         "or a FITS map of them; none for the original recipe.",
         metavar="SECONDS|FILE",
+        rich_help_panel=panels.GRID,
+    ),
+]
+MeasureNoise = Annotated[
+    bool,
+    typer.Option(
+        "--measure-noise",
+        help="Measure on its own blank sky how the noise of a field is correlated, where no table "
+        "knows it; else it is taken as white.",
         rich_help_panel=panels.GRID,
     ),
 ]

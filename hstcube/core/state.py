@@ -35,6 +35,7 @@ __all__ = [
     "tell_of_lost",
     "updated",
     "warn",
+    "without_notes",
 ]
 
 _NOTE = "note "  # begins a line of the history
@@ -258,6 +259,13 @@ def notes_of(history: str) -> list[tuple[str, str]]:
     lines = [line for line in history.splitlines() if line.startswith(_NOTE)]
     told = [line.removeprefix(_NOTE).partition(" ") for line in dict.fromkeys(lines)]
     return [(code, text) for code, _, text in told]
+
+
+def without_notes(cube: xr.Dataset, code: str) -> xr.Dataset:
+    """Return the cube without the notes of a code: what they say is no longer so."""
+    lines = attribute(cube, "history").splitlines()
+    kept = [line for line in lines if not line.startswith(f"{_NOTE}{code} ")]
+    return cube.assign_attrs(history="\n".join(kept))
 
 
 def warn(cube: xr.Dataset, code: str, text: str) -> xr.Dataset:

@@ -101,7 +101,7 @@ def demonstrate(
     psf = psf.assign_coords(psf_energy=("band", np.ones(psf.sizes["band"])))  # made up so
     save_psf(psf, places["stamps"] / "psf_60mas.fits", overwrite=overwrite)
     targets = plan(places["stamps"], [], [f"{PAIR}={FIELD}:{TARGET},{MERGER}"], scale="60mas")
-    options = Options(overwrite=overwrite)
+    options = Options(overwrite=overwrite, measure_noise=True)
     outcomes = run(targets, places["products"], options)
     for outcome in outcomes:
         if outcome.error:

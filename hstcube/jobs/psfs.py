@@ -129,7 +129,7 @@ def show_psfs(
         As `matching_kernels`.
     """
     from hstcube.plots.cube import figure_bytes
-    from hstcube.plots.psf import growth, images
+    from hstcube.plots.psf import images, psf_curves
 
     out = Path(out)
     curves = out.with_stem(f"{out.stem}_growth")
@@ -140,6 +140,6 @@ def show_psfs(
         to = chosen_among(psf).name
     to = to if to.endswith("arcsec") else band_name(to)
     kernels = matching_kernels(psf, to=to)
-    ratios = growth(psf_quality(psf, to=to), psf_quality(matched_psf(psf, kernels), to=to))
+    ratios = psf_curves(psf_quality(psf, to=to), psf_quality(matched_psf(psf, kernels), to=to))
     pictures = {out: figure_bytes(images(psf, kernels)), curves: figure_bytes(ratios)}
     return Kernels(kernels, to, write_set(pictures, overwrite=overwrite))

@@ -31,11 +31,18 @@ from hstcube.pipeline.photons import (
     photons_left_out,
     planned_photons,
 )
-from hstcube.pipeline.plan import require_free, require_outside
+from hstcube.pipeline.plan import require_free, require_outside, target_of
 from hstcube.pipeline.recipe import ALL_PIXELS, blank_pixels
 from hstcube.pipeline.record import Finding, Report, heard, require_writable
 from hstcube.pipeline.runs import images_for, sky_level_of, sky_plan_of
-from hstcube.pipeline.sources import Images, labels_of, of_band, of_levels, refuse_align
+from hstcube.pipeline.sources import (
+    Images,
+    labels_of,
+    of_band,
+    of_levels,
+    refuse_align,
+    with_own_noise,
+)
 from hstcube.regridding.align import check_alignment, warn_of_shifts
 from hstcube.sky.level import sky_pixels
 from hstcube.sky.subtraction import subtract_sky
@@ -66,14 +73,18 @@ _FIXES = {  # of warnings on which options act
 
 
 def check(
-    target: Target, *, masked: bool = True, to: str | None = None, psf: PSFChoice = "auto"
+    target: Target | FieldFiles,
+    *,
+    masked: bool = True,
+    to: str | None = None,
+    psf: PSFChoice = "auto",
 ) -> Report:
     """Look at everything that a run of this target would look at; write nothing.
 
     Parameters
     ----------
-    target : Target
-        From `hstcube.pipeline.plan.plan`.
+    target : FieldFiles or Target
+        One of what `list_fields` returns; or of `hstcube.pipeline.plan.plan`, with ids of its own.
     masked : bool
         Whether the run is to use a segmentation map.
     to : str, optional
@@ -90,14 +101,12 @@ def check(
     >>> import tempfile
     >>> import hstcube
     >>> from hstcube.demo.field import simulate
-    >>> from hstcube.pipeline.plan import plan
-    >>> folder = tempfile.mkdtemp()
-    >>> _ = simulate(folder)
-    >>> target = plan(folder, [], [])[0]
-    >>> hstcube.check(target).fails()
+    >>> _ = simulate(folder := tempfile.mkdtemp())
+    >>> files = hstcube.list_fields(folder, scale="60mas")[0]
+    >>> hstcube.check(files).fails()
     False
     """
-    return examine(target, Options(masked=masked, psf=psf, recipe={"to": to}))
+    return examine(target_of(target), Options(masked=masked, psf=psf, recipe={"to": to}))
 
 
 def examine(target: Target, options: Options, *, out: Path | None = None) -> Report:
@@ -124,8 +133,24 @@ def examine(target: Target, options: Options, *, out: Path | None = None) -> Rep
     labels = _attempt(report, lambda: _labels(target, found, options))
     _judge_levels(report, target, options)
     if found is not None:
+        found = _with_noise(report, found, labels, options)
         _judge_cube(report, target, found, labels, options)
     return report
+
+
+def _with_noise(
+    report: Report, found: _Opened, labels: xr.DataArray | None, options: Options
+) -> _Opened:
+    """Return images with the noise that a run would measure on them."""
+    if not options.measure_noise:
+        return found
+    images = found.images
+    if images.cube.chunks:
+        text = "noise that no table knows will be measured; images as large as these are not read"
+        report.findings.append(Finding("note", "", f"{text} here"))
+        return found
+    cube = _attempt(report, lambda: with_own_noise(images.cube, labels))
+    return found if cube is None else found._replace(images=images._replace(cube=cube))
 
 
 def refused_output(report: Report, out: Path, source: Path, *, images: str | None = None) -> None:
@@ -330,7 +355,6 @@ def _judge_photons(
 ) -> None:
     """Say where photon noise will be added, where it cannot be, and where it should be."""
     cube, kind, files = images.cube, options.kind, target.files
-    moved = options.onto is not None
     moved = options.onto is not None
     poisson = photon_setting_of(files, options.recipe, report.bands, moved=moved)
     planned = planned_photons(cube, poisson, kind)

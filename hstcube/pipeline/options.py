@@ -55,7 +55,9 @@ class Options:
     files; ``psf``, ``psf_fwhm`` [arcsec], ``onto``, ``align`` and ``units`` are those of
     `open_field`, but ``onto`` may be "labels" too (the grid of the map); ``exclude`` is a file of
     DS9 regions that are neither object nor sky; ``noise``, ``layout`` and ``apply_mask`` those of
-    `to_fits`, but ``layout`` may be "netcdf" too (one file a field, no FITS); ``strict`` takes
+    `to_fits`, but ``layout`` may be "netcdf" too (one file a field, no FITS); with
+    ``measure_noise`` noise of which nothing is known is measured on the field's own blank sky
+    (`with_own_noise`), else taken as white; ``strict`` takes
     warnings for errors; ``chunks`` is the side of the blocks in which mosaics are made [pixels],
     "auto" for blocks where the images would fill a quarter of the memory, None for whole images.
     """
@@ -65,6 +67,7 @@ class Options:
     masked: bool = True
     sky: Sky | None = None
     noise: Noise | None = None
+    measure_noise: bool = False
     layout: Products = "files"
     apply_mask: bool = False
     netcdf: bool = True

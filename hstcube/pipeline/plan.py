@@ -38,7 +38,15 @@ if TYPE_CHECKING:
 
     from hstcube.pipeline.options import Options
 
-__all__ = ["Target", "plan", "products_of", "require_free", "require_outside", "with_pivots"]
+__all__ = [
+    "Target",
+    "plan",
+    "products_of",
+    "require_free",
+    "require_outside",
+    "target_of",
+    "with_pivots",
+]
 
 _TARGET = re.compile(
     r"(?P<name>[^=]+)=(?:(?P<field>[^:]+):)?(?P<ids>\d{1,18}(?:,\d{1,18})*)", re.ASCII
@@ -119,6 +127,22 @@ def plan(
         what = f"images at {SKY_SCALE if scale is None else scale}"
         raise missing(what, fix, file=source, verb="are")
     return list(targets.values())
+
+
+def target_of(given: Any) -> Target:
+    """Return a target as it is given, or the object of a field's files.
+
+    Raises
+    ------
+    RecipeError
+        If it is neither.
+    """
+    if isinstance(given, FieldFiles):
+        return Target(given.field, given, given.ids)
+    if isinstance(given, Target):
+        return given
+    fix = "give one of what [[hstcube ls FOLDER|hstcube.list_fields(folder)]] lists"
+    raise RecipeError("HC-B17", f"a {type(given).__name__} is no field of a folder", fix)
 
 
 def with_pivots(targets: Sequence[Target], given: Mapping[str, Any]) -> list[Target]:

@@ -48,7 +48,7 @@ from hstcube.pipeline.record import (
     record_of,
     require_writable,
 )
-from hstcube.pipeline.sources import Images, images_of, labels_of, refuse_align
+from hstcube.pipeline.sources import Images, images_of, labels_of, refuse_align, with_own_noise
 from hstcube.sky.masks import mask
 
 if TYPE_CHECKING:
@@ -302,6 +302,8 @@ def _one_target(
         for code, text in [("HC-O33", lost)] if cube.sci.chunks and options.netcdf else []:
             warnings.warn(HstCubeWarning(code, text), stacklevel=2)
         labels, outside = without(labels_of(target.files, cube), cube, options.exclude)
+        if options.measure_noise:
+            images = images._replace(cube=with_own_noise(cube, labels))
         field = opened[target.files.field] = _Field(images, labels, outside, list(notes))
     outcome.sky, level = sky_level_of(target.files, field.images, field.labels, options)
     settings = dict(options.recipe)

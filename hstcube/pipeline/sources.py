@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import textwrap
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
@@ -13,8 +14,8 @@ import numpy as np
 from hstcube.assembly.grids import by_grid
 from hstcube.assembly.opening import open_field, open_files
 from hstcube.core.grids import Grid
-from hstcube.core.state import attribute
-from hstcube.errors import FileError, HstCubeError, RecipeError
+from hstcube.core.state import attribute, note, notes_of, warn, without_notes
+from hstcube.errors import FileError, HstCubeError, HstCubeWarning, NoiseError, RecipeError
 from hstcube.files.fields import grid_of, of_headers
 from hstcube.files.headers import band_state
 from hstcube.files.labels import open_labels
@@ -25,6 +26,8 @@ from hstcube.fits.local import entries, missing
 from hstcube.fits.opening import located
 from hstcube.fits.units import hdu
 from hstcube.maps.opening import made_here, no_map, open_segmentation
+from hstcube.noise.calibration import calibrate_noise
+from hstcube.noise.description import with_noise
 from hstcube.regridding.labels import regrid_labels
 from hstcube.surveys.beside import SKY_SCALE
 from hstcube.surveys.filters import require_band
@@ -53,6 +56,7 @@ __all__ = [
     "open_source",
     "open_with_maps",
     "refuse_align",
+    "with_own_noise",
 ]
 
 _CARD = 48  # characters of text in a card, beside its comment
@@ -118,6 +122,38 @@ def images_of(
 def labels_of(files: FieldFiles, cube: xr.Dataset) -> xr.DataArray | None:
     """Open the segmentation map of a field, or detect it in its cube; None where it has none."""
     return None if files.labels is None else open_segmentation(files.labels, cube, hdu=files.hdu)
+
+
+def with_own_noise(cube: xr.Dataset, labels: xr.DataArray | None) -> xr.Dataset:
+    """Return a cube with the noise that its own blank sky shows, where it was taken as white.
+
+    One whose noise is known, by the table of its survey or by the errors of JWST, comes back as it
+    is; so does one on which it cannot be measured, which then warns.
+
+    Parameters
+    ----------
+    cube : Dataset
+        As observed.
+    labels : DataArray of int, (y, x), or None
+        Segmentation map on its own grid: 0 is blank, and so is what it does not cover, where
+        nothing is detected.
+    """
+    if "HC-N20" not in dict(notes_of(attribute(cube, "history"))):
+        return cube
+    if "noise_scale" in cube.coords:
+        why = "that of other bands is known"
+        return warn(cube, "HC-N25", f"the noise is taken as white, and was not measured: {why}")
+    background = None if labels is None else regrid_labels(labels, Grid.of(cube))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", HstCubeWarning)  # of few pixels: it is told how many
+            noise = calibrate_noise(cube, background=background)
+    except NoiseError as error:
+        why = f"{error.band}: {error.reason}"
+        return warn(cube, "HC-N25", f"the noise is taken as white, and was not measured: {why}")
+    few = int(noise.pixels.min())
+    cube = with_noise(without_notes(cube, "HC-N20"), noise)
+    return note(cube, "HC-N24", f"the noise was measured on {few} blank pixels or more of a band")
 
 
 def refuse_align(files: FieldFiles, align: Align | None) -> None:

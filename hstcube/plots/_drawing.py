@@ -28,6 +28,7 @@ __all__ = [
     "colours",
     "field_name",
     "headed",
+    "image_panel",
     "labelled",
     "named",
     "new_figure",
@@ -36,6 +37,8 @@ __all__ = [
     "panels",
     "plain_ticks",
     "png",
+    "room_of",
+    "sides",
     "stretched",
     "ticks_of",
 ]
@@ -47,6 +50,9 @@ Layout = Literal["constrained", "compressed"]
 GREY, BLUE, RED, ORANGE = "0.75", "#0072b2", "#d55e00", "#e69f00"
 _COLUMNS = 5
 _NARROWEST, _ONE_LINE = 4.0, 7.0  # inches: a figure of images; one whose heading has one line
+_SLIMMEST, _WIDEST = 0.9, 1.3  # of a square image: the width of one that is tall, or flat
+_IMAGE = 3.3  # inches: a square image that stands alone
+_SECOND_LINE = 0.4  # inches: of the heading of a figure of few images, which has two
 _TOP = 99.7  # percentile of an image in its mask that is drawn darkest
 _FAINTEST_TOP = 5.0  # noises of the sky: an image of nothing but noise stays light
 _LINEAR = 2.0  # noises of the sky that the stretch is linear in
@@ -70,16 +76,41 @@ def png(figure: Figure, dpi: float = 100) -> bytes:
     return buffer.getvalue()
 
 
-def panels(number: int, *, size: float, extra: float = 0.0) -> Axes:
-    """Return a figure of so many square panels, `size` inches wide, `extra` for what is around."""
+def panels(
+    number: int, *, size: float, extra: float = 0.0, tall: float = 1.0, heading: bool = False
+) -> Axes:
+    """Return a figure of so many panels, `size` inches wide, `extra` for what is around.
+
+    They are square, or of images that are `tall` times as high as they are wide; with room for
+    what `headed` writes.
+    """
     rows = -(-number // _COLUMNS)
     columns = -(-number // rows)  # rows that are alike full
-    size = max(size, _NARROWEST / columns)
-    figure = new_figure(size * columns, (size + extra) * rows)
+    wide, high = sides(max(size, _NARROWEST / columns), tall)
+    over = _SECOND_LINE if heading and rows == 1 and wide * columns < _ONE_LINE else 0
+    figure = new_figure(wide * columns, (high + extra + room_of(tall)) * rows + over)
     axes = np.atleast_1d(figure.subplots(rows, columns)).ravel().tolist()
     for axis in axes[number:]:
         axis.remove()
     return figure, axes[:number]
+
+
+def sides(size: float, tall: float) -> tuple[float, float]:
+    """Return the sides [inches] of an image, as large as a square of `size` where that fits."""
+    wide = size * min(max(tall**-0.5, _SLIMMEST), _WIDEST)
+    return wide, wide * tall
+
+
+def room_of(tall: float) -> float:
+    """Return what a flat image needs above and below it [inches]; a square one shrinks for it."""
+    return 0.5 * max(1 - tall, 0)
+
+
+def image_panel(size: tuple[float, float], tall: float) -> Axes:
+    """Return a figure of one image, of that size if it is square, with room for a bar beside it."""
+    wide, high = sides(_IMAGE, tall)
+    figure, axis = one_panel((size[0] + wide - _IMAGE, size[1] + high - _IMAGE))
+    return figure, [axis]
 
 
 def one_panel(size: tuple[float, float] = (4.5, 3.4)) -> tuple[Figure, Any]:

@@ -20,6 +20,8 @@ Pair = tuple[float, float]
 _LATITUDES = ("EC-", "LAT")  # axes of CTYPE1 that are no longitude
 _ROUND = np.outer(10.0 ** np.arange(-3, 6), (1, 2, 5)).ravel()
 _LONGEST = 0.3  # of the width: a scale bar
+_FLAT = 0.5  # height over width of an image beside which a long label does not fit
+_LEAST, _MOST = 0.05, 0.25  # of the longer side, and of the shorter: an arrow in a flat image
 _ARROW, _LETTER, _MARGIN = 0.12, 1.4, 0.05  # of the smaller side; of the arrow; of the side
 
 
@@ -67,6 +69,17 @@ class Place:
         return (-0.5 - x) * sx, (nx - 0.5 - x) * sx, (-0.5 - y) * sy, (ny - 0.5 - y) * sy
 
     @property
+    def tall(self) -> float:
+        """Height over width of the image, between a fifth and 3: beyond, its figure is not."""
+        (sy, sx), (ny, nx) = self.steps, self.shape
+        return round(min(max(ny * sy / (nx * sx), 0.2), 3.0), 2)
+
+    @property
+    def flat(self) -> bool:
+        """Whether long words do not fit beside the image."""
+        return self.tall <= _FLAT
+
+    @property
     def centres(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Pixel centres along x and along y, arcsec."""
         (sy, sx), (ny, nx), (y, x) = self.steps, self.shape, self.origin
@@ -104,7 +117,8 @@ def finish(axis: Any, place: Place, *, title: str = "", label: bool = True) -> N
     axis.set_title(title, fontsize=8, pad=3)
     if label:
         axis.set_xlabel("arcsec from the object", fontsize=8)
-        axis.set_ylabel("arcsec from the object", fontsize=8)
+        of = "" if place.flat else " from the object"
+        axis.set_ylabel(f"arcsec{of}", fontsize=8)
 
 
 def scale_bar(axis: Any, place: Place, *, ink: str = "black") -> None:
@@ -126,7 +140,8 @@ def scale_bar(axis: Any, place: Place, *, ink: str = "black") -> None:
 def compass(axis: Any, place: Place, *, ink: str = "black") -> None:
     """Draw where north and east are, at the upper right."""
     left, right, bottom, top = place.extent
-    length = _ARROW * min(right - left, top - bottom)
+    wide, high = right - left, top - bottom
+    length = max(_ARROW * min(wide, high), min(_LEAST * max(wide, high), _MOST * min(wide, high)))
     tips = np.array([place.north, place.east]) * length
     reach = np.vstack([[0, 0], tips * _LETTER])
     pad = 0.45 * length

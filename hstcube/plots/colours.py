@@ -10,7 +10,16 @@ import numpy as np
 from hstcube.errors import BandError
 from hstcube.phot.groups import of_bands
 from hstcube.phot.units import to_flux
-from hstcube.plots._drawing import RED, field_name, named, new_figure, on_axes, one_panel
+from hstcube.plots._drawing import (
+    RED,
+    field_name,
+    image_panel,
+    named,
+    new_figure,
+    on_axes,
+    room_of,
+    sides,
+)  # fmt: skip
 from hstcube.plots._sky_axes import (
     Place,
     colour_bar,
@@ -33,6 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["before_after", "colour_map", "rgb"]
 
+_ONE = (4.6, 4.2)  # inches: a figure of one square image
 _CHANNELS = 3  # red, green, blue
 _FAINT, _TOP, _BRIGHT = 3.0, 99.7, 0.95  # noises, percentile, share of white: the stretch
 _LUPTON = 0.1  # the share of white that `stretch` itself is drawn at, in Lupton's formula
@@ -49,9 +59,10 @@ def rgb(
     ----------
     cube : Dataset
         Matched, else the colours near edges are those of the PSFs: a warning says so.
-    bands : sequence of three str, optional
-        The reddest is drawn red and the bluest blue, in whatever order they are given; when not
-        given the first, the last, and the one between whose wavelength is nearest to the middle.
+    bands : sequence of three str, or two, optional
+        The reddest is drawn red and the bluest blue, in whatever order they are given, and of two
+        their mean green; when not given the first, the last, and the one between whose wavelength
+        is nearest to the middle.
     mask : bool
         Draw the border of the mask.
     axes : matplotlib axes, optional
@@ -69,14 +80,16 @@ def rgb(
     Raises
     ------
     BandError
-        If they are not three bands.
+        If they are not three bands, or two.
     """
     three = _three(cube, bands)
     tell_if_unmatched(three)
     (cube,) = overviews(three, of=[cube])
-    figure, (axis,) = on_axes(axes, 1, _image_panel)
-    _draw_rgb(axis, cube, Place.of(cube), mask=mask)
-    named(axis, cube, f"{' '.join(reversed(cube.band.values.tolist()))} as red green blue")
+    place = Place.of(cube)
+    figure, (axis,) = on_axes(axes, 1, lambda: image_panel(_ONE, place.tall))
+    _draw_rgb(axis, cube, place, mask=mask)
+    channels = "red green blue" if cube.sizes["band"] == _CHANNELS else "red blue"
+    named(axis, cube, f"{' '.join(reversed(cube.band.values.tolist()))} as {channels}")
     return figure
 
 
@@ -118,11 +131,12 @@ def colour_map(
     (pair,) = overviews(of_bands(cube, [blue, red]), of=[cube])
     pair = to_flux(pair, "uJy")
     tell_if_unmatched(pair)
-    figure, (axis,) = on_axes(axes, 1, _image_panel)
+    place = Place.of(pair)
+    figure, (axis,) = on_axes(axes, 1, lambda: image_panel(_ONE, place.tall))
     shown = _colours(pair, _bright(pair, snr))
     names = f"{pair.band.values[0]} - {pair.band.values[1]}"
-    drawn = _draw_colours(axis, pair, shown, limits or _limits(shown), Place.of(pair))
-    colour_bar(drawn, axis, f"{names}  [AB mag]")
+    drawn = _draw_colours(axis, pair, shown, limits or _limits(shown), place)
+    colour_bar(drawn, axis, _unit(names, place))
     named(axis, pair, names)
     return figure
 
@@ -141,7 +155,7 @@ def before_after(
     ----------
     before, cube : Dataset
         The same bands and pixels, before and after, both with the sky subtracted.
-    bands : sequence of three str, optional
+    bands : sequence of three str, or two, optional
         As for `rgb`; the colour is the bluest minus the reddest.
     snr : float
         As for `colour_map`.
@@ -158,10 +172,10 @@ def before_after(
     old = _three(before, after.band.values.tolist())
     after, old = overviews(after, old, of=[cube, before])
     old = old.assign(mask=after.mask)
-    figure, four = on_axes(axes, 4, _two_by_two)
     place, scales = Place.of(after), _scales(after)
-    names = f"{after.band.values[0]} - {after.band.values[2]}"
-    ends = [_pair(one, *after.band.values[[0, 2]].tolist()) for one in (old, after)]
+    figure, four = on_axes(axes, 4, lambda: _two_by_two(place))
+    names = f"{after.band.values[0]} - {after.band.values[-1]}"
+    ends = [_pair(one, *after.band.values[[0, -1]].tolist()) for one in (old, after)]
     bright = _bright(ends[1], snr)
     shown = [_colours(one, bright) for one in ends]
     limits = _limits(shown[1])
@@ -170,7 +184,7 @@ def before_after(
         four[i].set_title(f"{' '.join(reversed(one.band.values.tolist()))}, {when}", fontsize=8)
         drawn = _draw_colours(four[2 + i], ends[i], shown[i], limits, place)
         four[2 + i].set_title(f"{names}, {when}", fontsize=8)
-    colour_bar(drawn, four[3], f"{names}  [AB mag]")
+    colour_bar(drawn, four[3], _unit(names, place))
     if axes is None:
         said = (field_name(after), averages_of(after))
         figure.suptitle("   ".join(filter(None, said)), fontsize=9)
@@ -179,8 +193,13 @@ def before_after(
     return figure
 
 
+def _unit(names: str, place: Place) -> str:
+    """Return what a bar of colours is called: the title has the names, a flat image no room."""
+    return "AB mag" if place.flat else f"{names}  [AB mag]"
+
+
 def _three(cube: xr.Dataset, bands: Sequence[str] | None) -> xr.Dataset:
-    """Return the three bands, the bluest first."""
+    """Return the three bands, or two, the bluest first."""
     cube = of_bands(cube, bands)
     cube = cube.isel(band=np.argsort(cube.pivot.values, kind="stable"))
     number = cube.sizes["band"]
@@ -188,8 +207,8 @@ def _three(cube: xr.Dataset, bands: Sequence[str] | None) -> xr.Dataset:
         middle = np.log(cube.pivot.values) - np.log(cube.pivot.values[[0, -1]]).mean()
         between = 1 + int(np.argmin(np.abs(middle[1:-1])))
         return cube.isel(band=[0, between, number - 1])
-    if number != _CHANNELS:
-        reason = f"a colour image is made of three bands, these are {number}"
+    if number not in (_CHANNELS - 1, _CHANNELS):
+        reason = f"a colour image is made of three bands, or two, these are {number}"
         raise BandError("HC-B42", reason, "name three, or use [[the plot|hstcube.plot.quicklook]]")
     return cube
 
@@ -213,7 +232,7 @@ def _draw_rgb(
     axis: Any, cube: xr.Dataset, place: Place, *, mask: bool, scales: list[float] | None = None
 ) -> None:
     scales = scales or _scales(cube)
-    image = lupton([plane(cube, i) for i in range(3)], scales)
+    image = lupton([plane(cube, i) for i in range(cube.sizes["band"])], scales)
     axis.imshow(image, origin="lower", extent=place.extent, interpolation="nearest")
     _furnish(axis, cube, place, ink="white")
     if mask:
@@ -221,7 +240,10 @@ def _draw_rgb(
 
 
 def lupton(planes: list[xr.Dataset], scales: list[float]) -> NDArray[np.uint8]:
-    """Return an image (y, x, 3) of three bands, the bluest first; scales are drawn white."""
+    """Return an image (y, x, 3) of three bands, the bluest first; scales are drawn white.
+
+    Of two bands the mean is drawn green.
+    """
     from astropy.visualization import make_lupton_rgb
 
     images = [one.sci.values / scale for one, scale in zip(planes, scales, strict=True)]
@@ -234,7 +256,8 @@ def lupton(planes: list[xr.Dataset], scales: list[float]) -> NDArray[np.uint8]:
     # asinh(q x / stretch) / asinh(0.1 q) * 0.1: linear up to 3 noises, and nearly white at the top
     softening = 1 / (_FAINT * noise)
     q = math.sinh(_LUPTON * math.asinh(top * softening) / _BRIGHT) / _LUPTON
-    blue, green, red = (np.where(seen, image, 0.0) for image in images)
+    blue, *between, red = (np.where(seen, image, 0.0) for image in images)
+    green = between[0] if between else (blue + red) / 2
     with np.errstate(invalid="ignore"):  # where the three sum to zero it takes 0
         image = make_lupton_rgb(red, green, blue, minimum=0, stretch=q / softening, Q=q)
     return np.where(seen[..., None], image, np.uint8(_NO_DATA))
@@ -287,12 +310,8 @@ def _furnish(axis: Any, cube: xr.Dataset, place: Place, *, ink: str = "black") -
     psf_circle(axis, place, float(widths.max()), ink=ink)
 
 
-def _image_panel() -> Any:
-    """Return a figure of one image, with room for a bar at its right."""
-    figure, axis = one_panel((4.6, 4.2))
-    return figure, [axis]
-
-
-def _two_by_two() -> Any:
-    figure = new_figure(7.6, 7.0, "compressed")  # no gap before the bar
+def _two_by_two(place: Place) -> Any:
+    wide, high = sides(3.3, place.tall)
+    high += room_of(place.tall)
+    figure = new_figure(2 * wide + 1.0, 2 * high + 0.4, "compressed")  # no gap before the bar
     return figure, figure.subplots(2, 2).ravel().tolist()

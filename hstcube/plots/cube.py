@@ -17,6 +17,8 @@ from hstcube.plots._drawing import (
     on_axes,
     panels,
     png,
+    room_of,
+    sides,
     stretched,
     ticks_of,
 )
@@ -91,13 +93,13 @@ def quicklook(
         before, cube = overviews(require_alike(before, cube), cube)
     else:
         (cube,) = overviews(cube)
+    place = Place.of(cube)
     if before is None:
-        figure, below = on_axes(axes, number, lambda: panels(number, size=_SIZE, extra=_ROOM))
+        figure, below = on_axes(axes, number, lambda: _panels(number, place))
         above: list[Any] = [None] * number
     else:
-        figure, both = on_axes(axes, 2 * number, lambda: _pairs(number))
+        figure, both = on_axes(axes, 2 * number, lambda: _pairs(number, place))
         above, below = both[:number], both[number:]
-    place = Place.of(cube)
     for i in range(number):
         one, old = plane(cube, i), plane(cube if before is None else before, i)
         noise = sky_noise(old)
@@ -151,9 +153,8 @@ def compare(
         reason = f"the two cubes are in different units, {units[0]} and {units[1]}"
         raise CubeError("HC-D21", reason, "bring both to one[[|: hstcube.to_flux(cube)]]")
     first, second = overviews(first, second)
-    number = first.sizes["band"]
-    figure, all_axes = on_axes(axes, number, lambda: panels(number, size=_SIZE, extra=_ROOM))
-    place = Place.of(first)
+    number, place = first.sizes["band"], Place.of(first)
+    figure, all_axes = on_axes(axes, number, lambda: _panels(number, place))
     for i, axis in enumerate(all_axes):
         one = plane(first, i)
         image = _difference(one, plane(second, i), how)
@@ -287,12 +288,17 @@ def _width(fwhm: float) -> str:
     return f"{fwhm:.2f}″" if fwhm > 0 else ""
 
 
-def _pairs(number: int) -> Axes:
+def _panels(number: int, place: Place) -> Axes:
+    return panels(number, size=_SIZE, extra=_ROOM, tall=place.tall, heading=True)
+
+
+def _pairs(number: int, place: Place) -> Axes:
     """Return panels in pairs, one above the other: all of the upper ones, then the lower ones."""
     blocks = -(-number // _COLUMNS)
     columns = -(-number // blocks)
-    size = max(_SIZE, _NARROWEST / columns)
-    figure = new_figure(size * columns + 0.3, (2 * size + 0.5) * blocks + 0.5)
+    wide, high = sides(max(_SIZE, _NARROWEST / columns), place.tall)
+    room = 0.5 + 2 * room_of(place.tall)
+    figure = new_figure(wide * columns + 0.3, (2 * high + room) * blocks + 0.5)
     grid = figure.subplots(2 * blocks, columns, squeeze=False)
     above, below = grid[::2].ravel().tolist(), grid[1::2].ravel().tolist()
     for axis in (*above[number:], *below[number:]):

@@ -16,11 +16,11 @@ from hstcube.plots._drawing import (
     GREY,
     RED,
     headed,
+    image_panel,
     labelled,
     named,
     new_figure,
     on_axes,
-    one_panel,
     panels,
     plain_ticks,
     stretched,
@@ -75,8 +75,8 @@ def mask_overlay(
         Hatched: outside the segmentation map, or without data.
     """
     (cube,) = overviews(of_bands(cube, band).isel(band=[-1]), of=[cube])
-    figure, (axis,) = on_axes(axes, 1, lambda: _one((4.8, 4.4)))
     place, one = Place.of(cube), plane(cube, 0)
+    figure, (axis,) = on_axes(axes, 1, lambda: image_panel((4.8, 4.4), place.tall))
     noise = sky_noise(one)
     norm = stretched(one.sci.values / noise, one.mask.values)
     drawn = axis.imshow(
@@ -116,11 +116,12 @@ def snr_maps(cube: xr.Dataset, *, groups: Any = None, axes: Any = None) -> Figur
     from matplotlib.colors import LogNorm
 
     cube = taken(cube)
-    number = cube.sizes["band"]
-    figure, all_axes = on_axes(axes, number, lambda: panels(number, size=1.9, extra=0.55))
-    painted = _painted(cube, groups)
+    number, painted = cube.sizes["band"], _painted(cube, groups)
     (cube,) = overviews(cube)
     place = Place.of(cube)
+    figure, all_axes = on_axes(
+        axes, number, lambda: panels(number, size=1.9, extra=0.55, tall=place.tall, heading=True)
+    )
     for i, axis in enumerate(all_axes):
         image = _ratio(cube, i) if painted is None else painted[i]
         shown = np.where(image >= 1, image, np.nan)
@@ -183,10 +184,10 @@ def bins(cube: xr.Dataset, labels: Any, *, axes: Any = None) -> Figure:
     Figure
     """
     cube = taken(cube)
-    figure, (axis,) = on_axes(axes, 1, lambda: _one((4.2, 4.4)))
     found = group_map(cube, labels)
     (small,) = overviews(cube.isel(band=[-1]), of=[cube])
     place = Place.of(small)
+    figure, (axis,) = on_axes(axes, 1, lambda: image_panel((4.2, 4.4), place.tall))
     _draw_colours(axis, place, at_middles(found, square_of(cube)))
     _furnish(axis, place, float(np.max(cube.psf_fwhm.values)))
     named(axis, small, f"{group_ids(found).size} groups")
@@ -323,8 +324,3 @@ def _furnish(axis: Any, place: Place, fwhm: float) -> None:
     scale_bar(axis, place)
     compass(axis, place)
     psf_circle(axis, place, fwhm)
-
-
-def _one(size: tuple[float, float]) -> Any:
-    figure, axis = one_panel(size)
-    return figure, [axis]

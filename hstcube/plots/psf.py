@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hstcube.plots._drawing import GREY, bare, colours, labelled, new_figure, on_axes, panels
+from hstcube.plots._drawing import GREY, colours, labelled, new_figure, on_axes, panels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,8 +14,12 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-__all__ = ["growth", "images", "kernels", "psf_curves", "stars"]
+__all__ = ["images", "kernels", "psf_curves", "stars"]
 
+_NARROWEST = 3.2  # inches: a figure of one band
+_FAINTEST = 1e-5  # of the peak of a PSF
+_SHARES = (1, 0.1, 0.01, 1e-3, 1e-4, _FAINTEST)
+_REACH = 12  # pixels from the middle of a kernel that are drawn
 _DECADES = (-1, -0.1, -0.01, 0, 0.01, 0.1, 1)
 _VERDICTS = {
     "used": "#4e9a06",
@@ -40,16 +44,19 @@ def stars(examined: xr.Dataset) -> Figure:
         Green: used; orange: wings only; yellow: core only; red: rejected.
     """
     shape = (examined.sizes["star"], examined.sizes["band"])
-    figure = new_figure(1.25 * shape[1] + 0.4, 1.25 * shape[0] + 0.4)
+    figure = new_figure(max(1.25 * shape[1] + 1.0, _NARROWEST), 1.4 * shape[0] + 0.6)
     axes = figure.subplots(*shape, squeeze=False)
     for i, name in enumerate(examined.star.values):
         axes[i, 0].set_ylabel(f"star {name}", fontsize=8)
         for j, band in enumerate(examined.band.values):
             axis, verdict = axes[i, j], str(examined.verdict.values[i, j])
-            _draw_psf(axis, examined.image.values[i, j], str(band) if i == 0 else "")
-            axis.set_xlabel(verdict, fontsize=6, color=_VERDICTS[verdict], labelpad=1)
+            drawn = _draw_psf(axis, examined.image[i, j], str(band) if i == 0 else "")
+            axis.set_xlabel(verdict, fontsize=7, color=_VERDICTS[verdict], labelpad=1)
             for spine in axis.spines.values():
                 spine.set(color=_VERDICTS[verdict], linewidth=1.5)
+    _outer_ticks(axes)
+    _shares(figure, axes, drawn, _SHARES)
+    figure.supxlabel("arcsec", fontsize=8)
     return figure
 
 
@@ -69,12 +76,17 @@ def images(psf: xr.DataArray, kernels: xr.DataArray | None = None) -> Figure:
         is negative.
     """
     number, rows = psf.sizes["band"], 1 if kernels is None else 2
-    figure = new_figure(1.4 * number, 1.6 * rows)
+    figure = new_figure(max(1.4 * number + 1.0, _NARROWEST), 1.8 * rows + 0.2)
     axes = figure.subplots(rows, number, squeeze=False)
     for i, band in enumerate(psf.band.values):
-        _draw_psf(axes[0, i], psf.values[i], str(band))
+        drawn = [_draw_psf(axes[0, i], psf[i], str(band))]
         if kernels is not None:
-            _draw_kernel(axes[1, i], kernels.isel(band=i))
+            drawn.append(_draw_kernel(axes[1, i], kernels.isel(band=i)))
+            axes[1, i].set_title(_negative(kernels.isel(band=i)), fontsize=7, pad=3)
+    for row, one in zip(axes, drawn, strict=True):
+        _outer_ticks(row[None])
+        _shares(figure, row, one, _DECADES if one.norm.vmin < 0 else _SHARES)
+    figure.supxlabel("arcsec", fontsize=8)
     return figure
 
 
@@ -98,15 +110,12 @@ def kernels(kernels: xr.DataArray, *, axes: Any = None) -> Figure:
     figure, all_axes = on_axes(axes, number, lambda: panels(number, size=1.9, extra=0.35))
     for i, axis in enumerate(all_axes):
         one = kernels.isel(band=i)
-        drawn = _draw_kernel_on_sky(axis, one)
+        drawn = _draw_kernel(axis, one)
+        axis.set_title(f"{one.band.item()}  {_negative(one)}".strip(), fontsize=8)
         if axes is None:
             axis.tick_params(labelleft=axis.get_subplotspec().is_first_col())
     if axes is None:
-        bar = figure.colorbar(drawn, ax=all_axes, shrink=0.7, aspect=30, pad=0.01)
-        bar.set_ticks(_DECADES, labels=[f"{one:g}" for one in _DECADES])
-        bar.ax.minorticks_off()
-        bar.ax.tick_params(labelsize=7)
-        bar.set_label("in units of the peak", fontsize=8)
+        _shares(figure, all_axes, drawn, _DECADES)
         figure.supxlabel("arcsec", fontsize=8)
         figure.supylabel("arcsec", fontsize=8)
     return figure
@@ -155,13 +164,6 @@ def psf_curves(
     return figure
 
 
-def growth(
-    *qualities: xr.Dataset, names: Sequence[str] = ("before", "after"), span: float | None = None
-) -> Figure:
-    """Draw the encircled energy of every band over that of the target; see `psf_curves`."""
-    return psf_curves(*qualities, names=names, span=span)
-
-
 def _row(number: int) -> Any:
     figure = new_figure(3.6 * number + 1.0, 3.4)
     return figure, figure.subplots(1, number, squeeze=False)[0].tolist()
@@ -173,44 +175,59 @@ def _limits(curves: Any) -> tuple[float, float]:
     return low - 0.05 * (high - low), high + 0.05 * (high - low)
 
 
-def _draw_kernel(axis: Any, kernel: xr.DataArray) -> None:
-    """Draw the middle of a kernel, and say how much of it is negative."""
-    from matplotlib.colors import SymLogNorm
-
-    half, reach = kernel.shape[0] // 2, min(12, kernel.shape[0] // 2)
-    core = kernel.values[half - reach : half + reach + 1, half - reach : half + reach + 1]
-    top = np.abs(core).max()
-    norm = SymLogNorm(1e-3 * top, vmin=-top, vmax=top)
-    axis.imshow(core, origin="lower", cmap="RdBu", norm=norm, interpolation="nearest")
-    if "negative" in kernel.coords:
-        axis.set_xlabel(f"negative {float(kernel.negative):.2f}", fontsize=6)
-    bare(axis, "")
-
-
-def _draw_kernel_on_sky(axis: Any, kernel: xr.DataArray) -> Any:
+def _draw_kernel(axis: Any, kernel: xr.DataArray) -> Any:
     """Draw the middle of a kernel in units of its peak, in arcsec from its centre."""
     from matplotlib.colors import SymLogNorm
-    from matplotlib.ticker import MaxNLocator
 
-    half = kernel.shape[0] // 2
-    reach = min(12, half)
-    core = kernel.values[half - reach : half + reach + 1, half - reach : half + reach + 1]
-    step = float(kernel.kx[1] - kernel.kx[0]) if kernel.kx.size > 1 else 1.0
-    edge = (reach + 0.5) * step
+    half = kernel.sizes["ky"] // 2, kernel.sizes["kx"] // 2
+    ky, kx = (slice(max(n - _REACH, 0), n + _REACH + 1) for n in half)
+    core = kernel.isel(ky=ky, kx=kx)
+    norm = SymLogNorm(1e-3, vmin=-1, vmax=1)
+    return _draw_on_sky(axis, core, core.values / np.abs(core.values).max(), "RdBu", norm)
+
+
+def _negative(kernel: xr.DataArray) -> str:
+    """Say how much of a kernel is negative, where that is known."""
+    return f"negative {float(kernel.negative):.2f}" if "negative" in kernel.coords else ""
+
+
+def _draw_psf(axis: Any, image: xr.DataArray, title: str) -> Any:
+    """Draw a PSF in units of its peak, in arcsec from its centre."""
+    from matplotlib.colors import LogNorm
+
+    top = float(np.nanmax(image.values))
+    shown = np.clip(image.values / top, _FAINTEST, None) if top > 0 else image.values
+    axis.set_title(title, fontsize=8, pad=3)
+    return _draw_on_sky(axis, image, shown, "magma", LogNorm(_FAINTEST, 1))
+
+
+def _draw_on_sky(axis: Any, image: xr.DataArray, values: Any, cmap: str, norm: Any) -> Any:
+    from matplotlib.ticker import MaxNLocator, NullLocator
+
+    edges: list[float] = []
+    for lag in (image.kx.values, image.ky.values):
+        half = (lag[1] - lag[0]) / 2 if lag.size > 1 else 0.5
+        edges += [lag[0] - half, lag[-1] + half]
     drawn = axis.imshow(
-        core / np.abs(core).max(), origin="lower", cmap="RdBu", interpolation="nearest",
-        norm=SymLogNorm(1e-3, vmin=-1, vmax=1), extent=(-edge, edge, -edge, edge),
-    )  # fmt: skip
-    negative = f"  negative {float(kernel.negative):.2f}" if "negative" in kernel.coords else ""
-    axis.set_title(f"{kernel.band.item()}{negative}", fontsize=8)
-    axis.tick_params(labelsize=7)
-    for one in (axis.xaxis, axis.yaxis):
-        one.set_major_locator(MaxNLocator(3))
+        values, origin="lower", cmap=cmap, norm=norm, interpolation="nearest", extent=edges
+    )
+    axis.tick_params(labelsize=7, length=2)
+    for one, number in zip((axis.xaxis, axis.yaxis), values.shape[::-1], strict=True):
+        # how large the pixel of a kernel of one is nobody says
+        one.set_major_locator(MaxNLocator(3) if number > 1 else NullLocator())
     return drawn
 
 
-def _draw_psf(axis: Any, image: Any, title: str) -> None:
-    top = np.nanmax(image)
-    shown = np.log10(np.clip(image / top, 1e-5, None)) if top > 0 else image
-    axis.imshow(shown, origin="lower", cmap="magma", vmin=-5, vmax=0, interpolation="nearest")
-    bare(axis, title)
+def _outer_ticks(axes: Any) -> None:
+    """Leave the numbers of the axes at the left and at the bottom alone."""
+    for i, j in np.ndindex(axes.shape):
+        axes[i, j].tick_params(labelleft=j == 0, labelbottom=i == len(axes) - 1)
+
+
+def _shares(figure: Figure, axes: Any, drawn: Any, ticks: Sequence[float]) -> None:
+    """Draw what the colours mean, to the right of several panels."""
+    bar = figure.colorbar(drawn, ax=axes, shrink=0.8, aspect=24, pad=0.01)
+    bar.set_ticks(list(ticks), labels=[f"{one:g}" for one in ticks])
+    bar.ax.minorticks_off()
+    bar.ax.tick_params(labelsize=7)
+    bar.set_label("in units of the peak", fontsize=8)

@@ -71,7 +71,7 @@ def report_source(
     out : path, optional
         The folder for the pages, or the page of a cube (.html). Beside the cube when not given.
     fields : sequence of str
-        Of a folder; all that its record says are made when not given.
+        Of a folder; all that its record says are made, or saved cubes, when not given.
     groups, fit : path; code and path, optional
         A map of bins and what was fitted to them, as in `write_report`; of one cube.
     tell : callable
@@ -102,7 +102,7 @@ def report_source(
         reports.append(made)
         tell(made)
     if len(pages) > 1:
-        write_index(page.with_name(INDEX))
+        write_index(page.with_name(INDEX), failed=_failed(reports))
     return reports
 
 
@@ -137,10 +137,21 @@ def _pages(
             page = out if out.suffix.lower() in _PAGES else out / page.name
         return {"": page}
     names = list(fields) or [name for name, told in record.items() if told.get("status") == "ok"]
+    names = names or _saved_in(source)
     if not names:
         what = "cube of a run"
         raise missing(what, "give a saved cube, or the folder of a run", file=source)
     return {name: (source if out is None else out) / f"{name}{ENDING}" for name in names}
+
+
+def _saved_in(folder: Path) -> list[str]:
+    """Return the names of the saved cubes of a folder that holds no record of a run."""
+    return sorted({path.stem for ending in ("*.nc", "*.zarr") for path in folder.glob(ending)})
+
+
+def _failed(reports: Sequence[Made]) -> dict[str, str]:
+    """Return why fields have no report, by their names."""
+    return {made.field: str(made.error) for made in reports if made.error}
 
 
 def report_run(outcomes: Sequence[Outcome], out: Path, options: Options) -> list[Made]:
@@ -162,7 +173,7 @@ def report_run(outcomes: Sequence[Outcome], out: Path, options: Options) -> list
             made = Made(name, error=error)
         reports.append(made)
     if len(outcomes) > 1:
-        write_index(out / INDEX)
+        write_index(out / INDEX, failed=_failed(reports))
     return reports
 
 

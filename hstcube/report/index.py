@@ -15,7 +15,7 @@ from hstcube.report.page import rendered
 from hstcube.report.pixels import address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 __all__ = ["write_index"]
@@ -40,8 +40,11 @@ class _Cell(NamedTuple):
     band: str = ""
 
 
-def write_index(path: Path) -> Path:
+def write_index(path: Path, *, failed: Mapping[str, str] | None = None) -> Path:
     """Write the index of the reports that lie beside `path`, as their numbers tell them.
+
+    Of fields that `failed` it tells why, by their names: pages that an earlier run left of them
+    are no rows.
 
     Raises
     ------
@@ -52,15 +55,26 @@ def write_index(path: Path) -> Path:
         raise WriteError(
             "HC-O04", "exists already, and is no index of reports", "move it away", file=str(path)
         )
-    rows = [_row(one) for one in sorted(path.parent.glob(f"*{_NUMBERS}"))]
+    failed = failed or {}
+    found = [_row(one) for one in sorted(path.parent.glob(f"*{_NUMBERS}"))]
+    rows = [row for row in found if row is not None and row.field not in failed]
     rows.sort(key=lambda row: (-len(row.bad), _natural(row.field)))
     bad = sum(row.state == "bad" for row in rows)
-    page = rendered("index.html", "index.js", rows=rows, columns=list(_COLUMNS), bad=bad)
+    page = rendered(
+        "index.html", "index.js", rows=rows, columns=list(_COLUMNS), bad=bad, failed=failed
+    )
     return write_files({path: page.encode()}, overwrite=True)[0]
 
 
-def _row(numbers: Path) -> _Row:
-    told = json.loads(numbers.read_bytes())
+def _row(numbers: Path) -> _Row | None:
+    """Return the row of a report; None where a file of such a name holds no numbers of one."""
+    try:
+        return _told_by(json.loads(numbers.read_bytes()), numbers)
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _told_by(told: dict[str, Any], numbers: Path) -> _Row:
     stem = numbers.name.removesuffix(_NUMBERS)
     picture = numbers.with_name(f"{stem}.png")
     return _Row(

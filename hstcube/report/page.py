@@ -33,7 +33,6 @@ def page_of(given: Given, facts: Facts, viewer: Viewer, *, notes: Sequence[str],
     """Return the page of a field; `notes` say what is not as usual, `qa` names its numbers."""
     told = answers(facts)
     state, sentence = headline(told)
-    red, green, blue = three_bands([band.pivot for band in facts.bands])
     record = given.record
     in_micro = facts.unit == FLUX
     return rendered(
@@ -52,7 +51,7 @@ def page_of(given: Given, facts: Facts, viewer: Viewer, *, notes: Sequence[str],
         has_before=given.before is not None,
         has_model="model" in viewer.data.get("groups", {}),
         colour=address(png(viewer.colour)),
-        colour_bands=", ".join(facts.bands[i].name for i in (red, green, blue)),
+        colour_bands=_colour_bands(facts),
         notes=notes,
         psf_charts=psf_charts(facts),
         noise_chart=noise_chart(facts),
@@ -71,9 +70,18 @@ def page_of(given: Given, facts: Facts, viewer: Viewer, *, notes: Sequence[str],
     )
 
 
+def _colour_bands(facts: Facts) -> str:
+    """Say which bands the colour image shows as what."""
+    chosen = dict.fromkeys(three_bands([band.pivot for band in facts.bands]))
+    names = [facts.bands[i].name for i in chosen]
+    channels = {1: "", 2: " as red, blue", 3: " as red, green, blue"}[len(names)]
+    return ", ".join(names) + channels
+
+
 def _subtitle(given: Given, facts: Facts) -> str:
     survey = attribute(given.cube, "survey")
-    parts = [f"{len(facts.bands)} bands"]
+    number = len(facts.bands)
+    parts = [f"{number} band{'' if number == 1 else 's'}"]
     if facts.target:
         width = f", {facts.bands[-1].fwhm:.2f}″ wide" if facts.bands[-1].fwhm > 0 else ""
         parts.append(f"at the resolution of {facts.target}{width}")

@@ -123,9 +123,12 @@ def colour_image(flux: Any, error: Any, inside: Any, pivot: Any) -> Colours:
     """Return three bands as one image, (y, x, 3).
 
     Each is divided by its flux in the mask, so that the object as a whole is white; drawn as Lupton
-    et al. (2004, PASP 116, 133) do, which keeps colours in bright parts.
+    et al. (2004, PASP 116, 133) do, which keeps colours in bright parts. Of two bands the mean is
+    green.
     """
     planes = np.stack([_scaled(flux[i], error[i], inside) for i in three_bands(pivot)])
+    if len(pivot) == 2:  # noqa: PLR2004
+        planes[1] = (planes[0] + planes[2]) / 2
     light = planes.mean(axis=0)
     noise = max(1.4826 * middle(np.abs(light - middle(light))), 1e-9)
     chosen = light[inside & np.isfinite(light)]

@@ -6,7 +6,9 @@
   const N = nx * ny;
 
   async function planes(text, size) {
-    const packed = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+    const letters = atob(text), packed = new Uint8Array(letters.length);
+    // loops: from() with a function takes most of the time until a large page is ready
+    for (let i = 0; i < packed.length; i++) packed[i] = letters.charCodeAt(i);
     const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
     const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
     const number = bytes.length / size;
@@ -21,9 +23,11 @@
     if (part.kind === "whole") return new Uint32Array(await planes(part.data, 4));
     if (part.kind === "float") return new Float32Array(await planes(part.data, 4));
     const steps = new Int16Array(await planes(part.data, 2));
-    const grow = part.kind === "log" ? Math.exp : Math.sinh;
-    return Float32Array.from(steps, (step, i) =>
-      step === -32768 ? NaN : grow(step * part.step) * part.noise[Math.floor(i / N)]);
+    const grow = part.kind === "log" ? Math.exp : Math.sinh, out = new Float32Array(steps.length);
+    for (let i = 0; i < out.length; i++) {
+      out[i] = steps[i] === -32768 ? NaN : grow(steps[i] * part.step) * part.noise[Math.floor(i / N)];
+    }
+    return out;
   }
 
   const names = ["flux", "error", "before", "mask", "groups", "group_flux", "group_error"];
@@ -39,6 +43,13 @@
 
   const tell = (value) => !Number.isFinite(value) ? "no data" :
     Math.abs(value) >= 1e5 || (value !== 0 && Math.abs(value) < 1e-3) ? value.toExponential(3) : String(+value.toPrecision(4));
+
+  // a flux with its error, both to the second figure of the error
+  function tellBoth(value, error) {
+    const places = 1 - Math.floor(Math.log10(error)), size = Math.abs(value);
+    if (!(error > 0 && error < 1e5 && size < 1e5 && places <= 8)) return `${tell(value)} ± ${tell(error)}`;
+    return [value, error].map((one) => places > 0 ? one.toFixed(places) : String(Math.round(one))).join("\u00a0±\u00a0");
+  }
 
   // every `step`th pixel along x and y: stamps need no more
   function shade(canvas, values, band, noise, top, step = 1) {
@@ -259,7 +270,7 @@
       const across = x(D.pivot[band]);
       element("line", { class: "whisker", x1: across, x2: across, y1: put(f - e), y2: put(f + e) }, plot);
       const dot = element("circle", { class: band === now.band ? "dot now" : "dot", cx: across, cy: put(f), r: 4 }, plot);
-      element("title", {}, dot, `${bands[band]}: ${tell(f)} ± ${tell(e)} ${D.unit}`);
+      element("title", {}, dot, `${bands[band]}: ${tellBoth(f, e)} ${D.unit}`);
     }
     (model || []).forEach((value, band) => {
       if (!Number.isFinite(value) || (log && value <= 0)) return;
@@ -271,7 +282,7 @@
     plot.setAttribute("aria-label", `Spectral energy distribution of ${name}; its numbers are in the table below it.`);
     writeSed(points, model);
     const [f, e] = points[now.band], fit = bin && D.groups.said && D.groups.said[bin - 1] ? `  ${D.groups.said[bin - 1]}` : "";
-    $("chosen").textContent = `${name}  ${sky(now.x, now.y)}  ${bands[now.band]} ${tell(f)} ± ${tell(e)} ${D.unit}` +
+    $("chosen").textContent = `${name}  ${sky(now.x, now.y)}  ${bands[now.band]} ${tellBoth(f, e)} ${D.unit}` +
       `${inMask(now.y * nx + now.x) ? "" : "  outside the mask"}${fit}`;
   }
 

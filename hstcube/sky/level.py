@@ -100,7 +100,8 @@ def measure_sky(
     if _is_sampled(cube):
         return _in_windows(cube, background, method)
     if background is None:
-        background = detect(cube, deblend=False) == 0
+        # plain: a map has its own grid, and a slice of a cube the labels of its pixels
+        background = detect(cube, deblend=False).values == 0
     background = _blank(cube, background)
     distance = _distance(cube, background, method)
     samples = _used(cube, background, distance, method)

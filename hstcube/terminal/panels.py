@@ -35,9 +35,9 @@ class _Command(TyperCommand):
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
             if record is not None:
-                argument = param.param_type_name == "argument"
-                name = "Arguments" if argument else getattr(param, "rich_help_panel", "")
-                panels.setdefault(name or "Options", []).append(record)
+                panels.setdefault(_panel_of(param), []).append(
+                    (record[0].replace("list[Path]", "path"), record[1])
+                )
         for name in sorted(panels, key=_ORDER.index):
             with formatter.section(name):
                 formatter.write_dl(panels[name])
@@ -47,3 +47,10 @@ class _Command(TyperCommand):
             with formatter.section("Examples"):
                 for line in self.examples:
                     formatter.write(f"  {line}\n")
+
+
+def _panel_of(param: Any) -> str:
+    if param.param_type_name == "argument":
+        return "Arguments"
+    usual = OUTPUT if "--out" in param.opts else "Options"
+    return getattr(param, "rich_help_panel", None) or usual

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import gc
 import math
+import os
 import shlex
 import sys
+import textwrap
 import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -38,12 +40,14 @@ __all__ = [
     "show_table",
     "told_warnings",
     "typed",
+    "warn",
 ]
 
 # options that change no result, with a value or without
 _VALUED = ("-o", "--out", "-j", "--jobs", "--scheduler")
 _FLAGS = ("--overwrite", "--resume", "--report", "--json")
 _BETWEEN = 3  # columns of the terminal, between two of a table
+_USUAL = 80  # columns of a terminal that does not say how many it has
 _TOLD, _LISTED = 2, 8  # warnings of one kind, and targets of one warning, that the summary shows
 
 
@@ -52,14 +56,45 @@ def plain(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
 
 
-def say(text: str) -> None:
-    """Print a line, to stdout."""
-    typer.echo(plain(text))
+def say(text: str, *, folded: bool = True) -> None:
+    """Print lines, to stdout; lines that are pasted, commands, are not folded."""
+    typer.echo(_fitted(plain(text), sys.stdout) if folded else plain(text))
 
 
 def warn(text: str) -> None:
-    """Print a line, to stderr."""
-    print(plain(text), file=sys.stderr)  # noqa: T201
+    """Print lines, to stderr."""
+    print(_fitted(plain(text), sys.stderr), file=sys.stderr)  # noqa: T201
+
+
+def _fitted(text: str, stream: Any) -> str:
+    """Return lines folded between words to the width of a terminal; elsewhere programs read them.
+
+    What a line goes on in is indented deeper than it.
+    """
+    if not stream.isatty():
+        return text
+    width = _columns(stream)
+    return "\n".join(_folded(line, width) for line in text.split("\n"))
+
+
+def _columns(stream: Any) -> int:
+    given = os.environ.get("COLUMNS", "")
+    if given.isdigit() and int(given):
+        return int(given)
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or _USUAL
+    except OSError:
+        return _USUAL
+
+
+def _folded(line: str, width: int) -> str:
+    if len(line) <= width:
+        return line
+    indent = " " * (len(line) - len(line.lstrip()) + 2)
+    wrapped = textwrap.wrap(
+        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join(wrapped)
 
 
 def show_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, title: str) -> None:
@@ -73,7 +108,7 @@ def show_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, tit
     from rich.text import Text
 
     console = _console(sys.stdout)
-    print(plain(title))  # noqa: T201  a table folds its own title to its width
+    say(title)  # a table folds its own title to its width
     keep = [i for i in range(len(columns)) if any(row[i] for row in rows)]
     widths = {i: _width_of(columns[i], [row[i] for row in rows]) for i in keep}
     room = console.width - 1
@@ -253,8 +288,9 @@ def show_report(report: Report, *, failed: bool) -> None:
             if finding not in usual:
                 _show_finding(finding)
     if usual:
-        said = "; ".join(f"{finding.code} {finding.text}" for finding in usual)
-        say(f"  note: as everywhere in this survey: {said}")
+        say("  note: as everywhere in this survey:")
+    for finding in usual:
+        say(f"    {finding.code} {finding.text}")
 
 
 def _found(one: Mapping[str, Any]) -> str:

@@ -10,25 +10,12 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from commands import hstcube
-from typer.main import get_command
+from commands import hstcube, leaves
 
-from hstcube.cli.app import app
 from hstcube.terminal import panels
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def leaves(group: Any = None, before: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
-    """Return every command by its words."""
-    found = {}
-    for name, command in (group or get_command(app)).commands.items():
-        words = (*before, name)
-        inner = hasattr(command, "commands")
-        found |= leaves(command, words) if inner else {words: command}
-    return found
-
 
 COMMANDS = leaves()
 EXAMPLES = [line for command in COMMANDS.values() for line in command.examples]

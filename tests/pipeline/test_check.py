@@ -9,9 +9,11 @@ import weakref
 import numpy as np
 import pytest
 from astropy.io import fits
+from made import code_of
 from stamps import BANDS, label_map, rewrite, stamp, write_field
 from typer.testing import CliRunner
 
+import hstcube
 from hstcube.cli.app import app
 from hstcube.pipeline.findings import check, examine
 from hstcube.pipeline.plan import plan
@@ -33,6 +35,13 @@ def test_a_good_field_passes_and_says_what_is_assumed(tmp_path):
     assert found(report, "note") == {"", "HC-B04", "HC-N20", "HC-S04", "HC-S14"}
     assert any("zero points of xdf" in finding.text for finding in report.of("note"))
     assert report.fails(strict=True)
+
+
+def test_what_list_fields_returns_is_looked_at(tmp_path):
+    folder = write_field(tmp_path)
+    (files,) = hstcube.list_fields(folder, scale="60mas")
+    assert hstcube.check(files).findings == report_of(folder).findings
+    assert code_of(lambda: hstcube.check(folder)) == "HC-B17"
 
 
 def test_every_broken_band_is_named_not_only_the_first(tmp_path):

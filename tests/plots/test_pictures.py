@@ -22,7 +22,9 @@ from strategies import plain_grid
 
 import hstcube
 from hstcube import Grid, plot
+from hstcube.demo.field import simulate
 from hstcube.errors import HstCubeWarning
+from hstcube.plots import psf as psf_plots
 from hstcube.plots._sky_axes import Place
 from hstcube.plots.colours import lupton
 from hstcube.plots.cube import plane, sky_noise
@@ -152,6 +154,11 @@ def test_nothing_runs_off_the_figure_and_no_letter_is_too_small(name: str) -> No
     assert seen
     for one in seen:
         assert one.get_fontsize() >= LEAST, one
+    assert_all_is_inside(figure)
+
+
+def assert_all_is_inside(figure: Figure) -> None:
+    figure.draw_without_rendering()
     box, page = figure.get_tightbbox(), figure.get_size_inches()
     assert box.x0 >= -0.01
     assert box.y0 >= -0.01
@@ -422,8 +429,8 @@ def test_a_spectrum_shows_how_wide_its_bands_are() -> None:
 def test_what_does_not_fit_is_refused_with_what_to_give() -> None:
     cube = galaxy()
     assert code_of(lambda: plot.quicklook(cube, axes=Figure().subplots())) == "HC-B42"
-    assert code_of(lambda: plot.rgb(cube, ["f160w", "f435w"])) == "HC-B42"
-    assert code_of(lambda: plot.rgb(cube.isel(band=[0, 1]))) == "HC-B42"
+    assert code_of(lambda: plot.rgb(cube, ["f160w"])) == "HC-B42"
+    assert code_of(lambda: plot.rgb(cube.isel(band=[0]))) == "HC-B42"
     table = hstcube.photometry(cube, np.ones((SIDE, SIDE), int))
     assert code_of(lambda: plot.sed(table, 2)) == "HC-B42"
     assert code_of(lambda: plot.sed(table, scale="lin")) == "HC-B22"
@@ -496,3 +503,63 @@ def test_the_lines_of_the_page_draw_what_they_say() -> None:
             drawn = eval(line.replace("f606w", "f814w"), known)
             assert isinstance(drawn, Figure), line
             assert plot.figure_bytes(drawn).startswith(b"\x89PNG"), line
+
+
+def test_stars_and_psfs_are_drawn_in_arcsec_with_what_their_colours_mean(tmp_path: Path) -> None:
+    simulate(tmp_path)
+    examined = hstcube.examine_stars(
+        hstcube.open_stars(tmp_path / "psf_stars", bands=["f606w", "f160w"])
+    )
+    psf = hstcube.measure_psf(examined)
+    half = float(psf.kx[-1] + (psf.kx[1] - psf.kx[0]) / 2)
+    kernels = hstcube.matching_kernels(psf, to="f160w")
+    for figure, rows in ((psf_plots.stars(examined), 3), (psf_plots.images(psf, kernels), 2)):
+        *all_axes, _ = figure.axes[: 2 * rows + 1]
+        assert all_axes[0].get_xlim() == pytest.approx((-half, half))
+        assert all_axes[0].get_ylim() == pytest.approx((-half, half))
+        figure.canvas.draw()
+        assert any(text.get_text() for text in all_axes[-2].get_xticklabels())
+        assert figure.get_supxlabel() == "arcsec"
+        assert {"in units of the peak"} == {axis.get_ylabel() for axis in figure.axes[2 * rows :]}
+    middle = figure.axes[2].images[0].get_array()
+    assert float(np.abs(middle).max()) == pytest.approx(1)
+
+
+def test_of_two_bands_the_mean_is_drawn_green() -> None:
+    pair = galaxy().isel(band=[0, 2])
+    image = np.asarray(plot.rgb(pair).axes[0].images[0].get_array(), dtype=float)
+    assert image[24, 15] == pytest.approx(np.full(3, image[24, 15].mean()), abs=12)  # white
+    assert image[24, 22, 0] > image[24, 22, 1] > image[24, 22, 2]  # redder to its right
+    assert image[24, 8, 0] < image[24, 8, 1] < image[24, 8, 2]
+    assert len(plot.before_after(pair, pair).axes) == 5
+    assert code_of(lambda: plot.rgb(pair.isel(band=[0]))) == "HC-B42"
+
+
+FLAT_AND_TALL = {
+    "flat": {"y": slice(18, 30)},
+    "tall": {"x": slice(9, 21)},
+    "a strip": {"y": slice(23, 26)},
+}
+
+
+@pytest.mark.parametrize("cut", FLAT_AND_TALL.values(), ids=FLAT_AND_TALL)
+@pytest.mark.parametrize(
+    "draw",
+    [
+        plot.quicklook,
+        plot.rgb,
+        plot.mask_overlay,
+        plot.snr_maps,
+        lambda cube: plot.quicklook(cube, before=cube),
+        lambda cube: plot.compare(cube, cube),
+        lambda cube: plot.colour_map(cube, "f435w", "f160w"),
+        lambda cube: plot.before_after(cube, cube),
+    ],
+)
+def test_images_that_are_not_square_fill_their_figure(draw: Callable, cut: dict) -> None:
+    """A fifth of the figure at least is image, and nothing runs off it."""
+    figure = draw(galaxy().isel(cut))
+    assert_all_is_inside(figure)
+    boxes = [axis.get_window_extent() for axis in figure.axes if axis.images]
+    share = sum(box.width * box.height for box in boxes) / figure.bbox.width / figure.bbox.height
+    assert share > (0.2 if cut != FLAT_AND_TALL["a strip"] else 0.05)

@@ -138,6 +138,35 @@ def test_a_folder_without_cubes_is_refused(tmp_path: Path, call: Callable) -> No
     assert "HC-F01" in call("report", tmp_path).err
 
 
+def test_saved_cubes_without_a_record_are_reported(
+    folder: Path, tmp_path: Path, call: Callable
+) -> None:
+    out = tmp_path / "out"
+    call("run", folder, "-o", out)
+    (out / "run.json").unlink()
+    (out / "run.jsonl").unlink(missing_ok=True)
+    assert call("report", out).code == 0
+    assert {"1.html", "2.html", "reports.html"} <= {path.name for path in out.iterdir()}
+
+
+def test_the_index_tells_of_a_field_that_cannot_be_reported_and_ignores_other_files(
+    folder: Path, tmp_path: Path, call: Callable
+) -> None:
+    out = tmp_path / "out"
+    call("run", folder, "-o", out, "--report")
+    (out / "1.nc").write_bytes(b"broken <b>")
+    (out / "mine.qa.json").write_text('{"half')
+    (out / "other.qa.json").write_text('["of", "others"]')
+    said = call("report", out, "--overwrite")
+    assert said.code != 0
+    assert "HC-F04" in said.err
+    index = (out / "reports.html").read_text()
+    assert "<h1>1 field</h1>" in index
+    assert "<b>1</b>: HC-F04" in index
+    assert 'href="2.html"' in index
+    assert 'href="1.html"' not in index  # the page is of the cube that was there before
+
+
 @pytest.mark.real
 @pytest.mark.slow
 def test_a_real_field_has_a_page_within_its_size(xdf: Path, tmp_path: Path, call: Callable) -> None:

@@ -336,3 +336,30 @@ def test_pictures_are_png_with_their_first_row_below(tmp_path: Path) -> None:
     path.write_bytes(png(image))
     assert np.array_equal((imread(path) * 255).round().astype(np.uint8), image[::-1])
     assert thumbnail(np.zeros((300, 200, 3), np.uint8)).shape == (75, 50, 3)
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (1, "f606w"),
+        (2, "f814w, f606w as red, blue"),
+        (4, "f160w, f814w, f606w as red, green, blue"),
+    ],
+)
+def test_a_page_says_which_bands_its_colours_are(number: int, said: str, tmp_path: Path) -> None:
+    page, *_ = written(good()[0].isel(band=slice(number)), tmp_path)
+    assert f">{said}; orange: the mask<" in page
+    assert (f"{number} bands," in page) == (number > 1)
+
+
+def test_the_sky_of_a_slice_is_judged(tmp_path: Path) -> None:
+    cube = good()[0].isel(y=slice(20, None), x=slice(None, None, -1))
+    _, numbers, _ = written(cube, tmp_path)
+    assert all(band["sky_left"] is not None for band in numbers["bands"])
+
+
+def test_bad_noise_without_the_map_asks_for_the_map() -> None:
+    cube = good()[0].assign(wht=good()[0].wht * 4)
+    facts = facts_of(Given(cube), edge_of(cube, None))
+    (answer,) = [one for one in answers(facts) if one.fault == "noise off"]
+    assert "segmentation map" in answer.advice

@@ -133,3 +133,11 @@ def test_a_level_of_every_pixel_is_subtracted_there():
     flat = hstcube.subtract_sky(cube, plane)
     assert np.allclose(flat.sci, cube.sci - plane, atol=1e-9)
     assert np.allclose(flat.sky, 5e-4)
+
+
+def test_a_slice_without_a_map_has_the_sky_of_its_pixels():
+    cube = blank_field(np.random.default_rng(1))
+    part = cube.isel(y=slice(20, None), x=slice(None, None, -1))
+    found = hstcube.measure_sky(part)
+    plain = hstcube.measure_sky(part, background=np.ones((60, 80), bool))
+    assert found.values == pytest.approx(plain.values, abs=3 * NOISE / 60)
