@@ -130,12 +130,12 @@ def _report(
 def _pages(
     source: Path, out: Path | None, fields: Sequence[str], record: Targets
 ) -> dict[str, Path]:
-    """Return the page of each field; that of a single cube has no name."""
+    """Return the page of each field; that of a single cube has no name where none is asked for."""
     if source.suffix in CUBES:
         page = source.with_suffix(ENDING)
         if out is not None:
             page = out if out.suffix.lower() in _PAGES else out / page.name
-        return {"": page}
+        return dict.fromkeys(fields or [""], page)
     names = list(fields) or [name for name, told in record.items() if told.get("status") == "ok"]
     names = names or _saved_in(source)
     if not names:
@@ -187,10 +187,11 @@ def _record_of(folder: Path) -> Targets:
 
 def _product(source: Path, name: str) -> xr.Dataset:
     """Open a saved cube, or that of a field of a run: the saved one, else its FITS files."""
-    for path in (source, *(source / f"{name}{ending}" for ending in CUBES)):
-        if path.suffix in CUBES and (path.exists() or not name):
-            return open_cube(path)
-    return open_source(source, field=name)
+    if source.suffix not in CUBES:
+        for path in (source / f"{name}{ending}" for ending in CUBES):
+            if path.exists():
+                return open_cube(path)
+    return open_source(source, field=name or None)
 
 
 def _written(cube: xr.Dataset, page: Path, seen: _Observed, **how: Any) -> Made:

@@ -132,6 +132,11 @@ def test_a_page_of_a_cube_goes_where_it_is_told(
     call("run", folder, "-f", "1", "-o", out)
     assert call("report", out / "1.nc", "-o", tmp_path / named).code == 0
     assert data_of(tmp_path / page)["bands"][-1] == "f160w"
+    assert call("report", out / "1.nc", "-f", "1", "-o", tmp_path / "again.html").code == 0
+    told = call("report", out / "1.nc", "-f", "2", "-o", tmp_path / "other.html")
+    assert told.code != 0
+    assert "only '1'" in told.out + told.err
+    assert not (tmp_path / "other.html").exists()
 
 
 def test_a_folder_without_cubes_is_refused(tmp_path: Path, call: Callable) -> None:
