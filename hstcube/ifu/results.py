@@ -33,6 +33,7 @@ _BETTER = 0.9  # of the residuals: another set that is so much better is told
 _AS_WELL = 1.05  # of the residuals: a simpler set predicts as well
 _AS_EXPECTED = 1.25  # residuals over errors, rms
 _LITTLE = 0.5  # of the signal: residuals as large say that the bands do not show the line
+_AWAY = 3.0  # errors: a shift so far from the one that was expected is told
 _CANCEL = 2.0  # times: terms that cancel so often are told of
 
 
@@ -89,9 +90,7 @@ def results(fit: Fit, before: dict[str, str], step: str) -> xr.Dataset:
     else:
         made["map_psf"] = (("ky", "kx"), fit.psf.image)
         made.attrs |= {"psf_step": fit.psf.step, "psf_fwhm": fit.psf.fwhm}
-    return _warned(
-        made.assign_attrs(verdict=_verdict(made, sets, assumed=fit.line.assumed)), fit, sets
-    )
+    return _warned(made.assign_attrs(verdict=_verdict(made, fit, sets)), fit, sets)
 
 
 # -- numbers
@@ -196,11 +195,11 @@ def _divisions(fit: Fit) -> list[Any]:
     return [blocks_of(rows, columns, size, _FOLDS, seed) for seed in range(_DIVISIONS)]
 
 
-def _verdict(made: xr.Dataset, sets: list[Tried], *, assumed: bool) -> str:
+def _verdict(made: xr.Dataset, fit: Fit, sets: list[Tried]) -> str:
     """Return in words what a fit is worth."""
     times, full = float(made.residual_rms), sets[0]
     said = ["residuals are what the errors expect"]
-    if assumed:
+    if fit.line.assumed:
         said = ["the errors are what the residuals tell"]
     elif not 1 / _AS_EXPECTED < times < _AS_EXPECTED:
         said = [f"residuals are {times:.1f} times the errors"]
@@ -217,6 +216,10 @@ def _verdict(made: xr.Dataset, sets: list[Tried], *, assumed: bool) -> str:
     if float(made.cancelling) > _CANCEL:
         times = float(made.cancelling)
         said.append(f"the terms cancel {times:.1f} times: only their sum has a meaning")
+    expected, error = fit.problem.prior
+    away = float(np.hypot(*(fit.found.shift - expected)))
+    if fit.problem.free and away > _AWAY * error:
+        said.append(f"the line lies {away:.2f} arcsec from where it was expected")
     if float(made.flux) < 0:
         said.append("the line is negative: absorbed, or the map has the wrong sign")
     return "; ".join(said)

@@ -257,6 +257,12 @@ def test_what_a_map_cannot_tell_is_said(whole):
     assert "do not show" in fitted(whole.assign(sci=noise)).attrs["verdict"]
 
 
+def test_a_line_far_from_where_it_was_expected_is_told(whole):
+    far = fitted(whole, prior=(0.24, -0.03, 0.02)).attrs["verdict"]
+    assert "the line lies 0.2" in far
+    assert "expected" not in fitted(whole, prior=(0.05, -0.03, 0.02)).attrs["verdict"]
+
+
 def test_that_neighbours_are_not_known_is_noted(whole):
     labels = (("y", "x"), np.full((100, 100), 7, np.int32))
     for one, keep, told in (
