@@ -193,7 +193,7 @@ def a_mosaic() -> xr.Dataset:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["adaptive", "exact", "nearest"])
+@pytest.mark.parametrize("method", ["adaptive", "nearest"])
 def test_files_in_blocks_are_regridded_to_the_same_pixels(tmp_path: Path, method: Any) -> None:
     folder = write_images(tmp_path / "images")
     whole = hstcube.open_field(folder, "mos")
