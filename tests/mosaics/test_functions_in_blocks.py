@@ -15,9 +15,10 @@ from mosaic_images import write_images
 from strategies import plain_grid
 
 import hstcube
-from hstcube.lazy import windows
+from hstcube.lazy import resampled, windows
 from hstcube.lazy.arrays import lazily
 from hstcube.phot.bins import group_snr
+from hstcube.regridding import _planes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -191,6 +192,28 @@ def a_mosaic() -> xr.Dataset:
     return cube.assign(images)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["adaptive", "nearest"])
+def test_files_in_blocks_are_regridded_to_the_same_pixels(tmp_path: Path, method: Any) -> None:
+    folder = write_images(tmp_path / "images")
+    whole = hstcube.open_field(folder, "mos")
+    lazy = hstcube.open_field(folder, "mos", chunks={"y": 128, "x": 77})
+    grid = hstcube.Grid.of(whole)
+    corner = tuple(grid.wcs.wcs_pix2world(290, 150, 0))  # half of it lies beyond the frame
+    with mock.patch.object(resampled, "SIDE", TILE), mock.patch.object(_planes, "_TILE", 50):
+        for new in (grid.coarsen(2), hstcube.Grid.around(corner, 12.0, scale=0.047)):
+            found = hstcube.regrid(lazy, new, method=method)
+            assert len(found.sci.chunks[1]) > 1
+            expected = hstcube.regrid(whole, new, method=method)
+            for name in ("sci", "wht", "mask"):
+                np.testing.assert_array_equal(found[name].values, expected[name].values)
+        twice, again = (
+            hstcube.regrid(one.drop_vars(["noise_acf", "dy", "dx"]), grid, method="nearest")
+            for one in (found, expected)
+        )
+        np.testing.assert_array_equal(twice.sci.values, again.sci.values)
+
+
 def drawn(draw: Callable[..., Any]) -> Callable[..., Any]:
     def picture(cube: xr.Dataset, _: Any) -> None:
         with mock.patch("hstcube.views.overview.LARGEST", 256):
@@ -206,12 +229,21 @@ HELD: dict[str, tuple[Callable[..., Any], float]] = {
     "group_errors": (lambda cube, labels: hstcube.group_errors(cube, labels).values, 0.9),
     "group_snr": (group_snr, 0.9),
     "bin_pixels": (lambda cube, _: hstcube.bin_pixels(one_object(cube), snr=20), 0.5),
+    "regrid": (lambda cube, _: one_plane_regridded(cube), 0.9),
     "quicklook": (drawn(hstcube.plot.quicklook), 0.5),
     "snr_maps": (drawn(hstcube.plot.snr_maps), 0.5),
     "colour_map": (drawn(lambda cube: hstcube.plot.colour_map(cube, *BANDS)), 0.5),
     "mask_overlay": (drawn(hstcube.plot.mask_overlay), 0.5),
     "compare": (drawn(lambda cube: hstcube.plot.compare(cube, cube)), 0.5),
 }
+
+
+def one_plane_regridded(cube: xr.Dataset) -> Any:
+    """By `nearest`: the matrices of other methods are larger than these images."""
+    with mock.patch.object(resampled, "SIDE", 128):
+        return (
+            hstcube.regrid(cube, hstcube.Grid.of(cube).coarsen(2), method="nearest").sci[0].values
+        )
 
 
 def one_object(cube: xr.Dataset) -> xr.Dataset:
