@@ -136,8 +136,9 @@ def psf_match(
     cube = taken(cube)
     require_choice("method", method, KernelMethod, code="HC-P06", error=PSFError)
     min_coverage = number_in("", min_coverage, "min_coverage", least=0, most=1)
-    cube, to = _chosen(told_of_fine_pixels(cube), to, allow, method, given=kernels is not None)
+    cube, to = _chosen(cube, to, allow, method, given=kernels is not None)
     name = _name_of(to)
+    cube = told_of_fine_pixels(cube, name)
     measured = kernels is None and knows_psfs(cube, to)
     missed: dict[str, float] = {}
     told: dict[str, Any] = {}

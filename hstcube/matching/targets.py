@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 _FINEST = 16.0  # pixels of the narrowest PSF; 10 are usual at most (0.2 arcsec on 20 mas)
+_LARGE = 2**18  # pixels of an image: of smaller ones even that takes seconds
 _STAMPS = 4  # sides of the PSFs' images: targets are not wider
 
 _NUMBER = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*")
@@ -77,10 +78,14 @@ def require_width(width: float, most: float, what: str) -> None:
         raise PSFError("HC-P19", reason, f"choose a width below {most:.3g} arcsec")
 
 
-def told_of_fine_pixels(cube: xr.Dataset) -> xr.Dataset:
-    """Return the cube, with a warning where its pixels are so fine that matching takes long."""
+def told_of_fine_pixels(cube: xr.Dataset, name: str) -> xr.Dataset:
+    """Return the cube, with a warning where its pixels are so fine that matching takes long.
+
+    A small image, or bands that are matched to the target `name` already, take no time.
+    """
     width, scale = float(np.min(cube.psf_fwhm.values)), Grid.of(cube).scale
-    if not width > _FINEST * scale:
+    small = cube.sizes["y"] * cube.sizes["x"] < _LARGE
+    if small or not width > _FINEST * scale or (cube.matched_to.values == name).all():
         return cube
     text = (
         f"the narrowest PSF is {width / scale:.0f} pixels wide: that takes long; match on the "

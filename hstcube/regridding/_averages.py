@@ -149,6 +149,7 @@ def _carried(rho: Array, patch: _Patch) -> tuple[Array, float]:
     # the ratio of sums, not the mean of ratios: with the sigmas of single pixels it gives sums
     # right on average
     total /= _products_of_sigmas(patch)
+    total = (total + total[::-1, ::-1]) / 2  # what a sees of b, b sees of a: no patch shows all
     middle_y, middle_x = patch.reach
     square = total[middle_y, middle_x]
     return total / square, float(np.sqrt(square))

@@ -126,7 +126,7 @@ def _noise(facts: Facts) -> Answer:
     if not any(map(noise_is_off, facts.bands)):
         return Answer(question, "good", said)
     advice = "Where no table knows the noise, measure it: hstcube run --measure-noise."
-    if facts.edge.labels is None:  # XDF 3: 1.8 without the map, 1.2 with it
+    if facts.edge.labels is None:  # one field: 1.8 without, 1.2 with it
         advice = "Give the segmentation map (labels= in Python): else faint light counts as noise."
     return Answer(question, "bad", said, advice, "noise off")
 

@@ -88,6 +88,7 @@ def mask(cube: xr.Dataset, keep: Any) -> xr.Dataset:
         cube = warn(cube, "HC-S31", f"{unknown} pixels of keep are NaN; they are not used")
     there, kept = usable(cube, cube.variables["wht"]), _on_bands(cube, keep)
     if there.chunks and not kept.chunks:
+        kept = kept.transpose(*(dim for dim in there.dims if dim in kept.dims))
         kept = there.copy(data=in_blocks_of(there.data, kept.values))
     chosen = there & kept  # keeps (band, y, x)
     return updated(cube, "mask", mask=chosen.data)

@@ -85,6 +85,7 @@ LAZY_STEPS = {
     **{name: lambda cube, _, step=step: step(cube) for name, step in STEPS.items()},
     "subtract_sky": lambda cube, known: subtract_sky(cube, levels(known)),
     "subtract_sky with a map": lambda cube, known: subtract_sky(cube, levels(known) * chosen(cube)),
+    "mask with axes in another order": lambda cube, _: mask(cube, chosen(cube).transpose("x", "y")),
     "mask with a band axis": lambda cube, known: mask(
         cube, chosen(cube) & xr.ones_like(levels(known), dtype=bool)
     ),

@@ -704,10 +704,11 @@ def test_a_misspelt_method_is_refused_also_where_no_kernel_is_made():
 
 def test_pixels_much_finer_than_the_psf_are_told_of():
     """On a grid eight times finer: what to do instead is said before the long work."""
-    for width, told in ((0.19, False), (0.19 * 8, True)):
+    for side, width, told in ((600, 0.19, False), (33, 0.19 * 8, False), (600, 0.19 * 8, True)):
+        flat = np.ones((1, side, side), np.float32)
         cube = build(
-            np.zeros((1, 33, 33)), np.ones((1, 33, 33)), bands=["f160w"], psf_fwhm=[width],
-            grid=Grid.around((53.16, -27.78), 1.98, 0.06), units="uJy",
+            flat, flat, bands=["f160w"], psf_fwhm=[width],
+            grid=Grid.around((53.16, -27.78), side * 0.06, 0.06), units="uJy",
         )  # fmt: skip
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")

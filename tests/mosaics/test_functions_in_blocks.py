@@ -228,7 +228,8 @@ HELD: dict[str, tuple[Callable[..., Any], float]] = {
     "photometry": (hstcube.photometry, 0.5),
     "group_errors": (lambda cube, labels: hstcube.group_errors(cube, labels).values, 0.9),
     "group_snr": (group_snr, 0.9),
-    "bin_pixels": (lambda cube, _: hstcube.bin_pixels(one_object(cube), snr=20), 0.5),
+    # its map alone, int32, is half a plane
+    "bin_pixels": (lambda cube, _: hstcube.bin_pixels(one_object(cube), snr=20), 0.9),
     "regrid": (lambda cube, _: one_plane_regridded(cube), 0.9),
     "quicklook": (drawn(hstcube.plot.quicklook), 0.5),
     "snr_maps": (drawn(hstcube.plot.snr_maps), 0.5),

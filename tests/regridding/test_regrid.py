@@ -346,6 +346,23 @@ def test_noise_scatters_as_the_errors_say(method):
     assert boxes.std() == pytest.approx(1, abs=0.12)  # of 400
 
 
+@pytest.mark.parametrize("method", ["nearest", "bilinear", "adaptive", "exact"])
+@pytest.mark.parametrize("turned", [10, 33, 45])
+def test_carried_noise_is_the_same_at_opposite_lags_so_that_it_can_be_carried_on(method, turned):
+    lags = 0.06 * np.arange(-4, 5)
+    alike = np.exp(-(lags[:, None] ** 2 + lags**2) / (4 * 0.08**2))
+    cube = cube_on(around(0.06))
+    noise = xr.Dataset(
+        {"noise_scale": ("band", [1.0]), "noise_acf": (("band", "dy", "dx"), alike[None])},
+        {"band": cube.band.values, "dy": lags, "dx": lags},
+    )
+    cube = hstcube.with_noise(cube, noise)
+    for angle in (turned, turned + 23):
+        cube = regrid(cube, around(0.06, angle, shape=(20, 22)), method=method)
+        acf = cube.noise_acf.values
+        assert np.array_equal(acf, acf[:, ::-1, ::-1])
+
+
 def test_noise_that_was_not_measured_is_not_made_up():
     source, grid = PAIRS["30 turned to 60"]
     made = regrid(cube_on(source), grid)
