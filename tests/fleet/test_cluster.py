@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Timer
 
 import pytest
-from clusters import ONE_THREAD, Cluster
+from clusters import ONE_THREAD
 from stamps import write_field
 from typer.testing import CliRunner
 
@@ -20,13 +20,6 @@ pytestmark = pytest.mark.slow
 
 BANDS = ("f850lp", "f160w")
 NAMES = [str(number) for number in range(1, 7)]
-
-
-@pytest.fixture
-def several(tmp_path):
-    made = Cluster(tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.fixture

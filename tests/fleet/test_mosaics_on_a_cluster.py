@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from clusters import ONE_THREAD, Cluster
+from clusters import ONE_THREAD
 from mosaic_images import write_images
 from stamps import write_field
 
@@ -19,13 +19,6 @@ pytestmark = pytest.mark.slow
 
 BLOCKS = 3 * 3 * 3
 HOW = {"chunks": 128, "masked": False, "sky": "none"}
-
-
-@pytest.fixture
-def several(tmp_path):
-    made = Cluster(tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.fixture
