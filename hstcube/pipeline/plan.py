@@ -23,12 +23,11 @@ from hstcube.pipeline.photons import photon_maps, photon_setting_of
 from hstcube.surveys.beside import SKY_SCALE, Places, labels_file, sky_file
 from hstcube.surveys.field_file import read_field_file
 from hstcube.surveys.names import (
-    SAME_SCALE,
     FieldFiles,
     chosen_fields,
     find_field,
     list_fields,
-    scale_of_label,
+    other_scale,
 )
 from hstcube.surveys.releases import no_images
 
@@ -212,7 +211,7 @@ def _require_scale(files: FieldFiles, scale: str, source: str | Path) -> None:
         step = grid_of(files).scale
     except HstCubeError:
         return  # what is wrong with the image is said by itself
-    if abs(step - scale_of_label(scale)) > SAME_SCALE * step:
+    if other_scale(scale, step):
         reason = f"is a field file with images of {1000 * step:.3g} mas, not of {scale}"
         fix = "leave [[--scale|scale=]] out, or give the folder"
         raise RecipeError("HC-B44", reason, fix, str(source))

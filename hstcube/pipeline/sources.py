@@ -31,7 +31,7 @@ from hstcube.noise.description import with_noise
 from hstcube.regridding.labels import regrid_labels
 from hstcube.surveys.beside import SKY_SCALE
 from hstcube.surveys.filters import require_band
-from hstcube.surveys.names import SAME_SCALE, chosen_fields, find_field, scale_of_label
+from hstcube.surveys.names import chosen_fields, find_field, other_scale, scale_of_label
 from hstcube.surveys.rates import common_units
 from hstcube.surveys.releases import no_images
 
@@ -217,8 +217,7 @@ def _as_asked(cube: xr.Dataset, source: Path, field: str | None, scale: str | No
     if field and known and field != known:
         what = f"field {field!r}, only {known!r}"
         raise missing(what, "name the cube that is meant", file=source)
-    asked = scale_of_label(scale or "")
-    if abs(asked - step) > SAME_SCALE * step:  # not where nothing, or no one scale, is asked for
+    if other_scale(scale, step):
         what = f"image at {scale}, only at {1000 * step:.3g} mas"
         raise missing(what, "name the cube that is meant", file=source)
     return cube

@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MIXED",
-    "SAME_SCALE",
     "BandFiles",
     "FieldFiles",
     "ImageKind",
     "chosen_fields",
     "find_field",
     "list_fields",
+    "other_scale",
     "scale_of_label",
     "usual_scale",
 ]
 
 MIXED = "mixed"  # in place of the label of a pixel scale: each band at the finest one that there is
 
-SAME_SCALE = 0.05  # a label and the scale that it means: it is rounded
+_SAME_SCALE = 0.05  # a label and the scale that it means: it is rounded
 
 ImageKind = Literal["sci", "wht"]
 
@@ -248,6 +248,11 @@ def scale_of_label(label: str) -> float:
         return float(label.removesuffix("mas")) / 1000
     except ValueError:
         return math.nan
+
+
+def other_scale(label: str | None, scale: float) -> bool:
+    """Return whether a label means another pixel scale [arcsec]; one such as "mixed" means none."""
+    return abs(scale_of_label(label or "") - scale) > _SAME_SCALE * scale
 
 
 def find_field(
