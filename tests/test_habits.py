@@ -91,6 +91,7 @@ def test_ci_makes_what_there_is_to_make():
         "test-clients",
         "test-browser",
         "dist",
+        "clean",
     }
     assert made(commands) == wanted
     assert wanted <= TARGETS
