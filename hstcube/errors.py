@@ -6,12 +6,17 @@ causes it and how it is mended.
 
 from __future__ import annotations
 
+import inspect
 import re
+import warnings
 from contextvars import ContextVar
 from functools import cache
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from hstcube import shipped
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 __all__ = [
     "TWO_WAYS",
@@ -33,6 +38,7 @@ __all__ = [
     "is_slip",
     "language",
     "spoken",
+    "warn_caller",
 ]
 
 Note = tuple[str, str]  # code and text of what is odd: a warning, or a note where nobody can act
@@ -126,7 +132,11 @@ def is_slip(error: Exception) -> bool:
     at = error.__traceback__
     while at is not None and at.tb_next is not None:
         at = at.tb_next
-    return at is not None and at.tb_frame.f_globals.get("__name__", "").startswith("hstcube.")
+    return at is not None and _is_ours(at.tb_frame)
+
+
+def _is_ours(frame: FrameType) -> bool:
+    return f"{frame.f_globals.get('__name__', '')}.".startswith("hstcube.")
 
 
 class FileError(HstCubeError):
@@ -203,6 +213,21 @@ class HstCubeWarning(UserWarning):
     def __str__(self) -> str:
         line = f"{self.code} {self.text}".strip()
         return f"{self.field}: {line}" if self.field else line
+
+
+def warn_caller(warning: HstCubeWarning) -> None:
+    """Issue a warning at the line that called hstcube: it names what its reader wrote.
+
+    Python shows a warning once for each line that it comes from, so that one from inside hstcube
+    would be silent when a cell is run on another cube.
+    """
+    at, level, of_caller = inspect.currentframe(), 0, 1
+    while at is not None:
+        level += 1
+        if _is_ours(at):
+            of_caller = level + 1
+        at = at.f_back
+    warnings.warn(warning, stacklevel=of_caller)
 
 
 class Code(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,15 +13,16 @@ from mends import MENDS, SHELLS, Mend, Shell, arguments
 from stamps import write_field
 from typer.testing import CliRunner
 
+import hstcube
 from hstcube.cli.app import app
 from hstcube.errors import HstCubeError, HstCubeWarning, codes, language, spoken
 from hstcube.fits import opening
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 RAISED = "raised"
+PACKAGE = Path(hstcube.__file__).parent
 EACH = [(code, i) for code, mends in MENDS.items() for i in range(len(mends))]
 EACH_SHELL = [(code, i) for code, mends in SHELLS.items() for i in range(len(mends))]
 
@@ -41,6 +43,8 @@ def told(use: Any, *given: Any, **how: Any) -> dict[str, str]:
             use(*given, **how)
         except HstCubeError as error:
             return {error.code: error.fix, RAISED: error.code}
+    from_here = {one.filename for one in caught if isinstance(one.message, HstCubeWarning)}
+    assert not [name for name in from_here if PACKAGE in Path(name).parents]  # nobody's lines there
     ours = [one.message for one in caught if isinstance(one.message, HstCubeWarning)]
     return {one.code: f"{one.text}; {spoken(codes()[one.code].fix)}" for one in ours}
 

@@ -7,12 +7,11 @@ value finite; without data its weight is 0, its value NaN, and no mask keeps it.
 from __future__ import annotations
 
 import re
-import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hstcube.errors import CubeError, HstCubeWarning
+from hstcube.errors import CubeError, HstCubeWarning, warn_caller
 from hstcube.lazy.arrays import as_read, pointwise
 
 if TYPE_CHECKING:
@@ -105,7 +104,7 @@ def _usable(sci: Any, wht: Any) -> Mask:
     require_weights(sci, wht)
     if number := _number_lost(sci, wht):
         text = f"{number} pixels of a block are NaN or infinite; they have no data"
-        warnings.warn(HstCubeWarning("HC-D07", text), stacklevel=2)
+        warn_caller(HstCubeWarning("HC-D07", text))
     return np.asarray((wht > 0) & np.isfinite(sci))
 
 

@@ -6,7 +6,6 @@ coordinate of its own. `history` and `warnings` are for people, and no step read
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +14,15 @@ from hstcube import __version__
 from hstcube.basics.memory import remembered
 from hstcube.basics.pixels import Planes, require_held
 from hstcube.core.bands import name_among
-from hstcube.errors import BandError, CubeError, HstCubeError, HstCubeWarning, NoiseError, spoken
+from hstcube.errors import (
+    BandError,
+    CubeError,
+    HstCubeError,
+    HstCubeWarning,
+    NoiseError,
+    spoken,
+    warn_caller,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -274,7 +281,7 @@ def warn(cube: xr.Dataset, code: str, text: str) -> xr.Dataset:
     line, told = f"{code} {text}", attribute(cube, "warnings")
     if line in told.splitlines():
         return cube
-    warnings.warn(HstCubeWarning(code, text, attribute(cube, "field")), stacklevel=3)
+    warn_caller(HstCubeWarning(code, text, attribute(cube, "field")))
     return cube.assign_attrs(warnings=_line(told, line))
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from hstcube.core.grids import Grid
-from hstcube.errors import LabelError
+from hstcube.errors import LabelError, warn_caller
 from hstcube.fits.images import chosen_unit, image_shape, image_unit, require_whole
 from hstcube.fits.local import as_path
 from hstcube.fits.opening import located, opened
@@ -79,7 +78,7 @@ def open_labels(path: str | Path, *, hdu: str | int | None = None) -> xr.DataArr
         if "NBELOW" in unit.header:
             attrs["below_target"] = _below_target(unit.header)
     for warning in told_of_set:
-        warnings.warn(warning, stacklevel=2)
+        warn_caller(warning)
     if told.isdecimal():
         attrs["central_id"] = int(told)
     if lost := int(((values < 0) & np.isfinite(values)).sum()):

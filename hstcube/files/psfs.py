@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,7 +12,7 @@ import xarray as xr
 from hstcube.core.bands import band_name, cameras
 from hstcube.core.grids import Grid
 from hstcube.core.offsets import UNIT_SUM, psf_array, psf_errors, with_errors
-from hstcube.errors import BandError, FileError, PSFError, RecipeError
+from hstcube.errors import BandError, FileError, PSFError, RecipeError, warn_caller
 from hstcube.fits.images import chosen_unit, image_shape
 from hstcube.fits.local import split_extension
 from hstcube.fits.opening import located, opened
@@ -224,7 +223,7 @@ def read_psf(
             images[name] = _with_energy(usable, header)
             told[name] = [_known(header, key) for key in _CARDS]
     for warning in of_set:
-        warnings.warn(warning, stacklevel=3)
+        warn_caller(warning)
     if not images:
         raise FileError(
             "HC-F04", "holds no image", "give a FITS file with one PSF a band", str(path)

@@ -6,13 +6,12 @@ import contextlib
 import os
 import pickle
 import threading
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from hstcube import __version__
-from hstcube.errors import HstCubeError, HstCubeWarning, language
+from hstcube.errors import HstCubeError, HstCubeWarning, language, warn_caller
 from hstcube.lazy.versions import require_version
 
 if TYPE_CHECKING:
@@ -178,4 +177,4 @@ def _tell_of_workers(client: Any) -> None:
         text = "workers with several threads make one field at a time; start them with one each"
         said = [("HC-R08", text)]
     for code, text in said:
-        warnings.warn(HstCubeWarning(code, text), stacklevel=3)
+        warn_caller(HstCubeWarning(code, text))

@@ -19,7 +19,7 @@ from hstcube import __version__
 from hstcube.assembly.psfs import psf_files
 from hstcube.basics.digests import digests_of
 from hstcube.core.state import attribute, notes_of
-from hstcube.errors import HstCubeError, HstCubeWarning, WriteError
+from hstcube.errors import HstCubeError, HstCubeWarning, WriteError, warn_caller
 from hstcube.fits.reads import read_as, state_of
 from hstcube.fleet.proof import asked
 from hstcube.maps.opening import detection_meant
@@ -213,7 +213,7 @@ def inputs_of(
     changed = [Path(name).name for name, told in hashes.items() if told is None]
     text = f"changed since they were read: {', '.join(changed)}; their SHA-256 is not known"
     for code, said in [("HC-O23", text)] if changed else []:
-        warnings.warn(HstCubeWarning(code, said, files.field), stacklevel=2)
+        warn_caller(HstCubeWarning(code, said, files.field))
     return hashes
 
 

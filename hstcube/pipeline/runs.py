@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import chain, groupby
@@ -14,7 +13,7 @@ from uuid import uuid4
 import numpy as np
 import xarray as xr
 
-from hstcube.errors import HstCubeError, HstCubeWarning
+from hstcube.errors import HstCubeError, HstCubeWarning, warn_caller
 from hstcube.files.cubes import product_files, told_by_products
 from hstcube.files.levels import level_factor
 from hstcube.files.netcdf import netcdf_writer
@@ -300,7 +299,7 @@ def _one_target(
         lost = "the field is made in blocks: no netCDF is written"
         lost += ", but FITS, one file a band" if options.layout == "netcdf" else ""
         for code, text in [("HC-O33", lost)] if cube.sci.chunks and options.netcdf else []:
-            warnings.warn(HstCubeWarning(code, text), stacklevel=2)
+            warn_caller(HstCubeWarning(code, text))
         labels, outside = without(labels_of(target.files, cube), cube, options.exclude)
         if options.measure_noise:
             images = images._replace(cube=with_own_noise(cube, labels))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,7 +12,7 @@ from hstcube import shipped
 from hstcube.basics.memory import remembered
 from hstcube.core.bands import cameras
 from hstcube.core.state import attribute, warn
-from hstcube.errors import HstCubeWarning
+from hstcube.errors import HstCubeWarning, warn_caller
 from hstcube.psf.profiles import fwhm, radius_map
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ def told_doubts(cube: xr.Dataset) -> xr.Dataset:
 def tell_doubts(psf: xr.DataArray, survey: str = "") -> None:
     """Warn of PSFs that are not what is known of their bands, and belong to no cube."""
     for code, text in doubts(psf, survey):
-        warnings.warn(HstCubeWarning(code, text), stacklevel=3)
+        warn_caller(HstCubeWarning(code, text))
 
 
 def _between(known: Known) -> str:

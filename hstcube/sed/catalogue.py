@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ import numpy as np
 
 from hstcube import __version__
 from hstcube.core.bands import band_name, cameras
-from hstcube.errors import BandError, HstCubeWarning, LabelError, RecipeError
+from hstcube.errors import BandError, HstCubeWarning, LabelError, RecipeError, warn_caller
 from hstcube.files.tables import column
 from hstcube.inputs.quantities import number_in, numbers_in, short
 from hstcube.sed.curves import Curve, curve_of, word
@@ -245,7 +244,7 @@ def _tell_of_cameras(curves: Iterable[Curve]) -> None:
     if doubtful:
         text = f"nothing says whose filters these are; taken: {', '.join(doubtful)}"
         for note in [("HC-E10", text)]:
-            warnings.warn(HstCubeWarning(*note), stacklevel=5)
+            warn_caller(HstCubeWarning(*note))
 
 
 def _fluxes(table: QTable, what: str, bands: Sequence[str]) -> NDArray[np.float64]:
@@ -337,7 +336,7 @@ def _tell_of_lacking(lacking: list[int], number: int) -> None:
         listed = ", ".join(map(str, lacking[:_LISTED])) + ", ..." * (len(lacking) > _LISTED)
         text = f"{len(lacking)} of {number} groups have no redshift: {listed}"
         for note in [("HC-E09", text)]:
-            warnings.warn(HstCubeWarning(*note), stacklevel=4)
+            warn_caller(HstCubeWarning(*note))
 
 
 def in_turn(flux: NDArray[np.float64], error: NDArray[np.float64]) -> NDArray[np.float64]:

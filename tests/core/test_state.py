@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -168,3 +170,14 @@ def test_choices_of_grids_and_levels_are_checked():
         hstcube.Grid.around((53.16, -27.79), 3.0, 0.06, frame="FK4")
     with pytest.raises(SkyError, match="HC-K12 there is no method 'mean'"):
         hstcube.measure_sky(observed(), background=BLANK, method="mean")
+
+
+def test_a_warning_is_of_the_line_that_called_and_is_shown_for_each():
+    image = hstcube.to_nddata(hstcube.with_noise(hstcube.example().sel(band=["f160w"])))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("default")  # as Python does for a script: once for each line
+        hstcube.from_nddata(image)
+        hstcube.from_nddata(image)
+    assert [one.message.code for one in told] == ["HC-N23", "HC-N23"]
+    assert {one.filename for one in told} == {__file__}
+    assert told[1].lineno == told[0].lineno + 1
