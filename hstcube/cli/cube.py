@@ -18,7 +18,7 @@ from hstcube.cli.options import (
     Scale,
     Source,
 )
-from hstcube.terminal.show import say, show_json, show_reports, show_table, told_warnings
+from hstcube.terminal.show import counted, say, show_json, show_reports, show_table, told_warnings
 
 __all__ = ["bin_", "export", "noise", "phot", "report"]
 
@@ -243,7 +243,7 @@ def phot(
     ]  # fmt: skip
     more = f"; the first {_ROWS} below" if len(table) > _ROWS else ""
     columns = ("group", "pixels", "band", "flux [uJy]", "error")
-    show_table(columns, rows, title=f"fluxes of {len(table)} groups in {out}{more}")
+    show_table(columns, rows, title=f"fluxes of {counted(len(table), 'group')} in {out}{more}")
 
 
 def noise(
@@ -284,7 +284,7 @@ def noise(
         for row in table
     ]
     columns = ("band", "pixels", "apertures", "error", "scatter / error", "with a constant sky")
-    show_table(columns, rows, title=f"noise of {fields} fields, in {out} and {listed}")
+    show_table(columns, rows, title=f"noise of {counted(fields, 'field')}, in {out} and {listed}")
 
 
 def report(

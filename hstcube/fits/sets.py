@@ -15,13 +15,23 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 from hstcube.errors import FileError, HstCubeWarning
+from hstcube.fits.local import entries
 from hstcube.fits.units import with_cards
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-__all__ = ["SET", "apart", "id_in", "marked", "require_counts", "require_one_set", "set_id"]
+__all__ = [
+    "SET",
+    "apart",
+    "fields_of_products",
+    "id_in",
+    "marked",
+    "require_counts",
+    "require_one_set",
+    "set_id",
+]
 
 SET = "SETID"
 
@@ -30,6 +40,7 @@ _SAID = re.compile(rb"(?:SETID|hstcube_set)[^0-9a-zA-Z]{1,12}([0-9a-f]{16})(?![0
 _IN_HDF5 = re.compile(rb"hstcube_set\0.{0,80}?([0-9a-f]{16})", re.DOTALL)
 _IN_PNG = re.compile(rb"tEXtSETID\0([0-9a-f]{16})")  # a checksum of any bytes follows
 _IN_PRODUCTS = re.compile(rb"CUBEID  = '([0-9a-f]{16})'")
+_OF_A_BAND = re.compile(r"(?P<field>.+)_f[^_]+(?:_sci)?\.fits")  # as `to_fits` names products
 _START, _END = 2**17, 2**12  # bytes of a file in which an id stands
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_HEADER = len(_PNG) + 25
@@ -102,6 +113,13 @@ def id_in(path: Path) -> str:
         if found := pattern.search(text):
             return found[1].decode()
     return ""
+
+
+def fields_of_products(folder: Path) -> list[str]:
+    """Return the fields of which a folder holds FITS files that hstcube wrote."""
+    named = {said["field"]: path for path in entries(folder)
+             if (said := _OF_A_BAND.fullmatch(path.name))}  # fmt: skip
+    return [field for field, path in named.items() if id_in(path)]
 
 
 def require_one_set(path: Path, header: Mapping[str, Any]) -> list[HstCubeWarning]:

@@ -21,9 +21,11 @@ from hstcube.files.headers import band_state
 from hstcube.files.labels import open_labels
 from hstcube.files.levels import read_levels
 from hstcube.files.netcdf import CUBES, open_cube
+from hstcube.files.products import find_products
 from hstcube.fits.images import read_header, read_plane
 from hstcube.fits.local import entries, missing
 from hstcube.fits.opening import located
+from hstcube.fits.sets import fields_of_products
 from hstcube.fits.units import hdu
 from hstcube.maps.opening import made_here, no_map, open_segmentation
 from hstcube.noise.calibration import calibrate_noise
@@ -31,7 +33,13 @@ from hstcube.noise.description import with_noise
 from hstcube.regridding.labels import regrid_labels
 from hstcube.surveys.beside import SKY_SCALE
 from hstcube.surveys.filters import require_band
-from hstcube.surveys.names import chosen_fields, find_field, other_scale, scale_of_label
+from hstcube.surveys.names import (
+    chosen_fields,
+    find_field,
+    list_fields,
+    other_scale,
+    scale_of_label,
+)
 from hstcube.surveys.rates import common_units
 from hstcube.surveys.releases import no_images
 
@@ -177,18 +185,15 @@ def open_source(
     source: str | Path,
     *,
     field: str | None = None,
-    bands: Sequence[str] | None = None,
     scale: str | None = None,
 ) -> xr.Dataset:
-    """Open a saved cube (.nc or .zarr), or a field of a folder of stamps or products.
+    """Open a saved cube (.nc or .zarr), or a field of a folder of stamps, products or saved cubes.
 
     Parameters
     ----------
     source : path
     field : str, optional
         Which field of a folder; the only one when not given. A saved cube has to be of it.
-    bands : sequence of str, optional
-        Only these of a folder's.
     scale : str, optional
         As in `open_field`; a saved cube has to have it.
 
@@ -208,7 +213,16 @@ def open_source(
         reason = "is neither a saved cube (.nc, .zarr) nor a folder"
         raise FileError("HC-F04", reason, "name one of them", str(source))
     field = _the_only_field(source, scale) if field is None else field
-    return open_field(source, field, scale=scale, bands=bands)
+    saved = [path for ending in CUBES if (path := source / f"{field}{ending}").exists()]
+    if saved and not list_fields(source) and not find_products(source, field):
+        return _as_asked(open_cube(saved[0]), saved[0], None, scale)
+    return open_field(source, field, scale=scale)
+
+
+def cubes_in(folder: Path) -> list[str]:
+    """Return the names of the cubes that a folder holds: saved ones, and those written as FITS."""
+    saved = {path.stem for path in entries(folder) if path.suffix in CUBES}
+    return sorted({*saved, *fields_of_products(folder)})
 
 
 def _as_asked(cube: xr.Dataset, source: Path, field: str | None, scale: str | None) -> xr.Dataset:
@@ -302,15 +316,13 @@ def _below_cards(below: Sequence[int] | None) -> list[tuple[str, Any, str]]:
 def _the_only_field(source: Path, scale: str | None) -> str:
     """Return the name of the field that a folder holds."""
     stamps = [files.field for files in chosen_fields(source, scale=scale)]
-    names = stamps or [path.stem for path in entries(source) if path.suffix == ".nc"]
+    names = stamps or cubes_in(source)
     if len(names) == 1:
         return names[0]
-    there = ", ".join(names[:12]) or "none"
-    raise RecipeError(
-        "HC-B32",
-        f"{source} does not hold one field, but {there}",
-        "choose one with [[-f FIELD|field=]]",
-    )
+    if not names:
+        raise no_images(source)
+    reason = f"{source} does not hold one field, but {', '.join(names[:12])}"
+    raise RecipeError("HC-B32", reason, "choose one with [[-f FIELD|field=]]")
 
 
 def _map_on(cube: xr.Dataset, files: FieldFiles) -> xr.DataArray | None:

@@ -18,7 +18,7 @@ from hstcube.fleet.ledger import read_record
 from hstcube.fleet.proof import hashes
 from hstcube.pipeline.options import Options
 from hstcube.pipeline.runs import images_for
-from hstcube.pipeline.sources import labels_of, open_groups, open_source
+from hstcube.pipeline.sources import cubes_in, labels_of, open_groups, open_source
 from hstcube.report.index import write_index
 from hstcube.report.writing import report_files, write_report
 from hstcube.sed.results import read_fit
@@ -71,7 +71,7 @@ def report_source(
     out : path, optional
         The folder for the pages, or the page of a cube (.html). Beside the cube when not given.
     fields : sequence of str
-        Of a folder; all that its record says are made, or saved cubes, when not given.
+        Of a folder; all that its record says are made, else all cubes in it, when not given.
     groups, fit : path; code and path, optional
         A map of bins and what was fitted to them, as in `write_report`; of one cube.
     tell : callable
@@ -137,16 +137,11 @@ def _pages(
             page = out if out.suffix.lower() in _PAGES else out / page.name
         return dict.fromkeys(fields or [""], page)
     names = list(fields) or [name for name, told in record.items() if told.get("status") == "ok"]
-    names = names or _saved_in(source)
+    names = names or cubes_in(source)
     if not names:
         what = "cube of a run"
         raise missing(what, "give a saved cube, or the folder of a run", file=source)
     return {name: (source if out is None else out) / f"{name}{ENDING}" for name in names}
-
-
-def _saved_in(folder: Path) -> list[str]:
-    """Return the names of the saved cubes of a folder that holds no record of a run."""
-    return sorted({path.stem for ending in ("*.nc", "*.zarr") for path in folder.glob(ending)})
 
 
 def _failed(reports: Sequence[Made]) -> dict[str, str]:

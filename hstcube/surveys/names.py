@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Literal
 
 from hstcube.core.bands import pivot
 from hstcube.errors import FileError, RecipeError
-from hstcube.fits.local import as_path, kind_of, missing, not_there
+from hstcube.fits.local import as_path, kind_of, missing
 from hstcube.inputs.names import checked_name
 from hstcube.surveys.beside import SKY_SCALE, Places, labels_file, psf_file, sky_file
-from hstcube.surveys.releases import MAP, SCI, TIMES, images_in, preferred
+from hstcube.surveys.releases import MAP, SCI, TIMES, images_in, no_folder, preferred
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -201,7 +201,7 @@ def list_fields(
     folder = as_path(folder)
     there = images_in(folder, images)
     if not there and kind_of(folder) != "folder":
-        raise not_there(str(folder), FileNotFoundError(), "folder")
+        raise no_folder(folder)
     found: dict[tuple[str, str], list[Image]] = {}
     for image in there:
         if scale in (None, MIXED, image.scale) and image.role != MAP:

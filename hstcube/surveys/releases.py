@@ -12,8 +12,9 @@ from hstcube import shipped
 from hstcube.core.bands import band_name, cameras, is_filter, names_apart
 from hstcube.core.grids import Grid
 from hstcube.errors import FileError, HstCubeError
-from hstcube.fits.local import entries, kind_of, missing
+from hstcube.fits.local import entries, kind_of, missing, not_there
 from hstcube.fits.opening import headers_of, located
+from hstcube.fits.sets import fields_of_products
 from hstcube.inputs.cards import card_text
 from hstcube.surveys.filters import camera_of, filters_said
 from hstcube.surveys.patterns import (
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 __all__ = [
-    "MAP", "SCI", "TIMES", "Image", "bandless", "images_in", "matched_notes", "no_images",
-    "preferred",
+    "MAP", "SCI", "TIMES", "Image", "bandless", "images_in", "matched_notes", "no_folder",
+    "no_images", "preferred",
 ]  # fmt: skip
 
 SCI, MAP = "sci", "map"
@@ -121,6 +122,15 @@ def images_in(folder: Path, images: str | None = None) -> list[Image]:
     return _images_of_releases([*entries(folder), *entries(folder / STAMPS)])
 
 
+def no_folder(path: Path) -> FileError:
+    """Return the error for what should be a folder of images, or one file of all images."""
+    if kind_of(path) != "file":
+        return not_there(str(path), FileNotFoundError(), "folder")
+    fix = "give the folder that holds the images; "
+    fix += "a field file is read by [[hstcube check and hstcube run|hstcube.run_fields]]"
+    return FileError("HC-F04", "is a file, and by its name no images of a field", fix, str(path))
+
+
 def no_images(folder: Path, pattern: str | None = None) -> FileError:
     """Return the error for a folder in which no image was found by its name."""
     there = [path for path in entries(folder) if path.name.lower().endswith(_ENDINGS)]
@@ -129,6 +139,11 @@ def no_images(folder: Path, pattern: str | None = None) -> FileError:
         return missing(f"images like {pattern}", fix, file=folder, verb="are")
     if not there:
         return missing("images", "give the folder that holds the stamps", file=folder, verb="are")
+    if products := fields_of_products(folder):
+        what = f"images as they were observed, only products of hstcube, of {', '.join(products)}"
+        fix = f"open them: [[hstcube info {folder} -f {products[0]}|"
+        fix += f"hstcube.open_field({str(folder)!r}, {products[0]!r})]]"
+        return missing(what, fix, file=folder, verb="are")
     fix = "say how they are named, with [[--images|images=]] and e.g. "
     fix += "'{field}_{band}_{kind}.fits' (kind: sci or wht); or name each in a field file (.toml)"
     what = "images with names of a known kind: "

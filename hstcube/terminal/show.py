@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Progress",
     "collect_again",
+    "counted",
     "of_outcome",
     "plain",
     "say",
@@ -213,6 +214,11 @@ def show_outcomes(outcomes: list[Outcome], out: Path) -> None:
         warn(f"cubes, images and the record (run.json) are in {out}")
 
 
+def counted(number: int, what: str) -> str:
+    """Return a number of things: "1 field", "2 fields"."""
+    return f"{number} {what}" + "s" * (number != 1)
+
+
 def show_reports(reports: Sequence[Made], out: Path) -> None:
     """Print what the pages of fields say, and where they are."""
     rows = []
@@ -223,7 +229,7 @@ def show_reports(reports: Sequence[Made], out: Path) -> None:
         rows.append((made.field, made.state, ", ".join(made.faults), str(made.page)))
     if rows:
         columns = ("field", "verdict", "why", "page")
-        show_table(columns, rows, title=f"reports of {len(rows)} fields in {out}")
+        show_table(columns, rows, title=f"reports of {counted(len(rows), 'field')} in {out}")
 
 
 def typed() -> str:

@@ -132,10 +132,44 @@ def test_noise_tests_empty_apertures(products: Path, tmp_path: Path, call: Calla
 def test_a_source_is_a_cube_or_a_field(products: Path) -> None:
     saved = open_source(products / "out" / "1.nc")
     assert open_source(products / "out", field="1").sci.identical(saved.sci)
-    assert open_source(products / "stamps", field="2", bands=["f160w"]).sizes["band"] == 1
+    assert open_source(products / "stamps", field="2").attrs["field"] == "2"
     assert np.array_equal(open_groups(saved), saved.mask.values.any(axis=0))
     assert code_of(lambda: open_source(products / "stamps")) == "HC-B32"
     assert code_of(lambda: open_source(products / "nowhere")) == "HC-F01"
+
+
+def test_the_cubes_of_a_folder_are_found_however_they_were_written(
+    products: Path, tmp_path: Path, call: Callable
+) -> None:
+    cube = hstcube.open_cube(products / "out" / "1.nc")
+    folders = [tmp_path / name for name in ("files", "mef", "netcdf", "zarr")]
+    hstcube.to_fits(cube, folders[0])
+    hstcube.to_fits(cube, folders[1], layout="mef")
+    for folder, ending in zip(folders[2:], ("nc", "zarr"), strict=True):
+        folder.mkdir()
+        hstcube.save_cube(cube, folder / f"1.{ending}")
+    for folder in folders:
+        assert open_source(folder).sci.equals(cube.sci), folder
+        said = call("report", folder)
+        assert said.code == 0, said.err
+        assert "1 field in" in said.out
+        assert (folder / "1.html").exists()
+        assert call("info", folder).out == call("info", folders[0]).out
+    for command in ("ls", "check"):
+        assert f"hstcube info {folders[1]} -f 1" in " ".join(call(command, folders[1]).err.split())
+    (tmp_path / "empty").mkdir()
+    assert "there are no images" in call("info", tmp_path / "empty").err
+
+
+@pytest.mark.parametrize("command", ["ls", "noise"])
+def test_a_field_file_in_place_of_a_folder_is_called_a_file(
+    command: str, tmp_path: Path, call: Callable
+) -> None:
+    (tmp_path / "field.toml").write_text('field = "1"')
+    said = call(command, tmp_path / "field.toml")
+    assert said.code == 3
+    assert "is a file" in said.err
+    assert "hstcube check" in said.err
 
 
 @pytest.mark.parametrize(

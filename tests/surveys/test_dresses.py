@@ -159,7 +159,7 @@ def test_one_file_of_all_images_is_a_field(tmp_path: Path, call: Callable[..., S
     assert call("ls", thumb).code == 0
     one = next((tmp_path / "hap").glob("*f606w*"))
     assert [list(files.bands) for files in hstcube.list_fields(one)] == [["f606w"]]
-    with pytest.raises(HstCubeError, match="there is no such folder"):
+    with pytest.raises(HstCubeError, match="by its name no images of a field"):
         hstcube.list_fields(next((tmp_path / "hap").glob("psf*")))
 
 
