@@ -15,7 +15,7 @@ from hstcube.files.fields import grid_of, wanted_bands
 from hstcube.fits.local import missing
 from hstcube.regridding.align import apply_shifts, check_alignment, warn_of_shifts
 from hstcube.regridding.resample import regrid
-from hstcube.surveys.names import scale_of_label
+from hstcube.surveys.beside import scale_of_label
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -76,7 +76,7 @@ def find_products(folder: Path, field: str) -> dict[str, dict[str, Path]]:
         The kind is "sci", "wht", "var" or "mask"; "" for a file that holds all three images.
     """
     found: dict[str, dict[str, Path]] = {}
-    for path in entries(folder):
+    for path in entries(folder, field):
         name, _, kind = path.name[len(field) + 1 : -5].partition("_")
         named = path.name.startswith(f"{field}_f") and path.suffix == ".fits"
         if named and kind in _HOLDS:

@@ -20,14 +20,13 @@ from hstcube.fits.reads import same_file
 from hstcube.fits.writing import require_free_names
 from hstcube.inputs.names import checked_name
 from hstcube.pipeline.photons import photon_maps, photon_setting_of
-from hstcube.surveys.beside import SKY_SCALE, Places, labels_file, sky_file
+from hstcube.surveys.beside import SKY_SCALE, Places, labels_file, other_scale, sky_file
 from hstcube.surveys.field_file import read_field_file
 from hstcube.surveys.names import (
     FieldFiles,
     chosen_fields,
     find_field,
     list_fields,
-    other_scale,
 )
 from hstcube.surveys.releases import no_images
 

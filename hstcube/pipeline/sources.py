@@ -31,14 +31,12 @@ from hstcube.maps.opening import made_here, no_map, open_segmentation
 from hstcube.noise.calibration import calibrate_noise
 from hstcube.noise.description import with_noise
 from hstcube.regridding.labels import regrid_labels
-from hstcube.surveys.beside import SKY_SCALE
+from hstcube.surveys.beside import SKY_SCALE, other_scale, scale_of_label
 from hstcube.surveys.filters import require_band
 from hstcube.surveys.names import (
     chosen_fields,
     find_field,
     list_fields,
-    other_scale,
-    scale_of_label,
 )
 from hstcube.surveys.rates import common_units
 from hstcube.surveys.releases import no_images
@@ -281,8 +279,8 @@ def open_with_maps(
     FileError
         If a field is not there.
     """
-    names = list(fields) or [files.field for files in chosen_fields(folder, scale=scale)]
-    chosen = [find_field(folder, name, scale=scale) for name in names]
+    named = [find_field(folder, name, scale=scale) for name in fields]
+    chosen = named or chosen_fields(folder, scale=scale)
     cubes = [open_files(files) for files in chosen]
     if not cubes:
         raise no_images(Path(folder))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,14 @@ from hstcube.core.bands import pivot
 from hstcube.errors import FileError, RecipeError
 from hstcube.fits.local import as_path, kind_of, missing
 from hstcube.inputs.names import checked_name
-from hstcube.surveys.beside import SKY_SCALE, Places, labels_file, psf_file, sky_file
+from hstcube.surveys.beside import (
+    SKY_SCALE,
+    Places,
+    labels_file,
+    psf_file,
+    scale_of_label,
+    sky_file,
+)
 from hstcube.surveys.releases import MAP, SCI, TIMES, images_in, no_folder, preferred
 
 if TYPE_CHECKING:
@@ -30,14 +36,11 @@ __all__ = [
     "chosen_fields",
     "find_field",
     "list_fields",
-    "other_scale",
-    "scale_of_label",
     "usual_scale",
 ]
 
 MIXED = "mixed"  # in place of the label of a pixel scale: each band at the finest one that there is
 
-_SAME_SCALE = 0.05  # a label and the scale that it means: it is rounded
 
 ImageKind = Literal["sci", "wht"]
 
@@ -198,13 +201,25 @@ def list_fields(
     >>> fields[0].field, len(fields[0].bands)
     ('demo', 4)
     """
-    folder = as_path(folder)
-    there = images_in(folder, images)
+    return _listed(as_path(folder), "", scale, images, labels, sky)
+
+
+def _listed(
+    folder: Path,
+    field: str,
+    scale: str | None = None,
+    images: str | None = None,
+    labels: str | None = None,
+    sky: str | None = None,
+) -> list[FieldFiles]:
+    """List one field, all where none is named: of a folder of ten thousand that takes a while."""
+    there = images_in(folder, images, field)
     if not there and kind_of(folder) != "folder":
         raise no_folder(folder)
     found: dict[tuple[str, str], list[Image]] = {}
     for image in there:
-        if scale in (None, MIXED, image.scale) and image.role != MAP:
+        wanted = field in ("", image.field) and scale in (None, MIXED, image.scale)
+        if wanted and image.role != MAP:
             found.setdefault((image.field, image.scale), []).append(image)
     places = Places(folder, labels, sky, [image for image in there if image.role == MAP])
     fields = [
@@ -242,19 +257,6 @@ def _joined(parts: list[FieldFiles]) -> FieldFiles:
     )
 
 
-def scale_of_label(label: str) -> float:
-    """Return the pixel scale [arcsec] that a label such as "60mas" says; NaN for any other."""
-    try:
-        return float(label.removesuffix("mas")) / 1000
-    except ValueError:
-        return math.nan
-
-
-def other_scale(label: str | None, scale: float) -> bool:
-    """Return whether a label means another pixel scale [arcsec]; one such as "mixed" means none."""
-    return abs(scale_of_label(label or "") - scale) > _SAME_SCALE * scale
-
-
 def find_field(
     folder: str | Path, name: str, *, scale: str | None = None, **places: str | None
 ) -> FieldFiles:
@@ -277,13 +279,12 @@ def find_field(
         If it has some at several, and none is chosen.
     """
     checked_name(name)
-    found = list_fields(folder, **places)
-    if scale is None:
-        scale = usual_scale([files for files in found if files.field == name])
+    found = _listed(as_path(folder), name, **places)
+    scale = usual_scale(found) if scale is None else scale
     for files in [*found, *_mixed(found)]:
-        if (files.field, files.scale) == (name, scale):
+        if files.scale == scale:
             return files
-    raise _no_such_field(folder, name, scale, found)
+    raise _no_such_field(folder, name, scale, found or list_fields(folder, **places))
 
 
 def chosen_fields(
@@ -308,7 +309,8 @@ def chosen_fields(
         As `find_field`.
     """
     by_name: dict[str, list[FieldFiles]] = {}
-    for files in list_fields(folder, scale=scale, **places):
+    only = fields[0] if len(fields) == 1 else ""
+    for files in _listed(as_path(folder), only, scale, **places):
         if not fields or files.field in fields:
             by_name.setdefault(files.field, []).append(files)
     chosen = []

@@ -102,7 +102,7 @@ def _stem(path: Path, kind: str) -> str:
     return "".join(name.rsplit(kind, 1)) if kind else name
 
 
-def images_in(folder: Path, images: str | None = None) -> list[Image]:
+def images_in(folder: Path, images: str | None = None, field: str = "") -> list[Image]:
     """Return the images with the usual names; where there are none, those of releases.
 
     Headers are read of a release's science images whose names say no pixel scale, or no band.
@@ -113,11 +113,13 @@ def images_in(folder: Path, images: str | None = None) -> list[Image]:
         Or one file, which has the name of a release.
     images : str, optional
         Another place, or the pattern of other names; see `list_fields`.
+    field : str, optional
+        What is of other fields may be left out.
     """
     if images is None and kind_of(folder) == "file":
         return _images_of_releases([folder])
-    found = list(_usual_images(folder, images))
-    if found or images is not None:
+    found = list(_usual_images(folder, images, field))
+    if found or images is not None or (field and any(_usual_images(folder, images))):
         return told_apart(found)
     return _images_of_releases([*entries(folder), *entries(folder / STAMPS)])
 
@@ -151,8 +153,8 @@ def no_images(folder: Path, pattern: str | None = None) -> FileError:
     return missing(what, fix, file=folder, verb="are")
 
 
-def _usual_images(folder: Path, images: str | None) -> Iterator[Image]:
-    """Yield each image, and what its name says: field, scale ('' for none), band and kind.
+def _usual_images(folder: Path, images: str | None, field: str = "") -> Iterator[Image]:
+    """Yield each image whose name holds that of a field, and what it says: band, kind and scale.
 
     A pattern is relative to the working folder, else to that of the images.
     """
@@ -166,7 +168,7 @@ def _usual_images(folder: Path, images: str | None) -> Iterator[Image]:
     if images and not any(names.fullmatch(path.name) for path in entries(places[0])):
         places = [folder / places[0], folder / STAMPS / places[0]]
     for place in places:
-        for path in entries(place):
+        for path in entries(place, field):
             if match := names.fullmatch(path.name):
                 said = {"scale": "", **match.groupdict()}
                 role = SCI if said["kind"] == "sci" else "ivar"

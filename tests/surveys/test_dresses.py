@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from releases_made import CENTRE, DEAD, DRESSES, observed, scene, sigma, write_release
+from stamps import write_field
 
 import hstcube
 from hstcube.core.bands import band_name
 from hstcube.core.state import notes_of
 from hstcube.errors import HstCubeError, HstCubeWarning
 from hstcube.jobs.catalogue import Position
+from hstcube.surveys import names
 from hstcube.surveys.releases import images_in, matched_notes
 
 if TYPE_CHECKING:
@@ -285,3 +287,17 @@ def test_a_folder_of_many_files_is_listed_quickly(tmp_path: Path) -> None:
     start = time.process_time()
     assert not hstcube.list_fields(tmp_path)
     assert time.process_time() - start < 1.5
+
+
+def test_one_field_of_many_is_found_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("1", "11", "111", "21"):
+        write_field(tmp_path, name, shape=(40, 40))
+    listed = {files.field: files for files in hstcube.list_fields(tmp_path)}
+    built = []
+    monkeypatch.setattr(names, "psf_file", lambda _, name, __: built.append(name))
+    for name, files in listed.items():
+        assert names.find_field(tmp_path, name) == files
+        assert names.chosen_fields(tmp_path, fields=[name]) == [files]
+    assert built == [name for name in listed for _ in range(2)]
+    with pytest.raises(HstCubeError, match="there are fields 1, 11, 21, 111"):
+        names.find_field(tmp_path, "2")
