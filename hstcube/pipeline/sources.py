@@ -212,7 +212,7 @@ def open_source(
         raise FileError("HC-F04", reason, "name one of them", str(source))
     field = _the_only_field(source, scale) if field is None else field
     saved = [path for ending in CUBES if (path := source / f"{field}{ending}").exists()]
-    if saved and not list_fields(source) and not find_products(source, field):
+    if saved and not find_products(source, field) and not list_fields(source):
         return _as_asked(open_cube(saved[0]), saved[0], None, scale)
     return open_field(source, field, scale=scale)
 
