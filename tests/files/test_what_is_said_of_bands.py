@@ -155,6 +155,25 @@ def test_a_card_that_says_nothing_beside_a_good_zero_point_does_no_harm(folder, 
     assert ("HC-D22" in cube.attrs["warnings"]) == (said == "INDEF?")
 
 
+ZERO = {
+    "XDFVER": None,
+    "ABZP": None,
+    "PHOTFLAM": 10 ** (-0.4 * (25.0 + 21.10)) * (6563.0 / 5921.9) ** -2,
+}
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.1, 2.5])
+def test_the_wavelength_of_another_filter_makes_no_zero_point(folder, factor):
+    """It was told that PHOTPLAM is not used, and the zero point was made with it: 5 mag off."""
+    cards = {**ZERO, "PHOTPLAM": 5921.9 * factor}
+    rewrite(stamp(folder, "f606w"), cards=cards)
+    rewrite(stamp(folder, "f606w", "wht"), cards=cards)
+    cube = hstcube.open_field(folder, "1", bands=["f606w"])
+    assert np.isfinite(cube.zeropoint.item()) == (factor == 1)
+    assert ("HC-B35" in cube.attrs["warnings"]) == (factor != 1)
+    assert ("nor is PHOTFLAM" in cube.attrs["warnings"]) == (factor != 1)
+
+
 def test_a_zero_point_that_is_given_goes_before_a_header_that_lies(folder):
     rewrite(stamp(folder, "f160w"), cards={"ABZP": "FK5"})
     assert code_of(lambda: hstcube.open_field(folder, "1")) == "HC-D22"
@@ -287,8 +306,7 @@ def test_what_has_no_peak_is_no_psf(shape):
 
 
 def test_a_psf_names_a_band_that_can_be_part_of_a_files_name(tmp_path):
-    from astropy.io import fits
-
+    
     y, x = np.indices((31, 31)) - 15
     unit = fits.PrimaryHDU(np.exp(-(x**2 + y**2) / 8.0))
     unit.header["FILTER"], unit.header["PIXSCALE"] = "../../evil", 0.06
