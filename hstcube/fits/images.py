@@ -59,6 +59,7 @@ _NOT_SCIENCE = ("WHT", "VAR", "RMS")
 _OF_THE_EXPOSURE = (
     *("TELESCOP", "INSTRUME", "DETECTOR", "FILTER", "FILTER1", "FILTER2", "PUPIL", "PHOTMODE"),
     *("EXPTIME", "TEXPTIME", "PHOTFLAM", "PHOTPLAM", "PHOTFNU", "D001OUUN", "D001PIXF", "FILETYPE"),
+    *("BUNIT", "ABZP", "ZEROPNT", "MAGZERO"),
 )
 _IMAGE_AXES = 2
 _LIKELY_FLOATS = (1e-20, 1e20)  # between these lie the pixels of images and weights in any unit

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from astropy import units as u
+from astropy.io import fits
 from made import code_of
 from stamps import edit_bytes, rewrite, stamp, write_field
 
@@ -174,6 +175,28 @@ def test_the_wavelength_of_another_filter_makes_no_zero_point(folder, factor):
     assert ("nor is PHOTFLAM" in cube.attrs["warnings"]) == (factor != 1)
 
 
+def in_extension(path, name, keys=()):
+    """Move an image into an extension; its cards `keys` stay in the primary header."""
+    with fits.open(path, memmap=False) as hdus:
+        image, header = hdus[0].data.copy(), hdus[0].header.copy()
+    primary = fits.PrimaryHDU()
+    for key in keys:
+        if key in header:
+            primary.header[key] = header.pop(key)
+    units = [primary, fits.ImageHDU(image, header, name=name)]
+    fits.HDUList(units).writeto(path, overwrite=True)
+
+
+@pytest.mark.parametrize("cards", [{"BUNIT": "nJy"}, {"ABZP": 25.1}, {"ZEROPNT": 25.2}])
+def test_units_and_zero_points_of_an_image_may_stand_in_the_primary_header(folder, cards):
+    for name in ("sci", "wht"):
+        rewrite(stamp(folder, "f606w", name), cards={"XDFVER": None, "ABZP": None, **cards})
+    known = hstcube.open_field(folder, "1", bands=["f606w"])
+    for name in ("sci", "wht"):
+        in_extension(stamp(folder, "f606w", name), name.upper(), cards)
+    assert hstcube.open_field(folder, "1", bands=["f606w"]).identical(known)
+
+
 def test_a_zero_point_that_is_given_goes_before_a_header_that_lies(folder):
     rewrite(stamp(folder, "f160w"), cards={"ABZP": "FK5"})
     assert code_of(lambda: hstcube.open_field(folder, "1")) == "HC-D22"
@@ -306,7 +329,8 @@ def test_what_has_no_peak_is_no_psf(shape):
 
 
 def test_a_psf_names_a_band_that_can_be_part_of_a_files_name(tmp_path):
-    
+    from astropy.io import fits
+
     y, x = np.indices((31, 31)) - 15
     unit = fits.PrimaryHDU(np.exp(-(x**2 + y**2) / 8.0))
     unit.header["FILTER"], unit.header["PIXSCALE"] = "../../evil", 0.06
