@@ -210,10 +210,15 @@ def image_unit(hdus: fits.HDUList, kind: str, path: Path) -> Any:
     if not images:
         raise FileError("HC-F14", "holds no image", "give a file with a 2-d image")
     named = [unit for unit in images if unit.name in _NAMES[kind]]
+    if kind == "wht" and len(named) > 1:  # VAR is what others call the variance beside it
+        named = [unit for unit in named if unit.name == _NAMES[kind][0]]
     for meant in (images, named):
         if len(meant) == 1:
             return meant[0]
-    fix = "split the file into one image each"
+    fix = (
+        "split the file into one image each, or name the extensions: [[hdu, wht_hdu and wht_kind "
+        "of the band in a field file|hdu=, wht_hdu= and wht_kind= of open_bands]]"
+    )
     if kind == "labels":
         fix = "split it, or name the extension: [[hdu in the part labels of a field file|hdu=]]"
     raise FileError(

@@ -11,7 +11,7 @@ from hstcube.errors import CubeError
 from hstcube.fits.opening import located
 from hstcube.fits.weights import apparent_noise, inverse_variance, odd_pixels, odd_weights
 from hstcube.inputs.cards import NOTHING, card_text, card_value
-from hstcube.inputs.units import RATE, counts_in, read_unit
+from hstcube.inputs.units import RATE, counts_in, parsed_unit, read_unit
 from hstcube.surveys.filters import camera_of, drop_said, native_pixel
 
 if TYPE_CHECKING:
@@ -183,6 +183,7 @@ def weights_of(files: FieldFiles, images: list[BandImages], units: Units) -> lis
     weights = []
     for image, seconds in zip(images, units.seconds, strict=True):
         with located(files.one(image.name, "wht"), image.name):
+            _require_as_called(image)
             shrink = apparent_noise(*drizzled(image))
             wht = inverse_variance(
                 image.wht.data, image.wht_kind, image.name, sci=image.sci.data, shrink=shrink
@@ -190,6 +191,32 @@ def weights_of(files: FieldFiles, images: list[BandImages], units: Units) -> lis
         counted = seconds != 1 and image.wht_kind != "exptime"  # those are by the rates' scatter
         weights.append(wht * np.float32(seconds**2) if counted else wht)
     return weights
+
+
+# extensions whose names say what the weights in them are
+_CALLED = {"VAR": "variance", "ERR": "rms", "RMS": "rms"}
+
+
+def _require_as_called(image: BandImages) -> None:
+    """Refuse weights that their extension calls another kind, and errors in another unit."""
+    header, kind = image.wht.header, image.wht_kind
+    name = card_text(header, "EXTNAME").upper()
+    meant = _CALLED.get(name, kind)
+    if kind in ("ivar", "exptime", *_CALLED.values()) and kind != meant:
+        reason = f"the weights are taken for {kind!r}, but their extension is called {name}"
+        fix = f"[[wht_kind = {meant!r} of the band in a field file|wht_kind={meant!r}]]"
+        raise CubeError("HC-D13", reason, f"say what they are: {fix}")
+    units = [card_text(plane.header, "BUNIT") for plane in (image.sci, image.wht)]
+    if kind != "rms" or any(unit.upper() in NOTHING for unit in units):
+        return
+    try:
+        read = [read_unit(unit) for unit in units]
+    except CubeError:  # what is no unit says nothing
+        return
+    # beside counts BUNIT is often that of the image that they were made of
+    if not any(map(counts_in, read)) and parsed_unit(read[0]) != parsed_unit(read[1]):
+        reason = f"the errors are in {units[1]!r} by BUNIT, their image in {units[0]!r}"
+        raise CubeError("HC-D21", reason, "bring both to one unit, or repair BUNIT")
 
 
 def pixel_notes(images: list[BandImages], weights: list[Any]) -> list[Note]:

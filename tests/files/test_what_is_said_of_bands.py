@@ -197,6 +197,60 @@ def test_units_and_zero_points_of_an_image_may_stand_in_the_primary_header(folde
     assert hstcube.open_field(folder, "1", bands=["f606w"]).identical(known)
 
 
+# -- what weights are called
+
+
+def one_file(folder, **planes):
+    """Return a file that holds an image and others beside it, by the names of the extensions."""
+    with fits.open(stamp(folder, "f606w")) as sci, fits.open(stamp(folder, "f606w", "wht")) as wht:
+        header, weights = sci[0].header.copy(), wht[0].data.copy()
+        units = [fits.PrimaryHDU(), fits.ImageHDU(sci[0].data.copy(), header, name="SCI")]
+    header.remove("FILETYPE", ignore_missing=True)
+    for name, power in planes.items():
+        units.append(fits.ImageHDU((weights**power).astype("f4"), header, name=name))
+    path = folder / "one.fits"
+    fits.HDUList(units).writeto(path, overwrite=True)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "power", "kind"),
+    [("VAR", -1, "variance"), ("ERR", -0.5, "rms"), ("RMS", -0.5, "rms")],
+)
+def test_weights_are_not_taken_for_another_kind_than_they_are_called(folder, name, power, kind):
+    """A variance beside an image was taken for its inverse: errors a million times too large."""
+    known = hstcube.open_field(folder, "1", bands=["f606w"])
+    path = one_file(folder, **{name: power})
+    files = {"f606w": (path, f"{path}[{name}]")}
+    with pytest.raises(hstcube.HstCubeError, match=f"HC-D13 .* called {name}") as caught:
+        hstcube.open_bands(files, field="1")
+    assert f"wht_kind={kind!r}" in str(caught.value)
+    cube = hstcube.open_bands(files, field="1", wht_kind=kind)
+    np.testing.assert_allclose(cube.wht, known.wht, rtol=1e-5)
+
+
+def test_weights_go_before_the_variance_beside_them(folder):
+    known = hstcube.open_field(folder, "1", bands=["f606w"])
+    path = one_file(folder, VAR=-1, WHT=1)
+    cube = hstcube.open_bands({"f606w": (path, path)}, field="1")
+    np.testing.assert_array_equal(cube.wht, known.wht)
+
+
+@pytest.mark.parametrize("unit", ["uJy", "MJy/sr", "nJy", "1e-9 Jy", "NJY", "N/A", None])
+def test_errors_in_another_unit_than_their_image_are_refused(folder, unit):
+    rewrite(stamp(folder, "f606w"), cards={"BUNIT": "nJy"})
+    rewrite(
+        stamp(folder, "f606w", "wht"),
+        cards={"BUNIT": unit},
+        pixels=lambda wht: np.where(wht > 0, wht, np.inf) ** -0.5,
+    )
+    files = {"f606w": paths(folder)["f606w"]}
+    if unit in ("uJy", "MJy/sr"):
+        assert code_of(lambda: hstcube.open_bands(files, field="1", wht_kind="rms")) == "HC-D21"
+    else:
+        assert hstcube.open_bands(files, field="1", wht_kind="rms").sizes["band"] == 1
+
+
 def test_a_zero_point_that_is_given_goes_before_a_header_that_lies(folder):
     rewrite(stamp(folder, "f160w"), cards={"ABZP": "FK5"})
     assert code_of(lambda: hstcube.open_field(folder, "1")) == "HC-D22"
