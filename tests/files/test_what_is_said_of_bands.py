@@ -251,6 +251,24 @@ def test_errors_in_another_unit_than_their_image_are_refused(folder, unit):
         assert hstcube.open_bands(files, field="1", wht_kind="rms").sizes["band"] == 1
 
 
+@pytest.mark.parametrize(("rows", "told"), [(40, True), (4, True), (0, False)])
+@pytest.mark.parametrize("weight", [1.0, 0.0])
+def test_zeros_that_have_a_weight_are_told(folder, rows, told, weight):
+    """A band of zeros was measured without a word: its flux is 0, with the error of an image."""
+
+    def cut(image, value):
+        image = image.copy()
+        image[:rows] *= value
+        return image
+
+    rewrite(stamp(folder, "f606w"), pixels=lambda sci: cut(sci, 0))
+    if weight == 0 and rows < 40:
+        rewrite(stamp(folder, "f606w", "wht"), pixels=lambda wht: cut(wht, 0))
+        told = False
+    cube = hstcube.open_field(folder, "1")
+    assert ("HC-D43 f606w: " in cube.attrs["warnings"]) == told
+
+
 def test_a_zero_point_that_is_given_goes_before_a_header_that_lies(folder):
     rewrite(stamp(folder, "f160w"), cards={"ABZP": "FK5"})
     assert code_of(lambda: hstcube.open_field(folder, "1")) == "HC-D22"
