@@ -77,7 +77,8 @@ def inverse_variance(
         ratio = scatter(np.asarray(sci), np.asarray(wht))
         return wht * np.float32((shrink / ratio) ** 2) if ratio > 0 else wht
     good = (wht > 0) & np.isfinite(wht)
-    inverse = 1 / np.where(good, wht, 1) ** (1 if kind == "variance" else 2)
+    with np.errstate(all="ignore"):  # what float32 does not hold is refused
+        inverse = 1 / np.where(good, wht, 1) ** (1 if kind == "variance" else 2)
     # negative, NaN and infinite ones stay what they are: `build` counts them
     return np.where(good, inverse, wht)
 

@@ -188,9 +188,23 @@ def weights_of(files: FieldFiles, images: list[BandImages], units: Units) -> lis
             wht = inverse_variance(
                 image.wht.data, image.wht_kind, image.name, sci=image.sci.data, shrink=shrink
             )
+            _require_held(wht, units.unit, image.wht_kind)
         counted = seconds != 1 and image.wht_kind != "exptime"  # those are by the rates' scatter
         weights.append(wht * np.float32(seconds**2) if counted else wht)
     return weights
+
+
+def _require_held(wht: Any, unit: str, kind: str) -> None:
+    """Refuse weights that float32 does not hold: of images in erg s-1 cm-2 AA-1 they are 1e42."""
+    if not isinstance(wht, np.ndarray) or 2 * np.isinf(wht).sum() <= np.count_nonzero(wht):
+        return
+    power = {"ivar": "divide wht by its square", "rms": "wht by it"}.get(kind, "wht by its square")
+    digits = 30 if "Hz" in unit else 20
+    raise CubeError(
+        "HC-D40",
+        f"the inverse variances in {unit!r} are beyond what float32 holds",
+        f"multiply sci by 1e{digits}, {power}, and write BUNIT = '1e-{digits} {unit}'",
+    )
 
 
 # extensions whose names say what the weights in them are

@@ -251,6 +251,27 @@ def test_errors_in_another_unit_than_their_image_are_refused(folder, unit):
         assert hstcube.open_bands(files, field="1", wht_kind="rms").sizes["band"] == 1
 
 
+@pytest.mark.parametrize("kind", ["ivar", "rms"])
+def test_weights_that_float32_does_not_hold_are_refused_with_the_way_out(folder, kind):
+    """It was said that they are negative, NaN or infinite, and numpy warned."""
+    power = {"ivar": 1, "rms": -0.5}[kind]
+    files = {"f606w": paths(folder)["f606w"]}
+    sci, wht = files["f606w"]
+    rewrite(wht, pixels=lambda a: np.where(a > 0, a, np.nan).astype(float) ** power)
+    flam = "erg s-1 cm-2 Angstrom-1"
+    for factor, unit in ((1e-21, flam), (1e20, f"1e-20 {flam}")):
+        of_wht = factor ** (-2 * power)
+        rewrite(sci, cards={"BUNIT": unit}, pixels=lambda a, f=factor: a.astype(float) * f)
+        rewrite(wht, pixels=lambda a, f=of_wht: np.nan_to_num(a.astype(float) * f))
+        how = {"field": "1", "wht_kind": kind}
+        if factor < 1:
+            with pytest.raises(hstcube.HstCubeError, match=r"HC-D40 .* float32") as caught:
+                hstcube.open_bands(files, **how)
+            assert f"BUNIT = '1e-20 {flam}'" in str(caught.value)
+        else:
+            assert hstcube.open_bands(files, **how).sci.attrs["units"] == unit
+
+
 @pytest.mark.parametrize(("rows", "told"), [(40, True), (4, True), (0, False)])
 @pytest.mark.parametrize("weight", [1.0, 0.0])
 def test_zeros_that_have_a_weight_are_told(folder, rows, told, weight):
