@@ -101,8 +101,14 @@ def common_units(files: FieldFiles, images: list[BandImages]) -> Units:
 def _unit_of(image: BandImages, given: float | None, has_zeropoint: bool) -> _Unit:
     name, header = image.name, image.sci.header
     said = card_text(header, "BUNIT")
+    told: list[Note] = []
     if said.upper() in NOTHING:
-        return _Unit(RATE, notes=[("HC-D20", f"{name}: no BUNIT; taken as {RATE}")])
+        drizzled_to = card_text(header, "D001OUUN")
+        if not drizzled_to.lower().startswith("count"):
+            return _Unit(RATE, notes=[("HC-D20", f"{name}: no BUNIT; taken as {RATE}")])
+        said = "electron"
+        text = f"{name}: no BUNIT, D001OUUN is {drizzled_to!r}; taken as {said}"
+        told.append(("HC-D20", text))
     unit = read_unit(said)
     counts = counts_in(unit)
     if counts is None or unit == RATE:
@@ -119,7 +125,8 @@ def _unit_of(image: BandImages, given: float | None, has_zeropoint: bool) -> _Un
     source, seconds = ("the exposure", given) if given else (card, float(header[card]))
     rate = read_unit(f"{unit} s-1")
     text = f"{name}: sci was divided by {source} = {seconds:g} s, wht by its inverse square"
-    return _Unit(rate, seconds, [("HC-D27", f"{text}: BUNIT is {said!r}; now {rate}")])
+    told.append(("HC-D27", f"{text}: BUNIT is {said!r}; now {rate}"))
+    return _Unit(rate, seconds, told)
 
 
 _NO_GAIN = "how many electrons one of them is, is not known"
