@@ -224,9 +224,16 @@ def _pivot(files: FieldFiles, image: BandImages) -> _Said:
     if math.isnan(said) or abs(said / known - 1) <= _PIVOTS_AGREE:
         return _Said(known)
     text = f"{name}: PHOTPLAM is {said:.1f} Angstrom, the filter's pivot {known:.1f}"
-    if abs(said / known - 1) > _ONE_FILTER:
-        return _Said(known, notes=[("HC-B35", f"{text}: that of another filter; not used")])
+    if _is_foreign(name, header):
+        told = f"{text}: that of another filter; not used, nor is PHOTFLAM"
+        return _Said(known, notes=[("HC-B35", told)])
     return _Said(said, notes=[("HC-B35", f"{text}: PHOTPLAM is used")])
+
+
+def _is_foreign(name: str, header: Mapping[str, Any]) -> bool:
+    """Say whether the PHOTPLAM of a header is far from the filter's: that of another one."""
+    said, known = card_value(header, "PHOTPLAM"), camera_of(name, header)
+    return _is_positive(said) and known is not None and abs(said / known.pivot - 1) > _ONE_FILTER
 
 
 def _given_pivot(name: str, given: float, image: BandImages) -> _Said:
@@ -246,8 +253,8 @@ def _zeropoint(
     if said is not None:  # whatever the header says
         return _Said(float(said))
     with located(files.one(name, "sci"), name):
-        known = header_zeropoints(image.sci.header, units, pivot)
-        known = known or header_zeropoints(image.wht.header, units, pivot)  # HLF says it there
+        known = _by_header(name, image.sci.header, units, pivot)
+        known = known or _by_header(name, image.wht.header, units, pivot)  # HLF says it there
     known = _in_order(known, files.bands[name].zero)
     notes = []
     if odd := unread_cards(image.sci.header):
@@ -259,6 +266,14 @@ def _zeropoint(
     value = next(iter(known.values()), math.nan)
     stale = stale_zeropoints(image.sci.header) if known else {}
     return _Said(float(value), table, [*notes, *_zeropoint_notes(name, known | stale)])
+
+
+def _by_header(name: str, header: Mapping[str, Any], units: str, pivot: float) -> dict[str, float]:
+    """Return the zero points that a header gives, but that of another filter's cards."""
+    known = header_zeropoints(header, units, pivot)
+    if _is_foreign(name, header):
+        known.pop("PHOTFLAM and PHOTPLAM", None)
+    return known
 
 
 def _in_order(known: dict[str, float], first: str) -> dict[str, float]:

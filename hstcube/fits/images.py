@@ -59,6 +59,7 @@ _NOT_SCIENCE = ("WHT", "VAR", "RMS")
 _OF_THE_EXPOSURE = (
     *("TELESCOP", "INSTRUME", "DETECTOR", "FILTER", "FILTER1", "FILTER2", "PUPIL", "PHOTMODE"),
     *("EXPTIME", "TEXPTIME", "PHOTFLAM", "PHOTPLAM", "PHOTFNU", "D001OUUN", "D001PIXF", "FILETYPE"),
+    *("BUNIT", "ABZP", "ZEROPNT", "MAGZERO"),
 )
 _IMAGE_AXES = 2
 _LIKELY_FLOATS = (1e-20, 1e20)  # between these lie the pixels of images and weights in any unit
@@ -209,10 +210,15 @@ def image_unit(hdus: fits.HDUList, kind: str, path: Path) -> Any:
     if not images:
         raise FileError("HC-F14", "holds no image", "give a file with a 2-d image")
     named = [unit for unit in images if unit.name in _NAMES[kind]]
+    if kind == "wht" and len(named) > 1:  # VAR is what others call the variance beside it
+        named = [unit for unit in named if unit.name == _NAMES[kind][0]]
     for meant in (images, named):
         if len(meant) == 1:
             return meant[0]
-    fix = "split the file into one image each"
+    fix = (
+        "split the file into one image each, or name the extensions: [[hdu, wht_hdu and wht_kind "
+        "of the band in a field file|hdu=, wht_hdu= and wht_kind= of open_bands]]"
+    )
     if kind == "labels":
         fix = "split it, or name the extension: [[hdu in the part labels of a field file|hdu=]]"
     raise FileError(

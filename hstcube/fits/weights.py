@@ -35,6 +35,8 @@ _UNLIKELY_WEIGHT = 1e6
 # times the noise; a star that just saturates reaches 1e5, a wrong bit of an exponent up to 1e38
 _UNLIKELY_SIGNAL = 1e9
 
+_EMPTY = 0.01  # of the pixels with a weight: so many zeros are no chance
+
 _APART = 5  # pixels: beyond the noise's correlation, within the light's
 _OF_SECOND = 6**0.5  # sigma of a - 2 b + c in those of its pixels
 _SCATTERS = 4.0  # of what weights promise: 1.9 at most on stamps that a galaxy fills
@@ -75,7 +77,8 @@ def inverse_variance(
         ratio = scatter(np.asarray(sci), np.asarray(wht))
         return wht * np.float32((shrink / ratio) ** 2) if ratio > 0 else wht
     good = (wht > 0) & np.isfinite(wht)
-    inverse = 1 / np.where(good, wht, 1) ** (1 if kind == "variance" else 2)
+    with np.errstate(all="ignore"):  # what float32 does not hold is refused
+        inverse = 1 / np.where(good, wht, 1) ** (1 if kind == "variance" else 2)
     # negative, NaN and infinite ones stay what they are: `build` counts them
     return np.where(good, inverse, wht)
 
@@ -91,6 +94,12 @@ def odd_pixels(sci: Any, wht: Any) -> list[Note]:
     """
     notes = []
     most = float(wht.max())
+    if not sci.all():
+        weighed = wht > 0
+        empty, number = int(np.sum(weighed & (sci == 0))), int(weighed.sum())
+        if empty > _EMPTY * number:
+            text = f"{empty} of {number} pixels that have a weight are exactly 0: have they data?"
+            notes.append(("HC-D43", text))
     if float(wht.min()) * _UNLIKELY_WEIGHT < most < np.inf:
         positive = wht[wht > 0].astype(np.float64)
         middle = np.median(positive)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Blur", "added_variance", "regrid_noise", "regrid_psf", "typical_blur"]
 
 _PATCH = 24  # pixels along the side of the patch that shows the mean correlation of the noise
-_PHASES = (-0.375, -0.125, 0.125, 0.375)  # places of a source inside its pixel, for the mean PSF
+_PARTS = 4  # of an input pixel, along each side: places in one part are one, for the mean PSF
 _MANY_LAGS = (
     1000  # of noise correlated over many pixels: a matrix with as many diagonals is too large
 )
@@ -253,7 +252,7 @@ def _trimmed(stack: Array) -> Array:
 
 
 def regrid_psf(psf: Array, steps: tuple[float, float], blur: Blur) -> Array:
-    """Return the PSF of the output: the mean over the places that a source can have inside a pixel.
+    """Return the PSF of the output: the mean over where its pixels lie on those of the input.
 
     Parameters
     ----------
@@ -276,8 +275,8 @@ def regrid_psf(psf: Array, steps: tuple[float, float], blur: Blur) -> Array:
     i, j = np.mgrid[-k : k + 1, -k : k + 1].astype(float)
     smooth = [ndimage.spline_filter(plane, order=3, mode="grid-constant") for plane in psf]
     total = np.zeros((i.size, len(psf)))
-    for phase in itertools.product(_PHASES, _PHASES):
-        operator = Blur(blur.jacobian, np.array(phase), blur.method).operator(i, j)
+    for phase, share in _phases(blur):
+        operator = Blur(blur.jacobian, phase, blur.method).operator(i, j)
         y = np.arange(operator.low[0], operator.low[0] + operator.shape[0]) - phase[0]
         x = np.arange(operator.low[1], operator.low[1] + operator.shape[1]) - phase[1]
         rows, columns = y / steps[0] + psf.shape[1] // 2, x / steps[1] + psf.shape[2] // 2
@@ -286,6 +285,24 @@ def regrid_psf(psf: Array, steps: tuple[float, float], blur: Blur) -> Array:
             ndimage.map_coordinates(plane, place, order=3, mode="grid-constant", prefilter=False)
             for plane in smooth
         ]
-        total += operator.matrix @ np.stack(seen).reshape(len(psf), -1).T
+        total += share * (operator.matrix @ np.stack(seen).reshape(len(psf), -1).T)
     total /= total.sum(0)
     return total.T.reshape(len(psf), *i.shape)
+
+
+def _phases(blur: Blur) -> list[tuple[Array, float]]:
+    """Return where output pixels lie inside those of the input, (y, x), and each place's share.
+
+    Of grids that lie alike everywhere, shifted or nested ones, it is one place; of most it is all.
+    """
+    i, j = np.mgrid[:_PATCH, :_PATCH].astype(float)
+    places = np.stack([place.ravel() for place in blur.places(i, j)])
+    inside = places - np.rint(places)
+    parts = np.floor((inside + 0.5) * _PARTS).clip(0, _PARTS - 1)
+    number = (parts[0] * _PARTS + parts[1]).astype(int)
+    known = np.unique(number)
+    # the nearest pixel is off by up to a half: on the average over all places it is not
+    if known.size == _PARTS**2 or blur.method == "nearest":
+        middles = (np.arange(_PARTS) + 0.5) / _PARTS - 0.5
+        return [(np.array([y, x]), _PARTS**-2) for y in middles for x in middles]
+    return [(inside[:, number == part].mean(1), float(np.mean(number == part))) for part in known]

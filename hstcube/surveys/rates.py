@@ -11,7 +11,7 @@ from hstcube.errors import CubeError
 from hstcube.fits.opening import located
 from hstcube.fits.weights import apparent_noise, inverse_variance, odd_pixels, odd_weights
 from hstcube.inputs.cards import NOTHING, card_text, card_value
-from hstcube.inputs.units import RATE, counts_in, read_unit
+from hstcube.inputs.units import RATE, counts_in, parsed_unit, read_unit
 from hstcube.surveys.filters import camera_of, drop_said, native_pixel
 
 if TYPE_CHECKING:
@@ -101,8 +101,14 @@ def common_units(files: FieldFiles, images: list[BandImages]) -> Units:
 def _unit_of(image: BandImages, given: float | None, has_zeropoint: bool) -> _Unit:
     name, header = image.name, image.sci.header
     said = card_text(header, "BUNIT")
+    told: list[Note] = []
     if said.upper() in NOTHING:
-        return _Unit(RATE, notes=[("HC-D20", f"{name}: no BUNIT; taken as {RATE}")])
+        drizzled_to = card_text(header, "D001OUUN")
+        if not drizzled_to.lower().startswith("count"):
+            return _Unit(RATE, notes=[("HC-D20", f"{name}: no BUNIT; taken as {RATE}")])
+        said = "electron"
+        text = f"{name}: no BUNIT, D001OUUN is {drizzled_to!r}; taken as {said}"
+        told.append(("HC-D20", text))
     unit = read_unit(said)
     counts = counts_in(unit)
     if counts is None or unit == RATE:
@@ -119,7 +125,8 @@ def _unit_of(image: BandImages, given: float | None, has_zeropoint: bool) -> _Un
     source, seconds = ("the exposure", given) if given else (card, float(header[card]))
     rate = read_unit(f"{unit} s-1")
     text = f"{name}: sci was divided by {source} = {seconds:g} s, wht by its inverse square"
-    return _Unit(rate, seconds, [("HC-D27", f"{text}: BUNIT is {said!r}; now {rate}")])
+    told.append(("HC-D27", f"{text}: BUNIT is {said!r}; now {rate}"))
+    return _Unit(rate, seconds, told)
 
 
 _NO_GAIN = "how many electrons one of them is, is not known"
@@ -183,13 +190,54 @@ def weights_of(files: FieldFiles, images: list[BandImages], units: Units) -> lis
     weights = []
     for image, seconds in zip(images, units.seconds, strict=True):
         with located(files.one(image.name, "wht"), image.name):
+            _require_as_called(image)
             shrink = apparent_noise(*drizzled(image))
             wht = inverse_variance(
                 image.wht.data, image.wht_kind, image.name, sci=image.sci.data, shrink=shrink
             )
+            _require_held(wht, units.unit, image.wht_kind)
         counted = seconds != 1 and image.wht_kind != "exptime"  # those are by the rates' scatter
         weights.append(wht * np.float32(seconds**2) if counted else wht)
     return weights
+
+
+def _require_held(wht: Any, unit: str, kind: str) -> None:
+    """Refuse weights that float32 does not hold: of images in erg s-1 cm-2 AA-1 they are 1e42."""
+    if not isinstance(wht, np.ndarray) or 2 * np.isinf(wht).sum() <= np.count_nonzero(wht):
+        return
+    power = {"ivar": "divide wht by its square", "rms": "wht by it"}.get(kind, "wht by its square")
+    digits = 30 if "Hz" in unit else 20
+    raise CubeError(
+        "HC-D40",
+        f"the inverse variances in {unit!r} are beyond what float32 holds",
+        f"multiply sci by 1e{digits}, {power}, and write BUNIT = '1e-{digits} {unit}'",
+    )
+
+
+# extensions whose names say what the weights in them are
+_CALLED = {"VAR": "variance", "ERR": "rms", "RMS": "rms"}
+
+
+def _require_as_called(image: BandImages) -> None:
+    """Refuse weights that their extension calls another kind, and errors in another unit."""
+    header, kind = image.wht.header, image.wht_kind
+    name = card_text(header, "EXTNAME").upper()
+    meant = _CALLED.get(name, kind)
+    if kind in ("ivar", "exptime", *_CALLED.values()) and kind != meant:
+        reason = f"the weights are taken for {kind!r}, but their extension is called {name}"
+        fix = f"[[wht_kind = {meant!r} of the band in a field file|wht_kind={meant!r}]]"
+        raise CubeError("HC-D13", reason, f"say what they are: {fix}")
+    units = [card_text(plane.header, "BUNIT") for plane in (image.sci, image.wht)]
+    if kind != "rms" or any(unit.upper() in NOTHING for unit in units):
+        return
+    try:
+        read = [read_unit(unit) for unit in units]
+    except CubeError:  # what is no unit says nothing
+        return
+    # beside counts BUNIT is often that of the image that they were made of
+    if not any(map(counts_in, read)) and parsed_unit(read[0]) != parsed_unit(read[1]):
+        reason = f"the errors are in {units[1]!r} by BUNIT, their image in {units[0]!r}"
+        raise CubeError("HC-D21", reason, "bring both to one unit, or repair BUNIT")
 
 
 def pixel_notes(images: list[BandImages], weights: list[Any]) -> list[Note]:

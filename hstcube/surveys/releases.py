@@ -143,8 +143,10 @@ def no_images(folder: Path, pattern: str | None = None) -> FileError:
         return missing("images", "give the folder that holds the stamps", file=folder, verb="are")
     if products := fields_of_products(folder):
         what = f"images as they were observed, only products of hstcube, of {', '.join(products)}"
-        fix = f"open them: [[hstcube info {folder} -f {products[0]}|"
-        fix += f"hstcube.open_field({str(folder)!r}, {products[0]!r})]]"
+        fix = (
+            f"open them: [[hstcube info {folder} -f {products[0]}|"
+            f"hstcube.open_field({str(folder)!r}, {products[0]!r})]]"
+        )
         return missing(what, fix, file=folder, verb="are")
     fix = "say how they are named, with [[--images|images=]] and e.g. "
     fix += "'{field}_{band}_{kind}.fits' (kind: sci or wht); or name each in a field file (.toml)"

@@ -113,3 +113,17 @@ def test_a_header_that_says_no_unit_is_told_of(folder, said):
     cube = opened(folder)
     assert "HC-D20" in cube.attrs["warnings"]
     assert cube.sci.attrs["units"] == "electron s-1"
+
+
+@pytest.mark.parametrize("said", ["counts", "COUNTS", "cps", None])
+def test_a_header_without_a_unit_may_say_that_the_image_was_drizzled_to_counts(folder, said):
+    known = opened(folder)
+    if str(said).lower() == "counts":
+        in_counts(folder, None, EXPTIME=SECONDS, D001OUUN=said)
+    else:
+        rewrite(stamp(folder, BAND), cards={"BUNIT": None, "D001OUUN": said})
+    cube = opened(folder)
+    assert "HC-D20" in cube.attrs["warnings"]
+    assert ("HC-D27" in cube.attrs["warnings"]) == (str(said).lower() == "counts")
+    np.testing.assert_allclose(cube.sci, known.sci, rtol=1e-6)
+    np.testing.assert_allclose(cube.wht, known.wht, rtol=1e-6)

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from astropy import units as u
+from astropy.io import fits
 from made import code_of
 from stamps import edit_bytes, rewrite, stamp, write_field
 
@@ -153,6 +154,140 @@ def test_a_card_that_says_nothing_beside_a_good_zero_point_does_no_harm(folder, 
     cube = hstcube.open_field(folder, "1")
     assert float(cube.zeropoint.sel(band="f160w")) == 25.94
     assert ("HC-D22" in cube.attrs["warnings"]) == (said == "INDEF?")
+
+
+ZERO = {
+    "XDFVER": None,
+    "ABZP": None,
+    "PHOTFLAM": 10 ** (-0.4 * (25.0 + 21.10)) * (6563.0 / 5921.9) ** -2,
+}
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.1, 2.5])
+def test_the_wavelength_of_another_filter_makes_no_zero_point(folder, factor):
+    """It was told that PHOTPLAM is not used, and the zero point was made with it: 5 mag off."""
+    cards = {**ZERO, "PHOTPLAM": 5921.9 * factor}
+    rewrite(stamp(folder, "f606w"), cards=cards)
+    rewrite(stamp(folder, "f606w", "wht"), cards=cards)
+    cube = hstcube.open_field(folder, "1", bands=["f606w"])
+    assert np.isfinite(cube.zeropoint.item()) == (factor == 1)
+    assert ("HC-B35" in cube.attrs["warnings"]) == (factor != 1)
+    assert ("nor is PHOTFLAM" in cube.attrs["warnings"]) == (factor != 1)
+
+
+def in_extension(path, name, keys=()):
+    """Move an image into an extension; its cards `keys` stay in the primary header."""
+    with fits.open(path, memmap=False) as hdus:
+        image, header = hdus[0].data.copy(), hdus[0].header.copy()
+    primary = fits.PrimaryHDU()
+    for key in keys:
+        if key in header:
+            primary.header[key] = header.pop(key)
+    units = [primary, fits.ImageHDU(image, header, name=name)]
+    fits.HDUList(units).writeto(path, overwrite=True)
+
+
+@pytest.mark.parametrize("cards", [{"BUNIT": "nJy"}, {"ABZP": 25.1}, {"ZEROPNT": 25.2}])
+def test_units_and_zero_points_of_an_image_may_stand_in_the_primary_header(folder, cards):
+    for name in ("sci", "wht"):
+        rewrite(stamp(folder, "f606w", name), cards={"XDFVER": None, "ABZP": None, **cards})
+    known = hstcube.open_field(folder, "1", bands=["f606w"])
+    for name in ("sci", "wht"):
+        in_extension(stamp(folder, "f606w", name), name.upper(), cards)
+    assert hstcube.open_field(folder, "1", bands=["f606w"]).identical(known)
+
+
+# -- what weights are called
+
+
+def one_file(folder, **planes):
+    """Return a file that holds an image and others beside it, by the names of the extensions."""
+    with fits.open(stamp(folder, "f606w")) as sci, fits.open(stamp(folder, "f606w", "wht")) as wht:
+        header, weights = sci[0].header.copy(), wht[0].data.copy()
+        units = [fits.PrimaryHDU(), fits.ImageHDU(sci[0].data.copy(), header, name="SCI")]
+    header.remove("FILETYPE", ignore_missing=True)
+    for name, power in planes.items():
+        units.append(fits.ImageHDU((weights**power).astype("f4"), header, name=name))
+    path = folder / "one.fits"
+    fits.HDUList(units).writeto(path, overwrite=True)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "power", "kind"),
+    [("VAR", -1, "variance"), ("ERR", -0.5, "rms"), ("RMS", -0.5, "rms")],
+)
+def test_weights_are_not_taken_for_another_kind_than_they_are_called(folder, name, power, kind):
+    """A variance beside an image was taken for its inverse: errors a million times too large."""
+    known = hstcube.open_field(folder, "1", bands=["f606w"])
+    path = one_file(folder, **{name: power})
+    files = {"f606w": (path, f"{path}[{name}]")}
+    with pytest.raises(hstcube.HstCubeError, match=f"HC-D13 .* called {name}") as caught:
+        hstcube.open_bands(files, field="1")
+    assert f"wht_kind={kind!r}" in str(caught.value)
+    cube = hstcube.open_bands(files, field="1", wht_kind=kind)
+    np.testing.assert_allclose(cube.wht, known.wht, rtol=1e-5)
+
+
+def test_weights_go_before_the_variance_beside_them(folder):
+    known = hstcube.open_field(folder, "1", bands=["f606w"])
+    path = one_file(folder, VAR=-1, WHT=1)
+    cube = hstcube.open_bands({"f606w": (path, path)}, field="1")
+    np.testing.assert_array_equal(cube.wht, known.wht)
+
+
+@pytest.mark.parametrize("unit", ["uJy", "MJy/sr", "nJy", "1e-9 Jy", "NJY", "N/A", None])
+def test_errors_in_another_unit_than_their_image_are_refused(folder, unit):
+    rewrite(stamp(folder, "f606w"), cards={"BUNIT": "nJy"})
+    rewrite(
+        stamp(folder, "f606w", "wht"),
+        cards={"BUNIT": unit},
+        pixels=lambda wht: np.where(wht > 0, wht, np.inf) ** -0.5,
+    )
+    files = {"f606w": paths(folder)["f606w"]}
+    if unit in ("uJy", "MJy/sr"):
+        assert code_of(lambda: hstcube.open_bands(files, field="1", wht_kind="rms")) == "HC-D21"
+    else:
+        assert hstcube.open_bands(files, field="1", wht_kind="rms").sizes["band"] == 1
+
+
+@pytest.mark.parametrize("kind", ["ivar", "rms"])
+def test_weights_that_float32_does_not_hold_are_refused_with_the_way_out(folder, kind):
+    """It was said that they are negative, NaN or infinite, and numpy warned."""
+    power = {"ivar": 1, "rms": -0.5}[kind]
+    files = {"f606w": paths(folder)["f606w"]}
+    sci, wht = files["f606w"]
+    rewrite(wht, pixels=lambda a: np.where(a > 0, a, np.nan).astype(float) ** power)
+    flam = "erg s-1 cm-2 Angstrom-1"
+    for factor, unit in ((1e-21, flam), (1e20, f"1e-20 {flam}")):
+        of_wht = factor ** (-2 * power)
+        rewrite(sci, cards={"BUNIT": unit}, pixels=lambda a, f=factor: a.astype(float) * f)
+        rewrite(wht, pixels=lambda a, f=of_wht: np.nan_to_num(a.astype(float) * f))
+        how = {"field": "1", "wht_kind": kind}
+        if factor < 1:
+            with pytest.raises(hstcube.HstCubeError, match=r"HC-D40 .* float32") as caught:
+                hstcube.open_bands(files, **how)
+            assert f"BUNIT = '1e-20 {flam}'" in str(caught.value)
+        else:
+            assert hstcube.open_bands(files, **how).sci.attrs["units"] == unit
+
+
+@pytest.mark.parametrize(("rows", "told"), [(40, True), (4, True), (0, False)])
+@pytest.mark.parametrize("weight", [1.0, 0.0])
+def test_zeros_that_have_a_weight_are_told(folder, rows, told, weight):
+    """A band of zeros was measured without a word: its flux is 0, with the error of an image."""
+
+    def cut(image, value):
+        image = image.copy()
+        image[:rows] *= value
+        return image
+
+    rewrite(stamp(folder, "f606w"), pixels=lambda sci: cut(sci, 0))
+    if weight == 0 and rows < 40:
+        rewrite(stamp(folder, "f606w", "wht"), pixels=lambda wht: cut(wht, 0))
+        told = False
+    cube = hstcube.open_field(folder, "1")
+    assert ("HC-D43 f606w: " in cube.attrs["warnings"]) == told
 
 
 def test_a_zero_point_that_is_given_goes_before_a_header_that_lies(folder):

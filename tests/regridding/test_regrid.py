@@ -422,6 +422,38 @@ def test_the_psf_is_the_mean_image_of_a_star(pair, method):
     np.testing.assert_allclose(found, np.mean(moments, axis=0), atol=tolerance * np.trace(found))
 
 
+LIKE = {  # pixels that lie alike everywhere on those of the other grid
+    "mirrored": lambda grid: grid.stepped((0, 43), (1, -1), (40, 44)),
+    "upside down, a row off": lambda grid: grid.stepped((40, 0), (-1, 1), (40, 44)),
+    "0.02 pixels off": lambda grid: grid.stepped((0.02, 0), (1, 1), (40, 44)),
+    "0.4 pixels off": lambda grid: grid.stepped((0.0, 0.4), (1, 1), (40, 44)),
+    "2 by 2": lambda grid: grid.coarsen(2),
+}
+
+
+@pytest.mark.parametrize("method", PROMISE)
+@pytest.mark.parametrize("like", LIKE)
+def test_the_psf_on_pixels_that_lie_alike_everywhere_is_the_image_of_a_star(like, method):
+    source = around(0.06)
+    grid = LIKE[like](source)
+    psf = elongated(source.scale, 33, 0.12, 0.20, 30.0)
+    offsets = (np.arange(33) - 16) * source.scale
+    y, x = (float(round(at)) for at in pixel_mapping(source, grid)(20.0, 22.0))
+    y, x = pixel_mapping(grid, source)(y, x)  # in the middle of a pixel of the new grid
+    star = elongated(source.scale, source.shape, 0.12, 0.20, 30.0, y, x)
+    cube = cube_on(source, star).assign_coords(
+        psf=(("band", "ky", "kx"), psf[None].astype(np.float32)), ky=offsets, kx=offsets
+    )
+    made = regrid(cube, grid, method=method)
+    image, kernel = (np.nan_to_num(one.values[0].astype(float)) for one in (made.sci, made.psf))
+    y, x = (round(at) for at in pixel_mapping(source, grid)(y, x))
+    k = 4
+    seen = image[y - k : y + k + 1, x - k : x + k + 1]
+    there = kernel.shape[0] // 2
+    told = kernel[there - k : there + k + 1, there - k : there + k + 1]
+    np.testing.assert_allclose(told, seen, atol=0.02 * seen.max())  # two pixels a FWHM
+
+
 def elongated(step, shape, small_fwhm, large_fwhm, angle, y=None, x=None):
     """Return a sampled Gaussian of unit sum, its long axis turned from x towards y."""
     shape = (shape, shape) if np.isscalar(shape) else shape
