@@ -116,10 +116,9 @@ def regrid_mask(mask: xr.DataArray, grid: Grid, *, outside: Outside = "uncovered
     require_choice("outside", outside, Outside)
     require_image("mask", mask)
     require_grid(grid)
-    kept, _ = keep_of("mask", mask)
-    values = np.asarray(kept.variable.transpose("y", "x").values)
+    values = mask.variable.transpose("y", "x").values
     fill = None if outside == "nearest" else np.False_
-    found = _nearest(values, Grid.of(mask), grid, outside=fill)
+    found, _ = keep_of("mask", _nearest(values, Grid.of(mask), grid, outside=fill))
     return xr.DataArray(found, grid.coords(), ("y", "x"), name=mask.name)
 
 
