@@ -107,7 +107,7 @@ def test_a_mask_is_never_true_where_it_says_neither(cube: xr.Dataset, function: 
     assert call(mask.where(cube.labels != -1), *more).equals(right)  # NaN beyond the map
     assert call(mask.astype(int), *more).equals(right)
     assert call(mask.astype(float), *more).equals(right)
-    with pytest.raises(LabelError, match="HC-S30 mask is a DataArray of int32"):
+    with pytest.raises(LabelError, match=r"HC-S30 mask is an? .*int32"):
         call(cube.labels, *more)
 
 
