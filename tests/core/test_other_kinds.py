@@ -12,7 +12,7 @@ import pytest
 import xarray as xr
 
 import hstcube
-from hstcube.errors import HstCubeError, LabelError, NoiseError
+from hstcube.errors import CubeError, HstCubeError, LabelError, NoiseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,3 +135,12 @@ def test_homogenize_takes_labels_of_numpy_and_photutils_on_the_pixels_of_the_cub
 def test_a_band_is_found_by_its_digits_as_a_number() -> None:
     number: Any = 160
     assert hstcube.band(number).name == "f160w"
+
+
+def test_the_fix_for_a_mask_with_gaps_leaves_them_out(cube: xr.Dataset) -> None:
+    """Converted to bool, NaN is True."""
+    lost = cube.assign(mask=cube.mask.where(cube.labels == 101))
+    with pytest.raises(CubeError, match=r"HC-C03(.|\n)*cube.assign\(mask=cube.mask == 1\)"):
+        hstcube.validate(lost)
+    mended = hstcube.validate(lost.assign(mask=lost.mask == 1))
+    assert mended.mask.equals(hstcube.mask(cube, cube.labels == 101).mask)
