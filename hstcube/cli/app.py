@@ -87,7 +87,10 @@ _COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     ),
     "detect": (maps.detect, (f"hstcube detect {STAMPS} -o maps",)),
     "report": (cube.report, ("hstcube report hstcube_out",)),
-    "line": (maps.line, ()),
+    "line": (
+        maps.line,
+        ("hstcube line hstcube_out/demo.nc hstcube_demo/ifu.fits --psf 0.65arcsec -o ifu",),
+    ),
     "noise": (cube.noise, (f"hstcube noise {STAMPS} -o noise.png",)),
     "cutout": (demo.cutout, ()),
     "fetch": (demo.fetch, ()),

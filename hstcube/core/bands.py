@@ -129,7 +129,7 @@ def band_name(text: str) -> str:
     detector where it has several: ``"F606W_UVIS"`` is ``"f606w-uvis"``, ``"f606w-acs"`` is
     ``"f606w-wfc"``; see `names_apart`.
     """
-    name = text.strip().lower()
+    name = str(text).strip().lower()  # the digits may come as a number
     if name.isdigit():
         return next((known for known in _wide() if digits(known) == name), name)
     if name in _table():

@@ -26,7 +26,7 @@ from hstcube.core.state import STATE, warn
 from hstcube.errors import BandError, CubeError
 from hstcube.inputs.arrays import filled, in_unit, inverse_variance_of, keep_of
 from hstcube.inputs.quantities import numbers_in
-from hstcube.inputs.units import read_unit
+from hstcube.inputs.units import is_surface_brightness, read_unit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from hstcube.core.grids import Grid
     from hstcube.errors import Note
 
-__all__ = ["build", "variance"]
+__all__ = ["build", "told_of_gaps", "variance"]
 
 SCHEMA = 1
 
@@ -304,3 +304,20 @@ def variance(cube: xr.Dataset) -> xr.DataArray:
     units = cube.sci.attrs["units"]
     result: xr.DataArray = single.assign_attrs(units=f"({units})2").rename("variance")
     return result
+
+
+def told_of_gaps(cube: xr.Dataset) -> xr.Dataset:
+    """Return the cube, with a warning where its pixels are every second one, or fewer, of a grid.
+
+    What is per solid angle stands for the pixels between, what is per pixel does not. Steps of
+    this package number their pixels anew: only selections of others leave gaps.
+    """
+    labels = (cube.variables[dim].values for dim in ("y", "x"))
+    step = max((abs(float(each[1] - each[0])) for each in labels if each.size > 1), default=1.0)
+    if step < 1.5 or is_surface_brightness(cube.sci.attrs["units"]):  # noqa: PLR2004
+        return cube
+    text = (
+        f"along y or x the cube has one of {step:.0f} pixels: fluxes are sums of those that are "
+        "left; for all the light [[keep all pixels|select without steps, or use hstcube.rebin]]"
+    )
+    return warn(cube, "HC-W29", text)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hstcube.core.wcs_cards import projection_of
+from hstcube.errors import GridError
+from hstcube.inputs.arrays import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,11 +19,19 @@ if TYPE_CHECKING:
 
     PixelMapping = Callable[[Any, Any], tuple[NDArray[np.float64], NDArray[np.float64]]]
 
-__all__ = ["affine_mapping", "pixel_mapping"]
+__all__ = ["affine_mapping", "pixel_mapping", "require_grid"]
 
 TOLERANCE = 1e-4  # pixels: two places closer than this are one
 
 _STEP = 64  # pixels between nodes
+
+
+def require_grid(grid: Any) -> None:
+    """Raise GridError unless this is a Grid: a cube has one, and so has a header."""
+    if hasattr(grid, "cards") and hasattr(grid, "matrix"):
+        return
+    fix = "give that of a cube[[|: hstcube.Grid.of(cube)]], or of a header"
+    raise GridError("HC-W25", f"grid is {shown(grid)}, no Grid", fix)
 
 
 def pixel_mapping(source: Grid, target: Grid) -> PixelMapping:

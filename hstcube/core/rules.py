@@ -226,6 +226,8 @@ def _validate_plane(cube: xr.Dataset, name: str) -> None:
         raise CubeError("HC-C02", f"{name} has dims {plane.dims}", _axes_back(cube[name], name))
     if plane.dtype != _DTYPES[name]:
         fix = f"convert it to {_DTYPES[name]}"
+        if name in ("mask", REPLACED):  # to which NaN is True
+            fix = f"set it to True and False[[|: cube.assign({name}=cube.{name} == 1)]]"
         raise CubeError("HC-C03", f"{name} is {plane.dtype}", fix)
     if not _is_plain(plane):
         reason = f"{name} holds {type(plane.data).__name__}, not an array of numpy or dask"

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     Image = NDArray[np.float64]
 
-__all__ = ["MERGER", "TARGET", "images_of", "simulate", "stamp_grid"]
+__all__ = ["MERGER", "TARGET", "images_of", "light_of_galaxy", "simulate", "stamp_grid"]
 
 TARGET, MERGER, NEIGHBOURS, STAR = 101, 102, (201, 202, 203), 301  # labels of the map
 
@@ -141,6 +141,14 @@ def images_of(bands: Sequence[str], seed: int = 1) -> tuple[Any, Any, Any, xr.Da
     psf = np.stack([psf_image(BANDS[name], SCALE, 65) for name in bands])
     sci, wht = (np.stack([planes[name][i] for name in bands]) for i in (0, 1))
     return sci, wht, psf, xr.DataArray(values, grid.coords(), ("y", "x"), name="labels")
+
+
+def light_of_galaxy(band: str, psf: Image, seed: int = 1) -> Image:
+    """Return the galaxy and its companion in a band at a PSF, uJy per pixel of 30 mas."""
+    parts = _sources(np.random.default_rng(seed))
+    both = [part for part in parts if part.label in (TARGET, MERGER)]
+    zeropoint = known_survey("xdf", SCALE).zeropoint[band]
+    return np.asarray(_drawn(both, band, psf) * 10 ** (-0.4 * (zeropoint - 23.9)))
 
 
 def _sources(rng: np.random.Generator) -> list[Part]:

@@ -15,6 +15,7 @@ from hstcube.basics.convolution import convolver
 from hstcube.core.cube import build
 from hstcube.core.grids import Grid
 from hstcube.demo.field import MERGER, TARGET, simulate
+from hstcube.demo.line import line_map_file
 from hstcube.errors import HstCubeWarning
 from hstcube.files.fields import open_stars
 from hstcube.files.labels import open_labels
@@ -77,7 +78,8 @@ def demonstrate(
     ----------
     out : path
         Gets ``stamps`` (with ``truth.nc``, and ``psf_60mas.fits`` measured from its stars),
-        ``products`` (with the report of the galaxy, ``demo.html``), ``truth.json``, ``demo.png``.
+        ``products`` (with the report of the galaxy, ``demo.html``), ``truth.json``, ``demo.png``,
+        and ``ifu.fits``, the galaxy's line as an integral-field unit sees it.
     seed : int
         Of the simulation.
     overwrite : bool
@@ -94,6 +96,7 @@ def demonstrate(
         "products": out / "products",
         "table": out / "truth.json",
         "picture": out / "demo.png",
+        "line": out / "ifu.fits",
         "report": out / "products" / f"{FIELD}.html",
     }
     truth = simulate(places["stamps"], field=FIELD, seed=seed, overwrite=overwrite)
@@ -116,7 +119,8 @@ def demonstrate(
         warnings.simplefilter("ignore", HstCubeWarning)
         picture = figure_bytes(homogeneous(open_field(places["stamps"], FIELD), cube))
     table = json.dumps([row._asdict() for row in rows], indent=1).encode()
-    write_files({places["table"]: table, places["picture"]: picture}, overwrite=overwrite)
+    files = {places["table"]: table, places["picture"]: picture}
+    write_files({**files, places["line"]: line_map_file(seed)}, overwrite=overwrite)
     return rows, places
 
 

@@ -79,7 +79,7 @@ def save_psf(psf: xr.DataArray, path: str | Path, *, overwrite: bool = False) ->
 
 def psf_bytes(psf: xr.DataArray) -> bytes:
     """Return PSFs as the FITS file that `save_psf` writes."""
-    scale = float(psf.ky[1] - psf.ky[0])
+    scale = scale_of(psf)
     units = [hdu(None, [("OBJECT", "PSF", "point spread functions, unit sum")])]
     for name in psf.band.values.tolist():
         one = psf.sel(band=name)

@@ -20,6 +20,7 @@ from hstcube.fits.local import TEXT, read_bytes, read_text
 from hstcube.fits.opening import located, opened
 from hstcube.fits.units import table_as_fits
 from hstcube.fits.writing import write_files, written_whole
+from hstcube.inputs.arrays import shown
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.rows import NUMBER, refuse_table, rows_of
 
@@ -312,8 +313,8 @@ def write_table(table: QTable, path: str | Path, *, overwrite: bool = False) -> 
     Raises
     ------
     WriteError
-        If the format is not one of these, pyarrow is missing, or the file exists or cannot be
-        written.
+        If it is no table, the format is not one of these, pyarrow is missing, or the file exists or
+        cannot be written.
 
     Examples
     --------
@@ -324,6 +325,9 @@ def write_table(table: QTable, path: str | Path, *, overwrite: bool = False) -> 
     'galaxy.csv'
     """
     path = Path(path)
+    if not hasattr(table, "colnames"):
+        reason = f"this is {shown(table)}, no table"
+        raise WriteError("HC-O30", reason, "give what photometry returns", file=str(path))
     if _ending(path) == ".parquet":
         write = partial(table.write, format="parquet")
         return written_whole(path, write, overwrite=overwrite)

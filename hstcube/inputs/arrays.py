@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hstcube.errors import CubeError, LabelError
+from hstcube.errors import CubeError, GridError, LabelError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["filled", "in_unit", "inverse_variance_of", "keep_of", "shown"]
+__all__ = ["filled", "in_unit", "inverse_variance_of", "keep_of", "require_image", "shown"]
 
 _LINE = 60  # characters
 
@@ -120,6 +120,24 @@ def inverse_variance_of(weights: Any) -> Any:
     return converted.array if unit is None else converted.array * unit
 
 
+def require_image(what: str, array: Any) -> None:
+    """Raise GridError unless an array is a DataArray (y, x), which knows where its pixels lie."""
+    dims = None if hasattr(array, "data_vars") else getattr(array, "dims", None)
+    if dims is not None and {*dims} == {"y", "x"}:
+        return
+    if hasattr(array, "data_vars"):
+        first = next(iter(array.data_vars), "labels")
+        fix = f"give one of its variables[[|: {what}=dataset.{first}]]"
+    elif dims is not None:
+        fix = "give one image on the axes y and x"
+    else:
+        fix = (
+            f"say where it lies[[|: {what}=xarray.DataArray({what}, "
+            "hstcube.Grid.of(cube).coords(), ('y', 'x'))]]"
+        )
+    raise GridError("HC-D01", f"{what} is {shown(array)}, not a DataArray (y, x)", fix)
+
+
 def keep_of(what: str, array: Any) -> tuple[Any, int]:
     """Return a map of True and False, and how many of its pixels were neither: NaN is False.
 
@@ -136,8 +154,8 @@ def keep_of(what: str, array: Any) -> tuple[Any, int]:
         If it holds no such values.
     """
     plain = filled(array, 0)
-    data = plain.data if hasattr(plain, "dims") else plain
-    data = data if hasattr(data, "dask") else np.asarray(data)
+    data = plain.data if _is_labelled(plain) else plain
+    data = data if hasattr(data, "dask") else _as_array(data)
     if data.dtype.kind == "O" and data.ndim:
         data = _floats(data)
     if data.dtype.kind not in "biuf" or not data.ndim or _is_no_choice(data):
@@ -152,7 +170,17 @@ def keep_of(what: str, array: Any) -> tuple[Any, int]:
         unknown = 0 if hasattr(data, "dask") else int(np.count_nonzero(np.isnan(data)))
         data = data > 0  # NaN is not
     data = data.astype(bool)
-    return (plain.copy(data=data) if hasattr(plain, "dims") else data), unknown
+    return (plain.copy(data=data) if _is_labelled(plain) else data), unknown
+
+
+def _is_labelled(array: Any) -> bool:
+    """Say whether an array is one of xarray, not a Dataset, which is many."""
+    return hasattr(array, "dims") and not hasattr(array, "data_vars")
+
+
+def _as_array(data: Any) -> NDArray[Any]:
+    """Return an array of numpy; a Dataset, which is none, as a single object."""
+    return np.array(None) if hasattr(data, "data_vars") else np.asarray(data)
 
 
 def _is_no_choice(data: Any) -> bool:

@@ -134,7 +134,7 @@ def as_target(
         if width_of(to):
             return to  # as it was written
     bare = isinstance(to, str) and _NUMBER.fullmatch(to)
-    if bare or (np.ndim(to) == 0 and np.asarray(to).dtype.kind in "iuf" and not _unit_of(to)):
+    if bare or (not _unit_of(to) and _is_number(to)):
         fix = f'say the unit: [[--to {to}arcsec|to="{to}arcsec"]]'
         raise RecipeError("HC-B33", f"to is {to}, a number without a unit", fix)
     if not isinstance(to, str) and not _unit_of(to):
@@ -142,6 +142,11 @@ def as_target(
         raise RecipeError("HC-B31", f"to is {short(to)}, no target", fix)
     width = number_in("arcsec", to, "to", pixel=pixel, above=0)
     return f"{width:.12g}arcsec"
+
+
+def _is_number(to: Any) -> bool:
+    single = not isinstance(to, xr.Dataset) and np.ndim(to) == 0
+    return single and np.asarray(to).dtype.kind in "iuf"
 
 
 def _is_width(text: str) -> bool:

@@ -13,7 +13,7 @@ from hstcube.core.grids import Grid
 from hstcube.core.rules import require_dataset, require_same_grid, taken
 from hstcube.core.state import attribute
 from hstcube.errors import NoiseError
-from hstcube.inputs.arrays import filled, keep_of
+from hstcube.inputs.arrays import filled, keep_of, require_image
 from hstcube.sky.sources import detect_sources
 
 if TYPE_CHECKING:
@@ -132,6 +132,8 @@ def _known(cube: xr.Dataset, sky: Any) -> Mask | None:
     """Return what a map of the background says is blank."""
     if sky is None:
         return None
+    if isinstance(sky, xr.Dataset):
+        require_image("background", sky)
     require_same_grid(cube, sky)
     if isinstance(sky, xr.DataArray) and set(sky.dims) == {"y", "x"}:
         sky = sky.transpose("y", "x")

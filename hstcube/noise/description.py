@@ -14,6 +14,7 @@ from hstcube.core.offsets import pixel_acf, with_noise_coords
 from hstcube.core.rules import taken
 from hstcube.core.state import attribute, in_band_order, record
 from hstcube.errors import NoiseError
+from hstcube.inputs.arrays import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -45,7 +46,8 @@ def with_noise(cube: xr.Dataset, noise: xr.Dataset | str | None = None) -> xr.Da
     Raises
     ------
     NoiseError
-        If the cube was matched already, the table has no such survey or pixel scale.
+        If the cube was matched already, the table has no such survey or pixel scale, or `noise`
+        describes none.
     BandError
         If `noise` lacks a band.
 
@@ -63,6 +65,12 @@ def with_noise(cube: xr.Dataset, noise: xr.Dataset | str | None = None) -> xr.Da
     what = noise if isinstance(noise, str) else "measured"
     if isinstance(noise, str):
         noise = _white(cube) if noise == WHITE else survey_noise(noise, Grid.of(cube))
+    if not isinstance(noise, xr.Dataset) or not {"noise_scale", "noise_acf"} <= {*noise.variables}:
+        raise NoiseError(
+            "HC-N03",
+            f"noise is {shown(noise)}, without noise_scale and noise_acf",
+            "[[measure it: hstcube noise|give what calibrate_noise measured]]",
+        )
     scale = in_band_order(cube, noise.noise_scale).values
     acf = in_band_order(cube, noise.noise_acf).transpose("band", "dy", "dx").values
     dy, dx = (

@@ -294,7 +294,7 @@ def _require_map(groups: Any) -> None:
     elif hasattr(groups, "to_mask"):
         what = "a region or an aperture in pixels"
         fix = "make a map[[|: region.to_mask().to_image((cube.sizes['y'], cube.sizes['x'])) > 0.5]]"
-    elif np.ndim(groups) == 0:
+    elif isinstance(groups, xr.Dataset) or np.ndim(groups) == 0:
         what, fix = short(groups), "give integers (y, x)[[|, e.g. those of hstcube.apertures]]"
     else:
         return
@@ -314,6 +314,8 @@ def _whole_numbers(groups: Any, first: int) -> NDArray[np.signedinteger[Any]]:
             "not one integer for each pixel (y, x)"
         )
         fix = "convert it[[ to integers|: groups.astype('int32')]]; 0 is for pixels of no group"
+        if values.ndim != 2:  # noqa: PLR2004
+            fix = "give one map for all bands[[|, of the cube's mask hstcube.common_mask(cube)]]"
         raise NoiseError("HC-N01", reason, fix)
     if values.size and not -_LARGEST < int(values.max()) < _LARGEST:
         reason = f"the map of groups holds the number {values.max()}"

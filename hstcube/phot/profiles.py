@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+from hstcube.core.cube import told_of_gaps
 from hstcube.core.grids import Grid
 from hstcube.core.rules import taken
 from hstcube.errors import RecipeError
@@ -120,7 +121,7 @@ def curve_of_growth(
     >>> (curve.flux / curve.flux.isel(radius=-1)).sel(band="f160w").round(2).values.tolist()
     [0.23, 0.59, 1.0]
     """
-    cube = taken(cube)
+    cube = told_of_gaps(taken(cube))
     require_choice("pixels", pixels, Pixels)
     require_choice("overlap", overlap, Rings)
     place = one_place(centre)

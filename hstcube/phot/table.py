@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hstcube import __version__
+from hstcube.core.cube import told_of_gaps
 from hstcube.core.grids import Grid
 from hstcube.core.rules import COVERAGE, taken
 from hstcube.core.state import attribute, warn
@@ -134,7 +135,7 @@ def photometry(
         parts: Iterable[Groups] = [groups_in(cube, groups, first=first)]
     else:
         parts = group_parts(cube, groups, first=first)
-    cube = _warned_of_sky(cube)
+    cube = told_of_gaps(_warned_of_sky(cube))
     flux = to_flux(cube, UNIT)
     attrs = getattr(groups, "attrs", {})
     asked = _Asked(pixels, partial, total, covariance, np.array(attrs.get("cut", ())) + 1 - first)

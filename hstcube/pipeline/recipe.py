@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import xarray as xr
 
 from hstcube.core.grids import Grid
-from hstcube.core.rules import inside, taken
+from hstcube.core.rules import inside, require_same_grid, taken
 from hstcube.errors import RecipeError, SkyError
 from hstcube.fits.local import require_local
 from hstcube.fits.opening import located
+from hstcube.inputs.arrays import filled, require_image
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import whole_number
 from hstcube.maps.neighbours import Neighbours, without_neighbours
@@ -21,7 +23,7 @@ from hstcube.matching.match import psf_match
 from hstcube.matching.targets import as_target
 from hstcube.pipeline.original import as_the_original
 from hstcube.pipeline.photons import photons_left_out, with_photons
-from hstcube.regridding.labels import regrid_labels, regrid_mask
+from hstcube.regridding.labels import NOT_COVERED, regrid_labels, regrid_mask
 from hstcube.sky.detection import detect
 from hstcube.sky.level import Method, left_over, measure_sky
 from hstcube.sky.masks import mask as apply_mask
@@ -43,8 +45,6 @@ from hstcube.surveys.known import told_oddities
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
-    import xarray as xr
 
 __all__ = [
     "ALL_PIXELS",
@@ -98,7 +98,7 @@ def homogenize(
     sky : "measure", level or None
         Measure it on the pixels that `labels` calls sky; or a level for `subtract_sky`; or leave it
         as it is.
-    labels : DataArray of int, (y, x), or "detect", optional
+    labels : DataArray of int, (y, x), or array on the cube's pixels, or "detect", optional
         Segmentation map on its own grid; or what `detect` finds in the cube. Without it the mask is
         all that has data.
     ids : sequence of int
@@ -194,12 +194,18 @@ def require_recipe(recipe: Recipe, neighbours: Neighbours = "mask") -> None:
         raise RecipeError("HC-S51", "the original recipe masks before it matches", fix)
 
 
-def _map_of(cube: xr.Dataset, labels: xr.DataArray | str | None) -> xr.DataArray | None:
+def _map_of(cube: xr.Dataset, labels: Any) -> xr.DataArray | None:
     """Return a map that was given, or detected where that is asked for."""
-    if not isinstance(labels, str):
+    if isinstance(labels, str):
+        require_choice("labels", labels, (DETECT,))
+        return detect(cube)
+    if labels is None or isinstance(labels, xr.DataArray):
         return labels
-    require_choice("labels", labels, (DETECT,))
-    return detect(cube)
+    if isinstance(labels, xr.Dataset) or np.ndim(labels) != 2:  # noqa: PLR2004
+        require_image("labels", labels)
+    require_same_grid(cube, labels)  # of numpy or photutils: on the pixels of the cube
+    values = np.asarray(filled(labels, NOT_COVERED))
+    return xr.DataArray(values, Grid.of(cube).coords(), ("y", "x"), name="labels")
 
 
 def require_map(labels: xr.DataArray | None) -> xr.DataArray:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from hstcube.errors import RecipeError
+from hstcube.inputs.arrays import shown
 from hstcube.views.overview import averages_of
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ __all__ = [
     "panels",
     "plain_ticks",
     "png",
+    "require_made",
     "room_of",
     "sides",
     "stretched",
@@ -204,3 +206,26 @@ def colours(number: int) -> list[Any]:
     from matplotlib import colormaps
 
     return [colormaps["plasma"](0.88 * i / max(number - 1, 1)) for i in range(number)]
+
+
+def require_made(given: Any, names: set[str], maker: str, *, single: bool = False) -> None:
+    """Raise RecipeError unless a picture was given what a function makes.
+
+    Parameters
+    ----------
+    given : Dataset, DataArray or Table
+    names : set of str
+        Of its variables, coordinates or columns.
+    maker : str
+        The function.
+    single : bool
+        Refuse a Dataset, too: it makes a DataArray.
+    """
+    there = {*getattr(given, "coords", ()), *getattr(given, "colnames", ())}
+    many = hasattr(given, "data_vars")
+    if many:
+        there |= {*given.data_vars}
+    if names <= there and not (single and many):
+        return
+    reason = f"this is {shown(given)}, not what the picture shows"
+    raise RecipeError("HC-B42", reason, f"[[make it anew|give what hstcube.{maker} returns]]")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hstcube.core.grids import Grid
-from hstcube.plots._drawing import BLUE, GREY, RED, labelled, new_figure
+from hstcube.plots._drawing import BLUE, GREY, RED, labelled, new_figure, require_made
 from hstcube.plots._sky_axes import Place, colour_bar, compass, finish, psf_circle, scale_bar
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def line(fit: xr.Dataset) -> Figure:
         map's PSF, a scale bar, north and east; the weights with their errors; the shift; and how
         well sets of bands predict what was left out.
     """
+    require_made(fit, {"model", "weights", "set"}, "fit_line")
     figure = new_figure(10.5, 6.6)
     above, below = figure.subplots(2, 3)
     _images(above, _cut(fit))

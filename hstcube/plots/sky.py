@@ -8,7 +8,7 @@ import numpy as np
 
 from hstcube.core.rules import taken
 from hstcube.inputs.choices import require_choice
-from hstcube.plots._drawing import BLUE, GREY, RED, labelled, on_axes, panels
+from hstcube.plots._drawing import BLUE, GREY, RED, labelled, on_axes, panels, require_made
 from hstcube.sky.level import sky_pixels, sky_samples
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def sky_histograms(
     """
     cube = taken(cube)
     require_choice("method", method, Method)
+    require_made(levels, {"sky_error"}, "measure_sky", single=True)
     number = cube.sizes["band"]
     figure, all_axes = on_axes(axes, number, lambda: panels(number, size=2.1))
     parts, sample = sky_samples(cube, background)
@@ -110,6 +111,7 @@ def noise_curve(check: Table, *, axes: Any = None) -> Figure:
         Blue: the local background removed; orange: a constant sky, where faint sources count as
         noise. 1 is right.
     """
+    require_made(check, {"band", "size"}, "noise_check")
     names = list(dict.fromkeys(check["band"]))
     figure, all_axes = on_axes(axes, len(names), lambda: panels(len(names), size=2.0))
     for name, axis in zip(names, all_axes, strict=True):

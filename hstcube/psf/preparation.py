@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import xarray as xr
 
 from hstcube.basics.memory import remembered
 from hstcube.core.grids import Grid
@@ -19,13 +20,13 @@ from hstcube.core.offsets import (
 from hstcube.core.rules import taken
 from hstcube.core.state import in_band_order, updated, warn
 from hstcube.errors import PSFError
+from hstcube.inputs.arrays import shown
 from hstcube.inputs.quantities import number_in, whole_number
 from hstcube.psf.energy import known_energy
 from hstcube.psf.known import told_doubts
 from hstcube.psf.profiles import centroid, fwhm
 
 if TYPE_CHECKING:
-    import xarray as xr
     from numpy.typing import NDArray
 
     Image64 = NDArray[np.float64]
@@ -304,23 +305,20 @@ def scale_of(psf: xr.DataArray) -> float:
     PSFError
         If its offsets do not say it.
     """
+    given: Any = psf
+    fix = (
+        "make it [[again: hstcube psf measure STARS -o psf.fits|"
+        "with prepare_psf(image, scale=0.06), or give cube.psf]]"
+    )
+    if not isinstance(given, xr.DataArray):
+        raise PSFError("HC-P14", f"the PSF is {shown(given)}, not a DataArray on ky, kx", fix)
     for axis in ("ky", "kx"):
         if axis not in psf.coords or psf.sizes.get(axis, 0) < 3:  # noqa: PLR2004
-            raise PSFError(
-                "HC-P14",
-                f"the PSF has no offsets {axis} in arcsec",
-                "make it [[again: hstcube psf measure STARS -o psf.fits|"
-                "with prepare_psf(image, scale=0.06)]]",
-            )
+            raise PSFError("HC-P14", f"the PSF has no offsets {axis} in arcsec", fix)
     steps = [np.diff(psf[axis].values) for axis in ("ky", "kx")]
     step = float(steps[0].mean())
     if not step > 0 or any(np.abs(s / step - 1).max() > SAME_SCALE for s in steps):
-        raise PSFError(
-            "HC-P14",
-            "the offsets ky, kx of the PSF are not even",
-            "make it [[again: hstcube psf measure STARS -o psf.fits|"
-            "with prepare_psf(image, scale=0.06)]]",
-        )
+        raise PSFError("HC-P14", "the offsets ky, kx of the PSF are not even", fix)
     return step
 
 
@@ -373,8 +371,8 @@ def attached(cube: xr.Dataset, psf: xr.DataArray) -> xr.Dataset:
             "the cube is matched already: its native PSFs are gone",
             "give PSFs before [[the images are matched|psf_match]]",
         )
-    chosen = in_band_order(cube, psf.rename("psf")).transpose("band", "ky", "kx").values
     have, want = scale_of(psf), Grid.of(cube).scale
+    chosen = in_band_order(cube, psf.rename("psf")).transpose("band", "ky", "kx").values
     images = []
     for image, band in zip(chosen, cube.band.values, strict=True):
         same = _alike(have, want)

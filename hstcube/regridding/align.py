@@ -12,7 +12,8 @@ from hstcube.core.grids import Grid
 from hstcube.core.rules import taken
 from hstcube.core.stack import stack_bands
 from hstcube.core.state import record, warn
-from hstcube.errors import BandError
+from hstcube.errors import BandError, GridError
+from hstcube.inputs.arrays import shown
 from hstcube.inputs.choices import require_choice
 from hstcube.regridding._weights import Method
 from hstcube.regridding.image_shifts import LEAST_ERROR, Shift, inverse_of, shift_between_scales
@@ -157,6 +158,8 @@ def apply_shifts(
     ------
     BandError
         If shifts between bands lack a band of the cube.
+    GridError
+        If `shifts` are not what `check_alignment` gives.
     RecipeError
         If there is no such method.
 
@@ -171,6 +174,9 @@ def apply_shifts(
     cube = taken(cube)
     require_choice("method", method, Method)
     grid = Grid.of(cube)
+    if not isinstance(shifts, xr.Dataset) or not {"dy", "dx", "shifted"} <= {*shifts.variables}:
+        reason = f"shifts are {shown(shifts)}, without dy, dx and shifted"
+        raise GridError("HC-W25", reason, "[[measure them anew|give what check_alignment found]]")
     if shifts.attrs.get("between") != "bands":
         dy, dx = _mean_shift(shifts)
         return _moved(cube, grid, dy, dx, "all bands")

@@ -9,8 +9,9 @@ import numpy as np
 import xarray as xr
 
 from hstcube.core.grids import Grid
-from hstcube.core.mappings import pixel_mapping
+from hstcube.core.mappings import pixel_mapping, require_grid
 from hstcube.errors import GridError, LabelError
+from hstcube.inputs.arrays import keep_of, require_image
 from hstcube.inputs.choices import require_choice
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def regrid_labels(labels: xr.DataArray, grid: Grid) -> xr.DataArray:
     Raises
     ------
     GridError
-        If the two grids do not overlap at all.
+        If the two grids do not overlap at all, or the labels do not say where they lie.
     LabelError
         If labels are no integers, or beyond those of 32 bits.
 
@@ -56,6 +57,8 @@ def regrid_labels(labels: xr.DataArray, grid: Grid) -> xr.DataArray:
     >>> sorted(set(hstcube.regrid_labels(cube.labels, grid).values.ravel().tolist()))
     [-2, -1, 0, 101, 102, 201, 202, 203, 301]
     """
+    require_image("labels", labels)
+    require_grid(grid)
     values = _same_numbers(labels.variable.transpose("y", "x").values)
     found = _nearest(values, Grid.of(labels), grid, outside=np.int32(NOT_COVERED))
     return xr.DataArray(found, grid.coords(), ("y", "x"), name="labels", attrs=labels.attrs)
@@ -95,7 +98,9 @@ def regrid_mask(mask: xr.DataArray, grid: Grid, *, outside: Outside = "uncovered
     Raises
     ------
     GridError
-        If the two grids do not overlap at all.
+        If the two grids do not overlap at all, or the mask does not say where it lies.
+    LabelError
+        If the mask holds something else than True and False, 1 and 0; NaN counts as False.
     RecipeError
         If there is no such choice for what is outside.
 
@@ -109,9 +114,11 @@ def regrid_mask(mask: xr.DataArray, grid: Grid, *, outside: Outside = "uncovered
     4.0
     """
     require_choice("outside", outside, Outside)
-    values = np.asarray(mask.variable.transpose("y", "x").values, dtype=bool)
+    require_image("mask", mask)
+    require_grid(grid)
+    values = mask.variable.transpose("y", "x").values
     fill = None if outside == "nearest" else np.False_
-    found = _nearest(values, Grid.of(mask), grid, outside=fill)
+    found, _ = keep_of("mask", _nearest(values, Grid.of(mask), grid, outside=fill))
     return xr.DataArray(found, grid.coords(), ("y", "x"), name=mask.name)
 
 

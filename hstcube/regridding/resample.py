@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from hstcube.core.cube import told_of_gaps
 from hstcube.core.grids import Grid
-from hstcube.core.mappings import TOLERANCE, affine_mapping, pixel_mapping
+from hstcube.core.mappings import TOLERANCE, affine_mapping, pixel_mapping, require_grid
 from hstcube.core.rules import taken
 from hstcube.core.state import record, tell_of_lost, warn
 from hstcube.errors import GridError
@@ -59,10 +60,9 @@ def regrid(
     method : {"adaptive", "exact", "bilinear", "nearest"}, optional
         How input pixels are weighted; ``"adaptive"`` when not given, but ``"exact"`` where the new
         pixels are more than 2.5 times as large, which the Gaussian would blur. ``"adaptive"``: by a
-        Gaussian with a sigma of 0.65 pixels,
-        the larger of the two (DeForest 2004, Solar Physics 219, 3). ``"exact"``: by the area they
-        share with the output pixel. ``"bilinear"``: the four around its centre. ``"nearest"``: the
-        one at its centre, which keeps neither fluxes nor places.
+        Gaussian with a sigma of 0.65 pixels, the larger of the two (DeForest 2004, Solar Physics
+        219, 3). ``"exact"``: by the area they share with it. ``"bilinear"``: the four around its
+        centre. ``"nearest"``: the one at its centre, which keeps neither fluxes nor places.
     conserve : {"flux", "surface_brightness"}, optional
         By the unit when not given: what is per solid angle keeps its values, all else its sums.
         Zero points never change.
@@ -83,7 +83,7 @@ def regrid(
     Raises
     ------
     GridError
-        If the two grids do not overlap.
+        If the two grids do not overlap, or there is no grid.
     RecipeError
         If there is no such method, or nothing of that name to conserve.
 
@@ -95,7 +95,8 @@ def regrid(
     >>> round(hstcube.Grid.of(coarse).scale, 4), coarse.sizes["x"]
     (0.12, 50)
     """
-    cube = taken(cube)
+    cube = told_of_gaps(taken(cube))
+    require_grid(grid)
     source = Grid.of(cube)
     method = method or ("exact" if grid.scale > _MUCH_COARSER * source.scale else "adaptive")
     require_choice("method", method, Method)
@@ -198,7 +199,7 @@ def rebin(cube: xr.Dataset, factor: Any) -> xr.Dataset:
     >>> half.sizes["x"], round(float(half.sci.sum() / cube.sci.sum()), 4)
     (50, 1.0)
     """
-    cube = taken(cube)
+    cube = told_of_gaps(taken(cube))
     source = Grid.of(cube)
     whole = isinstance(factor, float) and factor.is_integer()  # 2.0 is 2
     n = whole_number(

@@ -11,7 +11,7 @@ import xarray as xr
 from hstcube.core.rules import require_same_grid, taken, usable
 from hstcube.core.state import in_band_order, updated, warn
 from hstcube.errors import GridError, LabelError
-from hstcube.inputs.arrays import keep_of, shown
+from hstcube.inputs.arrays import keep_of, require_image, shown
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import whole_number
 from hstcube.lazy.arrays import in_blocks_of
@@ -124,6 +124,8 @@ def object_mask(labels: xr.DataArray, *ids: int, largest: bool = False) -> xr.Da
 
     Raises
     ------
+    GridError
+        If the labels are no DataArray (y, x).
     LabelError
         If the centre shows no object, or an id is not in the map.
 
@@ -134,6 +136,7 @@ def object_mask(labels: xr.DataArray, *ids: int, largest: bool = False) -> xr.Da
     >>> [int(hstcube.object_mask(labels, *ids).sum()) for ids in ((101,), (101, 102))]
     [1618, 1878]
     """
+    require_image("labels", labels)
     values = labels.values
     chosen = ids or (central(values),)
     for label in (
@@ -248,6 +251,10 @@ def grow(mask: xr.DataArray, *, pixels: int = 1, shape: Shape = "square") -> xr.
 
     Raises
     ------
+    GridError
+        If the mask is no DataArray (y, x).
+    LabelError
+        If the mask holds something else than True and False, 1 and 0; NaN counts as False.
     RecipeError
         If `pixels` is negative or no whole number, or there is no such shape.
 
@@ -258,7 +265,9 @@ def grow(mask: xr.DataArray, *, pixels: int = 1, shape: Shape = "square") -> xr.
     >>> int(galaxy.sum()), int(hstcube.grow(galaxy, pixels=2).sum())
     (1618, 2061)
     """
-    return mask.copy(deep=False, data=grown(mask.values, pixels, shape))
+    require_image("mask", mask)
+    kept, _ = keep_of("mask", mask)
+    return mask.copy(deep=False, data=grown(kept.values, pixels, shape))
 
 
 def grown(values: NDArray[np.bool_], pixels: int, shape: Shape = "square") -> NDArray[np.bool_]:

@@ -13,7 +13,7 @@ from hstcube.core.offsets import noise_scale, pixel_acf
 from hstcube.core.rules import DIMS, REPLACED, TOLD, require_same_grid, taken
 from hstcube.core.state import attribute, note, updated
 from hstcube.errors import LabelError, RecipeError, SkyError
-from hstcube.inputs.arrays import keep_of, shown
+from hstcube.inputs.arrays import keep_of, require_image, shown
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import whole_number
 from hstcube.sky._ellipses import Profiles
@@ -166,6 +166,8 @@ def _require_early(cube: xr.Dataset) -> None:
 
 def _map_on(cube: xr.Dataset, labels: Any) -> xr.DataArray:
     """Return a segmentation map on the cube's pixels, what an interpolation left in it repaired."""
+    if isinstance(labels, xr.Dataset):
+        require_image("labels", labels)
     require_same_grid(cube, labels)
     if isinstance(labels, xr.DataArray) and {*labels.dims} == {"y", "x"}:
         labels = labels.transpose("y", "x")

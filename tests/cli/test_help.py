@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 COMMANDS = leaves()
 EXAMPLES = [line for command in COMMANDS.values() for line in command.examples]
-WITHOUT = {("cutout",), ("fetch",), ("line",)}  # no mosaic, no store, no IFU is in the demo
+WITHOUT = {("cutout",), ("fetch",)}  # no mosaic, no store is in the demo
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from hstcube.demo.field import (
     TARGET,
     simulate,
 )
+from hstcube.demo.line import WIDTH
 from hstcube.demo.truth import demonstrate
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::hstcube.HstCubeWarning")]
@@ -180,3 +181,14 @@ def test_what_is_done_to_an_example_changes_no_other(matched):
     assert again.labels.values.any()
     assert again.attrs["field"] == "demo"
     assert set(again.matched_to.values.tolist()) == ({"f160w"} if matched else {""})
+
+
+def test_the_map_of_the_line_is_what_the_cube_predicts_by_its_true_width(made):
+    """The map is drawn at its own PSF, the model made of the matched images: two ways."""
+    products = hstcube.open_cube(made[1]["products"] / "demo.nc")
+    line = hstcube.open_map(made[1]["line"])
+    fit = hstcube.fit_line(products, line, psf="0.65arcsec", bands=["f606w"])
+    assert abs(float(fit.weights[0]) - WIDTH) < max(0.02 * WIDTH, 3 * float(fit.weight_error[0]))
+    assert abs(float(fit.dy)) < 0.02
+    assert abs(float(fit.dx)) < 0.02
+    assert 0.7 < float(fit.chi2 / fit.dof) < 1.4

@@ -403,3 +403,31 @@ def test_the_fluxes_of_galaxy_37_are_those_of_science(xdf):
     for band, wanted in FLUXES_37.items():
         assert row[f"flux_{band}"].to_value("uJy") == pytest.approx(wanted, rel=0.01), band
         assert 0 < row[f"error_{band}"].to_value("uJy") < 0.1 * wanted
+
+
+@pytest.mark.parametrize("axis", ["y", "x"])
+def test_sums_over_every_second_pixel_are_told(cube, axis):
+    """Half the light is between them; the cube knows its place, and nothing else would say it."""
+    place = Grid.of(cube).wcs.pixel_to_world(12, 12)
+    cube = hstcube.subtract_sky(cube, 0.0, again=True) if cube.sky.notnull().all() else cube
+    thinned = cube.isel({axis: slice(None, None, -2)})
+    for measured in (
+        lambda: hstcube.photometry(thinned, place, radius="200mas"),
+        lambda: hstcube.curve_of_growth(thinned, place, radii=["200mas"]),
+        lambda: hstcube.regrid(thinned, Grid.of(cube)),
+        lambda: hstcube.rebin(thinned, 2),
+    ):
+        with pytest.warns(HstCubeWarning, match="HC-W29 along y or x the cube has one of 2 pixels"):
+            measured()
+
+
+def test_flipped_cubes_and_brightnesses_are_not_told_of_gaps(cube):
+    place = Grid.of(cube).wcs.pixel_to_world(12, 12)
+    flipped = cube.isel(y=slice(None, None, -1))
+    bright = cube.isel(x=slice(None, None, 2))
+    bright = bright.assign(sci=bright.sci.assign_attrs(units="MJy sr-1"))
+    for one in (flipped, bright, cube.isel(x=[3])):
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            hstcube.curve_of_growth(one, place, radii=[2.0])
+        assert not [each for each in told if "HC-W29" in str(each.message)]
