@@ -208,7 +208,7 @@ def colours(number: int) -> list[Any]:
     return [colormaps["plasma"](0.88 * i / max(number - 1, 1)) for i in range(number)]
 
 
-def require_made(given: Any, names: set[str], maker: str, *, single: bool = False) -> None:
+def require_made(given: Any, names: set[str], how: str, *, single: bool = False) -> None:
     """Raise RecipeError unless a picture was given what a function makes.
 
     Parameters
@@ -216,8 +216,8 @@ def require_made(given: Any, names: set[str], maker: str, *, single: bool = Fals
     given : Dataset, DataArray or Table
     names : set of str
         Of its variables, coordinates or columns.
-    maker : str
-        The function.
+    how : str
+        What makes it, as the fix ends.
     single : bool
         Refuse a Dataset, too: it makes a DataArray.
     """
@@ -228,4 +228,4 @@ def require_made(given: Any, names: set[str], maker: str, *, single: bool = Fals
     if names <= there and not (single and many):
         return
     reason = f"this is {shown(given)}, not what the picture shows"
-    raise RecipeError("HC-B42", reason, f"[[make it anew|give what hstcube.{maker} returns]]")
+    raise RecipeError("HC-B42", reason, f"make it anew{how}")

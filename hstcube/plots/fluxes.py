@@ -53,7 +53,7 @@ def growth_curve(curve: xr.Dataset, *, axes: Any = None) -> Figure:
     -------
     Figure
     """
-    require_made(curve, {"flux", "error", "radius", "band"}, "curve_of_growth")
+    require_made(curve, {"flux", "error", "radius", "band"}, "[[|: hstcube.curve_of_growth]]")
     figure, (axis,) = on_axes(axes, 1, _one)
     for i, colour in enumerate(colours(curve.sizes["band"])):
         total = float(curve.flux.values[i, -1])
@@ -89,7 +89,9 @@ def radial_profile(profile: xr.Dataset, *, axes: Any = None) -> Figure:
         Errors are 1 sigma. A ring that is fainter than its error is a triangle at this error plus
         what is positive of its brightness: an upper limit.
     """
-    require_made(profile, {"brightness", "error", "radius", "band"}, "radial_profile")
+    require_made(
+        profile, {"brightness", "error", "radius", "band"}, "[[|: hstcube.radial_profile]]"
+    )
     figure, (axis,) = on_axes(axes, 1, _one)
     radius = profile.radius.values
     for i, colour in enumerate(colours(profile.sizes["band"])):
@@ -141,7 +143,7 @@ def sed(
         Flux [uJy] at the pivot wavelengths with 1 sigma errors; negative fluxes are where they are.
     """
     require_choice("scale", scale, Scale)
-    require_made(table, {"id"}, "photometry")
+    require_made(table, {"id"}, "[[|: hstcube.photometry]]")
     placed = cube is not None and groups is not None
     figure, both = on_axes(axes, 2 if placed else 1, lambda: _spectrum_panels(placed=placed))
     chosen = ids or tuple(table["id"][:_AT_ONCE].tolist())

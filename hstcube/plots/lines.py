@@ -38,7 +38,7 @@ def line(fit: xr.Dataset) -> Figure:
         map's PSF, a scale bar, north and east; the weights with their errors; the shift; and how
         well sets of bands predict what was left out.
     """
-    require_made(fit, {"model", "weights", "set"}, "fit_line")
+    require_made(fit, {"model", "weights", "set"}, "[[|: hstcube.fit_line]]")
     figure = new_figure(10.5, 6.6)
     above, below = figure.subplots(2, 3)
     _images(above, _cut(fit))

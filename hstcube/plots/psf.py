@@ -114,7 +114,7 @@ def kernels(kernels: xr.DataArray, *, axes: Any = None) -> Figure:
         In units of the peak: logarithmic down to 1e-3 on either side of zero, blue positive, red
         negative. Above each how much of it is negative.
     """
-    require_made(kernels, {"band", "ky", "kx"}, "matching_kernels", single=True)
+    require_made(kernels, {"band", "ky", "kx"}, "[[|: hstcube.matching_kernels]]", single=True)
     number = kernels.sizes["band"]
     figure, all_axes = on_axes(axes, number, lambda: panels(number, size=1.9, extra=0.35))
     for i, axis in enumerate(all_axes):
@@ -157,7 +157,7 @@ def psf_curves(
         The grey band is 1 %.
     """
     for quality in qualities:
-        require_made(quality, {"ee_ratio", "radius", "band"}, "psf_quality")
+        require_made(quality, {"ee_ratio", "radius", "band"}, "[[|: hstcube.psf_quality]]")
     number = len(qualities)
     figure, all_axes = on_axes(axes, number, lambda: _row(number))
     for axis, quality, name in zip(all_axes, qualities, names, strict=False):

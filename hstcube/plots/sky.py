@@ -54,7 +54,7 @@ def sky_histograms(
     """
     cube = taken(cube)
     require_choice("method", method, Method)
-    require_made(levels, {"sky_error"}, "measure_sky", single=True)
+    require_made(levels, {"sky_error"}, "[[|: hstcube.measure_sky]]", single=True)
     number = cube.sizes["band"]
     figure, all_axes = on_axes(axes, number, lambda: panels(number, size=2.1))
     parts, sample = sky_samples(cube, background)
@@ -111,7 +111,7 @@ def noise_curve(check: Table, *, axes: Any = None) -> Figure:
         Blue: the local background removed; orange: a constant sky, where faint sources count as
         noise. 1 is right.
     """
-    require_made(check, {"band", "size"}, "noise_check")
+    require_made(check, {"band", "size"}, "[[|: hstcube.noise_check]]")
     names = list(dict.fromkeys(check["band"]))
     figure, all_axes = on_axes(axes, len(names), lambda: panels(len(names), size=2.0))
     for name, axis in zip(names, all_axes, strict=True):
