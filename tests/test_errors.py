@@ -100,6 +100,14 @@ def test_a_missing_label_is_answered_with_the_nearest_one(tmp_path: Path) -> Non
     assert caught.value.fix == f"did you mean {OBJECT}?"
 
 
+def test_an_object_is_named_only_of_a_map_that_has_one() -> None:
+    labels = hstcube.example().labels
+    with pytest.raises(HstCubeError, match=r"name the object: ids=\[101\]"):
+        hstcube.object_mask(xr.where((labels.y == 50) & (labels.x == 50), 0, labels))
+    with pytest.raises(HstCubeError, match=r"give a map that has objects$"):
+        hstcube.object_mask(labels * 0)
+
+
 def test_a_failed_write_has_its_own_exit_code(tmp_path: Path) -> None:
     assert (WriteError("HC-O01", "x").exit_code, FileError("HC-F01", "x").exit_code) == (4, 3)
 

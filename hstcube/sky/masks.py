@@ -293,12 +293,12 @@ def central(values: NDArray[Any]) -> int:
     """
     label = int(values[values.shape[0] // 2, values.shape[1] // 2])
     if label <= 0:
-        raise LabelError(
-            "HC-S01",
-            f"the centre of the map is {label} ({_MEANING.get(label, 'no object')}); the map has "
-            f"{_sizes(values)}",
-            f"name the object: [[--ids FIELD={_largest(values)}|ids=[{_largest(values)}]]]",
-        )
+        reason = f"the centre of the map is {label} ({_MEANING.get(label, 'no object')}); the map "
+        reason += f"has {_sizes(values)}"
+        fix = "give a map that has objects[[: --labels FILE; or take all pixels: --no-mask|]]"
+        for largest, _ in _objects(values)[:1]:
+            fix = f"name the object: [[--ids FIELD={largest}|ids=[{largest}]]]"
+        raise LabelError("HC-S01", reason, fix)
     return label
 
 
@@ -325,10 +325,6 @@ def _sizes(values: NDArray[Any]) -> str:
     listed = ", ".join(f"{label} ({n} px)" for label, n in found[:_LISTED])
     more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
     return f"the objects {listed}{more}" if found else "no object at all"
-
-
-def _largest(values: NDArray[Any]) -> str:
-    return str(next((label for label, _ in _objects(values)), "ID"))
 
 
 def _nearest_id(values: NDArray[Any], wanted: int) -> str:
