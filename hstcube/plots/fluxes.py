@@ -125,8 +125,8 @@ def sed(
 
     Parameters
     ----------
-    table : QTable
-        As `photometry` returns it.
+    table : QTable or Dataset
+        As `photometry` returns it; or a pixel, as `sed_at` does.
     *ids : int
         Which groups; the first eight rows when none is given.
     scale : {"linear", "log"}
@@ -143,7 +143,9 @@ def sed(
         Flux [uJy] at the pivot wavelengths with 1 sigma errors; negative fluxes are where they are.
     """
     require_choice("scale", scale, Scale)
-    require_made(table, {"id"}, "[[|: hstcube.photometry]]")
+    of_pixel = {"flux", "error", "pivot", "x", "y"} <= {*getattr(table, "variables", ())}
+    table = _row_of(table) if of_pixel else table
+    require_made(table, {"id"}, "[[|: hstcube.photometry or hstcube.sed_at]]")
     placed = cube is not None and groups is not None
     figure, both = on_axes(axes, 2 if placed else 1, lambda: _spectrum_panels(placed=placed))
     chosen = ids or tuple(table["id"][:_AT_ONCE].tolist())
@@ -157,10 +159,25 @@ def sed(
         row = table[table["id"] == number][0]
         _draw_spectrum(both[0], row, pivot, colour, log=scale == "log")
     _name_bands(both[0], pivot, log=scale == "log")
-    both[0].legend(fontsize=7, frameon=False, title="group", title_fontsize=7)
+    both[0].legend(
+        fontsize=7, frameon=False, title="pixel" if of_pixel else "group", title_fontsize=7
+    )
     if cube is not None and groups is not None:
         _draw_places(both[1], taken(cube), groups, colour_of)
     return figure
+
+
+def _row_of(pixel: xr.Dataset) -> Any:
+    """Return the fluxes of one pixel as a table of one group."""
+    from astropy import units
+    from astropy.table import QTable
+
+    columns: dict[str, Any] = {"id": [f"x {pixel.x.item():g}, y {pixel.y.item():g}"]}
+    names = pixel.band.values.tolist()
+    for i, name in enumerate(names):
+        columns[f"flux_{name}"] = [pixel.flux.values[i]] * units.uJy
+        columns[f"error_{name}"] = [pixel.error.values[i]] * units.uJy
+    return QTable(columns, meta={"pivot": dict(zip(names, pixel.pivot.values, strict=True))})
 
 
 def _draw_spectrum(axis: Any, row: Any, pivot: dict[str, float], colour: Any, *, log: bool) -> None:
