@@ -15,7 +15,7 @@ PYTEST := $(RUN) -m pytest -n 2 --dist loadfile
 .PHONY: test quick test-clients test-browser demo real lint types bench bench-quick docs notebook pages picture psf validation fuzz mutants dist clean
 
 test: $(READY)  ## all tests, and the notebooks
-	$(PYTEST) $(COVERAGE)
+	$(PYTEST)
 	$(RUN) -m pytest --nbmake -p no:cacheprovider -o addopts= -o filterwarnings=default notebooks
 
 quick: $(READY)  ## all that is not marked slow, laws on fewer examples; PATHS="tests/sky" for some
