@@ -2,8 +2,8 @@
 
 The cost of a field of the demo (nine bands with PSFs and noise; default recipe, FITS and netCDF,
 verified) in units of a fixed piece of numpy, both taken in turns in one process with one thread;
-the least of several. Machines differ in what files cost beside numpy (2.0 units here are 4.7
-there), so that of the commit in ``gate.json`` is measured in the same run, and compared.
+the least of several. Machines differ in what files cost beside numpy (the same code took 2.0 units
+on one and 4.7 on another), so the commit in ``gate.json`` is measured in the same run.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def units_of(package: Path) -> float:
     """Return the cost of a field made by the hstcube of a folder, in a process of its own."""
     command = [sys.executable, __file__, "--units"]
     there = os.environ | {"PYTHONPATH": str(package)}
-    told = subprocess.run(command, env=there, capture_output=True, text=True, check=True)
+    told = subprocess.run(command, env=there, stdout=subprocess.PIPE, text=True, check=True)
     return float(told.stdout)
 
 
@@ -80,9 +80,8 @@ def main() -> None:
         print(round(measured(), 2))
         return
     if "--record" in sys.argv[1:]:
-        commit = git("rev-parse", "--short", "HEAD").decode().strip()
-        ratio = round(measured(), 2)
-        KEPT.write_text(json.dumps({"commit": commit, "ratio": ratio}) + "\n", encoding="utf-8")
+        head = git("rev-parse", "--short", "HEAD").decode().strip()
+        KEPT.write_text(json.dumps({"commit": head}) + "\n", encoding="utf-8")
     commit = json.loads(KEPT.read_text(encoding="utf-8"))["commit"]
     if subprocess.run(["git", "cat-file", "-e", commit], cwd=ROOT, check=False).returncode:
         print(
@@ -102,7 +101,7 @@ def main() -> None:
 
 def git(*words: str) -> bytes:
     """Return what git says."""
-    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, check=True).stdout
+    return subprocess.run(["git", *words], cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout
 
 
 if __name__ == "__main__":

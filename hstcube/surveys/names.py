@@ -41,7 +41,6 @@ __all__ = [
 
 MIXED = "mixed"  # in place of the label of a pixel scale: each band at the finest one that there is
 
-
 ImageKind = Literal["sci", "wht"]
 
 
