@@ -92,6 +92,13 @@ class _Named(NamedTuple):
         return [(i, role) for i, (word, role) in enumerate(self.row.roles) if word == kind]
 
     @property
+    def field(self) -> str:
+        """The word for it in the name; else the file that holds all its images, or the folder."""
+        if any(role == _EACH for _, role in self.roles):
+            return self.path.name.split(".fits")[0]
+        return self.parts.get("field") or self.path.absolute().parent.name
+
+    @property
     def stem(self) -> str:
         """The name without the word that tells sci from wht: both images of a band have one."""
         return _stem(self.path, self.parts.get("kind", ""))
@@ -121,7 +128,7 @@ def images_in(folder: Path, images: str | None = None, field: str = "") -> list[
     found = list(_usual_images(folder, images, field))
     if found or images is not None or (field and any(_usual_images(folder, images))):
         return told_apart(found)
-    return _images_of_releases([*entries(folder), *entries(folder / STAMPS)])
+    return _images_of_releases([*entries(folder), *entries(folder / STAMPS)], field)
 
 
 def no_folder(path: Path) -> FileError:
@@ -180,8 +187,8 @@ def _usual_images(folder: Path, images: str | None, field: str = "") -> Iterator
                 )
 
 
-def _images_of_releases(paths: list[Path]) -> list[Image]:
-    named = list(_named(paths))
+def _images_of_releases(paths: list[Path], field: str = "") -> list[Image]:
+    named = [one for one in _named(paths) if field in ("", one.field)]
     said = {one.stem: _header_says(one) for one in named if _needs_header(one)}
     images: list[Image] = []
     for one in named:
@@ -231,13 +238,11 @@ def preferred(images: list[Image]) -> list[Image]:
 
 def bandless(folder: Path) -> list[tuple[str, Path]]:
     """Return the files of a folder with names of a release that tell no band, and their fields."""
-    found = []
-    for one in _named([*entries(folder), *entries(folder / STAMPS)]):
-        if "band" not in one.parts and any(role != MAP for _, role in one.roles):
-            whole = any(role == _EACH for _, role in one.roles)
-            above = one.path.name.split(".fits")[0] if whole else one.path.absolute().parent.name
-            found.append((one.parts.get("field") or above, one.path))
-    return found
+    return [
+        (one.field, one.path)
+        for one in _named([*entries(folder), *entries(folder / STAMPS)])
+        if "band" not in one.parts and any(role != MAP for _, role in one.roles)
+    ]
 
 
 def matched_notes(images: Mapping[str, Path]) -> list[tuple[str, str]]:
@@ -322,14 +327,13 @@ def _images(one: _Named, scale: str, band: str) -> Iterator[Image]:
     band = band_name(text)
     if "scale" in parts:
         scale = _label(float(parts["scale"].lower().removesuffix("mas")))
-    field = parts.get("field") or one.path.absolute().parent.name
     for rank, role in one.roles:
         if role == _EACH:
             yield from _of_one_file(one)
         elif band or role == MAP:
             of = "" if role == MAP else band
             yield Image(
-                *(one.path, field, scale, of, role, rank, row.release, None),
+                *(one.path, one.field, scale, of, role, rank, row.release, None),
                 *(one.stem, text, row.zero, row.dead),
             )
 
@@ -338,7 +342,6 @@ def _of_one_file(one: _Named) -> list[Image]:
     """Return the images of a file whose extensions are named after bands, sci or wht in EXTVER."""
     images: list[Image] = []
     path, row = one.path, one.row
-    field = path.name.split(".fits")[0]
     with contextlib.suppress(HstCubeError), located(path):
         for hdu, header in enumerate(headers_of(path)):
             text = card_text(header, "EXTNAME")
@@ -348,7 +351,7 @@ def _of_one_file(one: _Named) -> list[Image]:
                 role = SCI if kind == "SCI" else "ivar"
                 images.append(
                     Image(
-                        *(path, field, _scale_said(header), band, role, 0, row.release, hdu),
+                        *(path, one.field, _scale_said(header), band, role, 0, row.release, hdu),
                         *(text, text, row.zero, row.dead),
                     )
                 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 import warnings
 from dataclasses import replace
@@ -17,8 +18,9 @@ import hstcube
 from hstcube.core.bands import band_name
 from hstcube.core.state import notes_of
 from hstcube.errors import HstCubeError, HstCubeWarning
+from hstcube.fits.opening import headers_of
 from hstcube.jobs.catalogue import Position
-from hstcube.surveys import names
+from hstcube.surveys import names, releases
 from hstcube.surveys.releases import images_in, matched_notes
 
 if TYPE_CHECKING:
@@ -301,3 +303,20 @@ def test_one_field_of_many_is_found_alone(tmp_path: Path, monkeypatch: pytest.Mo
     assert built == [name for name in listed for _ in range(2)]
     with pytest.raises(HstCubeError, match="there are fields 1, 11, 21, 111"):
         names.find_field(tmp_path, "2")
+
+
+def test_of_a_release_no_header_of_another_field_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_release(tmp_path, DRESSES["dja"])
+    thumb = next(tmp_path.glob("*thumb*"))
+    other = thumb.with_name(thumb.name.replace(".fits", "_b.fits"))
+    shutil.copy(thumb, other)
+    listed = {files.field: files for files in hstcube.list_fields(tmp_path)}
+    assert len(listed) > 1
+    opened = []
+    monkeypatch.setattr(
+        releases, "headers_of", lambda path: opened.append(path) or headers_of(path)
+    )
+    assert names.find_field(tmp_path, DRESSES["dja"].field) == listed[DRESSES["dja"].field]
+    assert other not in opened
