@@ -289,10 +289,11 @@ class Grid:
                 fix or "cut them to the same pixels, or regrid one of them",
             )
         shift = self.shift(other)
-        if not shift <= TOLERANCE:
+        if not shift <= TOLERANCE:  # NaN: no place on the other's projection
+            far = f"up to {shift:.4g} pixels" if np.isfinite(shift) else "more than 90 degrees"
             raise GridError(
                 "HC-D02",
-                f"{what} lie on different pixel grids, up to {shift:.4g} pixels apart",
+                f"{what} lie on different pixel grids, {far} apart",
                 fix or "check the WCS of both files, or regrid one of them",
             )
 

@@ -547,3 +547,11 @@ def test_every_pixel_of_the_map_reaches_half_a_pixel_beyond_its_centre(grid, sid
     fine = grid.stepped((-0.5 + 0.5 / n, -0.5 + 0.5 / n), (1 / n, 1 / n), (9 * n, 7 * n))
     blocks = np.kron(labels.values, np.ones((n, n), dtype=int))
     np.testing.assert_array_equal(regrid_labels(labels, fine).values, blocks)
+
+
+def test_grids_on_opposite_parts_of_the_sky_are_told_apart_in_degrees():
+    here, there = (Grid.around((ra, -27.8), 3.0, 0.06) for ra in (53.0, 233.0))
+    with pytest.raises(GridError, match="more than 90 degrees apart"):
+        here.require(there)
+    with pytest.raises(GridError, match=r"up to [0-9.]+ pixels apart"):
+        here.require(Grid.around((53.001, -27.8), 3.0, 0.06))
