@@ -284,6 +284,7 @@ def same(one: Any, other: Any) -> None:
             np.testing.assert_array_equal(left, right)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", WITH_UNITS, ids=".".join)
 def test_a_quantity_is_the_number_that_it_is(world: World, case: tuple[str, str]) -> None:
     number, *others = WITH_UNITS[case]
@@ -354,6 +355,7 @@ def impossible(case: tuple[str, str]) -> list[Any]:
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [*WITH_UNITS, *WITHOUT_UNITS, *WHOLE], ids=".".join)
 def test_what_is_no_number_is_refused(world: World, case: tuple[str, str]) -> None:
     by_band = case[1] in ("psf_fwhm", "zeropoint", "exposure") and case[0] != "build"

@@ -1041,6 +1041,7 @@ NUMBERS = {
 }  # cases of the catalogue, by their letter
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "row", [row for row in ROWS.values() if row.do], ids=[key for key in ROWS if ROWS[key].do]
 )

@@ -29,6 +29,7 @@ def name_of(block: str) -> str:
     return block.splitlines()[-1][:60]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::hstcube.HstCubeWarning")
 @pytest.mark.parametrize("block", BLOCKS, ids=map(name_of, BLOCKS))
 def test_a_block_runs_as_it_stands(

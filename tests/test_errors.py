@@ -59,6 +59,7 @@ pytestmark = pytest.mark.filterwarnings(
 )  # every made-up field has a wrong camera
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("defect", DEFECTS.values(), ids=DEFECTS)
 def test_a_defect_says_what_and_where_and_what_to_do(defect: Defect, tmp_path: Path) -> None:
     folder = write_field(tmp_path / "data")
@@ -405,6 +406,7 @@ def test_a_file_may_end_anywhere(tmp_path: Path) -> None:
         assert (refusal(lambda: open_it(folder)) is None) == (size >= needed)
 
 
+@pytest.mark.slow
 def test_any_byte_of_a_map_may_be_wrong(tmp_path: Path) -> None:
     folder = write_field(tmp_path, bands=("f435w",))
     path = label_map(folder)
@@ -418,6 +420,7 @@ def test_any_byte_of_a_map_may_be_wrong(tmp_path: Path) -> None:
         refusal(lambda: hstcube.homogenize(cube, labels=open_map(folder), sky=0.0))
 
 
+@pytest.mark.slow
 def test_a_wrong_byte_of_a_product_is_refused_or_of_no_consequence(tmp_path: Path) -> None:
     folder = product(write_field(tmp_path / "data", bands=("f435w",)))
     cube = hstcube.open_field(folder, "x")

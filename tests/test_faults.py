@@ -182,6 +182,7 @@ def die_at(event: int) -> None:
 # -- killed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", WRITERS)
 def test_a_writer_that_is_killed_at_any_step_leaves_whole_files(
     write: Callable, before: xr.Dataset, after: xr.Dataset, tmp_path: Path
@@ -205,6 +206,7 @@ def test_a_writer_that_is_killed_at_any_step_leaves_whole_files(
     assert list(dict.fromkeys(states)) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", WRITERS)
 def test_a_writer_that_is_killed_at_any_time_leaves_whole_files(
     write: Callable, tmp_path: Path

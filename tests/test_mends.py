@@ -49,6 +49,7 @@ def told(use: Any, *given: Any, **how: Any) -> dict[str, str]:
     return {one.code: f"{one.text}; {spoken(codes()[one.code].fix)}" for one in ours}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("code", "number"), EACH)
 def test_what_a_fix_says_in_python_mends_the_fault(code: str, number: int, tmp_path: Path) -> None:
     mend: Mend = MENDS[code][number]
@@ -91,6 +92,7 @@ def command(text: str, folder: Path) -> tuple[str, int]:
     return f"{result.output}\n{wrong or ''}", result.exit_code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("code", "number"), EACH_SHELL)
 def test_what_a_fix_says_on_the_command_line_mends_the_fault(
     code: str, number: int, tmp_path: Path

@@ -64,6 +64,7 @@ def same(one: Any, other: Any) -> None:
         np.testing.assert_array_equal(left, right)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spelt", SPELLINGS)
 @pytest.mark.parametrize("case", NAMED)
 def test_an_argument_names_a_band_however_it_is_spelt(world: World, case: str, spelt: str) -> None:

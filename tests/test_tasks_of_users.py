@@ -183,6 +183,7 @@ def circle(desk: Desk) -> Any:
     return SkyCircularAperture(desk.sky, r=0.3 * u.arcsec)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", WORKS)
 def test_what_is_typed_works(desk: Desk, task: str) -> None:
     assert WORKS[task](desk) is not None

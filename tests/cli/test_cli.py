@@ -529,6 +529,7 @@ def test_one_broken_band_does_not_stop_the_other_fields(
     assert (sound / "3_f850lp_sci.fits").read_bytes() == (out / "3_f850lp_sci.fits").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -652,6 +653,7 @@ def test_the_command_gives_what_the_functions_give(
     xr.testing.assert_identical(hstcube.open_cube(tmp_path / "default" / "1.nc"), one_call)
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_time_zone_language_or_home(
     folder: Path, out: Path, call: Callable
 ) -> None:

@@ -47,6 +47,7 @@ def test_every_option_of_run_stands_under_what_it_is_about() -> None:
     assert "<list" not in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_help_shows_examples_that_fit_80_columns(words: tuple[str, ...]) -> None:
     examples = COMMANDS[words].examples

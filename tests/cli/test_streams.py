@@ -31,11 +31,13 @@ def shell(line: str, **how: str) -> subprocess.CompletedProcess[str]:
                           env=os.environ | how)  # fmt: skip
 
 
+@pytest.mark.slow
 def test_closed_streams_do_not_end_a_run(data: Path, tmp_path: Path) -> None:
     assert shell(f"hstcube run '{data}' -o '{tmp_path}' >&- 2>&-").returncode == 0
     assert (tmp_path / "run.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["ls", "check"])
 def test_a_reader_that_leaves_is_no_error(command: str, data: Path) -> None:
     done = shell(f"hstcube {command} '{data}' | head -c1; exit ${{PIPESTATUS[0]}}")

@@ -88,6 +88,7 @@ def test_units_in_headers_are_no_markup(capsys: pytest.CaptureFixture[str]) -> N
         assert word in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [80, 200])
 def test_no_summary_of_a_command_is_cut(columns: int) -> None:
     for group in ("", "psf"):

@@ -92,6 +92,7 @@ def draw_chain(data, plane, length):
 # -- slice then WCS = WCS then slice
 
 
+@pytest.mark.slow
 @examples(120)
 @given(data=st.data(), shape=SHAPES, turned=st.sampled_from([42.0, None]))
 def test_a_chain_of_cuts_keeps_its_place_on_the_sky(data, shape, turned):
@@ -131,6 +132,7 @@ def test_a_coarse_grid_has_the_place_of_a_coarsened_image(data, shape, factor):
     assert coarse.scale == pytest.approx(factor * grid.scale, rel=1e-12)
 
 
+@pytest.mark.slow
 @examples(6)
 @given(data=st.data(), cube=cubes(sides=st.integers(12, 40), kinds=["none", "islands"]))
 def test_files_of_a_cut_cube_show_the_same_sky(data, cube):

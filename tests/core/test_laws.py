@@ -254,6 +254,7 @@ def test_a_constant_cube_stays_constant(cube, value):
     )
 
 
+@pytest.mark.slow
 @every_step
 @examples(15)
 @given(cube=cubes())
@@ -311,6 +312,7 @@ def test_a_mask_of_everything_keeps_all_that_has_data(cube):
     same_bits(mask(cube, everything), cube, names=("sci", "wht"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in STEPS if name != "subtract_sky"])
 @examples(15)
 @given(cube=cubes())
@@ -361,6 +363,7 @@ SYMMETRIC |= {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", SYMMETRIC.values(), ids=SYMMETRIC)
 def test_nothing_is_shifted_at_any_parity(kernel):
     for ny in range(5, 41):
@@ -424,6 +427,7 @@ def test_turning_and_flipping_commute_with_matching(image, kernel, turns, flip):
     np.testing.assert_allclose(first[1], then[1], rtol=EXACT)
 
 
+@pytest.mark.slow
 @every_step
 @pytest.mark.parametrize("dim", ["y", "x"])
 @examples(10)
@@ -470,6 +474,7 @@ def test_sky_and_matching_commute(cube):
     xr.testing.assert_identical(first, then)
 
 
+@pytest.mark.slow
 @every_step
 @examples(15)
 @given(cube=cubes(), power=st.integers(-12, 12), sign=st.sampled_from([-1.0, 1.0]))
@@ -517,6 +522,7 @@ def test_widths_add_in_quadrature_also_below_half_a_pixel(first, second):
     np.testing.assert_allclose(spread, at_once, atol=1e-3)
 
 
+@pytest.mark.slow
 @examples(25)
 @given(steps=st.lists(st.floats(0.05, 1.1), min_size=2, max_size=3))
 def test_matching_in_steps_is_matching_at_once(steps):
@@ -566,6 +572,7 @@ def test_the_variance_is_that_of_the_sum_that_was_taken(image, kernel):
 DRAWS = 4000
 
 
+@pytest.mark.slow
 def test_the_variance_agrees_with_that_of_many_draws_of_noise():
     rng = np.random.default_rng(20)
     wht = np.ones((22, 19))
@@ -623,6 +630,7 @@ def test_the_variance_of_a_pixel_is_one_over_its_weight(cube):
 # -- bands
 
 
+@pytest.mark.slow
 @every_step
 @examples(12)
 @given(cube=cubes(bands=(2, 5)), data=st.data())
@@ -729,6 +737,7 @@ def test_a_cut_out_is_equal_beyond_the_kernel_radius_from_the_cut(image, kernel,
 MATCHED = {"noise_scale", "noise_acf", "dy", "dx", "coverage"}
 
 
+@pytest.mark.slow
 @every_step
 @examples(15)
 @given(cube=cubes())
@@ -755,6 +764,7 @@ def test_a_step_returns_a_cube(step, cube):
     }
 
 
+@pytest.mark.slow
 @every_step
 @examples(10)
 @given(cube=cubes())
@@ -767,6 +777,7 @@ def test_a_step_adds_one_line_to_the_history(step, cube):
     )
 
 
+@pytest.mark.slow
 @every_step
 @examples(15)
 @given(cube=cubes())
@@ -781,6 +792,7 @@ def test_a_step_leaves_its_input_alone(step, cube):
     assert snapshot(cube) == before
 
 
+@pytest.mark.slow
 @every_step
 @examples(10)
 @given(cube=cubes())
@@ -975,6 +987,7 @@ def after(step, cube):
     return STEPS[step](cube) if step else cube
 
 
+@pytest.mark.slow
 @examples(15)
 @given(cube=cubes(kinds=["none", "islands", "pixels"]), step=after_any_step, layout=layouts)
 def test_fits_files_give_the_same_cube_back(cube, step, layout):
@@ -1015,6 +1028,7 @@ def test_netcdf_gives_the_same_cube_back(cube, step):
     assert snapshot(cube) == before
 
 
+@pytest.mark.slow
 @examples(8)
 @given(cube=cubes(), step=after_any_step)
 def test_zarr_gives_the_same_cube_back(cube, step):
@@ -1029,6 +1043,7 @@ def test_zarr_gives_the_same_cube_back(cube, step):
     assert snapshot(cube) == before
 
 
+@pytest.mark.slow
 @examples(5)
 @given(cube=cubes(), step=after_any_step)
 def test_a_cube_goes_from_any_format_to_any_other(cube, step):

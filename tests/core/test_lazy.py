@@ -97,6 +97,7 @@ LAZY_STEPS = {
 every_step = pytest.mark.parametrize("step", LAZY_STEPS.values(), ids=LAZY_STEPS)
 
 
+@pytest.mark.slow
 @every_step
 @examples(12)
 @given(cube=cubes(), data=st.data())
@@ -122,6 +123,7 @@ def test_a_chunked_cube_gives_the_same_result_and_is_computed_when_asked(step, c
     assert snapshot(cube) == before
 
 
+@pytest.mark.slow
 @examples(6)
 @given(cube=cubes(), data=st.data())
 def test_a_cube_in_bands_gives_the_same_bits(cube, data):
@@ -130,6 +132,7 @@ def test_a_cube_in_bands_gives_the_same_bits(cube, data):
         same_bits(step(lazy, cube).compute(), step(cube, cube))
 
 
+@pytest.mark.slow
 @examples(12)
 @given(cube=cubes(kinds=["none", "islands"]), data=st.data())
 def test_a_band_at_the_target_passes_bit_for_bit_in_chunks_too(cube, data):
@@ -174,6 +177,7 @@ def test_the_sky_of_a_chunked_cube_is_that_of_the_cube(method, cube, data):
     xr.testing.assert_identical(level, measure_sky(cube, background=blank, method=method))
 
 
+@pytest.mark.slow
 @examples(8)
 @given(data=st.data(), cube=cubes(sides=st.integers(20, 40), kinds=["none", "islands"]))
 def test_a_whole_chain_is_built_before_it_is_computed(data, cube):
@@ -240,6 +244,7 @@ def write_stamps(folder, cube):
             fits.writeto(folder / f"f1_60mas_{name}_{kind}.fits", plane, header)
 
 
+@pytest.mark.slow
 @examples(6)
 @given(
     data=st.data(),

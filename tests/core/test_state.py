@@ -81,6 +81,7 @@ def same(one, other):
     return one.drop_attrs(deep=False).identical(other.drop_attrs(deep=False))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::hstcube.errors.HstCubeWarning")
 @pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
 @pytest.mark.parametrize("changed", [without_prose, with_other_prose, without_free_text])

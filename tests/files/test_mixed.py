@@ -149,6 +149,7 @@ def test_levels_are_converted_to_the_pixels_they_are_subtracted_from(field, tmp_
     assert own["f606w"] == pytest.approx((4e-4, 4e-6))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("options", "scale"), [
     (("--scale", "mixed"), 0.06), (("--scale", "mixed", "--onto", "30mas"), 0.03), (("--onto", "labels"), 0.03),  # noqa: E501
     (("--scale", "mixed", "--onto", "labels", "--align", "apply"), 0.03), (("--onto", "60mas"), 0.06),  # noqa: E501

@@ -121,6 +121,7 @@ def test_a_file_that_declares_terabytes_is_refused_before_they_are_taken(tmp_pat
         assert caught.value.code == "HC-F17"
 
 
+@pytest.mark.slow
 def test_threads_that_write_and_read_do_not_end_the_process(
     cube: xr.Dataset, tmp_path: Path
 ) -> None:

@@ -101,6 +101,7 @@ IMPOSSIBLE = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("key", "value"), IMPOSSIBLE)
 def test_a_card_with_what_cannot_be_is_refused(key: str, value: Any, products: list[Path]) -> None:
     path = next(path for path in products if path.stem in ("1_f435w_sci", "1_f435w"))

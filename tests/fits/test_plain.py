@@ -82,6 +82,7 @@ def test_a_stamp_is_read_as_astropy_reads_it(kind: str, lazy: bool, stamp: Path)
     assert seen(path, kind, lazy=lazy) == seen_by_astropy(path, kind, lazy=lazy)
 
 
+@pytest.mark.slow
 def test_damaged_headers_are_read_or_refused_as_by_astropy(stamp: Path) -> None:
     rng, (cards, pixels) = Random(15), header_in(stamp)
     plain = 0
@@ -116,6 +117,7 @@ FOREIGN = (  # read by astropy in ways of its own
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("comment", ["", "/", "/ what it is", "/it", " / 'quoted' / twice"])
 @pytest.mark.parametrize("value", [*VALUES, *FOREIGN])
 def test_any_value_is_that_of_astropy(value: str, comment: str, stamp: Path) -> None:

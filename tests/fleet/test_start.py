@@ -31,6 +31,7 @@ def test_masked_dask_arrays_are_taken_as_xarray_takes_them():
     )
 
 
+@pytest.mark.slow
 def test_versions_are_those_of_dask():
     ask = "from xarray.namedarray.pycompat import mod_version; print(mod_version('dask'))\n"
     assert said(START + ask) == said("import dask; print(dask.__version__)")

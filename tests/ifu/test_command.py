@@ -45,6 +45,7 @@ def place_of_peak(path, extension):
     )
 
 
+@pytest.mark.slow
 def test_the_models_lie_where_the_map_does_and_say_what_they_are(given, tmp_path, call):
     assert call(*asked(given, tmp_path)).code == 0
     there = place_of_peak(given / "map.fits", 0)
@@ -80,6 +81,7 @@ def test_the_picture_is_in_arcsec_with_scale_north_and_psf():
     assert hstcube.plot.figure_bytes(figure).startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_what_is_found_is_printed_as_json_too(given, tmp_path, call):
     said = call(*asked(given, tmp_path, "--json", "--positive"))
     assert said.code == 0
@@ -106,12 +108,14 @@ def test_flux_and_equivalent_width_are_printed_with_their_errors(given, tmp_path
     assert 10 < width < 70
 
 
+@pytest.mark.slow
 def test_a_sum_of_maps_is_told(given, tmp_path, call):
     more = (given / "map.fits", "--error", given / "err.fits")
     said = call(*asked(given, tmp_path, *more))
     assert "note: HC-L07 2 maps are summed" in said.out
 
 
+@pytest.mark.slow
 def test_nothing_is_left_when_one_file_cannot_be_written(given, tmp_path, call, monkeypatch):
     from hstcube.fits import writing
 

@@ -44,6 +44,7 @@ STEPS = {
 every_step = pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
 
 
+@pytest.mark.slow
 @every_step
 def test_a_step_leaves_its_input_alone(step, given):
     before = [snapshot(one) for one in given]
@@ -55,6 +56,7 @@ def test_a_step_leaves_its_input_alone(step, given):
     assert [snapshot(one) for one in given] == before
 
 
+@pytest.mark.slow
 @every_step
 def test_a_step_gives_the_same_bits_every_time_also_of_arrays_that_cannot_be_written_to(
     step, given
@@ -64,6 +66,7 @@ def test_a_step_gives_the_same_bits_every_time_also_of_arrays_that_cannot_be_wri
     xr.testing.assert_identical(step(*map(read_only, given)), once)
 
 
+@pytest.mark.slow
 @every_step
 def test_a_chunked_cube_gives_the_same_result(step, given):
     lazy = [one.chunk({"y": 20, "x": 31}) for one in given]
@@ -77,6 +80,7 @@ def test_a_model_is_a_cube(onto, given):
     assert made.sizes["band"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dims", [("y",), ("x",), ("y", "x")])
 def test_a_flipped_cube_and_a_flipped_map_give_the_same_fit(dims, given):
     made, seen = given

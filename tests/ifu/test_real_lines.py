@@ -129,6 +129,7 @@ def test_the_model_at_the_resolution_of_hst_is_positive_and_quiet(galaxies, fits
         assert negative < (0.1 if name == "15" else 0.01), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["3", "15", "912", "919", "982"])
 def test_the_continuum_lies_where_hst_sees_it(xdf, galaxies, name):
     made, at = continuum_of(xdf, name)
@@ -156,6 +157,7 @@ def fits_of(path):
         return hdus["SCI"].data.astype(float)
 
 
+@pytest.mark.slow
 def test_the_command_writes_models_residual_table_and_picture(xdf, galaxies, tmp_path, call):
     cube, _, own = galaxies["912"]
     hstcube.save_cube(hstcube.mask(cube, own), tmp_path / "912.nc")

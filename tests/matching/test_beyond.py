@@ -88,6 +88,7 @@ def circle(radius, size=STAMP):
     return np.hypot(y, x) <= radius
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["disc", "star"])
 @pytest.mark.parametrize("radius", [0.2, 0.5, 1.5])
 def test_colours_are_right_where_bands_keep_different_shares_in_their_frames(kind, radius):

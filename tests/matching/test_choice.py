@@ -36,6 +36,7 @@ def target_of(cube: xr.Dataset, **how: object) -> str:
     return str(psf_match(cube, **how).matched_to.values[0])
 
 
+@pytest.mark.slow
 def test_of_hst_and_jwst_f160w_serves_all_although_f444w_has_more_light_far_out():
     cube = with_psf(cube_of(*BOTH), psfs(*BOTH))
     matched = psf_match(cube)
@@ -66,6 +67,7 @@ def test_kernels_and_their_quality_agree_on_the_target():
     assert psf_quality(stack).attrs["to"] == "f160w"
 
 
+@pytest.mark.slow
 def test_the_table_of_the_xdf_leads_to_f160w_by_its_psfs_too():
     table = survey_psf("xdf", 0.06)
     assert psf_quality(table).attrs["to"] == "f160w"
@@ -104,6 +106,7 @@ def crossed() -> xr.DataArray:
     return psf_array(images.astype("f4"), SCALE, bands=bands, name="psf", attrs={})
 
 
+@pytest.mark.slow
 def test_where_no_band_serves_the_narrowest_gaussian_that_does_is_offered():
     cube = with_psf(cube_of("f277w", "f444w"), crossed())
     with pytest.raises(PSFError) as caught:

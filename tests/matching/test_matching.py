@@ -85,6 +85,7 @@ def refuses(code, do, *said):
 # -- one kernel
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("band", [*ACS, *IR])
 def test_kernels_of_noisy_psfs_reach_the_true_target(band):
     """The kernel sees noise of 1e-5 per pixel; what it makes of the true PSF is compared with the true F160W."""  # noqa: E501
@@ -400,6 +401,7 @@ def matched_quietly(cube, **how):
         return psf_match(cube, allow="all", **how)
 
 
+@pytest.mark.slow
 @examples(8)
 @given(cube=cubes_with_psf())
 def test_the_input_is_left_as_it_was(cube):
@@ -445,6 +447,7 @@ def test_another_band_changes_none_of_the_others(cube, data):
     )
 
 
+@pytest.mark.slow
 @examples(8)
 @given(cube=cubes_with_psf(), chunk=st.integers(4, 30))
 def test_a_chunked_cube_gives_the_same_result_and_is_computed_when_asked(cube, chunk):
@@ -494,6 +497,7 @@ def test_a_cube_with_psfs_comes_back_from_netcdf(cube, matched):
         xr.testing.assert_identical(open_cube(folder / "cube.nc"), made)
 
 
+@pytest.mark.slow
 @examples(8)
 @given(cube=cubes_with_psf(), sigma=st.floats(0.2, 1.5))
 def test_every_width_that_is_broad_enough_is_reached(cube, sigma):

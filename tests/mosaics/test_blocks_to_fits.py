@@ -36,6 +36,7 @@ def lazily(folder: Path, **chunks: int) -> xr.Dataset:
     return hstcube.open_field(folder, "mos", chunks=chunks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunks", BLOCKS)
 def test_a_homogeneous_mosaic_is_made_of_regions_and_equals_the_one_in_memory(
     folder: Path, matched: Any, chunks: dict[str, int]
@@ -103,6 +104,7 @@ def test_what_is_chosen_by_a_map_in_memory_is_read_in_regions(folder: Path, dims
         np.testing.assert_array_equal(chosen["mask"][1, 70:90, 5:9], whole[1, 70:90, 5:9])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["files", "mef"])
 @pytest.mark.parametrize("noise", ["wht", "variance"])
 @pytest.mark.parametrize("chunks", [BLOCKS[1]])

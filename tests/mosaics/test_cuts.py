@@ -46,6 +46,7 @@ def lazy(folder: Path) -> xr.Dataset:
     return hstcube.open_field(folder, "mos", chunks={"y": 128, "x": 77})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("index", CUTS, ids=str)
 def test_pieces_are_those_that_numpy_cuts(folder: Path, lazy: xr.Dataset, index: Any) -> None:
     whole = hstcube.open_field(folder, "mos")
@@ -76,6 +77,7 @@ def test_a_cut_reads_its_own_pixels_alone(
     assert sum(read) == 3 * 2 * 10 * 3 * 3  # sci, wht and mask each look at both
 
 
+@pytest.mark.slow
 def test_a_cut_is_matched_as_the_same_cut_in_memory_is(folder: Path, lazy: xr.Dataset) -> None:
     at = {"y": slice(60, 240), "x": slice(20, SIDE)}
     found = hstcube.homogenize(lazy.isel(at), sky=[0.0] * 3)
@@ -86,6 +88,7 @@ def test_a_cut_is_matched_as_the_same_cut_in_memory_is(folder: Path, lazy: xr.Da
     assert np.allclose(found.coverage, whole.coverage, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_cut_of_a_matched_cube_is_that_of_the_whole(lazy: xr.Dataset) -> None:
     found = hstcube.homogenize(lazy, sky=[0.0] * 3)
     at = {"y": slice(100, 180), "x": slice(130, 170)}

@@ -90,6 +90,7 @@ def test_the_same_sources_are_found(
         xr.testing.assert_identical(hstcube.detect(given, deblend=deblend), expected)
 
 
+@pytest.mark.slow
 def test_sources_are_found_where_the_first_tiles_tell_nothing_of_the_noise() -> None:
     """Half of the frame is deeper: the guess is wrong, and all values are looked at."""
     cube = a_scene()

@@ -97,6 +97,7 @@ def interrupted(images: Path, out: Path, error: BaseException, after: int = 10) 
 FULL = OSError(28, "No space left on device")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [FULL, KeyboardInterrupt()], ids=["full disk", "Ctrl-C"])
 def test_a_run_goes_on_where_one_ended(
     images: Path, tmp_path: Path, undisturbed: Any, written: list[At], error: BaseException

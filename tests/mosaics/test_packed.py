@@ -70,6 +70,7 @@ def test_each_image_is_read_once_and_gives_what_it_gives_in_memory(
     assert len(read) == len({*read}) == 6  # two images of three bands
 
 
+@pytest.mark.slow
 def test_a_mosaic_of_them_is_that_of_the_cube_in_memory(folder: Path, tmp_path: Path) -> None:
     lazy = hstcube.open_field(folder, "mos", chunks=CHUNKS).isel(band=[0, 2])
     whole = hstcube.open_field(folder, "mos").isel(band=[0, 2])

@@ -31,6 +31,7 @@ def cube(tmp_path_factory: pytest.TempPathFactory) -> xr.Dataset:
     return made.assign(replaced=replaced, mask=made.mask & ~replaced)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["files", "mef"])
 @pytest.mark.parametrize("noise", ["wht", "variance"])
 def test_products_come_back_in_blocks_as_they_do_in_memory(

@@ -69,6 +69,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blocks", [None, {"y": 128, "x": 128}, {"band": 3, "y": 77, "x": 300}])
 def test_it_comes_back_as_netcdf_gives_it_back(
     whole: xr.Dataset, blocks: dict[str, int] | None, tmp_path: Path
@@ -106,6 +107,7 @@ def test_any_cut_of_it_is_that_of_the_cube(whole: xr.Dataset, store: Path) -> No
             np.testing.assert_array_equal(lazy[name].isel(own), whole[name].isel(own))
 
 
+@pytest.mark.slow
 def test_a_lazy_mosaic_is_written_as_it_computes_each_block_once(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,6 +189,7 @@ def test_a_killed_writer_leaves_what_was_there_and_the_next_one_sweeps(
     assert names(tmp_path) == ["x.zarr"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", [False, True])
 def test_a_full_disk_leaves_what_was_there(
     before: bool, folder: Path, whole: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

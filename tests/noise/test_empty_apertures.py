@@ -33,6 +33,7 @@ def test_wide_apertures_scatter_less_once_the_background_is_removed_and_are_told
     assert wide["constant"] == pytest.approx(1, abs=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [0.0, 1.5])
 def test_the_error_of_a_ratio_is_how_ratios_of_equal_skies_scatter(width: float):
     lags = np.arange(-12, 13)

@@ -95,6 +95,7 @@ def double_sum(sigma, labels, acf):
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
 def test_variances_and_covariances_are_the_double_sum(seed):
     rng = np.random.default_rng(seed)

@@ -38,6 +38,7 @@ def sampled():
     return mock.patch.multiple(blank, SAMPLE=FEW, WINDOW=SIDE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("right", [1.0, 1.5])
 def test_a_sample_agrees_with_the_whole_within_its_error(right):
     cube = a_field(right)

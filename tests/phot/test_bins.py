@@ -52,6 +52,7 @@ def _boxes(labels):
     return [(k, labels[box]) for k, box in enumerate(ndimage.find_objects(labels), start=1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bands", [("f160w",), ("f435w", "f160w"), NINE], ids=len)
 @pytest.mark.parametrize("rim", [0.1, 0.5, 2.0])
 def test_every_bin_reaches_its_target_and_few_are_much_better(bands, rim):
@@ -60,6 +61,7 @@ def test_every_bin_reaches_its_target_and_few_are_much_better(bands, rim):
     require_good(cube, bins, cube.mask.values.all(axis=0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("correlated", [True, False])
 @pytest.mark.parametrize("snr", [3, 20])
 def test_the_target_is_judged_with_the_noise_of_groups(snr, correlated):

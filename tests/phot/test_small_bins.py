@@ -78,6 +78,7 @@ def test_a_job_tells_that_bins_may_be_smaller_than_an_unknown_psf(
     assert sizes_of(bins).min() == 1
 
 
+@pytest.mark.slow
 def test_bins_below_their_target_are_flagged_in_every_table_and_export(
     cube: xr.Dataset, tmp_path: Path
 ) -> None:

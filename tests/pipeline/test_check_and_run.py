@@ -61,6 +61,7 @@ def test_check_and_run_have_the_same_options_with_the_same_values() -> None:
     assert unlike == set(DIFFERENT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("defect", ONE_EACH.values(), ids=ONE_EACH)
 def test_check_names_what_run_refuses_and_warns_of_the_same(defect: Defect, tmp_path: Path) -> None:
     folder = write_field(tmp_path / "data")
@@ -189,6 +190,7 @@ def test_too_little_blank_sky_is_found_before_the_run(tmp_path: Path) -> None:
         assert outcome.error.code in errors(examine(target, Options()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

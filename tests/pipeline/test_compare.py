@@ -29,6 +29,7 @@ def test_equal_products_have_nothing_between_them(products):
     assert all(row.within(0) and not row.cards for row in found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["1.nc", "1.zarr"])
 def test_a_zarr_store_is_compared_as_any_saved_cube(products, name):
     for folder in products:

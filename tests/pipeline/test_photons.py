@@ -68,6 +68,7 @@ def same_weights(one: xr.Dataset, other: xr.Dataset) -> None:
 # -- truth: photons counted elsewhere
 
 
+@pytest.mark.slow
 def test_the_errors_are_the_scatter_of_images_whose_photons_were_counted(tmp_path: Path) -> None:
     """400 exposures of 2e4 s: counts of source and sky by numpy's Poisson, read noise on top."""
     rng = np.random.default_rng(7)
@@ -429,6 +430,7 @@ def test_a_recipe_names_a_map_by_its_own_place(folder: Path) -> None:
     same_weights(made(folder, **read_recipe(recipe)), by_hand(folder, 600.0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["run", "check"])
 def test_the_command_line_takes_a_word_seconds_or_a_file(folder: Path, command: str) -> None:
     out = ["-o", str(folder.parent / "out"), "--overwrite"] if command == "run" else []

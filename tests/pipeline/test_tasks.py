@@ -138,6 +138,7 @@ def test_a_source_is_a_cube_or_a_field(products: Path) -> None:
     assert code_of(lambda: open_source(products / "nowhere")) == "HC-F01"
 
 
+@pytest.mark.slow
 def test_the_cubes_of_a_folder_are_found_however_they_were_written(
     products: Path, tmp_path: Path, call: Callable
 ) -> None:

@@ -108,6 +108,7 @@ def field(tmp_path_factory: pytest.TempPathFactory):
     return folder
 
 
+@pytest.mark.slow
 def test_colours_are_right_to_one_percent(field, call, tmp_path):
     out = tmp_path / "out"
     done = call("run", field / "both.toml", "-o", out, "--onto", "f160w", "--units", "uJy")

@@ -146,6 +146,7 @@ def texts(figure: Figure) -> list[Any]:
     return [one for one in found if one.get_text().strip() and one.get_window_extent().width > 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", pictures())
 def test_nothing_runs_off_the_figure_and_no_letter_is_too_small(name: str) -> None:
     cube = galaxy(title="A galaxy with a title that is longer than any picture of it is wide")
@@ -394,6 +395,7 @@ def test_a_faint_flux_is_an_upper_limit_on_logarithmic_axes() -> None:
     assert labels == ["f435w", "f160w"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bands", "before and after", "rgb", "colours", "S/N", "mask",
                                   "sigmas", "colours before and after"])  # fmt: skip
 def test_lazy_cubes_are_drawn_alike_and_band_by_band(name: str) -> None:
@@ -542,6 +544,7 @@ FLAT_AND_TALL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", FLAT_AND_TALL.values(), ids=FLAT_AND_TALL)
 @pytest.mark.parametrize(
     "draw",

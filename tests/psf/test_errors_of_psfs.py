@@ -176,6 +176,7 @@ def test_a_lone_star_with_a_companion_in_its_core_is_refused(bands):
         measure_psf(alone)
 
 
+@pytest.mark.slow
 def test_a_blended_star_among_others_is_left_out_and_a_companion_farther_away_is_mended():
     rng = np.random.default_rng(1)
     several = stars(rng, 3, flux=100.0)

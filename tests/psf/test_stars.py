@@ -146,6 +146,7 @@ def test_a_star_with_a_damaged_core_gives_its_wings_only(good):
     assert gap(measure_psf(looked_at).sel(band="f105w"), telescope("f105w")) < 0.005
 
 
+@pytest.mark.slow
 def test_a_core_without_data_is_kept_out(good):
     def hole(band, sci, wht):
         if band == "f160w":
@@ -184,6 +185,7 @@ def test_faint_stars_are_rejected_or_give_their_cores_only(good):
     assert "too faint" in reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("apart", [(6, 6), (-9, 3)])
 @pytest.mark.parametrize("share", [0.02, 0.1])
 def test_a_companion_star_is_taken_out(good, apart, share):

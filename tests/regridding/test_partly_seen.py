@@ -66,6 +66,7 @@ def block_weights(n):
     return weights.reshape(rows * rows, -1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [2, 3, 4])
 @pytest.mark.parametrize("units", ["electron s-1", "MJy sr-1"])
 def test_the_sigma_of_blocks_full_or_not_is_exact(n, units):

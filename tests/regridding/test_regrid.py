@@ -826,6 +826,7 @@ def test_much_larger_pixels_are_sums_of_those_that_they_share():
     np.testing.assert_allclose(made.sci, sums.sci, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_noise_of_many_lags_is_carried_along_as_that_of_few(monkeypatch):
     """The two ways through `regrid_noise` are one sum."""
     grid = Grid.around((53.16, -27.78), 4.8, 0.06)

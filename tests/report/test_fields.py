@@ -124,6 +124,7 @@ def test_fits_products_without_a_saved_cube_are_reported(
     assert data_of(out / "1.html")["bands"][-1] == "f160w"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("named", "page"), [("reports", "reports/1.html"), ("a.html", "a.html")])
 def test_a_page_of_a_cube_goes_where_it_is_told(
     named: str, page: str, folder: Path, tmp_path: Path, call: Callable

@@ -90,6 +90,7 @@ def test_errors_are_off_where_chance_does_not_explain_it(ratio: float, error: fl
     assert not noise_is_off(Band("f160w", 15369.0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", BAD)
 def test_each_fault_is_told_of_the_field_that_has_it_and_no_other(fault: str) -> None:
     cube, labels = good()
@@ -282,6 +283,7 @@ ODD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ODD)
 def test_every_cube_has_a_page(kind: str, tmp_path: Path) -> None:
     cube, labels = good()
@@ -338,6 +340,7 @@ def test_pictures_are_png_with_their_first_row_below(tmp_path: Path) -> None:
     assert thumbnail(np.zeros((300, 200, 3), np.uint8)).shape == (75, 50, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "said"),
     [

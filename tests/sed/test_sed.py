@@ -125,6 +125,7 @@ def test_the_pivots_of_the_curves_are_those_of_stsci_to_two_thousandths(band):
     assert band.width == pytest.approx(area / curve.throughput.max(), rel=2e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slope", [-3, 0, 3])
 def test_resampling_changes_the_flux_of_steep_spectra_by_less_than_a_thousandth(slope):
     sedpy = pytest.importorskip("sedpy.observate")
@@ -628,6 +629,7 @@ def curves_in_pixedfit(files, folder):
     return [two_columns_of(files[f"filters/{own.get(name, name)}.txt"].decode()) for name in names]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("camera", CAMERAS)
 @pytest.mark.parametrize("code", CODES)
 def test_every_code_gets_the_curve_of_every_band_of_every_camera_in_the_tables_order(

@@ -109,6 +109,7 @@ def test_what_has_no_data_is_neither_sky_nor_source():
     assert labels.values.max() == 1
 
 
+@pytest.mark.slow
 @given(factor=st.floats(1e-9, 1e9))
 def test_the_unit_of_the_images_does_not_matter(factor):
     grid = grid_of(3.0)

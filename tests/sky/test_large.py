@@ -40,6 +40,7 @@ def sampled(cube, blank, **how):
         return hstcube.measure_sky(cube.chunk({"y": 256, "x": 256}), background=blank, **how)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["clipped", "original"])
 def test_windows_tell_the_level_of_the_whole(method):
     pulls = []

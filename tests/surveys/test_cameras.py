@@ -253,6 +253,7 @@ def test_a_pivot_in_the_header_half_a_per_cent_off_is_told_and_used(tmp_path: Pa
         assert any("HC-B35" in str(one.message) for one in told) == (used != 5921.9)
 
 
+@pytest.mark.slow
 def test_the_dresses_have_their_cameras(tmp_path: Path) -> None:
     for i, (name, dress) in enumerate(DRESSES.items()):
         cube = hstcube.open_field(write_release(tmp_path / str(i), dress), dress.field)

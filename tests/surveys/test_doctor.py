@@ -77,6 +77,7 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str, str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("band", ["f606w", "f160w"])
 @pytest.mark.parametrize("what", WRONG)
 def test_weights_that_are_something_else_are_told_on_opening_and_by_check(
@@ -285,6 +286,7 @@ def bright(tmp_path: Path) -> Path:
     return data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", ["uJy", "MJy sr-1", "nJy"])
 def test_photon_noise_is_the_same_in_every_unit(
     bright: Path, tmp_path: Path, call: Callable[..., Said], unit: str
@@ -400,6 +402,7 @@ def test_photons_that_are_in_the_errors_of_jwst_are_never_added_beside_other_ban
 # -- what check says
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DRESSES)
 def test_check_says_of_every_release_what_was_found_with_and_without_a_map(
     tmp_path: Path, call: Callable[..., Said], name: str

@@ -42,6 +42,7 @@ def opened(folder: Path, field: str, **how: Any) -> tuple[xr.Dataset, set[str]]:
     return cube, {one.message.code for one in told if isinstance(one.message, HstCubeWarning)}
 
 
+@pytest.mark.slow
 @every_dress
 def test_one_scene_has_one_flux_and_its_errors_in_every_dress(name: str, tmp_path: Path) -> None:
     dress = DRESSES[name]
@@ -84,6 +85,7 @@ def assert_sky_of_the_scene(flux: xr.Dataset, dress: Dress) -> None:
         assert one == pytest.approx(other, abs=1e-4 * np.nanmedian(sigma(dress)))
 
 
+@pytest.mark.slow
 @every_dress
 def test_the_commands_find_every_release(
     name: str, tmp_path: Path, call: Callable[..., Said]

@@ -423,6 +423,7 @@ def ran(call: Any, folder: Path, out: Path, *how: str) -> Any:
     return hstcube.open_cube(out / "1.nc")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", ["uJy", "MJy/sr", "nJy", "1e-20 erg s-1 cm-2 AA-1"])
 @pytest.mark.parametrize("moved", [(), ("--onto", "labels")])
 def test_levels_in_files_are_brought_to_the_unit_of_the_cube(

@@ -90,6 +90,7 @@ PICTURES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PICTURES)
 def test_a_picture_says_what_it_shows(cube, name):
     assert SAID in heading(PICTURES[name](cube.chunk({"y": 17, "x": 23})))
