@@ -11,6 +11,9 @@ def main() -> NoReturn:
     """Run the command line; Ctrl-C is heeded from the first moment, while modules are loaded."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupted)
+    from hstcube.fleet.start import one_thread
+
+    one_thread()  # before numpy is loaded
     from hstcube.cli.app import main as begin
 
     begin()

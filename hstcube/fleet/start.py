@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
-__all__ = ["dask_when_needed"]
+__all__ = ["dask_when_needed", "one_thread"]
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class _Dask:
@@ -42,3 +45,14 @@ def dask_when_needed() -> None:
     known = getattr(pycompat, "_cached_duck_array_modules", None)
     if isinstance(known, dict):
         known.setdefault("dask", _Dask())
+
+
+def one_thread() -> tuple[str, ...]:
+    """Let the BLAS of what is started or loaded now use one thread; return the variables it set.
+
+    Our matrices are small: threads that wait for the next one took a quarter of the CPU of a field.
+    What the environment says stays.
+    """
+    ours = tuple(name for name in _THREADS if name not in os.environ)
+    os.environ.update(dict.fromkeys(ours, "1"))
+    return ours

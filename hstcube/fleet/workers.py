@@ -11,7 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from hstcube.errors import HstCubeError, language
-from hstcube.fleet.start import dask_when_needed
+from hstcube.fleet.start import dask_when_needed, one_thread
 from hstcube.inputs.quantities import whole_number
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ __all__ = ["each", "processes"]
 T = TypeVar("T")
 R = TypeVar("R")
 
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _ALL_LOAD = ("astropy.io.fits", "scipy.fft", "scipy.ndimage", "scipy.optimize")  # once for all
 _AHEAD = 2  # tasks that wait for each process
 
@@ -96,9 +95,8 @@ def _start(words: Literal["python", "shell"]) -> None:
 
 @contextlib.contextmanager
 def _one_thread_each() -> Iterator[None]:
-    """Let processes that start now use one thread, where the environment says nothing else."""
-    ours = {name: "1" for name in _THREADS if name not in os.environ}
-    os.environ.update(ours)
+    """Let processes that start now use one thread."""
+    ours = one_thread()
     try:
         yield
     finally:
