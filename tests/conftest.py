@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from commands import Said
+from commands import Said, hstcube
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,6 +43,14 @@ def named_by(variable: str, what: str) -> Path:
     folder = Path(name)
     assert folder.is_dir(), f"{variable} names {folder}, which is not a folder"
     return folder
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Return the folder that `hstcube demo` made, once for all pages, and what it printed."""
+    place = tmp_path_factory.mktemp("demo")
+    said = hstcube("demo", "hstcube_demo", folder=place)
+    return place / "hstcube_demo", said
 
 
 @pytest.fixture

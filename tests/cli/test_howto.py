@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from commands import hstcube
+from commands import hstcube, python
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs" / "howto").glob("*.md")) + sorted(
@@ -18,17 +16,10 @@ RELEASES = {"another_survey": ("candels", "candels"), "jwst": ("nircam", "jwst")
 _FENCED = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("howto")
-    hstcube("demo", "hstcube_demo", folder=place)
-    return place / "hstcube_demo"
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_the_page_runs_as_it_stands(page: Path, demo: Path, tmp_path: Path) -> None:
-    (tmp_path / "hstcube_demo").symlink_to(demo, target_is_directory=True)
+def test_the_page_runs_as_it_stands(page: Path, demo: tuple[Path, str], tmp_path: Path) -> None:
+    (tmp_path / "hstcube_demo").symlink_to(demo[0], target_is_directory=True)
     if page.stem in RELEASES:
         from releases_made import DRESSES, write_release
 
@@ -43,10 +34,7 @@ def test_the_page_runs_as_it_stands(page: Path, demo: Path, tmp_path: Path) -> N
                 assert name == "hstcube"
                 assert hstcube(*words, folder=tmp_path).strip(), line
     code = "\n".join(text for language, text in blocks if language == "python")
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    python(code, folder=tmp_path)
 
 
 def test_how_to_pages_are_of_one_screen() -> None:

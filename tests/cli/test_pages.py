@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import hstcube
+from commands import hstcube, python
 from typer.main import get_command
 
 from hstcube.cli.app import app
@@ -44,23 +42,15 @@ def run_commands(page: list[tuple[str, str]], folder: Path) -> int:
 
 def run_python(page: list[tuple[str, str]], folder: Path) -> str:
     """Run the Python blocks as one script; return what it printed."""
-    command = [sys.executable, "-c", "\n".join(blocks(page, "python"))]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return python("\n".join(blocks(page, "python")), folder=folder)
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory) -> tuple[Path, str]:
-    """Run the demo once, for all pages; the folder that holds it, and what it printed."""
-    place = tmp_path_factory.mktemp("pages")
-    return place, hstcube("demo", "hstcube_demo", folder=place)
-
-
-@pytest.fixture(scope="module")
-def folder(demo) -> Path:
-    """Return the folder in which the guide's lines are typed: that of the demo."""
-    return demo[0]
+def folder(demo, tmp_path_factory) -> Path:
+    """Return the folder in which the guide's lines are typed."""
+    place = tmp_path_factory.mktemp("guide")
+    link(demo[0], place)
+    return place
 
 
 # -- the README
@@ -151,9 +141,9 @@ def test_the_python_blocks_of_the_photometry_page_run_one_after_the_other(demo, 
         assert (tmp_path / product).is_file()
 
 
-def link(place: Path, folder: Path) -> None:
+def link(made: Path, folder: Path) -> None:
     """Show the demo's folder in another one, so that what two pages write does not meet."""
-    (folder / "hstcube_demo").symlink_to(place / "hstcube_demo", target_is_directory=True)
+    (folder / "hstcube_demo").symlink_to(made, target_is_directory=True)
 
 
 # -- what pages name in passing
@@ -204,7 +194,7 @@ def test_the_line_on_other_names_runs_on_the_demo(demo, tmp_path):
     line = next(
         text for page, text in named_in_passing() if page == "docs/guide.md" and "{kind}" in text
     )
-    stamps = demo[0] / "hstcube_demo" / "stamps"
+    stamps = demo[0] / "stamps"
     places = {"data": tmp_path / "data", "maps": tmp_path / "maps"}
     for place in places.values():
         place.mkdir()
@@ -213,6 +203,6 @@ def test_the_line_on_other_names_runs_on_the_demo(demo, tmp_path):
         (places["data"] / f"{field}_{band}_{kind}.fits").write_bytes(image.read_bytes())
     (chart,) = stamps.glob("segment_maps/*.fits")
     (places["maps"] / "demo.fits").write_bytes(chart.read_bytes())
-    hstcube("sky", "hstcube_demo/stamps", "-o", str(tmp_path / "levels"), folder=demo[0])
+    hstcube("sky", "hstcube_demo/stamps", "-o", str(tmp_path / "levels"), folder=demo[0].parent)
     _, *words = shlex.split(line)
     assert "demo" in hstcube(*words, folder=tmp_path)
