@@ -226,7 +226,7 @@ def test_two_runs_into_one_folder_lose_no_line(folder, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(0, 4, 2))
 def test_after_a_kill_at_any_moment_a_run_goes_on_to_the_same_files(folder, tmp_path, seed):
     made(folder, tmp_path / "whole")
     out = tmp_path / "out"

@@ -201,7 +201,7 @@ def test_files_in_blocks_are_regridded_to_the_same_pixels(tmp_path: Path, method
     lazy = hstcube.open_field(folder, "mos", chunks={"y": 128, "x": 77})
     grid = hstcube.Grid.of(whole)
     corner = tuple(grid.wcs.wcs_pix2world(290, 150, 0))  # half of it lies beyond the frame
-    with mock.patch.object(resampled, "SIDE", TILE), mock.patch.object(_planes, "_TILE", 50):
+    with mock.patch.object(resampled, "SIDE", 2 * TILE), mock.patch.object(_planes, "_TILE", 90):
         for new in (grid.coarsen(2), hstcube.Grid.around(corner, 12.0, scale=0.047)):
             found = hstcube.regrid(lazy, new, method=method)
             assert len(found.sci.chunks[1]) > 1

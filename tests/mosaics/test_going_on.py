@@ -376,7 +376,7 @@ def test_after_a_kill_at_any_moment_the_files_are_the_same(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_after_kills_by_the_clock_the_files_are_the_same(
     images: Path, tmp_path: Path, undisturbed: Any, seed: int
 ) -> None:
