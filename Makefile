@@ -10,13 +10,16 @@ READY := $(VENV)/ready
 CLIENTS := .venv-clients
 RUN_CLIENTS := $(CLIENTS)/bin/python
 
-PYTEST := $(RUN) -m pytest -n 2 --dist loadfile
+# modules are compiled when they are first loaded: most never are
+INSTALL := -m pip install --quiet --no-compile
+
+# each core has a process: threads of BLAS beside them only wait
+PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile
 
 .PHONY: test quick test-clients test-browser demo real lint types bench bench-quick docs notebook pages picture psf validation fuzz mutants dist clean
 
-test: $(READY)  ## all tests, and the notebooks
+test: $(READY)  ## all tests
 	$(PYTEST)
-	$(RUN) -m pytest --nbmake -p no:cacheprovider -o addopts= -o filterwarnings=default notebooks
 
 quick: $(READY)  ## all that is not marked slow, laws on fewer examples; PATHS="tests/sky" for some
 	HYPOTHESIS_PROFILE=quick $(PYTEST) -q -m "not slow" $(PATHS)
@@ -31,7 +34,7 @@ test-clients: $(CLIENTS)/ready  ## the SED-fitting codes themselves on our expor
 	HSTCUBE_CLIENTS="$(CURDIR)/$(CLIENTS)/templates" $(RUN_CLIENTS) -m pytest -p no:cacheprovider -o addopts= -o filterwarnings=default -q tests/clients
 
 test-browser: $(READY)  ## the pages of reports in headless Chromium, which must be there
-	$(RUN) -m pip install --quiet "playwright>=1.50"
+	$(RUN) $(INSTALL) "playwright>=1.50"
 	HSTCUBE_BROWSER=required $(PYTEST) -q tests/report/test_browser.py
 
 lint: $(READY)
@@ -45,11 +48,11 @@ pages: $(READY)  ## docs/errors.md and docs/catalogue.md, from the codes and the
 	$(RUN) docs/make_errors.py
 
 docs: $(READY)  ## the site, in docs/_build/html, notebooks run; every warning is an error
-	$(RUN) -m pip install --quiet --group docs
+	$(RUN) $(INSTALL) --group docs
 	$(RUN) -m sphinx -q -W --keep-going docs docs/_build/html
 
 notebook: $(READY)  ## open the first notebook in Jupyter
-	$(RUN) -m pip install --quiet "jupyterlab>=4"
+	$(RUN) $(INSTALL) "jupyterlab>=4"
 	$(RUN) -m jupyter lab notebooks/01_first_cube.ipynb
 
 bench: $(READY)
@@ -67,7 +70,7 @@ psf: $(READY)  ## docs/psf.md and its pictures, from the XDF stars in HSTCUBE_XD
 	$(RUN) docs/make_psf.py
 
 validation: $(READY)  ## docs/validation.md: scenes by GalSim, photutils, vorbin, exact operators
-	$(RUN) -m pip install --quiet galsim vorbin
+	$(RUN) $(INSTALL) galsim vorbin
 	$(RUN) docs/make_truth.py
 	$(RUN) docs/make_validation.py
 
@@ -75,7 +78,7 @@ fuzz: $(READY)  ## one way in: make fuzz DOOR=levels RUNS=3000; without: headers
 ifdef DOOR
 	$(RUN) tests/fuzz/doors.py $(DOOR) $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED)) --jobs 2
 else
-	$(RUN) -m pip install --quiet atheris
+	$(RUN) $(INSTALL) atheris
 	$(RUN) tests/fuzz/fuzz_headers.py --atheris --seconds 600
 endif
 
@@ -84,23 +87,23 @@ mutants: $(READY)  ## break the code by hand's mistakes, 60 for each of three se
 
 dist: $(READY)  ## wheel and source archive, in dist/
 	rm -rf dist
-	$(RUN) -m pip install --quiet --group dist
+	$(RUN) $(INSTALL) --group dist
 	$(RUN) -m build
 
 $(VENV)/installed: pyproject.toml
 	"$(PYTHON)" -m venv $(VENV)
-	$(RUN) -m pip install --quiet --upgrade "pip>=25.1"
-	$(RUN) -m pip install --quiet --editable .
+	$(RUN) $(INSTALL) --upgrade "pip>=25.1"
+	$(RUN) $(INSTALL) --editable .
 	touch $@
 
 $(READY): $(VENV)/installed
-	$(RUN) -m pip install --quiet --editable . --group test --group lint
+	$(RUN) $(INSTALL) --editable . --group test --group lint
 	touch $@
 
 $(CLIENTS)/ready: pyproject.toml
 	"$(PYTHON)" -m venv $(CLIENTS)
-	$(RUN_CLIENTS) -m pip install --quiet --upgrade "pip>=25.1"
-	$(RUN_CLIENTS) -m pip install --quiet --editable . pytest eazy bagpipes lephare astro-prospector astro-sedpy matplotlib
+	$(RUN_CLIENTS) $(INSTALL) --upgrade "pip>=25.1"
+	$(RUN_CLIENTS) $(INSTALL) --editable . pytest eazy bagpipes lephare astro-prospector astro-sedpy matplotlib
 	$(RUN_CLIENTS) -m pip download --quiet --no-deps --no-binary grizli -d $(CLIENTS)/sdist grizli
 	mkdir -p $(CLIENTS)/templates
 	tar -xzf $(CLIENTS)/sdist/grizli-*.tar.gz -C $(CLIENTS)/templates --strip-components=5 --wildcards '*/data/templates/fsps/fsps_QSF_12_v3[._]*'
