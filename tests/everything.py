@@ -144,6 +144,7 @@ class World:
             "grow": ((hstcube.object_mask(self.labels),), {}),
             "line_model": ((self.matched, self.fit), {}),
             "matching_kernels": ((self.cube.psf,), {}),
+            "open_cube": ((hstcube.save_cube(self.cube, next(self.out).with_suffix(".nc")),), {}),
             "open_bands": (({"f160w": tuple(pair)},), {"field": "1"}),
             "open_field": ((self.folder, "1"), {}),
             "read_fit": (("eazy", self.folder / "nothing.fits"), {}),

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from hstcube.assembly.grids import Align, by_grid, open_on_several_grids, require_named
 from hstcube.assembly.one_grid import How, open_on_one_grid
 from hstcube.assembly.psfs import checked_choice, require_word
-from hstcube.core.bands import each_once, names_apart, numbers_by_band
+from hstcube.core.bands import each_once, names_apart, numbers_by_band, require_by_band
 from hstcube.core.grids import Grid
 from hstcube.errors import FileError, PSFError
 from hstcube.files.fields import grid_of
 from hstcube.files.headers import of_bands
 from hstcube.files.products import find_products, open_products
 from hstcube.fits.local import as_path, missing, split_extension
+from hstcube.inputs.arrays import chunk_sizes
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.names import checked_name
+from hstcube.inputs.quantities import short
 from hstcube.phot.units import to_flux
 from hstcube.regridding.resample import regrid
 from hstcube.surveys.names import BandFiles, FieldFiles, find_field
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     import xarray as xr
@@ -41,7 +44,7 @@ def open_field(
     bands: Sequence[str] | None = None,
     psf_fwhm: Mapping[str, float] | None = None,
     psf: PSFChoice = "auto",
-    chunks: Mapping[str, int] | None = None,
+    chunks: Mapping[str, int] | int | Literal["auto"] | None = None,
     images: str | None = None,
     onto: str | Grid | None = None,
     align: Align = "report",
@@ -73,7 +76,7 @@ def open_field(
         else the table of the survey, unless widths are given, also by a field file or the card
         PSFFWHM. The name of a survey takes its table. ``"gaussian"`` and None: widths only. Where
         there are PSFs, ``psf_fwhm`` is their width.
-    chunks : mapping, optional
+    chunks : mapping, int or "auto", optional
         Open lazily with dask, in chunks of so many pixels: ``{"y": 1024, "x": 1024}``.
     images : str, optional
         Another place for the images; see `list_fields`.
@@ -122,7 +125,7 @@ def open_field(
         if not products or images is not None:
             raise
         _require_no_psf(psf, psf_fwhm)
-        cube = open_products(products, bands, chunks)
+        cube = open_products(products, bands, chunk_sizes(chunks))
         if isinstance(onto, str):
             require_named(onto, cube.band.values.tolist(), Grid.of(cube))
         cube = regrid(cube, onto, method="exact") if isinstance(onto, Grid) else cube
@@ -151,7 +154,7 @@ def open_bands(
     wht_kind: str = "ivar",
     hdu: Extension | None = None,
     wht_hdu: Extension | None = None,
-    chunks: Mapping[str, int] | None = None,
+    chunks: Mapping[str, int] | int | Literal["auto"] | None = None,
     onto: str | Grid | None = None,
     units: Any = None,
 ) -> xr.Dataset:
@@ -204,18 +207,20 @@ def open_bands(
     >>> hstcube.open_bands({"f160w": tuple(pair)}, field="mine").zeropoint.item()
     25.94
     """
+    require_by_band("files", files, "a science and a weight image")
     names = each_once(names_apart(files))
     by_name = partial(numbers_by_band, there=names)
     zeropoints = of_bands("zeropoint", by_name("mag", zeropoint, "zeropoint"), names)
     pivots = of_bands("pivot", by_name("AA", pivot, "pivot", above=0), names)
     times = of_bands("exposure", by_name("s", exposure, "exposure", above=0), names)
     entries = {}
-    for name, (sci, wht) in zip(names, files.values(), strict=True):
+    for name, pair in zip(names, files.values(), strict=True):
+        sci, wht = _pair(name, pair)
         (sci_file, sci_hdu), (wht_file, own_hdu) = split_extension(sci), split_extension(wht)
         entries[name] = BandFiles(
             (sci_file,),
             (wht_file,),
-            str(wht_kind),  # None is for releases
+            wht_kind if isinstance(wht_kind, str) else short(wht_kind),  # None is for releases
             hdu=sci_hdu if hdu is None else hdu,
             wht_hdu=own_hdu if wht_hdu is None else wht_hdu,
             zeropoint=zeropoints.get(name),
@@ -226,13 +231,20 @@ def open_bands(
     return open_files(named, psf_fwhm=psf_fwhm, psf=psf, chunks=chunks, onto=onto, units=units)
 
 
+def _pair(name: str, given: Any) -> tuple[str | Path, str | Path]:
+    if isinstance(given, Sequence) and not isinstance(given, str) and len(given) == 2:  # noqa: PLR2004
+        return given[0], given[1]
+    reason = f"this is {short(given)}, not its science and its weight image"
+    raise FileError("HC-F01", reason, f"give two paths[[|: {{'{name}': (sci, wht)}}]]", band=name)
+
+
 def open_files(
     files: FieldFiles,
     *,
     bands: Sequence[str] | None = None,
     psf_fwhm: Mapping[str, float] | None = None,
     psf: PSFChoice = "auto",
-    chunks: Mapping[str, int] | None = None,
+    chunks: Mapping[str, int] | int | Literal["auto"] | None = None,
     onto: str | Grid | None = None,
     align: Align = "report",
     units: Any = None,
@@ -244,7 +256,7 @@ def open_files(
         raise missing(what, "name a band, with its sci and its wht image")
     psf = checked_choice(psf, list(files.bands))
     widths = numbers_by_band("arcsec", psf_fwhm, "psf_fwhm", there=files.bands, nan=True)
-    how = How(widths, psf, chunks, units)
+    how = How(widths, psf, chunk_sizes(chunks), units)
     if onto is not None:
         files = by_grid(files, bands, onto)
     if files.parts:

@@ -152,7 +152,7 @@ def _with_chosen(cube: xr.Dataset, psf: Any) -> xr.Dataset:
         return with_psf(cube, psf)
     if psf is _TABLE:
         return with_survey_psf(cube, cube.attrs["survey"], required=False)
-    if psf in SURVEYS:
+    if isinstance(psf, str) and psf in SURVEYS:
         return with_survey_psf(cube, str(psf), required=True)
     with located(split_extension(psf)[0]):
         return with_psf(cube, open_psf(psf))

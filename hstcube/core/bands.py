@@ -8,6 +8,8 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from hstcube import shipped
 from hstcube.errors import BandError, RecipeError
 from hstcube.inputs.quantities import number_in, short
@@ -24,8 +26,10 @@ __all__ = [
     "name_among",
     "names_among",
     "names_apart",
+    "names_in",
     "numbers_by_band",
     "plain",
+    "require_by_band",
 ]
 
 # as releases write filters: with what stands in the pupil, or a letter of the camera (u: UVIS,
@@ -80,8 +84,8 @@ class Band(NamedTuple):
 
         A row without a detector is of all that the instrument has; so is a header without one.
         """
-        same = instrument.strip().upper() == self.instrument
-        return same and (not self.detector or detector.strip().upper() == self.detector)
+        same = str(instrument).strip().upper() == self.instrument
+        return same and (not self.detector or str(detector).strip().upper() == self.detector)
 
 
 def band(name: str, *, instrument: str = "", detector: str = "") -> Band:
@@ -189,10 +193,56 @@ def name_among(text: str, there: Iterable[str]) -> str:
     return next((name for name in names if band_name(name) == wanted), wanted)
 
 
-def names_among(texts: Iterable[str], there: Iterable[str]) -> list[str]:
-    """Return the bands that are meant, as `name_among`; all that there are where none is named."""
+def names_among(given: Any, there: Iterable[str], argument: str = "bands") -> list[str]:
+    """Return the bands that are meant, as `name_among`; all that there are where none is named.
+
+    Parameters
+    ----------
+    given : str, or several
+        See `names_in`.
+    there : iterable of str
+        The bands that there are.
+    argument : str
+        What was given, as its caller knows it.
+    """
     known = [*there]
-    return [name_among(text, known) for text in texts] or known
+    return [name_among(text, known) for text in names_in(given, argument)] or known
+
+
+def names_in(given: Any, argument: str = "bands") -> list[str]:
+    """Return the names that an argument holds, one or several: words, digits, an array of them.
+
+    Raises
+    ------
+    BandError
+        If it holds something else.
+
+    Examples
+    --------
+    >>> names_in("f160w"), names_in(["F606W", 160]), names_in(None)
+    (['f160w'], ['F606W', '160'], [])
+    """
+    if given is None:
+        return []
+    one = isinstance(given, str | int | np.integer)
+    try:
+        several = [given] if one else np.ravel(given) if hasattr(given, "shape") else [*given]
+        listed = [getattr(name, "item", lambda name=name: name)() for name in several]
+    except (TypeError, ValueError):
+        listed = [None]
+    if isinstance(given, bytes) or not all(type(name) in (str, int) for name in listed):
+        fix = f"give names[[|: {argument}=['f606w', 'f160w']]]"
+        raise BandError("HC-B01", f"{argument} is {short(given)}, not names of bands", fix)
+    return [str(name) for name in listed]
+
+
+def require_by_band(argument: str, given: Any, what: str) -> None:
+    """Raise RecipeError unless an argument holds a thing, as "a number", for each of its bands."""
+    if hasattr(given, "keys") and not hasattr(given, "colnames"):
+        return
+    reason = f"{argument} is {short(given)}, not {what} for each band"
+    fix = f"give [[{what} for each band|a mapping: {argument}={{'f160w': ...}}]]"
+    raise RecipeError("HC-B31", reason, fix)
 
 
 def numbers_by_band(
@@ -222,10 +272,7 @@ def numbers_by_band(
     """
     if given is None:
         return {}
-    if not hasattr(given, "keys"):
-        reason = f"{name} is {short(given)}, not a number for each band"
-        fix = f"give [[a number for each band|a mapping: {name}={{'f160w': ...}}]]"
-        raise RecipeError("HC-B31", reason, fix)
+    require_by_band(name, given, "a number")
     found: dict[str, float] = {}
     known = [*there]
     for key in given:

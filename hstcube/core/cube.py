@@ -20,11 +20,12 @@ import numpy as np
 import xarray as xr
 
 from hstcube.core.bands import band as find_band
-from hstcube.core.bands import band_name
+from hstcube.core.bands import band_name, names_in
+from hstcube.core.mappings import require_grid
 from hstcube.core.rules import DIMS, inverse_variance_unit, taken, validate
 from hstcube.core.state import STATE, warn
 from hstcube.errors import BandError, CubeError
-from hstcube.inputs.arrays import filled, in_unit, inverse_variance_of, keep_of
+from hstcube.inputs.arrays import filled, in_unit, inverse_variance_of, keep_of, shown
 from hstcube.inputs.quantities import numbers_in
 from hstcube.inputs.units import is_surface_brightness, read_unit
 
@@ -114,7 +115,8 @@ def build(
     >>> cube.band.values.tolist()  # by wavelength
     ['f606w', 'f160w']
     """
-    names, units = [str(name) for name in bands], read_unit(units)
+    names, units = names_in(bands), read_unit(units)
+    require_grid(grid)
     _require_names(names)
     sci, wht = _plain_images(sci, wht, units)
     mask = None if mask is None else keep_of("mask", mask)[0]
@@ -176,6 +178,9 @@ def _array(images: Any) -> Any:
     if hasattr(images, "dims") and hasattr(images, "data"):
         images = images.data
     images = getattr(images, "data", images) if hasattr(images, "uncertainty") else images
+    if hasattr(images, "data_vars"):
+        fix = "give one of its variables[[|: dataset.sci]]"
+        raise CubeError("HC-C01", f"this is {shown(images)}, not images (band, y, x)", fix)
     return images if hasattr(images, "dask") else np.asarray(images)
 
 

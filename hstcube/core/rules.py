@@ -14,6 +14,7 @@ from hstcube.core.grids import Grid, known_cards, known_labels
 from hstcube.core.state import REQUIRED, require_coords, warn
 from hstcube.errors import BandError, CubeError, GridError
 from hstcube.inputs.arrays import shown
+from hstcube.inputs.choices import flag
 from hstcube.inputs.names import checked_name
 from hstcube.inputs.units import KNOWN_UNITS, parsed_unit
 
@@ -174,7 +175,7 @@ def validate(cube: xr.Dataset, *, data: bool = True) -> xr.Dataset:
     _validate_place(cube)
     _validate_unit(cube.variables["sci"].attrs.get("units"))
     _validate_labels(cube)
-    if data and not is_lazy(_planes(cube)):
+    if flag("data", data) and not is_lazy(_planes(cube)):
         _validate_pixels(cube)
     return cube
 

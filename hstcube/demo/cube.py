@@ -14,6 +14,7 @@ from hstcube.core.offsets import psf_array
 from hstcube.demo.cameras import BANDS, SCALE
 from hstcube.demo.field import TARGET, images_of, stamp_grid
 from hstcube.errors import HstCubeWarning
+from hstcube.inputs.choices import flag
 from hstcube.pipeline.recipe import homogenize
 from hstcube.psf.preparation import with_psf
 from hstcube.regridding.labels import regrid_labels
@@ -54,7 +55,7 @@ def example(*, matched: bool = False) -> xr.Dataset:
     """
     cube, labels = _opened()
     seen = regrid_labels(labels, Grid.of(cube))
-    return (_matched() if matched else cube).copy(deep=True).assign(labels=seen)
+    return (_matched() if flag("matched", matched) else cube).copy(deep=True).assign(labels=seen)
 
 
 @lru_cache(maxsize=1)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from hstcube.core.bands import band as find_band
 from hstcube.core.grids import Grid
 from hstcube.core.mappings import pixel_mapping
 from hstcube.demo.cameras import BANDS, FINE, SCALE, WIDE, Camera, psf_image
+from hstcube.fits.local import as_path
 from hstcube.fits.units import hdu
 from hstcube.fits.writing import write_files, written_whole
 from hstcube.surveys.beside import LABELS
@@ -28,6 +28,7 @@ from hstcube.surveys.patterns import IMAGES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -92,7 +93,7 @@ def simulate(
         scene at the PSF of F160W; ``psf`` (band, ky, kx) on 60 mas; ``flux`` (band, source) and
         ``sky`` (band,).
     """
-    folder = Path(folder)
+    folder = as_path(folder)
     rng = np.random.default_rng(seed)
     parts = _sources(rng)
     files: dict[Path, bytes] = {}

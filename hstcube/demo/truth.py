@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -21,6 +20,7 @@ from hstcube.files.fields import open_stars
 from hstcube.files.labels import open_labels
 from hstcube.files.netcdf import open_cube
 from hstcube.files.psfs import save_psf
+from hstcube.fits.local import as_path
 from hstcube.fits.writing import write_files
 from hstcube.matching.kernels import gaussian_kernels, matching_kernels
 from hstcube.pipeline.options import Options
@@ -34,6 +34,8 @@ from hstcube.report.fields import report_run
 from hstcube.surveys.names import find_field
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     Image = NDArray[np.float64]
@@ -90,7 +92,7 @@ def demonstrate(
     list of Comparison, dict of str to Path
         One line a band; where things are.
     """
-    out = Path(out)
+    out = as_path(out)
     places = {
         "stamps": out / "stamps",
         "products": out / "products",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import numpy as np
@@ -21,15 +20,17 @@ from hstcube.core.rules import (
 )
 from hstcube.core.state import attribute
 from hstcube.fits.images import COVERAGE_UNIT, NOISE_UNIT, PSF_UNIT, REPLACED_UNIT
+from hstcube.fits.local import as_path
 from hstcube.fits.units import hdu
 from hstcube.fits.writing import write_files
-from hstcube.inputs.choices import require_choice
+from hstcube.inputs.choices import flag, require_choice
 from hstcube.inputs.names import checked_name
 from hstcube.mosaics.cards import band_cards, common_cards
 from hstcube.mosaics.streams import ID, Image, Plan, streamed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     import xarray as xr
     from numpy.typing import NDArray
@@ -101,7 +102,8 @@ def to_fits(
     ['demo_f160w_sci.fits', 'demo_f160w_wht.fits', 'demo_f160w_mask.fits']
     """
     require_choice("layout", layout, Layout)
-    files, _ = product_files(cube, folder, noise=noise, layout=layout, apply_mask=apply_mask)
+    only = flag("apply_mask", apply_mask)
+    files, _ = product_files(cube, folder, noise=noise, layout=layout, apply_mask=only)
     return write_files(files, overwrite=overwrite)
 
 
@@ -122,7 +124,7 @@ def product_files(
     """
     cube = _asked(cube, noise, layout)
     if any(variable.chunks for variable in cube.data_vars.variables.values()):
-        plan = _plan(cube, Path(folder), noise=noise, layout=layout, apply_mask=apply_mask)
+        plan = _plan(cube, as_path(folder), noise=noise, layout=layout, apply_mask=apply_mask)
         return {**streamed(plan, kept)}, ""
     images = partial(_images, noise=noise, apply_mask=apply_mask, zeros=_has_zeros(cube))
     planes = {
@@ -135,7 +137,7 @@ def product_files(
     of_set = digest.hexdigest()[:16]
     if layout == "netcdf":
         return {}, of_set
-    units = _files(cube, Path(folder), planes, of_set, layout)
+    units = _files(cube, as_path(folder), planes, of_set, layout)
     whole = {path: b"".join(cast("list[bytes]", some)) for path, some in units.items()}
     return whole, of_set
 

@@ -216,7 +216,7 @@ def of_headers(
 
 def wanted_bands(files: FieldFiles, bands: Sequence[str] | None) -> list[str]:
     """Return the names of the bands that were asked for; all that there are, if none were."""
-    return each_once(names_among(bands or (), files.bands))
+    return each_once(names_among(bands, files.bands))
 
 
 def _read_band(files: FieldFiles, name: str, *, lazy: bool) -> BandImages:
@@ -377,7 +377,7 @@ def open_stars(
             "name them STAR_60mas_f160w_sci.fits and _wht.fits",
             str(folder),
         )
-    names = names_among(bands or (), _common_bands(found))
+    names = names_among(bands, _common_bands(found))
     if not names:
         fix = "choose stars that have a band in common"
         raise PSFError("HC-P11", "there is no band that all stars have", fix, str(folder))

@@ -12,10 +12,8 @@ from __future__ import annotations
 import json
 import threading
 import zlib
-from collections.abc import Mapping
 from itertools import product
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -24,10 +22,11 @@ from hstcube.core.grids import Grid
 from hstcube.core.rules import REPLACED, taken, validate
 from hstcube.core.state import warn
 from hstcube.core.wcs_cards import checked_cards, plain_value
-from hstcube.errors import FileError, HstCubeError, RecipeError, WriteError, is_slip
+from hstcube.errors import FileError, HstCubeError, WriteError, is_slip
 from hstcube.fits.local import as_path, kind_of, require_local
 from hstcube.fits.reads import is_broken, seal
 from hstcube.fits.writing import require_room_after_all, written_whole
+from hstcube.inputs.arrays import chunk_sizes
 from hstcube.mosaics import zarr_store
 from hstcube.mosaics.stored import (
     AGAIN,
@@ -39,7 +38,8 @@ from hstcube.mosaics.stored import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     import xarray as xr
     from numpy.typing import NDArray
@@ -84,7 +84,7 @@ def save_cube(cube: xr.Dataset, path: str | Path, *, overwrite: bool = False) ->
     True
     """
     cube = taken(cube)
-    path = Path(path)
+    path = as_path(path)
     if path.suffix == zarr_store.SUFFIX:
         return zarr_store.save(with_plain_attrs(with_state(cube)), path, overwrite=overwrite)
     return written_whole(path, netcdf_writer(cube, path), overwrite=overwrite)
@@ -125,13 +125,15 @@ def netcdf_writer(cube: xr.Dataset, path: Path, *, of_set: str = "") -> Callable
     return into
 
 
-def open_cube(path: str | Path, *, chunks: Mapping[str, int] | None = None) -> xr.Dataset:
+def open_cube(
+    path: str | Path, *, chunks: Mapping[str, int] | int | Literal["auto"] | None = None
+) -> xr.Dataset:
     """Open a cube that `save_cube` wrote.
 
     Parameters
     ----------
     path : path
-    chunks : mapping, optional
+    chunks : mapping, int or "auto", optional
         Open lazily with dask, in chunks of so many pixels: ``{"y": 1024, "x": 1024}``. Of a zarr
         store, coordinates and the presence and size of all blocks are compared with what was
         written now, each block itself when it is first read.
@@ -163,7 +165,7 @@ def open_cube(path: str | Path, *, chunks: Mapping[str, int] | None = None) -> x
     store = path.suffix == zarr_store.SUFFIX and kind_of(path) == "folder"
     path = path if store else require_local(path)
     try:
-        sizes = _chunk_sizes(chunks)
+        sizes = chunk_sizes(chunks)
         found, vouched = (zarr_store.read if store else read)(path, chunks=sizes)
         found.attrs.pop(SET, None)
         cube = with_state(found)
@@ -197,19 +199,6 @@ def set_of(path: Path) -> str:
             return str(file.getncattr(SET)) if SET in file.ncattrs() else ""
     except (OSError, RuntimeError):
         return ""
-
-
-def _chunk_sizes(chunks: Any) -> Mapping[str, int] | None:
-    """Return chunks as a mapping; xarray's other ways to say them are taken, too."""
-    if chunks is None:
-        return None
-    if type(chunks) is int:
-        chunks = {"y": chunks, "x": chunks}
-    sizes = chunks.values() if isinstance(chunks, Mapping) else [chunks]
-    if not all(isinstance(size, int) and (size == -1 or size > 0) for size in sizes):
-        fix = "give numbers of pixels[[|: chunks={'y': 1024, 'x': 1024}]]"
-        raise RecipeError("HC-B30", f"chunks = {chunks!r} is not understood", fix)
-    return dict(chunks)
 
 
 def _require_place(cube: xr.Dataset) -> None:

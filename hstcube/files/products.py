@@ -88,7 +88,7 @@ def open_products(
     products: dict[str, dict[str, Path]], bands: Sequence[str] | None, chunks: Chunks = None
 ) -> xr.Dataset:
     """Open what `find_products` found; see `hstcube.open_field`."""
-    names = names_among(bands or (), products)
+    names = names_among(bands, products)
     folder = next(iter(next(iter(products.values())).values())).parent
     lazy = chunks is not None
     found = [_read_band(name, products.get(name, {}), folder, lazy=lazy) for name in names]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,7 +13,7 @@ from hstcube.core.grids import Grid
 from hstcube.core.offsets import UNIT_SUM, psf_array, psf_errors, with_errors
 from hstcube.errors import BandError, FileError, PSFError, RecipeError, warn_caller
 from hstcube.fits.images import chosen_unit, image_shape
-from hstcube.fits.local import split_extension
+from hstcube.fits.local import as_path, split_extension
 from hstcube.fits.opening import located, opened
 from hstcube.fits.sets import require_one_set
 from hstcube.fits.units import hdu
@@ -27,6 +26,8 @@ from hstcube.psf.preparation import checked_psf, on_one_frame, prepare_psf, scal
 from hstcube.psf.profiles import fwhm
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from hstcube.fits.local import Extension
@@ -72,7 +73,7 @@ def save_psf(psf: xr.DataArray, path: str | Path, *, overwrite: bool = False) ->
     >>> path.name
     'psf.fits'
     """
-    path = Path(path)
+    path = as_path(path)
     write_files({path: psf_bytes(psf)}, overwrite=overwrite)
     return path
 

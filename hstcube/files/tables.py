@@ -16,7 +16,7 @@ import numpy as np
 
 from hstcube.errors import FileError, WriteError
 from hstcube.fits.images import require_whole
-from hstcube.fits.local import TEXT, read_bytes, read_text
+from hstcube.fits.local import TEXT, as_path, read_bytes, read_text
 from hstcube.fits.opening import located, opened
 from hstcube.fits.units import table_as_fits
 from hstcube.fits.writing import write_files, written_whole
@@ -324,7 +324,7 @@ def write_table(table: QTable, path: str | Path, *, overwrite: bool = False) -> 
     >>> hstcube.write_table(table, tempfile.mkdtemp() + "/galaxy.csv").name
     'galaxy.csv'
     """
-    path = Path(path)
+    path = as_path(path)
     if not hasattr(table, "colnames"):
         reason = f"this is {shown(table)}, no table"
         raise WriteError("HC-O30", reason, "give what photometry returns", file=str(path))

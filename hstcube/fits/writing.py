@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self
 from hstcube.errors import WriteError
 from hstcube.fits.reads import was_read
 from hstcube.fits.sets import marked
+from hstcube.inputs.choices import flag
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -169,7 +170,7 @@ def written_folder(
         kept = path.is_dir() and not path.is_symlink() and (path / mark).exists()
     if kept:
         require_free_names([path / mark], overwrite=True)
-        if not overwrite:
+        if not flag("overwrite", overwrite):
             raise _exists(path)
     else:
         require_free_names([path], overwrite=False)
@@ -253,7 +254,7 @@ def require_free_names(paths: Iterable[Path], *, overwrite: bool) -> None:
         If a path is a link, a folder, there twice, a file that this job has read or, unless
         `overwrite`, exists.
     """
-    paths = list(paths)
+    paths, overwrite = list(paths), flag("overwrite", overwrite)
     if twice := next((path for path, number in Counter(paths).items() if number > 1), None):
         raise WriteError(
             "HC-O08",

@@ -261,6 +261,9 @@ def fsf_psf(header: Mapping[str, Any], wavelength: Any) -> str:
     '0.56arcsec,beta=2.8'
     """
     at = number_in("Angstrom", wavelength, "wavelength", above=0, **_WRONG)
+    if not hasattr(header, "keys") or hasattr(header, "colnames"):
+        reason = f"header is {type(header).__name__}, not the cards of a file"
+        raise PSFError("HC-L01", reason, "give a header of astropy, or a mapping")
     for field in (*range(10), 99):
         said = f"FSF{field:02d}"
         if f"{said}FNC" in header:

@@ -14,7 +14,8 @@ from hstcube.forward.solution import Problem, solve
 from hstcube.ifu.original import original_model
 from hstcube.ifu.results import Fit, results
 from hstcube.ifu.scenes import bands_of, kept, line_of, neighbours_in, scene_of, total_fwhm
-from hstcube.inputs.choices import require_choice
+from hstcube.inputs.arrays import shown
+from hstcube.inputs.choices import flag, require_choice
 from hstcube.inputs.quantities import number_in, numbers_in
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def fit_line(
     light, mask = bands_of(cube, bands), kept(cube, keep)
     scene, used = scene_of(light, mask, seen, profile)
     ridge = number_in("", ridge, "ridge", least=0, most=1)
-    how = _shift_of(shift), _prior_of(prior), positive, ridge
+    how = _shift_of(shift), _prior_of(prior), flag("positive", positive), ridge
     problem = _problem(scene, used, seen, profile, how)
     _require_enough(problem)
     problem, found = _solved(scene, profile, problem)
@@ -148,7 +149,7 @@ def _shift_of(shift: Any) -> Array | None:
     if shift is None:
         return None
     if hasattr(shift, "data_vars"):
-        return np.array([float(shift["dy"]), float(shift["dx"])])
+        return np.array(_found(shift, "shift", "dy", "dx"))
     return _numbers(shift, "shift", 2)
 
 
@@ -157,11 +158,18 @@ def _prior_of(prior: Any) -> tuple[Array, float]:
     if prior is None:
         return np.zeros(2), np.inf
     if hasattr(prior, "data_vars"):
-        names = ("dy", "dx", "dy_error", "dx_error")
-        dy, dx, *errors = (float(prior[name]) for name in names)
+        dy, dx, *errors = _found(prior, "prior", "dy", "dx", "dy_error", "dx_error")
         return np.array([dy, dx]), max(*errors, _FLOOR)
     dy, dx, error = _numbers(prior, "prior", 3)
     return np.array([dy, dx]), max(float(error), _FLOOR)
+
+
+def _found(given: xr.Dataset, name: str, *wanted: str) -> list[float]:
+    """Return numbers of what `register_map` found."""
+    if missing := [one for one in wanted if one not in given.data_vars]:
+        fix = "give numbers[[|, or what hstcube.register_map returns]]"
+        raise CubeError("HC-L18", f"{name} is {shown(given)}, without {missing[0]}", fix)
+    return [float(given[one]) for one in wanted]
 
 
 def _numbers(value: Any, name: str, size: int) -> Array:

@@ -134,7 +134,7 @@ def open_map(
     """
     paths = [path] if not isinstance(path, list | tuple) else [*path]
     errors = [error] if not isinstance(error, list | tuple) else [*error]
-    if errors == [None]:
+    if error is None:
         errors = [None] * len(paths)
     if not paths or len(errors) != len(paths):
         reason = f"{len(paths)} maps and {len(errors)} errors"

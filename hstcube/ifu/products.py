@@ -13,6 +13,7 @@ from hstcube.core.grids import Grid
 from hstcube.core.state import attribute
 from hstcube.files.cubes import product_files
 from hstcube.files.tables import table_bytes
+from hstcube.fits.local import as_path
 from hstcube.fits.reads import keeps
 from hstcube.fits.writing import require_free_names, write_files
 from hstcube.ifu.fitting import fit_line
@@ -93,7 +94,7 @@ def model_line(
     """
     cube = open_source(source, field=field)
     name = checked_name(attribute(cube, "field") or Path(source).stem)
-    out = Path(out)
+    out = as_path(out)
     planned = [out / f"{name}_{kind}.fits" for kind in _KINDS]
     planned += [out / f"{name}_fit.ecsv", out / f"{name}_line.png"]
     require_free_names(planned, overwrite=overwrite)

@@ -11,8 +11,8 @@ from hstcube.core.rules import taken
 from hstcube.errors import GridError, RecipeError
 from hstcube.forward.psfs import Moffat, as_psf
 from hstcube.forward.solution import freedom
-from hstcube.ifu.scenes import bands_of, correlated, line_of, scene_of
-from hstcube.inputs.arrays import keep_of
+from hstcube.ifu.scenes import bands_of, correlated, kept, line_of, scene_of
+from hstcube.inputs.arrays import several
 from hstcube.inputs.quantities import short
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def register_map(
     if len(light.names) != 1:
         reason = f"the cube has {len(light.names)} bands, and one is compared with the image"
         raise RecipeError("HC-L18", reason, "choose that at the image's wavelength")
-    mask = np.ones(light.grid.shape, bool) if keep is None else np.asarray(keep_of("keep", keep)[0])
+    mask = np.ones(light.grid.shape, bool) if keep is None else kept(cube, keep)
     scene, used = scene_of(light, mask, seen, profile, whole=False)
     data, weight = seen.sci[used], 1 / seen.sigma[used] ** 2
     model = _Model(scene, profile, names)
@@ -202,9 +202,9 @@ class _Model:
 
 
 def _names(fit: Any) -> list[str]:
-    names = [fit] if isinstance(fit, str) else list(fit)
+    names = several(fit)
     for name in names:
-        if name not in get_args(Fitted):
+        if not isinstance(name, str) or name not in get_args(Fitted):
             reason = f"nothing called {short(name)} is fitted"
             raise RecipeError("HC-B22", reason, "choose [[from|fit= from]] 'dy', 'dx', 'fwhm'")
     return list(dict.fromkeys(names))

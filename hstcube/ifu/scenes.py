@@ -11,7 +11,7 @@ from hstcube.core.bands import names_among
 from hstcube.core.grids import Grid
 from hstcube.core.mappings import pixel_mapping
 from hstcube.core.offsets import noise_scale, pixel_acf
-from hstcube.core.rules import taken
+from hstcube.core.rules import require_same_grid, taken
 from hstcube.errors import BandError, CubeError, GridError, LabelError, PSFError
 from hstcube.forward.scene import Scene
 from hstcube.ifu.maps import FLUX, FLUX_DENSITY, SMOOTHED
@@ -93,8 +93,7 @@ def bands_of(cube: xr.Dataset, names: Any = None, *, single: bool = False) -> Ba
     """
     if names is not None:
         there = cube.band.values.tolist()
-        listed = [names] if isinstance(names, str) else list(names)
-        wanted = names_among(map(str, listed), there)
+        wanted = names_among(names, there)
         if unknown := [name for name in wanted if name not in there]:
             reason = f"the cube has no such band, only {', '.join(there)}"
             raise BandError("HC-B01", reason, "choose some of these", band=unknown[0])
@@ -211,7 +210,10 @@ def kept(cube: xr.Dataset, keep: Any) -> Bool:
         found, _ = keep_of("keep", keep)
         if "band" in getattr(found, "dims", ()):
             found = found.any("band")
-        chosen = np.asarray(found.transpose("y", "x").values if hasattr(found, "dims") else found)
+        if hasattr(found, "dims"):
+            require_same_grid(cube, found)
+            found = found.transpose("y", "x")
+        chosen = np.asarray(found)
     shape = (cube.sizes["y"], cube.sizes["x"])
     if chosen.shape != shape:
         reason = f"keep has the shape {chosen.shape}, the cube {shape}"

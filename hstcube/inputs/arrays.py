@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hstcube.errors import CubeError, GridError, LabelError
+from hstcube.errors import CubeError, GridError, LabelError, RecipeError
+from hstcube.lazy.arrays import SIDE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["filled", "in_unit", "inverse_variance_of", "keep_of", "require_image", "shown"]
+__all__ = [
+    "chunk_sizes",
+    "filled",
+    "in_unit",
+    "inverse_variance_of",
+    "keep_of",
+    "require_image",
+    "several",
+    "shown",
+]
 
 _LINE = 60  # characters
 
@@ -138,6 +150,19 @@ def require_image(what: str, array: Any) -> None:
     raise GridError("HC-D01", f"{what} is {shown(array)}, not a DataArray (y, x)", fix)
 
 
+def several(given: Any) -> list[Any]:
+    """Return what an argument holds that takes one thing or several; a cube is one thing.
+
+    Examples
+    --------
+    >>> several(101), several(np.array([101, 102])), several("f160w")
+    ([101], [101, 102], ['f160w'])
+    """
+    if given is None or hasattr(given, "data_vars"):
+        return [given]
+    return np.ravel(np.asarray(given, dtype=object)).tolist()
+
+
 def keep_of(what: str, array: Any) -> tuple[Any, int]:
     """Return a map of True and False, and how many of its pixels were neither: NaN is False.
 
@@ -196,3 +221,31 @@ def _floats(data: Any) -> Any:
         return data.astype(np.float64)
     except (TypeError, ValueError):
         return data
+
+
+def chunk_sizes(chunks: Any) -> dict[str, int] | None:
+    """Return how many pixels a block has along each axis, of what xarray takes for chunks.
+
+    Raises
+    ------
+    RecipeError
+        If it is no number of pixels, no mapping of axes to such, nor "auto".
+
+    Examples
+    --------
+    >>> chunk_sizes(512), chunk_sizes("auto")
+    ({'y': 512, 'x': 512}, {'y': 1024, 'x': 1024})
+    """
+    if chunks is None:
+        return None
+    if isinstance(chunks, str) and chunks == "auto":
+        chunks = SIDE
+    given = chunks if isinstance(chunks, Mapping) else {"y": chunks, "x": chunks}
+    whole = all(type(size) is not bool and isinstance(size, Integral) for size in given.values())
+    if not whole or not all(size == -1 or size > 0 for size in given.values()):
+        fix = "give numbers of pixels[[|: chunks={'y': 1024, 'x': 1024}]]"
+        raise RecipeError("HC-B30", f"chunks is {shown(chunks)}, not understood", fix)
+    if unknown := given.keys() - {"band", "y", "x"}:
+        fix = "choose from band, y and x"
+        raise RecipeError("HC-B30", f"chunks are along {min(map(str, unknown))}", fix)
+    return {name: int(size) for name, size in given.items()}

@@ -1,16 +1,19 @@
-"""Words that choose: each is checked where it comes in, by one function."""
+"""Words and flags that choose: each is checked where it comes in, by one function."""
 
 from __future__ import annotations
 
 import difflib
 from typing import TYPE_CHECKING, Any, get_args
 
+import numpy as np
+
 from hstcube.errors import RecipeError
+from hstcube.inputs.arrays import shown
 
 if TYPE_CHECKING:
     from hstcube.errors import HstCubeError
 
-__all__ = ["require_choice"]
+__all__ = ["flag", "require_choice"]
 
 
 def require_choice(
@@ -54,3 +57,24 @@ def require_choice(
     near = difflib.get_close_matches(str(value), words, n=1, cutoff=0.6)
     listed = ", ".join(repr(word) for word in sorted(words, key=lambda word: word not in near))
     raise error(code, f"there is no {name} {value!r}", f"choose [[one of|{name}= from]] {listed}")
+
+
+def flag(name: str, value: Any) -> bool:
+    """Return True or False of an argument that says whether; any other word would count as True.
+
+    Raises
+    ------
+    RecipeError
+        If it is neither.
+
+    Examples
+    --------
+    >>> flag("overwrite", "no")
+    Traceback (most recent call last):
+    hstcube.errors.RecipeError: HC-B22 overwrite is 'no', neither True nor False
+      fix: say overwrite=True or overwrite=False
+    """
+    if isinstance(value, bool | int | np.bool_) and value in (False, True):
+        return bool(value)
+    reason = f"{name} is {shown(value)}, neither True nor False"
+    raise RecipeError("HC-B22", reason, f"say [[with it or without|{name}=True or {name}=False]]")

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hstcube.errors import RecipeError
+from hstcube.errors import GridError, RecipeError
 from hstcube.files.tables import column, read_table
 from hstcube.fits.opening import located
+from hstcube.inputs.arrays import shown
 from hstcube.inputs.names import checked_name
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from hstcube.files.tables import Cells
 
-__all__ = ["Position", "read_catalogue"]
+__all__ = ["Position", "positions_of", "read_catalogue"]
 
 _ID = ("id", "name", "field", "number", "source_id", "objid")
 _RA = ("ra", "ra_deg", "raj2000", "alpha_j2000")
@@ -31,6 +32,23 @@ class Position(NamedTuple):
     name: str
     ra: float
     dec: float
+
+
+def positions_of(catalogue: Any) -> list[Position]:
+    """Return the rows of a catalogue: those of a file, or as they are given.
+
+    Raises
+    ------
+    HstCubeError
+        If it is no catalogue, or as `read_catalogue` raises it.
+    """
+    if isinstance(catalogue, str | Path):
+        return read_catalogue(catalogue)
+    try:
+        return [Position(str(name), float(ra), float(dec)) for name, ra, dec in catalogue]
+    except (TypeError, ValueError) as error:
+        fix = "give the name of a table, or (name, ra, dec) [degrees] of each stamp"
+        raise GridError("HC-B31", f"catalogue is {shown(catalogue)}", fix) from error
 
 
 def read_catalogue(path: str | Path) -> list[Position]:

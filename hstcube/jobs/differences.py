@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -11,10 +10,12 @@ from hstcube.core.rules import PLANES, more_planes
 from hstcube.errors import FileError
 from hstcube.files.netcdf import CUBES, open_cube
 from hstcube.fits.images import BESIDE
-from hstcube.fits.local import entries, missing
+from hstcube.fits.local import as_path, entries, missing
 from hstcube.fits.opening import located, opened
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
 __all__ = ["Difference", "compare"]
@@ -73,7 +74,7 @@ def compare(first: str | Path, second: str | Path) -> list[Difference]:
     >>> max(one.largest for one in hstcube.compare(folder, folder))
     0.0
     """
-    first, second = Path(first), Path(second)
+    first, second = as_path(first), as_path(second)
     _require_alike(first, second)
     if _kind(first) != "folder":
         return _images_compared(first.name, _images(first), _images(second))

@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from hstcube.core.bands import names_among
+from hstcube.core.bands import names_among, names_in
 from hstcube.errors import BandError, FileError, HstCubeError, WriteError
 from hstcube.fits.local import as_path, split_extension
 from hstcube.jobs.fields import field_names
@@ -103,7 +103,7 @@ def fetch(
       fix: write s3://BUCKET/FOLDER or https://SERVER/FILE; what is here needs no fetching
     """
     wanted = field_names(fields) if isinstance(fields, str | Path) else list(fields)
-    how: dict[str, Any] = {"fields": wanted, "bands": bands or (), "overwrite": overwrite}
+    how: dict[str, Any] = {"fields": wanted, "bands": bands, "overwrite": overwrite}
     return fetch_told(address, folder, storage=({"anon": True} if anon else {}) | storage, **how)
 
 
@@ -121,7 +121,7 @@ def fetch_told(
     from astropy.table import Table
 
     folder = as_path(folder)
-    bands = [bands] if isinstance(bands, str) else list(bands)
+    bands = names_in(bands)
     wanted = _wanted(address, folder, fields, bands, storage)
     copies = Copies(folder)
     missing = {name: one for name, one in wanted.items() if not copies.has(name, one)}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hstcube.errors import RecipeError
 from hstcube.files.tables import column, read_table
-from hstcube.fits.local import read_text
+from hstcube.fits.local import as_path, read_text
 from hstcube.fits.opening import located
 from hstcube.inputs.names import checked_name
 from hstcube.pipeline.options import Options
@@ -102,7 +102,7 @@ def run_fields(
 
     named = field_names(fields) if isinstance(fields, str | Path) else list(fields)
     how: dict[str, Any] = dict(places or {})
-    require_outside(Path(out), Path(source), images=how.get("images"))
+    require_outside(as_path(out), as_path(source), images=how.get("images"))
     settings = Options(recipe=dict(recipe or {}), **options)
     targets = plan(source, named, list(ids), **how)
     several: dict[str, Any] = {"jobs": jobs, "scheduler": scheduler, "resume": resume}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hstcube.core.state import warn
 from hstcube.errors import RecipeError
 from hstcube.files.tables import read_table, table_bytes, write_table
+from hstcube.fits.local import as_path
 from hstcube.fits.reads import keeps
 from hstcube.fits.writing import require_free_names, write_set
 from hstcube.inputs.choices import require_choice
@@ -96,7 +97,7 @@ def bin_cube(
     from hstcube.plots.cube import figure_bytes
     from hstcube.plots.maps import bin_map
 
-    out = Path(out)
+    out = as_path(out)
     picture = out.with_suffix(".png")
     require_free_names([out, picture], overwrite=overwrite)
     cube = open_source(source, field=field, scale=scale)
@@ -157,7 +158,7 @@ def phot_cube(
         If the file exists; nothing is computed then.
     """
     require_choice("law", law, Law, code="HC-B30")
-    require_free_names([Path(out)], overwrite=overwrite)
+    require_free_names([as_path(out)], overwrite=overwrite)
     cube = open_source(source, field=field, scale=scale)
     chosen = open_groups(cube, groups=groups, labels=labels)
     cube = cube if ebv is None else deredden(cube, ebv, law=law)
@@ -209,7 +210,7 @@ def check_noise(
     from hstcube.plots.cube import figure_bytes
     from hstcube.plots.sky import noise_curve
 
-    out = Path(out)
+    out = as_path(out)
     listed = out.with_suffix(".ecsv")
     require_free_names([out, listed], overwrite=overwrite)
     cubes, maps = open_with_maps(folder, fields=fields, scale=scale)
@@ -281,7 +282,7 @@ def export_cube(
     if snr is None and min_area != "auto":
         reason = "an area that bins have at least is asked for, and no bins"
         raise RecipeError("HC-B22", reason, "ask for some with [[--bins|snr=]]")
-    out = Path(code) if out is None else Path(out)
+    out = Path(code) if out is None else as_path(out)
     redshift = _redshifts(redshift)
     cube = open_source(source, field=field, scale=scale)
     if snr is not None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hstcube.assembly.opening import open_files
 from hstcube.core.grids import Grid
 from hstcube.errors import HstCubeError, SkyError
 from hstcube.files.levels import level_text
+from hstcube.fits.local import as_path
 from hstcube.fits.reads import keeps
 from hstcube.fits.writing import require_free_names, write_set
 from hstcube.inputs.choices import require_choice
@@ -20,6 +20,7 @@ from hstcube.sky.level import Method, measure_sky
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     import xarray as xr
 
@@ -57,7 +58,7 @@ def measure_levels(
     from hstcube.plots.cube import figure_bytes
     from hstcube.plots.sky import sky_histograms
 
-    out = Path(out)
+    out = as_path(out)
     names = {band: out / f"sky_{files.field}_{band}.txt" for band in files.bands}
     picture = out / f"sky_{files.field}.png"
     require_free_names([*names.values(), picture], overwrite=overwrite)

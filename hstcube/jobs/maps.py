@@ -9,6 +9,7 @@ import numpy as np
 
 from hstcube.assembly.opening import open_files
 from hstcube.core.grids import Grid
+from hstcube.fits.local import as_path
 from hstcube.fits.reads import keeps
 from hstcube.fits.units import hdu
 from hstcube.fits.writing import require_free_names, write_files
@@ -70,7 +71,8 @@ def detect_maps(
     """
     name = Path(LABELS).name
     places = {
-        target.files.field: Path(out) / name.format(field=target.files.field) for target in targets
+        target.files.field: as_path(out) / name.format(field=target.files.field)
+        for target in targets
     }
     require_free_names([*places.values()], overwrite=overwrite)
     found = []

@@ -9,6 +9,7 @@ from hstcube.core.bands import band_name
 from hstcube.files.fields import open_stars
 from hstcube.files.psfs import open_psf, psf_bytes
 from hstcube.files.tables import table_bytes
+from hstcube.fits.local import as_path
 from hstcube.fits.reads import keeps
 from hstcube.fits.writing import require_free_names, write_set
 from hstcube.matching.choice import chosen_among
@@ -81,7 +82,7 @@ def measure_psfs(
     from hstcube.plots.cube import figure_bytes
     from hstcube.plots.psf import stars as draw_stars
 
-    out = Path(out)
+    out = as_path(out)
     picture, listing = out.with_suffix(".png"), out.with_suffix(".ecsv")
     require_free_names([out, picture, listing], overwrite=overwrite)
     examined = examine_stars(open_stars(stars, scale=scale, bands=bands))
@@ -131,7 +132,7 @@ def show_psfs(
     from hstcube.plots.cube import figure_bytes
     from hstcube.plots.psf import images, psf_curves
 
-    out = Path(out)
+    out = as_path(out)
     curves = out.with_stem(f"{out.stem}_growth")
     require_free_names([out, curves], overwrite=overwrite)
     table = None if Path(source).exists() else survey_psf(str(source), _SCALE)

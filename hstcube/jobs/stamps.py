@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hstcube.core.bands import band_name
+from hstcube.core.bands import band_name, names_in
 from hstcube.core.grids import Grid
 from hstcube.errors import FileError, GridError
 from hstcube.fits.images import image_shape, image_unit
-from hstcube.fits.local import missing
+from hstcube.fits.local import as_path, missing
 from hstcube.fits.opening import located, opened_by_header
 from hstcube.fits.reads import keeps, state_of
 from hstcube.fits.sets import SET
 from hstcube.fits.units import card
 from hstcube.fits.writing import Parts, require_free_names
 from hstcube.inputs.places import height_and_width
-from hstcube.jobs.catalogue import Position, read_catalogue
+from hstcube.jobs.catalogue import Position, positions_of
 from hstcube.regridding.stamp import spans_around
 from hstcube.surveys.beside import LABELS
 from hstcube.surveys.names import FieldFiles, list_fields
@@ -119,9 +119,9 @@ def cut_stamps(
     >>> [(one.name, len(one.bands)) for one in made]
     [('a', 9)]
     """
-    out, sides = Path(out), height_and_width(size)
-    positions = read_catalogue(catalogue) if isinstance(catalogue, str | Path) else list(catalogue)
-    chosen = [band_name(name) for name in bands or ()]
+    out, sides = as_path(out), height_and_width(size)
+    positions = positions_of(catalogue)
+    chosen = [band_name(name) for name in names_in(bands)]
     sources = _sources(folder, chosen, scale=scale, images=images, labels=labels)
     pieces, shares = _planned(sources, positions, sides)
     if not pieces:

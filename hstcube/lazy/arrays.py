@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 __all__ = [
+    "SIDE",
     "At",
     "Node",
     "Stage",
@@ -60,6 +61,8 @@ __all__ = [
     "sources_of",
 ]
 
+SIDE = 1024  # pixels of a block, where nobody says another number
+
 F = TypeVar("F", bound="Callable[..., Any]")
 
 _OPERATORS = {
@@ -70,7 +73,6 @@ _OPERATORS = {
     )
 }
 
-_SIDE = 1024  # pixels of a block
 _each: ContextVar[Each | None] = ContextVar("each", default=None)
 
 
@@ -101,7 +103,7 @@ def arrays_of(stage: Node, like: Any) -> tuple[Any, ...]:
     return tuple(arrays)
 
 
-def lazily(source: Any, sizes: tuple[int, ...] = (1, _SIDE, _SIDE)) -> Any:
+def lazily(source: Any, sizes: tuple[int, ...] = (1, SIDE, SIDE)) -> Any:
     """Return what can be read in pieces, an image (y, x) or several, as an array of dask."""
     import dask.array as da
 
@@ -124,7 +126,7 @@ def lazy_stack(planes: Sequence[Any], chunks: Mapping[str, int]) -> Any:
     """Return dask's planes (y, x) as one array (band, y, x), in blocks of so many pixels."""
     import dask.array as da
 
-    sizes = (chunks.get("band", 1), chunks.get("y", _SIDE), chunks.get("x", _SIDE))
+    sizes = (chunks.get("band", 1), chunks.get("y", SIDE), chunks.get("x", SIDE))
     nodes = [region_of(plane) for plane in planes]
     found = [node for node in nodes if node is not None]
     if len(found) < len(nodes) or sizes[0] != 1:

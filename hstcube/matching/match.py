@@ -11,7 +11,7 @@ import xarray as xr
 from hstcube.basics.blocks import over_bands
 from hstcube.basics.convolution import convolver
 from hstcube.basics.holes import sums_seen
-from hstcube.core.bands import name_among
+from hstcube.core.bands import name_among, names_in
 from hstcube.core.grids import Grid
 from hstcube.core.offsets import pixel_acf, without_psf
 from hstcube.core.rules import taken
@@ -369,8 +369,7 @@ def _allowed(allow: Any, bands: list[str]) -> list[str]:
     """Return the bands that may miss the target."""
     if allow is True or (isinstance(allow, str) and allow == "all"):
         return bands
-    named = [allow] if isinstance(allow, str) else allow
-    return [name_among(str(name), bands) for name in named]
+    return [name_among(name, bands) for name in names_in(allow, "allow")]
 
 
 def _reached_width(to: str | xr.DataArray, cube: xr.Dataset, *, measured: bool) -> float:

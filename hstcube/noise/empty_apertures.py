@@ -9,6 +9,8 @@ import numpy as np
 from hstcube.basics.robust import CLIP, MAD_TO_SIGMA, clipped, without_background
 from hstcube.core.grids import Grid
 from hstcube.core.offsets import noise_scale, pixel_acf
+from hstcube.errors import RecipeError
+from hstcube.inputs.arrays import several
 from hstcube.inputs.quantities import whole_number
 from hstcube.noise._autocorrelation import pair_sums, removal_bias
 from hstcube.noise.blank import blank_skies
@@ -75,7 +77,9 @@ def noise_check(
     """
     from astropy.table import Table
 
-    sides = tuple(whole_number(size, "sizes") for size in np.ravel(np.asarray(sizes)))
+    sides = tuple(whole_number(size, "sizes") for size in several(sizes))
+    if not sides:
+        raise RecipeError("HC-B30", "no size is named", "name some[[|: sizes=(1, 2, 5)]]")
     skies = blank_skies(cubes, background)
     rows = [
         (name, size, *_scatter(pulls))

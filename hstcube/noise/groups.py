@@ -18,6 +18,7 @@ from hstcube.core.offsets import direction, noise_scale, pixel_acf, with_noise_c
 from hstcube.core.rules import require_same_grid, taken
 from hstcube.core.state import warn
 from hstcube.errors import NoiseError
+from hstcube.inputs.choices import flag
 from hstcube.inputs.quantities import short, whole_number
 from hstcube.inputs.shapes import are_shapes, drawn_on
 from hstcube.lazy.windows import lazily_at
@@ -57,8 +58,7 @@ _LOST = (
     "numbered from 0, [[add 1|say first=0]]"
 )
 
-# arcsec: how far the autocorrelation of matched images is kept at least, 16 pixels of 60 mas
-REACH = 0.96
+REACH = 0.96  # arcsec: so far the autocorrelation of matched images is kept at least
 NEGLIGIBLE = 1e-3  # and as far as it is larger than this
 
 _AS_EQUAL = 1e-3  # of a pixel: what is so near a whole number of them is one
@@ -114,7 +114,7 @@ def group_errors(
     3.6
     """
     cube = taken(cube)
-    if covariance:
+    if flag("covariance", covariance):
         parts = [groups_in(cube, groups, first=first)]
     else:
         parts = [*group_parts(cube, groups, first=first)]

@@ -241,8 +241,9 @@ def _given(cube: xr.Dataset, exposure: Any) -> xr.Variable:
         return in_band_order(cube, exposure) if "band" in exposure.coords else exposure.variable
     if hasattr(exposure, "keys"):
         names = cube.band.values.tolist()
-        bands = np.array([name_among(str(name), names) for name in exposure], object)
-        times = [number_in("s", exposure[name], "exposure", **_WRONG) for name in exposure]
+        keys = [*exposure.keys()]  # a table iterates over its rows
+        bands = np.array([name_among(str(key), names) for key in keys], object)
+        times = [number_in("s", exposure[key], "exposure", **_WRONG) for key in keys]
         return in_band_order(cube, xr.DataArray(times, {"band": bands}, ("band",), "exposure"))
     if not hasattr(exposure, "chunks"):  # what is not finite is judged where there is data
         finite = _finite(exposure)

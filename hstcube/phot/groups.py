@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from hstcube.basics.ellipses import Ellipses
-from hstcube.core.bands import name_among
+from hstcube.core.bands import name_among, names_in
 from hstcube.core.grids import Grid
 from hstcube.core.rules import taken
 from hstcube.errors import BandError, LabelError, RecipeError
@@ -224,7 +224,7 @@ def of_bands(cube: xr.Dataset, bands: Sequence[str] | str | None) -> xr.Dataset:
     if bands is None:
         return cube
     there = cube.band.values.tolist()
-    names = [name_among(name, there) for name in ([bands] if isinstance(bands, str) else bands)]
+    names = [name_among(name, there) for name in names_in(bands)]
     fix = f"choose from {', '.join(there)}"
     if not names:
         raise BandError("HC-B01", "no band is named", fix)

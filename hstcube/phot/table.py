@@ -12,7 +12,7 @@ from hstcube.core.grids import Grid
 from hstcube.core.rules import COVERAGE, taken
 from hstcube.core.state import attribute, warn
 from hstcube.errors import PSFError
-from hstcube.inputs.choices import require_choice
+from hstcube.inputs.choices import flag, require_choice
 from hstcube.inputs.shapes import are_shapes
 from hstcube.lazy.windows import at_pixels
 from hstcube.noise.correlation import part_of
@@ -126,6 +126,8 @@ def photometry(
     from astropy.table import QTable
 
     require_choice("pixels", pixels, Pixels)
+    partial, total = flag("partial", partial), flag("total", total)
+    covariance = flag("covariance", covariance)
     cube = taken(cube)
     if radius is not None:
         groups = apertures(cube, groups, radius=radius, overlap="exact")

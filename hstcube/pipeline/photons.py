@@ -263,7 +263,7 @@ def _by_band(cube: xr.Dataset, given: Mapping[Any, Any]) -> Photons:
     """Return the times of all bands: those that were given, as numbers or maps, else the known."""
     names = cube.band.values.tolist()
     known = dict(zip(names, _times(cube).tolist(), strict=True))
-    said = of_bands("poisson", {str(name): given[name] for name in given}, names)
+    said = of_bands("poisson", {str(name): given[name] for name in [*given.keys()]}, names)
     known |= {name: _time_or_map(cube, said[name]) for name in said}
     missing = [name for name, time in known.items() if np.ndim(time) == 0 and np.isnan(time)]
     times = (known | dict.fromkeys(missing, np.inf)).values()

@@ -15,7 +15,7 @@ from hstcube.assembly.psfs import psf_files
 from hstcube.core.bands import names_among, numbers_by_band
 from hstcube.errors import BandError, HstCubeError, RecipeError, WriteError
 from hstcube.files.fields import grid_of
-from hstcube.fits.local import missing
+from hstcube.fits.local import as_path, missing
 from hstcube.fits.reads import same_file
 from hstcube.fits.writing import require_free_names
 from hstcube.inputs.names import checked_name
@@ -267,7 +267,7 @@ def require_outside(
     WriteError
         If `out` is, or lies in, that folder; a field file may lie beside its products.
     """
-    out, source = Path(out), Path(source)
+    out, source = as_path(out), as_path(source)
     if images:  # relative to the working folder, or to `source`
         there = Path(images) if Path(images).is_dir() else Path(images).parent
         source = there if there != Path() else source

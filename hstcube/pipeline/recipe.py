@@ -12,7 +12,7 @@ from hstcube.core.rules import inside, require_same_grid, taken
 from hstcube.errors import RecipeError, SkyError
 from hstcube.fits.local import require_local
 from hstcube.fits.opening import located
-from hstcube.inputs.arrays import filled, require_image
+from hstcube.inputs.arrays import filled, require_image, several
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import whole_number
 from hstcube.maps.neighbours import Neighbours, without_neighbours
@@ -156,7 +156,7 @@ def homogenize(
     grow = whole_number(grow, "grow", least=0, code="HC-B17")
     if to is not None:
         to = as_target(to, [*cube.band.values, *cube.matched_to.values], pixel=grid.scale)
-    ids = np.ravel(np.asarray(ids, dtype=object)).tolist()  # one may stand alone
+    ids = several(ids)
     labels = _map_of(cube, labels)
     if labels is None and (ids or largest):
         why = "an object is chosen from one"

@@ -17,6 +17,7 @@ from hstcube.errors import HstCubeError, HstCubeWarning, warn_caller
 from hstcube.files.cubes import product_files, told_by_products
 from hstcube.files.levels import level_factor
 from hstcube.files.netcdf import netcdf_writer
+from hstcube.fits.local import as_path
 from hstcube.fits.reads import remembering
 from hstcube.fits.writing import require_free_names, write_files
 from hstcube.fleet.cluster import NO_CLUSTER
@@ -124,7 +125,7 @@ def run(
         If the folder cannot be written, or holds a ``run.json`` that is no record of a run; nothing
         is computed then.
     """
-    out = Path(out)
+    out = as_path(out)
     for target in targets:
         refuse_align(target.files, options.align)
     jobs = processes(jobs)

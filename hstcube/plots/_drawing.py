@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from hstcube.errors import RecipeError
-from hstcube.inputs.arrays import shown
+from hstcube.inputs.arrays import several, shown
 from hstcube.views.overview import averages_of
 
 if TYPE_CHECKING:
@@ -125,9 +125,11 @@ def on_axes(axes: Any, number: int, otherwise: Callable[[], Axes]) -> Axes:
     """Return the axes that were given, as many as are needed, or those of a new figure."""
     if axes is None:
         return otherwise()
-    given = np.atleast_1d(np.asarray(axes, dtype=object)).ravel().tolist()
-    if len(given) != number:
-        reason = f"the picture has {number} panels, and axes= holds {len(given)}"
+    given = several(axes)
+    if len(given) != number or not all(hasattr(one, "figure") for one in given):
+        reason = f"the picture has {number} panels, and axes is {shown(axes)}"
+        if len(given) != number:
+            reason = f"the picture has {number} panels, and axes= holds {len(given)}"
         raise RecipeError("HC-B42", reason, f"give {number} axes of matplotlib, or none")
     return given[0].figure, given
 

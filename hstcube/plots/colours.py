@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hstcube.errors import BandError
+from hstcube.errors import BandError, RecipeError
+from hstcube.inputs.choices import flag
+from hstcube.inputs.quantities import number_in, numbers_in
 from hstcube.phot.groups import of_bands
 from hstcube.phot.units import to_flux
 from hstcube.plots._drawing import (
@@ -135,7 +137,8 @@ def colour_map(
     figure, (axis,) = on_axes(axes, 1, lambda: image_panel(_ONE, place.tall))
     shown = _colours(pair, _bright(pair, snr))
     names = f"{pair.band.values[0]} - {pair.band.values[1]}"
-    drawn = _draw_colours(axis, pair, shown, limits or _limits(shown), place)
+    span = _limits(shown) if limits is None else _given_limits(limits)
+    drawn = _draw_colours(axis, pair, shown, span, place)
     colour_bar(drawn, axis, _unit(names, place))
     named(axis, pair, names)
     return figure
@@ -235,7 +238,7 @@ def _draw_rgb(
     image = lupton([plane(cube, i) for i in range(cube.sizes["band"])], scales)
     axis.imshow(image, origin="lower", extent=place.extent, interpolation="nearest")
     _furnish(axis, cube, place, ink="white")
-    if mask:
+    if flag("mask", mask):
         outline(axis, place, cube.mask.values.any(axis=0), colour=RED)
 
 
@@ -265,6 +268,7 @@ def lupton(planes: list[xr.Dataset], scales: list[float]) -> NDArray[np.uint8]:
 
 def _bright(pair: xr.Dataset, snr: float) -> NDArray[np.bool_]:
     """Say which pixels are in the masks and have so much signal to noise in both bands."""
+    snr = number_in("", snr, "snr")
     both = [plane(pair, i) for i in range(2)]
     found = [
         one.mask.values & (np.nan_to_num(one.sci.values) * np.sqrt(one.wht.values) >= snr)
@@ -276,6 +280,14 @@ def _bright(pair: xr.Dataset, snr: float) -> NDArray[np.bool_]:
 def _colours(pair: xr.Dataset, bright: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return the colour of these pixels, NaN elsewhere and where a flux is not positive."""
     return np.where(bright, colours_of(pair).colour.values, np.nan)
+
+
+def _given_limits(limits: Any) -> tuple[float, float]:
+    low_and_high = numbers_in("mag", limits, "limits")
+    if low_and_high.shape != (2,):
+        reason = f"limits holds {low_and_high.size} numbers"
+        raise RecipeError("HC-B42", reason, "give the lowest and the highest colour [mag]")
+    return float(low_and_high[0]), float(low_and_high[1])
 
 
 def _limits(shown: NDArray[Any]) -> tuple[float, float]:

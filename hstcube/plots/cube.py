@@ -8,7 +8,7 @@ import numpy as np
 
 from hstcube.core.rules import require_same_grid, taken
 from hstcube.errors import BandError, CubeError
-from hstcube.inputs.choices import require_choice
+from hstcube.inputs.choices import flag, require_choice
 from hstcube.plots._drawing import (
     RED,
     Axes,
@@ -108,7 +108,7 @@ def quicklook(
             _draw(above[i], old, old.sci.values / noise, place, norm, first=i == 0)
         drawn = _draw(below[i], one, one.sci.values / noise, place, norm, first=i == 0)
         colour_bar(drawn, below[i], ticks=ticks_of(norm), below=True)
-        if mask:
+        if flag("mask", mask):
             outline(below[i], place, one.mask.values, colour=RED)
     if axes is None:
         _name_rows(above, below)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hstcube.inputs.arrays import several, shown
+from hstcube.inputs.quantities import number_in
 from hstcube.plots._drawing import (
     GREY,
     colours,
@@ -145,7 +147,7 @@ def psf_curves(
     *qualities : Dataset
         From `psf_quality`, e.g. of a cube before and after `psf_match`.
     names : sequence of str
-        Titles of the panels.
+        Titles of the panels; those for which there is none have none.
     span : float, optional
         Half height of the panels; what the curves need when not given, each panel for itself.
     axes : array of matplotlib axes, optional
@@ -159,8 +161,10 @@ def psf_curves(
     for quality in qualities:
         require_made(quality, {"ee_ratio", "radius", "band"}, "[[|: hstcube.psf_quality]]")
     number = len(qualities)
+    span = None if span is None else number_in("", span, "span", above=0)
     figure, all_axes = on_axes(axes, number, lambda: _row(number))
-    for axis, quality, name in zip(all_axes, qualities, names, strict=False):
+    titles = [shown(name).strip("'") for name in several(names)] + [""] * number
+    for axis, quality, name in zip(all_axes, qualities, titles, strict=False):
         axis.axhspan(0.99, 1.01, color=GREY, alpha=0.6, lw=0)
         for i, colour in enumerate(colours(quality.sizes["band"])):
             curve, band = quality.ee_ratio.values[i], str(quality.band.values[i])

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from hstcube.core.rules import taken
+from hstcube.core.state import in_band_order
+from hstcube.errors import RecipeError
+from hstcube.inputs.arrays import shown
 from hstcube.inputs.choices import require_choice
 from hstcube.plots._drawing import BLUE, GREY, RED, labelled, on_axes, panels, require_made
 from hstcube.sky.level import sky_pixels, sky_samples
@@ -55,6 +58,10 @@ def sky_histograms(
     cube = taken(cube)
     require_choice("method", method, Method)
     require_made(levels, {"sky_error"}, "[[|: hstcube.measure_sky]]", single=True)
+    if levels.dims != ("band",):
+        reason = f"levels is {shown(levels)}, not one for each band"
+        raise RecipeError("HC-B42", reason, "make it anew[[|: hstcube.measure_sky]]")
+    ours = [in_band_order(cube, one).values for one in (levels, levels.sky_error)]
     number = cube.sizes["band"]
     figure, all_axes = on_axes(axes, number, lambda: panels(number, size=2.1))
     parts, sample = sky_samples(cube, background)
@@ -67,7 +74,7 @@ def sky_histograms(
         ]
         taken_from = [image[here[i]] for image, here in zip(images, used, strict=True)]
         _draw_histograms(axis, np.concatenate(seen), np.concatenate(taken_from))
-        level, error = float(levels.values[i]), float(levels.sky_error.values[i])
+        level, error = (float(one[i]) for one in ours)
         axis.axvspan(level - error, level + error, color=RED, alpha=0.3, lw=0)
         axis.axvline(level, color=RED, lw=1)
         axis.set_title(f"{cube.band.values[i]}: {level:.2e} ± {error:.0e}", fontsize=8)

@@ -24,7 +24,7 @@ from hstcube.inputs.arrays import shown
 from hstcube.inputs.quantities import number_in, whole_number
 from hstcube.psf.energy import known_energy
 from hstcube.psf.known import told_doubts
-from hstcube.psf.profiles import centroid, fwhm
+from hstcube.psf.profiles import as_image, centroid, fwhm
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -151,8 +151,8 @@ def prepare_psf(
 
 def _seen(image: Any) -> Image64:
     """Return an image that may show a PSF as float64."""
-    given = np.asarray(image, dtype=np.float64)
-    shown = given.ndim == 2 and min(given.shape) >= 3  # noqa: PLR2004
+    given = as_image("the PSF image", image)
+    shown = min(given.shape) >= 3  # noqa: PLR2004
     if not shown or not (np.abs(given) < _BRIGHTEST).all() or not given.sum() > 0:
         raise PSFError(
             "HC-P08",

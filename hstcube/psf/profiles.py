@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from hstcube.errors import PSFError
+from hstcube.inputs.arrays import shown
 from hstcube.inputs.choices import require_choice
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ __all__ = [
     "RADII",
     "CoreFit",
     "WidthMethod",
+    "as_image",
     "centroid",
     "core_centre",
     "core_fit",
@@ -265,8 +267,11 @@ def fit_width(star: Any, mask: Any = None, *, method: WidthMethod = "original") 
     1.4
     """
     require_choice("method", method, WidthMethod, code="HC-P06", error=PSFError)
-    image = np.asarray(star, dtype=np.float64)
-    use = np.ones(image.shape, bool) if mask is None else np.asarray(mask) > 0
+    image = as_image("star", star)
+    use = np.ones(image.shape, bool) if mask is None else as_image("mask", mask) > 0
+    if use.shape != image.shape:
+        reason = f"mask has the shape {use.shape}, star {image.shape}"
+        raise PSFError("HC-P08", reason, "give a mask on the pixels of the star")
     if not np.isfinite(image[use]).all() or not use.any() or not image[use].max() > 0:
         raise PSFError(
             "HC-P08", "there is no star in the mask", "check that image and mask show one star"
@@ -279,6 +284,17 @@ def fit_width(star: Any, mask: Any = None, *, method: WidthMethod = "original") 
     if method == "profile":
         return width / FWHM_OF_SIGMA
     return core_fit(image, CORE * width, centre).sigma
+
+
+def as_image(name: str, given: Any) -> Image64:
+    """Return an image of a star, of a PSF, or a mask, as numbers (ny, nx)."""
+    try:
+        image = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        image = np.empty(0)
+    if image.ndim != 2:  # noqa: PLR2004
+        raise PSFError("HC-P08", f"{name} is {shown(given)}, not an image", "give one (y, x)")
+    return image
 
 
 def core_centre(image: Image64, width: float) -> tuple[float, float]:

@@ -195,7 +195,7 @@ def _pixels(grid: Grid, positions: Any) -> Image64:
         ra, dec = sky_positions(positions, code="HC-B31", error=RecipeError).T
         x, y = grid.wcs.world_to_pixel(SkyCoord(ra, dec, unit="deg", frame="icrs"))
         return np.column_stack([np.atleast_1d(y), np.atleast_1d(x)])
-    if np.size(positions) == 0:
+    if isinstance(positions, list | tuple | np.ndarray) and np.size(positions) == 0:
         return np.zeros((0, 2))
     places = np.atleast_2d(numbers_in("pix", positions, "positions"))
     if places.ndim != 2 or places.shape[1] != 2:  # noqa: PLR2004

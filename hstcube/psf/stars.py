@@ -222,6 +222,9 @@ def star_table(stars: xr.Dataset) -> QTable:
     from astropy.table import QTable
     from astropy.units import Unit
 
+    if "star" not in getattr(stars, "dims", ()):
+        fix = "give [[stars|what hstcube.examine_stars returns]]"
+        raise PSFError("HC-P10", f"stars is {shown(stars)}, not stars that were examined", fix)
     number = stars.sizes["star"], stars.sizes["band"]
     table = QTable(
         {

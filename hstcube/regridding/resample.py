@@ -98,7 +98,8 @@ def regrid(
     cube = told_of_gaps(taken(cube))
     require_grid(grid)
     source = Grid.of(cube)
-    method = method or ("exact" if grid.scale > _MUCH_COARSER * source.scale else "adaptive")
+    if method is None:
+        method = "exact" if grid.scale > _MUCH_COARSER * source.scale else "adaptive"
     require_choice("method", method, Method)
     if conserve is not None:
         require_choice("conserve", conserve, Conserve)
@@ -113,7 +114,6 @@ def regrid(
         cube = assembled(cube, grid, planes, {})
     else:
         new = carried_along(cube, source, grid, method, flux=flux)
-
         work = partial(
             regrid_planes, source=source, grid=grid, method=method, flux=flux,
             min_coverage=min_coverage,

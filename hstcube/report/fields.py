@@ -11,7 +11,7 @@ import numpy as np
 from hstcube.core.state import attribute
 from hstcube.errors import HstCubeError, WriteError
 from hstcube.files.netcdf import CUBES, open_cube
-from hstcube.fits.local import missing
+from hstcube.fits.local import as_path, missing
 from hstcube.fits.reads import keeps
 from hstcube.fits.writing import require_free_names
 from hstcube.fleet.ledger import read_record
@@ -92,7 +92,7 @@ def report_source(
     source = Path(source)
     # the record first: `keeps` would take it for an input, which read_record refuses
     record = _record_of(source if source.is_dir() else source.parent)
-    pages = _pages(source, None if out is None else Path(out), fields, record)
+    pages = _pages(source, None if out is None else as_path(out), fields, record)
     reports = []
     for name, page in pages.items():
         try:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hstcube.core.grids import Grid
 from hstcube.core.rules import require_same_grid, taken
-from hstcube.errors import HstCubeError, HstCubeWarning, LabelError
+from hstcube.errors import HstCubeError, HstCubeWarning, LabelError, RecipeError
+from hstcube.fits.local import as_path
 from hstcube.fits.writing import require_free_names, write_files
+from hstcube.inputs.arrays import several
 from hstcube.noise.groups import group_map
 from hstcube.phot.bins import bin_pixels
 from hstcube.phot.groups import of_bands
@@ -24,6 +25,7 @@ from hstcube.sky.subtraction import subtract_sky
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     import xarray as xr
     from numpy.typing import NDArray
@@ -100,9 +102,12 @@ def write_report(
     >>> [one.suffix for one in hstcube.write_report(hstcube.example(matched=True), path)]
     ['.html', '.json', '.png']
     """
-    path = Path(path)
+    path = as_path(path)
     names = report_files(path)
     require_free_names(names, overwrite=overwrite)
+    if record is not None and not hasattr(record, "keys"):
+        reason = f"record is {type(record).__name__}, not what run.json keeps of a field"
+        raise RecipeError("HC-B30", reason, "give a mapping")
     if fit is not None and groups is None:
         raise LabelError("HC-E08", "there are results of a fit, but no groups", _FITTED)
     whole = taken(cube)
@@ -121,7 +126,7 @@ def write_report(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HstCubeWarning)  # what is wrong, the page says
         facts, viewer = facts_of(given, edge), viewer_of(given)
-    said = [*notes, *_notes(whole, shown, viewer.loss)]
+    said = [*several(notes), *_notes(whole, shown, viewer.loss)]
     page = page_of(given, facts, viewer, notes=said, qa=names[1].name)
     contents = (page.encode(), numbers_of(given, facts), png(thumbnail(viewer.colour)))
     return write_files(dict(zip(names, contents, strict=True)), overwrite=overwrite)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import xarray as xr
 
+from hstcube.core.bands import require_by_band
 from hstcube.core.rules import taken
+from hstcube.fits.local import as_path
 from hstcube.fits.writing import write_set
 from hstcube.inputs.choices import require_choice
 from hstcube.phot.table import photometry
@@ -23,6 +24,7 @@ from hstcube.sed.results import paint_fit, read_fit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 __all__ = [
     "CODES",
@@ -136,7 +138,7 @@ def to_sed(
         first=first,
     )
     return write_set(
-        {Path(folder) / name: data for name, data in files.items()}, overwrite=overwrite
+        {as_path(folder) / name: data for name, data in files.items()}, overwrite=overwrite
     )
 
 
@@ -154,6 +156,9 @@ def sed_files(
     """Return what `to_sed` writes, by file name, the README first."""
     cube = taken(cube)
     require_choice("code", code, Code, code="HC-B30")
+    for argument, given, what in (("curves", curves, "a file"), ("names", names, "a name")):
+        if given is not None:
+            require_by_band(argument, given, what)
     if names and code != "cigale":
         raise no_names(code)
     if groups is None:

@@ -13,6 +13,7 @@ from hstcube.errors import FileError, LabelError, RecipeError
 from hstcube.files.tables import column as cells_of
 from hstcube.files.tables import read_table
 from hstcube.fits.opening import located
+from hstcube.inputs.arrays import shown
 from hstcube.inputs.choices import require_choice
 from hstcube.noise.groups import group_ids, group_map
 from hstcube.views.painting import paint
@@ -132,9 +133,9 @@ def paint_fit(
     1.1
     """
     cube = taken(cube, pixels=False)
-    if column not in getattr(fit, "colnames", ()):
+    if not isinstance(column, str) or column not in getattr(fit, "colnames", ()):
         listed = ", ".join(getattr(fit, "colnames", ())) or "those of the table of results"
-        raise RecipeError("HC-B30", f"there is no column {column!r}", f"choose from {listed}")
+        raise RecipeError("HC-B30", f"there is no column {shown(column)}", f"choose from {listed}")
     numbers = _ids_of(fit, "id")
     there = group_ids(group_map(cube, groups, first=first)) + first - 1
     if not np.isin(numbers, there).any():

@@ -12,6 +12,7 @@ from hstcube.basics.medians import Guess, Part, guesses, medians, part_of
 from hstcube.basics.robust import MAD_TO_SIGMA, gaussian_mean, gaussian_weights
 from hstcube.core.grids import Grid
 from hstcube.core.rules import taken
+from hstcube.inputs.choices import flag
 from hstcube.inputs.quantities import number_in, whole_number
 from hstcube.lazy.windows import common, over_windows, tiles, widened, within
 from hstcube.sky.sources import connected, renumber, sizes_of
@@ -107,6 +108,7 @@ def detect(
     >>> labels.values[15, 20].item(), labels.values[40, 45].item(), labels.values.max().item()
     (1, 2, 2)
     """
+    deblend = flag("deblend", deblend)
     cube = taken(cube)
     snr = number_in("", snr, "snr", above=0)
     grid = Grid.of(cube)

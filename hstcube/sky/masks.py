@@ -12,7 +12,7 @@ from hstcube.core.rules import require_same_grid, taken, usable
 from hstcube.core.state import in_band_order, updated, warn
 from hstcube.errors import GridError, LabelError
 from hstcube.inputs.arrays import keep_of, require_image, shown
-from hstcube.inputs.choices import require_choice
+from hstcube.inputs.choices import flag, require_choice
 from hstcube.inputs.quantities import whole_number
 from hstcube.lazy.arrays import in_blocks_of
 from hstcube.sky.sources import connected
@@ -149,7 +149,7 @@ def object_mask(labels: xr.DataArray, *ids: int, largest: bool = False) -> xr.Da
                 _nearest_id(values, label),
             )
     seen = np.isin(values, chosen)
-    if largest:
+    if flag("largest", largest):
         seen = np.logical_or.reduce([_largest_piece(values == label) for label in chosen])
     return labels.copy(deep=False, data=seen).drop_attrs(deep=False).rename("mask")
 

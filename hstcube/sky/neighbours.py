@@ -13,7 +13,7 @@ from hstcube.core.offsets import noise_scale, pixel_acf
 from hstcube.core.rules import DIMS, REPLACED, TOLD, require_same_grid, taken
 from hstcube.core.state import attribute, note, updated
 from hstcube.errors import LabelError, RecipeError, SkyError
-from hstcube.inputs.arrays import keep_of, require_image, shown
+from hstcube.inputs.arrays import keep_of, require_image, several, shown
 from hstcube.inputs.choices import require_choice
 from hstcube.inputs.quantities import whole_number
 from hstcube.sky._ellipses import Profiles
@@ -182,12 +182,12 @@ def _map_on(cube: xr.Dataset, labels: Any) -> xr.DataArray:
 
 def _sources_of(cube: xr.Dataset, labels: xr.DataArray, keep: Any) -> _Sources:
     """Return the sources of a map that are not the object's."""
-    if np.ndim(keep) > 1 or isinstance(keep, xr.DataArray):
+    if isinstance(keep, xr.DataArray) or (not hasattr(keep, "data_vars") and np.ndim(keep) > 1):
         mine, _ = keep_of("keep", keep)
         require_same_grid(cube, mine)
         mine = np.asarray(mine.transpose("y", "x") if isinstance(mine, xr.DataArray) else mine)
     else:
-        ids = np.ravel(np.asarray(keep, dtype=object)).tolist()  # one may stand alone
+        ids = several(keep)
         wrong: dict[str, Any] = {"code": "HC-S12", "error": LabelError}
         named = [whole_number(one, "keep", least=1, **wrong) for one in ids]
         mine = object_mask(labels, *named).values

@@ -11,6 +11,7 @@ from hstcube.core.bands import name_among
 from hstcube.core.rules import require_same_grid, taken
 from hstcube.core.state import in_band_order, note, updated
 from hstcube.errors import BandError, GridError, SkyError
+from hstcube.inputs.choices import flag
 from hstcube.inputs.quantities import number_in, numbers_in
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def subtract_sky(cube: xr.Dataset, level: Any, *, again: bool = False) -> xr.Dat
     >>> clean.sky.sel(band="f814w").round(5).item()  # electron/s in a pixel
     0.00057
     """
+    again = flag("again", again)
     cube = taken(cube)
     values, error = _levels(cube, _in_unit_of(cube, level))
     done = ~np.isnan(cube.variables["sky"].values)
@@ -137,8 +139,9 @@ def _level_array(level: Any, cube: xr.Dataset, unit: str) -> xr.DataArray:
     """Return levels that no DataArray holds: of bands by name or in order, of all, of pixels."""
     names = cube.variables["band"].values.tolist()
     if hasattr(level, "keys"):
-        bands = np.array([name_among(str(name), names) for name in level], object)
-        values = [_number_of(unit, level[name], str(name)) for name in level]
+        keys = [*level.keys()]  # a table iterates over its rows
+        bands = np.array([name_among(str(key), names) for key in keys], object)
+        values = [_number_of(unit, level[key], str(key)) for key in keys]
         return xr.DataArray(values, {"band": bands}, ("band",))
     numbers = numbers_in(unit, level, "the sky level", **_WRONG)
     if numbers.ndim > 1:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from hstcube.core.bands import digits
-from hstcube.fits.local import kind_of
+from hstcube.fits.local import as_path, kind_of
 
 if TYPE_CHECKING:
     from hstcube.surveys.releases import Image
@@ -61,7 +61,7 @@ def labels_file(places: Places, name: str, scale: str) -> Path | None:
         mine = [image for image in places.maps if image.field == name]
         mine.sort(key=lambda image: image.scale != scale)
         return usual if usual or not mine else mine[0].path
-    place = Path(places.labels)
+    place = as_path(places.labels)
     if kind_of(place) == "folder":
         return place / _filled(Path(Path(LABELS).name), name, scale)
     return _filled(place, name, scale)
@@ -74,10 +74,10 @@ def sky_file(places: Places, name: str, scale: str, band: str) -> Path | None:
     usual = (_filled(pattern, name, scale, band) for pattern in SKY)
     if places.sky is None:
         candidates = (places.folder / path for path in usual)
-    elif kind_of(Path(places.sky)) == "folder":
-        candidates = (Path(places.sky) / path.name for path in usual)
+    elif kind_of(as_path(places.sky)) == "folder":
+        candidates = (as_path(places.sky) / path.name for path in usual)
     else:
-        return _filled(Path(places.sky), name, scale, band)
+        return _filled(as_path(places.sky), name, scale, band)
     return next(filter(None, map(_first, candidates)), None)
 
 

@@ -200,6 +200,7 @@ def list_fields(
     >>> fields[0].field, len(fields[0].bands)
     ('demo', 4)
     """
+    scale = None if scale is None else str(scale)
     return _listed(as_path(folder), "", scale, images, labels, sky)
 
 
@@ -279,7 +280,7 @@ def find_field(
     """
     checked_name(name)
     found = _listed(as_path(folder), name, **places)
-    scale = usual_scale(found) if scale is None else scale
+    scale = usual_scale(found) if scale is None else str(scale)
     for files in [*found, *_mixed(found)]:
         if files.scale == scale:
             return files

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import re
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hstcube import shipped
 from hstcube.core.bands import band_name, cameras, is_filter, names_apart
 from hstcube.core.grids import Grid
 from hstcube.errors import FileError, HstCubeError
-from hstcube.fits.local import entries, kind_of, missing, not_there
+from hstcube.fits.local import as_path, entries, kind_of, missing, not_there
 from hstcube.fits.opening import headers_of, located
 from hstcube.fits.sets import fields_of_products
 from hstcube.inputs.cards import card_text
@@ -27,6 +26,7 @@ from hstcube.surveys.patterns import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 __all__ = [
     "MAP", "SCI", "TIMES", "Image", "bandless", "images_in", "matched_notes", "no_folder",
@@ -169,10 +169,10 @@ def _usual_images(folder: Path, images: str | None, field: str = "") -> Iterator
     """
     if images is None:
         places, pattern = [folder, folder / STAMPS], IMAGES
-    elif kind_of(Path(images)) == "folder":
-        places, pattern = [Path(images)], IMAGES
+    elif kind_of(as_path(images)) == "folder":
+        places, pattern = [as_path(images)], IMAGES
     else:
-        places, pattern = [Path(images).parent], of_both_kinds(Path(images).name)
+        places, pattern = [as_path(images).parent], of_both_kinds(as_path(images).name)
     names = expression(pattern)
     if images and not any(names.fullmatch(path.name) for path in entries(places[0])):
         places = [folder / places[0], folder / STAMPS / places[0]]

@@ -151,7 +151,7 @@ def from_nddata(
         fix = "give NDData or CCDData[[|; arrays become a cube with hstcube.build]]"
         raise CubeError("HC-C01", f"this is {shown(image)}, no NDData", fix)
     meta: Mapping[str, Any] = getattr(image, "meta", None) or {}
-    name = band_name(str(band or meta.get("FILTER") or _no_band()))
+    name = band_name(str(meta.get("FILTER") or _no_band()) if band is None else band)
     units = read_unit(image.unit)
     sci, grid = np.asarray(image.data), _grid_of(image)
     state = {key: known[0] for key, known in state_in([meta]).items() if _is_known(known[0])}

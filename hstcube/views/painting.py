@@ -10,12 +10,15 @@ import xarray as xr
 
 from hstcube.core.rules import taken
 from hstcube.errors import LabelError
+from hstcube.inputs.arrays import shown
 from hstcube.noise.groups import group_ids, group_map
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["paint"]
+
+_EACH = "give one value for each group, in the order of their numbers"
 
 
 def paint(cube: xr.Dataset, groups: Any, values: Any, *, first: int = 1) -> xr.DataArray:
@@ -69,12 +72,16 @@ def _named(ids: NDArray[np.int64], values: Mapping[Any, Any]) -> NDArray[np.floa
     found = [values[number] for number in ids.tolist() if number in values]
     if len(found) < ids.size:
         raise _wrong_number(ids, len(found))
-    return np.array(found, dtype=float)
+    return _in_order(ids, found)
 
 
 def _in_order(ids: NDArray[np.int64], values: Any) -> NDArray[np.float64]:
     """Return the values of the groups from an array, a Quantity or a column; NaN where masked."""
-    plain: Any = np.ma.asarray(getattr(values, "value", values), dtype=float)
+    try:
+        plain: Any = np.ma.asarray(getattr(values, "value", values), dtype=float)
+    except (TypeError, ValueError) as error:
+        reason = f"values are {shown(values)}, not one number for each group"
+        raise LabelError("HC-S23", reason, _EACH) from error
     column: NDArray[np.float64] = np.ma.filled(plain, np.nan)
     if column.shape != ids.shape:
         raise _wrong_number(ids, column.size)
@@ -82,7 +89,4 @@ def _in_order(ids: NDArray[np.int64], values: Any) -> NDArray[np.float64]:
 
 
 def _wrong_number(ids: NDArray[np.int64], number: int) -> LabelError:
-    reason = f"there are {ids.size} groups, but {number} values"
-    return LabelError(
-        "HC-S23", reason, "give one value for each group, in the order of their numbers"
-    )
+    return LabelError("HC-S23", f"there are {ids.size} groups, but {number} values", _EACH)
