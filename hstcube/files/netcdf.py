@@ -27,6 +27,7 @@ from hstcube.fits.local import as_path, kind_of, require_local
 from hstcube.fits.reads import is_broken, seal
 from hstcube.fits.writing import require_room_after_all, written_whole
 from hstcube.inputs.arrays import chunk_sizes
+from hstcube.interrupts import held_back
 from hstcube.mosaics import zarr_store
 from hstcube.mosaics.stored import (
     AGAIN,
@@ -232,7 +233,7 @@ def write(cube: xr.Dataset, path: Path) -> bool:
     packed = {"zlib": True, "complevel": 1, "shuffle": True, "fletcher32": True}
     encoding: dict[str, dict[str, Any]] = {str(name): packed for name in cube.data_vars}
     vouched = told.assign_attrs({DIGESTS: json.dumps(digests_of(told))})
-    with _LOCK:
+    with _LOCK, held_back():
         vouched.to_netcdf(path, engine="netcdf4", encoding=encoding)
         seal(path)
         if _on_disk(path, told):
@@ -263,7 +264,7 @@ def read(path: Path, *, chunks: Mapping[str, int] | None = None) -> tuple[xr.Dat
 
     if (chunks is None or path.stat().st_size < SEALED) and is_broken(path):
         raise FileError("HC-F05", "is damaged: it is not what was written", AGAIN)
-    with _LOCK, xr.open_dataset(path, engine="netcdf4", cache=False) as opened:
+    with _LOCK, held_back(), xr.open_dataset(path, engine="netcdf4", cache=False) as opened:
         _require_possible(opened, path, eager=chunks is None)
         if chunks is None:
             found = opened.load()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from collections import Counter
 from random import Random
@@ -169,3 +171,45 @@ def test_a_damaged_file_is_told_before_the_library_may_crash_on_it(
             with pytest.raises(FileError) as caught:
                 netcdf.read(tmp_path / "damaged.nc", chunks=chunks)
             assert caught.value.code == "HC-F05"
+
+
+INTERRUPTED = """
+import signal, sys
+import hstcube
+from xarray.backends import locks
+
+cube = hstcube.open_cube(sys.argv[1])
+number, calls = int(sys.argv[2]), 0
+
+def interrupted(self, *given, **named):
+    global calls
+    calls += 1
+    for i, lock in enumerate(self.locks):
+        lock.acquire()
+        if calls == number and i == 0:
+            signal.raise_signal(getattr(signal, sys.argv[4]))
+    return True
+
+locks.CombinedLock.acquire = interrupted
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+try:
+    hstcube.save_cube(cube, sys.argv[3])
+except KeyboardInterrupt:
+    print("interrupted", calls)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("call", [1, 2])
+def test_an_interrupt_between_two_locks_does_not_hang(
+    cube: xr.Dataset, tmp_path: Path, call: int, name: str
+) -> None:
+    """Of several one of them stayed taken, and closing the file waited for it."""
+    path = hstcube.save_cube(cube, tmp_path / "cube.nc")
+    words = [sys.executable, "-c", INTERRUPTED, path, str(call), tmp_path / "copy.nc", name]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("interrupted")
+    assert {one.name for one in tmp_path.iterdir()} <= {"cube.nc", "stamps"}
