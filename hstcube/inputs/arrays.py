@@ -155,11 +155,13 @@ def several(given: Any) -> list[Any]:
 
     Examples
     --------
-    >>> several(101), several(np.array([101, 102])), several("f160w")
-    ([101], [101, 102], ['f160w'])
+    >>> several(101), several(np.array([101, 102])), several("f160w"), several({101})
+    ([101], [101, 102], ['f160w'], [101])
     """
     if given is None or hasattr(given, "data_vars"):
         return [given]
+    if isinstance(given, set | frozenset):
+        return [*given]
     return np.ravel(np.asarray(given, dtype=object)).tolist()
 
 
