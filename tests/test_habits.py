@@ -41,7 +41,8 @@ def steps_of(workflow: dict[str, Any]) -> list[dict[str, Any]]:
 
 def made(commands: str) -> set[str]:
     """Return the targets that lines of a shell make."""
-    lines = re.findall(r"^ *(?:\w+=\S+ )*make ((?:[a-z][\w-]* ?)+)(?:$|[|>])", commands, re.MULTILINE)
+    made_there = r"^ *(?:\w+=\S+ )*make ((?:[a-z][\w-]* ?)+)(?:$|[|>])"
+    lines = re.findall(made_there, commands, re.MULTILINE)
     return {target for line in lines for target in line.split()}
 
 
