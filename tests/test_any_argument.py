@@ -222,3 +222,19 @@ def test_pixels_that_are_kept_lie_on_the_grid_of_the_cube(world: World) -> None:
         hstcube.register_map(
             world.matched.sel(band=["f160w"]), world.line, psf="0.65arcsec", keep=np.ones((5, 4))
         )
+
+
+def test_every_table_of_psfs_has_its_panel_and_every_band_its_level(world: World) -> None:
+    """Of three tables two were drawn; levels in another order were drawn in their own."""
+    quality = hstcube.psf_quality(world.matched)
+    figure = hstcube.plot.psf_curves(quality, quality, quality)
+    assert [len(axes.lines) > 0 for axes in figure.axes] == [True] * 3
+    assert [axes.get_title() for axes in figure.axes] == ["before", "after", ""]
+    blank = world.seen <= 0
+    levels = hstcube.measure_sky(world.cube, background=blank)
+    pictures = [
+        hstcube.plot.sky_histograms(world.cube, background=blank, levels=some)
+        for some in (levels, levels[::-1])
+    ]
+    right, turned = ([axes.lines[0].get_xdata()[0] for axes in one.axes] for one in pictures)
+    assert right == turned == levels.values.tolist()

@@ -127,9 +127,8 @@ def on_axes(axes: Any, number: int, otherwise: Callable[[], Axes]) -> Axes:
         return otherwise()
     given = several(axes)
     if len(given) != number or not all(hasattr(one, "figure") for one in given):
-        reason = f"the picture has {number} panels, and axes is {shown(axes)}"
-        if len(given) != number:
-            reason = f"the picture has {number} panels, and axes= holds {len(given)}"
+        holds = len(given) if len(given) != number else shown(axes)
+        reason = f"the picture has {number} panels, and axes= holds {holds}"
         raise RecipeError("HC-B42", reason, f"give {number} axes of matplotlib, or none")
     return given[0].figure, given
 

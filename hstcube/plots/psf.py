@@ -163,7 +163,8 @@ def psf_curves(
     number = len(qualities)
     span = None if span is None else number_in("", span, "span", above=0)
     figure, all_axes = on_axes(axes, number, lambda: _row(number))
-    titles = [shown(name).strip("'") for name in several(names)] + [""] * number
+    named = [name if isinstance(name, str) else shown(name) for name in several(names)]
+    titles = [*named, *[""] * number]
     for axis, quality, name in zip(all_axes, qualities, titles, strict=False):
         axis.axhspan(0.99, 1.01, color=GREY, alpha=0.6, lw=0)
         for i, colour in enumerate(colours(quality.sizes["band"])):
