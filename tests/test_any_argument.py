@@ -238,3 +238,18 @@ def test_every_table_of_psfs_has_its_panel_and_every_band_its_level(world: World
     ]
     right, turned = ([axes.lines[0].get_xdata()[0] for axes in one.axes] for one in pictures)
     assert right == turned == levels.values.tolist()
+
+
+def test_the_fields_and_places_of_a_run_are_named_as_people_name_them(world: World) -> None:
+    def run(**named: Any) -> Any:
+        return hstcube.run_fields(world.folder, next(world.out), bands=("f160w",), **named)
+
+    for fields in ([1], np.array(["1"]), {"1"}):
+        assert run(fields=fields, netcdf=False)["status"].tolist() == ["ok"]
+    assert run(ids="m=1:4001", netcdf=False)["target"].tolist() == ["1", "m"]
+    for wrong in (
+        {"fields": [3.7]}, {"ids": [None]}, {"resume": "no"}, {"places": {"label": "x"}},
+        {"places": 3}, {"recipe": {"too": "f160w"}}, {"recipe": "f160w"},
+    ):  # fmt: skip
+        with pytest.raises(RecipeError):
+            run(**wrong)

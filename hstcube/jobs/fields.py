@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +11,16 @@ from hstcube.errors import RecipeError
 from hstcube.files.tables import column, read_table
 from hstcube.fits.local import as_path, read_text
 from hstcube.fits.opening import located
+from hstcube.inputs.arrays import several, shown
+from hstcube.inputs.choices import flag, require_choice
 from hstcube.inputs.names import checked_name
 from hstcube.pipeline.options import Options
 from hstcube.pipeline.plan import plan, require_outside
+from hstcube.pipeline.recipe import homogenize
 from hstcube.pipeline.runs import run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from astropy.table import Table
     from distributed import Client
@@ -25,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["field_names", "run_fields"]
 
 _LISTS = ("", ".txt", ".list", ".lst")
+_PLACES = ("scale", "images", "labels", "sky")
+_RECIPE = [*{*inspect.signature(homogenize).parameters} - {"cube", "labels", "ids"}]  # a run's own
 _NAMES = ("id", "name", "field", "target", "number", "source_id", "objid")
 
 
@@ -100,16 +107,34 @@ def run_fields(
     """
     from astropy.table import Table
 
-    named = field_names(fields) if isinstance(fields, str | Path) else list(fields)
-    how: dict[str, Any] = dict(places or {})
+    named = field_names(fields) if isinstance(fields, str | Path) else _texts("fields", fields)
+    how = _known("places", places, _PLACES)
     require_outside(as_path(out), as_path(source), images=how.get("images"))
-    settings = Options(recipe=dict(recipe or {}), **options)
-    targets = plan(source, named, list(ids), **how)
-    several: dict[str, Any] = {"jobs": jobs, "scheduler": scheduler, "resume": resume}
-    rows = [_row(one) for one in run(targets, out, settings, tell=tell, **several)]
+    settings = Options(recipe=_known("recipe", recipe, _RECIPE), **options)
+    targets = plan(source, named, _texts("ids", ids), **how)
+    where: dict[str, Any] = {"jobs": jobs, "scheduler": scheduler, "resume": flag("resume", resume)}
+    rows = [_row(one) for one in run(targets, out, settings, tell=tell, **where)]
     names = ("target", "status", "code", "bands", "pixels", "warnings", "message")
     dtype = ("U64", "U8", "U8", int, int, "U256", "U512")
     return Table(rows=rows or None, names=names, dtype=dtype)
+
+
+def _texts(name: str, given: Any) -> list[str]:
+    """Return the names that an argument holds, one or several, which may be numbers."""
+    listed = [] if given is None else several(given)
+    if wrong := [one for one in listed if not isinstance(one, str | int)]:
+        raise RecipeError("HC-B23", f"{name} holds {shown(wrong[0])}, no name", "give names")
+    return [str(one) for one in listed]
+
+
+def _known(name: str, given: Any, choices: Sequence[str]) -> dict[str, Any]:
+    """Return a mapping whose keys are some that there are."""
+    if given is not None and not isinstance(given, Mapping):
+        reason = f"{name} is {shown(given)}, not a mapping"
+        raise RecipeError("HC-B22", reason, f"give some of {', '.join(choices)}")
+    for key in given or {}:
+        require_choice(name, key, choices)
+    return dict(given or {})
 
 
 def _row(outcome: Outcome) -> tuple[Any, ...]:

@@ -200,7 +200,6 @@ def list_fields(
     >>> fields[0].field, len(fields[0].bands)
     ('demo', 4)
     """
-    scale = None if scale is None else str(scale)
     return _listed(as_path(folder), "", scale, images, labels, sky)
 
 
@@ -213,6 +212,7 @@ def _listed(
     sky: str | None = None,
 ) -> list[FieldFiles]:
     """List one field, all where none is named: of a folder of ten thousand that takes a while."""
+    scale = None if scale is None else str(scale)
     there = images_in(folder, images, field)
     if not there and kind_of(folder) != "folder":
         raise no_folder(folder)
